@@ -1,0 +1,10 @@
+//! The parts of rpm-runtime, for its binary, its tests and its benches. Not a public API.
+//!
+//! ```text
+//! main -> supervisor -> { log, metrics, control, port } -> model
+//!           |-> policy -> model     pure decisions
+//!           `-> sys    -> model     the only unsafe
+//! main -> config -> policy's parameter types
+//! ```
+
+pub mod model;

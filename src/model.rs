@@ -1,0 +1,336 @@
+//! The words of the runtime: plain values that every layer shares. No behaviour beyond display and conversion.
+#![forbid(unsafe_code)]
+
+mod signal;
+
+use std::fmt;
+use std::num::NonZeroI32;
+use std::time::Duration;
+
+pub use signal::Sig;
+
+/// A moment, counted from the start of the runtime by a clock that stands still while the runtime itself was frozen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Tick(pub Duration);
+
+impl Tick {
+    /// The moment `by` after this one; saturates.
+    #[must_use]
+    pub fn after(self, by: Duration) -> Self {
+        Self(self.0.saturating_add(by))
+    }
+
+    /// Time from `earlier` to this moment; zero if `earlier` is later.
+    pub fn since(self, earlier: Self) -> Duration {
+        self.0.saturating_sub(earlier.0)
+    }
+}
+
+/// A chair, 0..N-1, stable across restarts of the worker that sits in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SlotId(pub u16);
+
+impl fmt::Display for SlotId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Which reload a worker belongs to; the first workers are generation 0.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Generation(pub u32);
+
+impl fmt::Display for Generation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The number of one process that is not us and not init: always above 1, so that `kill(0)`, `kill(-1)` and
+/// `kill(1)` cannot be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Pid(NonZeroI32);
+
+impl Pid {
+    /// `None` unless `raw` is above 1.
+    pub fn new(raw: i32) -> Option<Self> {
+        if raw > 1 {
+            NonZeroI32::new(raw).map(Self)
+        } else {
+            None
+        }
+    }
+
+    /// The number as the kernel writes it.
+    pub fn get(self) -> i32 {
+        self.0.get()
+    }
+}
+
+impl fmt::Display for Pid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// How a process ended: a code or a signal, never both in one number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// It called exit with this code.
+    Code(u8),
+    /// This signal ended it.
+    Signal(Sig),
+}
+
+impl Exit {
+    /// As a shell reports it: the code, or 128 + the signal.
+    pub fn shell_code(self) -> u8 {
+        match self {
+            Self::Code(code) => code,
+            Self::Signal(sig) => 128 + sig.number(),
+        }
+    }
+}
+
+impl fmt::Display for Exit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Code(code) => write!(f, "exit code {code}"),
+            Self::Signal(sig) => write!(f, "{sig}"),
+        }
+    }
+}
+
+/// What an operator can ask of the fleet; signals and, later, the control socket are translated to it at the edge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// End the service: delay, stop signal, grace, SIGKILL. A second one hurries.
+    Stop,
+    /// Stop every worker and start it again on its slot, all at once.
+    Restart,
+}
+
+/// Why a worker ended, as counted in `rpm_worker_exits_total{cause}`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Cause {
+    /// It ended by itself with an exit code.
+    Exit,
+    /// A signal that was not ours ended it.
+    Signal,
+    /// It was not ready within RPM_READY_TIMEOUT and was ended for it.
+    StartTimeout,
+    /// It was asked to stop (shutdown) and did.
+    Stop,
+    /// It was asked to stop and had to be killed after the grace.
+    StopTimeout,
+    /// It was stopped to be started again (`restart`).
+    Restart,
+    /// The program could not be executed at all.
+    ExecFailed,
+}
+
+impl Cause {
+    /// Every cause, in the order of the metric's series.
+    pub const ALL: [Self; 7] = [
+        Self::Exit,
+        Self::Signal,
+        Self::StartTimeout,
+        Self::Stop,
+        Self::StopTimeout,
+        Self::Restart,
+        Self::ExecFailed,
+    ];
+
+    /// The label value.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Exit => "exit",
+            Self::Signal => "signal",
+            Self::StartTimeout => "start_timeout",
+            Self::Stop => "stop",
+            Self::StopTimeout => "stop_timeout",
+            Self::Restart => "restart",
+            Self::ExecFailed => "exec_failed",
+        }
+    }
+}
+
+/// What the runtime as a whole is doing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RunState {
+    /// Not all workers have been ready once yet.
+    #[default]
+    Starting,
+    /// Serving.
+    Running,
+    /// Told to stop, still serving for RPM_SHUTDOWN_DELAY.
+    Draining,
+    /// Workers have their stop signal.
+    Stopping,
+}
+
+impl RunState {
+    /// Every state, in the order of the metric's series.
+    pub const ALL: [Self; 4] = [
+        Self::Starting,
+        Self::Running,
+        Self::Draining,
+        Self::Stopping,
+    ];
+
+    /// The label value.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Running => "running",
+            Self::Draining => "draining",
+            Self::Stopping => "stopping",
+        }
+    }
+}
+
+/// What one worker, or an empty slot, is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WorkerState {
+    /// Started, not ready yet.
+    Starting,
+    /// Serves.
+    Ready,
+    /// Told to stop; holds no slot any more.
+    Retiring,
+    /// The slot waits for its next try.
+    Backoff,
+    /// The slot stays empty (RPM_RESTART, RPM_STOP_EXIT_CODES).
+    Stopped,
+}
+
+impl WorkerState {
+    /// Every state, in the order of the metric's series.
+    pub const ALL: [Self; 5] = [
+        Self::Starting,
+        Self::Ready,
+        Self::Retiring,
+        Self::Backoff,
+        Self::Stopped,
+    ];
+
+    /// The label value.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Ready => "ready",
+            Self::Retiring => "retiring",
+            Self::Backoff => "backoff",
+            Self::Stopped => "stopped",
+        }
+    }
+}
+
+/// One slot, or one retiring worker, as seen from outside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WorkerView {
+    /// The slot it sits, or sat, in.
+    pub slot: SlotId,
+    /// What it is doing.
+    pub state: WorkerState,
+    /// The process, if one is alive.
+    pub pid: Option<Pid>,
+    /// Generation of that process, or of the next one.
+    pub generation: Generation,
+    /// When that process was started.
+    pub started: Option<Tick>,
+    /// How often this slot's worker was replaced because it ended.
+    pub restarts: u64,
+    /// Consecutive lives that were too short.
+    pub streak: u32,
+    /// How the slot's last worker ended.
+    pub last_exit: Option<Exit>,
+    /// When the next try is due (`Backoff`), or SIGKILL follows (`Retiring`).
+    pub due: Option<Tick>,
+}
+
+/// What the fleet looks like after a turn of the loop; the only thing that metrics and control know of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Snapshot {
+    /// The runtime's state.
+    pub state: RunState,
+    /// What /readyz answers: a worker is ready, and no stop was asked for.
+    pub ready: bool,
+    /// What /startupz answers: all workers were ready once.
+    pub started: bool,
+    /// Workers wanted.
+    pub desired: u16,
+    /// Current generation.
+    pub generation: Generation,
+    /// The slots in order, one each.
+    pub slots: Vec<WorkerView>,
+    /// Workers that were told to stop and are still alive.
+    pub retiring: Vec<WorkerView>,
+}
+
+/// One listener's accept queue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QueueSample {
+    /// The shared port's address, e.g. `[::]:3000`.
+    pub listener: String,
+    /// The slot that serves the listener; `None` for a spare.
+    pub worker: Option<SlotId>,
+    /// Connections that wait to be accepted (`tcpi_unacked` of a listener, tcp(7)).
+    pub length: u32,
+    /// The most that may wait (`tcpi_sacked` of a listener).
+    pub limit: u32,
+    /// Whether new connections are steered to it.
+    pub in_rotation: bool,
+    /// Whether the slot's present worker has it.
+    pub held: bool,
+}
+
+/// One instruction of classic BPF, as `struct sock_filter` (linux/filter.h).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bpf {
+    /// Operation.
+    pub code: u16,
+    /// Jump if true.
+    pub jt: u8,
+    /// Jump if false.
+    pub jf: u8,
+    /// Operand.
+    pub k: u32,
+}
+
+/// How the workers get the shared port.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct HandoverInfo {
+    /// `intercept`, `activation` or `none`.
+    pub handover: &'static str,
+    /// `random`, `hash`, or `none` (one common socket, or nothing shared).
+    pub steering: &'static str,
+    /// Why this and not the choice before it.
+    pub reason: String,
+}
+
+/// What the log writer has done so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LogTotals {
+    /// Lines written, by `stdout`, `stderr`, `runtime`.
+    pub lines: [u64; 3],
+    /// Bytes written, by the same.
+    pub bytes: [u64; 3],
+    /// Lines given up, by `closed` (stdout is gone) and `own_queue_full` (the runtime's own lines, stdout stuck).
+    pub dropped: [u64; 2],
+    /// Lines longer than the limit, passed in pieces.
+    pub split: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pids_of_everybody_cannot_be_written() {
+        for raw in [i32::MIN, -1, 0, 1] {
+            assert_eq!(Pid::new(raw), None);
+        }
+        assert_eq!(Pid::new(2).map(Pid::get), Some(2));
+    }
+}
