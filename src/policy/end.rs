@@ -1,0 +1,229 @@
+//! What follows the end of a worker.
+#![forbid(unsafe_code)]
+
+use crate::model::{Cause, Exit, Pid, SlotId, Tick};
+
+use super::fleet::{Ending, Fleet, Mode};
+use super::slot::{Retiring, Seat, Step, Worker};
+use super::start::SHORTAGE_PAUSE;
+use super::{Action, Next, Note, RestartRule};
+
+impl Fleet {
+    pub(super) fn exited(
+        &mut self,
+        now: Tick,
+        jitter: u16,
+        pid: Pid,
+        exit: Exit,
+        leftovers: bool,
+        out: &mut Vec<Action>,
+    ) {
+        if let Some(at) = self
+            .slots
+            .iter()
+            .position(|slot| slot.seat.worker().is_some_and(|w| w.pid == pid))
+        {
+            self.seated_ended(now, jitter, at, exit, leftovers, out);
+        } else if let Some(at) = self
+            .retiring
+            .iter()
+            .position(|gone| !gone.sweeping && gone.worker.pid == pid)
+        {
+            self.retiring_ended(now, jitter, at, exit, leftovers, out);
+        } else {
+            out.push(Action::Say(Note::Stranger { pid, exit }));
+        }
+    }
+
+    /// A worker ended in its chair: nobody told it to.
+    pub(super) fn seated_ended(
+        &mut self,
+        now: Tick,
+        jitter: u16,
+        at: usize,
+        exit: Exit,
+        leftovers: bool,
+        out: &mut Vec<Action>,
+    ) {
+        let Some(slot) = self.slots.get_mut(at) else {
+            return;
+        };
+        let Some(worker) = slot.seat.worker().copied() else {
+            return;
+        };
+        let uptime = now.since(worker.started);
+        if worker.starved {
+            // No life at all: a start that was put off. It says nothing about the program.
+            slot.shortages = slot.shortages.saturating_add(1);
+        }
+        let short = !matches!(slot.seat, Seat::Ready { .. }) || uptime < self.params.min_uptime;
+        slot.streak = match (worker.starved, short) {
+            (true, _) => slot.streak,
+            (false, true) => slot.streak.saturating_add(1),
+            (false, false) => 0,
+        };
+        slot.last_exit = Some(exit);
+        let cause = match (worker.exec_failed, exit) {
+            (None, _) if worker.starved => Cause::ExecFailed,
+            (Some(_), _) => Cause::ExecFailed,
+            (None, Exit::Code(_)) => Cause::Exit,
+            (None, Exit::Signal(_)) => Cause::Signal,
+        };
+        let id = slot.id;
+        let next = if self.stop_has_come(now) {
+            Next::Stopping
+        } else {
+            self.after_end(jitter, at, worker, exit, true)
+        };
+        self.settle(now, at, next);
+        self.remember(next, worker, exit);
+        out.push(Action::Say(Note::Ended {
+            slot: id,
+            pid: worker.pid,
+            exit,
+            cause,
+            uptime,
+            next,
+        }));
+        if leftovers {
+            let step = Step::Grace {
+                kill_at: now.after(self.params.stop_timeout),
+            };
+            self.retiring.push(Retiring {
+                slot: id,
+                worker,
+                cause,
+                step,
+                sweeping: true,
+                undead: false,
+            });
+            out.push(Action::Say(Note::Leftovers {
+                slot: id,
+                pid: worker.pid,
+            }));
+            out.push(Action::StopGroup {
+                pid: worker.pid,
+                told: false,
+            });
+        }
+        self.give_up_if(now, at, next, worker, exit, out);
+    }
+
+    /// What follows the end of the worker of slot `at`, by the rules of restart. What a worker that was told to stop
+    /// (not `by_itself`) answers to that is neither a success nor a wish to stay down.
+    pub(super) fn after_end(
+        &self,
+        jitter: u16,
+        at: usize,
+        worker: Worker,
+        exit: Exit,
+        by_itself: bool,
+    ) -> Next {
+        let (streak, shortages) = self
+            .slots
+            .get(at)
+            .map_or((0, 0), |slot| (slot.streak, slot.shortages));
+        // In tini's role it is the caller who tries again.
+        if worker.starved && by_itself && !self.ends_like_its_worker() {
+            let wait = self.params.backoff.delay(shortages, jitter);
+            let wait = wait.max(SHORTAGE_PAUSE);
+            return Next::Restart { wait, streak };
+        }
+        let asked_down = by_itself
+            && matches!(exit, Exit::Code(code) if self.params.stop_exit_codes.contains(&code));
+        let down = asked_down
+            || match self.params.restart {
+                RestartRule::Always => false,
+                RestartRule::OnFailure => by_itself && self.reported(worker, exit) == 0,
+                RestartRule::Never => true,
+            };
+        if worker.exec_failed.is_some() && !self.ran {
+            Next::GivesUp
+        } else if down {
+            Next::StaysDown
+        } else if self.params.max_restarts.is_some_and(|most| streak >= most) {
+            Next::GivesUp
+        } else {
+            Next::Restart {
+                wait: self.params.backoff.delay(streak, jitter),
+                streak,
+            }
+        }
+    }
+
+    /// Keeps the code of a worker that has no successor, if it may become the runtime's own.
+    pub(super) fn remember(&mut self, next: Next, worker: Worker, exit: Exit) {
+        let counts = match next {
+            Next::StaysDown => true,
+            Next::Stopping => self.ends_like_its_worker(),
+            Next::Restart { .. } | Next::Replaced | Next::GivesUp => false,
+        };
+        if counts && self.code == 0 {
+            self.code = self.reported(worker, exit);
+        }
+    }
+
+    pub(super) fn settle(&mut self, now: Tick, at: usize, next: Next) {
+        if let Some(slot) = self.slots.get_mut(at) {
+            slot.seat = match next {
+                Next::Restart { wait, .. } => Seat::Waiting {
+                    until: now.after(wait),
+                },
+                Next::StaysDown | Next::Stopping | Next::GivesUp | Next::Replaced => Seat::Stopped,
+            };
+        }
+    }
+
+    pub(super) fn give_up_if(
+        &mut self,
+        now: Tick,
+        at: usize,
+        next: Next,
+        worker: Worker,
+        exit: Exit,
+        out: &mut Vec<Action>,
+    ) {
+        if next == Next::GivesUp {
+            // 0 says that it was stopped as asked, and that is not so, whatever the worker meant by its own.
+            let code = self.reported(worker, exit).max(1);
+            let (id, streak) = self
+                .slots
+                .get(at)
+                .map_or((SlotId(0), 0), |slot| (slot.id, slot.streak));
+            self.give_up(now, id, streak, code, out);
+        }
+    }
+
+    pub(super) fn give_up(
+        &mut self,
+        now: Tick,
+        slot: SlotId,
+        streak: u32,
+        code: u8,
+        out: &mut Vec<Action>,
+    ) {
+        out.push(Action::Say(Note::GivesUp { slot, streak, code }));
+        self.mode = match self.mode {
+            Mode::Serving => Mode::Delaying {
+                until: now,
+                ending: Ending::GaveUp { code },
+            },
+            // It was asked to stop before: what fails in the meantime does not change what it answers.
+            Mode::Delaying { until, ending } => Mode::Delaying {
+                until: until.min(now),
+                ending,
+            },
+            mode @ (Mode::Stopping { .. } | Mode::Finished) => mode,
+        };
+    }
+
+    /// A worker's end as the runtime's exit code, RPM_EXIT_OK applied.
+    pub(super) fn reported(&self, worker: Worker, exit: Exit) -> u8 {
+        let code = worker.exec_failed.unwrap_or(exit.shell_code());
+        if self.params.exit_ok.contains(&code) {
+            0
+        } else {
+            code
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! How many workers. In this order: a number is taken as it is; `max` is the number of CPUs that the container may
+//! use; `max-K` leaves K of them. Never less than 1, never more than `MAX_INSTANCES`.
+#![forbid(unsafe_code)]
+
+use std::num::NonZeroU16;
+
+/// Most workers that may be asked for.
+pub const MAX_INSTANCES: u16 = 512;
+
+/// RPM_INSTANCES, as written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Instances {
+    /// So many.
+    Count(NonZeroU16),
+    /// One for each CPU, less so many.
+    Max {
+        /// The K of `max-K`, 0 for `max`.
+        less: u16,
+    },
+}
+
+/// What bounds the CPU time of this process; `None` where nothing is known or nothing is set.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CpuBudget {
+    /// The cgroup's quota in thousandths of a CPU, rounded up.
+    pub quota_milli: Option<u64>,
+    /// CPUs in the cgroup's cpuset.
+    pub cpuset: Option<u32>,
+    /// CPUs in the affinity mask.
+    pub affinity: Option<u32>,
+}
+
+impl CpuBudget {
+    /// Whole CPUs that can be kept busy: the tightest bound, a quota rounded up (1.5 CPUs keep two workers busy).
+    pub fn cpus(self) -> NonZeroU16 {
+        let quota = self.quota_milli.map(|milli| milli.div_ceil(1000));
+        let tightest = [
+            quota,
+            self.cpuset.map(u64::from),
+            self.affinity.map(u64::from),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+        .unwrap_or(1)
+        .clamp(1, u64::from(MAX_INSTANCES));
+        u16::try_from(tightest)
+            .ok()
+            .and_then(NonZeroU16::new)
+            .unwrap_or(NonZeroU16::MIN)
+    }
+
+    /// The bounds in words, e.g. `cgroup quota 1.5 CPUs, affinity 4`.
+    fn bounds(self) -> String {
+        let quota = self
+            .quota_milli
+            .map(|milli| format!("cgroup quota {} CPUs", decimal(milli)));
+        let cpuset = self.cpuset.map(|cpus| format!("cpuset {cpus}"));
+        let affinity = self.affinity.map(|cpus| format!("affinity {cpus}"));
+        let known: Vec<String> = [quota, cpuset, affinity].into_iter().flatten().collect();
+        if known.is_empty() {
+            "number of CPUs not known".to_owned()
+        } else {
+            known.join(", ")
+        }
+    }
+}
+
+impl Instances {
+    /// The number, and for `max` how it came about, e.g. `cgroup quota 1.5 CPUs, affinity 4 -> 2`.
+    pub fn resolve(self, budget: CpuBudget) -> (NonZeroU16, Option<String>) {
+        match self {
+            Self::Count(count) => (count, None),
+            Self::Max { less } => {
+                let cpus = budget.cpus();
+                let count =
+                    NonZeroU16::new(cpus.get().saturating_sub(less)).unwrap_or(NonZeroU16::MIN);
+                let mut how = format!("{} -> {cpus}", budget.bounds());
+                if less > 0 {
+                    how = format!("{how}, less {less} -> {count}");
+                }
+                (count, Some(how))
+            }
+        }
+    }
+}
+
+/// Thousandths as a decimal number without idle zeros.
+fn decimal(milli: u64) -> String {
+    let fraction = format!("{:03}", milli % 1000);
+    let fraction = fraction.trim_end_matches('0');
+    if fraction.is_empty() {
+        (milli / 1000).to_string()
+    } else {
+        format!("{}.{fraction}", milli / 1000)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn budget(quota: Option<u64>, cpuset: Option<u32>, affinity: Option<u32>) -> CpuBudget {
+        CpuBudget {
+            quota_milli: quota,
+            cpuset,
+            affinity,
+        }
+    }
+
+    #[test]
+    fn max_is_the_tightest_bound_and_says_so() {
+        let table = [
+            (
+                budget(None, None, None),
+                0,
+                1,
+                "number of CPUs not known -> 1",
+            ),
+            (budget(None, None, Some(4)), 0, 4, "affinity 4 -> 4"),
+            (
+                budget(Some(1500), None, Some(4)),
+                0,
+                2,
+                "cgroup quota 1.5 CPUs, affinity 4 -> 2",
+            ),
+            (
+                budget(Some(4000), Some(3), Some(8)),
+                0,
+                3,
+                "cgroup quota 4 CPUs, cpuset 3, affinity 8 -> 3",
+            ),
+            (
+                budget(Some(50), None, Some(8)),
+                0,
+                1,
+                "cgroup quota 0.05 CPUs, affinity 8 -> 1",
+            ),
+            (
+                budget(Some(0), Some(0), Some(0)),
+                0,
+                1,
+                "cgroup quota 0 CPUs, cpuset 0, affinity 0 -> 1",
+            ),
+            (
+                budget(None, None, Some(4)),
+                1,
+                3,
+                "affinity 4 -> 4, less 1 -> 3",
+            ),
+            (
+                budget(None, None, Some(2)),
+                5,
+                1,
+                "affinity 2 -> 2, less 5 -> 1",
+            ),
+            (
+                budget(None, None, Some(4096)),
+                0,
+                512,
+                "affinity 4096 -> 512",
+            ),
+        ];
+        for (budget, less, count, how) in table {
+            let (got, explained) = Instances::Max { less }.resolve(budget);
+            assert_eq!((got.get(), explained.as_deref()), (count, Some(how)));
+        }
+    }
+
+    #[test]
+    fn a_number_is_taken_as_it_is() {
+        let seven = NonZeroU16::new(7).unwrap();
+        assert_eq!(
+            Instances::Count(seven).resolve(budget(Some(1000), Some(1), Some(1))),
+            (seven, None)
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn always_between_one_and_the_limit(quota: Option<u64>, cpuset: Option<u32>, affinity: Option<u32>, less: u16) {
+            let (count, _) = Instances::Max { less }.resolve(budget(quota, cpuset, affinity));
+            prop_assert!(count.get() <= MAX_INSTANCES);
+        }
+    }
+}

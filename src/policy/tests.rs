@@ -1,0 +1,196 @@
+//! The fleet in tables: each seat and event that matter, each rule of restart, readiness and stop.
+#![forbid(unsafe_code)]
+
+mod end;
+mod failures;
+mod start;
+mod stop;
+
+use std::time::Duration;
+
+use super::*;
+use crate::model::{Cause, Command, Exit, Pid, Sig, SlotId, Snapshot, Tick, WorkerState};
+
+pub(super) const SLOT: SlotId = SlotId(0);
+pub(super) const OTHER: SlotId = SlotId(1);
+pub(super) const TERMINATED: Exit = Exit::Signal(Sig::TERM);
+pub(super) const KILLED: Exit = Exit::Signal(Sig::KILL);
+pub(super) const STOP: Event = Event::Operator(Command::Stop);
+pub(super) const RESTART: Event = Event::Operator(Command::Restart);
+
+pub(super) fn secs(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+pub(super) fn millis(time: u64) -> Duration {
+    Duration::from_millis(time)
+}
+
+/// One worker, ready after a second, ready timeout 30 s, grace 10 s, back-off 100 ms to 15 s, three short lives.
+pub(super) fn params() -> Params {
+    Params {
+        instances: 1,
+        ready: ReadyRule::Alive(secs(1)),
+        ready_timeout: secs(30),
+        restart: RestartRule::Always,
+        stop_exit_codes: Vec::new(),
+        exit_ok: Vec::new(),
+        min_uptime: secs(1),
+        max_restarts: Some(3),
+        backoff: Backoff::new(millis(100), secs(15)).unwrap(),
+        stop_timeout: secs(10),
+        shutdown_delay: Duration::ZERO,
+    }
+}
+
+/// tini's role.
+pub(super) fn one_shot() -> Params {
+    Params {
+        restart: RestartRule::Never,
+        ..params()
+    }
+}
+
+/// A fleet whose actions nobody performs.
+pub(super) struct Table {
+    pub(super) fleet: Fleet,
+    now: Tick,
+    pids: i32,
+}
+
+impl Table {
+    /// The first workers are asked for.
+    pub(super) fn new(params: Params) -> Self {
+        let fleet = Fleet::new(params, Tick::default());
+        let mut table = Self {
+            fleet,
+            now: Tick::default(),
+            pids: 100,
+        };
+        let asked = table.tell(Event::Woke);
+        assert_eq!(asked.len(), table.fleet.snapshot().slots.len());
+        table
+    }
+
+    /// And they run.
+    pub(super) fn running(params: Params) -> (Self, Vec<Pid>) {
+        let mut table = Self::new(params);
+        let count = table.fleet.snapshot().desired;
+        let pids = (0..count).map(|nr| table.runs(SlotId(nr))).collect();
+        (table, pids)
+    }
+
+    /// And they are ready, and have been for long.
+    pub(super) fn serving(params: Params) -> (Self, Vec<Pid>) {
+        let (mut table, pids) = Self::running(params);
+        for pid in &pids {
+            let _ = table.tell(Event::Ready { pid: *pid });
+        }
+        let _ = table.wait(60_000);
+        (table, pids)
+    }
+
+    pub(super) fn tell(&mut self, event: Event) -> Vec<Action> {
+        let mut out = Vec::new();
+        self.fleet.decide(self.now, 0, event, &mut out);
+        out
+    }
+
+    /// Several events of one moment.
+    pub(super) fn tell_all(&mut self, events: &[Event]) -> Vec<Action> {
+        let mut out = Vec::new();
+        for event in events {
+            self.fleet.take(self.now, 0, *event, &mut out);
+        }
+        self.fleet.decide(self.now, 0, Event::Woke, &mut out);
+        out
+    }
+
+    pub(super) fn wait(&mut self, time: u64) -> Vec<Action> {
+        self.now = self.now.after(millis(time));
+        self.tell(Event::Woke)
+    }
+
+    /// The answer to `Spawn`.
+    pub(super) fn spawned(&mut self, slot: SlotId) -> (Pid, Vec<Action>) {
+        self.pids += 1;
+        let pid = Pid::new(self.pids).unwrap();
+        (pid, self.tell(Event::Spawned { slot, pid }))
+    }
+
+    pub(super) fn runs(&mut self, slot: SlotId) -> Pid {
+        let (pid, actions) = self.spawned(slot);
+        assert_eq!(actions, []);
+        assert_eq!(self.tell(Event::Executed { pid }), []);
+        pid
+    }
+
+    pub(super) fn ends(&mut self, pid: Pid, exit: Exit) -> Vec<Action> {
+        self.tell(ended(pid, exit))
+    }
+
+    pub(super) fn ends_and_leaves(&mut self, pid: Pid, exit: Exit) -> Vec<Action> {
+        let leftovers = true;
+        self.tell(Event::Exited {
+            pid,
+            exit,
+            leftovers,
+        })
+    }
+
+    pub(super) fn seen(&self) -> Snapshot {
+        self.fleet.snapshot()
+    }
+
+    pub(super) fn state(&self, slot: SlotId) -> WorkerState {
+        self.seen().slots[usize::from(slot.0)].state
+    }
+
+    /// Time until the next deadline.
+    pub(super) fn due_in(&self) -> Option<Duration> {
+        self.fleet.next_deadline().map(|at| at.since(self.now))
+    }
+}
+
+pub(super) fn ended(pid: Pid, exit: Exit) -> Event {
+    Event::Exited {
+        pid,
+        exit,
+        leftovers: false,
+    }
+}
+
+/// What is told to follow the end of a worker, and why it ended.
+pub(super) fn told(actions: &[Action]) -> (Cause, Next) {
+    let mut ends = actions.iter().filter_map(|action| match action {
+        Action::Say(Note::Ended { cause, next, .. }) => Some((*cause, *next)),
+        _ => None,
+    });
+    let first = ends.next().unwrap();
+    assert_eq!(ends.next(), None);
+    first
+}
+
+pub(super) fn restart(wait: u64, streak: u32) -> Next {
+    Next::Restart {
+        wait: millis(wait),
+        streak,
+    }
+}
+
+/// The actions without the words.
+pub(super) fn deeds(actions: &[Action]) -> Vec<Action> {
+    let silent = actions
+        .iter()
+        .filter(|action| !matches!(action, Action::Say(_)));
+    silent.cloned().collect()
+}
+
+pub(super) fn spawn(slot: SlotId) -> Action {
+    let generation = crate::model::Generation::default();
+    Action::Spawn { slot, generation }
+}
+
+pub(super) fn says(actions: &[Action], note: Note) -> bool {
+    actions.contains(&Action::Say(note))
+}

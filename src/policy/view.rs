@@ -1,0 +1,81 @@
+//! The fleet as seen from outside.
+#![forbid(unsafe_code)]
+
+use crate::model::{Generation, Pid, RunState, Snapshot, Tick, WorkerState, WorkerView};
+
+use super::fleet::{Fleet, Mode};
+use super::slot::{Retiring, Seat, Slot, Step};
+
+impl Fleet {
+    /// What metrics, probes and status show.
+    pub fn snapshot(&self) -> Snapshot {
+        let ready = self
+            .slots
+            .iter()
+            .any(|slot| matches!(slot.seat, Seat::Ready { .. }));
+        let state = match self.mode {
+            Mode::Serving if self.started => RunState::Running,
+            Mode::Serving => RunState::Starting,
+            Mode::Delaying { .. } => RunState::Draining,
+            Mode::Stopping { .. } | Mode::Finished => RunState::Stopping,
+        };
+        Snapshot {
+            state,
+            ready: ready && matches!(self.mode, Mode::Serving),
+            started: self.started,
+            desired: self.params.instances,
+            generation: self.generation,
+            slots: self
+                .slots
+                .iter()
+                .map(|slot| seat_view(slot, self.generation))
+                .collect(),
+            retiring: self
+                .retiring
+                .iter()
+                .map(|retiring| self.retiring_view(retiring))
+                .collect(),
+        }
+    }
+
+    fn retiring_view(&self, retiring: &Retiring) -> WorkerView {
+        let slot = self.slots.get(usize::from(retiring.slot.0));
+        WorkerView {
+            slot: retiring.slot,
+            state: WorkerState::Retiring,
+            pid: (!retiring.sweeping).then_some(retiring.worker.pid),
+            generation: retiring.worker.generation,
+            started: Some(retiring.worker.started),
+            restarts: slot.map_or(0, |slot| slot.restarts),
+            streak: slot.map_or(0, |slot| slot.streak),
+            last_exit: slot.and_then(|slot| slot.last_exit),
+            due: match retiring.step {
+                Step::Grace { kill_at } => Some(kill_at),
+                Step::Killed { .. } => None,
+            },
+        }
+    }
+}
+
+fn seat_view(slot: &Slot, current: Generation) -> WorkerView {
+    let (state, due): (WorkerState, Option<Tick>) = match slot.seat {
+        Seat::Stopped => (WorkerState::Stopped, None),
+        Seat::Waiting { until } => (WorkerState::Backoff, Some(until)),
+        Seat::Held | Seat::Launching => (WorkerState::Backoff, None),
+        Seat::Starting { .. } => (WorkerState::Starting, slot.seat.deadline()),
+        Seat::Ready { .. } => (WorkerState::Ready, None),
+    };
+    let worker = slot.seat.worker();
+    let pid: Option<Pid> = worker.map(|worker| worker.pid);
+    WorkerView {
+        slot: slot.id,
+        state,
+        pid,
+        generation: worker.map_or(current, |worker| worker.generation),
+        started: worker.map(|worker| worker.started),
+        restarts: slot.restarts,
+        streak: slot.streak,
+        last_exit: slot.last_exit,
+        due,
+    }
+}

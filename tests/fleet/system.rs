@@ -1,0 +1,223 @@
+//! The fake system: processes, their groups, a fork that may fail, numbers that are reused as soon as they are free.
+#![forbid(unsafe_code)]
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use rpm_runtime::model::{Exit, Pid, Sig, Tick};
+
+/// How a process begins.
+#[derive(Clone, Copy, Debug)]
+pub enum Start {
+    /// Runs its program, and the runtime hears so.
+    Runs,
+    /// Cannot run it; ends with this code.
+    Fails(u8),
+    /// Is short of something before that; ends with 126.
+    Starves,
+    /// Nothing is heard of it.
+    Silent,
+}
+
+/// What the stop signal does to a process.
+#[derive(Clone, Copy, Debug)]
+pub enum OnStop {
+    Ends {
+        exit: Exit,
+        after: Duration,
+    },
+    Ignores,
+    /// Not even SIGKILL ends it before somebody thaws it.
+    Undying,
+}
+
+/// What becomes of the next process.
+#[derive(Clone, Copy, Debug)]
+pub struct Fate {
+    pub start: Start,
+    pub on_stop: OnStop,
+    /// Other processes in its group.
+    pub members: u8,
+    /// They ignore the stop signal.
+    pub members_ignore: bool,
+    /// How long SIGKILL takes.
+    pub dies_within: Duration,
+}
+
+/// What a worker says on its way to its program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Word {
+    Executed,
+    ExecFailed(u8),
+    Starved,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct Process {
+    pub fate: Fate,
+    /// Not said yet.
+    pub word: Option<Word>,
+    /// When and how it will end.
+    pub ends: Option<(Tick, Exit)>,
+    pub killed: bool,
+    pub members: u8,
+    pub members_end: Option<Tick>,
+    /// The leader is reaped; only members are left.
+    pub reaped: bool,
+}
+
+#[derive(Debug)]
+pub struct System {
+    fates: Vec<Fate>,
+    forks: usize,
+    pub refuse: u8,
+    pub processes: BTreeMap<Pid, Process>,
+}
+
+impl System {
+    pub fn new(fates: Vec<Fate>) -> Self {
+        Self {
+            fates,
+            forks: 0,
+            refuse: 0,
+            processes: BTreeMap::new(),
+        }
+    }
+
+    /// The lowest number that neither a process nor a group has.
+    pub fn free(&self) -> Pid {
+        (2..=i32::MAX)
+            .filter_map(Pid::new)
+            .find(|pid| !self.processes.contains_key(pid))
+            .unwrap()
+    }
+
+    pub fn fork(&mut self, now: Tick) -> Option<Pid> {
+        if self.refuse > 0 {
+            self.refuse -= 1;
+            return None;
+        }
+        let fate = self.fates[self.forks % self.fates.len()];
+        self.forks += 1;
+        let (word, ends) = match fate.start {
+            Start::Runs => (Some(Word::Executed), None),
+            Start::Fails(code) => (Some(Word::ExecFailed(code)), Some((now, Exit::Code(code)))),
+            Start::Starves => (Some(Word::Starved), Some((now, Exit::Code(126)))),
+            Start::Silent => (None, None),
+        };
+        let pid = self.free();
+        let process = Process {
+            fate,
+            word,
+            ends,
+            killed: false,
+            members: if ends.is_some() { 0 } else { fate.members },
+            members_end: None,
+            reaped: false,
+        };
+        self.processes.insert(pid, process);
+        Some(pid)
+    }
+
+    /// The stop signal, to the worker alone.
+    pub fn stop(&mut self, now: Tick, pid: Pid) {
+        let process = self.processes.get_mut(&pid).unwrap();
+        if let (None, OnStop::Ends { exit, after }) = (process.ends, process.fate.on_stop) {
+            process.ends = Some((now.after(after), exit));
+        }
+    }
+
+    /// SIGKILL, to worker and group.
+    pub fn kill(&mut self, now: Tick, pid: Pid) {
+        let process = self.processes.get_mut(&pid).unwrap();
+        process.killed = true;
+        if matches!(process.fate.on_stop, OnStop::Undying) {
+            return;
+        }
+        let at = now.after(process.fate.dies_within);
+        if process.ends.is_none_or(|(end, _)| end > at) {
+            process.ends = Some((at, Exit::Signal(Sig::KILL)));
+        }
+        Self::end_members(process, at);
+    }
+
+    fn end_members(process: &mut Process, at: Tick) {
+        process.members_end = Some(process.members_end.map_or(at, |end| end.min(at)));
+    }
+
+    /// A signal to what is left of a group.
+    pub fn signal_group(&mut self, now: Tick, pid: Pid, kill: bool) {
+        // The group may be gone without anybody having seen it; then the real call finds nobody either.
+        let Some(process) = self.processes.get_mut(&pid).filter(|p| p.reaped) else {
+            return;
+        };
+        let undying = matches!(process.fate.on_stop, OnStop::Undying);
+        if !undying && (kill || !process.fate.members_ignore) {
+            let at = now.after(process.fate.dies_within);
+            Self::end_members(process, at);
+        }
+    }
+
+    /// Somebody lets it go on: what it was sent takes effect.
+    pub fn thaw(&mut self, now: Tick, pid: Pid) {
+        let Some(process) = self.processes.get_mut(&pid) else {
+            return;
+        };
+        if matches!(process.fate.on_stop, OnStop::Undying) {
+            process.fate.on_stop = OnStop::Ignores;
+            if process.killed {
+                process.ends = Some((now, Exit::Signal(Sig::KILL)));
+                Self::end_members(process, now);
+            }
+        }
+    }
+
+    /// When something ends next.
+    pub fn next_end(&self) -> Option<Tick> {
+        let ends = |p: &Process| {
+            let leader = p.ends.filter(|_| !p.reaped).map(|(at, _)| at);
+            let members = p.members_end.filter(|_| p.members > 0);
+            leader.into_iter().chain(members).min()
+        };
+        self.processes.values().filter_map(ends).min()
+    }
+
+    /// Leaders that are dead and not reaped yet.
+    pub fn ending(&self, now: Tick) -> Vec<Pid> {
+        let due = |p: &Process| !p.reaped && p.ends.is_some_and(|(at, _)| at <= now);
+        let all = self.processes.iter().filter(|(_, p)| due(p));
+        all.map(|(pid, _)| *pid).collect()
+    }
+
+    /// Ends what is due, reaps the leaders: who, how, whether others are left.
+    pub fn reap(&mut self, now: Tick) -> Vec<(Pid, Exit, bool)> {
+        let mut reaped = Vec::new();
+        for (pid, process) in &mut self.processes {
+            if process.members_end.is_some_and(|at| at <= now) {
+                process.members = 0;
+            }
+            if let Some((at, exit)) = process.ends
+                && at <= now
+                && !process.reaped
+            {
+                process.reaped = true;
+                reaped.push((*pid, exit, process.members > 0));
+            }
+        }
+        self.processes.retain(|_, p| !p.reaped || p.members > 0);
+        reaped
+    }
+
+    pub fn group_left(&self, pid: Pid) -> bool {
+        self.processes.get(&pid).is_some_and(|p| p.reaped)
+    }
+
+    /// Worker processes that are not reaped.
+    pub fn unreaped(&self) -> Vec<Pid> {
+        self.processes
+            .iter()
+            .filter(|(_, p)| !p.reaped)
+            .map(|(pid, _)| *pid)
+            .collect()
+    }
+}
