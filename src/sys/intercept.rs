@@ -1,0 +1,298 @@
+//! Interception of `bind` and `listen` by a seccomp user notification (seccomp_unotify(2)).
+//!
+//! The child installs the filter on itself; it and all its descendants keep it. Each trapped call waits until the
+//! holder of the notifier answers, so the notifier stays open and served for as long as any of them lives.
+
+use std::mem::{offset_of, size_of};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
+
+use nix::errno::Errno;
+
+/// Which calls are trapped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Call {
+    /// bind(2).
+    Bind,
+    /// listen(2).
+    Listen,
+    /// setsockopt(2) of IPV6_V6ONLY, whose value dies with the replaced descriptor.
+    SetV6Only,
+}
+
+/// One call that waits for an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Notification {
+    id: u64,
+    /// The calling thread, in our pid namespace; 0 if it is in none that we see.
+    pub task: i32,
+    /// Which call.
+    pub call: Call,
+    /// Its arguments.
+    pub args: [u64; 6],
+}
+
+#[cfg(target_arch = "x86_64")]
+const ARCH: u32 = 0xc000_003e;
+#[cfg(target_arch = "aarch64")]
+const ARCH: u32 = 0xc000_00b7;
+
+const LD_W_ABS: u16 = 0x20;
+const JEQ_K: u16 = 0x15;
+const RET_K: u16 = 0x06;
+
+/// Length of the filter.
+const FILTER_LEN: usize = 12;
+
+/// The filter: decides on the number alone for every call but setsockopt, so that the kernel's table of calls that
+/// are always allowed (5.11) keeps covering them. A foreign architecture (i386, x32) passes.
+fn filter() -> [libc::sock_filter; FILTER_LEN] {
+    let load = |k: usize| libc::sock_filter {
+        code: LD_W_ABS,
+        jt: 0,
+        jf: 0,
+        k: u32::try_from(k).unwrap_or(0),
+    };
+    let equal = |k: u32, jt: u8, jf: u8| libc::sock_filter {
+        code: JEQ_K,
+        jt,
+        jf,
+        k,
+    };
+    let number = |nr: libc::c_long| u32::try_from(nr).unwrap_or(u32::MAX);
+    let answer = |k: u32| libc::sock_filter {
+        code: RET_K,
+        jt: 0,
+        jf: 0,
+        k,
+    };
+    let argument = |nr: usize| offset_of!(libc::seccomp_data, args) + nr * size_of::<u64>();
+    let option = |value: i32| u32::try_from(value).unwrap_or(0);
+    [
+        load(offset_of!(libc::seccomp_data, arch)), // 0
+        equal(ARCH, 0, 8),                          // 1: else allow (10)
+        load(offset_of!(libc::seccomp_data, nr)),   // 2
+        equal(number(libc::SYS_bind), 7, 0),        // 3: notify (11)
+        equal(number(libc::SYS_listen), 6, 0),      // 4
+        equal(number(libc::SYS_setsockopt), 0, 4),  // 5
+        load(argument(1)), // 6: level; the low word, both machines are little-endian
+        equal(option(libc::IPPROTO_IPV6), 0, 2), // 7
+        load(argument(2)), // 8: option
+        equal(option(libc::IPV6_V6ONLY), 1, 0), // 9
+        answer(libc::SECCOMP_RET_ALLOW), // 10
+        answer(libc::SECCOMP_RET_USER_NOTIF), // 11
+    ]
+}
+
+/// The filter, made before a fork so that the child need not.
+#[derive(Debug)]
+pub struct Filter([libc::sock_filter; FILTER_LEN]);
+
+impl Filter {
+    /// Makes it.
+    pub fn new() -> Self {
+        Self(filter())
+    }
+
+    /// Installs it on the calling thread and returns the notifier, close-on-exec. Async-signal-safe: for the child
+    /// between fork and exec. Sets no_new_privs only if the kernel asks for it (we may hold CAP_SYS_ADMIN).
+    ///
+    /// EBUSY: a filter with a notifier is there already (a nested runtime, some sandboxes). EPERM or ENOSYS: a
+    /// profile forbids it. EINVAL: the kernel is older than 5.5 or an emulation.
+    pub fn install(&self) -> Result<RawFd, Errno> {
+        let program = libc::sock_fprog {
+            len: u16::try_from(self.0.len()).unwrap_or(0),
+            filter: self.0.as_ptr().cast_mut(),
+        };
+        // Before 5.16 a filter without SPEC_ALLOW slowed the program down; WAIT_KILLABLE_RECV is 5.19 and keeps a
+        // signal from restarting a call that is being answered.
+        let plain = libc::SECCOMP_FILTER_FLAG_NEW_LISTENER | libc::SECCOMP_FILTER_FLAG_SPEC_ALLOW;
+        let mut flags = plain | libc::SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV;
+        let mut result = set_filter(flags, &program);
+        if result == Err(Errno::EACCES) {
+            // SAFETY: integers only.
+            unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) };
+            result = set_filter(flags, &program);
+        }
+        if result == Err(Errno::EINVAL) {
+            flags = plain;
+            result = set_filter(flags, &program);
+        }
+        if result == Err(Errno::EACCES) {
+            // SAFETY: integers only.
+            unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) };
+            result = set_filter(flags, &program);
+        }
+        result
+    }
+}
+
+impl Default for Filter {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+fn set_filter(flags: libc::c_ulong, program: &libc::sock_fprog) -> Result<RawFd, Errno> {
+    let pointer = std::ptr::from_ref(program);
+    // SAFETY: the program and its instructions are live for the call; the kernel copies them.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_seccomp,
+            libc::SECCOMP_SET_MODE_FILTER,
+            flags,
+            pointer,
+        )
+    };
+    Errno::result(result).and_then(|fd| RawFd::try_from(fd).map_err(|_| Errno::EBADF))
+}
+
+/// The holder's end: where trapped calls are seen and answered.
+#[derive(Debug)]
+pub struct Notifier(OwnedFd);
+
+impl AsFd for Notifier {
+    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+impl From<OwnedFd> for Notifier {
+    fn from(fd: OwnedFd) -> Self {
+        Self(fd)
+    }
+}
+
+impl Notifier {
+    /// The next call that waits; `None` if its thread died in the meantime (ENOENT) or a signal came between.
+    pub fn receive(&self) -> nix::Result<Option<Notification>> {
+        // SAFETY: integers only, zero is valid; the kernel wants it zeroed (seccomp_unotify(2)).
+        let mut raw: libc::seccomp_notif = unsafe { std::mem::zeroed() };
+        match self.ioctl(libc::SECCOMP_IOCTL_NOTIF_RECV, &mut raw) {
+            Ok(()) => {}
+            Err(Errno::ENOENT | Errno::EINTR | Errno::EAGAIN) => return Ok(None),
+            Err(errno) => return Err(errno),
+        }
+        let call = match libc::c_long::from(raw.data.nr) {
+            libc::SYS_bind => Call::Bind,
+            libc::SYS_listen => Call::Listen,
+            // Nothing else is trapped.
+            _ => Call::SetV6Only,
+        };
+        let task = i32::try_from(raw.pid).unwrap_or(0);
+        Ok(Some(Notification {
+            id: raw.id,
+            task,
+            call,
+            args: raw.data.args,
+        }))
+    }
+
+    /// Whether the call still waits: what was read of its thread before was really of it, and not of a process that
+    /// got its number since.
+    pub fn is_valid(&self, notification: &Notification) -> bool {
+        let mut id = notification.id;
+        self.ioctl(libc::SECCOMP_IOCTL_NOTIF_ID_VALID, &mut id)
+            .is_ok()
+    }
+
+    /// Puts a copy of `source` in the place of the caller's descriptor `target`, which the kernel closes.
+    pub fn replace(
+        &self,
+        notification: &Notification,
+        source: impl AsFd,
+        target: i32,
+        cloexec: bool,
+    ) -> nix::Result<()> {
+        let mut raw = libc::seccomp_notif_addfd {
+            id: notification.id,
+            flags: u32::try_from(libc::SECCOMP_ADDFD_FLAG_SETFD).unwrap_or(1),
+            srcfd: u32::try_from(source.as_fd().as_raw_fd()).map_err(|_| Errno::EBADF)?,
+            newfd: u32::try_from(target).map_err(|_| Errno::EBADF)?,
+            newfd_flags: if cloexec {
+                u32::try_from(libc::O_CLOEXEC).unwrap_or(0)
+            } else {
+                0
+            },
+        };
+        let request = libc::SECCOMP_IOCTL_NOTIF_ADDFD;
+        let fd = self.0.as_raw_fd();
+        // SAFETY: the pointer is to a live value of the type that the request names.
+        Errno::result(unsafe { libc::ioctl(fd, request, &raw mut raw) }).map(drop)
+    }
+
+    /// Lets the kernel do what was asked. A caller that died in the meantime is no error.
+    pub fn proceed(&self, notification: &Notification) -> nix::Result<()> {
+        self.answer(
+            notification,
+            u32::try_from(libc::SECCOMP_USER_NOTIF_FLAG_CONTINUE).unwrap_or(1),
+        )
+    }
+
+    /// Tells the caller that it succeeded.
+    pub fn succeed(&self, notification: &Notification) -> nix::Result<()> {
+        self.answer(notification, 0)
+    }
+
+    fn answer(&self, notification: &Notification, flags: u32) -> nix::Result<()> {
+        let mut raw = libc::seccomp_notif_resp {
+            id: notification.id,
+            val: 0,
+            error: 0,
+            flags,
+        };
+        match self.ioctl(libc::SECCOMP_IOCTL_NOTIF_SEND, &mut raw) {
+            Ok(()) | Err(Errno::ENOENT) => Ok(()),
+            Err(errno) => Err(errno),
+        }
+    }
+
+    fn ioctl<T>(&self, request: libc::Ioctl, value: &mut T) -> nix::Result<()> {
+        let fd = self.0.as_raw_fd();
+        // SAFETY: the pointer is to a live value of the type that the request names.
+        Errno::result(unsafe { libc::ioctl(fd, request, std::ptr::from_mut(value)) }).map(drop)
+    }
+}
+
+/// Sends a descriptor over a SOCK_SEQPACKET socket together with the byte `tag`. Async-signal-safe: for the child
+/// between fork and exec.
+pub fn send_fd(socket: RawFd, tag: u8, fd: RawFd) -> Result<(), Errno> {
+    #[repr(C, align(8))]
+    struct Control([u8; 64]);
+    let mut byte = [tag];
+    let mut part = libc::iovec {
+        iov_base: byte.as_mut_ptr().cast(),
+        iov_len: 1,
+    };
+    let mut control = Control([0; 64]);
+    let width = libc::c_uint::try_from(size_of::<RawFd>()).map_err(|_| Errno::EINVAL)?;
+    // SAFETY: plain arithmetic on the length.
+    let (space, len) = (unsafe { libc::CMSG_SPACE(width) }, unsafe {
+        libc::CMSG_LEN(width)
+    });
+    // SAFETY: all fields are integers or pointers, for which zero is valid.
+    let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+    message.msg_iov = &raw mut part;
+    message.msg_iovlen = 1;
+    message.msg_control = control.0.as_mut_ptr().cast();
+    message.msg_controllen = space as _;
+    // SAFETY: msg_control is aligned and longer than one header.
+    let header = unsafe { libc::CMSG_FIRSTHDR(&raw const message) };
+    // SAFETY: as above; the header lies in `control`.
+    let header = unsafe { &mut *header };
+    header.cmsg_level = libc::SOL_SOCKET;
+    header.cmsg_type = libc::SCM_RIGHTS;
+    header.cmsg_len = len as _;
+    // SAFETY: the header lies in `control`.
+    let data = unsafe { libc::CMSG_DATA(header) };
+    // SAFETY: CMSG_LEN(4) left room for four bytes, which need no alignment here.
+    unsafe { std::ptr::write_unaligned(data.cast::<RawFd>(), fd) };
+    // SAFETY: every pointer in the message is to a live local.
+    Errno::result(unsafe { libc::sendmsg(socket, &raw const message, libc::MSG_NOSIGNAL) })
+        .map(drop)
+}
+
+/// Takes a descriptor that came with a message, close-on-exec.
+pub fn adopt(fd: RawFd) -> OwnedFd {
+    // SAFETY: called once for a number that recvmsg with MSG_CMSG_CLOEXEC just made in this process.
+    unsafe { OwnedFd::from_raw_fd(fd) }
+}

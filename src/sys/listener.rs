@@ -1,0 +1,137 @@
+//! Listening sockets of the shared ports.
+
+use std::mem::{MaybeUninit, size_of};
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+
+use nix::errno::Errno;
+use nix::sys::socket::{self, AddressFamily, SockFlag, SockType, SockaddrStorage, sockopt};
+use nix::sys::stat::fstat;
+
+/// One listener's state, by TCP_INFO (tcp(7)): for a listening socket `tcpi_unacked` is the length of the accept
+/// queue and `tcpi_sacked` its limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QueueState {
+    /// It is in state LISTEN; a worker's `shutdown` takes it out.
+    pub listening: bool,
+    /// Connections that wait to be accepted.
+    pub length: u32,
+    /// The most that may wait.
+    pub limit: u32,
+}
+
+/// Opens one listener on `addr`. With `reuse` it joins the SO_REUSEPORT group of that address, family and uid; its
+/// index there is the order of `listen`. EADDRINUSE, EACCES (below 1024), EADDRNOTAVAIL, EAFNOSUPPORT, EMFILE.
+pub fn open(addr: SocketAddr, v6only: bool, backlog: u32, reuse: bool) -> nix::Result<OwnedFd> {
+    let fd = bound(addr, v6only, reuse)?;
+    listen(&fd, backlog)?;
+    Ok(fd)
+}
+
+/// The same, but it does not listen yet.
+pub fn bound(addr: SocketAddr, v6only: bool, reuse: bool) -> nix::Result<OwnedFd> {
+    let family = if addr.is_ipv4() {
+        AddressFamily::Inet
+    } else {
+        AddressFamily::Inet6
+    };
+    let fd = socket::socket(family, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
+    socket::setsockopt(&fd, sockopt::ReuseAddr, &true)?;
+    if reuse {
+        socket::setsockopt(&fd, sockopt::ReusePort, &true)?;
+    }
+    if addr.is_ipv6() {
+        socket::setsockopt(&fd, sockopt::Ipv6V6Only, &v6only)?;
+    }
+    socket::bind(fd.as_raw_fd(), &SockaddrStorage::from(addr))?;
+    Ok(fd)
+}
+
+/// Takes a listener out of the state LISTEN, and so out of its group; its queue is reset. Not by `shutdown`: on a
+/// socket that does not listen any more that would mark it as shut down, which `listen` does not take back and every
+/// accepted connection inherits. Dissolving the association (connect(2), AF_UNSPEC) clears such a mark as well.
+pub fn stop_listening(fd: impl AsFd) -> nix::Result<()> {
+    let nobody = libc::sockaddr {
+        sa_family: libc::sa_family_t::try_from(libc::AF_UNSPEC).unwrap_or(0),
+        sa_data: [0; 14],
+    };
+    let len = libc::socklen_t::try_from(size_of::<libc::sockaddr>()).map_err(|_| Errno::EINVAL)?;
+    // SAFETY: the address is live and as long as said.
+    Errno::result(unsafe { libc::connect(fd.as_fd().as_raw_fd(), &raw const nobody, len) })
+        .map(drop)
+}
+
+/// Makes it listen, or, if it does, only sets the backlog, which the kernel caps by somaxconn (listen(2)).
+pub fn listen(fd: impl AsFd, backlog: u32) -> nix::Result<()> {
+    let backlog = i32::try_from(backlog).unwrap_or(i32::MAX);
+    // SAFETY: integers only.
+    Errno::result(unsafe { libc::listen(fd.as_fd().as_raw_fd(), backlog) }).map(drop)
+}
+
+/// How full its queue is.
+pub fn queue(fd: impl AsFd) -> nix::Result<QueueState> {
+    /// TCP_LISTEN in net/tcp_states.h.
+    const LISTEN: u8 = 10;
+    let mut info = MaybeUninit::<libc::tcp_info>::zeroed();
+    let mut len =
+        libc::socklen_t::try_from(size_of::<libc::tcp_info>()).map_err(|_| Errno::EINVAL)?;
+    let raw = fd.as_fd().as_raw_fd();
+    // SAFETY: the buffer is as long as `len` says and the kernel writes no more than that.
+    let result = unsafe {
+        libc::getsockopt(
+            raw,
+            libc::IPPROTO_TCP,
+            libc::TCP_INFO,
+            info.as_mut_ptr().cast(),
+            &raw mut len,
+        )
+    };
+    Errno::result(result)?;
+    // SAFETY: plain integers, all of them zeroed above: any prefix that the kernel wrote is valid.
+    let info = unsafe { info.assume_init() };
+    Ok(QueueState {
+        listening: info.tcpi_state == LISTEN,
+        length: info.tcpi_unacked,
+        limit: info.tcpi_sacked,
+    })
+}
+
+/// The number in `socket:[...]` of every descriptor of it, in every process.
+pub fn inode(fd: impl AsFd) -> nix::Result<u64> {
+    fstat(fd.as_fd()).map(|stat| stat.st_ino)
+}
+
+/// The address it is bound to.
+pub fn local_addr(fd: impl AsFd) -> nix::Result<SocketAddr> {
+    let storage: SockaddrStorage = socket::getsockname(fd.as_fd().as_raw_fd())?;
+    if let Some(v4) = storage.as_sockaddr_in() {
+        Ok(SocketAddr::V4((*v4).into()))
+    } else if let Some(v6) = storage.as_sockaddr_in6() {
+        Ok(SocketAddr::V6((*v6).into()))
+    } else {
+        Err(Errno::EAFNOSUPPORT)
+    }
+}
+
+/// A connection attempt to `addr` that does not wait for an answer; on loopback the handshake is over when this
+/// returns.
+pub fn connect_nonblocking(addr: SocketAddr) -> nix::Result<OwnedFd> {
+    let family = if addr.is_ipv4() {
+        AddressFamily::Inet
+    } else {
+        AddressFamily::Inet6
+    };
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    let fd = socket::socket(family, SockType::Stream, flags, None)?;
+    match socket::connect(fd.as_raw_fd(), &SockaddrStorage::from(addr)) {
+        Ok(()) | Err(Errno::EINPROGRESS) => Ok(fd),
+        Err(errno) => Err(errno),
+    }
+}
+
+/// A copy of the descriptor, close-on-exec (fcntl(2), F_DUPFD_CLOEXEC).
+pub fn duplicate(fd: impl AsFd) -> nix::Result<OwnedFd> {
+    let raw = nix::fcntl::fcntl(fd.as_fd(), nix::fcntl::FcntlArg::F_DUPFD_CLOEXEC(3))?;
+    // SAFETY: the kernel just made this descriptor and nobody else knows its number.
+    Ok(unsafe { OwnedFd::from_raw_fd(raw) })
+}

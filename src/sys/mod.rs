@@ -1,0 +1,34 @@
+//! What the kernel does for us: the only files that may hold `unsafe`, one small file for each family of calls.
+//! Nothing here logs or decides; errors go up.
+
+#![allow(unsafe_code, reason = "this is the layer that talks to the kernel")]
+pub mod cgroup;
+mod child;
+pub mod clock;
+pub mod epoll;
+mod fork;
+pub mod intercept;
+pub mod io;
+pub mod listener;
+pub mod pid1;
+pub mod proc;
+pub mod reaper;
+mod search;
+pub mod signals;
+pub mod spawn;
+pub mod status;
+pub mod steering;
+pub mod target;
+pub mod trial;
+
+use nix::errno::Errno;
+
+/// Repeats `call` while a signal interrupts it. Interruption has one home.
+pub fn retry<T>(mut call: impl FnMut() -> nix::Result<T>) -> nix::Result<T> {
+    loop {
+        match call() {
+            Err(Errno::EINTR) => {}
+            other => return other,
+        }
+    }
+}

@@ -1,0 +1,295 @@
+//! What /proc tells of a process (proc(5)).
+
+use std::fs;
+use std::io::{self, Read};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use nix::unistd::{SysconfVar, sysconf};
+
+use crate::model::Pid;
+
+/// More than /proc/PID/stat ever is: a name and some fifty numbers of at most twenty digits.
+const STAT_LINE: usize = 2048;
+
+/// Whose files are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Whose {
+    /// The runtime's own.
+    Own,
+    /// That process's.
+    Of(Pid),
+}
+
+/// /proc/PID/stat, in units a reader knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProcessStat {
+    /// CPU time in user mode, all threads.
+    pub user: Duration,
+    /// CPU time in kernel mode, all threads.
+    pub system: Duration,
+    /// Threads.
+    pub threads: u64,
+    /// Start of the process, counted from the start of the system. With the pid it names one life.
+    pub started: Duration,
+    /// Address space.
+    pub virtual_bytes: u64,
+    /// Memory in RAM.
+    pub resident_bytes: u64,
+}
+
+/// Soft limits of /proc/PID/limits; `None` is unlimited.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ProcessLimits {
+    /// RLIMIT_NOFILE.
+    pub open_files: Option<u64>,
+    /// RLIMIT_AS.
+    pub address_space: Option<u64>,
+}
+
+/// A mounted proc filesystem. Every read may fail: not mounted, not permitted, the process gone.
+#[derive(Debug)]
+pub struct Proc {
+    root: PathBuf,
+    units: Units,
+    fd_size_counts: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Units {
+    ticks_per_second: u64,
+    page_size: u64,
+}
+
+impl Proc {
+    /// The one at `root`, `/proc` but for tests. Never fails; the reads do.
+    pub fn new(root: impl Into<PathBuf>) -> Self {
+        let mut proc = Self {
+            root: root.into(),
+            units: Units {
+                ticks_per_second: setting(SysconfVar::CLK_TCK).unwrap_or(100),
+                page_size: setting(SysconfVar::PAGE_SIZE).unwrap_or(4096),
+            },
+            fd_size_counts: false,
+        };
+        // Since Linux 6.2 the size of an fd directory is its number of entries, which spares listing it. Elsewhere the
+        // size may mean anything, so it has to agree once with our own list, and be no accident of zero.
+        if let (Ok(size), Ok(listed)) = (proc.fd_size(Whose::Own), proc.open_fds(Whose::Own)) {
+            proc.fd_size_counts = size > 0 && size == listed;
+        }
+        proc
+    }
+
+    /// CPU time, memory, threads and start of a process.
+    pub fn stat(&self, whose: Whose) -> io::Result<ProcessStat> {
+        // One read: the kernel gives the whole line at once, and a scrape asks for hundreds of them.
+        let mut line = [0; STAT_LINE];
+        let mut file = fs::File::open(self.path(whose, "stat"))?;
+        let length = file.read(&mut line)?;
+        let text = line.get(..length).unwrap_or_default();
+        parse_stat(text, self.units).ok_or_else(|| malformed("stat"))
+    }
+
+    /// How many descriptors a process has open.
+    pub fn open_fds(&self, whose: Whose) -> io::Result<u64> {
+        if self.fd_size_counts {
+            return self.fd_size(whose);
+        }
+        let mut count = 0;
+        for entry in fs::read_dir(self.path(whose, "fd"))? {
+            entry?;
+            count += 1;
+        }
+        // The directory that was just listed is one of ours.
+        Ok(match whose {
+            Whose::Own => u64::saturating_sub(count, 1),
+            Whose::Of(_) => count,
+        })
+    }
+
+    /// Soft limits of a process.
+    pub fn limits(&self, whose: Whose) -> io::Result<ProcessLimits> {
+        fs::read_to_string(self.path(whose, "limits")).map(|text| parse_limits(&text))
+    }
+
+    /// When the system started, counted from 1970 (`btime` of /proc/stat); whole seconds.
+    pub fn boot_time(&self) -> io::Result<Duration> {
+        let text = fs::read_to_string(self.root.join("stat"))?;
+        parse_boot_time(&text).ok_or_else(|| malformed("btime"))
+    }
+
+    fn fd_size(&self, whose: Whose) -> io::Result<u64> {
+        fs::metadata(self.path(whose, "fd")).map(|directory| directory.len())
+    }
+
+    fn path(&self, whose: Whose, file: &str) -> PathBuf {
+        let mut path = self.root.clone();
+        match whose {
+            Whose::Own => path.push("self"),
+            Whose::Of(pid) => path.push(pid.to_string()),
+        }
+        path.push(file);
+        path
+    }
+}
+
+fn setting(name: SysconfVar) -> Option<u64> {
+    let value = sysconf(name).ok().flatten()?;
+    u64::try_from(value).ok().filter(|value| *value > 0)
+}
+
+fn malformed(what: &str) -> io::Error {
+    io::Error::new(
+        io::ErrorKind::InvalidData,
+        format!("{what} has an unknown form"),
+    )
+}
+
+/// The second field is the command in parentheses, which may hold spaces, parentheses and bytes that are no text, so
+/// the fields are counted from the last closing one.
+fn parse_stat(text: &[u8], units: Units) -> Option<ProcessStat> {
+    let end = text.iter().rposition(|byte| *byte == b')')?;
+    let rest = std::str::from_utf8(text.get(end + 1..)?).ok()?;
+    // `rest` starts with field 3.
+    let field = |number: usize| rest.split_ascii_whitespace().nth(number - 3);
+    let whole = |number: usize| field(number)?.parse::<u64>().ok();
+    let time = |number: usize| {
+        let ticks = whole(number)?;
+        Some(Duration::from_nanos(
+            ticks.saturating_mul(1_000_000_000 / units.ticks_per_second),
+        ))
+    };
+    // Resident pages are signed in the kernel's format.
+    let pages = field(24)?.parse::<i64>().ok()?;
+    Some(ProcessStat {
+        user: time(14)?,
+        system: time(15)?,
+        threads: whole(20)?,
+        started: time(22)?,
+        virtual_bytes: whole(23)?,
+        resident_bytes: u64::try_from(pages)
+            .unwrap_or(0)
+            .saturating_mul(units.page_size),
+    })
+}
+
+fn parse_limits(text: &str) -> ProcessLimits {
+    let soft = |name: &str| {
+        text.lines()
+            .find_map(|line| line.strip_prefix(name))
+            .and_then(|rest| rest.split_ascii_whitespace().next())
+            .and_then(|value| value.parse().ok())
+    };
+    ProcessLimits {
+        open_files: soft("Max open files"),
+        address_space: soft("Max address space"),
+    }
+}
+
+fn parse_boot_time(text: &str) -> Option<Duration> {
+    let seconds = text.lines().find_map(|line| line.strip_prefix("btime "))?;
+    seconds.trim().parse().ok().map(Duration::from_secs)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const UNITS: Units = Units {
+        ticks_per_second: 100,
+        page_size: 4096,
+    };
+
+    fn stat_line(command: &[u8]) -> Vec<u8> {
+        let mut line = b"77 (".to_vec();
+        line.extend_from_slice(command);
+        line.extend_from_slice(
+            b") S 1 77 77 0 -1 4194560 1 2 3 4 150 25 9 9 20 0 7 0 12345 1000000 50 18446744073709551615 1 1\n",
+        );
+        line
+    }
+
+    #[test]
+    fn a_command_may_hold_spaces_parentheses_and_any_byte() {
+        for command in [
+            b"node".as_slice(),
+            b"a b",
+            b") R 1 (x",
+            b"((",
+            b"",
+            b"\xff\xfe\n",
+        ] {
+            assert_eq!(
+                parse_stat(&stat_line(command), UNITS),
+                Some(ProcessStat {
+                    user: Duration::from_millis(1500),
+                    system: Duration::from_millis(250),
+                    threads: 7,
+                    started: Duration::from_millis(123_450),
+                    virtual_bytes: 1_000_000,
+                    resident_bytes: 50 * 4096,
+                }),
+                "{command:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_cut_or_foreign_stat_is_no_stat() {
+        let line = stat_line(b"node");
+        for end in 0..60 {
+            assert_eq!(parse_stat(&line[..end], UNITS), None, "{end}");
+        }
+        assert_eq!(parse_stat(b"no parenthesis", UNITS), None);
+        assert_eq!(parse_stat(b"1 (x) \xff", UNITS), None);
+    }
+
+    #[test]
+    fn unlimited_is_no_limit() {
+        let text = "Limit                     Soft Limit           Hard Limit           Units     \n\
+                    Max open files            1024                 524288               files     \n\
+                    Max address space         unlimited            unlimited            bytes     \n";
+        assert_eq!(
+            parse_limits(text),
+            ProcessLimits {
+                open_files: Some(1024),
+                address_space: None
+            }
+        );
+        assert_eq!(parse_limits(""), ProcessLimits::default());
+    }
+
+    #[test]
+    fn the_boot_time_is_found_among_the_counters() {
+        let text = "cpu  1 2 3\nctxt 5\nbtime 1700000000\nprocesses 9\n";
+        assert_eq!(
+            parse_boot_time(text),
+            Some(Duration::from_secs(1_700_000_000))
+        );
+        assert_eq!(parse_boot_time("cpu 1\n"), None);
+    }
+
+    #[test]
+    fn our_own_files_can_be_read() {
+        let proc = Proc::new("/proc");
+        let stat = proc.stat(Whose::Own).unwrap();
+        assert!(stat.threads >= 1 && stat.resident_bytes > 0);
+        assert!(proc.open_fds(Whose::Own).unwrap() >= 3);
+        assert!(proc.boot_time().unwrap() > Duration::from_secs(1_000_000_000));
+        proc.limits(Whose::Own).unwrap();
+    }
+
+    #[test]
+    fn an_absent_proc_is_an_error_of_the_read_only() {
+        let proc = Proc::new("/nonexistent");
+        let pid = Whose::Of(Pid::new(2).unwrap());
+        for whose in [Whose::Own, pid] {
+            assert_eq!(
+                proc.stat(whose).unwrap_err().kind(),
+                io::ErrorKind::NotFound
+            );
+            assert!(proc.open_fds(whose).is_err() && proc.limits(whose).is_err());
+        }
+        assert!(proc.boot_time().is_err());
+    }
+}

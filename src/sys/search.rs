@@ -1,0 +1,63 @@
+//! Where a program may be found.
+#![forbid(unsafe_code)]
+
+use std::ffi::{CString, OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+
+use nix::errno::Errno;
+
+/// Fails if there is a NUL in it.
+pub(super) fn c_string(bytes: &[u8]) -> nix::Result<CString> {
+    CString::new(bytes).map_err(|_| Errno::EINVAL)
+}
+
+/// Whether a path fails in a way that leaves the next to be tried, as execvp(3) has it: nothing is there, or the file
+/// system that should have it is not.
+pub(super) fn is_absence(errno: Errno) -> bool {
+    matches!(
+        errno,
+        Errno::ENOENT | Errno::ENOTDIR | Errno::ESTALE | Errno::ENODEV | Errno::ETIMEDOUT
+    )
+}
+
+/// The paths that a shell would try: the word itself if it has a slash, else each directory of the worker's PATH.
+pub(super) fn candidates(
+    program: &OsStr,
+    env: &[(OsString, OsString)],
+) -> nix::Result<Vec<CString>> {
+    /// What execvp(3) and shells use without PATH.
+    const DEFAULT: &[u8] = b"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+    if program.as_bytes().contains(&b'/') {
+        return Ok(vec![c_string(program.as_bytes())?]);
+    }
+    let path = env
+        .iter()
+        .find(|(name, _)| name == "PATH")
+        .map_or(DEFAULT, |(_, value)| value.as_bytes());
+    path.split(|byte| *byte == b':')
+        .map(|dir| {
+            let dir = if dir.is_empty() { b"." } else { dir };
+            c_string(&[dir, b"/", program.as_bytes()].concat())
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_on_a_lost_file_system_is_passed_over_and_other_failures_are_told() {
+        for errno in [
+            Errno::ENOENT,
+            Errno::ESTALE,
+            Errno::ENODEV,
+            Errno::ETIMEDOUT,
+        ] {
+            assert!(is_absence(errno), "{errno}");
+        }
+        for errno in [Errno::ENOEXEC, Errno::E2BIG, Errno::ENOMEM, Errno::EIO] {
+            assert!(!is_absence(errno), "{errno}");
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! What a forked worker tells us before it runs its program: a SOCK_SEQPACKET socket that closes on exec.
+
+use std::io::IoSliceMut;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+
+use nix::errno::Errno;
+use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg};
+
+use super::intercept::{self, Notifier};
+use super::retry;
+
+/// One message, or its absence.
+#[derive(Debug)]
+pub enum Status {
+    /// `bind` and `listen` of this worker come to this notifier.
+    Notifier(Notifier),
+    /// The filter could not be installed; the program runs without.
+    NotIntercepted(Errno),
+    /// The program could not be executed.
+    ExecFailed(Errno),
+    /// The socket closed: the program runs, or the process died before it did.
+    Closed,
+}
+
+const NOTIFIER: u8 = b'N';
+const NOT_INTERCEPTED: u8 = b'I';
+const EXEC_FAILED: u8 = b'E';
+
+impl Status {
+    /// Whether the system was merely short of something, which passes, so that it says nothing about the program.
+    pub fn is_shortage(errno: Errno) -> bool {
+        matches!(
+            errno,
+            Errno::EAGAIN | Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM
+        )
+    }
+
+    /// As a shell reports it: 127 for a program that is not there, 126 for one that cannot be executed.
+    pub fn exec_code(errno: Errno) -> u8 {
+        match errno {
+            Errno::ENOENT | Errno::ENOTDIR => 127,
+            _ => 126,
+        }
+    }
+}
+
+/// Reads one message; EAGAIN if none is there yet.
+pub fn receive(socket: impl AsFd) -> nix::Result<Status> {
+    let mut bytes = [0_u8; 5];
+    let mut control = nix::cmsg_space!(RawFd);
+    let raw = socket.as_fd().as_raw_fd();
+    let (len, fd): (usize, Option<OwnedFd>) = {
+        let mut parts = [IoSliceMut::new(&mut bytes)];
+        let message = retry(|| {
+            recvmsg::<()>(
+                raw,
+                &mut parts,
+                Some(&mut control),
+                MsgFlags::MSG_CMSG_CLOEXEC,
+            )
+            .map(|message| {
+                let fd = message
+                    .cmsgs()
+                    .ok()
+                    .into_iter()
+                    .flatten()
+                    .find_map(|part| match part {
+                        ControlMessageOwned::ScmRights(fds) => fds.first().copied(),
+                        _ => None,
+                    });
+                (message.bytes, fd)
+            })
+        });
+        let (len, fd) = message?;
+        (len, fd.map(intercept::adopt))
+    };
+    let errno = bytes
+        .get(1..5)
+        .and_then(|raw| raw.try_into().ok())
+        .map_or(Errno::EIO, |raw| Errno::from_raw(i32::from_ne_bytes(raw)));
+    Ok(match (len, bytes[0], fd) {
+        (0, _, _) => Status::Closed,
+        (_, NOTIFIER, Some(fd)) => Status::Notifier(Notifier::from(fd)),
+        (_, EXEC_FAILED, _) => Status::ExecFailed(errno),
+        _ => Status::NotIntercepted(errno),
+    })
+}
+
+/// Sends one of the two failures. Async-signal-safe.
+pub fn send(socket: RawFd, status: &Status) {
+    let (tag, errno) = match status {
+        Status::ExecFailed(errno) => (EXEC_FAILED, *errno),
+        Status::NotIntercepted(errno) => (NOT_INTERCEPTED, *errno),
+        Status::Notifier(_) | Status::Closed => return,
+    };
+    let mut bytes = [tag; 5];
+    if let Some(place) = bytes.get_mut(1..) {
+        place.copy_from_slice(&(errno as i32).to_ne_bytes());
+    }
+    // SAFETY: the buffer is live and as long as said. If the parent is gone there is nobody to tell.
+    unsafe {
+        libc::send(
+            socket,
+            bytes.as_ptr().cast(),
+            bytes.len(),
+            libc::MSG_NOSIGNAL,
+        )
+    };
+}
+
+/// Sends the notifier. Async-signal-safe.
+pub fn send_notifier(socket: RawFd, notifier: RawFd) -> Result<(), Errno> {
+    intercept::send_fd(socket, NOTIFIER, notifier)
+}

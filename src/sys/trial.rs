@@ -1,0 +1,56 @@
+//! A short-lived child that tries on itself whether `bind` can be intercepted here.
+
+use std::mem::size_of;
+use std::os::fd::{OwnedFd, RawFd};
+
+use crate::model::Pid;
+
+use super::fork::fork_with_status;
+use super::intercept::Filter;
+use super::status::{self, Status};
+
+/// Forks a child that installs the filter, sends the notifier (or why there is none) over the returned socket, binds a
+/// TCP socket and exits with 0 if that socket listens afterwards: only somebody who replaced it can have done that.
+pub fn start(filter: &Filter) -> nix::Result<(Pid, OwnedFd)> {
+    // SAFETY: the child makes async-signal-safe calls only.
+    unsafe { fork_with_status(|status| u8::from(!bind_is_intercepted(status, filter))) }
+}
+
+fn bind_is_intercepted(status: RawFd, filter: &Filter) -> bool {
+    if let Err(errno) = filter
+        .install()
+        .and_then(|fd| status::send_notifier(status, fd))
+    {
+        status::send(status, &Status::NotIntercepted(errno));
+        return false;
+    }
+    let address = libc::sockaddr_in {
+        sin_family: libc::sa_family_t::try_from(libc::AF_INET).unwrap_or(2),
+        sin_port: 0,
+        sin_addr: libc::in_addr {
+            s_addr: u32::from_be_bytes([127, 0, 0, 1]).to_be(),
+        },
+        sin_zero: [0; 8],
+    };
+    let (mut listens, mut len) = (
+        0_i32,
+        libc::socklen_t::try_from(size_of::<i32>()).unwrap_or(4),
+    );
+    let address_len = libc::socklen_t::try_from(size_of::<libc::sockaddr_in>()).unwrap_or(16);
+    // SAFETY: integers only.
+    let fd = unsafe { libc::socket(libc::AF_INET, libc::SOCK_STREAM | libc::SOCK_CLOEXEC, 0) };
+    // SAFETY: the address is live and as long as said.
+    let bound = unsafe { libc::bind(fd, std::ptr::from_ref(&address).cast(), address_len) };
+    let value = std::ptr::from_mut(&mut listens).cast();
+    // SAFETY: the value is live and as long as said.
+    let read = unsafe {
+        libc::getsockopt(
+            fd,
+            libc::SOL_SOCKET,
+            libc::SO_ACCEPTCONN,
+            value,
+            &raw mut len,
+        )
+    };
+    fd >= 0 && bound == 0 && read == 0 && listens == 1
+}
