@@ -7,6 +7,7 @@
 //! main -> config -> policy's parameter types
 //! ```
 
+pub mod config;
 pub mod model;
 pub mod policy;
 pub mod sys;

@@ -1,0 +1,254 @@
+//! The command line: our own options come first, then the command.
+#![forbid(unsafe_code)]
+
+use std::ffi::OsString;
+use std::fmt::{self, Write as _};
+
+use super::faults::quote;
+use super::names::{GROUPS, LATER, Preset};
+
+/// What the command line asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Cli {
+    /// Show the help text.
+    Help,
+    /// Show the version.
+    Version,
+    /// Show the resolved configuration and start nothing.
+    Check {
+        /// The command, maybe none.
+        words: Vec<OsString>,
+    },
+    /// Ask a running runtime whether it is ready.
+    Healthcheck,
+    /// Run the service.
+    Run {
+        /// The command; none if RPM_COMMAND names it.
+        words: Vec<OsString>,
+    },
+}
+
+/// A command line that cannot be understood.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Usage {
+    what: String,
+    hint: String,
+}
+
+impl fmt::Display for Usage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "rpm-runtime: {}; {}; nothing was started",
+            self.what, self.hint
+        )
+    }
+}
+
+/// Options of programs that this one stands in for, and what replaces them.
+const FOREIGN: [(&str, &str); 9] = [
+    ("-g", "set RPM_SIGNAL_SCOPE=group"),
+    ("-i", "set RPM_INSTANCES"),
+    ("--instances", "set RPM_INSTANCES"),
+    ("-n", "set RPM_APP_NAME"),
+    ("--name", "set RPM_APP_NAME"),
+    ("-p", "set RPM_PDEATHSIG"),
+    ("-r", "set RPM_SIGNALS"),
+    ("--rewrite", "set RPM_SIGNALS"),
+    (
+        "-s",
+        "leave it out: the runtime becomes a subreaper by itself",
+    ),
+];
+
+impl Cli {
+    /// Understands the words after the program's own name.
+    pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Self, Usage> {
+        let mut args = args.into_iter().peekable();
+        let (mut help, mut version, mut check, mut healthcheck) = (false, false, false, false);
+        while let Some(word) = args.next_if(is_option) {
+            match word.to_str() {
+                Some("--") => break,
+                Some("--help" | "-h") => help = true,
+                Some("--version" | "-V") => version = true,
+                Some("--check") => check = true,
+                Some("--healthcheck") => healthcheck = true,
+                _ => return Err(unknown(&word)),
+            }
+        }
+        let words: Vec<OsString> = args.collect();
+        if help {
+            Ok(Self::Help)
+        } else if version {
+            Ok(Self::Version)
+        } else if healthcheck && (check || !words.is_empty()) {
+            Err(Usage {
+                what: "--healthcheck stands alone".to_owned(),
+                hint: "it asks a runtime that is already there".to_owned(),
+            })
+        } else if healthcheck {
+            Ok(Self::Healthcheck)
+        } else if check {
+            Ok(Self::Check { words })
+        } else {
+            Ok(Self::Run { words })
+        }
+    }
+}
+
+/// Begins with a dash and is more than one.
+fn is_option(word: &OsString) -> bool {
+    let bytes = word.as_encoded_bytes();
+    bytes.len() > 1 && bytes.first() == Some(&b'-')
+}
+
+fn unknown(word: &OsString) -> Usage {
+    let text = word.to_string_lossy();
+    let name = text.split('=').next().unwrap_or_default();
+    let hint = FOREIGN.iter().find(|(option, _)| *option == name);
+    Usage {
+        what: format!("there is no option {}", quote(word)),
+        hint: hint.map_or_else(
+            || "options are --help, --version, --check and --healthcheck; -- ends them".to_owned(),
+            |(_, hint)| (*hint).to_owned(),
+        ),
+    }
+}
+
+const HEAD: &str = "\
+rpm-runtime runs N workers of any program on one shared port, as PID 1 of a container.
+
+Usage: rpm-runtime [OPTION...] [--] COMMAND [ARG...]
+
+Options, before the command:
+  --check        show the resolved configuration and what is wrong with it; start nothing
+  --healthcheck  ask the runtime in this container whether it is ready; exit code 0 if it is
+  --help         show this text
+  --version      show the version
+
+It is configured by variables. Empty is unset. Durations carry a unit: 500ms, 30s, 2m, 1h. A value can be in a file:
+RPM_NAME_FILE=/path. Lists are separated by commas. Signals go by name or number.
+";
+
+const TAIL: &str = "
+Exit codes: 0 stopped as asked; 1 the same, but something had to be killed; 64 bad configuration; 70 a fault of the
+runtime; 71 refused by the system; 126, 127 the program cannot be run, is not there; else the code of the worker,
+but 1 in place of 0 where it could not stay up.
+";
+
+/// The help text, made from the table of settings.
+pub fn help() -> String {
+    let mut text = HEAD.to_owned();
+    for (group, settings) in GROUPS {
+        push(&mut text, format_args!("\n{group}:\n"));
+        for setting in *settings {
+            let (short, long) = match setting.preset {
+                Preset::Text(default) => (default, ""),
+                Preset::Computed(default) => ("", default),
+                Preset::Unset => ("-", ""),
+            };
+            push(
+                &mut text,
+                format_args!("  {:<20} {short:<21} {}\n", setting.name, setting.help),
+            );
+            if !long.is_empty() {
+                push(&mut text, format_args!("  {:<20} default: {long}\n", ""));
+            }
+        }
+    }
+    text.push_str("\nNot supported by this version:\n");
+    for names in LATER.chunks(5) {
+        push(&mut text, format_args!("  {}\n", names.join(" ")));
+    }
+    text.push_str(TAIL);
+    text
+}
+
+fn push(text: &mut String, part: fmt::Arguments<'_>) {
+    let _ = text.write_fmt(part); // a String takes everything
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::settings;
+
+    fn words(line: &str) -> Vec<OsString> {
+        line.split_whitespace().map(OsString::from).collect()
+    }
+
+    #[test]
+    fn command_lines() {
+        let run = |line| Ok(Cli::Run { words: words(line) });
+        let check = |line| Ok(Cli::Check { words: words(line) });
+        let table = [
+            ("", run("")),
+            ("node app.js", run("node app.js")),
+            ("node --help --check", run("node --help --check")),
+            ("-- --weird -x", run("--weird -x")),
+            ("--", run("")),
+            ("- x", run("- x")),
+            ("--check", check("")),
+            ("--check node", check("node")),
+            ("--check -- -x", check("-x")),
+            ("--check --check true", check("true")),
+            ("node -- x", run("node -- x")),
+            ("--help node", Ok(Cli::Help)),
+            ("--check --help", Ok(Cli::Help)),
+            ("--version", Ok(Cli::Version)),
+            ("--healthcheck", Ok(Cli::Healthcheck)),
+            ("--healthcheck --", Ok(Cli::Healthcheck)),
+        ];
+        for (line, expected) in table {
+            assert_eq!(Cli::parse(words(line)), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_understood_has_a_hint() {
+        let table = [
+            (
+                "--chek true",
+                "rpm-runtime: there is no option \"--chek\"; options are --help, --version, --check and \
+                 --healthcheck; -- ends them; nothing was started",
+            ),
+            (
+                "--instances=4 node",
+                "rpm-runtime: there is no option \"--instances=4\"; set RPM_INSTANCES; nothing was started",
+            ),
+            (
+                "--healthcheck node",
+                "rpm-runtime: --healthcheck stands alone; it asks a runtime that is already there; nothing was started",
+            ),
+        ];
+        for (line, expected) in table {
+            assert_eq!(
+                Cli::parse(words(line)).unwrap_err().to_string(),
+                expected,
+                "{line}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_help_text_names_every_variable_once_and_fits() {
+        let help = help();
+        for line in help.lines() {
+            assert!(line.chars().count() <= 120, "{line}");
+        }
+        let first_words: Vec<&str> = help
+            .lines()
+            .filter_map(|l| l.split_whitespace().next())
+            .collect();
+        for setting in settings() {
+            let count = first_words
+                .iter()
+                .filter(|word| **word == setting.name)
+                .count();
+            assert_eq!(count, 1, "{}", setting.name);
+        }
+        for name in LATER {
+            assert!(help.split_whitespace().any(|word| word == *name), "{name}");
+        }
+    }
+}

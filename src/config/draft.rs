@@ -1,0 +1,389 @@
+//! A configuration in the making: each field stays `None` if what was given for it is faulty.
+#![forbid(unsafe_code)]
+#![expect(clippy::option_option, reason = "faulty, absent and present are three")]
+
+use std::ffi::{OsStr, OsString};
+use std::net::SocketAddr;
+use std::num::NonZeroU16;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::env::{Raw, Source};
+use super::faults::{Wrong, quote};
+use super::parse;
+use super::ports;
+use super::resolve::{Input, Reader};
+use super::signals;
+use super::types::{
+    Balance, Config, ExecMode, Handover, Level, LogFormat, Ports, Ready, Restart, Scope,
+};
+use crate::model::Sig;
+use crate::policy::{Backoff, SignalTable};
+
+/// Words that only a shell understands.
+const SHELL_WORDS: [&str; 8] = ["&&", "||", "|", ";", "&", ">", ">>", "<"];
+
+/// `Config` with every field in doubt.
+#[derive(Default)]
+pub(super) struct Draft {
+    pub(super) argv: Option<Vec<OsString>>,
+    pub(super) app_name: Option<String>,
+    pub(super) instances: Option<NonZeroU16>,
+    pub(super) exec_mode: Option<ExecMode>,
+    pub(super) instance_var: Option<String>,
+    pub(super) increment: Option<Option<(String, u64)>>,
+    pub(super) ports: Option<Ports>,
+    pub(super) handover: Option<Handover>,
+    pub(super) balance: Option<Balance>,
+    pub(super) backlog: Option<u32>,
+    pub(super) ready: Option<Ready>,
+    pub(super) ready_timeout: Option<Duration>,
+    pub(super) stop_signal: Option<Sig>,
+    pub(super) stop_timeout: Option<Duration>,
+    pub(super) shutdown_delay: Option<Duration>,
+    pub(super) restart: Option<Restart>,
+    pub(super) stop_exit_codes: Option<Vec<u8>>,
+    pub(super) min_uptime: Option<Duration>,
+    pub(super) max_restarts: Option<u32>,
+    pub(super) backoff_min: Option<Duration>,
+    pub(super) backoff_max: Option<Duration>,
+    pub(super) signals: Option<SignalTable>,
+    pub(super) signal_scope: Option<Scope>,
+    pub(super) exit_ok: Option<Vec<u8>>,
+    pub(super) pdeathsig: Option<Option<Sig>>,
+    pub(super) log_format: Option<LogFormat>,
+    pub(super) log_level: Option<Level>,
+    pub(super) admin_addr: Option<Option<SocketAddr>>,
+    pub(super) termination_log: Option<PathBuf>,
+}
+
+impl Draft {
+    /// Every setting by itself, group by group.
+    pub(super) fn read(raw: &Raw, input: &Input<'_>, reader: &mut Reader) -> Self {
+        let mut draft = Self::default();
+        draft.program(raw, input, reader);
+        draft.life(raw, reader);
+        draft.sharing(raw, reader);
+        draft.signalling(raw, reader);
+        draft.output(raw, reader);
+        draft
+    }
+
+    fn program(&mut self, raw: &Raw, input: &Input<'_>, reader: &mut Reader) {
+        self.argv = argv(raw, input, reader);
+        self.app_name = if raw.app_name.is_some() || reader.is_broken("RPM_APP_NAME") {
+            reader.get("RPM_APP_NAME", raw.app_name.as_ref(), parse::app_name)
+        } else {
+            self.argv
+                .as_ref()
+                .and_then(|argv| argv.first())
+                .map(|program| base_name(program))
+        };
+        let instances = reader.get("RPM_INSTANCES", raw.instances.as_ref(), parse::instances);
+        self.instances = instances.map(|instances| {
+            let (count, how) = instances.resolve(input.cpus);
+            if let Some(how) = how {
+                reader.notes.insert("RPM_INSTANCES", how);
+            }
+            count
+        });
+        self.instance_var = reader.get(
+            "RPM_INSTANCE_VAR",
+            raw.instance_var.as_ref(),
+            parse::variable,
+        );
+        let increment = reader.optional("RPM_INCREMENT_VAR", raw.increment_var.as_ref(), |text| {
+            let name = parse::variable(text)?;
+            let first = first_number(&name, &input.vars)?;
+            Ok((name, first))
+        });
+        self.increment = increment;
+    }
+
+    fn life(&mut self, raw: &Raw, reader: &mut Reader) {
+        self.ready = reader.get("RPM_READY", raw.ready.as_ref(), parse::ready);
+        self.ready_timeout = reader.get(
+            "RPM_READY_TIMEOUT",
+            raw.ready_timeout.as_ref(),
+            parse::positive_duration,
+        );
+        self.stop_signal = reader.get(
+            "RPM_STOP_SIGNAL",
+            raw.stop_signal.as_ref(),
+            parse::stop_signal,
+        );
+        self.stop_timeout = reader.get(
+            "RPM_STOP_TIMEOUT",
+            raw.stop_timeout.as_ref(),
+            parse::duration,
+        );
+        self.shutdown_delay = reader.get(
+            "RPM_SHUTDOWN_DELAY",
+            raw.shutdown_delay.as_ref(),
+            parse::duration,
+        );
+        let known = [
+            ("always", Restart::Always),
+            ("on-failure", Restart::OnFailure),
+            ("never", Restart::Never),
+        ];
+        self.restart = reader.get("RPM_RESTART", raw.restart.as_ref(), |text| {
+            parse::keyword(text, &known, &[])
+        });
+        self.stop_exit_codes = reader
+            .optional(
+                "RPM_STOP_EXIT_CODES",
+                raw.stop_exit_codes.as_ref(),
+                parse::exit_codes,
+            )
+            .map(Option::unwrap_or_default);
+        self.min_uptime = reader.get("RPM_MIN_UPTIME", raw.min_uptime.as_ref(), parse::duration);
+        self.max_restarts = reader.get(
+            "RPM_MAX_RESTARTS",
+            raw.max_restarts.as_ref(),
+            parse::max_restarts,
+        );
+        // Not 0: a program that cannot start would be tried at full speed.
+        self.backoff_min = reader.get(
+            "RPM_BACKOFF_MIN",
+            raw.backoff_min.as_ref(),
+            parse::positive_duration,
+        );
+        self.backoff_max = reader.get(
+            "RPM_BACKOFF_MAX",
+            raw.backoff_max.as_ref(),
+            parse::positive_duration,
+        );
+    }
+
+    fn sharing(&mut self, raw: &Raw, reader: &mut Reader) {
+        self.ports = reader.get("RPM_PORTS", raw.ports.as_ref(), ports::ports);
+        let modes = [("cluster", ExecMode::Cluster), ("fork", ExecMode::Fork)];
+        self.exec_mode = match reader.optional("RPM_EXEC_MODE", raw.exec_mode.as_ref(), |text| {
+            parse::keyword(text, &modes, &[])
+        }) {
+            Some(None) => Some(self.usual_mode(raw, reader)),
+            Some(given) => given,
+            None => None,
+        };
+        let known = [
+            ("auto", Handover::Auto),
+            ("intercept", Handover::Intercept),
+            ("activation", Handover::Activation),
+        ];
+        self.handover = reader.get("RPM_HANDOVER", raw.handover.as_ref(), |text| {
+            parse::keyword(text, &known, &["node"])
+        });
+        let known = [("random", Balance::Random), ("hash", Balance::Hash)];
+        self.balance = reader.get("RPM_BALANCE", raw.balance.as_ref(), |text| {
+            parse::keyword(text, &known, &["adaptive", "cpu"])
+        });
+        self.backlog = reader.get("RPM_BACKLOG", raw.backlog.as_ref(), |text| {
+            parse::number(text, 1, 65_535)
+        });
+    }
+
+    /// The mode when nobody chose one: tini's role needs no shared port.
+    fn usual_mode(&self, raw: &Raw, reader: &mut Reader) -> ExecMode {
+        if self.is_one_shot() && raw.ports.is_none() && !reader.is_broken("RPM_PORTS") {
+            let why = "RPM_RESTART=never, one instance and no RPM_PORTS";
+            reader.notes.insert("RPM_EXEC_MODE", why.to_owned());
+            ExecMode::Fork
+        } else {
+            ExecMode::Cluster
+        }
+    }
+
+    /// Whether the runtime plays tini's role.
+    pub(super) fn is_one_shot(&self) -> bool {
+        self.restart == Some(Restart::Never) && self.instances == Some(NonZeroU16::MIN)
+    }
+
+    fn signalling(&mut self, raw: &Raw, reader: &mut Reader) {
+        let mut table = if self.is_one_shot() {
+            SignalTable::one_shot()
+        } else {
+            SignalTable::service()
+        };
+        self.signals = match &raw.signals {
+            _ if reader.is_broken("RPM_SIGNALS") => None,
+            None => Some(table),
+            Some(text) => match signals::overrides(text) {
+                Ok(overrides) => {
+                    overrides.apply(&mut table);
+                    Some(table)
+                }
+                Err(wrong) => {
+                    reader.fault("RPM_SIGNALS", Some(text), wrong);
+                    None
+                }
+            },
+        };
+        let known = [("process", Scope::Process), ("group", Scope::Group)];
+        self.signal_scope = reader.get("RPM_SIGNAL_SCOPE", raw.signal_scope.as_ref(), |text| {
+            parse::keyword(text, &known, &[])
+        });
+        self.exit_ok = reader
+            .optional("RPM_EXIT_OK", raw.exit_ok.as_ref(), parse::exit_codes)
+            .map(Option::unwrap_or_default);
+        self.pdeathsig = reader.get(
+            "RPM_PDEATHSIG",
+            raw.pdeathsig.as_ref(),
+            parse::optional_signal,
+        );
+    }
+
+    fn output(&mut self, raw: &Raw, reader: &mut Reader) {
+        let known = [
+            ("raw", LogFormat::Raw),
+            ("prefix", LogFormat::Prefix),
+            ("inherit", LogFormat::Inherit),
+        ];
+        let said = reader.optional("RPM_LOG_FORMAT", raw.log_format.as_ref(), |text| {
+            parse::keyword(text, &known, &["json"])
+        });
+        // tini's role: nothing to merge, and the program may care for what its stdout is.
+        let one_shot = self.is_one_shot();
+        self.log_format = said.map(|format| {
+            format.unwrap_or(if one_shot {
+                LogFormat::Inherit
+            } else {
+                LogFormat::Raw
+            })
+        });
+        let known = [
+            ("off", Level::Off),
+            ("error", Level::Error),
+            ("warn", Level::Warn),
+            ("info", Level::Info),
+            ("debug", Level::Debug),
+            ("trace", Level::Trace),
+        ];
+        let said = reader.optional("RPM_LOG_LEVEL", raw.log_level.as_ref(), |text| {
+            parse::keyword(text, &known, &[])
+        });
+        self.log_level =
+            said.map(|level| level.unwrap_or(if one_shot { Level::Warn } else { Level::Info }));
+        self.admin_addr = reader.get("RPM_ADMIN_ADDR", raw.admin_addr.as_ref(), parse::admin_addr);
+        self.termination_log = reader.get(
+            "RPM_TERMINATION_LOG",
+            raw.termination_log.as_ref(),
+            parse::absolute_path,
+        );
+    }
+
+    /// The configuration, if nothing is missing.
+    pub(super) fn finish(self) -> Option<Config> {
+        Some(Config {
+            argv: self.argv?,
+            app_name: self.app_name?,
+            instances: self.instances?,
+            exec_mode: self.exec_mode?,
+            instance_var: self.instance_var?,
+            increment: self.increment?,
+            ports: self.ports?,
+            handover: self.handover?,
+            balance: self.balance?,
+            backlog: self.backlog?,
+            ready: self.ready?,
+            ready_timeout: self.ready_timeout?,
+            stop_signal: self.stop_signal?,
+            stop_timeout: self.stop_timeout?,
+            shutdown_delay: self.shutdown_delay?,
+            restart: self.restart?,
+            stop_exit_codes: self.stop_exit_codes?,
+            min_uptime: self.min_uptime?,
+            max_restarts: Some(self.max_restarts?).filter(|most| *most > 0),
+            backoff: Backoff::new(self.backoff_min?, self.backoff_max?).ok()?,
+            signals: self.signals?,
+            signal_scope: self.signal_scope?,
+            exit_ok: self.exit_ok?,
+            pdeathsig: self.pdeathsig?,
+            log_format: self.log_format?,
+            log_level: self.log_level?,
+            admin_addr: self.admin_addr?,
+            termination_log: self.termination_log?,
+        })
+    }
+}
+
+/// The words after the options, else RPM_COMMAND.
+fn argv(raw: &Raw, input: &Input<'_>, reader: &mut Reader) -> Option<Vec<OsString>> {
+    let name = "RPM_COMMAND";
+    let accepted = "a program and its arguments, such as node app.js";
+    if let Some(program) = input.args.first() {
+        if program.is_empty() {
+            reader.fault(
+                "command line",
+                None,
+                Wrong::new("the program's name is empty", accepted),
+            );
+            return None;
+        }
+        if raw.command.is_some() {
+            let text = "RPM_COMMAND is not used: the command line names the program";
+            reader.warnings.push(text.to_owned());
+        }
+        reader.set_source(name, Source::CommandLine);
+        return Some(input.args.clone());
+    }
+    let Some(text) = &raw.command else {
+        if !reader.is_broken(name) {
+            let accepted = "rpm-runtime COMMAND [ARG...], or the command in RPM_COMMAND";
+            reader.fault(name, None, Wrong::new("no command was given", accepted));
+        }
+        return None;
+    };
+    let Some(words) = shlex::split(text) else {
+        let what = "a quote is not closed, or it ends in a backslash";
+        reader.fault(name, Some(text), Wrong::new(what, accepted));
+        return None;
+    };
+    if words.first().is_none_or(String::is_empty) {
+        reader.fault(name, Some(text), Wrong::new("names no program", accepted));
+        return None;
+    }
+    if let Some(word) = words
+        .iter()
+        .find(|word| SHELL_WORDS.contains(&word.as_str()))
+    {
+        reader.warnings.push(format!(
+            "RPM_COMMAND is not run by a shell: {} is passed on as an argument; sh -c '...' runs a shell",
+            quote(word)
+        ));
+    }
+    Some(words.into_iter().map(OsString::from).collect())
+}
+
+/// The last part of the program's path, made fit for a line of the log.
+fn base_name(program: &OsStr) -> String {
+    let name = Path::new(program).file_name().unwrap_or(program);
+    let mut name: String = name
+        .to_string_lossy()
+        .chars()
+        .map(|c| if parse::breaks_lines(c) { '?' } else { c })
+        .collect();
+    name.truncate(name.floor_char_boundary(parse::NAME_BYTES));
+    name
+}
+
+/// The number that slot 0 gets: what the variable holds, else 0.
+fn first_number(name: &str, vars: &[(OsString, OsString)]) -> Result<u64, Wrong> {
+    let held = vars
+        .iter()
+        .find(|(other, _)| other == name)
+        .map(|(_, value)| value);
+    let Some(held) = held.filter(|held| !held.is_empty()) else {
+        return Ok(0);
+    };
+    held.to_str()
+        .map(str::trim)
+        .filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()))
+        .and_then(|text| text.parse().ok())
+        .ok_or_else(|| {
+            Wrong::new(
+                format!("the variable {name} holds {}, which cannot be counted up", quote(held)),
+                format!("the name of a variable that is unset or a whole number ({name} is the number of slot 0)"),
+            )
+        })
+}

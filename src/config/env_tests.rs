@@ -1,0 +1,125 @@
+//! What counts as ours, and where its text comes from.
+#![forbid(unsafe_code)]
+
+use super::*;
+
+fn gathered(vars: &[(&str, &str)]) -> Given {
+    let vars: Vec<(OsString, OsString)> = vars
+        .iter()
+        .map(|(name, value)| (name.into(), value.into()))
+        .collect();
+    gather(&vars, &|path| match path.to_str() {
+        Some("/instances") => Ok(b"3\n".to_vec()),
+        Some("/crlf") => Ok(b"3\r\n".to_vec()),
+        Some("/lines") => Ok(b"3\n\n".to_vec()),
+        Some("/empty") => Ok(b"\n".to_vec()),
+        Some("/binary") => Ok(vec![0xff]),
+        Some("/nul") => Ok(vec![b'a', 0]),
+        _ => Err(io::Error::from_raw_os_error(2)),
+    })
+}
+
+#[test]
+fn empty_is_unset_and_others_are_none_of_our_business() {
+    let given = gathered(&[
+        ("RPM_INSTANCES", ""),
+        ("PATH", "/bin"),
+        ("rpm_instances", "7"),
+        ("RPM_READY_FILE", ""),
+    ]);
+    assert!(given.raw.instances.is_none());
+    assert!(given.faults.is_empty() && given.warnings.is_empty() && given.sources.is_empty());
+}
+
+#[test]
+fn a_file_gives_its_content_without_the_line_end() {
+    for (file, expected) in [("/instances", "3"), ("/crlf", "3"), ("/lines", "3\n")] {
+        let given = gathered(&[("RPM_INSTANCES_FILE", file)]);
+        assert_eq!(given.raw.instances.as_deref(), Some(expected));
+        assert_eq!(given.sources["RPM_INSTANCES"], Source::File(file.into()));
+    }
+    assert!(
+        gathered(&[("RPM_INSTANCES_FILE", "/empty")])
+            .raw
+            .instances
+            .is_none()
+    );
+    for file in ["/binary", "/nul", "/missing"] {
+        let given = gathered(&[("RPM_INSTANCES_FILE", file)]);
+        assert_eq!(given.faults.len(), 1, "{file}");
+        assert!(given.broken.contains("RPM_INSTANCES"));
+    }
+}
+
+#[test]
+fn every_setting_has_a_field() {
+    for setting in settings() {
+        let given = gathered(&[(setting.name, "marked value")]);
+        assert!(
+            given.faults.is_empty() && given.warnings.is_empty(),
+            "{}",
+            setting.name
+        );
+        let field = setting.name.strip_prefix(PREFIX).unwrap().to_lowercase();
+        let shown = format!("{:?}", given.raw);
+        assert!(
+            shown.contains(&format!(" {field}: Some(\"marked value\")")),
+            "{shown}"
+        );
+    }
+}
+
+#[test]
+fn what_comes_later_is_refused() {
+    for name in LATER {
+        for name in [(*name).to_owned(), format!("{name}_FILE")] {
+            let given = gathered(&[(name.as_str(), "x")]);
+            assert_eq!(given.faults.len(), 1, "{name}");
+            assert_eq!(given.faults[0].what, NOT_YET);
+        }
+    }
+}
+
+#[test]
+fn service_links_and_our_own_gifts_are_ignored() {
+    let given = gathered(&[
+        ("RPM_SERVICE_HOST", "10.0.0.1"),
+        ("RPM_SERVICE_PORT", "80"),
+        ("RPM_SERVICE_PORT_HTTP", "80"),
+        ("RPM_PORT", "tcp://10.0.0.1:80"),
+        ("RPM_PORT_80_TCP", "tcp://10.0.0.1:80"),
+        ("RPM_PORT_80_TCP_ADDR", "10.0.0.1"),
+        ("RPM_RUNTIME_SERVICE_HOST", "10.0.0.1"),
+        ("RPM_RUNTIME_PORT", "udp://10.0.0.1:80"),
+        ("RPM_RUNTIME_PORT_53_UDP_PROTO", "udp"),
+        ("RPM_INSTANCE", "0"),
+        ("RPM_WORKERS", "4"),
+        ("RPM_GENERATION", "1"),
+    ]);
+    assert_eq!(given.warnings, [""; 0]);
+    assert!(given.faults.is_empty());
+}
+
+#[test]
+fn unknown_names_are_told_with_the_nearest_known_one() {
+    let table = [
+        ("RPM_INSTANSES", "; did you mean RPM_INSTANCES?"),
+        ("RPM_INSTANSES_FILE", "; did you mean RPM_INSTANCES_FILE?"),
+        ("RPM_PORT", "; did you mean RPM_PORTS?"),
+        ("RPM_MAX_MEMROY", "; did you mean RPM_MAX_MEMORY?"),
+        ("RPM_Instances", "; did you mean RPM_INSTANCES?"),
+        ("RPM_SOMETHING_ELSE", ""),
+        ("RPM_", ""),
+    ];
+    for (name, hint) in table {
+        let expected = format!("{name} is not a known variable and is ignored{hint}");
+        assert_eq!(gathered(&[(name, "1")]).warnings, [expected]);
+    }
+}
+
+#[test]
+fn the_first_of_two_counts() {
+    let given = gathered(&[("RPM_INSTANCES", "1"), ("RPM_INSTANCES", "2")]);
+    assert_eq!(given.raw.instances.as_deref(), Some("1"));
+    assert_eq!(given.warnings.len(), 1);
+}

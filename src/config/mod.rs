@@ -1,0 +1,34 @@
+//! What the operator asked for: arguments and `RPM_*` variables in, one checked `Config` or every fault at once out.
+//! The environment, files and facts of the host are arguments; nothing here reads them by itself.
+#![forbid(unsafe_code)]
+
+mod check;
+mod cli;
+mod distance;
+mod draft;
+mod env;
+mod faults;
+mod names;
+mod open;
+mod parse;
+mod ports;
+mod resolve;
+mod rules;
+mod show;
+mod signals;
+mod types;
+
+pub use crate::policy::MAX_INSTANCES;
+pub use check::table;
+pub use cli::{Cli, Usage, help};
+pub use env::Source;
+pub use faults::{Fault, Faults};
+pub use names::{GROUPS, LATER, Preset, Setting, settings};
+pub use open::{Opening, Said, open};
+pub use resolve::{Input, Line, Resolved, admin_addr, resolve};
+pub use types::{
+    Balance, Config, ExecMode, Handover, Level, LogFormat, PortSpec, Ports, Ready, Restart, Scope,
+};
+
+/// Exit code of bad configuration and bad usage (EX_USAGE of sysexits(3head)).
+pub const EXIT_CONFIG: u8 = 64;

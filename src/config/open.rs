@@ -1,0 +1,97 @@
+//! From the command line and the environment to what main does next.
+#![forbid(unsafe_code)]
+
+use std::ffi::OsString;
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+
+use super::EXIT_CONFIG;
+use super::check::table;
+use super::cli::{Cli, Usage, help};
+use super::faults::Faults;
+use super::resolve::{Input, Resolved, admin_addr, resolve};
+
+/// What main does next.
+#[derive(Debug)]
+pub enum Opening {
+    /// Say this and end.
+    Say(Said),
+    /// Ask this runtime whether it is ready; `None` if RPM_ADMIN_ADDR is `off`.
+    Healthcheck(Option<SocketAddr>),
+    /// Run the service; the warnings go to the log.
+    Run(Box<Resolved>),
+}
+
+/// Last words.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Said {
+    /// For standard output.
+    pub stdout: String,
+    /// For standard error.
+    pub stderr: String,
+    /// The exit code.
+    pub code: u8,
+}
+
+impl Said {
+    fn fine(stdout: String) -> Opening {
+        Opening::Say(Self {
+            stdout,
+            ..Self::default()
+        })
+    }
+}
+
+/// Reads the command line (`input.args`, with our options and without our own name) and, if need be, the configuration.
+pub fn open(mut input: Input<'_>) -> Opening {
+    match Cli::parse(std::mem::take(&mut input.args)) {
+        Err(usage) => refuse_usage(&usage),
+        Ok(Cli::Help) => Said::fine(help()),
+        Ok(Cli::Version) => Said::fine(format!("rpm-runtime {}\n", env!("CARGO_PKG_VERSION"))),
+        Ok(Cli::Healthcheck) => match admin_addr(&input) {
+            Ok(addr) => Opening::Healthcheck(addr),
+            Err(faults) => refuse(&faults),
+        },
+        Ok(Cli::Check { words }) => match resolve(&with(input, words)) {
+            Ok(resolved) => Opening::Say(Said {
+                stdout: table(&resolved.lines),
+                stderr: warnings(&resolved.warnings),
+                code: 0,
+            }),
+            Err(faults) => refuse(&faults),
+        },
+        Ok(Cli::Run { words }) => match resolve(&with(input, words)) {
+            Ok(resolved) => Opening::Run(Box::new(resolved)),
+            Err(faults) => refuse(&faults),
+        },
+    }
+}
+
+fn with(input: Input<'_>, args: Vec<OsString>) -> Input<'_> {
+    Input { args, ..input }
+}
+
+fn refuse(faults: &Faults) -> Opening {
+    Opening::Say(Said {
+        stderr: format!("{}{faults}\n", warnings(&faults.warnings)),
+        code: EXIT_CONFIG,
+        ..Said::default()
+    })
+}
+
+fn refuse_usage(usage: &Usage) -> Opening {
+    Opening::Say(Said {
+        stderr: format!("{usage}\n"),
+        code: EXIT_CONFIG,
+        ..Said::default()
+    })
+}
+
+/// One line for each.
+fn warnings(warnings: &[String]) -> String {
+    let mut text = String::new();
+    for warning in warnings {
+        let _ = writeln!(text, "rpm-runtime: warning: {warning}"); // a String takes everything
+    }
+    text
+}

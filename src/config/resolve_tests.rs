@@ -1,0 +1,317 @@
+//! Whole environments in, whole configurations out.
+#![forbid(unsafe_code)]
+
+use std::num::NonZeroU16;
+use std::time::Duration;
+
+use super::*;
+use crate::config::names::GROUPS;
+use crate::config::{
+    Balance, ExecMode, Handover, Level, LogFormat, Ports, Ready, Restart, Scope, show,
+};
+use crate::model::Sig;
+use crate::policy::{Backoff, SignalAction, SignalTable};
+
+fn with_args(args: &[&str], vars: &[(&str, &str)]) -> Result<Resolved, Faults> {
+    resolve(&Input {
+        vars: vars
+            .iter()
+            .map(|(name, value)| (name.into(), value.into()))
+            .collect(),
+        args: args.iter().map(OsString::from).collect(),
+        cpus: CpuBudget {
+            quota_milli: Some(2500),
+            cpuset: None,
+            affinity: Some(8),
+        },
+        read_file: &|_| Err(io::Error::from_raw_os_error(2)),
+    })
+}
+
+fn good(vars: &[(&str, &str)]) -> Resolved {
+    with_args(&["/usr/bin/node", "app.js"], vars).unwrap()
+}
+
+fn faults(vars: &[(&str, &str)]) -> Vec<String> {
+    let faults = with_args(&["true"], vars).unwrap_err().faults;
+    faults.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn nothing_set_is_the_documented_default() {
+    let resolved = good(&[]);
+    let expected = Config {
+        argv: vec!["/usr/bin/node".into(), "app.js".into()],
+        app_name: "node".to_owned(),
+        instances: NonZeroU16::MIN,
+        exec_mode: ExecMode::Cluster,
+        instance_var: "NODE_APP_INSTANCE".to_owned(),
+        increment: None,
+        ports: Ports::Auto,
+        handover: Handover::Auto,
+        balance: Balance::Random,
+        backlog: 4096,
+        ready: Ready::Auto,
+        ready_timeout: Duration::from_secs(30),
+        stop_signal: Sig::TERM,
+        stop_timeout: Duration::from_secs(10),
+        shutdown_delay: Duration::ZERO,
+        restart: Restart::Always,
+        stop_exit_codes: vec![],
+        min_uptime: Duration::from_secs(1),
+        max_restarts: Some(16),
+        backoff: Backoff::new(Duration::from_millis(100), Duration::from_secs(15)).unwrap(),
+        signals: SignalTable::service(),
+        signal_scope: Scope::Process,
+        exit_ok: vec![],
+        pdeathsig: Some(Sig::KILL),
+        log_format: LogFormat::Raw,
+        log_level: Level::Info,
+        admin_addr: Some("0.0.0.0:9464".parse().unwrap()),
+        termination_log: "/dev/termination-log".into(),
+    };
+    assert_eq!(resolved.config, expected);
+    assert_eq!(resolved.warnings, [""; 0]);
+    let command = resolved
+        .lines
+        .iter()
+        .find(|line| line.name == "RPM_COMMAND");
+    assert_eq!(command.map(|line| &line.source), Some(&Source::CommandLine));
+}
+
+#[test]
+fn the_table_holds_what_the_code_does() {
+    let lines = good(&[]).lines;
+    for (setting, line) in settings().zip(&lines) {
+        match setting.preset {
+            Preset::Text(text) => assert_eq!(line.value, text, "{}", setting.name),
+            Preset::Unset if setting.name != "RPM_COMMAND" => {
+                assert_eq!(line.value, show::NOTHING, "{}", setting.name);
+            }
+            _ => {}
+        }
+    }
+    let signals = setting("RPM_SIGNALS").unwrap().preset;
+    assert!(
+        matches!(signals, Preset::Computed(text) if text == show::signals(&SignalTable::service()))
+    );
+    let mut names: Vec<&str> = settings().map(|setting| setting.name).collect();
+    names.extend(super::super::names::LATER);
+    let count = names.len();
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!(names.len(), count, "no name stands in the table twice");
+    assert!(!GROUPS.is_empty());
+    for name in names {
+        // Kubernetes adds such names beside a Service.
+        assert!(
+            !name.ends_with("_PORT") && !name.ends_with("_HOST"),
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn what_check_shows_can_be_given_again() {
+    let environments: [&[(&str, &str)]; 5] = [
+        &[],
+        &[("RPM_RESTART", "never")],
+        &[
+            ("RPM_INSTANCES", "max"),
+            ("RPM_APP_NAME", "web"),
+            ("RPM_INSTANCE_VAR", "SLOT"),
+            ("RPM_INCREMENT_VAR", "DEBUG_PORT"),
+            ("RPM_PORTS", "3000, 127.0.0.1:8080,[::1]:8443"),
+            ("RPM_HANDOVER", "activation"),
+            ("RPM_BALANCE", "hash"),
+            ("RPM_BACKLOG", "128"),
+            ("RPM_READY", "delay:1500ms"),
+            ("RPM_READY_TIMEOUT", "120s"),
+            ("RPM_STOP_SIGNAL", "SIGQUIT"),
+            ("RPM_STOP_TIMEOUT", "0"),
+            ("RPM_SHUTDOWN_DELAY", "5s"),
+        ],
+        &[
+            ("RPM_RESTART", "on-failure"),
+            ("RPM_STOP_EXIT_CODES", "3,2"),
+            ("RPM_MIN_UPTIME", "90s"),
+            ("RPM_MAX_RESTARTS", "0"),
+            ("RPM_BACKOFF_MIN", "1ms"),
+            ("RPM_BACKOFF_MAX", "24h"),
+            ("RPM_SIGNALS", "TERM=stop,USR2=forward:RTMIN+3,*=ignore"),
+            ("RPM_SIGNAL_SCOPE", "group"),
+            ("RPM_EXIT_OK", "143"),
+            ("RPM_PDEATHSIG", "off"),
+        ],
+        &[
+            ("RPM_EXEC_MODE", "fork"),
+            ("RPM_LOG_FORMAT", "inherit"),
+            ("RPM_LOG_LEVEL", "trace"),
+            ("RPM_ADMIN_ADDR", "[::1]:80"),
+            ("RPM_TERMINATION_LOG", "/tmp/end"),
+        ],
+    ];
+    for vars in environments {
+        let first = good(vars);
+        let again: Vec<(&str, &str)> = first
+            .lines
+            .iter()
+            .filter(|line| line.value != show::NOTHING)
+            // These may not be set at all while nothing is shared.
+            .filter(|line| first.config.shares_ports() || line.name != "RPM_HANDOVER")
+            .map(|line| (line.name, line.value.as_str()))
+            .collect();
+        assert_eq!(with_args(&[], &again).unwrap().config, first.config);
+    }
+}
+
+#[test]
+fn the_role_of_tini_is_taken_when_nothing_else_is_said() {
+    let never = ("RPM_RESTART", "never");
+    let config = good(&[never]).config;
+    assert_eq!(config.exec_mode, ExecMode::Fork);
+    assert_eq!(config.signals, SignalTable::one_shot());
+    assert!(!config.shares_ports());
+    for more in [
+        ("RPM_INSTANCES", "2"),
+        ("RPM_PORTS", "auto"),
+        ("RPM_EXEC_MODE", "cluster"),
+    ] {
+        assert_eq!(
+            good(&[never, more]).config.exec_mode,
+            ExecMode::Cluster,
+            "{more:?}"
+        );
+    }
+    let signals = good(&[never, ("RPM_SIGNALS", "TERM=stop")]).config.signals;
+    assert_eq!(signals.action(Sig::TERM), SignalAction::Stop);
+    assert_eq!(signals.action(Sig::HUP), SignalAction::Forward);
+}
+
+#[test]
+fn instances_by_cpus() {
+    let resolved = good(&[("RPM_INSTANCES", "max-1")]);
+    assert_eq!(resolved.config.instances.get(), 2);
+    let line = &resolved.lines[2];
+    assert_eq!(
+        line.note.as_deref(),
+        Some("cgroup quota 2.5 CPUs, affinity 8 -> 3, less 1 -> 2")
+    );
+    assert_eq!(line.source, Source::Environment);
+}
+
+#[test]
+fn the_command_and_its_name() {
+    let config = |vars| with_args(&[], vars).unwrap().config;
+    let split = config(&[("RPM_COMMAND", "./bin/app 'a b' \"c\"")]);
+    assert_eq!(split.argv, ["./bin/app", "a b", "c"]);
+    assert_eq!(split.app_name, "app");
+    assert_eq!(config(&[("RPM_COMMAND", "/")]).app_name, "/");
+    let long = format!("/bin/{}", "\u{fc}".repeat(40));
+    assert_eq!(config(&[("RPM_COMMAND", &long)]).app_name.len(), 64);
+    let both = with_args(&["true"], &[("RPM_COMMAND", "'")]).unwrap();
+    assert_eq!(
+        both.warnings,
+        ["RPM_COMMAND is not used: the command line names the program"]
+    );
+    let shell = with_args(&[], &[("RPM_COMMAND", "a && b")]).unwrap();
+    assert!(shell.warnings[0].starts_with("RPM_COMMAND is not run by a shell: \"&&\""));
+    let empty = with_args(&["", "x"], &[]).unwrap_err().faults;
+    assert_eq!(empty[0].what, "the program's name is empty");
+}
+
+#[test]
+fn counting_up_starts_at_what_the_variable_holds() {
+    let increment = |vars: &[(&str, &str)]| {
+        let mut all = vec![("RPM_INCREMENT_VAR", "PORT"), ("RPM_INSTANCES", "4")];
+        all.extend(vars);
+        good(&all).config.increment
+    };
+    assert_eq!(
+        increment(&[("PORT", "3000")]),
+        Some(("PORT".to_owned(), 3000))
+    );
+    assert_eq!(increment(&[]), Some(("PORT".to_owned(), 0)));
+    assert_eq!(increment(&[("PORT", "")]), Some(("PORT".to_owned(), 0)));
+    let most = u64::MAX.to_string();
+    let bad = [
+        ("RPM_INCREMENT_VAR", "N"),
+        ("N", &most),
+        ("RPM_INSTANCES", "2"),
+    ];
+    assert_eq!(faults(&bad).len(), 1);
+}
+
+#[test]
+fn rules_between_settings_hold_at_their_edges() {
+    let fork = ("RPM_EXEC_MODE", "fork");
+    for vars in [
+        &[("RPM_BACKOFF_MIN", "15s")][..],
+        &[("RPM_READY", "delay:29999ms")],
+        &[("RPM_HANDOVER", "activation"), ("RPM_PORTS", "80")],
+        &[fork, ("RPM_PORTS", "off"), ("RPM_READY", "delay:1s")],
+        &[fork, ("RPM_PORTS", "auto")],
+        &[("RPM_PORTS", "9464"), ("RPM_ADMIN_ADDR", "off")],
+        &[("RPM_LOG_FORMAT", "inherit"), ("RPM_INSTANCES", "4")],
+    ] {
+        good(vars);
+    }
+    for vars in [
+        &[("RPM_BACKOFF_MIN", "15001ms")][..],
+        &[("RPM_BACKOFF_MAX", "99ms")],
+        &[("RPM_READY", "delay:30s")],
+        &[fork, ("RPM_MIN_UPTIME", "30s")],
+        &[fork, ("RPM_PORTS", "80")],
+        &[fork, ("RPM_HANDOVER", "auto")],
+        &[fork, ("RPM_READY", "tcp")],
+        &[("RPM_PORTS", "off"), ("RPM_READY", "listen")],
+        &[("RPM_HANDOVER", "activation")],
+        &[("RPM_PORTS", "127.0.0.1:9464")],
+        &[("RPM_INSTANCE_VAR", "N"), ("RPM_INCREMENT_VAR", "N")],
+    ] {
+        assert_eq!(faults(vars).len(), 1, "{vars:?}");
+    }
+}
+
+#[test]
+fn a_signal_must_be_left_that_stops() {
+    let warnings = |signals| good(&[("RPM_SIGNALS", signals)]).warnings.len();
+    assert_eq!(warnings("*=ignore"), 1);
+    assert_eq!(warnings("*=ignore,TERM=stop"), 0);
+}
+
+#[test]
+fn every_setting_refuses_nonsense_and_all_are_told_in_order() {
+    let vars: Vec<(&str, &str)> = settings().map(|setting| (setting.name, "\u{1}'")).collect();
+    let told = with_args(&[], &vars).unwrap_err().faults;
+    let names: Vec<&str> = told.iter().map(|fault| fault.name.as_str()).collect();
+    let expected: Vec<&str> = settings().map(|setting| setting.name).collect();
+    assert_eq!(names, expected);
+}
+
+#[test]
+fn a_health_check_needs_its_address_only() {
+    let input = |vars: &[(&str, &str)]| {
+        let vars = vars.iter().map(|(name, value)| (name.into(), value.into()));
+        admin_addr(&Input {
+            vars: vars.collect(),
+            args: vec![],
+            cpus: CpuBudget::default(),
+            read_file: &|_| Err(io::Error::from_raw_os_error(2)),
+        })
+    };
+    assert_eq!(input(&[]), Ok(Some("0.0.0.0:9464".parse().unwrap())));
+    assert_eq!(
+        input(&[("RPM_ADMIN_ADDR", "off"), ("RPM_READY", "x")]),
+        Ok(None)
+    );
+    let told = input(&[("RPM_ADMIN_ADDR", "x"), ("RPM_HOME", "x")]).unwrap_err();
+    assert_eq!(told.faults.len(), 1);
+    assert_eq!(
+        input(&[("RPM_ADMIN_ADDR_FILE", "/x")])
+            .unwrap_err()
+            .faults
+            .len(),
+        1
+    );
+}

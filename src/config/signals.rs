@@ -1,0 +1,200 @@
+//! The grammar of RPM_SIGNALS: `TERM=stop,USR2=forward,QUIT=forward:TERM,*=ignore,15=...`.
+#![forbid(unsafe_code)]
+
+use super::faults::{Wrong, quote};
+use super::parse::{NOT_YET, list};
+use crate::model::Sig;
+use crate::policy::{SignalAction, SignalTable};
+
+const ACCEPTED: &str = "entries SIGNAL=ACTION separated by commas; \
+     SIGNAL is a name, a number or * for all others; ACTION is stop, restart, forward, forward:SIGNAL, ignore or reopen";
+
+/// Entries that override a default table.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Overrides {
+    all: Option<SignalAction>,
+    each: Vec<(Sig, SignalAction)>,
+}
+
+impl Overrides {
+    /// `*` first, wherever it stood, then the signals by name.
+    pub(super) fn apply(&self, table: &mut SignalTable) {
+        if let Some(action) = self.all {
+            table.set_all(action);
+        }
+        for (sig, action) in &self.each {
+            table.set(*sig, *action);
+        }
+    }
+}
+
+/// The entries, or what is wrong with each of them that is wrong.
+pub(super) fn overrides(text: &str) -> Result<Overrides, Wrong> {
+    let mut found = Overrides::default();
+    let mut complaints = Vec::new();
+    for part in list(text) {
+        if let Err(what) = entry(part, &mut found) {
+            complaints.push(format!("in {}: {what}", quote(part)));
+        }
+    }
+    if complaints.is_empty() {
+        Ok(found)
+    } else {
+        Err(Wrong::new(complaints.join(", "), ACCEPTED))
+    }
+}
+
+fn entry(text: &str, found: &mut Overrides) -> Result<(), String> {
+    let (key, value) = text.split_once('=').ok_or("there is no =")?;
+    let (key, value) = (key.trim(), value.trim());
+    if key == "*" {
+        if found.all.is_some() {
+            return Err("* stands there a second time".to_owned());
+        }
+        found.all = Some(action(value)?);
+        return Ok(());
+    }
+    let sig = Sig::parse(key).ok_or_else(|| format!("{} is not a signal", quote(key)))?;
+    if let Some(reason) = refused(sig) {
+        return Err(format!("{sig} {reason}"));
+    }
+    if found.each.iter().any(|(other, _)| *other == sig) {
+        return Err(format!("{sig} stands there a second time"));
+    }
+    found.each.push((sig, action(value)?));
+    Ok(())
+}
+
+fn refused(sig: Sig) -> Option<&'static str> {
+    if SignalTable::collects(sig) {
+        None
+    } else if sig == Sig::CHLD {
+        Some("says that a child ended and is the runtime's own")
+    } else if sig.is_fault() {
+        Some("reports a fault of the runtime itself")
+    } else if matches!(sig.get(), 32 | 33) {
+        Some("belongs to the C library")
+    } else if sig.get() == 13 {
+        Some("is not collected, because the runtime's own writes cause it")
+    } else {
+        Some("cannot be caught by any process")
+    }
+}
+
+fn action(text: &str) -> Result<SignalAction, String> {
+    let lower = text.to_ascii_lowercase();
+    if lower.starts_with("forward:") {
+        let name = text.get("forward:".len()..).unwrap_or_default().trim();
+        return Sig::parse(name)
+            .filter(|sig| !matches!(sig.get(), 32 | 33))
+            .map(SignalAction::ForwardAs)
+            .ok_or_else(|| format!("{} is not a signal", quote(name)));
+    }
+    match lower.as_str() {
+        "stop" => Ok(SignalAction::Stop),
+        "restart" => Ok(SignalAction::Restart),
+        // Workers reopen their own files; the runtime has none yet.
+        "forward" | "reopen" => Ok(SignalAction::Forward),
+        "ignore" => Ok(SignalAction::Ignore),
+        "reload" | "scale-up" | "scale-down" => Err(format!("action {} {NOT_YET}", quote(text))),
+        _ => Err(format!("{} is not an action", quote(text))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table(text: &str) -> SignalTable {
+        let mut table = SignalTable::service();
+        overrides(text).unwrap().apply(&mut table);
+        table
+    }
+
+    fn usr2() -> Sig {
+        Sig::new(12).unwrap()
+    }
+
+    #[test]
+    fn entries_override_the_default() {
+        let table = table("USR2=stop, quit=FORWARD:term,10=reopen,");
+        assert_eq!(table.action(usr2()), SignalAction::Stop);
+        assert_eq!(table.action(Sig::QUIT), SignalAction::ForwardAs(Sig::TERM));
+        assert_eq!(table.action(Sig::USR1), SignalAction::Forward);
+        assert_eq!(table.action(Sig::INT), SignalAction::Stop);
+    }
+
+    #[test]
+    fn the_star_comes_first_wherever_it_stands() {
+        for text in ["*=ignore,TERM=restart", "TERM=restart,*=ignore"] {
+            let table = table(text);
+            assert_eq!(table.action(Sig::TERM), SignalAction::Restart);
+            assert_eq!(table.action(Sig::INT), SignalAction::Ignore);
+        }
+    }
+
+    #[test]
+    fn bad_entries_are_all_named() {
+        let cases = [
+            ("TERM", "in \"TERM\": there is no ="),
+            ("TREM=stop", "in \"TREM=stop\": \"TREM\" is not a signal"),
+            ("=stop", "in \"=stop\": \"\" is not a signal"),
+            (
+                "KILL=stop",
+                "in \"KILL=stop\": SIGKILL cannot be caught by any process",
+            ),
+            (
+                "STOP=stop",
+                "in \"STOP=stop\": SIGSTOP cannot be caught by any process",
+            ),
+            (
+                "PIPE=forward",
+                "in \"PIPE=forward\": SIGPIPE is not collected, because the runtime's own writes cause it",
+            ),
+            (
+                "CHLD=ignore",
+                "in \"CHLD=ignore\": SIGCHLD says that a child ended and is the runtime's own",
+            ),
+            (
+                "SEGV=ignore",
+                "in \"SEGV=ignore\": SIGSEGV reports a fault of the runtime itself",
+            ),
+            (
+                "32=ignore",
+                "in \"32=ignore\": SIG32 belongs to the C library",
+            ),
+            (
+                "HUP=reload",
+                "in \"HUP=reload\": action \"reload\" is not supported by this version",
+            ),
+            (
+                "TTIN=scale-up",
+                "in \"TTIN=scale-up\": action \"scale-up\" is not supported by this version",
+            ),
+            ("TERM=quit", "in \"TERM=quit\": \"quit\" is not an action"),
+            (
+                "TERM=forward:X",
+                "in \"TERM=forward:X\": \"X\" is not a signal",
+            ),
+            (
+                "TERM=stop,SIGTERM=stop",
+                "in \"SIGTERM=stop\": SIGTERM stands there a second time",
+            ),
+            (
+                "15=stop,TERM=stop",
+                "in \"TERM=stop\": SIGTERM stands there a second time",
+            ),
+            (
+                "*=stop,*=ignore",
+                "in \"*=ignore\": * stands there a second time",
+            ),
+        ];
+        for (text, complaint) in cases {
+            assert_eq!(overrides(text).unwrap_err().what, complaint);
+        }
+        assert_eq!(
+            overrides("A=stop,B,TERM=stop").unwrap_err().what,
+            "in \"A=stop\": \"A\" is not a signal, in \"B\": there is no ="
+        );
+    }
+}

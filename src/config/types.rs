@@ -1,0 +1,195 @@
+//! The configuration as typed values; the loop never sees a string. Names and defaults are in `names`.
+#![forbid(unsafe_code)]
+
+use std::ffi::OsString;
+use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU16;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::model::Sig;
+use crate::policy::{Backoff, SignalTable};
+
+/// RPM_EXEC_MODE.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExecMode {
+    /// Workers share ports.
+    Cluster,
+    /// The program's sockets are left alone.
+    Fork,
+}
+
+/// One entry of RPM_PORTS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PortSpec {
+    /// `None` for a bare port: every address, IPv6 and IPv4 (`[::]`, dual stack).
+    pub ip: Option<IpAddr>,
+    /// Never 0.
+    pub port: NonZeroU16,
+}
+
+/// RPM_PORTS.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ports {
+    /// Whatever fixed TCP port a worker binds becomes shared.
+    Auto,
+    /// Nothing is shared.
+    Off,
+    /// These and no others, opened before the first worker.
+    List(Vec<PortSpec>),
+}
+
+/// RPM_HANDOVER.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Handover {
+    /// The first that works.
+    Auto,
+    /// Interception of `bind`.
+    Intercept,
+    /// `LISTEN_FDS`.
+    Activation,
+}
+
+/// RPM_BALANCE.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Balance {
+    /// A random live slot for each connection.
+    Random,
+    /// By client address and port.
+    Hash,
+}
+
+/// RPM_READY.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ready {
+    /// What the worker does first: listen on a shared port, or stay alive for RPM_MIN_UPTIME.
+    Auto,
+    /// It listens on a shared port.
+    Listen,
+    /// It accepts a connection that was steered to it.
+    Tcp,
+    /// It has been alive for so long.
+    Delay(Duration),
+}
+
+/// RPM_RESTART.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Restart {
+    /// After every end.
+    Always,
+    /// Unless it ended with a success.
+    OnFailure,
+    /// Not at all.
+    Never,
+}
+
+/// RPM_SIGNAL_SCOPE.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// The worker itself.
+    Process,
+    /// Its whole process group.
+    Group,
+}
+
+/// RPM_LOG_FORMAT.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Byte for byte.
+    Raw,
+    /// `[name:slot] line`.
+    Prefix,
+    /// Workers get the runtime's own stdin, stdout and stderr.
+    Inherit,
+}
+
+/// RPM_LOG_LEVEL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Level {
+    /// Nothing at all.
+    Off,
+    /// Only what needs somebody.
+    Error,
+    /// And what may.
+    Warn,
+    /// And every decision.
+    Info,
+    /// And what led to it.
+    Debug,
+    /// And everything else.
+    Trace,
+}
+
+/// All that was asked of the runtime, checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// The program and its arguments; never empty, the first never empty.
+    pub argv: Vec<OsString>,
+    /// RPM_APP_NAME.
+    pub app_name: String,
+    /// RPM_INSTANCES, resolved.
+    pub instances: NonZeroU16,
+    /// RPM_EXEC_MODE. `Fork` too when nothing was said with RPM_RESTART=never and one instance (tini's role).
+    pub exec_mode: ExecMode,
+    /// RPM_INSTANCE_VAR.
+    pub instance_var: String,
+    /// RPM_INCREMENT_VAR and the number that slot 0 gets.
+    pub increment: Option<(String, u64)>,
+    /// RPM_PORTS.
+    pub ports: Ports,
+    /// RPM_HANDOVER.
+    pub handover: Handover,
+    /// RPM_BALANCE.
+    pub balance: Balance,
+    /// RPM_BACKLOG, connections; the kernel caps it by somaxconn.
+    pub backlog: u32,
+    /// RPM_READY.
+    pub ready: Ready,
+    /// RPM_READY_TIMEOUT.
+    pub ready_timeout: Duration,
+    /// RPM_STOP_SIGNAL.
+    pub stop_signal: Sig,
+    /// RPM_STOP_TIMEOUT, the grace.
+    pub stop_timeout: Duration,
+    /// RPM_SHUTDOWN_DELAY.
+    pub shutdown_delay: Duration,
+    /// RPM_RESTART.
+    pub restart: Restart,
+    /// RPM_STOP_EXIT_CODES.
+    pub stop_exit_codes: Vec<u8>,
+    /// RPM_MIN_UPTIME.
+    pub min_uptime: Duration,
+    /// RPM_MAX_RESTARTS; `None` (written 0) never gives up.
+    pub max_restarts: Option<u32>,
+    /// RPM_BACKOFF_MIN and RPM_BACKOFF_MAX.
+    pub backoff: Backoff,
+    /// RPM_SIGNALS.
+    pub signals: SignalTable,
+    /// RPM_SIGNAL_SCOPE.
+    pub signal_scope: Scope,
+    /// RPM_EXIT_OK.
+    pub exit_ok: Vec<u8>,
+    /// RPM_PDEATHSIG; `None` is `off`.
+    pub pdeathsig: Option<Sig>,
+    /// RPM_LOG_FORMAT.
+    pub log_format: LogFormat,
+    /// RPM_LOG_LEVEL.
+    pub log_level: Level,
+    /// RPM_ADMIN_ADDR; `None` is `off`.
+    pub admin_addr: Option<SocketAddr>,
+    /// RPM_TERMINATION_LOG.
+    pub termination_log: PathBuf,
+}
+
+impl Config {
+    /// tini's role: one worker, never started again. Its status is ours, and it gets what we got: stdin, terminal and
+    /// inherited descriptors.
+    pub fn one_shot(&self) -> bool {
+        self.restart == Restart::Never && self.instances.get() == 1
+    }
+
+    /// Whether any port is shared: neither RPM_EXEC_MODE=fork nor RPM_PORTS=off.
+    pub fn shares_ports(&self) -> bool {
+        self.exec_mode == ExecMode::Cluster && self.ports != Ports::Off
+    }
+}

@@ -1,0 +1,192 @@
+//! Wrong environments and the exact words that answer them: nothing starts, every fault is named, exit code 64.
+//!
+//! `UPDATE_SNAPSHOTS=1 cargo test --test bad_input` writes the words anew; read the difference before it is kept.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "a test starts the real binary, reads its own environment and may end at once"
+)]
+
+use std::ffi::{OsStr, OsString};
+use std::fmt::Write as _;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::process::Command;
+
+/// What is wrong, the arguments, and the environment.
+type Case = (
+    &'static str,
+    &'static [&'static str],
+    &'static [(&'static str, &'static [u8])],
+);
+
+/// `--check` with a good command: only the environment is wrong.
+const TRUE: &[&str] = &["--check", "--", "true"];
+
+const CASES: &[Case] = &[
+    ("no command at all", &["--check"], &[]),
+    ("a command without a name", &["--check", ""], &[]),
+    ("a command of blanks", &["--check"], &[("RPM_COMMAND", b"  ")]),
+    ("a quote that is not closed", &["--check"], &[("RPM_COMMAND", b"node 'app.js")]),
+    ("a command that is not text", &["--check"], &[("RPM_COMMAND", b"node \xff")]),
+    ("an unknown option", &["--chekc", "true"], &[]),
+    ("an option of another program", &["-g", "true"], &[]),
+    ("a health check with a command", &["--healthcheck", "true"], &[]),
+    ("a health check with a bad address", &["--healthcheck"], &[("RPM_ADMIN_ADDR", b"9464"), ("RPM_READY", b"x")]),
+    ("a name with a line break", TRUE, &[("RPM_APP_NAME", b"a\nb")]),
+    ("a name with an escape sequence", TRUE, &[("RPM_APP_NAME", b"\x1b[31mred")]),
+    ("a long name", TRUE, &[("RPM_APP_NAME", &[b'x'; 100])]),
+    ("no instance", TRUE, &[("RPM_INSTANCES", b"0")]),
+    ("too many instances", TRUE, &[("RPM_INSTANCES", b"513")]),
+    ("instances below zero", TRUE, &[("RPM_INSTANCES", b"-1")]),
+    ("instances in words", TRUE, &[("RPM_INSTANCES", b"auto")]),
+    ("max and what is not a number", TRUE, &[("RPM_INSTANCES", b"max-one")]),
+    ("instances that are not text", TRUE, &[("RPM_INSTANCES", b"\xf0\x28")]),
+    ("an unknown mode", TRUE, &[("RPM_EXEC_MODE", b"threads")]),
+    ("a variable that cannot be", TRUE, &[("RPM_INSTANCE_VAR", b"MY SLOT")]),
+    ("a variable of the runtime", TRUE, &[("RPM_INSTANCE_VAR", b"RPM_SLOT"), ("RPM_INCREMENT_VAR", b"name")]),
+    ("a variable that holds no number", TRUE, &[("RPM_INCREMENT_VAR", b"PORT"), ("PORT", b"http")]),
+    ("a variable that cannot be counted up", TRUE, &[("RPM_INCREMENT_VAR", b"N"), ("RPM_INSTANCES", b"2"), ("N", b"18446744073709551615")]),
+    ("one variable for two", TRUE, &[("RPM_INCREMENT_VAR", b"N"), ("RPM_INSTANCE_VAR", b"N")]),
+    ("port 0", TRUE, &[("RPM_PORTS", b"3000,0")]),
+    ("a port above all", TRUE, &[("RPM_PORTS", b"65536")]),
+    ("a host name", TRUE, &[("RPM_PORTS", b"localhost:3000")]),
+    ("a list of no ports", TRUE, &[("RPM_PORTS", b" , ")]),
+    ("one port twice", TRUE, &[("RPM_PORTS", b"3000,8080,3000")]),
+    ("a port and its wildcard", TRUE, &[("RPM_PORTS", b"3000,0.0.0.0:3000")]),
+    ("a port that is the admin's", TRUE, &[("RPM_PORTS", b"9464")]),
+    ("ports without sharing", TRUE, &[("RPM_EXEC_MODE", b"fork"), ("RPM_PORTS", b"3000")]),
+    ("hand-over without sharing", TRUE, &[("RPM_PORTS", b"off"), ("RPM_HANDOVER", b"intercept")]),
+    ("readiness without sharing", TRUE, &[("RPM_RESTART", b"never"), ("RPM_READY", b"listen")]),
+    ("activation without ports", TRUE, &[("RPM_HANDOVER", b"activation")]),
+    ("a hand-over of a later version", TRUE, &[("RPM_HANDOVER", b"node")]),
+    ("a balance of a later version", TRUE, &[("RPM_BALANCE", b"adaptive")]),
+    ("a backlog of nothing", TRUE, &[("RPM_BACKLOG", b"0")]),
+    ("readiness of a later version", TRUE, &[("RPM_READY", b"http:/healthz")]),
+    ("unknown readiness", TRUE, &[("RPM_READY", b"soon")]),
+    ("a delay without a unit", TRUE, &[("RPM_READY", b"delay:2")]),
+    ("a delay beyond the timeout", TRUE, &[("RPM_READY", b"delay:1m")]),
+    ("a duration without a unit", TRUE, &[("RPM_STOP_TIMEOUT", b"30")]),
+    ("a duration with a fraction", TRUE, &[("RPM_STOP_TIMEOUT", b"1.5s")]),
+    ("a duration of two units", TRUE, &[("RPM_STOP_TIMEOUT", b"1m30s")]),
+    ("a duration of an unknown unit", TRUE, &[("RPM_STOP_TIMEOUT", b"10 sec")]),
+    ("a duration below zero", TRUE, &[("RPM_SHUTDOWN_DELAY", b"-5s")]),
+    ("a duration beyond all", TRUE, &[("RPM_SHUTDOWN_DELAY", b"99999999999999999999h")]),
+    ("no time to become ready", TRUE, &[("RPM_READY_TIMEOUT", b"0s")]),
+    ("an unknown stop signal", TRUE, &[("RPM_STOP_SIGNAL", b"TREM")]),
+    ("a stop signal that stops nothing", TRUE, &[("RPM_STOP_SIGNAL", b"SIGCONT")]),
+    ("an unknown restart", TRUE, &[("RPM_RESTART", b"unless-stopped")]),
+    ("an exit code that cannot be", TRUE, &[("RPM_STOP_EXIT_CODES", b"0,256"), ("RPM_EXIT_OK", b"TERM")]),
+    ("restarts without end in words", TRUE, &[("RPM_MAX_RESTARTS", b"unlimited")]),
+    ("back-off upside down", TRUE, &[("RPM_BACKOFF_MIN", b"30s"), ("RPM_BACKOFF_MAX", b"1s")]),
+    ("back-off above the default", TRUE, &[("RPM_BACKOFF_MIN", b"1m")]),
+    ("no back-off", TRUE, &[("RPM_BACKOFF_MIN", b"0")]),
+    ("signals of every wrong kind", TRUE, &[("RPM_SIGNALS", b"KILL=stop,CHLD=ignore,SEGV=ignore,TREM=stop,USR1,USR2=quit,INT=stop,2=stop,QUIT=forward:X")]),
+    ("signal actions of a later version", TRUE, &[("RPM_SIGNALS", b"HUP=reload,TTIN=scale-up,TTOU=scale-down")]),
+    ("an unknown scope", TRUE, &[("RPM_SIGNAL_SCOPE", b"session")]),
+    ("an unknown death signal", TRUE, &[("RPM_PDEATHSIG", b"none")]),
+    ("a log format of a later version", TRUE, &[("RPM_LOG_FORMAT", b"json")]),
+    ("an unknown log level", TRUE, &[("RPM_LOG_LEVEL", b"verbose")]),
+    ("an admin address without a port", TRUE, &[("RPM_ADMIN_ADDR", b"127.0.0.1")]),
+    ("an admin address without an address", TRUE, &[("RPM_ADMIN_ADDR", b":9464")]),
+    ("a path that is not absolute", TRUE, &[("RPM_TERMINATION_LOG", b"end.log")]),
+    ("settings of a later version", TRUE, &[("RPM_MAX_MEMORY", b"500Mi"), ("RPM_HEALTH", b"tcp"), ("RPM_HOME_FILE", b"/run/home")]),
+    ("a file that is not there", TRUE, &[("RPM_INSTANCES_FILE", b"/nonexistent/instances")]),
+    ("a file that is a directory", TRUE, &[("RPM_INSTANCES_FILE", b"/")]),
+    ("a file with a wrong value", TRUE, &[("RPM_INSTANCES_FILE", b"/proc/sys/kernel/ostype")]),
+    ("a value and a file", TRUE, &[("RPM_INSTANCES", b"1"), ("RPM_INSTANCES_FILE", b"/x")]),
+    ("a long value", TRUE, &[("RPM_RESTART", &[b'y'; 300])]),
+    (
+        "a misspelt name that explains a fault",
+        &["--check"],
+        &[("RPM_COMAND", b"node app.js"), ("RPM_COLOUR", b"red"), ("RPM_PORT", b"80")],
+    ),
+    (
+        "everything at once, and what is none of it",
+        TRUE,
+        &[
+            ("PATH", b"\xff"),
+            ("RPM_SERVICE_HOST", b"10.0.0.1"),
+            ("RPM_PORT", b"tcp://10.0.0.1:80"),
+            ("RPM_INSTANCE", b"0"),
+            ("RPM_EXIT_OK", b""),
+            ("RPM_LOG_LEVEL", b"loud"),
+            ("RPM_INSTANCES", b"many"),
+            ("RPM_STOP_TIMEOUT", b"5"),
+        ],
+    ),
+];
+
+#[test]
+fn bad_configuration_is_told_in_full_and_starts_nothing() {
+    assert!(CASES.len() >= 40);
+    let mut told = String::new();
+    for (title, args, vars) in CASES {
+        writeln!(told, "## {title}").unwrap();
+        for (name, value) in *vars {
+            writeln!(told, "{name}={:?}", OsStr::from_bytes(value)).unwrap();
+        }
+        writeln!(told, "$ rpm-runtime {}", shown(args)).unwrap();
+        writeln!(told, "{}", run(title, args, vars)).unwrap();
+    }
+    compare("tests/snapshots/bad_input.txt", &told);
+}
+
+fn shown(args: &[&str]) -> String {
+    let args: Vec<&str> = args
+        .iter()
+        .map(|arg| if arg.is_empty() { "''" } else { arg })
+        .collect();
+    args.join(" ")
+}
+
+/// Standard error of one run.
+fn run(title: &str, args: &[&str], vars: &[(&str, &[u8])]) -> String {
+    let vars = vars
+        .iter()
+        .map(|(name, value)| (OsString::from(name), OsStr::from_bytes(value).to_owned()));
+    let output = Command::new(env!("CARGO_BIN_EXE_rpm-runtime"))
+        .args(args)
+        .env_clear()
+        .envs(vars)
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(64), "{title}");
+    assert_eq!(output.stdout, b"", "{title}");
+    String::from_utf8(output.stderr).unwrap()
+}
+
+/// Fails with the lines that differ.
+fn compare(path: &str, told: &str) {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+    if std::env::var_os("UPDATE_SNAPSHOTS").is_some_and(|value| value == "1") {
+        std::fs::write(&file, told).unwrap();
+        return;
+    }
+    let kept = std::fs::read_to_string(&file).unwrap_or_default();
+    if kept == told {
+        return;
+    }
+    let (kept, told) = (sections(&kept), sections(told));
+    let mut difference = String::new();
+    for section in kept.iter().filter(|section| !told.contains(section)) {
+        difference.push_str(&marked('-', section));
+    }
+    for section in told.iter().filter(|section| !kept.contains(section)) {
+        difference.push_str(&marked('+', section));
+    }
+    panic!(
+        "{path} differs (-: kept, +: told now; sections in another order if there is nothing below); \
+         UPDATE_SNAPSHOTS=1 writes it anew\n{difference}"
+    );
+}
+
+fn sections(text: &str) -> Vec<&str> {
+    text.split_inclusive("\n\n").collect()
+}
+
+fn marked(mark: char, section: &str) -> String {
+    section
+        .lines()
+        .fold(String::new(), |text, line| format!("{text}{mark} {line}\n"))
+}
