@@ -8,6 +8,7 @@
 //! ```
 
 pub mod config;
+pub mod log;
 pub mod model;
 pub mod policy;
 pub mod sys;

@@ -1,0 +1,163 @@
+//! Lines a second through the log, and what its thread pays for them: `cargo bench --bench log_merge [million lines]`.
+//!
+//! Writers are threads that write 8 KiB at a time, as a C library does into a pipe, or each line by itself. They share the machine with the
+//! log, so the column to watch is the lines for one second of the log thread's own time (schedstat of /proc/self/task).
+#![allow(
+    missing_docs,
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a bench measures time and prints"
+)]
+
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rpm_runtime::log::{Flushed, Format, Settings, Stream, start};
+use rpm_runtime::model::SlotId;
+use rpm_runtime::sys::io::OutputPipe;
+
+/// One case of the table.
+#[derive(Clone, Copy)]
+struct Case {
+    format: Format,
+    out: &'static str,
+    writers: u16,
+    line_len: usize,
+    lines: usize,
+    /// Bytes of one write of a worker.
+    chunk: usize,
+}
+
+/// Processor time of the thread named `log`, which must be the only one.
+fn log_thread_time() -> Duration {
+    for task in fs::read_dir("/proc/self/task").unwrap().flatten() {
+        let name = fs::read_to_string(task.path().join("comm")).unwrap_or_default();
+        if name.trim_end() == "log" {
+            // Gone between the two reads means gone.
+            let stat = fs::read_to_string(task.path().join("schedstat")).unwrap_or_default();
+            let nanos = stat.split(' ').next().and_then(|text| text.parse().ok());
+            return Duration::from_nanos(nanos.unwrap_or(0));
+        }
+    }
+    Duration::ZERO
+}
+
+fn wait_for_end_of_log_thread() {
+    while log_thread_time() > Duration::ZERO {
+        thread::yield_now();
+    }
+}
+
+/// Where the log writes, and the bytes that arrive there if somebody counts them.
+fn output(name: &str) -> (OwnedFd, Option<thread::JoinHandle<u64>>) {
+    if name == "null" {
+        let null = File::options().write(true).open("/dev/null").unwrap();
+        return (null.into(), None);
+    }
+    let (mut reader, writer) = std::io::pipe().unwrap();
+    let counter = thread::spawn(move || {
+        let (mut total, mut buffer) = (0, vec![0; 64 * 1024]);
+        while let Ok(count @ 1..) = reader.read(&mut buffer) {
+            total += count as u64;
+        }
+        total
+    });
+    (writer.into(), Some(counter))
+}
+
+fn run(case: Case) {
+    let Case {
+        format,
+        out,
+        writers,
+        line_len,
+        lines,
+        chunk,
+    } = case;
+    let (fd, counter) = output(out);
+    let settings = Settings {
+        format,
+        app_name: "web".to_owned(),
+        max_line: Settings::MAX_LINE,
+        out: fd,
+    };
+    let log = start(settings).unwrap();
+    let each = lines / usize::from(writers);
+    let mut line = vec![b'x'; line_len - 1];
+    line.push(b'\n');
+    // Many whole lines, so that chunks end inside a line almost always.
+    let text = line.repeat(8 * 1024);
+    let begin = Instant::now();
+    thread::scope(|scope| {
+        for slot in 0..writers {
+            let OutputPipe { read, write } = OutputPipe::new().unwrap();
+            log.attach(SlotId(slot), Stream::Stdout, read);
+            let text = &text;
+            scope.spawn(move || {
+                let mut file = File::from(write);
+                let mut left = each * line_len;
+                let mut at = 0;
+                while left > 0 {
+                    let count = chunk.min(left).min(text.len() - at);
+                    file.write_all(&text[at..at + count]).unwrap();
+                    left -= count;
+                    at = (at + count) % text.len();
+                }
+            });
+        }
+    });
+    assert_eq!(log.flush(Duration::from_mins(1)), Flushed::Done);
+    let wall = begin.elapsed().as_secs_f64();
+    let cpu = log_thread_time().as_secs_f64();
+    let totals = log.totals();
+    drop(log);
+    wait_for_end_of_log_thread();
+    let count = (each * usize::from(writers)) as u64;
+    assert_eq!(totals.lines[0], count);
+    if let Some(counter) = counter {
+        assert_eq!(counter.join().unwrap(), totals.bytes[0]);
+    }
+    #[allow(clippy::cast_precision_loss, reason = "three digits are shown")]
+    let million = count as f64 / 1e6;
+    println!(
+        "{:>7} {out:>5} {writers:>8} {line_len:>6} {chunk:>6} {:>10.2} {:>10.3} {:>14.2}",
+        format!("{format:?}").to_lowercase(),
+        million / wall,
+        cpu,
+        million / cpu
+    );
+}
+
+fn main() {
+    let given = std::env::args().find_map(|arg| arg.parse::<usize>().ok());
+    // `cargo bench` says --bench; without it this is a test that the bench works.
+    let total = if std::env::args().any(|arg| arg == "--bench") {
+        given.unwrap_or(4) * 1_000_000
+    } else {
+        16_000
+    };
+    println!(" format   out  writers  bytes  write  M lines/s  log CPU s  M lines/CPU s");
+    for format in [Format::Raw, Format::Prefix] {
+        for out in ["null", "pipe"] {
+            for writers in [1, 4, 16] {
+                for line_len in [20_usize, 100, 1000] {
+                    let lines = total / line_len.div_ceil(100);
+                    for (chunk, lines) in [(8 * 1024, lines), (line_len, lines / 4)] {
+                        run(Case {
+                            format,
+                            out,
+                            writers,
+                            line_len,
+                            lines,
+                            chunk,
+                        });
+                    }
+                }
+            }
+        }
+    }
+}

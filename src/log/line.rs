@@ -1,0 +1,319 @@
+//! The pure splitter: bytes in as they were read, whole lines out, lossless on bad UTF-8.
+//!
+//! A line longer than the limit passes in pieces. Each piece is cut before a UTF-8 character, gets a newline of its
+//! own, and those after the first are `continued`; take these newlines away and the input is there again.
+#![forbid(unsafe_code)]
+
+use memchr::{memchr, memrchr};
+
+/// Room for a held tail that is kept once the tail is gone; more is given back, since most streams are idle.
+const KEEP: usize = 1024;
+
+/// Whole lines that belong together: `head` followed by `body`. There is no newline in `head`; `body` ends in one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Block<'a> {
+    /// What was held of the first line, or a piece of it.
+    pub head: &'a [u8],
+    /// The rest of the first line, and the lines that follow it.
+    pub body: &'a [u8],
+    /// The first line is the rest of one that was cut; there is no second then.
+    pub continued: bool,
+}
+
+/// One stream's splitter. It holds what came after the last newline, never more than the limit.
+#[derive(Debug)]
+pub struct Splitter {
+    max: usize,
+    held: Vec<u8>,
+    /// A piece of the line that is held has gone out already.
+    cut: bool,
+}
+
+impl Splitter {
+    /// `max` is the longest line, its newline not counted; 0 is taken as 1.
+    pub fn new(max: usize) -> Self {
+        Self {
+            max: max.max(1),
+            held: Vec::new(),
+            cut: false,
+        }
+    }
+
+    /// How many bytes it holds.
+    pub fn held(&self) -> usize {
+        self.held.len()
+    }
+
+    /// Takes what one read gave and emits every line that is now complete. Returns how many lines turned out to be
+    /// too long.
+    pub fn feed(&mut self, chunk: &[u8], mut emit: impl FnMut(Block<'_>)) -> u64 {
+        let mut split = 0;
+        let mut rest = chunk;
+        while !self.held.is_empty() {
+            let room = self.max - self.held.len();
+            if let Some(at) = memchr(b'\n', rest.get(..=room).unwrap_or(rest)) {
+                let (body, after) = rest.split_at(at + 1);
+                emit(Block {
+                    head: &self.held,
+                    body,
+                    continued: self.cut,
+                });
+                self.cut = false;
+                self.release();
+                rest = after;
+            } else if rest.len() <= room {
+                self.hold(rest);
+                return split;
+            } else {
+                let (fill, after) = rest.split_at(room);
+                self.hold(fill);
+                let (piece, left) = self.held.split_at(border(&self.held, after));
+                emit(Block {
+                    head: piece,
+                    body: b"\n",
+                    continued: self.cut,
+                });
+                // At most three bytes: the start of a character.
+                let left = left.to_vec();
+                self.held.clear();
+                self.held.extend_from_slice(&left);
+                split += u64::from(!self.cut);
+                self.cut = true;
+                rest = after;
+            }
+        }
+        while !rest.is_empty() {
+            let window = rest.get(..=self.max).unwrap_or(rest);
+            // All lines in the window are short enough, so the last newline is as good as the first.
+            let end = if self.cut {
+                memchr(b'\n', window)
+            } else {
+                memrchr(b'\n', window)
+            };
+            if let Some(at) = end {
+                let (body, after) = rest.split_at(at + 1);
+                emit(Block {
+                    head: b"",
+                    body,
+                    continued: self.cut,
+                });
+                self.cut = false;
+                rest = after;
+            } else if rest.len() <= self.max {
+                self.hold(rest);
+                rest = b"";
+            } else {
+                let (fill, after) = rest.split_at(self.max);
+                let (piece, after) = rest.split_at(border(fill, after));
+                emit(Block {
+                    head: piece,
+                    body: b"\n",
+                    continued: self.cut,
+                });
+                split += u64::from(!self.cut);
+                self.cut = true;
+                rest = after;
+            }
+        }
+        split
+    }
+
+    /// The stream is over, or taken to be so: what is held goes out, with a newline added.
+    pub fn finish(&mut self, mut emit: impl FnMut(Block<'_>)) {
+        if !self.held.is_empty() {
+            emit(Block {
+                head: &self.held,
+                body: b"\n",
+                continued: self.cut,
+            });
+        }
+        self.held = Vec::new();
+        self.cut = false;
+    }
+
+    /// Grows by doubling, but never beyond the limit.
+    fn hold(&mut self, more: &[u8]) {
+        let need = self.held.len() + more.len();
+        if need > self.held.capacity() {
+            let capacity = need.max((2 * self.held.capacity()).min(self.max));
+            self.held.reserve_exact(capacity - self.held.len());
+        }
+        self.held.extend_from_slice(more);
+    }
+
+    fn release(&mut self) {
+        if self.held.capacity() > KEEP {
+            self.held = Vec::new();
+        } else {
+            self.held.clear();
+        }
+    }
+}
+
+/// Where to cut `piece`, which `after` continues: at its end, or before its last character if that one goes on.
+fn border(piece: &[u8], after: &[u8]) -> usize {
+    let goes_on = |byte: &u8| byte & 0b1100_0000 == 0b1000_0000;
+    if after.first().is_some_and(goes_on) {
+        let tail = piece.iter().rev().take_while(|byte| goes_on(byte)).count();
+        // A character has at most three such bytes after its first; anything else is not UTF-8, and cut anywhere.
+        if tail < 3
+            && let Some(start) = piece.len().checked_sub(tail + 1)
+            && start > 0
+            && piece.get(start).is_some_and(|byte| *byte >= 0b1100_0000)
+        {
+            return start;
+        }
+    }
+    piece.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// What comes out, how many lines were cut, and the most that was ever held.
+    fn run(max: usize, chunks: &[&[u8]]) -> (Vec<(Vec<u8>, bool)>, u64, usize) {
+        let mut splitter = Splitter::new(max);
+        let (mut out, mut split, mut capacity) = (Vec::new(), 0, 0);
+        let mut emit = |block: Block<'_>| {
+            assert!(!block.head.contains(&b'\n'));
+            assert_eq!(block.body.last(), Some(&b'\n'));
+            let bytes = [block.head, block.body].concat();
+            for line in bytes.split_inclusive(|b| *b == b'\n') {
+                assert!(line.len() <= max + 1);
+            }
+            assert!(!block.continued || memchr(b'\n', &bytes) == Some(bytes.len() - 1));
+            out.push((bytes, block.continued));
+        };
+        for chunk in chunks {
+            split += splitter.feed(chunk, &mut emit);
+            capacity = capacity.max(splitter.held.capacity());
+            assert!(splitter.held.len() <= max);
+        }
+        splitter.finish(&mut emit);
+        assert_eq!(splitter.held.capacity(), 0);
+        (out, split, capacity)
+    }
+
+    /// The output without the newlines that the cuts added.
+    fn joined(blocks: &[(Vec<u8>, bool)]) -> Vec<u8> {
+        let mut all = Vec::new();
+        for (bytes, continued) in blocks {
+            if *continued {
+                assert_eq!(all.pop(), Some(b'\n'));
+            }
+            all.extend_from_slice(bytes);
+        }
+        all
+    }
+
+    #[test]
+    fn lines_come_out_whole() {
+        let table: &[(usize, &[&str], &[&str], u64)] = &[
+            (10, &["a\nb\nc\n"], &["a\nb\nc\n"], 0),
+            (10, &["a\nb", "c\nd"], &["a\n", "bc\n", "d\n"], 0),
+            (10, &["", "\n", "\n\n"], &["\n", "\n\n"], 0),
+            (10, &["a", "b", "c"], &["abc\n"], 0),
+            (10, &["a\r\n", "\0\n"], &["a\r\n", "\0\n"], 0),
+            // Exactly the limit is no split, with its newline at once, later, or never.
+            (4, &["abcd\n"], &["abcd\n"], 0),
+            (4, &["ab", "cd", "\n"], &["abcd\n"], 0),
+            (4, &["abcd"], &["abcd\n"], 0),
+            (4, &["abcde\n"], &["abcd\n", "e\n"], 1),
+            (4, &["ab", "cde", "\nx\n"], &["abcd\n", "e\n", "x\n"], 1),
+            (
+                4,
+                &["abcdefghi\nxy\nz\n"],
+                &["abcd\n", "efgh\n", "i\n", "xy\nz\n"],
+                1,
+            ),
+            (
+                4,
+                &["abcdefgh", "ijkl\n"],
+                &["abcd\n", "efgh\n", "ijkl\n"],
+                1,
+            ),
+            // Cut before a character, never inside.
+            (4, &["abcé\n"], &["abc\n", "é\n"], 1),
+            (4, &["abc", "é", "\n"], &["abc\n", "é\n"], 1),
+            (4, &["a€€\n"], &["a€\n", "€\n"], 1),
+            (
+                5,
+                &["a\u{1f600}\u{1f600}"],
+                &["a\u{1f600}\n", "\u{1f600}\n"],
+                1,
+            ),
+            (
+                6,
+                &["a\u{1f600}\u{1f600}"],
+                &["a\u{1f600}\n", "\u{1f600}\n"],
+                1,
+            ),
+            (1, &["é\n"], &["\u{c3}\n", ""], 1),
+        ];
+        for (max, chunks, want, split) in table {
+            let chunks: Vec<&[u8]> = chunks.iter().map(|c| c.as_bytes()).collect();
+            let (blocks, cuts, _) = run(*max, &chunks);
+            assert_eq!(cuts, *split, "{chunks:?}");
+            if *max > 1 {
+                let got: Vec<_> = blocks
+                    .iter()
+                    .map(|b| str::from_utf8(&b.0).unwrap())
+                    .collect();
+                assert_eq!(got, *want, "{chunks:?}");
+            } else {
+                assert_eq!(joined(&blocks), "é\n".as_bytes());
+            }
+        }
+    }
+
+    #[test]
+    fn a_line_without_end_is_held_within_the_limit() {
+        const MAX: usize = 256 * 1024;
+        let mut splitter = Splitter::new(MAX);
+        let chunk = vec![b'x'; 64 * 1024];
+        let (mut bytes, mut split) = (0, 0);
+        for _ in 0..1024 {
+            split += splitter.feed(&chunk, |block| bytes += block.head.len());
+            assert!(splitter.held.capacity() <= MAX);
+        }
+        assert_eq!(split, 1);
+        assert_eq!(bytes + splitter.held(), 64 * 1024 * 1024);
+        splitter.feed(b"\n", |_| {});
+        assert_eq!(splitter.held.capacity(), 0);
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_is_lost_or_made_up(
+            input in proptest::collection::vec(prop_oneof![3 => Just(b'\n'), 3 => Just(0xa9), 2 => Just(0xc3), 9 => any::<u8>()], 0..300),
+            cuts in proptest::collection::vec(0..300_usize, 0..12),
+            max in 1..40_usize,
+        ) {
+            let mut input = input;
+            input.push(b'\n');
+            let mut cuts: Vec<_> = cuts.into_iter().map(|at| at.min(input.len())).collect();
+            cuts.sort_unstable();
+            let (mut chunks, mut from) = (Vec::new(), 0);
+            for at in cuts {
+                chunks.push(&input[from..at]);
+                from = at;
+            }
+            chunks.push(&input[from..]);
+            let (blocks, split, capacity) = run(max, &chunks);
+            prop_assert_eq!(joined(&blocks), &input[..]);
+            let long = input.split(|b| *b == b'\n').filter(|line| line.len() > max).count();
+            prop_assert_eq!(split, long as u64);
+            prop_assert!(capacity <= max.max(8));
+        }
+
+        #[test]
+        fn text_is_cut_between_characters(text in "[a-é€\u{1f600}]{0,200}", max in 4..20_usize, step in 1..30_usize) {
+            let chunks: Vec<&[u8]> = text.as_bytes().chunks(step).collect();
+            for (bytes, _) in run(max, &chunks).0 {
+                prop_assert!(str::from_utf8(&bytes).is_ok());
+            }
+        }
+    }
+}
