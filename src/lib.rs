@@ -8,7 +8,9 @@
 //! ```
 
 pub mod config;
+pub mod control;
 pub mod log;
+pub mod metrics;
 pub mod model;
 pub mod policy;
 pub mod sys;

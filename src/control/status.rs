@@ -1,0 +1,200 @@
+//! The JSON bodies. Field names are what users parse: they may be added to, never renamed.
+#![forbid(unsafe_code)]
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::model::{
+    Exit, HandoverInfo, Pid, QueueSample, RunState, Snapshot, Tick, WorkerState, WorkerView,
+};
+
+/// What does not change while the runtime lives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct About {
+    /// RPM_APP_NAME.
+    pub app: String,
+    /// Version of the runtime.
+    pub version: &'static str,
+    /// Commit it was built from, if the build knew.
+    pub revision: Option<&'static str>,
+    /// Pid of the runtime, as it sees itself.
+    pub pid: u32,
+}
+
+/// Body of `/readyz` and `/startupz`.
+#[derive(Debug, Serialize)]
+pub(super) struct Readiness {
+    state: &'static str,
+    ready: bool,
+    started: bool,
+    workers_ready: usize,
+    desired: u16,
+    /// Why not; null if `ready`.
+    reason: Option<String>,
+}
+
+impl Readiness {
+    pub(super) fn of(snapshot: &Snapshot) -> Self {
+        let ready = snapshot.slots.iter();
+        let workers_ready = ready
+            .filter(|worker| worker.state == WorkerState::Ready)
+            .count();
+        Self {
+            state: snapshot.state.label(),
+            ready: snapshot.ready,
+            started: snapshot.started,
+            workers_ready,
+            desired: snapshot.desired,
+            reason: (!snapshot.ready).then(|| match snapshot.state {
+                RunState::Draining | RunState::Stopping => "the runtime is stopping".to_owned(),
+                RunState::Starting | RunState::Running => {
+                    format!("{workers_ready} of {} workers are ready", snapshot.desired)
+                }
+            }),
+        }
+    }
+}
+
+/// Body of `/status`.
+#[derive(Debug, Serialize)]
+pub(super) struct Status<'a> {
+    app: App<'a>,
+    runtime: Runtime,
+    handover: Sharing<'a>,
+    queues: Vec<Queue<'a>>,
+    slots: Vec<Worker>,
+    retiring: Vec<Worker>,
+}
+
+#[derive(Debug, Serialize)]
+struct App<'a> {
+    name: &'a str,
+}
+
+#[derive(Debug, Serialize)]
+struct Runtime {
+    version: &'static str,
+    revision: Option<&'static str>,
+    pid: u32,
+    uptime_seconds: f64,
+    state: &'static str,
+    ready: bool,
+    started: bool,
+    desired: u16,
+    generation: u32,
+}
+
+#[derive(Debug, Serialize)]
+struct Sharing<'a> {
+    handover: &'a str,
+    steering: &'a str,
+    reason: &'a str,
+}
+
+#[derive(Debug, Serialize)]
+struct Queue<'a> {
+    listener: &'a str,
+    /// The slot; null for a spare.
+    worker: Option<u16>,
+    length: u32,
+    limit: u32,
+    in_rotation: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct Worker {
+    slot: u16,
+    state: &'static str,
+    pid: Option<i32>,
+    generation: u32,
+    uptime_seconds: Option<f64>,
+    restarts: u64,
+    streak: u32,
+    last_exit: Option<Ended>,
+    /// Until the next try (backoff), or until SIGKILL (retiring).
+    due_seconds: Option<f64>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Ended {
+    Code(u8),
+    Signal(String),
+}
+
+impl<'a> Status<'a> {
+    pub(super) fn of(
+        about: &'a About,
+        snapshot: &Snapshot,
+        handover: &'a HandoverInfo,
+        queues: &'a [QueueSample],
+        now: Tick,
+    ) -> Self {
+        let workers =
+            |views: &[WorkerView]| views.iter().map(|view| Worker::of(view, now)).collect();
+        Self {
+            app: App { name: &about.app },
+            runtime: Runtime {
+                version: about.version,
+                revision: about.revision,
+                pid: about.pid,
+                uptime_seconds: seconds(now.since(Tick::default())),
+                state: snapshot.state.label(),
+                ready: snapshot.ready,
+                started: snapshot.started,
+                desired: snapshot.desired,
+                generation: snapshot.generation.0,
+            },
+            handover: Sharing {
+                handover: handover.handover,
+                steering: handover.steering,
+                reason: &handover.reason,
+            },
+            queues: queues.iter().map(Queue::of).collect(),
+            slots: workers(&snapshot.slots),
+            retiring: workers(&snapshot.retiring),
+        }
+    }
+}
+
+impl<'a> Queue<'a> {
+    fn of(sample: &'a QueueSample) -> Self {
+        Self {
+            listener: &sample.listener,
+            worker: sample.worker.map(|slot| slot.0),
+            length: sample.length,
+            limit: sample.limit,
+            in_rotation: sample.in_rotation,
+        }
+    }
+}
+
+impl Worker {
+    fn of(view: &WorkerView, now: Tick) -> Self {
+        let started = view.pid.and(view.started);
+        Self {
+            slot: view.slot.0,
+            state: view.state.label(),
+            pid: view.pid.map(Pid::get),
+            generation: view.generation.0,
+            uptime_seconds: started.map(|started| seconds(now.since(started))),
+            restarts: view.restarts,
+            streak: view.streak,
+            last_exit: view.last_exit.map(|exit| match exit {
+                Exit::Code(code) => Ended::Code(code),
+                Exit::Signal(sig) => Ended::Signal(sig.to_string()),
+            }),
+            due_seconds: view.due.map(|due| seconds(due.since(now))),
+        }
+    }
+}
+
+/// Whole milliseconds: more digits would only be noise to read.
+fn seconds(duration: Duration) -> f64 {
+    Duration::new(
+        duration.as_secs(),
+        duration.subsec_millis().saturating_mul(1_000_000),
+    )
+    .as_secs_f64()
+}

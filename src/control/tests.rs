@@ -1,0 +1,234 @@
+//! A server on a loopback port, and plain sockets to talk to it.
+#![forbid(unsafe_code)]
+
+mod connections;
+mod healthcheck;
+mod routes;
+
+use std::cell::Cell;
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::model::{
+    Exit, Generation, HandoverInfo, Pid, QueueSample, RunState, Sig, SlotId, Snapshot, Tick,
+    WorkerState, WorkerView,
+};
+
+use super::server::serve_from;
+use super::{About, Limits, View};
+
+/// Longer than any test may take: what ends a read that should have ended by itself.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Limits that no test reaches unless it sets them.
+fn roomy() -> Limits {
+    Limits {
+        idle: PATIENCE * 2,
+        lifetime: PATIENCE * 2,
+        ..Limits::default()
+    }
+}
+
+struct Server {
+    addr: SocketAddr,
+    snapshot: Arc<Mutex<Snapshot>>,
+    stop: Option<tokio::sync::oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Server {
+    fn start(limits: Limits) -> Self {
+        Self::start_with(limits, 0, 40)
+    }
+
+    /// With so many failures before the first accept, and a metrics page of so many bytes.
+    fn start_with(limits: Limits, failures: u32, page: usize) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let addr = listener.local_addr().unwrap();
+        let snapshot = Arc::new(Mutex::new(snapshot()));
+        let seen = Arc::clone(&snapshot);
+        let (stop, stopped) = tokio::sync::oneshot::channel();
+        let thread = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap();
+            let local = tokio::task::LocalSet::new();
+            local.spawn_local(async move {
+                let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+                let left = Cell::new(failures);
+                let accept = async || {
+                    if left.get() > 0 {
+                        left.set(left.get() - 1);
+                        return Err(io::Error::from_raw_os_error(24));
+                    }
+                    listener.accept().await.map(|(stream, _)| stream)
+                };
+                serve_from(accept, view(seen, page), limits).await;
+            });
+            let _ = local.block_on(&runtime, stopped);
+        });
+        Self {
+            addr,
+            snapshot,
+            stop: Some(stop),
+            thread: Some(thread),
+        }
+    }
+
+    fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(self.addr).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream
+    }
+
+    /// Sends `request` on a connection of its own and reads until the server closes it.
+    fn talk(&self, request: &[u8]) -> String {
+        let mut stream = self.connect();
+        stream.write_all(request).unwrap();
+        until_closed(&mut stream)
+    }
+
+    fn ask(&self, method: &str, path: &str) -> Answer {
+        let request = format!("{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        Answer::parse(&self.talk(request.as_bytes()))
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Snapshot)) {
+        change(&mut self.snapshot.lock().unwrap());
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            let ended = thread.join();
+            if !std::thread::panicking() {
+                ended.unwrap();
+            }
+        }
+    }
+}
+
+struct Answer {
+    status: u16,
+    head: String,
+    body: String,
+}
+
+impl Answer {
+    fn parse(text: &str) -> Self {
+        let (head, body) = text.split_once("\r\n\r\n").expect(text);
+        let status = head.split(' ').nth(1).and_then(|code| code.parse().ok());
+        Self {
+            status: status.expect(text),
+            head: head.to_ascii_lowercase(),
+            body: body.to_owned(),
+        }
+    }
+
+    fn header(&self, name: &str) -> Option<&str> {
+        let mut lines = self.head.lines().filter_map(|line| line.split_once(": "));
+        lines.find(|(key, _)| *key == name).map(|(_, value)| value)
+    }
+
+    fn json(&self) -> Value {
+        assert_eq!(self.header("content-type"), Some("application/json"));
+        serde_json::from_str(&self.body).unwrap()
+    }
+}
+
+/// A reset is an end, too: the server closes on a client that still sends.
+fn until_closed(stream: &mut TcpStream) -> String {
+    let mut text = Vec::new();
+    match stream.read_to_end(&mut text) {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => panic!("still open"),
+        Ok(_) | Err(_) => String::from_utf8(text).unwrap(),
+    }
+}
+
+/// Reads one answer whose body is as long as its head says.
+fn one_answer(stream: &mut TcpStream) -> Answer {
+    let mut text = Vec::new();
+    let mut byte = [0];
+    while !text.ends_with(b"\r\n\r\n") {
+        stream.read_exact(&mut byte).unwrap();
+        text.push(byte[0]);
+    }
+    let mut answer = Answer::parse(std::str::from_utf8(&text).unwrap());
+    let length = answer.header("content-length").unwrap().parse().unwrap();
+    let mut body = vec![0; length];
+    stream.read_exact(&mut body).unwrap();
+    answer.body = String::from_utf8(body).unwrap();
+    answer
+}
+
+fn view(snapshot: Arc<Mutex<Snapshot>>, page: usize) -> View {
+    View {
+        about: About {
+            app: "shop".to_owned(),
+            version: "0.1.0",
+            revision: None,
+            pid: 1,
+        },
+        now: Box::new(|| Tick(Duration::from_micros(10_500_700))),
+        snapshot: Box::new(move || snapshot.lock().unwrap().clone()),
+        handover: Box::new(|| HandoverInfo {
+            handover: "intercept",
+            steering: "random",
+            reason: "as wished".to_owned(),
+        }),
+        queues: Box::new(|| {
+            vec![QueueSample {
+                listener: "[::]:3000".to_owned(),
+                worker: None,
+                length: 1,
+                limit: 4096,
+                in_rotation: false,
+                held: true,
+            }]
+        }),
+        metrics: Box::new(move || "x".repeat(page)),
+        metrics_type: "text/plain; version=0.0.4; charset=utf-8",
+    }
+}
+
+fn snapshot() -> Snapshot {
+    let worker = WorkerView {
+        slot: SlotId(0),
+        state: WorkerState::Ready,
+        pid: Pid::new(7),
+        generation: Generation(2),
+        started: Some(Tick(Duration::from_secs(4))),
+        restarts: 3,
+        streak: 0,
+        last_exit: Some(Exit::Signal(Sig::KILL)),
+        due: None,
+    };
+    let waiting = WorkerView {
+        slot: SlotId(1),
+        state: WorkerState::Backoff,
+        pid: None,
+        started: None,
+        streak: 1,
+        last_exit: Some(Exit::Code(1)),
+        due: Some(Tick(Duration::from_secs(12))),
+        ..worker.clone()
+    };
+    Snapshot {
+        state: RunState::Running,
+        ready: true,
+        started: true,
+        desired: 2,
+        generation: Generation(2),
+        slots: vec![worker, waiting],
+        retiring: Vec::new(),
+    }
+}

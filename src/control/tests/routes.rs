@@ -1,0 +1,142 @@
+#![forbid(unsafe_code)]
+
+use serde_json::json;
+
+use crate::model::{RunState, Snapshot};
+
+use super::{Server, roomy};
+
+#[test]
+fn every_link_of_the_first_page_leads_somewhere() {
+    let server = Server::start(roomy());
+    let page = server.ask("GET", "/");
+    assert_eq!(page.status, 200);
+    assert_eq!(
+        page.header("content-type"),
+        Some("text/html; charset=utf-8")
+    );
+    let links: Vec<&str> = page.body.split("href=\"").skip(1).collect();
+    assert_eq!(links.len(), 6);
+    for link in links {
+        let path = link.split('"').next().unwrap();
+        assert_eq!(server.ask("GET", path).status, 200, "{path}");
+    }
+}
+
+#[test]
+fn liveness_is_the_answer_itself() {
+    let server = Server::start(roomy());
+    server.change(|snapshot| *snapshot = Snapshot::default());
+    let answer = server.ask("GET", "/livez");
+    assert_eq!((answer.status, answer.body.as_str()), (200, "ok\n"));
+    assert_eq!(
+        answer.header("content-type"),
+        Some("text/plain; charset=utf-8")
+    );
+}
+
+#[test]
+fn readiness_rises_and_falls_and_says_why() {
+    let server = Server::start(roomy());
+    let answer = server.ask("GET", "/readyz?verbose");
+    assert_eq!(answer.status, 200);
+    assert_eq!(
+        answer.json(),
+        json!({"state": "running", "ready": true, "started": true, "workers_ready": 1, "desired": 2, "reason": null})
+    );
+    server.change(|snapshot| {
+        snapshot.ready = false;
+        snapshot.slots.clear();
+    });
+    let answer = server.ask("GET", "/readyz");
+    assert_eq!(answer.status, 503);
+    assert_eq!(answer.json()["reason"], "0 of 2 workers are ready");
+    server.change(|snapshot| snapshot.state = RunState::Draining);
+    let answer = server.ask("GET", "/readyz");
+    assert_eq!(
+        (answer.status, &answer.json()["reason"]),
+        (503, &json!("the runtime is stopping"))
+    );
+    assert_eq!(server.ask("GET", "/startupz").status, 200);
+    server.change(|snapshot| snapshot.started = false);
+    assert_eq!(server.ask("GET", "/startupz").status, 503);
+}
+
+#[test]
+fn the_status_tells_all() {
+    let server = Server::start(roomy());
+    let answer = server.ask("GET", "/status");
+    assert_eq!(
+        answer.json(),
+        json!({
+            "app": {"name": "shop"},
+            "runtime": {
+                "version": "0.1.0", "revision": null, "pid": 1, "uptime_seconds": 10.5, "state": "running",
+                "ready": true, "started": true, "desired": 2, "generation": 2
+            },
+            "handover": {"handover": "intercept", "steering": "random", "reason": "as wished"},
+            "queues": [{"listener": "[::]:3000", "worker": null, "length": 1, "limit": 4096, "in_rotation": false}],
+            "slots": [
+                {
+                    "slot": 0, "state": "ready", "pid": 7, "generation": 2, "uptime_seconds": 6.5, "restarts": 3,
+                    "streak": 0, "last_exit": {"signal": "SIGKILL"}, "due_seconds": null
+                },
+                {
+                    "slot": 1, "state": "backoff", "pid": null, "generation": 2, "uptime_seconds": null,
+                    "restarts": 3, "streak": 1, "last_exit": {"code": 1}, "due_seconds": 1.499
+                }
+            ],
+            "retiring": []
+        })
+    );
+}
+
+#[test]
+fn both_metrics_pages_carry_their_type() {
+    let server = Server::start(roomy());
+    for path in ["/metrics", "/metrics/runtime"] {
+        let answer = server.ask("GET", path);
+        assert_eq!((answer.status, answer.body.len()), (200, 40));
+        assert_eq!(
+            answer.header("content-type"),
+            Some("text/plain; version=0.0.4; charset=utf-8")
+        );
+    }
+}
+
+#[test]
+fn head_has_the_length_and_not_the_body() {
+    let server = Server::start(roomy());
+    for path in [
+        "/",
+        "/livez",
+        "/readyz",
+        "/startupz",
+        "/status",
+        "/metrics",
+        "/nowhere",
+    ] {
+        let (get, head) = (server.ask("GET", path), server.ask("HEAD", path));
+        assert_eq!(head.status, get.status, "{path}");
+        assert_eq!(head.body, "", "{path}");
+        assert_eq!(
+            head.header("content-length"),
+            Some(get.body.len().to_string().as_str()),
+            "{path}"
+        );
+    }
+}
+
+#[test]
+fn other_paths_and_methods_are_refused() {
+    let server = Server::start(roomy());
+    for path in ["/metricsx", "/metrics/", "/readyz/x", "//", "/../status"] {
+        assert_eq!(server.ask("GET", path).status, 404, "{path}");
+    }
+    assert_eq!(server.ask("POST", "/nowhere").status, 404);
+    for method in ["POST", "PUT", "DELETE", "OPTIONS", "TRACE", "BREW"] {
+        let answer = server.ask(method, "/status");
+        assert_eq!(answer.status, 405, "{method}");
+        assert_eq!(answer.header("allow"), Some("get, head"));
+    }
+}

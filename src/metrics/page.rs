@@ -1,0 +1,350 @@
+//! The families of the runtime and the page they are written on.
+#![forbid(unsafe_code)]
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use prometheus::core::Collector;
+use prometheus::{
+    Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder,
+};
+
+use crate::model::{
+    Cause, Exit, HandoverInfo, LogTotals, QueueSample, RunState, Sig, SlotId, Snapshot,
+};
+use crate::sys::proc::Proc;
+
+use super::family::{Family, flag, number};
+use super::process;
+use super::workers::{self, CpuLedger};
+
+/// Content-Type of the page. Prometheus 3 refuses a page without one.
+pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// Seconds from the start of a worker to ready.
+const READY_BUCKETS: [f64; 10] = [0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
+
+/// Signals whose series exist from the start, so that the first one is seen as an increase.
+const SIGNALS: [&str; 10] = [
+    "HUP", "INT", "QUIT", "TERM", "USR1", "USR2", "WINCH", "TTIN", "TTOU", "CONT",
+];
+
+/// Label values of [`LogTotals::lines`] and [`LogTotals::bytes`].
+const STREAMS: [&str; 3] = ["stdout", "stderr", "runtime"];
+
+/// Label values of [`LogTotals::dropped`].
+const DROP_REASONS: [&str; 2] = ["closed", "own_queue_full"];
+
+/// What does not change while the runtime lives, and where to look for the rest.
+#[derive(Debug)]
+pub struct Facts {
+    /// Version of the runtime.
+    pub version: &'static str,
+    /// Commit it was built from, if the build knew.
+    pub revision: Option<&'static str>,
+    /// Target triple it was built for.
+    pub target: &'static str,
+    /// How the workers get the shared port, as known at the start; see [`Metrics::set_handover`].
+    pub handover: HandoverInfo,
+    /// Wall time of tick zero.
+    pub wall_start: SystemTime,
+    /// What the cgroup grants.
+    pub cgroup: CgroupLimits,
+    /// Where processes are looked up.
+    pub proc: Proc,
+}
+
+/// Limits of the runtime's cgroup; `None` is unlimited or unknown, and left out.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct CgroupLimits {
+    /// CPUs.
+    pub cpu_cores: Option<f64>,
+    /// Memory.
+    pub memory_bytes: Option<u64>,
+    /// Processes and threads.
+    pub pids: Option<u64>,
+}
+
+/// What a page is made of, beside what was counted.
+#[derive(Clone, Debug)]
+pub struct Scrape<'a> {
+    /// The fleet.
+    pub snapshot: &'a Snapshot,
+    /// Every listener, in any order.
+    pub queues: Vec<QueueSample>,
+    /// The log writer's own counters, which never fall.
+    pub log: LogTotals,
+}
+
+/// Counts what happens and writes the page. Shared; every method takes `&self`.
+#[derive(Debug)]
+pub struct Metrics {
+    facts: Facts,
+    handover: Mutex<HandoverInfo>,
+    cpu: Mutex<CpuLedger>,
+    registry: Registry,
+    exits: IntCounterVec,
+    restarts: IntCounterVec,
+    last_exit_code: IntGaugeVec,
+    spawn_failures: IntCounter,
+    ready_duration: Histogram,
+    orphans: IntCounter,
+    signals: IntCounterVec,
+}
+
+impl Metrics {
+    /// Every label value that is known beforehand starts at 0, for `slots` slots. Fails only if a name here is wrong.
+    pub fn new(slots: u16, facts: Facts) -> Result<Self, prometheus::Error> {
+        let registry = Registry::new();
+        let metrics = Self {
+            handover: Mutex::new(facts.handover.clone()),
+            facts,
+            cpu: Mutex::default(),
+            exits: register(
+                &registry,
+                IntCounterVec::new(
+                    Opts::new("rpm_worker_exits_total", "Workers that ended, by cause."),
+                    &["cause"],
+                )?,
+            )?,
+            restarts: register(
+                &registry,
+                IntCounterVec::new(
+                    Opts::new(
+                        "rpm_worker_restarts_total",
+                        "Workers that were started because the one before them in the slot had ended.",
+                    ),
+                    &["worker"],
+                )?,
+            )?,
+            last_exit_code: register(
+                &registry,
+                IntGaugeVec::new(
+                    Opts::new(
+                        "rpm_worker_last_exit_code",
+                        "How the slot's last worker ended: its exit code, or 128 + the signal.",
+                    ),
+                    &["worker"],
+                )?,
+            )?,
+            spawn_failures: register(
+                &registry,
+                IntCounter::new(
+                    "rpm_worker_spawn_failures_total",
+                    "Workers that could not be started at all.",
+                )?,
+            )?,
+            ready_duration: register(
+                &registry,
+                Histogram::with_opts(
+                    HistogramOpts::new(
+                        "rpm_worker_ready_duration_seconds",
+                        "Time from the start of a worker until it was ready.",
+                    )
+                    .buckets(READY_BUCKETS.into()),
+                )?,
+            )?,
+            orphans: register(
+                &registry,
+                IntCounter::new(
+                    "rpm_orphans_reaped_total",
+                    "Ended processes that were no workers and were collected as PID 1 must.",
+                )?,
+            )?,
+            signals: register(
+                &registry,
+                IntCounterVec::new(
+                    Opts::new(
+                        "rpm_signals_received_total",
+                        "Signals the runtime received, by name.",
+                    ),
+                    &["signal"],
+                )?,
+            )?,
+            registry,
+        };
+        for cause in Cause::ALL {
+            metrics
+                .exits
+                .get_metric_with_label_values(&[cause.label()])?;
+        }
+        for slot in 0..slots {
+            metrics
+                .restarts
+                .get_metric_with_label_values(&[slot.to_string()])?;
+        }
+        for signal in SIGNALS {
+            metrics.signals.get_metric_with_label_values(&[signal])?;
+        }
+        Ok(metrics)
+    }
+
+    /// A worker of `slot` ended.
+    pub fn worker_exited(&self, slot: SlotId, cause: Cause, exit: Exit) {
+        count(&self.exits, cause.label());
+        if let Ok(code) = self
+            .last_exit_code
+            .get_metric_with_label_values(&[slot.to_string()])
+        {
+            code.set(exit.shell_code().into());
+        }
+    }
+
+    /// The slot's worker is started anew because the one before it ended.
+    pub fn worker_restarted(&self, slot: SlotId) {
+        count(&self.restarts, &slot.to_string());
+    }
+
+    /// A worker could not be started: fork or exec failed.
+    pub fn spawn_failed(&self) {
+        self.spawn_failures.inc();
+    }
+
+    /// A worker became ready so long after its start.
+    pub fn worker_ready(&self, _slot: SlotId, after: Duration) {
+        self.ready_duration.observe(after.as_secs_f64());
+    }
+
+    /// A stranger was reaped.
+    pub fn orphan_reaped(&self) {
+        self.orphans.inc();
+    }
+
+    /// The runtime received `sig`.
+    pub fn signal_received(&self, sig: Sig) {
+        let name = sig.to_string();
+        count(&self.signals, name.strip_prefix("SIG").unwrap_or(&name));
+    }
+
+    /// The hand-over was settled, or settled anew, after the start.
+    pub fn set_handover(&self, info: HandoverInfo) {
+        *lock(&self.handover) = info;
+    }
+
+    /// How the workers get the shared port.
+    pub fn handover(&self) -> HandoverInfo {
+        lock(&self.handover).clone()
+    }
+
+    /// The page in text format 0.0.4: families by name, series by label values.
+    pub fn render(&self, scrape: &Scrape<'_>) -> String {
+        let (facts, snapshot) = (&self.facts, scrape.snapshot);
+        let mut families = self.constants();
+        families.extend(fleet(snapshot));
+        families.extend(workers::states(snapshot, facts.wall_start));
+        families.extend(workers::queues(&scrape.queues));
+        families.extend(workers::resources(
+            snapshot,
+            &facts.proc,
+            &mut lock(&self.cpu),
+        ));
+        families.extend(log(&scrape.log));
+        families.extend(process::families(&facts.proc));
+        let mut families: Vec<_> = families.into_iter().filter_map(Family::finish).collect();
+        families.extend(self.registry.gather());
+        families.sort_by(|one, other| one.name().cmp(other.name()));
+        let mut page = String::new();
+        // Writing to a string cannot fail, and no family without a name or a series is left to be refused.
+        let _ = TextEncoder::new().encode_utf8(&families, &mut page);
+        page
+    }
+
+    fn constants(&self) -> Vec<Family> {
+        let facts = &self.facts;
+        let mut build = Family::gauge("rpm_build_info", "What this runtime was built from.");
+        build.add(
+            [
+                ("revision", facts.revision.unwrap_or("unknown").to_owned()),
+                ("target", facts.target.to_owned()),
+                ("version", facts.version.to_owned()),
+            ],
+            1.0,
+        );
+        let info = self.handover();
+        let mut handover = Family::gauge(
+            "rpm_handover_info",
+            "How the workers get the shared port, and why so.",
+        );
+        handover.add(
+            [
+                ("handover", info.handover.to_owned()),
+                ("reason", info.reason),
+                ("steering", info.steering.to_owned()),
+            ],
+            1.0,
+        );
+        vec![
+            build,
+            handover,
+            Family::gauge(
+                "rpm_cgroup_cpu_limit_cores",
+                "CPUs the cgroup grants; absent if unlimited.",
+            )
+            .only(facts.cgroup.cpu_cores),
+            Family::gauge(
+                "rpm_cgroup_memory_limit_bytes",
+                "Memory the cgroup grants; absent if unlimited.",
+            )
+            .only(facts.cgroup.memory_bytes.map(number)),
+            Family::gauge(
+                "rpm_cgroup_pids_limit",
+                "Processes and threads the cgroup grants; absent if unlimited.",
+            )
+            .only(facts.cgroup.pids.map(number)),
+        ]
+    }
+}
+
+fn fleet(snapshot: &Snapshot) -> [Family; 4] {
+    [
+        Family::gauge("rpm_state", "What the runtime is doing: 1 for that state.").each(
+            "state",
+            RunState::ALL.map(|state| (state.label(), flag(state == snapshot.state))),
+        ),
+        Family::gauge("rpm_ready", "Whether /readyz answers 200.").only(flag(snapshot.ready)),
+        Family::gauge(
+            "rpm_generation",
+            "Current generation: how many reloads there were.",
+        )
+        .only(f64::from(snapshot.generation.0)),
+        Family::gauge("rpm_workers_desired", "Workers wanted.").only(f64::from(snapshot.desired)),
+    ]
+}
+
+fn log(totals: &LogTotals) -> [Family; 4] {
+    [
+        Family::counter("rpm_log_lines_total", "Lines written, by source.")
+            .each("stream", STREAMS.into_iter().zip(totals.lines.map(number))),
+        Family::counter("rpm_log_bytes_total", "Bytes written, by source.")
+            .each("stream", STREAMS.into_iter().zip(totals.bytes.map(number))),
+        Family::counter("rpm_log_dropped_lines_total", "Lines given up, by reason.").each(
+            "reason",
+            DROP_REASONS.into_iter().zip(totals.dropped.map(number)),
+        ),
+        Family::counter(
+            "rpm_log_split_lines_total",
+            "Lines longer than RPM_LOG_MAX_LINE, passed in pieces.",
+        )
+        .only(number(totals.split)),
+    ]
+}
+
+fn register<C: Collector + Clone + 'static>(
+    registry: &Registry,
+    collector: C,
+) -> Result<C, prometheus::Error> {
+    registry.register(Box::new(collector.clone()))?;
+    Ok(collector)
+}
+
+/// Adds one. It has one label, so naming one value cannot fail.
+fn count(family: &IntCounterVec, label: &str) {
+    if let Ok(counter) = family.get_metric_with_label_values(&[label]) {
+        counter.inc();
+    }
+}
+
+/// A panic elsewhere leaves both of our values whole.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

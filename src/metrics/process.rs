@@ -1,0 +1,52 @@
+//! The standard `process_*` set, of the runtime itself.
+#![forbid(unsafe_code)]
+
+use crate::sys::proc::{Proc, Whose};
+
+use super::family::{Family, number};
+
+/// Reads /proc/self; what cannot be read, or is unlimited, is left out.
+pub(super) fn families(proc: &Proc) -> [Family; 8] {
+    let stat = proc.stat(Whose::Own).ok();
+    let limits = proc.limits(Whose::Own).ok();
+    let boot = proc.boot_time().ok();
+    [
+        Family::counter(
+            "process_cpu_seconds_total",
+            "CPU time of the runtime itself, user and system.",
+        )
+        .only(stat.map(|stat| (stat.user + stat.system).as_secs_f64())),
+        Family::gauge("process_open_fds", "Descriptors the runtime has open.")
+            .only(proc.open_fds(Whose::Own).ok().map(number)),
+        Family::gauge(
+            "process_max_fds",
+            "Most descriptors the runtime may have open.",
+        )
+        .only(limits.and_then(|limits| limits.open_files).map(number)),
+        Family::gauge(
+            "process_virtual_memory_bytes",
+            "Address space of the runtime.",
+        )
+        .only(stat.map(|stat| number(stat.virtual_bytes))),
+        Family::gauge(
+            "process_virtual_memory_max_bytes",
+            "Largest address space the runtime may have.",
+        )
+        .only(limits.and_then(|limits| limits.address_space).map(number)),
+        Family::gauge(
+            "process_resident_memory_bytes",
+            "Resident memory of the runtime.",
+        )
+        .only(stat.map(|stat| number(stat.resident_bytes))),
+        Family::gauge(
+            "process_start_time_seconds",
+            "When the runtime was started, in seconds since 1970.",
+        )
+        .only(
+            stat.zip(boot)
+                .map(|(stat, boot)| (boot + stat.started).as_secs_f64()),
+        ),
+        Family::gauge("process_threads", "Threads of the runtime.")
+            .only(stat.map(|stat| number(stat.threads))),
+    ]
+}
