@@ -13,4 +13,5 @@ pub mod log;
 pub mod metrics;
 pub mod model;
 pub mod policy;
+pub mod port;
 pub mod sys;

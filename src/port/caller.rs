@@ -1,0 +1,29 @@
+//! What a trapped call says.
+#![forbid(unsafe_code)]
+
+use std::net::SocketAddr;
+
+use nix::errno::Errno;
+
+use crate::sys::intercept::Notification;
+use crate::sys::target::{self, Descriptor};
+
+/// The descriptor that an argument names. Arguments are registers: an `int` is the low half of one.
+pub(super) fn descriptor(notification: &Notification, argument: u64) -> Option<Descriptor> {
+    let fd = u32::try_from(argument & u64::from(u32::MAX))
+        .ok()?
+        .cast_signed();
+    (notification.task > 0 && fd >= 0).then_some(Descriptor {
+        task: notification.task,
+        fd,
+    })
+}
+
+/// The address that two arguments name.
+pub(super) fn read_address(task: i32, address: u64, len: u64) -> nix::Result<SocketAddr> {
+    let len = usize::try_from(len & u64::from(u32::MAX)).unwrap_or(0);
+    let mut bytes = [0_u8; 28];
+    let bytes = bytes.get_mut(..len.min(28)).unwrap_or_default();
+    target::read_memory(task, address, bytes)?;
+    target::parse_sockaddr(bytes).ok_or(Errno::EAFNOSUPPORT)
+}

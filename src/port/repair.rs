@@ -1,0 +1,111 @@
+//! Mending a group whose listeners a worker has shut down.
+#![forbid(unsafe_code)]
+
+use crate::policy::Rotation;
+use crate::sys::listener;
+
+use super::group::{Group, Listener};
+
+/// What [`Group::repair`] did.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Repaired {
+    /// Listeners that had left, by number.
+    pub mended: Vec<usize>,
+    /// All listeners listen anew.
+    pub rebuilt: bool,
+    /// What could not be done.
+    pub error: Option<nix::errno::Errno>,
+}
+
+impl Group {
+    /// Makes the listeners that left the state LISTEN listen again: a worker called `shutdown` on them, and their
+    /// queues are reset already.
+    ///
+    /// One that left went out of the group, whose last member moved into its place, and comes back at the end. Of
+    /// several nobody can tell in which order they left, so all places are unknown: then all listeners are taken out
+    /// and listen anew, which resets every queue of this port, and wakes who blocks in `accept` with EINVAL. That needs
+    /// two workers that shut their listener down within the same moment.
+    pub fn repair(&mut self, rotation: &Rotation) -> Repaired {
+        let mut repaired = Repaired::default();
+        match self.gone().as_slice() {
+            [] => return repaired,
+            [one] if self.steering.is_some() => {
+                repaired.mended.push(*one);
+                if let Some(index) = self.order.iter().position(|other| other == one) {
+                    self.order.swap_remove(index);
+                }
+                self.program = None;
+                if let Some(listener) = self.listeners.get(*one) {
+                    repaired.error = listener::stop_listening(&listener.fd)
+                        .and_then(|()| listener::listen(&listener.fd, self.backlog))
+                        .err();
+                }
+                // Another one may have left before this one was back.
+                if repaired.error.is_none() && self.gone().is_empty() {
+                    self.order.push(*one);
+                } else {
+                    self.rebuild(rotation, &mut repaired);
+                }
+            }
+            several => {
+                repaired.mended.extend(several);
+                self.rebuild(rotation, &mut repaired);
+            }
+        }
+        if let Err(errno) = self.steer(rotation) {
+            repaired.error = Some(errno);
+        }
+        repaired
+    }
+
+    /// Listeners that are in the group, or should be: the spares are not.
+    fn members(&self) -> usize {
+        self.listeners.len().min(self.slots)
+    }
+
+    fn gone(&self) -> Vec<usize> {
+        let left =
+            |listener: &Listener| listener::queue(&listener.fd).is_ok_and(|queue| !queue.listening);
+        (0..)
+            .zip(self.listeners.iter().take(self.members()))
+            .filter(|(_, listener)| left(listener))
+            .map(|(number, _)| number)
+            .collect()
+    }
+
+    fn rebuild(&mut self, rotation: &Rotation, repaired: &mut Repaired) {
+        repaired.rebuilt = true;
+        for listener in &self.listeners {
+            // What fails here fails to listen below as well.
+            let _ = listener::stop_listening(&listener.fd);
+        }
+        repaired.error = self
+            .listen_in((0..self.members()).collect(), rotation)
+            .err();
+        if repaired.error.is_none() {
+            return;
+        }
+        // A listener that cannot come back is replaced by a new one, which its slot's next worker gets.
+        for listener in &mut self.listeners {
+            if listener::queue(&listener.fd).is_ok_and(|queue| queue.listening) {
+                continue;
+            }
+            let anew = listener::bound(self.key.addr, self.key.v6only, self.steering.is_some())
+                .and_then(|fd| Ok((listener::inode(&fd)?, fd)));
+            if let Ok((inode, fd)) = anew {
+                *listener = Listener {
+                    fd,
+                    inode,
+                    taken: false,
+                    ever: listener.ever,
+                };
+            }
+        }
+        for listener in &self.listeners {
+            let _ = listener::stop_listening(&listener.fd);
+        }
+        repaired.error = self
+            .listen_in((0..self.members()).collect(), rotation)
+            .err();
+    }
+}

@@ -1,0 +1,208 @@
+//! Proof, at the start, of what the kernel lets us do here. Versions and error codes do not tell: gVisor takes the
+//! steering program and ignores it.
+#![forbid(unsafe_code)]
+
+use std::fmt::Display;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use crate::model::{Bpf, Exit, Sig};
+use crate::policy::handover::SocketKind;
+use crate::policy::steering::ProbePorts;
+use crate::sys::intercept::{Call, Filter, Notifier};
+use crate::sys::status::{self, Status};
+use crate::sys::target::{self, Descriptor};
+use crate::sys::{io, listener, reaper, signals, steering as sys_steering, trial};
+
+/// Longest wait for any one answer of the self-tests.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Looks at the test queues within that time.
+const LOOKS: u32 = 400;
+
+/// Connections of the test of steering: that the kernel's own hash sends all of them to the second listener is less
+/// likely than one in ten million.
+const CLIENTS: u32 = 24;
+
+/// Whether a program on a SO_REUSEPORT group decides who gets a connection: one that always says "the second" is put
+/// on a group of two, and a connection must be found there.
+pub fn steering() -> Result<(), String> {
+    /// `ret 1`.
+    const SECOND: Bpf = Bpf {
+        code: 0x06,
+        jt: 0,
+        jf: 0,
+        k: 1,
+    };
+    let (first, addr) = loopback_listener()?;
+    let second =
+        listener::open(addr, true, CLIENTS, true).map_err(named("a second test listener"))?;
+    sys_steering::attach(&first, &[SECOND]).map_err(named("SO_ATTACH_REUSEPORT_CBPF"))?;
+    let mut clients = Vec::new();
+    for _ in 0..CLIENTS {
+        clients.push(
+            listener::connect_nonblocking(addr).map_err(named("connecting to a test listener"))?,
+        );
+    }
+    let at = |fd| {
+        listener::queue(fd)
+            .map(|queue| queue.length)
+            .map_err(named("TCP_INFO"))
+    };
+    let mut queues = (at(&first)?, at(&second)?);
+    // The handshakes are over when connect returns, unless the kernel put them off to its own thread.
+    for _ in 0..LOOKS {
+        if queues.0 + queues.1 == CLIENTS {
+            break;
+        }
+        io::wait_readable(&first, PATIENCE / LOOKS).map_err(named("poll"))?;
+        queues = (at(&first)?, at(&second)?);
+    }
+    match queues {
+        (0, CLIENTS) => Ok(()),
+        (_, here) => Err(format!(
+            "the steering program has no effect ({here} of {CLIENTS} connections went where it said)"
+        )),
+    }
+}
+
+/// A listener on the loopback address of whatever family there is.
+fn loopback_listener() -> Result<(std::os::fd::OwnedFd, SocketAddr), String> {
+    let addrs = [
+        IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(Ipv6Addr::LOCALHOST),
+    ];
+    let mut refused = String::new();
+    for ip in addrs {
+        match listener::open(SocketAddr::new(ip, 0), true, CLIENTS, true) {
+            Ok(fd) => {
+                let addr = listener::local_addr(&fd).map_err(named("getsockname"))?;
+                return Ok((fd, addr));
+            }
+            Err(errno) => refused = named("a test listener on the loopback address")(errno),
+        }
+    }
+    Err(refused)
+}
+
+/// Whether a child's `bind` can be intercepted and its descriptor replaced: it is done once, for real.
+pub fn interception(filter: &Filter) -> Result<(), String> {
+    let (child, socket) = trial::start(filter).map_err(named("fork"))?;
+    let outcome = intercept_once(&socket);
+    if outcome.is_err() {
+        // It may wait in the trapped call; it is ours and unreaped.
+        let _ = signals::send(child, Sig::KILL);
+    }
+    let exit = reaper::wait_for(child).map_err(named("waitpid"))?;
+    outcome?;
+    if exit == Exit::Code(0) {
+        Ok(())
+    } else {
+        Err("the replaced descriptor did not arrive".to_owned())
+    }
+}
+
+fn intercept_once(socket: &std::os::fd::OwnedFd) -> Result<(), String> {
+    let answered = io::wait_readable(socket, PATIENCE).map_err(named("poll"))?;
+    if !answered {
+        return Err("the test process does not answer".to_owned());
+    }
+    let notifier = match status::receive(socket).map_err(named("recvmsg"))? {
+        Status::Notifier(notifier) => notifier,
+        Status::NotIntercepted(errno) | Status::ExecFailed(errno) => {
+            return Err(format!("seccomp user notification: {}", errno.desc()));
+        }
+        Status::Closed => return Err("the test process died".to_owned()),
+    };
+    answer_trial(&notifier)
+}
+
+fn answer_trial(notifier: &Notifier) -> Result<(), String> {
+    if !io::wait_readable(notifier, PATIENCE).map_err(named("poll"))? {
+        return Err("the trapped call is not reported".to_owned());
+    }
+    let notification = notifier
+        .receive()
+        .map_err(named("SECCOMP_IOCTL_NOTIF_RECV"))?
+        .filter(|notification| notification.call == Call::Bind && notification.task > 0)
+        .ok_or("the trapped call is reported without its process")?;
+    let fd = Descriptor {
+        task: notification.task,
+        fd: i32::try_from(notification.args[0]).unwrap_or(-1),
+    };
+    let protocol = fd
+        .protocol()
+        .map_err(named("the socket's protocol in /proc/PID/fd"))?;
+    if SocketKind::from_protocol(&protocol) != SocketKind::Tcp4 {
+        return Err(format!("a TCP socket is reported as {protocol}"));
+    }
+    fd.inode().map_err(named("/proc/PID/fd"))?;
+    let flags = fd.flags().map_err(named("/proc/PID/fdinfo"))?;
+    let mut address = [0_u8; 16];
+    target::read_memory(notification.task, notification.args[1], &mut address)
+        .map_err(named("process_vm_readv"))?;
+    let addr =
+        target::parse_sockaddr(&address).ok_or("the address of the trapped call is unreadable")?;
+    let ours = listener::open(addr, true, 8, false).map_err(named("a test listener"))?;
+    if !notifier.is_valid(&notification) {
+        return Err("SECCOMP_IOCTL_NOTIF_ID_VALID fails".to_owned());
+    }
+    notifier
+        .replace(&notification, &ours, fd.fd, flags.cloexec)
+        .map_err(named("SECCOMP_IOCTL_NOTIF_ADDFD"))?;
+    notifier
+        .succeed(&notification)
+        .map_err(named("SECCOMP_IOCTL_NOTIF_SEND"))
+}
+
+/// Source ports for asking one listener: outside the range that the kernel gives to clients, above or below it, and
+/// none of the ports that are served. `None` if there is no room.
+pub fn probe_ports(members: u16, served: &[u16]) -> Option<ProbePorts> {
+    /// Linux' default, where the file cannot be read.
+    const DEFAULT: (u16, u16) = (32_768, 60_999);
+    let text =
+        std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
+    let mut numbers = text
+        .split_whitespace()
+        .map_while(|word| word.parse::<u16>().ok());
+    let range = numbers.next().zip(numbers.next()).unwrap_or(DEFAULT);
+    outside(range, members, served).map(|base| ProbePorts { base })
+}
+
+fn outside((low, high): (u16, u16), members: u16, served: &[u16]) -> Option<u16> {
+    let free = |base: &u16| {
+        let end = base.checked_add(members);
+        end.is_some_and(|end| !served.iter().any(|port| (*base..end).contains(port)))
+    };
+    let above = || (high.checked_add(1)?..=u16::MAX).find(free);
+    let below = || (1024..=low.checked_sub(members)?).rev().find(free);
+    above().or_else(below)
+}
+
+fn named<E: Display>(what: &'static str) -> impl Fn(E) -> String {
+    move |error| format!("{what}: {error}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_kernel_steers_and_intercepts() {
+        assert_eq!(steering(), Ok(()));
+        assert_eq!(interception(&Filter::new()), Ok(()));
+    }
+
+    #[test]
+    fn probe_ports_lie_outside_the_clients_range_and_serve_nobody() {
+        let outside = |range, members| outside(range, members, &[]);
+        assert_eq!(outside((32_768, 60_999), 513), Some(61_000));
+        assert_eq!(outside((32_768, 65_535), 513), Some(32_255));
+        assert_eq!(outside((1024, 65_535), 513), None);
+        assert_eq!(outside((1024, 65_030), 513), None);
+        assert_eq!(outside((1024, 65_000), 513), Some(65_001));
+        let served = |served: &[u16]| super::outside((32_768, 60_999), 5, served);
+        assert_eq!(served(&[61_001]), Some(61_002));
+        assert_eq!(served(&[61_005]), Some(61_000));
+    }
+}
