@@ -14,4 +14,5 @@ pub mod metrics;
 pub mod model;
 pub mod policy;
 pub mod port;
+pub mod supervisor;
 pub mod sys;

@@ -1,0 +1,174 @@
+//! The chapters of the runtime's life: read what was asked, settle as PID 1, boot, supervise, report the end.
+#![forbid(unsafe_code)]
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::panic::{self, AssertUnwindSafe};
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use rpm_runtime::config::{self, Input, Opening, Resolved};
+use rpm_runtime::log::Flushed;
+use rpm_runtime::model::Sig;
+use rpm_runtime::policy::{CpuBudget, SignalTable};
+use rpm_runtime::supervisor::{Boot, BootError, Ending, boot, write_termination_log};
+use rpm_runtime::sys::cgroup::{self, Limits};
+use rpm_runtime::sys::clock::Clock;
+use rpm_runtime::sys::pid1;
+use rpm_runtime::sys::signals::{self, Signals};
+use tokio::net::UnixStream;
+
+/// A fault of our own (sysexits.h, EX_SOFTWARE).
+const EXIT_INTERNAL: u8 = 70;
+/// How long the last lines may take to be written: a stuck reader must not keep the container from ending.
+const FLUSH: Duration = Duration::from_secs(3);
+/// How long `--healthcheck` waits for the answer.
+const HEALTHCHECK: Duration = Duration::from_secs(3);
+
+fn main() -> ExitCode {
+    let clock = Clock::start();
+    if std::process::id() == 1 {
+        // The kernel drops what PID 1 has no handler for; what is blocked waits until `Signals::take`.
+        signals::block_all();
+    }
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one place that reads the environment"
+    )]
+    let env: Vec<(OsString, OsString)> = std::env::vars_os().collect();
+    let limits = cgroup::read(Path::new("/"));
+    let cpus = CpuBudget {
+        quota_milli: limits.cpu_milli,
+        cpuset: limits.cpuset,
+        affinity: cgroup::affinity(),
+    };
+    let args = std::env::args_os().skip(1).collect();
+    let input = Input {
+        vars: env.clone(),
+        args,
+        cpus,
+        read_file: &|path| std::fs::read(path),
+    };
+    match config::open(input) {
+        Opening::Say(said) => {
+            say(&said.stdout, std::io::stdout());
+            say(&said.stderr, std::io::stderr());
+            ExitCode::from(said.code)
+        }
+        Opening::Healthcheck(addr) => healthcheck(addr),
+        Opening::Run(resolved) => ExitCode::from(serve(*resolved, env, limits, clock)),
+    }
+}
+
+/// A panic is a fault of ours: it is named, and the process ends with a code of its own instead of an abort, which as
+/// PID 1 would look like a segmentation fault.
+fn serve(resolved: Resolved, env: Vec<(OsString, OsString)>, limits: Limits, clock: Clock) -> u8 {
+    let termination_log = resolved.config.termination_log.clone();
+    let ending = panic::catch_unwind(AssertUnwindSafe(|| live(resolved, env, limits, clock)));
+    let ending = ending.unwrap_or_else(|_| Ending {
+        code: EXIT_INTERNAL,
+        text: "rpm-runtime: a fault of its own ended it; please report the lines above".to_owned(),
+    });
+    write_termination_log(&termination_log, &ending.text);
+    if ending.code == EXIT_INTERNAL {
+        say(&format!("{}\n", ending.text), std::io::stderr());
+    }
+    ending.code
+}
+
+fn live(
+    resolved: Resolved,
+    env: Vec<(OsString, OsString)>,
+    limits: Limits,
+    clock: Clock,
+) -> Ending {
+    match settle_and_run(resolved, env, limits, clock) {
+        Ok(ending) => ending,
+        Err(error) => {
+            say(&format!("{error}\n"), std::io::stderr());
+            Ending {
+                code: error.code,
+                text: error.to_string(),
+            }
+        }
+    }
+}
+
+fn settle_and_run(
+    resolved: Resolved,
+    env: Vec<(OsString, OsString)>,
+    limits: Limits,
+    clock: Clock,
+) -> Result<Ending, BootError> {
+    let Resolved {
+        config, warnings, ..
+    } = resolved;
+    // Before anything that takes time: a TERM during the start must not be lost.
+    let signals =
+        Signals::take(collected()).map_err(|error| BootError::refused("take signals", &error))?;
+    let wakes = signals
+        .wakes()
+        .map_err(|error| BootError::refused("take signals", &error))?;
+    let role = pid1::settle();
+    let files = pid1::raise_file_limit().ok();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .enable_time()
+        .build()
+        .map_err(|error| BootError::refused("set up the event loop", &error))?;
+    let local = tokio::task::LocalSet::new();
+    local.block_on(&runtime, async {
+        let parts = Boot {
+            config,
+            warnings,
+            env,
+            role,
+            files,
+            limits,
+            clock,
+        };
+        let (supervisor, log) = boot(parts).await?;
+        let wakes = UnixStream::from_std(wakes)
+            .map_err(|error| BootError::refused("watch for signals", &error))?;
+        let mut ending = supervisor.run(signals, wakes).await;
+        if let Flushed::Unfinished { bytes } = log.flush(FLUSH) {
+            ending.text = format!(
+                "{}; the output was stuck, up to {bytes} bytes were not written",
+                ending.text.trim_end()
+            );
+        }
+        Ok(ending)
+    })
+}
+
+/// Every signal that can be: what is not forwarded must not end or suspend us either.
+fn collected() -> impl Iterator<Item = Sig> {
+    (1..=64)
+        .filter_map(Sig::new)
+        .filter(|sig| SignalTable::collects(*sig))
+        .chain([Sig::CHLD])
+}
+
+fn healthcheck(addr: Option<std::net::SocketAddr>) -> ExitCode {
+    let outcome = match addr {
+        Some(addr) => rpm_runtime::control::healthcheck(addr, HEALTHCHECK),
+        None => Err("RPM_ADMIN_ADDR is off: there is nobody to ask".to_owned()),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            say(
+                &format!("rpm-runtime: not healthy: {why}\n"),
+                std::io::stderr(),
+            );
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Where nobody listens there is nobody to tell.
+fn say(text: &str, mut to: impl Write) {
+    let _ = to.write_all(text.as_bytes());
+    let _ = to.flush();
+}
