@@ -1,0 +1,50 @@
+# One target per job; scripts/ holds what is longer than a line.
+SHELL := /bin/sh
+CARGO ?= cargo
+export CARGO_TERM_COLOR ?= auto
+
+# Where the pinned toolchain is here under another name.
+TOOLCHAIN := $(shell scripts/toolchain)
+ifneq ($(TOOLCHAIN),)
+export RUSTUP_TOOLCHAIN := $(TOOLCHAIN)
+endif
+
+help: ## these lines
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
+
+build: ## the runtime, for this machine, with debug information
+	$(CARGO) build --bin rpm-runtime
+
+run: build ## four workers of the bundled Node server on port 3000, metrics on 9464; Ctrl-C stops
+	@command -v node >/dev/null || scripts/test-deps
+	RPM_INSTANCES=$${RPM_INSTANCES:-4} exec target/debug/rpm-runtime node examples/node/server.js
+
+static: ## target/static/rpm-runtime, one file that needs no library
+	scripts/static
+
+image: ## the container image, from the Dockerfile (LOCAL=1 where no registry can be reached)
+	scripts/image $(if $(LOCAL),--local)
+
+test: deps lint static ## everything that must hold: formats, lints, unit, process and container tests
+	$(CARGO) test --locked --doc
+	$(CARGO) nextest run --locked
+
+deps: ## install what the tests need and this machine lacks
+	scripts/test-deps
+
+lint: deps ## formats and lints of the code and of the scripts
+	$(CARGO) fmt --check
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+	shellcheck .ci/run scripts/*
+
+deny: ## licences, duplicates and sources of the packages
+	command -v cargo-deny >/dev/null || $(CARGO) install cargo-deny --locked
+	cargo-deny check bans licenses sources
+
+bench: deps ## the measurements of benches/, side by side with other tools (ONLY="memory log" for some)
+	scripts/bench $(ONLY)
+
+clean: ## remove what was built
+	scripts/clean
+
+.PHONY: help build run static image test deps lint deny bench clean

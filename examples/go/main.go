@@ -1,0 +1,28 @@
+// A plain server; it knows nothing of workers, shared ports or signals.
+// CGO_ENABLED=0 go build makes one static file of it.
+package main
+
+import (
+	"encoding/json"
+	"log"
+	"net/http"
+	"os"
+)
+
+type reply struct {
+	Pid  int    `json:"pid"`
+	Slot string `json:"slot"`
+}
+
+func main() {
+	port := os.Getenv("PORT")
+	if port == "" {
+		port = "3000"
+	}
+	http.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(w).Encode(reply{os.Getpid(), os.Getenv("NODE_APP_INSTANCE")})
+	})
+	log.Printf("listening on %s", port)
+	log.Fatal(http.ListenAndServe(":"+port, nil))
+}

@@ -1,0 +1,11 @@
+// A plain server: it knows nothing of workers, shared ports or signals.
+const http = require('node:http');
+
+const port = Number(process.env.PORT || 3000);
+
+http
+  .createServer((request, response) => {
+    response.setHeader('Content-Type', 'application/json');
+    response.end(JSON.stringify({ pid: process.pid, slot: process.env.NODE_APP_INSTANCE ?? null }) + '\n');
+  })
+  .listen(port, () => console.log(`listening on ${port}`));

@@ -1,0 +1,28 @@
+"""A plain server on the standard library; it knows nothing of workers, shared ports or signals.
+
+`python3 -m http.server 3000` is as good a program. Standard output is a pipe here, so Python holds lines back until
+a block is full: set PYTHONUNBUFFERED=1, or pass flush=True.
+"""
+
+import json
+import os
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self):
+        body = json.dumps({"pid": os.getpid(), "slot": os.environ.get("NODE_APP_INSTANCE")}).encode() + b"\n"
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format, *args):
+        pass
+
+
+port = int(os.environ.get("PORT") or 3000)
+server = ThreadingHTTPServer(("", port), Handler)
+print(f"listening on {port}", flush=True)
+server.serve_forever()

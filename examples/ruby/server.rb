@@ -1,0 +1,23 @@
+# A plain server without a gem; it knows nothing of workers, shared ports or signals.
+require "json"
+require "socket"
+
+port = Integer(ENV["PORT"].to_s.empty? ? 3000 : ENV["PORT"])
+server = TCPServer.new("0.0.0.0", port)
+puts "listening on #{port}"
+$stdout.flush
+
+loop do
+  Thread.new(server.accept) do |client|
+    while (line = client.gets)
+      break if line.strip.empty?
+    end
+    body = JSON.generate(pid: Process.pid, slot: ENV["NODE_APP_INSTANCE"]) + "\n"
+    client.write("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: #{body.bytesize}\r\n" \
+                 "Connection: close\r\n\r\n#{body}")
+  rescue SystemCallError, IOError
+    # The client left.
+  ensure
+    client.close
+  end
+end
