@@ -1,0 +1,409 @@
+//! What holds the shape of the code: the arrows between the layers, what each may use from outside, where `unsafe` may
+//! stand, how long a file may be, and that the README knows every variable.
+#![forbid(unsafe_code)]
+#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use rpm_runtime::config::settings;
+
+/// Most lines of a file: one that grows beyond is split by concept.
+const MOST_LINES: usize = 400;
+
+/// One layer: what it may use of the crate beside itself, and which packages.
+struct Layer {
+    name: &'static str,
+    inside: &'static [&'static str],
+    outside: &'static [&'static str],
+}
+
+const fn layer(
+    name: &'static str,
+    inside: &'static [&'static str],
+    outside: &'static [&'static str],
+) -> Layer {
+    Layer {
+        name,
+        inside,
+        outside,
+    }
+}
+
+const LAYERS: [Layer; 10] = [
+    layer("model", &[], &[]),
+    layer("policy", &["model"], &[]),
+    layer("sys", &["model"], &["libc", "nix", "signal_hook"]),
+    layer("config", &["model", "policy"], &["envy", "serde", "shlex"]),
+    layer(
+        "log",
+        &["model", "sys"],
+        &["memchr", "nix", "tracing", "tracing_subscriber"],
+    ),
+    layer("metrics", &["model", "sys::proc"], &["prometheus"]),
+    layer(
+        "control",
+        &["model"],
+        &[
+            "http_body_util",
+            "hyper",
+            "hyper_util",
+            "serde",
+            "serde_json",
+            "tokio",
+            "tracing",
+        ],
+    ),
+    layer("port", &["model", "policy", "sys"], &["nix", "tokio"]),
+    layer(
+        "supervisor",
+        &[
+            "config", "control", "log", "metrics", "model", "policy", "port", "sys",
+        ],
+        &["nix", "tokio", "tracing"],
+    ),
+    layer(
+        "main",
+        &[
+            "config",
+            "control::healthcheck",
+            "log",
+            "model",
+            "policy",
+            "supervisor",
+            "sys",
+        ],
+        &["tokio"],
+    ),
+];
+
+/// What nobody outside `config` may reach into.
+const CLOSED: &str = "config::env";
+
+/// What the pure layers may use of the standard library.
+const PURE: [&str; 14] = [
+    "std::cmp",
+    "std::collections",
+    "std::error",
+    "std::fmt",
+    "std::iter",
+    "std::mem",
+    "std::net::IpAddr",
+    "std::net::Ipv4Addr",
+    "std::net::Ipv6Addr",
+    "std::net::SocketAddr",
+    "std::net::SocketAddrV6",
+    "std::num",
+    "std::ops",
+    "std::time::Duration",
+];
+
+struct Source {
+    /// From `src` on.
+    path: PathBuf,
+    text: String,
+}
+
+impl Source {
+    fn layer(&self) -> Option<&'static Layer> {
+        let top = self.path.components().next()?;
+        let top = Path::new(top.as_os_str()).file_stem()?.to_str()?;
+        LAYERS.iter().find(|layer| layer.name == top)
+    }
+
+    /// Without whole-line and trailing comments.
+    fn code(&self) -> String {
+        let lines = self.text.lines().map(|line| match line.trim_start() {
+            comment if comment.starts_with("//") => "",
+            _ => line.split(" // ").next().unwrap_or_default(),
+        });
+        lines.collect::<Vec<_>>().join("\n")
+    }
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn sources() -> Vec<Source> {
+    fn visit(dir: &Path, found: &mut Vec<PathBuf>) {
+        for entry in fs::read_dir(dir).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                visit(&path, found);
+            } else if path.extension().is_some_and(|end| end == "rs") {
+                found.push(path);
+            }
+        }
+    }
+    let src = root().join("src");
+    let mut found = Vec::new();
+    visit(&src, &mut found);
+    found.sort();
+    assert!(found.len() > 30, "only {} files in src", found.len());
+    let read = |path: PathBuf| Source {
+        text: fs::read_to_string(&path).unwrap(),
+        path: path.strip_prefix(&src).unwrap().to_owned(),
+    };
+    found.into_iter().map(read).collect()
+}
+
+fn is_word(letter: char) -> bool {
+    letter.is_alphanumeric() || letter == '_'
+}
+
+/// Every path that begins with `root::`, without it, groups taken apart: `crate::{a, b::{c, d}}` is `a`, `b::c` and
+/// `b::d`.
+fn paths(code: &str, root: &str) -> Vec<String> {
+    let start = format!("{root}::");
+    let begins = |at: usize| {
+        let before = code[..at].chars().next_back();
+        before.is_none_or(|letter| !is_word(letter) && letter != ':')
+    };
+    let places = code
+        .match_indices(&start)
+        .filter(|(at, _)| begins(*at))
+        .map(|(at, _)| at + start.len());
+    let mut found = Vec::new();
+    for at in places {
+        tree(&code[at..], "", &mut found);
+    }
+    found
+}
+
+/// Reads one tree of a `use`, or one path; gives back what follows it.
+fn tree<'a>(mut rest: &'a str, before: &str, found: &mut Vec<String>) -> &'a str {
+    let mut path = before.to_owned();
+    loop {
+        rest = rest.trim_start();
+        if let Some(mut group) = rest.strip_prefix('{') {
+            loop {
+                group = group.trim_start();
+                if let Some(behind) = group.strip_prefix('}') {
+                    return behind;
+                }
+                group = tree(group, &path, found);
+                // Behind a name may come `as another`.
+                group = &group[group.find([',', '}']).unwrap_or(group.len())..];
+                if group.is_empty() {
+                    return group;
+                }
+                group = group.strip_prefix(',').unwrap_or(group);
+            }
+        }
+        let end = rest
+            .find(|letter| !is_word(letter) && letter != '*')
+            .unwrap_or(rest.len());
+        if !path.is_empty() {
+            path.push_str("::");
+        }
+        path.push_str(&rest[..end]);
+        rest = &rest[end..];
+        match rest.strip_prefix("::") {
+            Some(behind) if end > 0 && !behind.starts_with('<') => rest = behind,
+            _ => {
+                found.push(path);
+                return rest;
+            }
+        }
+    }
+}
+
+fn within(path: &str, of: &str) -> bool {
+    path.strip_prefix(of)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
+}
+
+fn none(faults: &[String]) {
+    assert!(faults.is_empty(), "\n{}", faults.join("\n"));
+}
+
+/// Names of the packages in `[dependencies]`, as code writes them.
+fn packages() -> Vec<String> {
+    let manifest = fs::read_to_string(root().join("Cargo.toml")).unwrap();
+    let table = manifest.split("\n[dependencies]\n").nth(1).unwrap();
+    let table = table.split("\n[").next().unwrap();
+    let names = table
+        .lines()
+        .filter_map(|line| line.split_once(" = "))
+        .map(|(name, _)| name.replace('-', "_"));
+    names.collect()
+}
+
+#[test]
+fn paths_are_read_as_the_compiler_reads_them() {
+    let code = "use crate::{a, b::{c as d, e::*}, f};\nlet x = crate::g::h(1);\nfn k(z: mycrate::l) -> crate::m { \
+                Vec::<crate::n::O>::new() }";
+    assert_eq!(
+        paths(code, "crate"),
+        ["a", "b::c", "b::e::*", "f", "g::h", "m", "n::O"]
+    );
+}
+
+#[test]
+fn arrows_between_the_layers_go_one_way() {
+    let mut faults = Vec::new();
+    for source in sources() {
+        let Some(layer) = source.layer() else {
+            assert_eq!(source.path, Path::new("lib.rs"), "a layer without a row");
+            continue;
+        };
+        let code = source.code();
+        let mut used = paths(&code, "crate");
+        used.extend(paths(&code, "rpm_runtime"));
+        for path in used {
+            let own = within(&path, layer.name);
+            let open = layer.inside.iter().any(|of| within(&path, of)) && !within(&path, CLOSED);
+            if !own && !open {
+                faults.push(format!("{}: crate::{path}", source.path.display()));
+            }
+        }
+    }
+    none(&faults);
+}
+
+#[test]
+fn nobody_climbs_out_of_its_layer() {
+    let mut faults = Vec::new();
+    for source in sources() {
+        let code = source.code();
+        let code = code.split("#[cfg(test)]\nmod tests {").next().unwrap();
+        // `mod.rs` is its directory; `x_tests.rs` is a module of `x`.
+        let name = source.path.file_stem().unwrap().to_str().unwrap();
+        let depth = source.path.components().count() - usize::from(name == "mod")
+            + usize::from(name.ends_with("_tests"));
+        let climb = "super::".repeat(depth);
+        if source.layer().is_some() && code.contains(&climb) {
+            faults.push(format!("{}: {climb}", source.path.display()));
+        }
+    }
+    none(&faults);
+}
+
+#[test]
+fn each_layer_uses_its_packages_only() {
+    let packages = packages();
+    assert!(packages.iter().any(|name| name == "signal_hook"));
+    let mut faults = Vec::new();
+    for source in sources() {
+        let Some(layer) = source.layer() else {
+            continue;
+        };
+        let code = source.code();
+        for package in &packages {
+            let used = !paths(&code, package).is_empty();
+            if used && !layer.outside.contains(&package.as_str()) {
+                faults.push(format!("{}: {package}", source.path.display()));
+            }
+        }
+    }
+    none(&faults);
+}
+
+#[test]
+fn the_pure_layers_have_no_clock_no_file_and_no_process() {
+    let mut faults = Vec::new();
+    for source in sources() {
+        let pure = source
+            .layer()
+            .is_some_and(|layer| ["model", "policy"].contains(&layer.name));
+        if !pure {
+            continue;
+        }
+        for path in paths(&source.code(), "std") {
+            let path = format!("std::{path}");
+            if !PURE.iter().any(|of| within(&path, of)) {
+                faults.push(format!("{}: {path}", source.path.display()));
+            }
+        }
+    }
+    none(&faults);
+}
+
+#[test]
+fn unsafe_stands_in_sys_only() {
+    let mut faults = Vec::new();
+    for source in sources() {
+        let exempt = source.path.starts_with("sys") || source.path == Path::new("lib.rs");
+        let head = source
+            .text
+            .lines()
+            .find(|line| !line.starts_with("//") && !line.trim().is_empty());
+        if !exempt && head != Some("#![forbid(unsafe_code)]") {
+            let path = source.path.display();
+            faults.push(format!(
+                "{path}: #![forbid(unsafe_code)] is not at its head"
+            ));
+        }
+    }
+    none(&faults);
+}
+
+#[test]
+fn no_file_is_too_long() {
+    let mut faults = Vec::new();
+    for source in sources() {
+        let lines = source.text.lines().count();
+        if lines > MOST_LINES {
+            faults.push(format!("{}: {lines} lines", source.path.display()));
+        }
+    }
+    none(&faults);
+}
+
+#[test]
+fn nothing_is_left_to_do() {
+    let mut faults = Vec::new();
+    for source in sources() {
+        for mark in ["TODO", "FIXME", "todo!", "unimplemented!"] {
+            if source.text.contains(mark) {
+                faults.push(format!("{}: {mark}", source.path.display()));
+            }
+        }
+    }
+    none(&faults);
+}
+
+#[test]
+fn the_readme_knows_every_variable() {
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    let words: Vec<&str> = readme
+        .split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_')
+        .collect();
+    let missing: Vec<String> = settings()
+        .filter(|setting| !words.contains(&setting.name))
+        .map(|setting| format!("{} is not in README.md", setting.name))
+        .collect();
+    none(&missing);
+}
+
+#[test]
+fn every_promise_of_the_readme_has_its_tests() {
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    let (_, rest) = readme.split_once("## What it promises").unwrap();
+    let (section, _) = rest.split_once("\n## ").unwrap();
+    let promises: Vec<&str> = section
+        .lines()
+        .filter(|line| line.contains(". **"))
+        .collect();
+    assert!(promises.len() >= 10, "{section}");
+    let mut missing = Vec::new();
+    for promise in promises {
+        let names: Vec<&str> = promise
+            .split('`')
+            .filter(|part| part.contains("::"))
+            .collect();
+        if names.is_empty() {
+            missing.push(format!("no test is named: {promise}"));
+        }
+        for name in names {
+            let (file, function) = name.split_once("::").unwrap();
+            let text =
+                fs::read_to_string(root().join(format!("tests/{file}.rs"))).unwrap_or_default();
+            if !text.contains(&format!("fn {function}(")) {
+                missing.push(format!("{name} is not there: {promise}"));
+            }
+        }
+    }
+    none(&missing);
+}

@@ -1,0 +1,235 @@
+//! PID 1 of real containers, with programs of many languages, all unmodified, and every privilege taken away: no
+//! capability, no new privileges, the default seccomp profile, a read-only root, any uid.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "tests start, signal and await processes from outside"
+)]
+#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
+
+mod container;
+mod harness;
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use container::{Container, Engine, Root, build_dockerfile, payloads};
+use harness::{Reply, children, descendants, http_get, until, until_some};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+const WORKERS: usize = 4;
+
+/// A program of the table.
+struct Case {
+    root: Root,
+    command: &'static [&'static str],
+    environment: &'static [&'static str],
+    /// Which worker answered.
+    who: fn(&Reply) -> i64,
+}
+
+const STATIC: Case = Case {
+    root: Root::Empty,
+    command: &[],
+    environment: &[],
+    who: Reply::pid,
+};
+const DYNAMIC: Case = Case {
+    root: Root::Machine,
+    ..STATIC
+};
+
+macro_rules! cases {
+    ($($name:ident: $case:expr;)*) => {
+        $(#[test]
+        fn $name() {
+            serves(stringify!($name), &$case);
+        })*
+    };
+}
+
+cases! {
+    rust_static: Case { command: &["/app/echo_server"], ..STATIC };
+    go_static: Case { command: &["/app/go_server"], ..STATIC };
+    node: Case { command: &["node", "server.js"], ..DYNAMIC };
+    python: Case { command: &["/usr/bin/python3", "server.py"], ..DYNAMIC };
+    // Serving the list of its own threads, each worker tells its number.
+    python_http_server: Case {
+        command: &["/usr/bin/python3", "-m", "http.server", "3000", "--directory", "/proc/self/task"],
+        who: first_link,
+        ..DYNAMIC
+    };
+    ruby: Case { command: &["/usr/bin/ruby", "server.rb"], ..DYNAMIC };
+    // The shell stays: the server is its child.
+    shell: Case { command: &["sh", "-c", "cd /app && node server.js"], ..DYNAMIC };
+    npm_start: Case {
+        command: &["npm", "start"],
+        environment: &["npm_config_cache=/tmp/npm", "npm_config_update_notifier=false"],
+        ..DYNAMIC
+    };
+}
+
+/// The least number that a directory listing links to.
+fn first_link(reply: &Reply) -> i64 {
+    let text = reply.text();
+    let links = text.split("href=\"").skip(1);
+    links
+        .filter_map(|link| link.split('/').next()?.parse().ok())
+        .min()
+        .unwrap_or_else(|| panic!("no link: {text}"))
+}
+
+/// Asks until `count` different workers have answered.
+fn askers(container: &Container, who: fn(&Reply) -> i64, count: usize) -> BTreeSet<i64> {
+    let mut seen = BTreeSet::new();
+    until(&format!("{count} workers answer"), || {
+        seen.extend(
+            container
+                .inside(|| http_get("127.0.0.1:3000", "/"))
+                .iter()
+                .map(who),
+        );
+        seen.len() >= count
+    });
+    seen
+}
+
+fn words(options: &[&str], rest: impl IntoIterator<Item = impl Into<String>>) -> Vec<String> {
+    options
+        .iter()
+        .map(|word| (*word).to_owned())
+        .chain(rest.into_iter().map(Into::into))
+        .collect()
+}
+
+fn serves(name: &str, case: &Case) {
+    let engine = Engine::new();
+    let image = payloads(&engine);
+    let instances = format!("RPM_INSTANCES={WORKERS}");
+    let environment = case.environment.iter().copied().chain([instances.as_str()]);
+    let options: Vec<&str> = environment
+        .flat_map(|entry| ["--env", entry])
+        .chain(case.root.options().iter().copied())
+        .collect();
+    let fixed = ["--user", "65534:65534", image];
+    let rest = fixed.iter().chain(case.command).copied();
+    let container = Container::start(&engine, name, &words(&options, rest));
+
+    is_confined(&container);
+    let first = askers(&container, case.who, WORKERS);
+    assert_eq!(children(container.pid).len(), WORKERS, "workers of {name}");
+    assert_eq!(
+        container
+            .inside(|| http_get("127.0.0.1:9464", "/readyz"))
+            .unwrap()
+            .status,
+        200
+    );
+
+    // A worker that dies is replaced, and nothing of it stays.
+    let victim = children(container.pid)[0].pid;
+    kill(Pid::from_raw(victim), Signal::SIGKILL).unwrap();
+    let replaced = || {
+        let now = children(container.pid);
+        now.len() == WORKERS
+            && now
+                .iter()
+                .all(|process| process.pid != victim && !process.is_zombie())
+    };
+    until("the dead worker is replaced", replaced);
+    askers_beside(&container, case.who, &first);
+    until("no zombies", || {
+        descendants(container.pid)
+            .iter()
+            .all(|process| !process.is_zombie())
+    });
+
+    assert_eq!(container.stop(20), 0, "exit code of {name}");
+}
+
+/// Asks until somebody answers who had not answered before.
+fn askers_beside(container: &Container, who: fn(&Reply) -> i64, before: &BTreeSet<i64>) {
+    until("the successor answers", || {
+        container
+            .inside(|| http_get("127.0.0.1:3000", "/"))
+            .is_ok_and(|reply| !before.contains(&who(&reply)))
+    });
+}
+
+/// The container is what the tests say it is: ours is PID 1, and it may do nothing.
+fn is_confined(container: &Container) {
+    let executable = fs::read_link(format!("/proc/{}/exe", container.pid)).unwrap();
+    assert!(
+        executable.ends_with("rpm-runtime"),
+        "PID 1 is {}",
+        executable.display()
+    );
+    let status = fs::read_to_string(format!("/proc/{}/status", container.pid)).unwrap();
+    let field = |name: &str| {
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        line.unwrap().split_whitespace().last().unwrap().to_owned()
+    };
+    assert_eq!(field("NSpid"), "1");
+    assert_eq!(field("CapEff"), "0000000000000000");
+    assert_eq!(field("CapBnd"), "0000000000000000");
+    assert_eq!(field("NoNewPrivs"), "1");
+    assert_eq!(field("Seccomp"), "2");
+}
+
+/// The Dockerfile of the package yields an image that says what it is and serves as the user it names.
+#[test]
+fn dockerfile() {
+    let engine = Engine::new();
+    let payload = engine.directory().join("context/app/echo_server");
+    payloads(&engine);
+    let image = build_dockerfile(&engine);
+    let inspect = |format: &str| engine.expect(["image", "inspect", "--format", format, image]);
+    assert_eq!(inspect("{{.Config.User}}"), "65532:65532");
+    assert_eq!(inspect("{{.Config.Entrypoint}}"), "[/rpm-runtime]");
+    assert_eq!(
+        inspect("{{.HealthCheck.Test}}"),
+        "[CMD /rpm-runtime --healthcheck]"
+    );
+    for label in [
+        "title",
+        "description",
+        "source",
+        "documentation",
+        "licenses",
+        "version",
+        "revision",
+    ] {
+        let value = inspect(&format!(
+            "{{{{index .Labels \"org.opencontainers.image.{label}\"}}}}"
+        ));
+        assert!(
+            !value.is_empty() && value != "<no value>",
+            "label {label}: {value:?}"
+        );
+    }
+
+    let volume = format!("{}:/server:ro", payload.display());
+    let rest = [
+        "--env",
+        "RPM_INSTANCES=4",
+        "--volume",
+        &volume,
+        image,
+        "/server",
+    ];
+    let container = Container::start(&engine, "dockerfile", &words(&[], rest));
+    is_confined(&container);
+    askers(&container, Reply::pid, WORKERS);
+    let healthy = until_some("the health check passes", || {
+        Some(container.exec(&["/rpm-runtime", "--healthcheck"]))
+            .filter(|output| output.status.success())
+    });
+    assert!(
+        healthy.stderr.is_empty(),
+        "{}",
+        String::from_utf8_lossy(&healthy.stderr)
+    );
+    assert_eq!(container.stop(20), 0, "{}", container.logs());
+}

@@ -1,0 +1,144 @@
+//! A worker's crash costs no client that it had not accepted: the queue waits for the successor, and nobody new joins it
+//! while others serve.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "tests start, signal and await processes from outside"
+)]
+#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
+
+mod harness;
+mod sharing;
+
+use std::net::TcpStream;
+
+use harness::{Builder, Connection, Reply, Runtime, Signal, example, free_port, until};
+use sharing::{
+    all_answer, ask, connect_to, connect_to_slot, freeze, queue_length, say, send, sockets, spread,
+    stop, v4, wait_ready, wait_rotation, worker,
+};
+
+/// Workers that listen on all IPv4 addresses; their readiness is that they listen.
+fn servers(port: u16, instances: u16) -> Builder {
+    Runtime::builder()
+        .env("RPM_INSTANCES", instances.to_string())
+        .env("RPM_READY", "listen")
+        .env("PORT", port.to_string())
+        .arg(example("echo_server"))
+}
+
+/// Dead workers stay away for long: every life counts as short.
+fn slow_to_return(builder: Builder, wait: &str) -> Builder {
+    builder
+        .env("RPM_MIN_UPTIME", "1h")
+        .env("RPM_BACKOFF_MIN", wait)
+        .env("RPM_BACKOFF_MAX", wait)
+}
+
+fn request(stream: TcpStream) -> Reply {
+    Connection::from(stream)
+        .request("/", &["Connection: close"])
+        .unwrap()
+}
+
+#[test]
+fn the_queue_of_a_killed_worker_is_served_by_its_successor() {
+    let port = free_port();
+    let runtime = servers(port, 4).start();
+    wait_ready(&runtime, 4);
+    let victim = worker(&runtime, 2);
+    freeze(victim);
+    let clients: Vec<TcpStream> = (1..=100)
+        .map(|nr| connect_to_slot(v4(port), 2, nr))
+        .collect();
+    let listener = format!("0.0.0.0:{port}");
+    until("all wait", || queue_length(&runtime, &listener, 2) > 99.5);
+    send(victim, Signal::SIGKILL);
+    wait_ready(&runtime, 5);
+    let successor = worker(&runtime, 2);
+    assert_ne!(successor, victim);
+    for client in clients {
+        assert_eq!(request(client).pid(), i64::from(successor));
+    }
+    stop(runtime);
+}
+
+#[test]
+fn one_worker_alone_that_crashes_loses_nobody_who_waits() {
+    let port = free_port();
+    let runtime = servers(port, 1).start();
+    for round in 1..=3 {
+        wait_ready(&runtime, round);
+        let victim = worker(&runtime, 0);
+        freeze(victim);
+        let clients: Vec<TcpStream> = (0..30).map(|_| connect_to(v4(port))).collect();
+        send(victim, Signal::SIGKILL);
+        for client in clients {
+            assert_ne!(request(client).pid(), i64::from(victim));
+        }
+    }
+    stop(runtime);
+}
+
+#[test]
+fn a_dead_slot_gets_nobody_while_others_live() {
+    let port = free_port();
+    let mut runtime = slow_to_return(servers(port, 4), "1h").start();
+    wait_ready(&runtime, 4);
+    send(worker(&runtime, 1), Signal::SIGKILL);
+    wait_rotation(&runtime, &[0, 2, 3]);
+    let slots = spread(v4(port), 400);
+    assert_eq!(
+        slots.keys().collect::<Vec<_>>(),
+        ["0", "2", "3"],
+        "{slots:?}"
+    );
+    assert!(queue_length(&runtime, &format!("0.0.0.0:{port}"), 1) < 0.5);
+    runtime.signal(Signal::SIGTERM);
+    assert_eq!(runtime.wait_exit().code(), Some(0));
+}
+
+#[test]
+fn while_all_are_dead_clients_wait_and_none_is_refused() {
+    let port = free_port();
+    let runtime = slow_to_return(servers(port, 2), "1s").start();
+    wait_ready(&runtime, 2);
+    for slot in 0..2 {
+        send(worker(&runtime, slot), Signal::SIGKILL);
+    }
+    runtime.wait_for_lines(2, |line| line.contains("worker ended"));
+    let clients: Vec<TcpStream> = (0..50).map(|_| connect_to(v4(port))).collect();
+    for client in clients {
+        assert_eq!(request(client).status, 200);
+    }
+    stop(runtime);
+}
+
+/// The listener leaves the group and comes back at its end: the indices of two slots have changed.
+#[test]
+fn a_listener_that_a_worker_shuts_down_is_mended() {
+    let port = free_port();
+    let runtime = slow_to_return(Runtime::builder(), "1h")
+        .env("RPM_INSTANCES", "4")
+        .program(sockets([format!("a=0.0.0.0:{port}")]))
+        .start();
+    wait_ready(&runtime, 4);
+    all_answer(v4(port), "a", 4);
+    for (round, slot) in [0, 2, 0, 3].into_iter().enumerate() {
+        until("chance brings the slot", || {
+            let reply = say(&mut connect_to(v4(port)), &format!("shutdown {slot}")).unwrap();
+            reply.ends_with(&format!(" {slot}\n"))
+        });
+        runtime.wait_for_lines(round + 1, |line| {
+            line.contains("a worker shut its listener down")
+        });
+        all_answer(v4(port), "a", 4);
+    }
+    // The map is right if a dead worker's slot, and no other, gets nobody.
+    send(worker(&runtime, 0), Signal::SIGKILL);
+    wait_rotation(&runtime, &[1, 2, 3]);
+    for _ in 0..200 {
+        let reply = ask(&mut connect_to(v4(port))).unwrap();
+        assert!(!reply.ends_with(" 0\n"), "{reply}");
+    }
+    stop(runtime);
+}

@@ -1,0 +1,143 @@
+//! A runtime that did not run for a while (SIGSTOP, a paused container, a suspended machine) kills nobody for it.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "a test lets time pass where that is what it is about"
+)]
+
+mod harness;
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+use std::{fs, thread};
+
+use harness::{Builder, Runtime, Signal, process, scratch, until};
+
+const DEADLINE: &str = "2s";
+
+/// Suspends the runtime until long after its deadline. Time itself is the matter here, so this sleeps.
+fn freeze(runtime: &Runtime) {
+    runtime.signal(Signal::SIGSTOP);
+    until("it is suspended", || {
+        process(runtime.pid()).is_some_and(|now| now.state == 'T')
+    });
+    thread::sleep(Duration::from_secs(4));
+    let mark = runtime.mark();
+    runtime.signal(Signal::SIGCONT);
+    runtime.wait_for_line_after(mark, |line| line.contains("did not run for a while"));
+}
+
+/// Starts the server once the file is there.
+fn waits_for(file: &Path, port: u16) -> Builder {
+    let server = harness::example("echo_server");
+    let script = format!(
+        "echo waiting; until [ -e {} ]; do sleep 0.02; done; exec {} 0.0.0.0:{port}",
+        file.display(),
+        server.display()
+    );
+    Runtime::builder()
+        .env("RPM_PORTS", port.to_string())
+        .env("RPM_READY_TIMEOUT", DEADLINE)
+        .program(["sh", "-c", &script])
+}
+
+/// Ends once the file is there, after the stop signal.
+fn stops_with(file: &Path) -> Builder {
+    let script = format!(
+        "trap 'echo told; told=1' TERM; echo waiting; until [ $told ] && [ -e {} ]; do sleep 0.02; done",
+        file.display()
+    );
+    Runtime::builder()
+        .env("RPM_PORTS", "off")
+        .env("RPM_STOP_TIMEOUT", DEADLINE)
+        .program(["sh", "-c", &script])
+}
+
+#[test]
+fn a_starting_worker_is_not_killed_for_a_freeze() {
+    let file = scratch("freeze-start").join("go");
+    let runtime = waits_for(&file, harness::free_port()).start();
+    runtime.wait_for_line(|line| line == "waiting");
+    freeze(&runtime);
+    fs::write(&file, "").unwrap();
+    runtime.wait_for_line(|line| line.contains("worker ready"));
+    assert!(
+        !runtime.shown().contains("not ready within"),
+        "{}",
+        runtime.shown()
+    );
+}
+
+#[test]
+fn the_ready_timeout_goes_on_after_a_freeze() {
+    let file = scratch("freeze-start-on").join("go");
+    let runtime = waits_for(&file, harness::free_port()).start();
+    runtime.wait_for_line(|line| line == "waiting");
+    freeze(&runtime);
+    runtime.wait_for_line(|line| line.contains("not ready within RPM_READY_TIMEOUT"));
+    runtime.wait_for_lines(2, |line| line.contains("worker started"));
+}
+
+#[test]
+fn a_stopping_worker_is_not_killed_for_a_freeze() {
+    let file = scratch("freeze-stop").join("go");
+    let mut runtime = stops_with(&file).start();
+    runtime.wait_for_line(|line| line == "waiting");
+    runtime.signal(Signal::SIGTERM);
+    runtime.wait_for_line(|line| line == "told");
+    freeze(&runtime);
+    fs::write(&file, "").unwrap();
+    assert_eq!(runtime.wait_exit().code(), Some(0), "{}", runtime.shown());
+}
+
+#[test]
+fn the_grace_goes_on_after_a_freeze() {
+    let file = scratch("freeze-stop-on").join("go");
+    let mut runtime = stops_with(&file).start();
+    runtime.wait_for_line(|line| line == "waiting");
+    runtime.signal(Signal::SIGTERM);
+    runtime.wait_for_line(|line| line == "told");
+    freeze(&runtime);
+    assert_eq!(runtime.wait_exit().code(), Some(1));
+    runtime.wait_for_line(|line| line.contains("did not stop in time"));
+}
+
+#[test]
+fn the_wait_before_a_freeze_is_not_put_off_with_it() {
+    let mut runtime = Runtime::builder()
+        .env("RPM_PORTS", "off")
+        .env("RPM_SHUTDOWN_DELAY", "5s")
+        .program(["sh", "-c", "echo up; exec sleep 1000"])
+        .start();
+    runtime.wait_for_line(|line| line == "up");
+    runtime.signal(Signal::SIGTERM);
+    runtime.wait_for_line(|line| line.contains("still serving"));
+    thread::sleep(Duration::from_secs(3));
+    let mark = runtime.mark();
+    let stopped = Instant::now();
+    freeze(&runtime);
+    let line = runtime.wait_for_line_after(mark, |line| line.contains("did not run for a while"));
+    let longest = stopped.elapsed().as_secs_f32();
+    let value = line.split_once("seconds=").unwrap().1;
+    let put_off: f32 = value.split(' ').next().unwrap().parse().unwrap();
+    assert!(put_off <= longest, "{put_off} of {longest}");
+    assert_eq!(runtime.wait_exit().code(), Some(0), "{}", runtime.shown());
+}
+
+#[test]
+fn a_serving_worker_lives_through_a_freeze() {
+    let runtime = Runtime::builder()
+        .env("RPM_PORTS", "off")
+        .program(["sh", "-c", "echo up; exec sleep 1000"])
+        .start();
+    runtime.wait_for_line(|line| line.contains("worker ready"));
+    let before = runtime.wait_workers(1);
+    runtime.signal(Signal::SIGSTOP);
+    until("it is suspended", || {
+        process(runtime.pid()).is_some_and(|now| now.state == 'T')
+    });
+    thread::sleep(Duration::from_secs(2));
+    runtime.signal(Signal::SIGCONT);
+    runtime.wait_for_status("/livez", 200);
+    assert_eq!(runtime.wait_workers(1), before);
+}

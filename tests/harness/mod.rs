@@ -1,0 +1,120 @@
+//! Starts the runtime as a real process, hears what it says, and leaves nothing behind.
+//!
+//! ```ignore
+//! mod harness;
+//! use harness::{Runtime, example};
+//!
+//! let mut runtime = Runtime::builder().env("RPM_INSTANCES", "4").program([example("echo_server")]).start();
+//! runtime.wait_for_line(|line| line.contains("listening"));
+//! runtime.signal(Signal::SIGTERM);
+//! assert_eq!(runtime.wait_exit().code(), Some(0));
+//! ```
+//!
+//! Nothing here sleeps for a guess: output and exits are awaited as events, and [`until`] is the one place that polls.
+//! Each wait is bounded by the patience, `RPM_TEST_PATIENCE` seconds (30), and on running out shows all output so far.
+#![allow(
+    dead_code,
+    reason = "each test file is a crate of its own and uses a part"
+)]
+#![allow(unused_imports, reason = "as above")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "tests start, signal and await processes from outside"
+)]
+#![allow(
+    clippy::print_stderr,
+    reason = "output of the runtime is shown when a test fails"
+)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test ends at the first surprise"
+)]
+
+mod builder;
+mod http;
+mod load;
+mod output;
+mod ports;
+mod processes;
+mod runtime;
+mod written;
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+use std::{env, thread};
+
+pub use builder::Builder;
+pub use http::{Connection, Reply, http_get};
+pub use load::{Load, Report, Style};
+pub use nix::sys::signal::Signal;
+pub use output::{Line, Stream};
+pub use ports::{free_port, free_ports};
+pub use processes::{Process, children, descendants, process};
+pub use runtime::Runtime;
+pub use written::{Tally, tally};
+
+/// How long a test waits for what must come.
+pub fn patience() -> Duration {
+    let seconds = env::var("RPM_TEST_PATIENCE")
+        .ok()
+        .and_then(|value| value.parse().ok());
+    Duration::from_secs(seconds.unwrap_or(30))
+}
+
+/// Waits for a condition that has no event of its own; `what` names it if it never comes.
+#[track_caller]
+pub fn until(what: &str, mut condition: impl FnMut() -> bool) {
+    assert!(eventually(&mut condition), "never came true: {what}");
+}
+
+/// Like [`until`], for a condition that yields something.
+#[track_caller]
+pub fn until_some<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
+    let mut found = None;
+    until(what, || {
+        found = condition();
+        found.is_some()
+    });
+    found.unwrap()
+}
+
+fn eventually(mut condition: impl FnMut() -> bool) -> bool {
+    let end = Instant::now() + patience();
+    while !condition() {
+        if Instant::now() > end {
+            return false;
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    true
+}
+
+/// The built program `examples/NAME.rs`.
+#[track_caller]
+pub fn example(name: &str) -> PathBuf {
+    let path = PathBuf::from(env!("CARGO_BIN_EXE_rpm-runtime"))
+        .with_file_name("examples")
+        .join(name);
+    assert!(
+        path.exists(),
+        "{} is missing: `cargo build --examples`",
+        path.display()
+    );
+    path
+}
+
+/// A file of this package, for payloads that are not Rust: `source("examples/node/server.js")`.
+pub fn source(path: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+/// An empty directory of this test's own, below `target/tmp`.
+pub fn scratch(name: &str) -> PathBuf {
+    let path =
+        PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}", std::process::id()));
+    // It may be left over from a process of the same number.
+    let _ = std::fs::remove_dir_all(&path);
+    std::fs::create_dir_all(&path).unwrap();
+    path
+}

@@ -1,0 +1,82 @@
+//! Processes as /proc shows them.
+
+use std::fs;
+
+/// One line of the process table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Process {
+    pub pid: i32,
+    pub name: String,
+    pub state: char,
+    pub parent: i32,
+    pub group: i32,
+    pub session: i32,
+}
+
+impl Process {
+    pub fn is_zombie(&self) -> bool {
+        self.state == 'Z'
+    }
+}
+
+/// `None` if there is no such process.
+pub fn process(pid: i32) -> Option<Process> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name may hold blanks and parentheses.
+    let (head, tail) = stat.rsplit_once(") ")?;
+    let mut fields = tail.split(' ');
+    Some(Process {
+        pid,
+        name: head.split_once('(')?.1.to_owned(),
+        state: fields.next()?.chars().next()?,
+        parent: fields.next()?.parse().ok()?,
+        group: fields.next()?.parse().ok()?,
+        session: fields.next()?.parse().ok()?,
+    })
+}
+
+pub fn all() -> Vec<Process> {
+    let entries = fs::read_dir("/proc").unwrap();
+    entries
+        .filter_map(|entry| process(entry.ok()?.file_name().to_str()?.parse().ok()?))
+        .collect()
+}
+
+/// Children of `pid`, zombies included, by number.
+pub fn children(pid: i32) -> Vec<Process> {
+    let mut found: Vec<_> = all()
+        .into_iter()
+        .filter(|process| process.parent == pid)
+        .collect();
+    found.sort_by_key(|process| process.pid);
+    found
+}
+
+/// Children of `pid`, their children, and so on; zombies included.
+pub fn descendants(pid: i32) -> Vec<Process> {
+    let all = all();
+    let mut found: Vec<Process> = Vec::new();
+    let mut parents = vec![pid];
+    while let Some(parent) = parents.pop() {
+        for process in all.iter().filter(|process| process.parent == parent) {
+            parents.push(process.pid);
+            found.push(process.clone());
+        }
+    }
+    found
+}
+
+/// Living processes whose environment holds `entry`, wherever they hang in the tree.
+pub fn marked(entry: &str) -> Vec<Process> {
+    let bears = |process: &Process| {
+        let environment = fs::read(format!("/proc/{}/environ", process.pid)).unwrap_or_default();
+        environment
+            .split(|byte| *byte == 0)
+            .any(|word| word == entry.as_bytes())
+    };
+    all()
+        .into_iter()
+        .filter(|process| !process.is_zombie())
+        .filter(bears)
+        .collect()
+}

@@ -1,0 +1,159 @@
+//! The harness tells the truth: tried on a small init that does little, so that a fault of the runtime cannot hide one.
+#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
+
+mod harness;
+
+use std::panic;
+
+use harness::{
+    Builder, Load, Runtime, Signal, Stream, Style, children, example, free_ports, http_get, tally,
+    until,
+};
+
+fn init() -> Builder {
+    Runtime::builder()
+        .binary("/usr/bin/tini")
+        .program(["-s", "--"])
+}
+
+#[test]
+fn lines_and_exit_status_arrive() {
+    let mut runtime = init()
+        .program(["sh", "-c", "echo one; echo two >&2; printf open; exit 42"])
+        .start();
+    assert_eq!(runtime.wait_exit().code(), Some(42));
+    assert_eq!(runtime.wait_for_line(|line| line.starts_with("tw")), "two");
+    assert_eq!(runtime.bytes(Stream::Out), b"one\nopen");
+    let mut texts = runtime.texts();
+    texts.sort();
+    assert_eq!(texts, ["one", "open", "two"]);
+}
+
+#[test]
+fn environment_is_empty_but_for_what_is_asked() {
+    let mut runtime = init()
+        .env("ASKED", "yes")
+        .arg(example("show_process"))
+        .start();
+    runtime.wait_exit();
+    let names: Vec<_> = runtime
+        .texts()
+        .into_iter()
+        .filter(|line| line.starts_with("env: "))
+        .collect();
+    assert_eq!(names.len(), 4, "{names:?}");
+    assert!(names.contains(&"env: ASKED=yes".into()));
+}
+
+#[test]
+fn signals_reach_the_runtime() {
+    let mut runtime = init()
+        .arg(example("print_signals"))
+        .program(["--until", "TERM", "--code", "7"])
+        .start();
+    runtime.wait_for_line(|line| line.starts_with("ready"));
+    runtime.signal(Signal::SIGUSR1);
+    runtime.wait_for_line(|line| line.starts_with("got USR1"));
+    runtime.signal(Signal::SIGTERM);
+    assert_eq!(runtime.wait_exit().code(), Some(7));
+}
+
+#[test]
+fn a_server_answers() {
+    let port = free_ports(1);
+    let runtime = init()
+        .env("PORT", port.to_string())
+        .arg(example("echo_server"))
+        .start();
+    runtime.wait_for_line(|line| line.starts_with("listening"));
+    let reply = http_get(("127.0.0.1", port), "/").unwrap();
+    assert_eq!(
+        (reply.status, reply.pid()),
+        (200, i64::from(runtime.workers()[0].pid))
+    );
+}
+
+#[test]
+fn clients_count_answers_and_failures() {
+    let port = free_ports(1);
+    let runtime = init()
+        .env("PORT", port.to_string())
+        .arg(example("echo_server"))
+        .start();
+    runtime.wait_for_line(|line| line.starts_with("listening"));
+    for style in [Style::Short, Style::KeepAlive] {
+        let load = Load::start(([127, 0, 0, 1], port), 2, style);
+        load.wait_answers(100);
+        let report = load.stop();
+        assert_eq!((report.failures.len(), report.resent), (0, 0), "{report:?}");
+        assert_eq!(report.by_pid.len(), 1, "{report:?}");
+    }
+    let load = Load::start(([127, 0, 0, 1], port), 2, Style::KeepAlive);
+    load.wait_answers(1);
+    drop(runtime);
+    assert!(!load.stop().failures.is_empty());
+}
+
+#[test]
+fn the_unended_is_killed_with_all_it_started() {
+    let runtime = init()
+        .arg(example("leaver"))
+        .program(["--deaf", "--session"])
+        .start();
+    runtime.wait_for_line(|line| line.starts_with("ready"));
+    let before = runtime.alive();
+    assert_eq!(before.len(), 3, "{before:?}");
+    drop(runtime);
+    until("all are gone", || {
+        before
+            .iter()
+            .all(|process| harness::process(process.pid).is_none_or(|p| p.is_zombie()))
+    });
+}
+
+#[test]
+fn what_is_left_behind_fails_the_test() {
+    let result = panic::catch_unwind(|| {
+        let mut runtime = init()
+            .arg(example("leaver"))
+            .program(["--deaf", "--session", "--exit"])
+            .start();
+        runtime.wait_exit();
+    });
+    let why = *result.unwrap_err().downcast::<String>().unwrap();
+    assert!(why.starts_with("left behind: [Process"), "{why}");
+}
+
+#[test]
+fn pid_1_reaps_orphans() {
+    let mut runtime = init()
+        .pid1()
+        .arg(example("orphaner"))
+        .program(["50", "--stay"])
+        .start();
+    runtime.wait_for_line(|line| line == "done 50");
+    until("all orphans are reaped", || {
+        children(runtime.pid()).len() == 1
+    });
+    assert_eq!(runtime.zombies(), 0);
+    runtime.signal(Signal::SIGTERM);
+    assert_eq!(runtime.wait_exit().code(), Some(143));
+}
+
+#[test]
+fn written_lines_are_checked() {
+    let mut runtime = init()
+        .arg(example("writer"))
+        .program(["500", "--id", "a", "--seed", "1", "--open-end"])
+        .start();
+    runtime.wait_exit();
+    let texts = runtime.texts();
+    let tallies = tally(texts.iter().map(String::as_str), false);
+    assert_eq!(tallies.len(), 2);
+    assert!(
+        tallies.values().all(harness::Tally::is_complete),
+        "{tallies:?}"
+    );
+    let missing = texts.iter().skip(1).map(String::as_str);
+    assert!(panic::catch_unwind(|| tally(missing.collect::<Vec<_>>(), false)).is_err());
+}

@@ -1,0 +1,241 @@
+//! What each signal to the runtime does, and what the runtime's own death does.
+#![allow(clippy::unwrap_used, reason = "a test may end at the first surprise")]
+
+mod harness;
+
+use std::os::unix::process::ExitStatusExt;
+
+use harness::{Builder, Runtime, Signal, example, until};
+
+/// Signals of no default meaning to us, by number: ALRM, STKFLT, CONT, TSTP, URG, XCPU, XFSZ, VTALRM, PROF, WINCH, IO,
+/// PWR, USR1, USR2 and the real-time ones.
+fn forwarded() -> impl Iterator<Item = i32> {
+    [10, 12, 14, 16, 18, 20, 23, 24, 25, 26, 27, 28, 29, 30]
+        .into_iter()
+        .chain(34..=64)
+}
+
+fn service(workers: u16) -> Builder {
+    Runtime::builder()
+        .env("RPM_PORTS", "off")
+        .env("RPM_LOG_FORMAT", "prefix")
+        .env("RPM_APP_NAME", "app")
+        .env("RPM_INSTANCES", workers.to_string())
+}
+
+fn printing(builder: Builder, workers: usize) -> Runtime {
+    let runtime = builder
+        .arg(example("print_signals"))
+        .program(["--until", "TERM"])
+        .start();
+    runtime.wait_for_lines(workers, |line| line.contains("ready pid"));
+    runtime
+}
+
+/// The signals that the worker of slot 0 got, by number.
+fn got(runtime: &Runtime) -> Vec<i32> {
+    let texts = runtime.texts();
+    let lines = texts
+        .iter()
+        .filter_map(|line| line.strip_prefix("[app:0] got "));
+    lines
+        .map(|line| line.split(' ').nth(1).unwrap().parse().unwrap())
+        .collect()
+}
+
+fn wait_got(runtime: &Runtime, slot: usize, number: i32) {
+    let (start, end) = (
+        format!("[app:{slot}] got "),
+        format!(" {number} from {}", runtime.pid()),
+    );
+    runtime.wait_for_line(|line| line.starts_with(&start) && line.ends_with(&end));
+}
+
+/// Highest number of all: what was sent before it and is passed at all has been passed when it arrives.
+const LAST: i32 = 64;
+
+#[test]
+fn every_other_signal_is_forwarded_to_every_worker() {
+    let runtime = printing(service(2), 2);
+    for number in forwarded() {
+        runtime.signal_number(number);
+        for slot in 0..2 {
+            wait_got(&runtime, slot, number);
+        }
+    }
+    assert_eq!(got(&runtime), forwarded().collect::<Vec<_>>());
+}
+
+#[test]
+fn signals_that_would_end_or_suspend_workers_by_surprise_are_not_passed() {
+    let runtime = printing(service(1), 1);
+    for signal in [
+        Signal::SIGHUP,
+        Signal::SIGTTIN,
+        Signal::SIGTTOU,
+        Signal::SIGPIPE,
+        Signal::SIGCHLD,
+    ] {
+        runtime.signal(signal);
+    }
+    runtime.signal_number(LAST);
+    wait_got(&runtime, 0, LAST);
+    assert_eq!(got(&runtime), [LAST]);
+    for name in ["SIGHUP", "SIGTTIN", "SIGTTOU"] {
+        runtime.wait_for_line(|line| line.contains("ignoring") && line.contains(name));
+    }
+}
+
+#[test]
+fn a_signal_may_be_rewritten() {
+    let mut runtime = printing(
+        service(1).env("RPM_SIGNALS", "QUIT=forward:USR2,INT=forward:34"),
+        1,
+    );
+    runtime.signal(Signal::SIGQUIT);
+    wait_got(&runtime, 0, 12);
+    runtime.signal(Signal::SIGINT);
+    wait_got(&runtime, 0, 34);
+    assert_eq!(got(&runtime), [12, 34]);
+    runtime.signal(Signal::SIGTERM);
+    assert_eq!(runtime.wait_exit().code(), Some(0));
+}
+
+#[test]
+fn a_rewritten_stop_ends_the_worker_and_it_is_started_again() {
+    let runtime = printing(service(1).env("RPM_SIGNALS", "QUIT=forward:TERM"), 1);
+    runtime.signal(Signal::SIGQUIT);
+    wait_got(&runtime, 0, 15);
+    runtime.wait_for_lines(2, |line| line.contains("ready pid"));
+}
+
+#[test]
+fn a_signal_may_be_ignored() {
+    let runtime = printing(service(1).env("RPM_SIGNALS", "USR1=ignore,*=forward"), 1);
+    runtime.signal(Signal::SIGUSR1);
+    runtime.signal_number(LAST);
+    wait_got(&runtime, 0, LAST);
+    assert_eq!(got(&runtime), [LAST]);
+}
+
+#[test]
+fn a_signal_may_restart_every_worker() {
+    let runtime = printing(service(3).env("RPM_SIGNALS", "HUP=restart"), 3);
+    let before = runtime.wait_workers(3);
+    runtime.signal(Signal::SIGHUP);
+    runtime.wait_for_lines(6, |line| line.contains("ready pid"));
+    let after = runtime.wait_workers(3);
+    assert!(
+        after
+            .iter()
+            .all(|new| before.iter().all(|old| old.pid != new.pid))
+    );
+    runtime.wait_for_lines(3, |line| {
+        line.contains("worker ended") && line.contains("cause=restart")
+    });
+}
+
+#[test]
+fn any_signal_may_stop_the_service() {
+    for signal in [Signal::SIGUSR2, Signal::SIGHUP, Signal::SIGWINCH] {
+        let name = signal.as_str();
+        let mut runtime = printing(service(1).env("RPM_SIGNALS", format!("{name}=stop")), 1);
+        runtime.signal(signal);
+        assert_eq!(runtime.wait_exit().code(), Some(0), "{name}");
+        assert_eq!(got(&runtime), [15]);
+    }
+}
+
+#[test]
+fn faults_of_the_runtime_are_neither_passed_nor_survived() {
+    for signal in [
+        Signal::SIGABRT,
+        Signal::SIGFPE,
+        Signal::SIGILL,
+        Signal::SIGTRAP,
+        Signal::SIGSYS,
+    ] {
+        let mut runtime = printing(service(1), 1);
+        runtime.signal(signal);
+        assert_eq!(runtime.wait_exit().signal(), Some(signal as i32));
+        assert_eq!(got(&runtime), [0_i32; 0], "{signal}");
+    }
+}
+
+#[test]
+fn forwarded_signals_reach_the_process_or_its_whole_group() {
+    for (scope, count) in [("process", 1), ("group", 2)] {
+        let payload = example("print_signals");
+        let payload = payload.to_str().unwrap();
+        let runtime = service(1)
+            .env("RPM_SIGNAL_SCOPE", scope)
+            .program([
+                "sh",
+                "-c",
+                &format!("{payload} & exec {payload} --until TERM"),
+            ])
+            .start();
+        runtime.wait_for_lines(2, |line| line.contains("ready pid"));
+        runtime.signal(Signal::SIGUSR1);
+        runtime.wait_for_lines(count, |line| line.contains("got USR1"));
+        runtime.signal_number(LAST);
+        runtime.wait_for_lines(count, |line| line.contains(&format!(" {LAST} from")));
+        let all = runtime.texts();
+        assert_eq!(
+            all.iter().filter(|line| line.contains("got USR1")).count(),
+            count,
+            "{scope}"
+        );
+    }
+}
+
+#[test]
+fn signals_are_counted() {
+    let runtime = printing(service(1), 1);
+    runtime.signal(Signal::SIGUSR1);
+    wait_got(&runtime, 0, 10);
+    runtime.signal(Signal::SIGHUP);
+    runtime.wait_for_line(|line| line.contains("ignoring"));
+    let page = runtime.get("/metrics").text();
+    for name in ["USR1", "HUP"] {
+        let counted = page.lines().any(|line| {
+            line.starts_with("rpm_signals") && line.contains(name) && line.ends_with(" 1")
+        });
+        assert!(counted, "{name}: {page}");
+    }
+}
+
+#[test]
+fn workers_die_with_a_runtime_that_is_killed() {
+    let mut runtime = printing(service(3), 3);
+    let workers = runtime.wait_workers(3);
+    runtime.signal(Signal::SIGKILL);
+    assert_eq!(runtime.wait_exit().signal(), Some(9));
+    until("the workers are gone", || {
+        workers
+            .iter()
+            .all(|one| harness::process(one.pid).is_none_or(|one| one.is_zombie()))
+    });
+}
+
+#[test]
+fn workers_get_the_death_signal_that_was_asked_for() {
+    let mut runtime = printing(service(1).env("RPM_PDEATHSIG", "TERM"), 1);
+    runtime.signal(Signal::SIGKILL);
+    runtime.wait_exit();
+    until("the worker ended by TERM", || runtime.alive().is_empty());
+}
+
+#[test]
+fn workers_survive_a_killed_runtime_if_that_was_asked_for() {
+    let mut runtime = printing(service(2).env("RPM_PDEATHSIG", "off").allow_leftovers(), 2);
+    let workers = runtime.wait_workers(2);
+    runtime.signal(Signal::SIGKILL);
+    runtime.wait_exit();
+    until("the workers have another parent", || {
+        workers
+            .iter()
+            .all(|one| harness::process(one.pid).is_some_and(|now| now.parent != runtime.pid()))
+    });
+    assert_eq!(runtime.alive().len(), 2);
+}
