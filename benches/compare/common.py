@@ -1,0 +1,202 @@
+"""What all comparisons need: the programs that are compared, how to start and end them, and tables.
+
+Everything that is started is in a process group of its own and is killed when its `with` block ends.
+"""
+
+import contextlib
+import fcntl
+import os
+import platform
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+RUNTIME = ROOT / "target/static/rpm-runtime"
+EXAMPLES = ROOT / "target/release/examples"
+PM2 = ROOT / "target/bench/node_modules/.bin/pm2-runtime"
+NODE_APP = ROOT / "examples/node/server.js"
+ADMIN = "127.0.0.1:29464"
+PORT = 29000
+PATIENCE = 30
+
+
+def runtime(*words, workers=1, **variables):
+    """The runtime with this program: words and variables."""
+    env = {"RPM_INSTANCES": str(workers), "RPM_ADMIN_ADDR": ADMIN, "RPM_LOG_LEVEL": "warn"}
+    return [RUNTIME, *words], {**env, **variables}
+
+
+def tini(*words):
+    return [shutil.which("tini"), "-s", "--", *words], {}
+
+
+def pm2(*words, workers=None):
+    """pm2-runtime, in cluster mode if `workers` is given; it wants a home of its own."""
+    cluster = ["-i", str(workers)] if workers else ["--interpreter", "none"]
+    head, *tail = words
+    return [PM2, "start", head, *cluster, *(["--", *tail] if tail else [])], {}
+
+
+@contextlib.contextmanager
+def started(what, stdout=subprocess.DEVNULL, **variables):
+    """Starts (words, variables); yields the process, and ends it and all it started."""
+    words, more = what
+    home = tempfile.mkdtemp(prefix="bench-")
+    env = {"PATH": os.environ["PATH"], "PORT": str(PORT), "HOME": home, "PM2_HOME": home}
+    env |= {name: str(value) for name, value in {**more, **variables}.items()}
+    process = subprocess.Popen(
+        [str(word) for word in words],
+        env=env,
+        stdin=subprocess.DEVNULL,
+        stdout=stdout,
+        stderr=None if os.environ.get("BENCH_STDERR") else subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        yield process
+    finally:
+        end(process)
+        shutil.rmtree(home, ignore_errors=True)
+
+
+def end(process):
+    below = descendants(process.pid)
+    if process.poll() is None:
+        process.terminate()
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+    for pid, started_at in below:
+        # What outlived it; a number that was given out again has another start.
+        if start_of(pid) == started_at:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+
+def stat(pid):
+    """Fields of /proc/PID/stat from the third on, or None."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(") ", 1)[1].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+
+
+def start_of(pid):
+    fields = stat(pid)
+    return fields and fields[19]
+
+
+def descendants(pid):
+    parents = {}
+    for entry in os.listdir("/proc"):
+        if entry.isdigit() and (fields := stat(entry)):
+            parents.setdefault(int(fields[1]), []).append((int(entry), fields[19]))
+    found, todo = [], [pid]
+    while todo:
+        below = parents.get(todo.pop(), [])
+        found += below
+        todo += [child for child, _ in below]
+    return found
+
+
+def children(pid):
+    return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+
+
+def cpu(pid):
+    """Seconds of processor time that all threads of a process have had."""
+    total = 0
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        total += int((task / "schedstat").read_text().split()[0])
+    return total / 1e9
+
+
+def memory(pid):
+    """Resident and proportional memory in kB."""
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]
+    values = {line.split(":")[0]: int(line.split()[1]) for line in lines}
+    return values["Rss"], values["Pss"]
+
+
+def until(what, condition, patience=PATIENCE):
+    limit = time.monotonic() + patience
+    while time.monotonic() < limit:
+        if value := condition():
+            return value
+        time.sleep(0.002)
+    sys.exit(f"bench: never came true: {what}")
+
+
+def get(path="/", address=None):
+    """The body of an answer with status 200, or None."""
+    try:
+        with urllib.request.urlopen(f"http://{address or f'127.0.0.1:{PORT}'}{path}", timeout=5) as answer:
+            return answer.read()
+    except (urllib.error.URLError, OSError):
+        return None
+
+
+def idle_share(seconds=0.25):
+    """How much of the machine nobody uses at this moment."""
+
+    def read():
+        values = [int(value) for value in open("/proc/stat").readline().split()[1:]]
+        return values[3] + values[4], sum(values)
+
+    idle, total = read()
+    time.sleep(seconds)
+    now_idle, now_total = read()
+    return (now_idle - idle) / max(now_total - total, 1)
+
+
+noisy = [0, 0]
+
+
+def quiet(patience=float(os.environ.get("BENCH_QUIET", "15"))):
+    """Waits for a moment in which the machine is ours; goes on without one in the end, and counts that."""
+    limit = time.monotonic() + patience
+    noisy[0] += 1
+    while idle_share() < 0.9:
+        if time.monotonic() > limit:
+            noisy[1] += 1
+            return
+
+
+def median(values, digits=1):
+    return round(statistics.median(values), digits)
+
+
+def table(title, head, rows):
+    """Prints a Markdown table."""
+    print(f"\n### {title}\n")
+    print("| " + " | ".join(head) + " |")
+    print("|" + "---|" * len(head))
+    for row in rows:
+        print("| " + " | ".join(str(cell) for cell in row) + " |", flush=True)
+    if noisy[1]:
+        print(f"\n{noisy[1]} of {noisy[0]} runs began while something else used the machine.")
+    noisy[:] = 0, 0
+
+
+def begin(name, needs=()):
+    """Names the machine and what else runs on it; complains of what is missing."""
+    missing = [str(path) for path in [RUNTIME, EXAMPLES / "flood", *needs] if not Path(path or "").exists()]
+    if missing:
+        sys.exit(f"bench: missing {', '.join(missing)}; `make bench` builds and installs all of it")
+    # One comparison at a time: they use one port and want the whole machine.
+    lock = open(ROOT / "target/bench/lock", "w")
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    model = next((line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), "?")
+    load = os.getloadavg()[0]
+    print(f"\n## {name}\n\n{os.cpu_count()} x {model}, Linux {platform.release()}, load before {load:.2f}", flush=True)
+    return lock
