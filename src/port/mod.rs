@@ -14,6 +14,8 @@ mod repair;
 mod selftest;
 mod serve;
 
+use nix::errno::Errno;
+
 use crate::model::{Pid, SlotId};
 use crate::policy::handover::{PortKey, PortRule};
 use crate::policy::steering::{Choice, ProbePorts};
@@ -117,4 +119,11 @@ pub enum PortEvent {
         /// Why.
         reason: String,
     },
+}
+
+impl PortEvent {
+    fn steering_failed(key: PortKey, errno: Errno) -> Self {
+        let reason = errno.desc().to_owned();
+        Self::SteeringFailed { key, reason }
+    }
 }

@@ -109,10 +109,7 @@ impl SharedPorts {
         let mut failed = Vec::new();
         for group in &mut state.groups {
             if let Err(errno) = group.steer(&state.rotation) {
-                failed.push(PortEvent::SteeringFailed {
-                    key: group.key,
-                    reason: errno.desc().to_owned(),
-                });
+                failed.push(PortEvent::steering_failed(group.key, errno));
             }
         }
         failed
@@ -195,23 +192,20 @@ impl SharedPorts {
         if let Some(group) = group.filter(|_| present) {
             group.take(slot);
             if let Err(errno) = group.steer(&state.rotation) {
-                events.push(PortEvent::SteeringFailed {
-                    key,
-                    reason: errno.desc().to_owned(),
-                });
+                events.push(PortEvent::steering_failed(key, errno));
             }
         }
         events
     }
 
-    /// Shows each listener of a port, by number.
-    pub(super) fn each_listener(&self, key: PortKey, mut show: impl FnMut(usize, BorrowedFd<'_>)) {
+    /// Shows each listener of a port.
+    pub(super) fn each_listener(&self, key: PortKey, show: impl FnMut(BorrowedFd<'_>)) {
         let state = self.lock();
-        for group in state.groups.iter().filter(|group| group.key == key) {
-            for (number, fd) in group.descriptors().enumerate() {
-                show(number, fd.as_fd());
-            }
-        }
+        let groups = state.groups.iter().filter(|group| group.key == key);
+        groups
+            .flat_map(Group::descriptors)
+            .map(AsFd::as_fd)
+            .for_each(show);
     }
 
     /// Mends the listeners of a port that fell out of their group. `None` if the port is not shared any more.
@@ -272,11 +266,6 @@ impl SharedPorts {
             .iter()
             .find(|group| group.key == key)?
             .queue_length(slot)
-    }
-
-    /// The ports, as opened.
-    pub fn keys(&self) -> Vec<PortKey> {
-        self.lock().groups.iter().map(|group| group.key).collect()
     }
 
     /// The stop begins: the workers' own descriptors alone decide from now on how long each port listens.

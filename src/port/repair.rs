@@ -75,13 +75,7 @@ impl Group {
 
     fn rebuild(&mut self, rotation: &Rotation, repaired: &mut Repaired) {
         repaired.rebuilt = true;
-        for listener in &self.listeners {
-            // What fails here fails to listen below as well.
-            let _ = listener::stop_listening(&listener.fd);
-        }
-        repaired.error = self
-            .listen_in((0..self.members()).collect(), rotation)
-            .err();
+        repaired.error = self.listen_anew(rotation).err();
         if repaired.error.is_none() {
             return;
         }
@@ -101,11 +95,15 @@ impl Group {
                 };
             }
         }
+        repaired.error = self.listen_anew(rotation).err();
+    }
+
+    /// Takes every listener out of the group and lets all members listen again, in the order of their numbers.
+    fn listen_anew(&mut self, rotation: &Rotation) -> nix::Result<()> {
         for listener in &self.listeners {
+            // What fails here fails to listen below as well.
             let _ = listener::stop_listening(&listener.fd);
         }
-        repaired.error = self
-            .listen_in((0..self.members()).collect(), rotation)
-            .err();
+        self.listen_in((0..self.members()).collect(), rotation)
     }
 }

@@ -116,8 +116,8 @@ struct Thread<F> {
     waker: Waker,
     inbox: Receiver<Order>,
     attended: HashMap<u64, Attended>,
-    /// Listeners that are watched: port and number.
-    watched: HashMap<u64, (PortKey, usize)>,
+    /// The port of each listener that is watched.
+    watched: HashMap<u64, PortKey>,
     next_token: u64,
     v6only_default: bool,
 }
@@ -139,7 +139,7 @@ impl<F: Fn(PortEvent)> Thread<F> {
             while let Ok(order) = self.inbox.try_recv() {
                 self.carry_out(order);
             }
-        } else if let Some((key, _)) = self.watched.get(&ready.token).copied() {
+        } else if let Some(key) = self.watched.get(&ready.token).copied() {
             self.mend(key);
         } else if let Some(mut attended) = self.attended.remove(&ready.token) {
             // The last process that has the filter is gone: EPOLLHUP, and nothing more to read.
@@ -186,11 +186,11 @@ impl<F: Fn(PortEvent)> Thread<F> {
     fn watch(&mut self, key: PortKey) -> usize {
         let (poller, watched, next) = (&self.poller, &mut self.watched, &mut self.next_token);
         let mut count = 0;
-        self.ports.each_listener(key, |number, fd| {
+        self.ports.each_listener(key, |fd| {
             count += 1;
             // A listener that cannot be watched is mended when its worker listens on it.
             if poller.add(fd, *next, Interest::Hangup).is_ok() {
-                watched.insert(*next, (key, number));
+                watched.insert(*next, key);
                 *next += 1;
             }
         });
@@ -201,7 +201,7 @@ impl<F: Fn(PortEvent)> Thread<F> {
     fn mend(&mut self, key: PortKey) {
         let Some(repaired) = self.ports.repair(key) else {
             // The port is not shared any more.
-            self.watched.retain(|_, (watched, _)| *watched != key);
+            self.watched.retain(|_, watched| *watched != key);
             return;
         };
         if repaired.rebuilt {
@@ -216,8 +216,7 @@ impl<F: Fn(PortEvent)> Thread<F> {
             });
         }
         if let Some(errno) = repaired.error {
-            let reason = errno.desc().to_owned();
-            (self.events)(PortEvent::SteeringFailed { key, reason });
+            (self.events)(PortEvent::steering_failed(key, errno));
         }
     }
 
@@ -354,8 +353,8 @@ impl<F: Fn(PortEvent)> Thread<F> {
     /// `listen` on a listener of ours is answered, not done: it would only lower the backlog.
     fn answer_listen(&mut self, attendant: &Attendant, notification: &Notification) -> bool {
         let inode = descriptor(notification, notification.args[0]).and_then(|fd| fd.inode().ok());
-        let ours = inode.and_then(|inode| self.ports.owns(inode).map(|key| (inode, key)));
-        let Some((_, key)) = ours.filter(|_| attendant.notifier.is_valid(notification)) else {
+        let ours = inode.and_then(|inode| self.ports.owns(inode));
+        let Some(key) = ours.filter(|_| attendant.notifier.is_valid(notification)) else {
             return false;
         };
         self.mend(key);
