@@ -1,12 +1,14 @@
 //! The words of the runtime: plain values that every layer shares. No behaviour beyond display and conversion.
 #![forbid(unsafe_code)]
 
+mod label;
 mod signal;
 
 use std::fmt;
 use std::num::NonZeroI32;
 use std::time::Duration;
 
+pub use label::{Cause, DrainEnd, ReloadResult, RunState, Trigger, WorkerState};
 pub use signal::Sig;
 
 /// A moment, counted from the start of the runtime by a clock that stands still while the runtime itself was frozen.
@@ -31,6 +33,16 @@ impl Tick {
 pub struct SlotId(pub u16);
 
 impl fmt::Display for SlotId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// One listener of every shared port: the same number in each of their groups. A worker has one; which, the policy says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ListenerId(pub u16);
+
+impl fmt::Display for ListenerId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }
@@ -108,122 +120,13 @@ pub enum Command {
     Stop,
     /// Stop every worker and start it again on its slot, all at once.
     Restart,
-}
-
-/// Why a worker ended, as counted in `rpm_worker_exits_total{cause}`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Cause {
-    /// It ended by itself with an exit code.
-    Exit,
-    /// A signal that was not ours ended it.
-    Signal,
-    /// It was not ready within RPM_READY_TIMEOUT and was ended for it.
-    StartTimeout,
-    /// It was asked to stop (shutdown) and did.
-    Stop,
-    /// It was asked to stop and had to be killed after the grace.
-    StopTimeout,
-    /// It was stopped to be started again (`restart`).
-    Restart,
-    /// The program could not be executed at all.
-    ExecFailed,
-}
-
-impl Cause {
-    /// Every cause, in the order of the metric's series.
-    pub const ALL: [Self; 7] = [
-        Self::Exit,
-        Self::Signal,
-        Self::StartTimeout,
-        Self::Stop,
-        Self::StopTimeout,
-        Self::Restart,
-        Self::ExecFailed,
-    ];
-
-    /// The label value.
-    pub fn label(self) -> &'static str {
-        match self {
-            Self::Exit => "exit",
-            Self::Signal => "signal",
-            Self::StartTimeout => "start_timeout",
-            Self::Stop => "stop",
-            Self::StopTimeout => "stop_timeout",
-            Self::Restart => "restart",
-            Self::ExecFailed => "exec_failed",
-        }
-    }
-}
-
-/// What the runtime as a whole is doing.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum RunState {
-    /// Not all workers have been ready once yet.
-    #[default]
-    Starting,
-    /// Serving.
-    Running,
-    /// Told to stop, still serving for RPM_SHUTDOWN_DELAY.
-    Draining,
-    /// Workers have their stop signal.
-    Stopping,
-}
-
-impl RunState {
-    /// Every state, in the order of the metric's series.
-    pub const ALL: [Self; 4] = [
-        Self::Starting,
-        Self::Running,
-        Self::Draining,
-        Self::Stopping,
-    ];
-
-    /// The label value.
-    pub fn label(self) -> &'static str {
-        match self {
-            Self::Starting => "starting",
-            Self::Running => "running",
-            Self::Draining => "draining",
-            Self::Stopping => "stopping",
-        }
-    }
-}
-
-/// What one worker, or an empty slot, is doing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WorkerState {
-    /// Started, not ready yet.
-    Starting,
-    /// Serves.
-    Ready,
-    /// Told to stop; holds no slot any more.
-    Retiring,
-    /// The slot waits for its next try.
-    Backoff,
-    /// The slot stays empty (RPM_RESTART, RPM_STOP_EXIT_CODES).
-    Stopped,
-}
-
-impl WorkerState {
-    /// Every state, in the order of the metric's series.
-    pub const ALL: [Self; 5] = [
-        Self::Starting,
-        Self::Ready,
-        Self::Retiring,
-        Self::Backoff,
-        Self::Stopped,
-    ];
-
-    /// The label value.
-    pub fn label(self) -> &'static str {
-        match self {
-            Self::Starting => "starting",
-            Self::Ready => "ready",
-            Self::Retiring => "retiring",
-            Self::Backoff => "backoff",
-            Self::Stopped => "stopped",
-        }
-    }
+    /// Replace every worker by a new one, slot by slot, while the others serve. One at a time: a second request is
+    /// remembered once.
+    Reload(Trigger),
+    /// One slot more.
+    ScaleUp,
+    /// One slot less: the highest.
+    ScaleDown,
 }
 
 /// One slot, or one retiring worker, as seen from outside.
@@ -245,6 +148,8 @@ pub struct WorkerView {
     pub streak: u32,
     /// How the slot's last worker ended.
     pub last_exit: Option<Exit>,
+    /// What it says of itself (sd_notify, STATUS=).
+    pub status: Option<String>,
     /// When the next try is due (`Backoff`), or SIGKILL follows (`Retiring`).
     pub due: Option<Tick>,
 }
@@ -264,7 +169,9 @@ pub struct Snapshot {
     pub generation: Generation,
     /// The slots in order, one each.
     pub slots: Vec<WorkerView>,
-    /// Workers that were told to stop and are still alive.
+    /// New workers that are to take a slot over and do not serve yet.
+    pub rising: Vec<WorkerView>,
+    /// Workers that hold no slot any more, drain or were told to stop, and are still alive.
     pub retiring: Vec<WorkerView>,
 }
 
@@ -303,7 +210,7 @@ pub struct Bpf {
 pub struct HandoverInfo {
     /// `intercept`, `activation` or `none`.
     pub handover: &'static str,
-    /// `random`, `hash`, or `none` (one common socket, or nothing shared).
+    /// `adaptive`, `random`, `hash`, `cpu`, or `none` (one common socket, or nothing shared).
     pub steering: &'static str,
     /// Why this and not the choice before it.
     pub reason: String,

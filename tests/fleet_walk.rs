@@ -1,153 +1,172 @@
 //! Random walks of `policy::Fleet` against a fake system. After each step what must always hold is checked against the
-//! system's own books, which are kept without the fleet's help. `PROPTEST_CASES` raises the number of walks.
+//! system's own books, which are kept without the fleet's help. More than a million steps in all; `PROPTEST_CASES`
+//! raises the number of walks.
 #![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
 #[path = "fleet/books.rs"]
 mod books;
+#[path = "fleet/calm.rs"]
+mod calm;
+#[path = "fleet/chance.rs"]
+mod chance;
+#[path = "fleet/moves.rs"]
+mod moves;
 #[path = "fleet/system.rs"]
 mod system;
+#[path = "fleet/tally.rs"]
+mod tally;
+#[path = "fleet/turn.rs"]
+mod turn;
 #[path = "fleet/world.rs"]
 mod world;
 
-use std::time::Duration;
+use std::cell::RefCell;
 
-use proptest::prelude::*;
-use rpm_runtime::model::{Command, Exit, Sig};
-use rpm_runtime::policy::{Backoff, Params, ReadyRule, RestartRule};
+use proptest::test_runner::{Config, TestRunner};
 
-use system::{Fate, OnStop, Start};
-use world::{Move, World};
+use chance::{Mix, Walk};
+use system::System;
+use tally::{Tally, Totals};
+use world::World;
 
-fn ms(range: std::ops::Range<u64>) -> impl Strategy<Value = Duration> {
-    range.prop_map(Duration::from_millis)
-}
+/// Turns of the fleet in each of the four tests, with as many walks as usual.
+const STEPS: u64 = 250_000;
 
-/// Few codes, so that the lists of codes meet them.
-fn code() -> impl Strategy<Value = u8> {
-    prop_oneof![4 => Just(0), 4 => Just(1), 2 => Just(3), 1 => Just(143), 1 => any::<u8>()]
-}
-
-fn exit() -> impl Strategy<Value = Exit> {
-    prop_oneof![
-        3 => code().prop_map(Exit::Code),
-        1 => prop_oneof![Just(Sig::TERM), Just(Sig::KILL), Just(Sig::HUP)].prop_map(Exit::Signal),
-    ]
-}
-
-fn ready_rule() -> impl Strategy<Value = ReadyRule> {
-    prop_oneof![
-        ms(0..3000).prop_map(ReadyRule::Alive),
-        Just(ReadyRule::Told),
-        ms(0..3000).prop_map(ReadyRule::Either),
-    ]
-}
-
-fn restart_rule() -> impl Strategy<Value = RestartRule> {
-    prop_oneof![
-        3 => Just(RestartRule::Always),
-        2 => Just(RestartRule::OnFailure),
-        2 => Just(RestartRule::Never),
-    ]
-}
-
-fn params() -> impl Strategy<Value = Params> {
-    let times = (
-        ms(1..4000),
-        ms(0..2000),
-        ms(1..400),
-        ms(0..5000),
-        ms(0..4000),
-        prop_oneof![Just(Duration::ZERO), ms(1..3000)],
-    );
-    let lists = (
-        prop::collection::vec(code(), 0..3),
-        prop::collection::vec(code(), 0..2),
-    );
-    let most = prop_oneof![2 => Just(None), 3 => (1_u32..6).prop_map(Some)];
-    (1_u16..=8, ready_rule(), restart_rule(), lists, most, times).prop_map(
-        |(instances, ready, restart, (stop_exit_codes, exit_ok), max_restarts, times)| {
-            let (ready_timeout, min_uptime, least, more, stop_timeout, shutdown_delay) = times;
-            Params {
-                instances,
-                ready,
-                ready_timeout,
-                restart,
-                stop_exit_codes,
-                exit_ok,
-                min_uptime,
-                max_restarts,
-                backoff: Backoff::new(least, least + more).unwrap(),
-                stop_timeout,
-                shutdown_delay,
-            }
-        },
-    )
-}
-
-fn fate() -> impl Strategy<Value = Fate> {
-    let start = prop_oneof![
-        12 => Just(Start::Runs),
-        1 => Just(Start::Fails(126)),
-        1 => Just(Start::Fails(127)),
-        1 => Just(Start::Starves),
-        1 => Just(Start::Silent),
-    ];
-    let on_stop = prop_oneof![
-        4 => (exit(), ms(0..3000)).prop_map(|(exit, after)| OnStop::Ends { exit, after }),
-        1 => Just(OnStop::Ignores),
-        1 => Just(OnStop::Undying),
-    ];
-    let members = prop_oneof![3 => Just(0_u8), 1 => 1_u8..3];
-    (start, on_stop, members, any::<bool>(), ms(0..300)).prop_map(
-        |(start, on_stop, members, members_ignore, dies_within)| Fate {
-            start,
-            on_stop,
-            members,
-            members_ignore,
-            dies_within,
-        },
-    )
-}
-
-fn moves() -> impl Strategy<Value = Move> {
-    let who = any::<prop::sample::Index>;
-    prop_oneof![
-        6 => ms(0..4000).prop_map(Move::Wait),
-        4 => Just(Move::Deadline),
-        1 => ms(0..20_000).prop_map(Move::Jump),
-        6 => (who(), exit()).prop_map(|(who, exit)| Move::Ends(who, exit)),
-        3 => prop::collection::vec((who(), exit()), 2..9).prop_map(Move::EndTogether),
-        6 => who().prop_map(Move::Ready),
-        1 => who().prop_map(Move::MemberEnds),
-        1 => who().prop_map(Move::Thaws),
-        2 => (1_u8..4).prop_map(Move::Shortage),
-        2 => Just(Move::Asks(Command::Restart)),
-        1 => Just(Move::Asks(Command::Stop)),
-        1 => prop_oneof![Just(Command::Restart), Just(Command::Stop)].prop_map(Move::AsksAmid),
-        1 => exit().prop_map(Move::Stranger),
-    ]
-}
-
-fn walk() -> impl Strategy<Value = (Params, Vec<Fate>, bool, Vec<Move>, Vec<u16>)> {
-    (
-        params(),
-        prop::collection::vec(fate(), 1..24),
-        any::<bool>(),
-        prop::collection::vec(moves(), 1..120),
-        prop::collection::vec(any::<u16>(), 1..8),
-    )
-}
-
-proptest! {
-    #[test]
-    fn whatever_happens_the_fleet_keeps_its_promises(
-        (params, fates, sees_groups_end, moves, jitter) in walk()
-    ) {
-        let mut world = World::new(params, fates, sees_groups_end, jitter);
-        for step in moves {
+/// As many fleets, one after the other, as the moves last for.
+fn walks(walk: Walk) -> (Tally, u64) {
+    let mut tally = Tally::default();
+    let mut steps = 0;
+    let mut moves = walk.moves.into_iter().peekable();
+    while moves.peek().is_some() {
+        let system = System::new(walk.fates.clone());
+        let params = walk.params.clone();
+        let mut world = World::new(params, system, walk.sees_groups_end, walk.jitter.clone());
+        while !world.finished()
+            && let Some(step) = moves.next()
+        {
             world.step(step);
         }
         world.end();
+        steps += world.turns();
+        tally.add(world.tally());
     }
+    (tally, steps)
+}
+
+/// Walks of this kind; each of `least` has to happen in so many of a hundred.
+fn walk(mix: &Mix, least: &[(&str, u64)]) {
+    let config = Config::with_source_file(file!());
+    let usual = config.cases >= 256;
+    let totals = RefCell::new(Totals::default());
+    let mut runner = TestRunner::new(config);
+    let result = runner.run(&chance::walk(mix), |walk| {
+        let (tally, steps) = walks(walk);
+        totals.borrow_mut().add(&tally, steps);
+        Ok(())
+    });
+    if let Err(error) = result {
+        panic!("{error}");
+    }
+    let totals = totals.into_inner();
+    if usual {
+        assert!(totals.steps >= STEPS, "{} steps", totals.steps);
+        totals.show(least);
+    }
+}
+
+#[test]
+fn whatever_happens_the_fleet_keeps_its_promises() {
+    walk(
+        &Mix::anything(),
+        &[
+            ("reload", 75),
+            ("reload: success", 40),
+            ("reload: failure", 60),
+            ("reload: superseded", 45),
+            ("remembered reload", 45),
+            ("taken over", 30),
+            ("taken away", 30),
+            ("answered too late", 25),
+            ("drain: empty", 25),
+            ("drain: exited", 15),
+            ("drain: timeout", 20),
+            ("drain before the stop", 25),
+            ("scale up", 60),
+            ("scale down", 60),
+            ("scale down in a reload", 20),
+            ("out of steering", 45),
+            ("out of memory", 60),
+            ("given up", 45),
+            ("undead", 45),
+            ("stale word", 70),
+            ("rest", 65),
+        ],
+    );
+}
+
+#[test]
+fn a_program_that_mostly_works_is_replaced_while_it_serves() {
+    walk(
+        &Mix::works(),
+        &[
+            ("reload", 80),
+            ("reload: success", 55),
+            ("reload: failure half-way", 55),
+            ("reload: superseded", 55),
+            ("remembered reload", 60),
+            ("successor", 45),
+            ("successor ended", 15),
+            ("successor cannot be forked", 15),
+            ("taken over", 40),
+            ("drain: empty", 30),
+            ("drain: chooses", 30),
+            ("drain: quiet", 5),
+            ("drain: timeout", 30),
+            ("drain: exited", 8),
+            ("drain: stopped", 2),
+            ("scale up", 70),
+            ("scale down in a reload", 50),
+            ("too large", 30),
+            ("rest", 65),
+        ],
+    );
+}
+
+#[test]
+fn without_surge_no_more_are_missing_than_may_be() {
+    walk(
+        &Mix::no_surge(),
+        &[
+            ("reload: success", 55),
+            ("reload: failure half-way", 60),
+            ("reload: superseded", 55),
+            ("taken away", 70),
+            ("drain: empty", 30),
+            ("drain: timeout", 30),
+            ("scale down in a reload", 50),
+            ("out of steering", 30),
+            ("rest", 65),
+        ],
+    );
+}
+
+#[test]
+fn workers_that_fail_their_checks_are_never_all_out_at_once() {
+    walk(
+        &Mix::sick(),
+        &[
+            ("reload: success", 40),
+            ("reload: failure", 55),
+            ("unhealthy", 70),
+            ("out of steering", 65),
+            ("got well", 35),
+            ("too large", 50),
+            ("not checked", 45),
+            ("replacement tried again", 40),
+            ("taken over", 35),
+            ("taken away", 30),
+            ("rest", 65),
+        ],
+    );
 }

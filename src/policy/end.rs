@@ -1,12 +1,12 @@
 //! What follows the end of a worker.
 #![forbid(unsafe_code)]
 
-use crate::model::{Cause, Exit, Pid, SlotId, Tick};
+use crate::model::{Cause, Exit, Pid, Sig, SlotId, Tick};
 
-use super::fleet::{Ending, Fleet, Mode};
+use super::fleet::{Ending, Fall, Fleet, Mode, Which};
 use super::slot::{Retiring, Seat, Step, Worker};
 use super::start::SHORTAGE_PAUSE;
-use super::{Action, Next, Note, RestartRule};
+use super::{Action, Next, NotUp, Note, RestartRule};
 
 impl Fleet {
     pub(super) fn exited(
@@ -14,23 +14,22 @@ impl Fleet {
         now: Tick,
         jitter: u16,
         pid: Pid,
-        exit: Exit,
-        leftovers: bool,
+        fall: Fall,
         out: &mut Vec<Action>,
     ) {
-        if let Some(at) = self
-            .slots
-            .iter()
-            .position(|slot| slot.seat.worker().is_some_and(|w| w.pid == pid))
-        {
-            self.seated_ended(now, jitter, at, exit, leftovers, out);
+        if let Some((at, which)) = self.seat_of(pid) {
+            match which {
+                Which::Present => self.seated_ended(now, jitter, at, fall, out),
+                Which::Next => self.successor_ended(now, jitter, at, fall, out),
+            }
         } else if let Some(at) = self
             .retiring
             .iter()
             .position(|gone| !gone.sweeping && gone.worker.pid == pid)
         {
-            self.retiring_ended(now, jitter, at, exit, leftovers, out);
+            self.retiring_ended(now, jitter, at, fall, out);
         } else {
+            let exit = fall.exit;
             out.push(Action::Say(Note::Stranger { pid, exit }));
         }
     }
@@ -41,16 +40,19 @@ impl Fleet {
         now: Tick,
         jitter: u16,
         at: usize,
-        exit: Exit,
-        leftovers: bool,
+        fall: Fall,
         out: &mut Vec<Action>,
     ) {
+        let exit = fall.exit;
         let Some(slot) = self.slots.get_mut(at) else {
             return;
         };
         let Some(worker) = slot.seat.worker().copied() else {
             return;
         };
+        // The next one is of today; nobody needs a second.
+        slot.renewal = None;
+        slot.ails = false;
         let uptime = now.since(worker.started);
         if worker.starved {
             // No life at all: a start that was put off. It says nothing about the program.
@@ -63,13 +65,9 @@ impl Fleet {
             (false, false) => 0,
         };
         slot.last_exit = Some(exit);
-        let cause = match (worker.exec_failed, exit) {
-            (None, _) if worker.starved => Cause::ExecFailed,
-            (Some(_), _) => Cause::ExecFailed,
-            (None, Exit::Code(_)) => Cause::Exit,
-            (None, Exit::Signal(_)) => Cause::Signal,
-        };
-        let id = slot.id;
+        let cause = own_cause(worker, fall);
+        let (id, seat) = (slot.id, slot.seat);
+        let tried = self.on_trial(now, &seat);
         let next = if self.stop_has_come(now) {
             Next::Stopping
         } else {
@@ -85,28 +83,78 @@ impl Fleet {
             uptime,
             next,
         }));
-        if leftovers {
-            let step = Step::Grace {
-                kill_at: now.after(self.params.stop_timeout),
-            };
-            self.retiring.push(Retiring {
-                slot: id,
-                worker,
-                cause,
-                step,
-                sweeping: true,
-                undead: false,
-            });
-            out.push(Action::Say(Note::Leftovers {
-                slot: id,
-                pid: worker.pid,
-            }));
-            out.push(Action::StopGroup {
-                pid: worker.pid,
-                told: false,
-            });
+        if fall.leftovers {
+            self.sweep(now, id, worker, cause, out);
+        }
+        self.cull(now, at, Cause::Reload, out);
+        if tried {
+            self.trial_failed(now, id, Some(worker.pid), NotUp::Ended(exit), out);
         }
         self.give_up_if(now, at, next, worker, exit, out);
+    }
+
+    /// A worker that was to take a slot over ended.
+    fn successor_ended(
+        &mut self,
+        now: Tick,
+        jitter: u16,
+        at: usize,
+        fall: Fall,
+        out: &mut Vec<Action>,
+    ) {
+        let Some(slot) = self.slots.get_mut(at) else {
+            return;
+        };
+        let Some(worker) = slot.successor.and_then(|next| next.seat.worker().copied()) else {
+            return;
+        };
+        let (id, cause) = (slot.id, own_cause(worker, fall));
+        out.push(Action::Say(Note::Ended {
+            slot: id,
+            pid: worker.pid,
+            exit: fall.exit,
+            cause,
+            uptime: now.since(worker.started),
+            next: Next::Replaced,
+        }));
+        if fall.leftovers {
+            self.sweep(now, id, worker, cause, out);
+        }
+        // It is reaped: nobody is told to stop.
+        self.give_back(at);
+        self.not_up(
+            now,
+            jitter,
+            at,
+            Some(worker.pid),
+            NotUp::Ended(fall.exit),
+            out,
+        );
+    }
+
+    /// What a worker left in its group is told to stop.
+    fn sweep(
+        &mut self,
+        now: Tick,
+        slot: SlotId,
+        worker: Worker,
+        cause: Cause,
+        out: &mut Vec<Action>,
+    ) {
+        let step = Step::Grace {
+            kill_at: now.after(self.params.stop_timeout),
+        };
+        self.retiring.push(Retiring {
+            slot,
+            worker,
+            cause,
+            step,
+            sweeping: true,
+            undead: false,
+        });
+        let pid = worker.pid;
+        out.push(Action::Say(Note::Leftovers { slot, pid }));
+        out.push(Action::StopGroup { pid, told: false });
     }
 
     /// What follows the end of the worker of slot `at`, by the rules of restart. What a worker that was told to stop
@@ -156,7 +204,7 @@ impl Fleet {
         let counts = match next {
             Next::StaysDown => true,
             Next::Stopping => self.ends_like_its_worker(),
-            Next::Restart { .. } | Next::Replaced | Next::GivesUp => false,
+            Next::Restart { .. } | Next::Replaced | Next::GivenUp | Next::GivesUp => false,
         };
         if counts && self.code == 0 {
             self.code = self.reported(worker, exit);
@@ -169,7 +217,11 @@ impl Fleet {
                 Next::Restart { wait, .. } => Seat::Waiting {
                     until: now.after(wait),
                 },
-                Next::StaysDown | Next::Stopping | Next::GivesUp | Next::Replaced => Seat::Stopped,
+                Next::StaysDown
+                | Next::Stopping
+                | Next::GivesUp
+                | Next::Replaced
+                | Next::GivenUp => Seat::Stopped,
             };
         }
     }
@@ -203,6 +255,7 @@ impl Fleet {
         out: &mut Vec<Action>,
     ) {
         out.push(Action::Say(Note::GivesUp { slot, streak, code }));
+        self.abort_reload(now, Cause::Stop, out);
         self.mode = match self.mode {
             Mode::Serving => Mode::Delaying {
                 until: now,
@@ -213,7 +266,7 @@ impl Fleet {
                 until: until.min(now),
                 ending,
             },
-            mode @ (Mode::Stopping { .. } | Mode::Finished) => mode,
+            mode @ (Mode::Draining { .. } | Mode::Stopping { .. } | Mode::Finished) => mode,
         };
     }
 
@@ -225,5 +278,16 @@ impl Fleet {
         } else {
             code
         }
+    }
+}
+
+/// Why a worker ended that was not told to.
+pub(super) fn own_cause(worker: Worker, fall: Fall) -> Cause {
+    match (worker.exec_failed, fall.exit) {
+        (None, _) if worker.starved => Cause::ExecFailed,
+        (Some(_), _) => Cause::ExecFailed,
+        (None, Exit::Signal(Sig::KILL)) if fall.oom => Cause::Oom,
+        (None, Exit::Code(_)) => Cause::Exit,
+        (None, Exit::Signal(_)) => Cause::Signal,
     }
 }

@@ -3,7 +3,9 @@
 
 use std::time::Duration;
 
-use crate::model::{Cause, Command, Exit, Generation, Pid, SlotId};
+use crate::model::{
+    Cause, Command, DrainEnd, Exit, Generation, ListenerId, Pid, ReloadResult, SlotId, Trigger,
+};
 
 /// What happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,6 +16,8 @@ pub enum Event {
     Spawned {
         /// The slot it was asked for.
         slot: SlotId,
+        /// The listener it was asked for.
+        listener: ListenerId,
         /// The new process.
         pid: Pid,
     },
@@ -21,6 +25,8 @@ pub enum Event {
     SpawnFailed {
         /// The slot it was asked for.
         slot: SlotId,
+        /// The listener it was asked for.
+        listener: ListenerId,
     },
     /// The worker runs its program.
     Executed {
@@ -44,6 +50,47 @@ pub enum Event {
         /// The worker.
         pid: Pid,
     },
+    /// The worker was asked whether it is healthy (RPM_HEALTH).
+    Checked {
+        /// The worker.
+        pid: Pid,
+        /// It is.
+        passed: bool,
+    },
+    /// The worker must be replaced: its watchdog expired, or it has grown too large.
+    Unfit {
+        /// The worker.
+        pid: Pid,
+        /// `Unhealthy` or `MemoryLimit`.
+        cause: Cause,
+    },
+    /// The worker is about to end by itself: nothing more for it (sd_notify, STOPPING=1).
+    Leaving {
+        /// The worker.
+        pid: Pid,
+    },
+    /// The worker needs more time to become ready than RPM_READY_TIMEOUT (sd_notify, EXTEND_TIMEOUT_USEC).
+    Extended {
+        /// The worker.
+        pid: Pid,
+        /// From now.
+        by: Duration,
+    },
+    /// A worker that drains has nothing left.
+    Drained {
+        /// The worker.
+        pid: Pid,
+    },
+    /// A worker that did not drain in time may be told to stop now: no request is in work, or waiting for such a
+    /// moment is of no use.
+    Moment {
+        /// The worker.
+        pid: Pid,
+        /// No request is in work.
+        quiet: bool,
+    },
+    /// In the drain before the stop: no worker has a request in work.
+    Quiet,
     /// A process was reaped.
     Exited {
         /// The process, ours or not.
@@ -52,6 +99,8 @@ pub enum Event {
         exit: Exit,
         /// Whether processes are left in the group it led.
         leftovers: bool,
+        /// The kernel's OOM killer has ended somebody since the last look.
+        oom: bool,
     },
     /// The last process of that worker's group is gone.
     GroupEmpty {
@@ -70,6 +119,8 @@ pub enum Action {
     Spawn {
         /// For this slot.
         slot: SlotId,
+        /// On this listener.
+        listener: ListenerId,
         /// Of this generation.
         generation: Generation,
     },
@@ -172,10 +223,106 @@ pub enum Note {
         /// From now.
         retry_in: Duration,
     },
-    /// The stop was asked for: first the delay, then the stop signals.
+    /// A reload begins.
+    ReloadBegins {
+        /// What asked for it.
+        trigger: Trigger,
+        /// Of the new workers.
+        generation: Generation,
+        /// To be replaced.
+        workers: usize,
+    },
+    /// A reload was asked for while one goes on; it follows.
+    ReloadRemembered {
+        /// What asked for it.
+        trigger: Trigger,
+    },
+    /// A reload ended.
+    ReloadEnded {
+        /// How.
+        result: ReloadResult,
+        /// Workers that were replaced.
+        replaced: usize,
+        /// Since it began.
+        took: Duration,
+    },
+    /// A new worker, of a reload or for one that must be replaced, did not come up; the one before it stays.
+    NotUp {
+        /// The slot.
+        slot: SlotId,
+        /// The new worker, if there was one.
+        pid: Option<Pid>,
+        /// What it did.
+        why: NotUp,
+    },
+    /// A worker took a slot over; the one before it drains.
+    TookOver {
+        /// The slot.
+        slot: SlotId,
+        /// The new worker.
+        pid: Pid,
+        /// The one before it.
+        old: Pid,
+    },
+    /// A worker is to be replaced.
+    Renews {
+        /// The slot.
+        slot: SlotId,
+        /// The worker.
+        pid: Pid,
+        /// Why.
+        cause: Cause,
+    },
+    /// A worker gets no new connections and finishes what it has.
+    Drains {
+        /// The slot.
+        slot: SlotId,
+        /// The worker.
+        pid: Pid,
+        /// RPM_DRAIN_TIMEOUT.
+        limit: Duration,
+    },
+    /// A drain is over; if the worker is alive it gets its stop signal.
+    DrainEnded {
+        /// The slot.
+        slot: SlotId,
+        /// The worker.
+        pid: Pid,
+        /// How.
+        end: DrainEnd,
+        /// Since it began.
+        took: Duration,
+    },
+    /// The number of slots changed.
+    Scaled {
+        /// Before.
+        from: usize,
+        /// Now.
+        to: usize,
+    },
+    /// The number of slots stays: there is one, or the most there may be.
+    ScaleRefused {
+        /// Slots.
+        at: usize,
+    },
+    /// The stop was asked for: first the delay, then the drain, then the stop signals.
     StopRequested {
         /// RPM_SHUTDOWN_DELAY.
         delay: Duration,
+    },
+    /// The delay is over; the workers finish what they have.
+    StopDrains {
+        /// RPM_DRAIN_TIMEOUT.
+        limit: Duration,
+    },
+    /// All has ended as asked: how long each part took.
+    Stopped {
+        /// Serving as before.
+        delay: Duration,
+        /// Finishing what was there.
+        drain: Duration,
+        /// From the stop signals to the end of the last.
+        stop: Duration,
     },
     /// The stop signals go out.
     StopBegins {
@@ -206,6 +353,19 @@ pub enum Note {
     },
 }
 
+/// Why a new worker did not take its slot over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotUp {
+    /// It could not be started.
+    NotStarted,
+    /// It ended.
+    Ended(Exit),
+    /// It was not ready in time.
+    NotReady(Duration),
+    /// It failed its checks.
+    Unfit,
+}
+
 /// What follows the end of a worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
@@ -220,6 +380,8 @@ pub enum Next {
     StaysDown,
     /// Nothing: its slot went on without it.
     Replaced,
+    /// Nothing: its slot was given up.
+    GivenUp,
     /// The runtime is stopping.
     Stopping,
     /// The runtime gives up.

@@ -1,10 +1,10 @@
 //! All slots and the retiring: what is, compared with what should be.
 #![forbid(unsafe_code)]
 
-use crate::model::{Command, Generation, Pid, SlotId, Tick};
+use crate::model::{Command, Exit, Generation, ListenerId, Pid, SlotId, Tick};
 
-use super::rotation::Rotation;
-use super::slot::{Retiring, Seat, Slot, Worker};
+use super::reload::Reload;
+use super::slot::{Asked, Retiring, Seat, Slot, Worker};
 use super::{Action, Event, Params};
 
 /// What the runtime as a whole is at.
@@ -16,6 +16,11 @@ pub(super) enum Mode {
         until: Tick,
         ending: Ending,
     },
+    /// The delay is over, and the workers finish what they have; until then everything goes on.
+    Draining {
+        until: Tick,
+        ending: Ending,
+    },
     /// Every worker has its stop signal.
     Stopping {
         ending: Ending,
@@ -23,11 +28,61 @@ pub(super) enum Mode {
     Finished,
 }
 
+/// Which of a slot's two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Which {
+    Present,
+    /// Its successor.
+    Next,
+}
+
+/// How a process ended, and what the end left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Fall {
+    pub exit: Exit,
+    pub leftovers: bool,
+    pub oom: bool,
+}
+
 /// Why it ends, which decides the exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ending {
     Asked,
     GaveUp { code: u8 },
+}
+
+/// When the parts of the stop began.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct StopTimes {
+    pub asked: Tick,
+    pub drain: Tick,
+    pub signals: Tick,
+}
+
+/// A worker that finishes what it has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Drains {
+    /// The slot it had.
+    pub slot: SlotId,
+    /// The worker.
+    pub pid: Pid,
+    /// The listener it serves.
+    pub listener: ListenerId,
+    /// Its time is over; a moment is awaited at which no request is in work.
+    pub choosing: bool,
+}
+
+/// A worker that is asked whether it is healthy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Checked {
+    /// Its slot.
+    pub slot: SlotId,
+    /// The worker.
+    pub pid: Pid,
+    /// The listener it serves.
+    pub listener: ListenerId,
+    /// Somebody waits for the answer: it is to take its slot over, or the reload goes on with it.
+    pub eager: bool,
 }
 
 /// The state machine of the runtime. Feed it events, perform its actions, feed their outcomes back.
@@ -41,7 +96,18 @@ pub struct Fleet {
     pub(super) mode: Mode,
     pub(super) slots: Vec<Slot>,
     pub(super) retiring: Vec<Retiring>,
+    /// Workers that were asked for; a slot may have gone on without its own.
+    pub(super) asked: Vec<Asked>,
+    /// Of the workers that are started now.
     pub(super) generation: Generation,
+    /// The highest there was.
+    pub(super) issued: Generation,
+    pub(super) reload: Option<Reload>,
+    /// Listeners of no slot, the one that was given up last at the end: what waits in its queue is served soonest.
+    pub(super) spares: Vec<ListenerId>,
+    pub(super) stop_times: StopTimes,
+    /// Whatever was due by then has been done, or waits for something else than time.
+    pub(super) looked: Tick,
     /// All slots were ready at once.
     pub(super) started: bool,
     /// A worker ran its program: from then on no failure to start one is fatal.
@@ -58,14 +124,24 @@ impl Fleet {
     /// Every slot empty and due; nothing happens before the first event.
     pub fn new(params: Params, now: Tick) -> Self {
         let slots = (0..params.instances)
-            .map(|nr| Slot::new(SlotId(nr), now))
+            .map(|nr| Slot::new(SlotId(nr), ListenerId(nr), now))
             .collect();
+        let most = params
+            .instances
+            .saturating_add(params.surge.of(params.instances, true));
+        let spares = (params.instances..most).rev().map(ListenerId).collect();
         Self {
             params,
             mode: Mode::Serving,
             slots,
             retiring: Vec::new(),
+            asked: Vec::new(),
             generation: Generation::default(),
+            issued: Generation::default(),
+            reload: None,
+            spares,
+            stop_times: StopTimes::default(),
+            looked: Tick::default(),
             started: false,
             ran: false,
             forked: false,
@@ -91,8 +167,14 @@ impl Fleet {
         }
         match event {
             Event::Woke => {}
-            Event::Spawned { slot, pid } => self.spawned(now, slot, pid, out),
-            Event::SpawnFailed { slot } => self.spawn_failed(now, jitter, slot, out),
+            Event::Spawned {
+                slot,
+                listener,
+                pid,
+            } => self.spawned(now, slot, listener, pid, out),
+            Event::SpawnFailed { slot, listener } => {
+                self.spawn_failed(now, jitter, slot, listener, out);
+            }
             Event::Executed { pid } => self.executed(pid),
             Event::Starved { pid } => {
                 if let Some(worker) = self.worker_mut(pid) {
@@ -105,67 +187,52 @@ impl Fleet {
                 }
             }
             Event::Ready { pid } => self.told_ready(now, pid, out),
+            Event::Checked { pid, passed } => self.checked(now, jitter, pid, passed, out),
+            Event::Unfit { pid, cause } => self.unfit(now, jitter, pid, cause, out),
+            Event::Leaving { pid } => self.leaving(now, pid),
+            Event::Extended { pid, by } => self.extended(now, pid, by),
+            Event::Drained { pid } => self.drained(now, pid, out),
+            Event::Moment { pid, quiet } => self.moment(now, pid, quiet, out),
+            Event::Quiet => self.quiet(now),
             Event::Exited {
                 pid,
                 exit,
                 leftovers,
-            } => self.exited(now, jitter, pid, exit, leftovers, out),
+                oom,
+            } => self.exited(
+                now,
+                jitter,
+                pid,
+                Fall {
+                    exit,
+                    leftovers,
+                    oom,
+                },
+                out,
+            ),
             Event::GroupEmpty { pid } => self
                 .retiring
                 .retain(|gone| !(gone.sweeping && gone.worker.pid == pid)),
             Event::Operator(Command::Stop) => self.stop(now, out),
             Event::Operator(Command::Restart) => self.restart(now, out),
+            Event::Operator(Command::Reload(trigger)) => self.asked_to_reload(now, trigger, out),
+            Event::Operator(Command::ScaleUp) => self.scale_up(now, out),
+            Event::Operator(Command::ScaleDown) => self.scale_down(now, out),
         }
     }
 
     /// When [`Event::Woke`] is due if nothing else happens before.
     pub fn next_deadline(&self) -> Option<Tick> {
         let mode = match self.mode {
-            Mode::Delaying { until, .. } => Some(until),
-            Mode::Serving | Mode::Stopping { .. } | Mode::Finished => None,
+            Mode::Delaying { until, .. } | Mode::Draining { until, .. } => Some(until),
+            Mode::Serving => self.roll_deadline(),
+            Mode::Stopping { .. } | Mode::Finished => None,
         };
-        let slots = self.slots.iter().filter_map(|slot| slot.seat.deadline());
+        let seats = self.slots.iter().flat_map(Slot::seats);
         mode.into_iter()
-            .chain(slots)
+            .chain(seats.filter_map(Seat::deadline))
             .chain(self.retiring.iter().filter_map(Retiring::deadline))
             .min()
-    }
-
-    /// Where new connections go.
-    pub fn rotation(&self) -> Rotation {
-        let pick = |keep: fn(&Seat) -> bool| -> Vec<SlotId> {
-            self.slots
-                .iter()
-                .filter(|slot| keep(&slot.seat))
-                .map(|slot| slot.id)
-                .collect()
-        };
-        Rotation {
-            live: pick(|seat| matches!(seat, Seat::Ready { .. })),
-            expected: pick(|seat| !matches!(seat, Seat::Stopped)),
-        }
-    }
-
-    /// Every process that may be signalled.
-    pub fn workers(&self) -> impl Iterator<Item = (SlotId, Pid)> + '_ {
-        let seated = self
-            .slots
-            .iter()
-            .filter_map(|slot| slot.seat.worker().map(|worker| (slot.id, worker.pid)));
-        let retiring = self
-            .retiring
-            .iter()
-            .filter(|gone| !gone.sweeping)
-            .map(|gone| (gone.slot, gone.worker.pid));
-        seated.chain(retiring)
-    }
-
-    /// Groups whose leader is reaped and whose end is awaited.
-    pub fn sweeping(&self) -> impl Iterator<Item = Pid> + '_ {
-        self.retiring
-            .iter()
-            .filter(|gone| gone.sweeping)
-            .map(|gone| gone.worker.pid)
     }
 
     /// Whether the workers were told to stop for good.
@@ -177,16 +244,32 @@ impl Fleet {
     pub(super) fn stop_has_come(&self, now: Tick) -> bool {
         match self.mode {
             Mode::Serving => false,
-            Mode::Delaying { until, .. } => until <= now,
+            // What drains goes on until the drain is over.
+            Mode::Delaying { until, .. } => until <= now && !self.has_to_drain(),
+            Mode::Draining { until, .. } => until <= now,
             Mode::Stopping { .. } | Mode::Finished => true,
         }
+    }
+
+    /// The present worker of a slot or the one that is to take it over.
+    pub(super) fn seat_of(&mut self, pid: Pid) -> Option<(usize, Which)> {
+        let has = |seat: &Seat| seat.worker().is_some_and(|worker| worker.pid == pid);
+        self.slots.iter().enumerate().find_map(|(at, slot)| {
+            if has(&slot.seat) {
+                Some((at, Which::Present))
+            } else {
+                let next = slot.successor.filter(|next| has(&next.seat));
+                next.map(|_| (at, Which::Next))
+            }
+        })
     }
 
     fn worker_mut(&mut self, pid: Pid) -> Option<&mut Worker> {
         let seated = self
             .slots
             .iter_mut()
-            .filter_map(|slot| slot.seat.worker_mut());
+            .flat_map(Slot::seats_mut)
+            .filter_map(Seat::worker_mut);
         let retiring = self
             .retiring
             .iter_mut()
@@ -199,12 +282,16 @@ impl Fleet {
     fn advance(&mut self, now: Tick, jitter: u16, out: &mut Vec<Action>) {
         // First, because what cannot be killed may make the runtime give up.
         self.advance_retiring(now, jitter, out);
-        if let Mode::Delaying { until, ending } = self.mode
-            && until <= now
-        {
-            self.begin_stop(now, ending, out);
+        self.advance_stop(now, out);
+        let due = |slot: &Slot| matches!(slot.seat, Seat::Waiting { until } if until <= now);
+        loop {
+            self.advance_slots(now, jitter, out);
+            self.advance_roll(now, jitter, out);
+            // Where a reload ended and another began, empty slots are due.
+            if !self.slots.iter().any(due) {
+                break;
+            }
         }
-        self.advance_slots(now, out);
         // Again, because a grace may be zero.
         self.advance_retiring(now, jitter, out);
         let staffed = |slot: &Slot| matches!(slot.seat, Seat::Ready { .. } | Seat::Stopped);
@@ -213,6 +300,7 @@ impl Fleet {
             .iter()
             .any(|slot| matches!(slot.seat, Seat::Ready { .. }));
         self.started |= serving && self.slots.iter().all(staffed);
-        self.finish(out);
+        self.looked = now;
+        self.finish(now, out);
     }
 }

@@ -1,8 +1,11 @@
 //! How many workers. In this order: a number is taken as it is; `max` is the number of CPUs that the container may
-//! use; `max-K` leaves K of them. Never less than 1, never more than `MAX_INSTANCES`.
+//! use; `max-K` leaves K of them; of those, so many as have room in memory. Never less than 1, never more than
+//! `MAX_INSTANCES`.
 #![forbid(unsafe_code)]
 
 use std::num::NonZeroU16;
+
+use super::{Bytes, Share};
 
 /// Most workers that may be asked for.
 pub const MAX_INSTANCES: u16 = 512;
@@ -66,9 +69,41 @@ impl CpuBudget {
     }
 }
 
+/// Memory for workers of a known greatest size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MemoryBudget {
+    /// What the container may use, bytes.
+    pub limit: u64,
+    /// What one worker may use, bytes.
+    pub each: u64,
+    /// How many more there are during a reload.
+    pub surge: Share,
+}
+
+impl MemoryBudget {
+    /// Whether so many workers have room, those of a reload among them.
+    pub fn holds(self, workers: NonZeroU16) -> bool {
+        let most = u64::from(workers.get()) + u64::from(self.surge.of(workers.get(), true));
+        most.saturating_mul(self.each) <= self.limit
+    }
+
+    /// The most workers up to `wanted` that have room; at least one, whether it has or not.
+    fn fit(self, wanted: NonZeroU16) -> NonZeroU16 {
+        (1..=wanted.get())
+            .rev()
+            .filter_map(NonZeroU16::new)
+            .find(|workers| self.holds(*workers))
+            .unwrap_or(NonZeroU16::MIN)
+    }
+}
+
 impl Instances {
     /// The number, and for `max` how it came about, e.g. `cgroup quota 1.5 CPUs, affinity 4 -> 2`.
-    pub fn resolve(self, budget: CpuBudget) -> (NonZeroU16, Option<String>) {
+    pub fn resolve(
+        self,
+        budget: CpuBudget,
+        memory: Option<MemoryBudget>,
+    ) -> (NonZeroU16, Option<String>) {
         match self {
             Self::Count(count) => (count, None),
             Self::Max { less } => {
@@ -79,7 +114,19 @@ impl Instances {
                 if less > 0 {
                     how = format!("{how}, less {less} -> {count}");
                 }
-                (count, Some(how))
+                let Some(memory) = memory else {
+                    return (count, Some(how));
+                };
+                let fitting = memory.fit(count);
+                if fitting < count {
+                    how = format!(
+                        "{how}, memory limit {} for workers of {} and {} more in a reload -> {fitting}",
+                        Bytes(memory.limit),
+                        Bytes(memory.each),
+                        memory.surge.of(fitting.get(), true),
+                    );
+                }
+                (fitting, Some(how))
             }
         }
     }
@@ -107,6 +154,48 @@ mod tests {
             cpuset,
             affinity,
         }
+    }
+
+    fn room(limit: u64, each: u64, surge: u16) -> MemoryBudget {
+        MemoryBudget {
+            limit: limit << 20,
+            each: each << 20,
+            surge: Share::Number(surge),
+        }
+    }
+
+    #[test]
+    fn max_leaves_room_in_memory_for_a_reload() {
+        let table = [
+            (room(1024, 256, 1), 3, true),
+            (room(1024, 256, 0), 4, true),
+            (room(1023, 256, 0), 3, true),
+            (room(4096, 256, 8), 8, false),
+            (room(4096, 256, 9), 7, true),
+            (room(100, 256, 1), 1, true),
+            (room(1024, 256, 400), 1, true),
+        ];
+        for (memory, expected, told) in table {
+            let (count, how) =
+                Instances::Max { less: 0 }.resolve(budget(None, None, Some(8)), Some(memory));
+            assert_eq!(count.get(), expected, "{memory:?}");
+            assert_eq!(how.unwrap().contains("memory limit"), told, "{memory:?}");
+        }
+        let half = MemoryBudget {
+            surge: Share::Percent(50),
+            ..room(1024, 128, 0)
+        };
+        let (count, how) =
+            Instances::Max { less: 1 }.resolve(budget(None, None, Some(8)), Some(half));
+        assert_eq!(
+            (count.get(), how.as_deref()),
+            (
+                5,
+                Some(
+                    "affinity 8 -> 8, less 1 -> 7, memory limit 1Gi for workers of 128Mi and 3 more in a reload -> 5"
+                )
+            )
+        );
     }
 
     #[test]
@@ -163,7 +252,7 @@ mod tests {
             ),
         ];
         for (budget, less, count, how) in table {
-            let (got, explained) = Instances::Max { less }.resolve(budget);
+            let (got, explained) = Instances::Max { less }.resolve(budget, None);
             assert_eq!((got.get(), explained.as_deref()), (count, Some(how)));
         }
     }
@@ -172,7 +261,8 @@ mod tests {
     fn a_number_is_taken_as_it_is() {
         let seven = NonZeroU16::new(7).unwrap();
         assert_eq!(
-            Instances::Count(seven).resolve(budget(Some(1000), Some(1), Some(1))),
+            Instances::Count(seven)
+                .resolve(budget(Some(1000), Some(1), Some(1)), Some(room(1, 1, 0))),
             (seven, None)
         );
     }
@@ -180,8 +270,17 @@ mod tests {
     proptest! {
         #[test]
         fn always_between_one_and_the_limit(quota: Option<u64>, cpuset: Option<u32>, affinity: Option<u32>, less: u16) {
-            let (count, _) = Instances::Max { less }.resolve(budget(quota, cpuset, affinity));
+            let (count, _) = Instances::Max { less }.resolve(budget(quota, cpuset, affinity), None);
             prop_assert!(count.get() <= MAX_INSTANCES);
+        }
+
+        #[test]
+        fn what_has_room_has_room(cpus in 1_u32..512, limit in 1_u64..4096, each in 1_u64..512, surge in 0_u16..20) {
+            let memory = room(limit, each, surge);
+            let (count, _) = Instances::Max { less: 0 }.resolve(budget(None, None, Some(cpus)), Some(memory));
+            let more = NonZeroU16::new(count.get() + 1).unwrap();
+            prop_assert!(memory.holds(count) || count == NonZeroU16::MIN);
+            prop_assert!(!memory.holds(more) || u32::from(count.get()) == cpus);
         }
     }
 }

@@ -10,35 +10,63 @@
 //! | Starting, Ready | Exited | Waiting (by streak), Stopped, or the runtime gives up | - |
 //! | Starting, Ready | restart | Held, the worker retires | Stop |
 //! | Held | its retiring worker exited, or cannot be killed | Waiting | - |
+//! | Ready | reload, unfit: a successor is asked for on a spare listener | Ready | Spawn |
+//! | Ready | its successor is ready, fit, and was so long enough | Ready (the successor) | -, the worker drains |
+//! | Ready | reload with no surge left | Held, the worker drains | - |
+//! | Ready, with a successor | Exited, restart | as without; the successor retires | Stop |
+//! | any | scale-down | gone, the worker drains | - |
 //! | any but Launching | stop, and the delay is over | Stopped, the worker retires | Stop |
 //! | Launching, in the stop | Spawned, SpawnFailed | Stopped, the worker retires | Stop |
 //!
-//! A retiring worker gets SIGKILL when its grace is over. What a worker leaves in its process group is retiring too.
+//! A worker that drains gets its stop signal when nothing is left, or after the limit at a moment that costs least. A retiring worker gets SIGKILL when its grace is over. What a worker leaves in its process group is retiring too.
 #![forbid(unsafe_code)]
 
 mod backoff;
+pub mod balance;
+mod bytes;
+mod debounce;
+pub mod drain;
 mod end;
 mod event;
 mod fleet;
 pub mod handover;
+pub mod health;
 mod instances;
+mod memory;
+mod moment;
+mod motion;
+pub mod notify;
+mod outlook;
 mod params;
+mod reload;
 mod retire;
+mod roll;
 mod rotation;
+mod scale;
+mod share;
 mod signals;
 mod slot;
+mod spare;
 mod start;
 pub mod steering;
 mod stop;
+mod strikes;
 #[cfg(test)]
 mod tests;
 mod view;
+pub mod watchdog;
 
 pub use backoff::{Backoff, BackoffBounds};
-pub use event::{Action, Event, Next, Note};
-pub use fleet::Fleet;
-pub use instances::{CpuBudget, Instances, MAX_INSTANCES};
+pub use bytes::Bytes;
+pub use debounce::Debounce;
+pub use event::{Action, Event, Next, NotUp, Note};
+pub use fleet::{Checked, Drains, Fleet};
+pub use instances::{CpuBudget, Instances, MAX_INSTANCES, MemoryBudget};
+pub use memory::MemoryGuard;
+pub use motion::Motion;
 pub use params::{Params, ReadyRule, RestartRule};
 pub use retire::KILL_PATIENCE;
 pub use rotation::Rotation;
+pub use share::{Share, allowance};
 pub use signals::{SignalAction, SignalTable};
+pub use strikes::Strikes;

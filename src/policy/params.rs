@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::Backoff;
+use super::{Backoff, Share};
 
 /// When a worker counts as ready.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +51,17 @@ pub struct Params {
     pub backoff: Backoff,
     /// The grace: stop signal to SIGKILL.
     pub stop_timeout: Duration,
-    /// From the first request to stop until the workers are told.
+    /// From the first request to stop until the workers drain.
     pub shutdown_delay: Duration,
+    /// How long a worker may finish what it has before it is told to stop; `None` where it cannot be kept from getting
+    /// more.
+    pub drain_timeout: Option<Duration>,
+    /// Workers above the wanted number while some are replaced; parts are rounded up.
+    pub surge: Share,
+    /// Workers below the wanted number while some are replaced; parts are rounded down.
+    pub unavailable: Share,
+    /// How long a new worker must have been ready before the one it replaces goes.
+    pub min_ready: Duration,
+    /// Checks in a row that a worker may fail; `None`: it is not checked.
+    pub health_failures: Option<u32>,
 }

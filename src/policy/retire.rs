@@ -1,12 +1,13 @@
-//! Those who were told to stop, and what workers leave behind: stop signal, grace, SIGKILL, patience.
+//! Those who are to end: drain, stop signal, grace, SIGKILL, patience; and what workers leave behind.
 #![forbid(unsafe_code)]
 
 use std::time::Duration;
 
-use crate::model::{Cause, Exit, Sig, SlotId, Tick};
+use crate::model::{Cause, DrainEnd, Exit, Pid, Sig, SlotId, Tick};
 
-use super::fleet::Fleet;
-use super::slot::{Retiring, Seat, Step, Worker};
+use super::end::own_cause;
+use super::fleet::{Fall, Fleet};
+use super::slot::{Retiring, Seat, Slot, Step, Worker};
 use super::start::SHORTAGE_PAUSE;
 use super::{Action, Next, Note, RestartRule};
 
@@ -15,17 +16,30 @@ use super::{Action, Next, Note, RestartRule};
 pub const KILL_PATIENCE: Duration = Duration::from_secs(5);
 
 impl Fleet {
-    /// Tells a worker to stop; it leaves its chair, if it had one, to whoever calls.
+    /// Lets a worker finish what it has, if it shall drain and can; else, and afterwards, tells it to stop. It leaves
+    /// its chair, if it had one, to whoever calls.
     pub(super) fn retire(
         &mut self,
         now: Tick,
         slot: SlotId,
         worker: Worker,
         cause: Cause,
+        drain: bool,
         out: &mut Vec<Action>,
     ) {
-        let step = Step::Grace {
-            kill_at: now.after(self.params.stop_timeout),
+        let pid = worker.pid;
+        let limit = self
+            .params
+            .drain_timeout
+            .filter(|limit| drain && !limit.is_zero());
+        let step = if let Some(limit) = limit {
+            out.push(Action::Say(Note::Drains { slot, pid, limit }));
+            Step::Draining {
+                since: now,
+                until: now.after(limit),
+            }
+        } else {
+            Step::Leaving
         };
         self.retiring.push(Retiring {
             slot,
@@ -35,7 +49,62 @@ impl Fleet {
             sweeping: false,
             undead: false,
         });
-        out.push(Action::Stop { pid: worker.pid });
+    }
+
+    /// Who is to end and does not drain gets its stop signal.
+    fn tell_leaving(&mut self, now: Tick, out: &mut Vec<Action>) {
+        let kill_at = now.after(self.params.stop_timeout);
+        for gone in &mut self.retiring {
+            if gone.step == Step::Leaving {
+                gone.step = Step::Grace { kill_at };
+                let pid = gone.worker.pid;
+                out.push(Action::Stop { pid });
+            }
+        }
+    }
+
+    /// A worker that drains has nothing left.
+    pub(super) fn drained(&mut self, now: Tick, pid: Pid, out: &mut Vec<Action>) {
+        self.end_drain(now, pid, DrainEnd::Empty, out);
+    }
+
+    /// One that did not drain in time may be told to stop now.
+    pub(super) fn moment(&mut self, now: Tick, pid: Pid, quiet: bool, out: &mut Vec<Action>) {
+        let end = if quiet {
+            DrainEnd::Quiet
+        } else {
+            DrainEnd::Timeout
+        };
+        let chooses = |gone: &&Retiring| matches!(gone.step, Step::Choosing { .. });
+        let found = self.retiring.iter().filter(chooses);
+        if found.into_iter().any(|gone| gone.worker.pid == pid) {
+            self.end_drain(now, pid, end, out);
+        }
+    }
+
+    fn end_drain(&mut self, now: Tick, pid: Pid, end: DrainEnd, out: &mut Vec<Action>) {
+        let kill_at = now.after(self.params.stop_timeout);
+        let found = self.retiring.iter_mut().find(|gone| gone.worker.pid == pid);
+        if let Some(gone) = found
+            && let Step::Draining { since, .. } | Step::Choosing { since, .. } = gone.step
+        {
+            gone.step = Step::Grace { kill_at };
+            out.push(Action::Say(Note::DrainEnded {
+                slot: gone.slot,
+                pid,
+                end,
+                took: now.since(since),
+            }));
+            out.push(Action::Stop { pid });
+        }
+    }
+
+    /// The stop signals go out: nobody drains any longer.
+    pub(super) fn cut_drains(&mut self, now: Tick, out: &mut Vec<Action>) {
+        let drains: Vec<Pid> = self.draining().map(|one| one.pid).collect();
+        for pid in drains {
+            self.end_drain(now, pid, DrainEnd::Stopped, out);
+        }
     }
 
     pub(super) fn retiring_ended(
@@ -43,22 +112,40 @@ impl Fleet {
         now: Tick,
         jitter: u16,
         at: usize,
-        exit: Exit,
-        leftovers: bool,
+        fall: Fall,
         out: &mut Vec<Action>,
     ) {
+        let Fall {
+            exit, leftovers, ..
+        } = fall;
         let Some(mut gone) = self.retiring.get(at).copied() else {
             return;
         };
         let (id, pid) = (gone.slot, gone.worker.pid);
         let killed = matches!(gone.step, Step::Killed { .. });
+        let told = killed || matches!(gone.step, Step::Grace { .. });
+        if let Step::Draining { since, .. } | Step::Choosing { since, .. } = gone.step {
+            out.push(Action::Say(Note::DrainEnded {
+                slot: id,
+                pid,
+                end: DrainEnd::Exited,
+                took: now.since(since),
+            }));
+        }
+        if !told {
+            // Nobody did it.
+            gone.cause = own_cause(gone.worker, fall);
+            gone.step = Step::Grace {
+                kill_at: now.after(self.params.stop_timeout),
+            };
+        }
         if gone.cause == Cause::Stop && killed {
             gone.cause = Cause::StopTimeout;
         }
         let place = usize::from(id.0);
         let next = self.vacates(now, jitter, gone, exit);
         if let Some(slot) = self.slots.get_mut(place)
-            && next != Next::Replaced
+            && !matches!(next, Next::Replaced | Next::GivenUp)
         {
             slot.last_exit = Some(exit);
         }
@@ -75,7 +162,7 @@ impl Fleet {
             gone.sweeping = true;
             if !killed {
                 out.push(Action::Say(Note::Leftovers { slot: id, pid }));
-                out.push(Action::StopGroup { pid, told: true });
+                out.push(Action::StopGroup { pid, told });
             }
             if let Some(entry) = self.retiring.get_mut(at) {
                 *entry = gone;
@@ -97,8 +184,17 @@ impl Fleet {
             };
         }
         let at = usize::from(gone.slot.0);
+        // Another worker sits there, or nobody ever will.
+        let holds = |slot: &Slot| slot.seat == Seat::Held && slot.listener == gone.worker.listener;
+        let held = self.slots.get(at).is_some_and(holds);
         let next = if self.stop_has_come(now) {
             Next::Stopping
+        } else if !held {
+            if at < self.slots.len() {
+                Next::Replaced
+            } else {
+                Next::GivenUp
+            }
         } else if gone.cause == Cause::StartTimeout {
             if let Some(slot) = self.slots.get_mut(at) {
                 slot.streak = slot.streak.saturating_add(1);
@@ -110,11 +206,7 @@ impl Fleet {
                 streak: 0,
             }
         };
-        if self
-            .slots
-            .get(at)
-            .is_some_and(|slot| slot.seat == Seat::Held)
-        {
+        if held {
             self.settle(now, at, next);
         }
         self.remember(next, gone.worker, exit);
@@ -127,11 +219,23 @@ impl Fleet {
     }
 
     pub(super) fn advance_retiring(&mut self, now: Tick, jitter: u16, out: &mut Vec<Action>) {
+        self.tell_leaving(now, out);
         let stopping = self.stopping();
         let mut given_up = Vec::new();
+        let mut over = Vec::new();
         for gone in &mut self.retiring {
             let (slot, pid) = (gone.slot, gone.worker.pid);
             match gone.step {
+                Step::Draining { since, until } if until <= now => {
+                    // Requests that an unhealthy worker has in work have waited long enough.
+                    if gone.cause == Cause::Unhealthy || self.params.stop_timeout.is_zero() {
+                        over.push(pid);
+                    } else {
+                        let until = now.after(self.params.stop_timeout);
+                        gone.step = Step::Choosing { since, until };
+                    }
+                }
+                Step::Choosing { until, .. } if until <= now => over.push(pid),
                 Step::Grace { kill_at } if kill_at <= now => {
                     gone.step = Step::Killed {
                         give_up_at: now.after(KILL_PATIENCE),
@@ -152,8 +256,15 @@ impl Fleet {
                     given_up.push(*gone);
                     gone.undead = true;
                 }
-                Step::Grace { .. } | Step::Killed { .. } => {}
+                Step::Leaving
+                | Step::Draining { .. }
+                | Step::Choosing { .. }
+                | Step::Grace { .. }
+                | Step::Killed { .. } => {}
             }
+        }
+        for pid in over {
+            self.end_drain(now, pid, DrainEnd::Timeout, out);
         }
         for gone in given_up {
             self.give_up_on(now, jitter, gone, out);

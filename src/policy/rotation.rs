@@ -1,13 +1,16 @@
-//! Which slots new connections go to.
+//! Which listeners new connections go to.
 #![forbid(unsafe_code)]
 
-use crate::model::SlotId;
+use crate::model::{ListenerId, SlotId};
 
-/// The slots that serve, and those that will.
+/// The listeners that are served, and those that will be.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rotation {
-    /// Ready.
-    pub live: Vec<SlotId>,
-    /// Not given up: they have a worker or will have one. Where nobody is live, clients wait in these queues.
-    pub expected: Vec<SlotId>,
+    /// Of ready workers.
+    pub live: Vec<ListenerId>,
+    /// Of slots that are not given up: they have a worker or will have one. Where nobody is live, clients wait in
+    /// these queues.
+    pub expected: Vec<ListenerId>,
+    /// Of every slot, served or not.
+    pub seats: Vec<(ListenerId, SlotId)>,
 }

@@ -10,6 +10,12 @@ pub enum SignalAction {
     Stop,
     /// Stop and start every worker.
     Restart,
+    /// Replace every worker, one after the other.
+    Reload,
+    /// One worker more.
+    ScaleUp,
+    /// One worker less.
+    ScaleDown,
     /// Pass it to every worker.
     Forward,
     /// Pass another signal to every worker instead.
@@ -25,16 +31,16 @@ pub struct SignalTable {
 }
 
 impl SignalTable {
-    /// The table of a supervised service: TERM, INT and QUIT stop; HUP, TTIN and TTOU are kept from the workers, most
-    /// of whom they would end or suspend; everything else is forwarded.
+    /// The table of a supervised service: TERM, INT and QUIT stop; HUP reloads; TTIN and TTOU scale; everything else is
+    /// forwarded.
     pub fn service() -> Self {
         let mut table = Self::one_shot();
         for sig in [Sig::TERM, Sig::INT, Sig::QUIT] {
             table.set(sig, SignalAction::Stop);
         }
-        for sig in [Sig::HUP, Sig::TTIN, Sig::TTOU] {
-            table.set(sig, SignalAction::Ignore);
-        }
+        table.set(Sig::HUP, SignalAction::Reload);
+        table.set(Sig::TTIN, SignalAction::ScaleUp);
+        table.set(Sig::TTOU, SignalAction::ScaleDown);
         table
     }
 

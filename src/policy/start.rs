@@ -3,11 +3,11 @@
 
 use std::time::Duration;
 
-use crate::model::{Cause, Pid, SlotId, Tick};
+use crate::model::{Cause, Generation, ListenerId, Pid, SlotId, Tick};
 
-use super::fleet::Fleet;
-use super::slot::{Seat, Worker};
-use super::{Action, Note, ReadyRule};
+use super::fleet::{Fleet, Which};
+use super::slot::{Asked, Seat, Slot, Worker};
+use super::{Action, NotUp, Note, ReadyRule};
 
 /// Shortest wait after the system was short of something; a tighter loop would add to the shortage.
 pub(super) const SHORTAGE_PAUSE: Duration = Duration::from_millis(100);
@@ -16,42 +16,78 @@ pub(super) const SHORTAGE_PAUSE: Duration = Duration::from_millis(100);
 const EXIT_REFUSED: u8 = 71;
 
 impl Fleet {
-    pub(super) fn spawned(&mut self, now: Tick, id: SlotId, pid: Pid, out: &mut Vec<Action>) {
-        self.forked = true;
+    /// Asks for a worker of today.
+    pub(super) fn ask(&mut self, slot: SlotId, listener: ListenerId, out: &mut Vec<Action>) {
         let generation = self.generation;
+        self.asked.push(Asked {
+            slot,
+            listener,
+            generation,
+        });
+        out.push(Action::Spawn {
+            slot,
+            listener,
+            generation,
+        });
+    }
+
+    /// The answer has come; the generation that was asked for.
+    fn answered(&mut self, slot: SlotId, listener: ListenerId) -> Generation {
+        let mut all = self.asked.iter();
+        let at = all.position(|asked| asked.slot == slot && asked.listener == listener);
+        at.map_or(self.generation, |at| self.asked.remove(at).generation)
+    }
+
+    pub(super) fn spawned(
+        &mut self,
+        now: Tick,
+        id: SlotId,
+        listener: ListenerId,
+        pid: Pid,
+        out: &mut Vec<Action>,
+    ) {
+        self.forked = true;
         let worker = Worker {
             pid,
-            generation,
+            generation: self.answered(id, listener),
             started: now,
+            listener,
             exec_failed: None,
             starved: false,
+            fit: self.params.health_failures.is_none(),
+            failures: 0,
         };
         // The number is free again: nobody is left in the group that had it.
         self.retiring
             .retain(|gone| !(gone.sweeping && gone.worker.pid == pid));
         let (rule, limit) = (self.params.ready, now.after(self.params.ready_timeout));
         let stopping = self.stopping();
-        let Some(slot) = self.slots.get_mut(usize::from(id.0)) else {
-            return;
-        };
-        slot.restarts += u64::from(slot.used);
-        slot.used = true;
-        if slot.seat == Seat::Launching && !stopping {
-            let (alive_at, ready_by) = match rule {
-                ReadyRule::Alive(wait) => (Some(now.after(wait)), None),
-                ReadyRule::Either(wait) if !slot.tells => (Some(now.after(wait)), None),
-                ReadyRule::Told | ReadyRule::Either(_) => (None, Some(limit)),
+        let slot = self.slots.get_mut(usize::from(id.0));
+        if let Some(slot) = slot {
+            let starting = {
+                let (alive_at, ready_by) = match rule {
+                    ReadyRule::Alive(wait) => (Some(now.after(wait)), None),
+                    ReadyRule::Either(wait) if !slot.tells => (Some(now.after(wait)), None),
+                    ReadyRule::Told | ReadyRule::Either(_) => (None, Some(limit)),
+                };
+                Seat::Starting {
+                    worker,
+                    alive_at,
+                    ready_by,
+                }
             };
-            slot.seat = Seat::Starting {
-                worker,
-                alive_at,
-                ready_by,
-            };
-        } else {
-            // The stop came between the request and its answer.
-            slot.seat = Seat::Stopped;
-            self.retire(now, id, worker, Cause::Stop, out);
+            if let Some(seat) = slot.launching(listener) {
+                *seat = if stopping { Seat::Stopped } else { starting };
+                slot.restarts += u64::from(slot.used);
+                slot.used = true;
+                if !stopping {
+                    return;
+                }
+            }
         }
+        // What it was asked for came to an end between the request and its answer.
+        let cause = if stopping { Cause::Stop } else { Cause::Reload };
+        self.retire(now, id, worker, cause, false, out);
     }
 
     pub(super) fn spawn_failed(
@@ -59,17 +95,23 @@ impl Fleet {
         now: Tick,
         jitter: u16,
         id: SlotId,
+        listener: ListenerId,
         out: &mut Vec<Action>,
     ) {
         let (forked, backoff) = (self.forked, self.params.backoff);
         let stopping = self.stopping();
-        let Some(slot) = self
-            .slots
-            .get_mut(usize::from(id.0))
-            .filter(|slot| slot.seat == Seat::Launching)
-        else {
+        let at = usize::from(id.0);
+        let _ = self.answered(id, listener);
+        let Some(slot) = self.slots.get_mut(at) else {
             return;
         };
+        if slot.successor.is_some_and(|next| next.listener == listener) {
+            self.not_up(now, jitter, at, None, NotUp::NotStarted, out);
+            return;
+        }
+        if slot.seat != Seat::Launching || slot.listener != listener {
+            return;
+        }
         if stopping {
             slot.seat = Seat::Stopped;
         } else if forked {
@@ -79,6 +121,9 @@ impl Fleet {
                 until: now.after(retry_in),
             };
             out.push(Action::Say(Note::SpawnDelayed { slot: id, retry_in }));
+            if self.reload.is_some() {
+                self.trial_failed(now, id, None, NotUp::NotStarted, out);
+            }
         } else {
             slot.seat = Seat::Stopped;
             self.give_up(now, id, 0, EXIT_REFUSED, out);
@@ -91,75 +136,115 @@ impl Fleet {
             .slots
             .iter_mut()
             .find(|slot| slot.seat.worker().is_some_and(|worker| worker.pid == pid));
-        if let Some(slot) = found {
+        if let Some(slot) = found
+            && slot.seat.worker().is_some_and(|worker| !worker.starved)
+        {
             slot.shortages = 0;
         }
     }
 
     pub(super) fn told_ready(&mut self, now: Tick, pid: Pid, out: &mut Vec<Action>) {
         self.ran = true;
-        let found = self
-            .slots
-            .iter_mut()
-            .find(|slot| slot.seat.worker().is_some_and(|worker| worker.pid == pid));
-        if let Some(slot) = found {
-            slot.tells = true;
-            if let Seat::Starting { worker, .. } = slot.seat {
-                slot.seat = Seat::Ready { worker };
-                out.push(Action::Say(Note::Ready {
-                    slot: slot.id,
-                    pid,
-                    after: now.since(worker.started),
-                }));
+        let Some((at, which)) = self.seat_of(pid) else {
+            return;
+        };
+        let Some(slot) = self.slots.get_mut(at) else {
+            return;
+        };
+        slot.tells = true;
+        let id = slot.id;
+        let seat = match which {
+            Which::Present => Some(&mut slot.seat),
+            Which::Next => slot.successor.as_mut().map(|next| &mut next.seat),
+        };
+        if let Some(seat) = seat
+            && let Seat::Starting { worker, .. } = *seat
+        {
+            *seat = Seat::Ready { worker, since: now };
+            out.push(Action::Say(Note::Ready {
+                slot: id,
+                pid,
+                after: now.since(worker.started),
+            }));
+        }
+    }
+
+    /// A worker that asks for more time to become ready gets it; never less than it had.
+    pub(super) fn extended(&mut self, now: Tick, pid: Pid, by: Duration) {
+        let seats = self.slots.iter_mut().flat_map(Slot::seats_mut);
+        for seat in seats {
+            if let Seat::Starting {
+                worker,
+                ready_by: Some(ready_by),
+                ..
+            } = seat
+                && worker.pid == pid
+            {
+                *ready_by = now.after(by).max(*ready_by);
             }
         }
     }
 
-    pub(super) fn advance_slots(&mut self, now: Tick, out: &mut Vec<Action>) {
-        let generation = self.generation;
+    pub(super) fn advance_slots(&mut self, now: Tick, jitter: u16, out: &mut Vec<Action>) {
+        let mut due = Vec::new();
         let mut late = Vec::new();
-        for slot in &mut self.slots {
-            match slot.seat {
-                Seat::Waiting { until } if until <= now => {
-                    slot.seat = Seat::Launching;
-                    out.push(Action::Spawn {
-                        slot: slot.id,
-                        generation,
-                    });
-                }
-                Seat::Starting {
-                    worker, alive_at, ..
-                } if alive_at.is_some_and(|at| at <= now) => {
-                    slot.seat = Seat::Ready { worker };
-                    let after = now.since(worker.started);
+        let mut late_next = Vec::new();
+        for (at, slot) in self.slots.iter_mut().enumerate() {
+            let id = slot.id;
+            if let Seat::Waiting { until } = slot.seat
+                && until <= now
+            {
+                slot.seat = Seat::Launching;
+                due.push((id, slot.listener));
+            }
+            for (place, seat) in slot.seats_mut().enumerate() {
+                let Seat::Starting {
+                    worker,
+                    alive_at,
+                    ready_by,
+                } = *seat
+                else {
+                    continue;
+                };
+                let (pid, after) = (worker.pid, now.since(worker.started));
+                if alive_at.is_some_and(|due| due <= now) {
+                    *seat = Seat::Ready { worker, since: now };
                     out.push(Action::Say(Note::Ready {
-                        slot: slot.id,
-                        pid: worker.pid,
+                        slot: id,
+                        pid,
                         after,
                     }));
-                }
-                Seat::Starting {
-                    worker, ready_by, ..
-                } if ready_by.is_some_and(|by| by <= now) => {
-                    let after = now.since(worker.started);
+                } else if ready_by.is_some_and(|due| due <= now) {
                     out.push(Action::Say(Note::NotReady {
-                        slot: slot.id,
-                        pid: worker.pid,
+                        slot: id,
+                        pid,
                         after,
                     }));
-                    slot.seat = Seat::Held;
-                    late.push((slot.id, worker));
+                    if place == 0 {
+                        late.push((id, worker, *seat));
+                        *seat = Seat::Held;
+                    } else {
+                        late_next.push((at, pid, after));
+                    }
                 }
-                Seat::Stopped
-                | Seat::Held
-                | Seat::Launching
-                | Seat::Ready { .. }
-                | Seat::Waiting { .. }
-                | Seat::Starting { .. } => {}
             }
         }
-        for (id, worker) in late {
-            self.retire(now, id, worker, Cause::StartTimeout, out);
+        for (id, listener) in due {
+            self.ask(id, listener, out);
+        }
+        for (id, worker, seat) in late {
+            self.retire(now, id, worker, Cause::StartTimeout, false, out);
+            if self.on_trial(now, &seat) {
+                let why = NotUp::NotReady(now.since(worker.started));
+                self.trial_failed(now, id, Some(worker.pid), why, out);
+            }
+        }
+        for (at, pid, after) in late_next {
+            // The end of the reload may have been its own.
+            if self.seat_of(pid) == Some((at, Which::Next)) {
+                let why = NotUp::NotReady(after);
+                self.not_up(now, jitter, at, Some(pid), why, out);
+            }
         }
     }
 }

@@ -11,10 +11,14 @@ use crate::model::Bpf;
 /// How a live listener is chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Choice {
+    /// At random, among those whose queues are short and move ([`super::balance`]).
+    Adaptive,
     /// At random.
     Random,
     /// By client address and port.
     Hash,
+    /// By the CPU on which the request came in.
+    Cpu,
 }
 
 /// Source ports from this one on, used from a loopback address, reach the listener of that number, live or not: this
@@ -24,6 +28,16 @@ pub enum Choice {
 pub struct ProbePorts {
     /// Source port of listener 0.
     pub base: u16,
+    /// Listeners that have one.
+    pub count: u16,
+}
+
+impl ProbePorts {
+    /// Source port that reaches the listener of that number.
+    pub fn port(self, listener: u16) -> Option<u16> {
+        let port = self.base.checked_add(listener);
+        port.filter(|_| listener < self.count)
+    }
 }
 
 const LD_W_ABS: u16 = 0x20;
@@ -43,32 +57,36 @@ const RET_A: u16 = 0x16;
 
 /// SKF_NET_OFF: offsets from here count from the network header (linux/filter.h).
 const NET: u32 = 0xfff0_0000;
+/// SKF_AD_OFF + SKF_AD_CPU.
+const CPU: u32 = 0xffff_f000 + 36;
 /// SKF_AD_OFF + SKF_AD_RANDOM.
 const RANDOM: u32 = 0xffff_f000 + 56;
 
 /// Longest program the kernel takes (BPF_MAXINSNS).
 pub const MAX_INSTRUCTIONS: usize = 4096;
 
-/// Builds the program for a group whose listeners have these `places`: the index in the group of each, by its number.
-/// `live` are the indices (without repetition, in the order of their ranks) that may get connections. `None` if nobody may, or an index is
-/// not a member.
+/// Builds the program for a group of so many `members`. `places` has the index in the group of each listener, by its
+/// number; `live` are the indices (without repetition, in the order of their ranks) that may get connections. `None` if
+/// nobody may, or an index is not a member.
 pub fn program(
+    members: u32,
     places: &[u32],
     live: &[u32],
     choice: Choice,
     probe: Option<ProbePorts>,
 ) -> Option<Vec<Bpf>> {
-    let members = u32::try_from(places.len()).ok()?;
     if live.is_empty() || live.iter().chain(places).any(|index| *index >= members) {
         return None;
     }
     let mut code = Vec::with_capacity(64);
     if let Some(ports) = probe {
-        probe_prologue(&mut code, places, members, ports)?;
+        probe_prologue(&mut code, places, ports)?;
     }
     match choice {
-        Choice::Random => code.push(op(LD_W_ABS, RANDOM)),
+        // Who is live for the moment makes the difference.
+        Choice::Adaptive | Choice::Random => code.push(op(LD_W_ABS, RANDOM)),
         Choice::Hash => hash(&mut code),
+        Choice::Cpu => code.push(op(LD_W_ABS, CPU)),
     }
     code.push(op(MOD_K, u32::try_from(live.len()).ok()?));
     code.extend(ranks_to_indices(live)?);
@@ -90,12 +108,9 @@ fn jump(code: u16, k: u32, jt: u8, jf: u8) -> Bpf {
 
 /// From a loopback source with a source port of the range: return the place of listener (port - base). Else go on
 /// behind.
-fn probe_prologue(
-    code: &mut Vec<Bpf>,
-    places: &[u32],
-    members: u32,
-    ports: ProbePorts,
-) -> Option<()> {
+fn probe_prologue(code: &mut Vec<Bpf>, places: &[u32], ports: ProbePorts) -> Option<()> {
+    let places = places.get(..usize::from(ports.count)).unwrap_or(places);
+    let numbers = u32::try_from(places.len()).ok()?;
     let found = ranks_to_indices(places)?;
     // Distances count from the next instruction.
     code.extend([
@@ -121,7 +136,7 @@ fn probe_prologue(
         op(LD_H_ABS, NET + 40),  // 19: source port
         jump(JGE_K, u32::from(ports.base), 0, 2), // 20: below the range: a client
         op(SUB_K, u32::from(ports.base)), // 21
-        jump(JGE_K, members, 0, 1), // 22: above it: a client too
+        jump(JGE_K, numbers, 0, 1), // 22: above it: a client too
         op(JA, u32::try_from(found.len()).ok()?), // 23: a client
     ]);
     code.extend(found);
@@ -176,7 +191,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// Runs a program as the kernel does, on an IP packet, with `random` for the random number.
+    /// Runs a program as the kernel does, on an IP packet, with `random` for the random number and the number of the CPU.
     fn run(code: &[Bpf], packet: &[u8], random: u32) -> u32 {
         let (mut pc, mut a, mut x) = (0_usize, 0_u32, 0_u32);
         loop {
@@ -192,7 +207,7 @@ mod tests {
                 )
             };
             match insn.code {
-                LD_W_ABS if insn.k == RANDOM => a = random,
+                LD_W_ABS if [RANDOM, CPU].contains(&insn.k) => a = random,
                 LD_W_ABS | LD_H_ABS | LD_B_ABS => {
                     match load(match insn.code {
                         LD_W_ABS => 4,
@@ -240,11 +255,14 @@ mod tests {
         packet
     }
 
-    const PORTS: Option<ProbePorts> = Some(ProbePorts { base: 61_000 });
+    const PORTS: Option<ProbePorts> = Some(ProbePorts {
+        base: 61_000,
+        count: 1000,
+    });
 
     #[test]
     fn a_probe_reaches_its_slot_even_one_that_is_not_live() {
-        let code = program(&in_order(5), &[0, 1], Choice::Random, PORTS).unwrap();
+        let code = program(5, &in_order(5), &[0, 1], Choice::Random, PORTS).unwrap();
         for index in 0..5_u16 {
             assert_eq!(
                 run(&code, &v4([127, 9, 9, 9], 61_000 + index), 0),
@@ -257,7 +275,7 @@ mod tests {
     #[test]
     fn a_probe_finds_its_listener_whatever_its_place() {
         let places = [3, 0, 1, 4, 2, 5];
-        let code = program(&places, &[1, 3], Choice::Random, PORTS).unwrap();
+        let code = program(6, &places, &[1, 3], Choice::Random, PORTS).unwrap();
         for (number, place) in (0_u16..).zip(places) {
             assert_eq!(run(&code, &v4([127, 0, 0, 1], 61_000 + number), 0), place);
         }
@@ -266,7 +284,7 @@ mod tests {
 
     #[test]
     fn only_a_loopback_source_is_a_probe() {
-        let code = program(&in_order(5), &[0, 1], Choice::Random, PORTS).unwrap();
+        let code = program(5, &in_order(5), &[0, 1], Choice::Random, PORTS).unwrap();
         let mut extension = v6(1, 61_004);
         extension[6] = 0;
         let mut options = v4([127, 0, 0, 1], 61_004);
@@ -290,21 +308,28 @@ mod tests {
 
     #[test]
     fn nobody_live_is_no_program() {
-        assert_eq!(program(&in_order(4), &[], Choice::Random, None), None);
-        assert_eq!(program(&in_order(4), &[4], Choice::Random, None), None);
+        assert_eq!(program(4, &in_order(4), &[], Choice::Random, None), None);
+        assert_eq!(program(4, &in_order(4), &[4], Choice::Random, None), None);
     }
 
     #[test]
     fn the_largest_fleet_with_every_second_slot_fits() {
         let live: Vec<u32> = (0..513).step_by(2).collect();
-        let code = program(&in_order(513), &live, Choice::Hash, PORTS).unwrap();
+        let code = program(513, &in_order(513), &live, Choice::Hash, PORTS).unwrap();
         // optmem_max, 20 KiB on older kernels, bounds it too (eight bytes an instruction).
         assert!(code.len() * 8 <= 20 * 1024, "{}", code.len());
     }
 
     #[test]
     fn hash_spreads_and_is_stable() {
-        let code = program(&in_order(8), &[0, 1, 2, 3, 4, 5, 6, 7], Choice::Hash, PORTS).unwrap();
+        let code = program(
+            8,
+            &in_order(8),
+            &[0, 1, 2, 3, 4, 5, 6, 7],
+            Choice::Hash,
+            PORTS,
+        )
+        .unwrap();
         let mut counts = [0_u32; 8];
         for port in (32_768..60_000).step_by(2) {
             let packet = v4([10, 1, 2, 3], port);
@@ -329,15 +354,17 @@ mod tests {
             prop_assume!(!live.is_empty());
             let packet = v4(source, port);
             let probe = source[0] == 127 && port >= 61_000 && u32::from(port - 61_000) < members;
-            for choice in [Choice::Random, Choice::Hash] {
-                let code = program(&in_order(members), &live, choice, PORTS).unwrap();
+            for choice in [Choice::Adaptive, Choice::Random, Choice::Hash, Choice::Cpu] {
+                let code = program(members, &in_order(members), &live, choice, PORTS).unwrap();
                 let chosen = run(&code, &packet, random);
                 prop_assert!(probe || live.contains(&chosen));
             }
-            let code = program(&in_order(members), &live, Choice::Random, None).unwrap();
-            for (rank, index) in live.iter().enumerate() {
-                let random = u32::try_from(rank + live.len() * 3).unwrap();
-                prop_assert_eq!(run(&code, &packet, random), *index);
+            for choice in [Choice::Random, Choice::Cpu] {
+                let code = program(members, &in_order(members), &live, choice, None).unwrap();
+                for (rank, index) in live.iter().enumerate() {
+                    let random = u32::try_from(rank + live.len() * 3).unwrap();
+                    prop_assert_eq!(run(&code, &packet, random), *index);
+                }
             }
         }
     }

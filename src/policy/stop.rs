@@ -4,7 +4,7 @@
 use crate::model::{Cause, SlotId, Tick};
 
 use super::fleet::{Ending, Fleet, Mode};
-use super::slot::{Seat, Step, Worker};
+use super::slot::{Retiring, Seat, Slot, Step, Worker};
 use super::{Action, Note};
 
 impl Fleet {
@@ -13,12 +13,19 @@ impl Fleet {
             Mode::Serving => {
                 let delay = self.params.shutdown_delay;
                 out.push(Action::Say(Note::StopRequested { delay }));
+                self.stop_times.asked = now;
+                self.abort_reload(now, Cause::Stop, out);
                 self.mode = Mode::Delaying {
                     until: now.after(delay),
                     ending: Ending::Asked,
                 };
             }
-            Mode::Delaying { ending, .. } => self.mode = Mode::Delaying { until: now, ending },
+            // Asked again: neither the delay nor the drain is wanted.
+            Mode::Delaying { ending, .. } => {
+                self.stop_times.drain = now;
+                self.mode = Mode::Draining { until: now, ending };
+            }
+            Mode::Draining { ending, .. } => self.mode = Mode::Draining { until: now, ending },
             Mode::Stopping { .. } => {
                 if self
                     .retiring
@@ -27,10 +34,9 @@ impl Fleet {
                 {
                     out.push(Action::Say(Note::Hurried));
                     for gone in &mut self.retiring {
-                        gone.step = match gone.step {
-                            Step::Grace { .. } => Step::Grace { kill_at: now },
-                            Step::Killed { give_up_at } => Step::Killed { give_up_at },
-                        };
+                        if let Step::Grace { kill_at } = &mut gone.step {
+                            *kill_at = now;
+                        }
                     }
                 }
             }
@@ -38,7 +44,52 @@ impl Fleet {
         }
     }
 
+    /// From the delay to the drain, and from the drain to the stop signals.
+    pub(super) fn advance_stop(&mut self, now: Tick, out: &mut Vec<Action>) {
+        match self.mode {
+            Mode::Delaying { until, ending } if until <= now => self.begin_drain(now, ending, out),
+            Mode::Draining { until, ending } if until <= now => self.begin_stop(now, ending, out),
+            _ => {}
+        }
+    }
+
+    /// Whether anybody may have a request in work that can be waited for.
+    pub(super) fn has_to_drain(&self) -> bool {
+        let serves = |slot: &Slot| matches!(slot.seat, Seat::Ready { .. });
+        let limit = self
+            .params
+            .drain_timeout
+            .is_some_and(|limit| !limit.is_zero());
+        let drains = self.retiring.iter().any(Retiring::drains);
+        limit && (drains || self.slots.iter().any(serves))
+    }
+
+    fn begin_drain(&mut self, now: Tick, ending: Ending, out: &mut Vec<Action>) {
+        self.stop_times.drain = now;
+        let limit = self.params.drain_timeout.filter(|_| self.has_to_drain());
+        let Some(limit) = limit else {
+            self.begin_stop(now, ending, out);
+            return;
+        };
+        out.push(Action::Say(Note::StopDrains { limit }));
+        self.mode = Mode::Draining {
+            until: now.after(limit),
+            ending,
+        };
+    }
+
+    /// No worker has a request in work.
+    pub(super) fn quiet(&mut self, now: Tick) {
+        if let Mode::Draining { ending, .. } = self.mode {
+            self.mode = Mode::Draining { until: now, ending };
+        }
+    }
+
     pub(super) fn begin_stop(&mut self, now: Tick, ending: Ending, out: &mut Vec<Action>) {
+        if !matches!(self.mode, Mode::Draining { .. }) {
+            self.stop_times.drain = now;
+        }
+        self.stop_times.signals = now;
         self.mode = Mode::Stopping { ending };
         let seated: Vec<(SlotId, Worker)> = self
             .slots
@@ -55,8 +106,9 @@ impl Fleet {
             workers: seated.len(),
             grace: self.params.stop_timeout,
         }));
+        self.cut_drains(now, out);
         for (id, worker) in seated {
-            self.retire(now, id, worker, Cause::Stop, out);
+            self.retire(now, id, worker, Cause::Stop, false, out);
         }
     }
 
@@ -65,9 +117,12 @@ impl Fleet {
             return;
         }
         out.push(Action::Say(Note::RestartRequested));
+        self.abort_reload(now, Cause::Restart, out);
         let mut seated = Vec::new();
         for slot in &mut self.slots {
             slot.streak = 0;
+            slot.renewal = None;
+            slot.ails = false;
             if let Some(worker) = slot.seat.worker() {
                 seated.push((slot.id, *worker));
                 slot.seat = Seat::Held;
@@ -83,27 +138,38 @@ impl Fleet {
         // Who stays down is started again.
         self.code = 0;
         for (id, worker) in seated {
-            self.retire(now, id, worker, Cause::Restart, out);
+            self.retire(now, id, worker, Cause::Restart, false, out);
         }
     }
 
-    pub(super) fn finish(&mut self, out: &mut Vec<Action>) {
-        let empty = self.slots.iter().all(|slot| slot.seat == Seat::Stopped)
+    pub(super) fn finish(&mut self, now: Tick, out: &mut Vec<Action>) {
+        let empty = self.asked.is_empty()
+            && self.slots.iter().all(|slot| slot.seat == Seat::Stopped)
             && self.retiring.iter().all(|gone| gone.undead);
         let code = match self.mode {
             Mode::Finished => return,
             _ if !empty => return,
-            Mode::Stopping {
-                ending: Ending::GaveUp { code },
-            } => code,
             // All stay down by themselves.
             Mode::Serving => self.code,
-            _ if self.ends_like_its_worker() => self.code,
-            Mode::Stopping {
-                ending: Ending::Asked,
-            }
-            | Mode::Delaying { .. } => u8::from(self.killed),
+            Mode::Delaying { ending, .. }
+            | Mode::Draining { ending, .. }
+            | Mode::Stopping { ending } => match ending {
+                Ending::GaveUp { code } => code,
+                Ending::Asked if self.ends_like_its_worker() => self.code,
+                Ending::Asked => u8::from(self.killed),
+            },
         };
+        if let Mode::Stopping {
+            ending: Ending::Asked,
+        } = self.mode
+        {
+            let times = self.stop_times;
+            out.push(Action::Say(Note::Stopped {
+                delay: times.drain.since(times.asked),
+                drain: times.signals.since(times.drain),
+                stop: now.since(times.signals),
+            }));
+        }
         self.mode = Mode::Finished;
         out.push(Action::Finish { code });
     }

@@ -1,15 +1,20 @@
 //! The fleet in tables: each seat and event that matter, each rule of restart, readiness and stop.
 #![forbid(unsafe_code)]
 
+mod drains;
 mod end;
 mod failures;
+mod roll;
 mod start;
 mod stop;
+mod walked;
 
 use std::time::Duration;
 
 use super::*;
-use crate::model::{Cause, Command, Exit, Pid, Sig, SlotId, Snapshot, Tick, WorkerState};
+use crate::model::{
+    Cause, Command, Exit, ListenerId, Pid, Sig, SlotId, Snapshot, Tick, WorkerState,
+};
 
 pub(super) const SLOT: SlotId = SlotId(0);
 pub(super) const OTHER: SlotId = SlotId(1);
@@ -40,6 +45,11 @@ pub(super) fn params() -> Params {
         backoff: Backoff::new(millis(100), secs(15)).unwrap(),
         stop_timeout: secs(10),
         shutdown_delay: Duration::ZERO,
+        drain_timeout: None,
+        surge: Share::Number(1),
+        unavailable: Share::Number(0),
+        min_ready: Duration::ZERO,
+        health_failures: None,
     }
 }
 
@@ -115,7 +125,7 @@ impl Table {
     pub(super) fn spawned(&mut self, slot: SlotId) -> (Pid, Vec<Action>) {
         self.pids += 1;
         let pid = Pid::new(self.pids).unwrap();
-        (pid, self.tell(Event::Spawned { slot, pid }))
+        (pid, self.tell(spawned(slot, pid)))
     }
 
     pub(super) fn runs(&mut self, slot: SlotId) -> Pid {
@@ -135,6 +145,7 @@ impl Table {
             pid,
             exit,
             leftovers,
+            oom: false,
         })
     }
 
@@ -157,6 +168,7 @@ pub(super) fn ended(pid: Pid, exit: Exit) -> Event {
         pid,
         exit,
         leftovers: false,
+        oom: false,
     }
 }
 
@@ -188,7 +200,31 @@ pub(super) fn deeds(actions: &[Action]) -> Vec<Action> {
 
 pub(super) fn spawn(slot: SlotId) -> Action {
     let generation = crate::model::Generation::default();
-    Action::Spawn { slot, generation }
+    Action::Spawn {
+        slot,
+        listener: home(slot),
+        generation,
+    }
+}
+
+/// The listener that a slot has before the first reload.
+pub(super) fn home(slot: SlotId) -> ListenerId {
+    ListenerId(slot.0)
+}
+
+pub(super) fn spawned(slot: SlotId, pid: Pid) -> Event {
+    Event::Spawned {
+        slot,
+        listener: home(slot),
+        pid,
+    }
+}
+
+pub(super) fn spawn_failed(slot: SlotId) -> Event {
+    Event::SpawnFailed {
+        slot,
+        listener: home(slot),
+    }
 }
 
 pub(super) fn says(actions: &[Action], note: Note) -> bool {

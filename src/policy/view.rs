@@ -14,21 +14,30 @@ impl Fleet {
             .iter()
             .any(|slot| matches!(slot.seat, Seat::Ready { .. }));
         let state = match self.mode {
+            Mode::Serving if self.started && self.reload.is_some() => RunState::Reloading,
             Mode::Serving if self.started => RunState::Running,
             Mode::Serving => RunState::Starting,
-            Mode::Delaying { .. } => RunState::Draining,
+            Mode::Delaying { .. } | Mode::Draining { .. } => RunState::Draining,
             Mode::Stopping { .. } | Mode::Finished => RunState::Stopping,
         };
         Snapshot {
             state,
             ready: ready && matches!(self.mode, Mode::Serving),
             started: self.started,
-            desired: self.params.instances,
+            desired: u16::try_from(self.slots.len()).unwrap_or(u16::MAX),
             generation: self.generation,
             slots: self
                 .slots
                 .iter()
-                .map(|slot| seat_view(slot, self.generation))
+                .map(|slot| seat_view(slot, &slot.seat, self.generation))
+                .collect(),
+            rising: self
+                .slots
+                .iter()
+                .filter_map(|slot| {
+                    let next = slot.successor?;
+                    Some(seat_view(slot, &next.seat, self.generation))
+                })
                 .collect(),
             retiring: self
                 .retiring
@@ -42,30 +51,36 @@ impl Fleet {
         let slot = self.slots.get(usize::from(retiring.slot.0));
         WorkerView {
             slot: retiring.slot,
-            state: WorkerState::Retiring,
+            state: if retiring.drains() {
+                WorkerState::Draining
+            } else {
+                WorkerState::Retiring
+            },
             pid: (!retiring.sweeping).then_some(retiring.worker.pid),
             generation: retiring.worker.generation,
             started: Some(retiring.worker.started),
             restarts: slot.map_or(0, |slot| slot.restarts),
             streak: slot.map_or(0, |slot| slot.streak),
             last_exit: slot.and_then(|slot| slot.last_exit),
+            status: None,
             due: match retiring.step {
                 Step::Grace { kill_at } => Some(kill_at),
-                Step::Killed { .. } => None,
+                Step::Draining { until, .. } | Step::Choosing { until, .. } => Some(until),
+                Step::Leaving | Step::Killed { .. } => None,
             },
         }
     }
 }
 
-fn seat_view(slot: &Slot, current: Generation) -> WorkerView {
-    let (state, due): (WorkerState, Option<Tick>) = match slot.seat {
+fn seat_view(slot: &Slot, seat: &Seat, current: Generation) -> WorkerView {
+    let (state, due): (WorkerState, Option<Tick>) = match *seat {
         Seat::Stopped => (WorkerState::Stopped, None),
         Seat::Waiting { until } => (WorkerState::Backoff, Some(until)),
         Seat::Held | Seat::Launching => (WorkerState::Backoff, None),
-        Seat::Starting { .. } => (WorkerState::Starting, slot.seat.deadline()),
+        Seat::Starting { .. } => (WorkerState::Starting, seat.deadline()),
         Seat::Ready { .. } => (WorkerState::Ready, None),
     };
-    let worker = slot.seat.worker();
+    let worker = seat.worker();
     let pid: Option<Pid> = worker.map(|worker| worker.pid);
     WorkerView {
         slot: slot.id,
@@ -76,6 +91,7 @@ fn seat_view(slot: &Slot, current: Generation) -> WorkerView {
         restarts: slot.restarts,
         streak: slot.streak,
         last_exit: slot.last_exit,
+        status: None,
         due,
     }
 }

@@ -1,35 +1,56 @@
 //! What an operator asks for.
 #![forbid(unsafe_code)]
 
-use rpm_runtime::model::Tick;
-use rpm_runtime::policy::Note;
+use rpm_runtime::model::{Cause, ReloadResult, Tick, Trigger};
+use rpm_runtime::policy::{MAX_INSTANCES, Note};
 
-use super::{Books, Chair, Why};
+use super::{Books, Chair, SlotBook, StopBook, id};
 
 impl Books {
     pub(super) fn asked_to_stop(&mut self, now: Tick) {
         let delay = self.params.shutdown_delay;
-        match self.stop {
+        match &mut self.stop {
             None => {
-                self.stop = Some((now.after(delay), None));
                 self.owed.push(Note::StopRequested { delay });
+                self.supersede(now, Cause::Stop);
+                self.stop = Some(StopBook {
+                    until: now.after(delay),
+                    drains: false,
+                    asked: now,
+                    gave_up: None,
+                });
             }
-            Some((_, why)) if self.began.is_none() => self.stop = Some((now, why)),
-            Some(_) => {
-                let mut hurried = false;
-                for life in self.lives.values_mut().filter(|l| l.killed.is_none()) {
-                    life.kill_due = Some(now);
-                    hurried = true;
-                }
-                for group in self.groups.values_mut().filter(|g| g.killed.is_none()) {
-                    group.kill_due = now;
-                    hurried = true;
-                }
-                if hurried {
-                    self.owed.push(Note::Hurried);
-                }
+            // Neither the delay nor the drain is wanted.
+            Some(stop) if self.began.is_none() => {
+                stop.drains = true;
+                stop.until = now;
             }
+            Some(_) => self.hurry(now),
         }
+    }
+
+    fn hurry(&mut self, now: Tick) {
+        let mut hurried = false;
+        for life in self.lives.values_mut().filter(|l| l.killed.is_none()) {
+            life.kill_due = Some(now);
+            hurried = true;
+        }
+        for group in self.groups.values_mut().filter(|g| g.killed.is_none()) {
+            group.kill_due = now;
+            hurried = true;
+        }
+        if hurried {
+            self.owed.push(Note::Hurried);
+        }
+    }
+
+    /// The stop or a restart comes before any reload, and nobody takes a chair over any more.
+    pub(super) fn supersede(&mut self, now: Tick, cause: Cause) {
+        if let Some(reload) = &mut self.reload {
+            reload.again = None;
+            self.end_reload(now, ReloadResult::Superseded);
+        }
+        self.cull_all(now, cause);
     }
 
     pub(super) fn asked_to_restart(&mut self, now: Tick) {
@@ -37,21 +58,82 @@ impl Books {
             return;
         }
         self.owed.push(Note::RestartRequested);
+        self.supersede(now, Cause::Restart);
         self.code = 0;
-        for slot in &mut self.slots {
+        for at in 0..self.slots.len() {
+            let slot = &mut self.slots[at];
             slot.streak = 0;
+            slot.renewal = None;
+            slot.ails = false;
             match slot.chair {
                 Chair::Down | Chair::Due(_) => slot.chair = Chair::Due(now),
                 Chair::Seated(pid) => {
-                    self.lives.get_mut(&pid).unwrap().told = Some(Why::Restart);
-                    slot.chair = Chair::Held;
+                    slot.chair = Chair::Held(pid);
+                    self.leaves(now, pid, Cause::Restart, false);
                 }
-                Chair::Held | Chair::Asked => {}
+                Chair::Held(_) | Chair::Asked => {}
             }
         }
         for life in self.lives.values_mut() {
-            if life.told == Some(Why::NotReady) && !life.undead {
-                life.told = Some(Why::Restart);
+            if life.leaves == Some(Cause::StartTimeout) && !life.undead {
+                life.leaves = Some(Cause::Restart);
+            }
+        }
+    }
+
+    pub(super) fn asked_to_reload(&mut self, now: Tick, trigger: Trigger) {
+        if self.stop.is_some() {
+            return;
+        }
+        match &mut self.reload {
+            None => self.begin_reload(now, trigger),
+            Some(reload) if reload.again.is_none() => {
+                reload.again = Some(trigger);
+                self.owed.push(Note::ReloadRemembered { trigger });
+            }
+            Some(_) => {}
+        }
+    }
+
+    pub(super) fn asked_for_one_more(&mut self, now: Tick) {
+        if self.stop.is_some() {
+            return;
+        }
+        let from = self.slots.len();
+        if from == usize::from(MAX_INSTANCES) {
+            self.owed.push(Note::ScaleRefused { at: from });
+            return;
+        }
+        self.slots.push(SlotBook::new(None, now));
+        self.tally.hit("scale up");
+        let to = from + 1;
+        self.owed.push(Note::Scaled { from, to });
+    }
+
+    pub(super) fn asked_for_one_less(&mut self, now: Tick) {
+        if self.stop.is_some() {
+            return;
+        }
+        let from = self.slots.len();
+        if from < 2 {
+            self.owed.push(Note::ScaleRefused { at: from });
+            return;
+        }
+        let to = from - 1;
+        self.tally.hit(if self.reload.is_some() {
+            "scale down in a reload"
+        } else {
+            "scale down"
+        });
+        self.cull(now, to, Cause::Scale);
+        self.owed.push(Note::Scaled { from, to });
+        let slot = self.slots.pop().unwrap();
+        if let Chair::Seated(pid) = slot.chair {
+            let drain = self.lives[&pid].ready.is_some();
+            self.leaves(now, pid, Cause::Scale, drain);
+            if let Some(limit) = self.drain_limit().filter(|_| drain) {
+                let slot = id(to);
+                self.owed.push(Note::Drains { slot, pid, limit });
             }
         }
     }

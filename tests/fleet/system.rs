@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use rpm_runtime::model::{Exit, Pid, Sig, Tick};
+use rpm_runtime::policy::Event;
 
 /// How a process begins.
 #[derive(Clone, Copy, Debug)]
@@ -44,9 +45,23 @@ pub struct Fate {
     pub dies_within: Duration,
 }
 
+impl Fate {
+    /// Runs, and ends when it is told to.
+    const GOOD: Self = Self {
+        start: Start::Runs,
+        on_stop: OnStop::Ends {
+            exit: Exit::Code(0),
+            after: Duration::ZERO,
+        },
+        members: 0,
+        members_ignore: false,
+        dies_within: Duration::ZERO,
+    };
+}
+
 /// What a worker says on its way to its program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Word {
+enum Word {
     Executed,
     ExecFailed(u8),
     Starved,
@@ -56,7 +71,7 @@ pub enum Word {
 pub struct Process {
     pub fate: Fate,
     /// Not said yet.
-    pub word: Option<Word>,
+    word: Option<Word>,
     /// When and how it will end.
     pub ends: Option<(Tick, Exit)>,
     pub killed: bool,
@@ -71,6 +86,8 @@ pub struct System {
     fates: Vec<Fate>,
     forks: usize,
     pub refuse: u8,
+    /// Every new process runs its program, and ends when it is told to.
+    pub calm: bool,
     pub processes: BTreeMap<Pid, Process>,
 }
 
@@ -80,6 +97,7 @@ impl System {
             fates,
             forks: 0,
             refuse: 0,
+            calm: false,
             processes: BTreeMap::new(),
         }
     }
@@ -97,7 +115,10 @@ impl System {
             self.refuse -= 1;
             return None;
         }
-        let fate = self.fates[self.forks % self.fates.len()];
+        let mut fate = self.fates[self.forks % self.fates.len()];
+        if self.calm {
+            fate = Fate::GOOD;
+        }
         self.forks += 1;
         let (word, ends) = match fate.start {
             Start::Runs => (Some(Word::Executed), None),
@@ -206,6 +227,19 @@ impl System {
         }
         self.processes.retain(|_, p| !p.reaped || p.members > 0);
         reaped
+    }
+
+    /// What it says next on its way to its program.
+    pub fn word(&mut self, pid: Pid) -> Option<Event> {
+        match self.processes.get_mut(&pid)?.word.take()? {
+            Word::Executed => Some(Event::Executed { pid }),
+            Word::Starved => Some(Event::Starved { pid }),
+            Word::ExecFailed(code) => Some(Event::ExecFailed { pid, code }),
+        }
+    }
+
+    pub fn is_unreaped(&self, pid: Pid) -> bool {
+        self.processes.get(&pid).is_some_and(|p| !p.reaped)
     }
 
     pub fn group_left(&self, pid: Pid) -> bool {

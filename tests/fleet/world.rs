@@ -1,65 +1,66 @@
-//! One walk: time, the fake system, the fleet, and its turns as the loop takes them.
+//! One walk: what happens next, move by move.
 #![forbid(unsafe_code)]
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
-use proptest::sample::Index;
-use rpm_runtime::model::{Command, Exit, Pid, Tick};
-use rpm_runtime::policy::{Action, Event, Fleet, Params};
+use rpm_runtime::model::{Cause, Command, Exit, Pid, Sig, Tick, Trigger};
+use rpm_runtime::policy::{Event, Fleet, Params};
 
 use crate::books::Books;
-use crate::system::{Fate, OnStop, System, Word};
-
-/// What happens next.
-#[derive(Clone, Debug)]
-pub enum Move {
-    /// Time passes, and the fleet is woken in time.
-    Wait(Duration),
-    /// Until the next thing is due.
-    Deadline,
-    /// Time passes, and the fleet is woken late.
-    Jump(Duration),
-    Ends(Index, Exit),
-    EndTogether(Vec<(Index, Exit)>),
-    Ready(Index),
-    MemberEnds(Index),
-    Thaws(Index),
-    /// So many forks fail.
-    Shortage(u8),
-    Asks(Command),
-    /// The same, between the next request for a worker and its answer.
-    AsksAmid(Command),
-    Stranger(Exit),
-}
+use crate::moves::{Move, Who, Word};
+use crate::system::{OnStop, System};
+use crate::tally::Tally;
 
 pub struct World {
-    now: Tick,
-    fleet: Fleet,
-    system: System,
-    books: Books,
-    sees_groups_end: bool,
+    pub(super) now: Tick,
+    pub(super) fleet: Fleet,
+    pub(super) system: System,
+    pub(super) books: Books,
+    pub(super) sees_groups_end: bool,
     jitter: Vec<u16>,
     asked: usize,
-    /// By how much the fleet was woken late since the stop was asked for.
+    /// By when everything has to be over, had the fleet been woken in time.
+    stops_by: Option<Tick>,
+    /// By how much it was woken late since.
     late: Duration,
-    amid: Option<Command>,
+    pub(super) amid: Option<Command>,
+    /// Who was reaped last.
+    pub(super) gone: Vec<Pid>,
+    pub(super) oom: bool,
+    /// Turns of the fleet so far, each looked at as a whole.
+    pub(super) turns: u64,
 }
 
 impl World {
-    pub fn new(params: Params, fates: Vec<Fate>, sees_groups_end: bool, jitter: Vec<u16>) -> Self {
+    pub fn new(params: Params, system: System, sees_groups_end: bool, jitter: Vec<u16>) -> Self {
         let now = Tick(Duration::from_secs(1));
         Self {
             now,
             fleet: Fleet::new(params.clone(), now),
-            system: System::new(fates),
+            system,
             books: Books::new(params, now),
             sees_groups_end,
             jitter,
             asked: 0,
+            stops_by: None,
             late: Duration::ZERO,
             amid: None,
+            gone: Vec::new(),
+            oom: false,
+            turns: 0,
         }
+    }
+
+    pub fn finished(&self) -> bool {
+        self.books.finished
+    }
+
+    pub fn turns(&self) -> u64 {
+        self.turns
+    }
+
+    pub fn tally(&self) -> &Tally {
+        &self.books.tally
     }
 
     pub fn step(&mut self, step: Move) {
@@ -69,31 +70,44 @@ impl World {
         match step {
             Move::Wait(time) => self.wait(time),
             Move::Deadline => self.deadline(),
-            Move::Jump(time) => {
-                self.now = self.now.after(time);
-                if self.books.ends_by().is_some() {
-                    self.late += time;
+            Move::Jump(time) => self.jump(time),
+            Move::Ends(who, exit) => self.ends(who, exit),
+            Move::EndTogether(mask, exits) => {
+                for (nr, pid) in self.system.unreaped().into_iter().enumerate() {
+                    if mask >> (nr % 16) & 1 == 1 {
+                        self.end_one(pid, exits[nr % 2]);
+                    }
                 }
                 self.turn(Event::Woke);
             }
-            Move::Ends(who, exit) => {
-                self.end_one(who, exit);
-                self.turn(Event::Woke);
+            Move::Oom(who) => {
+                self.oom = true;
+                self.ends(who, Exit::Signal(Sig::KILL));
+                self.oom = false;
             }
-            Move::EndTogether(all) => {
-                for (who, exit) in all {
-                    self.end_one(who, exit);
+            Move::Ready(who) => self.tell(who, |pid| Event::Ready { pid }),
+            Move::Checked(who, passed) => self.tell(who, |pid| Event::Checked { pid, passed }),
+            Move::Unfit(who, cause) => self.tell(who, |pid| Event::Unfit { pid, cause }),
+            Move::Extended(who, by) => self.tell(who, |pid| Event::Extended { pid, by }),
+            Move::AllReady => self.tell_all(Books::stay, |pid| Event::Ready { pid }),
+            Move::AllChecked(passed) => {
+                self.tell_all(Books::stay, |pid| Event::Checked { pid, passed });
+            }
+            Move::AllDrained => self.tell_all(Books::drain, |pid| Event::Drained { pid }),
+            Move::Drained(who) => {
+                if let Some(pid) = who.of(&self.books.drain()) {
+                    self.turn(Event::Drained { pid });
                 }
-                self.turn(Event::Woke);
             }
-            Move::Ready(who) => {
-                if let Some(pid) = pick(who, &self.system.unreaped()) {
-                    self.turn(Event::Ready { pid });
+            Move::Moment(who, quiet) => {
+                if let Some(pid) = who.of(&self.books.drain()) {
+                    self.turn(Event::Moment { pid, quiet });
                 }
             }
+            Move::Quiet => self.turn(Event::Quiet),
             Move::MemberEnds(who) => {
                 let led: Vec<Pid> = self.system.processes.keys().copied().collect();
-                if let Some(pid) = pick(who, &led)
+                if let Some(pid) = who.of(&led)
                     && let Some(process) = self.system.processes.get_mut(&pid)
                 {
                     process.members_end = Some(self.now);
@@ -102,7 +116,7 @@ impl World {
             }
             Move::Thaws(who) => {
                 let all: Vec<Pid> = self.system.processes.keys().copied().collect();
-                if let Some(pid) = pick(who, &all) {
+                if let Some(pid) = who.of(&all) {
                     self.system.thaw(self.now, pid);
                     self.turn(Event::Woke);
                 }
@@ -112,28 +126,27 @@ impl World {
             Move::AsksAmid(command) => self.amid = Some(command),
             Move::Stranger(exit) => {
                 let pid = self.system.free();
-                let leftovers = false;
                 self.turn(Event::Exited {
                     pid,
                     exit,
-                    leftovers,
+                    leftovers: false,
+                    oom: false,
                 });
             }
+            Move::Stale(who, word) => self.stale(who, word),
+            Move::Calm => self.calm(),
         }
     }
 
     /// Asks to stop, if nobody has, and sees it through: nothing may outlast the bound.
     pub fn end(&mut self) {
-        if self.books.finished {
-            return self.silence();
-        }
-        if self.books.ends_by().is_none() {
+        if !self.books.finished && !self.books.stops() {
             self.turn(Event::Operator(Command::Stop));
         }
         while !self.books.finished {
             self.deadline();
         }
-        let bound = self.books.ends_by().map(|by| by.after(self.late));
+        let bound = self.stops_by.map(|by| by.after(self.late));
         assert!(
             bound.is_none_or(|by| self.now <= by),
             "the stop took until {:?}, bound {bound:?}",
@@ -145,35 +158,101 @@ impl World {
     /// After the end nothing is done any more, whatever comes.
     fn silence(&mut self) {
         let mut out = Vec::new();
-        let mut events = vec![
-            Event::Woke,
-            Event::Operator(Command::Stop),
-            Event::Operator(Command::Restart),
+        let commands = [
+            Command::Stop,
+            Command::Restart,
+            Command::Reload(Trigger::Operator),
+            Command::ScaleUp,
+            Command::ScaleDown,
         ];
+        let mut events = vec![Event::Woke, Event::Quiet];
+        events.extend(commands.map(Event::Operator));
         events.extend(self.fleet.workers().map(|(_, pid)| Event::Exited {
             pid,
             exit: Exit::Code(0),
             leftovers: true,
+            oom: true,
         }));
         for event in events {
             self.fleet
                 .decide(self.now.after(Duration::from_mins(1)), 0, event, &mut out);
         }
         assert_eq!(out, [], "after the end");
+        assert_eq!(self.fleet.next_deadline(), None);
     }
 
-    fn end_one(&mut self, who: Index, exit: Exit) {
+    fn ends(&mut self, who: Who, exit: Exit) {
+        if let Some(pid) = who.of(&self.system.unreaped()) {
+            self.end_one(pid, exit);
+            self.turn(Event::Woke);
+        }
+    }
+
+    fn end_one(&mut self, pid: Pid, exit: Exit) {
         let now = self.now;
-        if let Some(pid) = pick(who, &self.system.unreaped())
-            && let Some(process) = self.system.processes.get_mut(&pid)
+        if let Some(process) = self.system.processes.get_mut(&pid)
             && !(process.killed && matches!(process.fate.on_stop, OnStop::Undying))
         {
             process.ends = Some((now, exit));
         }
     }
 
+    /// Somebody who is not reaped says something, or something is said of him.
+    fn tell(&mut self, who: Who, event: impl FnOnce(Pid) -> Event) {
+        if let Some(pid) = who.of(&self.system.unreaped()) {
+            self.turn(event(pid));
+        }
+    }
+
+    pub(super) fn tell_all(&mut self, who: fn(&Books) -> Vec<Pid>, event: impl Fn(Pid) -> Event) {
+        for pid in who(&self.books) {
+            if self.books.knows(pid) {
+                self.turn(event(pid));
+            }
+        }
+    }
+
+    /// Words that come too late, or are about nobody, change nothing.
+    fn stale(&mut self, who: Who, word: Word) {
+        self.turn(Event::Woke);
+        if self.books.finished {
+            return;
+        }
+        let known = |pid: &Pid| !self.books.knows(*pid);
+        let mut about: Vec<Pid> = self.gone.iter().copied().filter(known).collect();
+        about.extend(Pid::new(1 << 20));
+        if !matches!(word, Word::Drained | Word::Moment | Word::GroupEmpty) {
+            about.extend(self.books.leave());
+        }
+        about.retain(|pid| !self.fleet.sweeping().any(|leader| leader == *pid));
+        let pid = who.of(&about).unwrap();
+        let event = match word {
+            Word::Ready => Event::Ready { pid },
+            Word::Executed => Event::Executed { pid },
+            Word::Passed => Event::Checked { pid, passed: true },
+            Word::Failed => Event::Checked { pid, passed: false },
+            Word::Unfit => Event::Unfit {
+                pid,
+                cause: Cause::MemoryLimit,
+            },
+            Word::Extended => Event::Extended {
+                pid,
+                by: Duration::from_hours(1),
+            },
+            Word::Drained => Event::Drained { pid },
+            Word::Moment => Event::Moment { pid, quiet: true },
+            Word::GroupEmpty => Event::GroupEmpty { pid },
+        };
+        let before = self.outside();
+        let mut out = Vec::new();
+        self.decides(event, &mut out);
+        self.books.tally.hit("stale word");
+        assert_eq!(out, [], "{event:?} changes something");
+        assert_eq!(self.outside(), before, "{event:?} changes something");
+    }
+
     /// To the next moment at which anything is due.
-    fn deadline(&mut self) {
+    pub(super) fn deadline(&mut self) {
         let due = [self.fleet.next_deadline(), self.system.next_end()];
         match due.into_iter().flatten().min() {
             Some(at) => self.now = self.now.max(at),
@@ -182,13 +261,16 @@ impl World {
         self.turn(Event::Woke);
     }
 
+    fn jump(&mut self, time: Duration) {
+        self.now = self.now.after(time);
+        self.books.overslept += time;
+        self.late += time;
+        self.turn(Event::Woke);
+    }
+
     fn wait(&mut self, time: Duration) {
         let until = self.now.after(time);
-        for pid in self.system.unreaped() {
-            if let Some(event) = self.word(pid) {
-                self.turn(event);
-            }
-        }
+        self.words();
         while !self.books.finished {
             let due = [
                 self.fleet.next_deadline(),
@@ -204,123 +286,25 @@ impl World {
         }
     }
 
-    fn word(&mut self, pid: Pid) -> Option<Event> {
-        match self.system.processes.get_mut(&pid)?.word.take()? {
-            Word::Executed => Some(Event::Executed { pid }),
-            Word::Starved => Some(Event::Starved { pid }),
-            Word::ExecFailed(code) => Some(Event::ExecFailed { pid, code }),
+    /// Workers say how they got to their programs.
+    pub(super) fn words(&mut self) {
+        for pid in self.system.unreaped() {
+            if let Some(event) = self.system.word(pid) {
+                self.turn(event);
+            }
         }
     }
 
-    /// As the loop does it: everything that ended is known before anything is decided.
-    fn turn(&mut self, event: Event) {
-        if self.books.finished {
-            return;
-        }
-        let mut out = Vec::new();
-        // What it said before it died counts.
-        let ended = self.system.ending(self.now);
-        for pid in ended {
-            if let Some(event) = self.word(pid) {
-                self.take(event, &mut out);
-            }
-        }
-        for (pid, exit, leftovers) in self.system.reap(self.now) {
-            self.take(
-                Event::Exited {
-                    pid,
-                    exit,
-                    leftovers,
-                },
-                &mut out,
-            );
-        }
-        if self.sees_groups_end {
-            let system = &self.system;
-            let gone: Vec<Pid> = self
-                .fleet
-                .sweeping()
-                .filter(|pid| !system.group_left(*pid))
-                .collect();
-            for pid in gone {
-                self.take(Event::GroupEmpty { pid }, &mut out);
-            }
-        }
-        self.decide(event, &mut out);
-        let mut queue = VecDeque::from(out);
-        while let Some(action) = queue.pop_front() {
-            let mut more = Vec::new();
-            if matches!(action, Action::Spawn { .. })
-                && let Some(command) = self.amid.take()
-            {
-                self.decide(Event::Operator(command), &mut more);
-            }
-            if let Some(outcome) = self.perform(&action) {
-                self.decide(outcome, &mut more);
-            }
-            queue.extend(more);
-        }
-        self.books.settled(self.now, &self.fleet);
-    }
-
-    fn next_jitter(&mut self) -> u16 {
+    pub(super) fn next_jitter(&mut self) -> u16 {
         self.asked += 1;
         self.jitter[self.asked % self.jitter.len()]
     }
 
-    fn take(&mut self, event: Event, out: &mut Vec<Action>) {
-        let (jitter, from) = (self.next_jitter(), out.len());
-        self.books.hears(self.now, jitter, event);
-        self.fleet.take(self.now, jitter, event, out);
-        self.books.sees(self.now, &out[from..]);
-    }
-
-    fn decide(&mut self, event: Event, out: &mut Vec<Action>) {
-        let (jitter, from) = (self.next_jitter(), out.len());
-        self.books.hears(self.now, jitter, event);
-        self.fleet.decide(self.now, jitter, event, out);
-        self.books.sees(self.now, &out[from..]);
-    }
-
-    fn perform(&mut self, action: &Action) -> Option<Event> {
-        match *action {
-            Action::Spawn { slot, .. } => Some(match self.system.fork(self.now) {
-                Some(pid) => Event::Spawned { slot, pid },
-                None => Event::SpawnFailed { slot },
-            }),
-            Action::Stop { pid } => {
-                assert!(
-                    self.system.unreaped().contains(&pid),
-                    "{pid} is no worker's"
-                );
-                self.system.stop(self.now, pid);
-                None
-            }
-            Action::Kill { pid } => {
-                assert!(
-                    self.system.unreaped().contains(&pid),
-                    "{pid} is no worker's"
-                );
-                self.system.kill(self.now, pid);
-                None
-            }
-            Action::StopGroup { pid, .. } => {
-                self.system.signal_group(self.now, pid, false);
-                None
-            }
-            Action::KillGroup { pid } => {
-                assert!(
-                    !self.system.unreaped().contains(&pid),
-                    "{pid} leads another group now"
-                );
-                self.system.signal_group(self.now, pid, true);
-                None
-            }
-            Action::Say(_) | Action::Finish { .. } => None,
+    /// The bound counts from the first request.
+    pub(super) fn note_bound(&mut self) {
+        if self.stops_by.is_none() && self.books.stops() {
+            self.stops_by = self.books.ends_by();
+            self.late = Duration::ZERO;
         }
     }
-}
-
-fn pick(who: Index, of: &[Pid]) -> Option<Pid> {
-    (!of.is_empty()).then(|| of[who.index(of.len())])
 }

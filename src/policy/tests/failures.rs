@@ -91,11 +91,11 @@ fn a_stop_awaits_the_workers_it_has_asked_for() {
     let (pid, actions) = table.spawned(SLOT);
     assert_eq!(deeds(&actions), [Action::Stop { pid }]);
     let slot = OTHER;
-    assert_eq!(table.tell(Event::SpawnFailed { slot }), []);
+    assert_eq!(table.tell(spawn_failed(slot)), []);
     assert_eq!(deeds(&table.ends(pid, TERMINATED)), []);
     let slot = SlotId(2);
     assert_eq!(
-        table.tell(Event::SpawnFailed { slot }),
+        deeds(&table.tell(spawn_failed(slot))),
         [Action::Finish { code: 0 }]
     );
 }
@@ -107,7 +107,7 @@ fn the_first_fork_that_fails_leaves_no_other_worker_behind() {
         ..params()
     });
     let slot = SLOT;
-    assert_eq!(deeds(&table.tell(Event::SpawnFailed { slot })), []);
+    assert_eq!(deeds(&table.tell(spawn_failed(slot))), []);
     let (pid, actions) = table.spawned(OTHER);
     assert_eq!(actions, [Action::Stop { pid }]);
     assert_eq!(
@@ -224,7 +224,7 @@ fn a_group_whose_number_is_given_out_again_is_gone() {
     let (mut table, pids) = Table::serving(params());
     let pid = pids[0];
     let _ = table.ends_and_leaves(pid, Exit::Code(1));
-    assert_eq!(table.tell(Event::Spawned { slot: SLOT, pid }), []);
+    assert_eq!(table.tell(spawned(SLOT, pid)), []);
     assert_eq!(table.fleet.sweeping().count(), 0);
     assert_eq!(deeds(&table.wait(10_000)), []);
 }
@@ -238,4 +238,27 @@ fn after_the_end_nothing_is_done() {
     for event in [ended(pids[0], KILLED), Event::Woke, STOP, RESTART] {
         assert_eq!(table.tell(event), []);
     }
+}
+
+#[test]
+fn who_ran_its_program_in_want_of_something_says_nothing_about_it() {
+    let (mut table, pids) = Table::serving(Params {
+        instances: 2,
+        max_restarts: Some(3),
+        ..params()
+    });
+    let mut pid = pids[1];
+    let mut waits = Vec::new();
+    for _ in 0..10 {
+        let _ = table.tell(Event::Starved { pid });
+        let _ = table.tell(Event::Executed { pid });
+        let (_, next) = told(&table.ends(pid, Exit::Code(3)));
+        let Next::Restart { wait, streak: 0 } = next else {
+            panic!("{next:?}");
+        };
+        waits.push(wait);
+        let _ = table.wait(60_000);
+        pid = table.spawned(OTHER).0;
+    }
+    assert!(waits.is_sorted() && waits[9] > waits[0], "{waits:?}");
 }

@@ -103,7 +103,7 @@ fn a_slot_whose_program_never_told_goes_by_age() {
 #[test]
 fn the_first_fork_that_fails_is_the_end() {
     let mut table = Table::new(params());
-    let actions = table.tell(Event::SpawnFailed { slot: SLOT });
+    let actions = table.tell(spawn_failed(SLOT));
     assert!(says(
         &actions,
         Note::GivesUp {
@@ -122,7 +122,7 @@ fn later_a_fork_that_fails_is_tried_again_for_ever() {
     for wait in [100, 200, 400, 800, 1600, 3200, 6400, 12_800, 15_000, 15_000] {
         let (slot, retry_in) = (SLOT, millis(wait));
         assert_eq!(
-            table.tell(Event::SpawnFailed { slot }),
+            table.tell(spawn_failed(slot)),
             [Action::Say(Note::SpawnDelayed { slot, retry_in })]
         );
         assert_eq!(table.wait(wait - 1), []);
@@ -134,7 +134,7 @@ fn later_a_fork_that_fails_is_tried_again_for_ever() {
     let retry_in = millis(100);
     assert!(
         says(
-            &table.tell(Event::SpawnFailed { slot: SLOT }),
+            &table.tell(spawn_failed(SLOT)),
             Note::SpawnDelayed {
                 slot: SLOT,
                 retry_in
@@ -152,7 +152,7 @@ fn a_shortage_waits_even_if_the_back_off_is_shorter() {
         ..params()
     });
     let _ = table.ends(pids[0], Exit::Code(0));
-    let _ = table.tell(Event::SpawnFailed { slot: SLOT });
+    let _ = table.tell(spawn_failed(SLOT));
     assert_eq!(table.due_in(), Some(millis(100)));
 }
 

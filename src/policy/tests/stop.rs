@@ -1,6 +1,7 @@
 //! What an operator asks of the whole.
 #![forbid(unsafe_code)]
 
+use super::roll::{self, RELOAD, SCALE_DOWN, rises};
 use super::*;
 
 fn two() -> Params {
@@ -61,7 +62,7 @@ fn during_the_delay_everything_goes_on_but_readiness() {
     });
     assert_eq!(deeds(&table.tell(STOP)), []);
     assert!(!table.seen().ready);
-    assert_eq!(table.fleet.rotation().live, [SLOT]);
+    assert_eq!(table.fleet.rotation().live, [home(SLOT)]);
     assert_eq!(table.tell(RESTART), [], "not now");
     assert_eq!(deeds(&table.ends(pids[0], Exit::Code(1))), [spawn(SLOT)]);
     let pid = table.runs(SLOT);
@@ -112,7 +113,7 @@ fn leftovers_share_the_grace_of_their_leader() {
     assert_eq!(table.due_in(), Some(secs(2)));
     assert_eq!(deeds(&table.wait(2000)), [Action::KillGroup { pid }]);
     assert_eq!(
-        table.tell(Event::GroupEmpty { pid }),
+        deeds(&table.tell(Event::GroupEmpty { pid })),
         [Action::Finish { code: 1 }]
     );
 }
@@ -125,7 +126,7 @@ fn leftovers_of_a_killed_leader_have_their_sigkill_already() {
     let _ = table.wait(10_000);
     assert_eq!(deeds(&table.ends_and_leaves(pid, KILLED)), []);
     assert_eq!(
-        table.tell(Event::GroupEmpty { pid }),
+        deeds(&table.tell(Event::GroupEmpty { pid })),
         [Action::Finish { code: 1 }]
     );
 }
@@ -148,6 +149,11 @@ fn what_cannot_be_killed_does_not_keep_the_runtime() {
                     slot,
                     pid,
                     leftovers: leaves
+                }),
+                Action::Say(Note::Stopped {
+                    delay: Duration::ZERO,
+                    drain: Duration::ZERO,
+                    stop: secs(15),
                 }),
                 Action::Finish { code: 1 }
             ]
@@ -235,4 +241,71 @@ fn giving_up_after_the_stop_was_asked_for_is_a_stop_that_was_asked_for() {
         deeds(&table.ends(pids[0], Exit::Code(5))),
         [Action::Finish { code: 0 }]
     );
+}
+
+#[test]
+fn giving_up_leaves_no_successor_behind() {
+    let (mut table, old) = Table::serving(Params {
+        max_restarts: Some(1),
+        ..roll::two()
+    });
+    let cause = Cause::MemoryLimit;
+    let _ = table.tell(Event::Unfit { pid: old[0], cause });
+    let next = rises(&mut table, SLOT, 2);
+    let _ = table.ends(old[1], Exit::Code(1));
+    let pid = table.runs(OTHER);
+    let told = table.ends(pid, Exit::Code(1));
+    assert_eq!(deeds(&told), [Action::Stop { pid: next }]);
+    let _ = table.tell(Event::Quiet);
+    assert_eq!(deeds(&table.ends(old[0], TERMINATED)), []);
+    let code = 1;
+    let told = table.ends(next, TERMINATED);
+    assert_eq!(deeds(&told), [Action::Finish { code }]);
+}
+
+#[test]
+fn who_gave_up_says_so_even_if_all_end_by_themselves_in_the_drain() {
+    let (mut table, old) = Table::serving(Params {
+        max_restarts: Some(1),
+        stop_exit_codes: vec![0],
+        ..roll::two()
+    });
+    let _ = table.ends(old[1], Exit::Code(7));
+    let pid = table.runs(OTHER);
+    assert_eq!(told(&table.ends(pid, Exit::Code(7))).1, Next::GivesUp);
+    let code = 7;
+    let actions = table.ends(old[0], Exit::Code(0));
+    assert_eq!(deeds(&actions), [Action::Finish { code }]);
+}
+
+#[test]
+fn the_end_waits_for_a_worker_that_was_asked_for() {
+    let mut table = Table::new(Params {
+        stop_exit_codes: vec![0],
+        ..roll::two()
+    });
+    let pid = table.runs(SLOT);
+    assert_eq!(deeds(&table.tell(SCALE_DOWN)), []);
+    assert_eq!(deeds(&table.ends(pid, Exit::Code(0))), []);
+    let (pid, told) = table.spawned(OTHER);
+    assert_eq!(deeds(&told), [Action::Stop { pid }]);
+    let code = 0;
+    assert_eq!(
+        deeds(&table.ends(pid, TERMINATED)),
+        [Action::Finish { code }]
+    );
+}
+
+#[test]
+fn a_stop_waits_for_a_worker_that_drains_even_if_nobody_else_serves() {
+    let (mut table, old) = Table::serving(Params {
+        instances: 1,
+        surge: Share::Number(0),
+        ..roll::two()
+    });
+    let _ = table.tell(RELOAD);
+    assert_eq!(deeds(&table.tell(STOP)), []);
+    let pid = old[0];
+    assert_eq!(table.fleet.stop_drain(), Some(vec![(pid, home(SLOT))]));
+    assert_eq!(deeds(&table.tell(Event::Quiet)), [Action::Stop { pid }]);
 }

@@ -1,0 +1,87 @@
+//! Many changes in a row are one.
+#![forbid(unsafe_code)]
+
+use std::time::Duration;
+
+use crate::model::Tick;
+
+/// A burst that never ends counts as one after so many times the delay.
+const MOST: u32 = 10;
+
+/// Changes that were not acted upon yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Debounce {
+    delay: Duration,
+    pending: Option<(Tick, Tick)>,
+}
+
+impl Debounce {
+    /// Acts when nothing has changed for `delay`.
+    pub fn new(delay: Duration) -> Self {
+        Self {
+            delay,
+            pending: None,
+        }
+    }
+
+    /// Something changed now. Whether it is the first of a burst.
+    pub fn change(&mut self, now: Tick) -> bool {
+        let first = self.pending.map(|(first, _)| first);
+        self.pending = Some((first.unwrap_or(now), now));
+        first.is_none()
+    }
+
+    /// When to act, if nothing else changes until then.
+    pub fn due(&self) -> Option<Tick> {
+        let (first, last) = self.pending?;
+        Some(
+            last.after(self.delay)
+                .min(first.after(self.delay.saturating_mul(MOST))),
+        )
+    }
+
+    /// Whether it is time to act; what was pending is then done with.
+    pub fn act(&mut self, now: Tick) -> bool {
+        let over = self.due().is_some_and(|due| due <= now);
+        if over {
+            self.pending = None;
+        }
+        over
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(milliseconds: u64) -> Tick {
+        Tick(Duration::from_millis(milliseconds))
+    }
+
+    #[test]
+    fn a_burst_is_acted_upon_once_when_it_is_over() {
+        let mut debounce = Debounce::new(Duration::from_secs(1));
+        assert_eq!(debounce.due(), None);
+        assert!(!debounce.act(at(5)));
+        assert!(debounce.change(at(10)));
+        assert!(!debounce.change(at(900)));
+        assert_eq!(debounce.due(), Some(at(1900)));
+        assert!(!debounce.act(at(1899)));
+        assert!(debounce.act(at(1900)));
+        assert!(!debounce.act(at(9999)));
+        assert!(debounce.change(at(10_000)));
+    }
+
+    #[test]
+    fn a_burst_without_end_is_acted_upon_after_ten_delays() {
+        let mut debounce = Debounce::new(Duration::from_secs(1));
+        let mut acts = Vec::new();
+        for now in (0..30_000).step_by(100) {
+            debounce.change(at(now));
+            if debounce.act(at(now)) {
+                acts.push(now);
+            }
+        }
+        assert_eq!(acts, [10_000, 20_100]);
+    }
+}

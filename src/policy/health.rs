@@ -1,0 +1,123 @@
+//! When a worker that fails its checks counts as unhealthy, and when it is checked.
+#![forbid(unsafe_code)]
+
+use std::time::Duration;
+
+/// One worker's checks so far.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Health {
+    threshold: u32,
+    in_a_row: u32,
+}
+
+/// What they say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// The last check passed.
+    Fine,
+    /// It failed, and not often enough to say more.
+    Failing {
+        /// So often.
+        in_a_row: u32,
+    },
+    /// It failed RPM_HEALTH_FAILURES times in a row, or more; so until one passes.
+    Unhealthy,
+}
+
+impl Health {
+    /// Of a new worker. `failures` in a row make it unhealthy; 0 counts as 1.
+    pub fn new(failures: u32) -> Self {
+        Self {
+            threshold: failures.max(1),
+            in_a_row: 0,
+        }
+    }
+
+    /// Takes in one check. One that could not be made is none.
+    pub fn report(&mut self, ok: bool) -> Verdict {
+        self.in_a_row = if ok {
+            0
+        } else {
+            self.in_a_row.saturating_add(1)
+        };
+        self.verdict()
+    }
+
+    /// As of the last check; of a new worker: fine.
+    pub fn verdict(&self) -> Verdict {
+        match self.in_a_row {
+            0 => Verdict::Fine,
+            in_a_row if in_a_row < self.threshold => Verdict::Failing { in_a_row },
+            _ => Verdict::Unhealthy,
+        }
+    }
+}
+
+/// How long a worker is left alone before its first check: a part of the interval that `seed` (its pid, say) picks, so
+/// that workers which were started together are not all asked at the same moment.
+pub fn first_check(interval: Duration, seed: u64) -> Duration {
+    // Neighbouring numbers come to lie far apart (Fibonacci hashing).
+    let [first, second, ..] = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes();
+    let part = u32::from(u16::from_be_bytes([first, second]));
+    interval.saturating_mul(part) / (u32::from(u16::MAX) + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn the_threshold_is_met_exactly_and_a_success_resets() {
+        let mut health = Health::new(3);
+        assert_eq!(health.verdict(), Verdict::Fine);
+        assert_eq!(health.report(false), Verdict::Failing { in_a_row: 1 });
+        assert_eq!(health.report(false), Verdict::Failing { in_a_row: 2 });
+        assert_eq!(health.report(true), Verdict::Fine);
+        assert_eq!(health.report(false), Verdict::Failing { in_a_row: 1 });
+        assert_eq!(health.report(false), Verdict::Failing { in_a_row: 2 });
+        assert_eq!(health.report(false), Verdict::Unhealthy);
+        assert_eq!(health.report(false), Verdict::Unhealthy);
+        assert_eq!(health.report(true), Verdict::Fine);
+    }
+
+    #[test]
+    fn one_failure_may_be_enough_and_none_never_is() {
+        for failures in [0, 1] {
+            let mut health = Health::new(failures);
+            assert_eq!(health.report(true), Verdict::Fine);
+            assert_eq!(health.report(false), Verdict::Unhealthy);
+        }
+    }
+
+    #[test]
+    fn neighbours_are_first_checked_at_different_times() {
+        let interval = Duration::from_secs(8);
+        let mut times: Vec<Duration> = (100..108).map(|pid| first_check(interval, pid)).collect();
+        times.sort_unstable();
+        let apart = Duration::from_millis(250);
+        assert!(
+            times.windows(2).all(|pair| pair[0] + apart < pair[1]),
+            "{times:?}"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn the_first_check_comes_within_the_interval(seconds in 1_u64..100_000, seed: u64) {
+            let interval = Duration::from_secs(seconds);
+            prop_assert!(first_check(interval, seed) < interval);
+        }
+
+        #[test]
+        fn unhealthy_is_as_many_failures_at_the_end(checks in prop::collection::vec(any::<bool>(), 0..50), failures in 1_u32..6) {
+            let mut health = Health::new(failures);
+            for check in &checks {
+                health.report(*check);
+            }
+            let failed = checks.iter().rev().take_while(|ok| !**ok).count();
+            let unhealthy = health.verdict() == Verdict::Unhealthy;
+            prop_assert_eq!(unhealthy, failed >= usize::try_from(failures).unwrap());
+        }
+    }
+}

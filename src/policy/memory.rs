@@ -1,0 +1,146 @@
+//! Which worker uses more memory than it may, and how often that is looked at.
+#![forbid(unsafe_code)]
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::Bytes;
+use crate::model::Pid;
+
+/// Between two looks while a worker is above half of the limit.
+const SOON: Duration = Duration::from_secs(2);
+/// Between two looks otherwise.
+const LATER: Duration = Duration::from_secs(10);
+
+/// What is known of one worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mark {
+    /// It was within the limit at the last look.
+    Within,
+    /// It was above it, for the first time in a row.
+    Above,
+    /// It was named.
+    Named,
+}
+
+/// RPM_MAX_MEMORY, and what the looks at it have shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemoryGuard {
+    limit: Bytes,
+    marks: BTreeMap<Pid, Mark>,
+    growing: bool,
+}
+
+impl MemoryGuard {
+    /// Nobody was looked at yet.
+    pub fn new(limit: Bytes) -> Self {
+        Self {
+            limit,
+            marks: BTreeMap::new(),
+            growing: false,
+        }
+    }
+
+    /// Whether so much is more than a worker may use.
+    pub fn exceeds(&self, bytes: u64) -> bool {
+        bytes > self.limit.0
+    }
+
+    /// One look at all workers: those that were above the limit in this look and the one before, since one spike is
+    /// none of our business; each is named once in its life. Who is not in `seen` is gone and forgotten.
+    pub fn look(&mut self, seen: &[(Pid, u64)]) -> Vec<(Pid, u64)> {
+        let mut over = Vec::new();
+        let mut marks = BTreeMap::new();
+        for (pid, bytes) in seen {
+            let before = self.marks.get(pid).copied().unwrap_or(Mark::Within);
+            let mark = match (before, self.exceeds(*bytes)) {
+                (Mark::Named, _) => Mark::Named,
+                (_, false) => Mark::Within,
+                (Mark::Within, true) => Mark::Above,
+                (Mark::Above, true) => {
+                    over.push((*pid, *bytes));
+                    Mark::Named
+                }
+            };
+            marks.insert(*pid, mark);
+        }
+        self.marks = marks;
+        self.growing = seen.iter().any(|(_, bytes)| *bytes > self.limit.0 / 2);
+        over
+    }
+
+    /// Time until the next look.
+    pub fn pause(&self) -> Duration {
+        if self.growing { SOON } else { LATER }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn pid(raw: i32) -> Pid {
+        Pid::new(raw).unwrap()
+    }
+
+    /// A guard of 100 bytes.
+    fn guard() -> MemoryGuard {
+        MemoryGuard::new(Bytes(100))
+    }
+
+    #[test]
+    fn two_looks_in_a_row_above_the_limit_are_too_much() {
+        let mut guard = guard();
+        let mut look = |bytes| guard.look(&[(pid(7), bytes)]);
+        assert_eq!(look(101), []);
+        assert_eq!(look(100), [], "a spike");
+        assert_eq!(look(150), []);
+        assert_eq!(look(160), [(pid(7), 160)]);
+        assert_eq!(look(170), [], "named once");
+        assert_eq!(look(10), []);
+        assert_eq!(look(170), []);
+        assert_eq!(look(170), []);
+    }
+
+    #[test]
+    fn a_number_that_comes_again_is_somebody_else() {
+        let mut guard = guard();
+        guard.look(&[(pid(7), 200)]);
+        assert_eq!(guard.look(&[(pid(7), 200)]).len(), 1);
+        guard.look(&[]);
+        assert_eq!(guard.look(&[(pid(7), 200)]), []);
+        assert_eq!(guard.look(&[(pid(7), 200)]).len(), 1);
+    }
+
+    #[test]
+    fn it_looks_more_often_while_one_is_above_half_of_the_limit() {
+        let mut guard = guard();
+        assert_eq!(guard.pause(), LATER);
+        guard.look(&[(pid(7), 50), (pid(8), 51)]);
+        assert_eq!(guard.pause(), SOON);
+        guard.look(&[(pid(7), 50), (pid(8), 50)]);
+        assert_eq!(guard.pause(), LATER);
+        guard.look(&[]);
+        assert_eq!(guard.pause(), LATER);
+    }
+
+    proptest! {
+        #[test]
+        fn nobody_is_named_without_cause_or_twice(
+            looks in proptest::collection::vec(proptest::collection::vec(0_u64..200, 3), 1..40)
+        ) {
+            let mut guard = guard();
+            let (mut before, mut named) = (vec![0; 3], vec![]);
+            for look in looks {
+                let seen: Vec<(Pid, u64)> = (2..).map(pid).zip(look.iter().copied()).collect();
+                for (one, bytes) in guard.look(&seen) {
+                    let at = usize::try_from(one.get() - 2).unwrap();
+                    prop_assert!(bytes > 100 && before[at] > 100 && !named.contains(&one));
+                    named.push(one);
+                }
+                before = look;
+            }
+        }
+    }
+}

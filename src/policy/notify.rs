@@ -1,0 +1,244 @@
+//! What a worker says of itself: the assignments of sd_notify(3).
+#![forbid(unsafe_code)]
+
+use std::time::Duration;
+
+use crate::model::Tick;
+
+/// Longest text of STATUS that is kept, in bytes.
+pub const MOST_STATUS: usize = 256;
+
+/// Most assignments that are read of one datagram.
+pub const MOST_MESSAGES: usize = 32;
+
+/// One assignment that means something to us.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Message {
+    /// READY=1: it serves; also the end of its own reload.
+    Ready,
+    /// STOPPING=1: it is about to end.
+    Stopping,
+    /// RELOADING=1: it reads its configuration anew; READY=1 follows.
+    Reloading,
+    /// STATUS=: a text for people, at most [`MOST_STATUS`] bytes, with control characters escaped.
+    Status(String),
+    /// WATCHDOG=1: it is alive.
+    Watchdog,
+    /// WATCHDOG=trigger: it found itself to be broken.
+    WatchdogTrigger,
+    /// WATCHDOG_USEC=: from now on it says so at least this often; zero: it does not.
+    WatchdogTimeout(Duration),
+    /// EXTEND_TIMEOUT_USEC=: its start, or its stop, takes at least so long from now.
+    ExtendTimeout(Duration),
+}
+
+/// Reads one datagram: assignments, one a line. What is unknown, or not understood, is left out, as sd_notify(3) has
+/// it, and so is MAINPID: which process is the worker is known here.
+pub fn parse(datagram: &[u8]) -> Vec<Message> {
+    datagram
+        // Some senders count the end of their string.
+        .split(|byte| matches!(byte, b'\n' | 0))
+        .filter_map(assignment)
+        .take(MOST_MESSAGES)
+        .collect()
+}
+
+fn assignment(line: &[u8]) -> Option<Message> {
+    let at = line.iter().position(|byte| *byte == b'=')?;
+    let (name, value) = (line.get(..at)?, line.get(at + 1..)?);
+    match (name, value) {
+        (b"READY", b"1") => Some(Message::Ready),
+        (b"STOPPING", b"1") => Some(Message::Stopping),
+        (b"RELOADING", b"1") => Some(Message::Reloading),
+        (b"STATUS", text) => Some(Message::Status(printable(text))),
+        (b"WATCHDOG", b"1") => Some(Message::Watchdog),
+        (b"WATCHDOG", b"trigger") => Some(Message::WatchdogTrigger),
+        (b"WATCHDOG_USEC", number) => match microseconds(number)? {
+            FOR_EVER => Some(Message::WatchdogTimeout(Duration::ZERO)),
+            timeout => Some(Message::WatchdogTimeout(timeout)),
+        },
+        (b"EXTEND_TIMEOUT_USEC", number) => match microseconds(number)? {
+            FOR_EVER => None,
+            time => Some(Message::ExtendTimeout(time)),
+        },
+        _ => None,
+    }
+}
+
+/// What the greatest number means to systemd (USEC_INFINITY).
+pub(super) const FOR_EVER: Duration = Duration::from_micros(u64::MAX);
+
+pub(super) fn microseconds(text: &[u8]) -> Option<Duration> {
+    let digits = !text.is_empty() && text.iter().all(u8::is_ascii_digit);
+    let number = str::from_utf8(text).ok().filter(|_| digits)?.parse().ok()?;
+    Some(Duration::from_micros(number))
+}
+
+/// The worker's words as they may stand in our log and status: one line that changes no terminal, and not too long.
+fn printable(text: &[u8]) -> String {
+    // Each byte gives at least one byte, so no more of them are looked at.
+    let head = text.get(..MOST_STATUS).unwrap_or(text);
+    let mut shown = String::new();
+    for letter in String::from_utf8_lossy(head).chars() {
+        let before = shown.len();
+        if letter.is_control() || matches!(letter, '\u{2028}' | '\u{2029}') {
+            shown.extend(letter.escape_default());
+        } else {
+            shown.push(letter);
+        }
+        if shown.len() > MOST_STATUS {
+            shown.truncate(before);
+            break;
+        }
+    }
+    shown
+}
+
+/// Leaves out what later messages make void: all but the last STATUS, all but the last sign of life, and repetitions.
+pub fn merge(mut messages: Vec<Message>) -> Vec<Message> {
+    let (mut status, mut alive) = (false, false);
+    messages.reverse();
+    messages.retain(|message| match message {
+        Message::Status(_) => !std::mem::replace(&mut status, true),
+        Message::Watchdog => !std::mem::replace(&mut alive, true),
+        _ => true,
+    });
+    messages.reverse();
+    messages.dedup();
+    messages
+}
+
+/// The deadline after EXTEND_TIMEOUT_USEC: `by` from now, and never earlier than it was.
+pub fn extended(deadline: Tick, now: Tick, by: Duration) -> Tick {
+    deadline.max(now.after(by))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn what_sd_notify_says_is_understood() {
+        let cases: [(&[u8], &[Message]); 18] = [
+            (b"READY=1", &[Message::Ready]),
+            (b"READY=1\n", &[Message::Ready]),
+            (b"READY=1\0", &[Message::Ready]),
+            (b"STOPPING=1", &[Message::Stopping]),
+            (b"RELOADING=1\nMONOTONIC_USEC=42", &[Message::Reloading]),
+            (
+                b"STATUS=up and running\nREADY=1\nMAINPID=12",
+                &[Message::Status("up and running".into()), Message::Ready],
+            ),
+            (b"STATUS=", &[Message::Status(String::new())]),
+            (b"STATUS=a=b", &[Message::Status("a=b".into())]),
+            (
+                b"STATUS=a\x1b[2J\tb\xff",
+                &[Message::Status("a\\u{1b}[2J\\tb\u{fffd}".into())],
+            ),
+            (
+                b"WATCHDOG=1\nWATCHDOG=trigger",
+                &[Message::Watchdog, Message::WatchdogTrigger],
+            ),
+            (
+                b"WATCHDOG_USEC=20000000",
+                &[Message::WatchdogTimeout(Duration::from_secs(20))],
+            ),
+            (
+                b"WATCHDOG_USEC=18446744073709551615",
+                &[Message::WatchdogTimeout(Duration::ZERO)],
+            ),
+            (
+                b"EXTEND_TIMEOUT_USEC=1500000",
+                &[Message::ExtendTimeout(Duration::from_millis(1500))],
+            ),
+            (b"EXTEND_TIMEOUT_USEC=18446744073709551615", &[]),
+            (
+                b"WATCHDOG_USEC=18446744073709551616\nEXTEND_TIMEOUT_USEC=+5\nWATCHDOG_USEC=",
+                &[],
+            ),
+            (
+                b"READY=0\nREADY=11\nREADY\n READY=1\nready=1\nSTOPPING=",
+                &[],
+            ),
+            (b"FDSTORE=1\nFDNAME=x\nBARRIER=1\nERRNO=2\nX_OURS=1", &[]),
+            (b"", &[]),
+        ];
+        for (datagram, expected) in cases {
+            assert_eq!(parse(datagram), expected, "{}", datagram.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn a_long_status_is_cut_between_letters() {
+        let text = format!("STATUS=x{}", "ä".repeat(1000));
+        let [Message::Status(status)] = &parse(text.as_bytes())[..] else {
+            panic!("{text}");
+        };
+        assert!(status.len() <= MOST_STATUS && status.len() > MOST_STATUS - 4);
+    }
+
+    #[test]
+    fn only_what_is_void_is_left_out() {
+        let status = |text: &str| Message::Status(text.to_owned());
+        let said = vec![
+            status("a"),
+            Message::Watchdog,
+            Message::Ready,
+            Message::Ready,
+            Message::Watchdog,
+            Message::Reloading,
+            status("b"),
+            Message::Ready,
+        ];
+        let left = [
+            Message::Ready,
+            Message::Watchdog,
+            Message::Reloading,
+            status("b"),
+            Message::Ready,
+        ];
+        assert_eq!(merge(said), left);
+    }
+
+    #[test]
+    fn a_deadline_only_moves_away() {
+        let tick = |seconds| Tick(Duration::from_secs(seconds));
+        let by = Duration::from_secs(5);
+        assert_eq!(extended(tick(30), tick(10), by), tick(30));
+        assert_eq!(extended(tick(12), tick(10), by), tick(15));
+        let never = extended(tick(12), tick(10), Duration::MAX);
+        assert_eq!(never, Tick(Duration::MAX));
+    }
+
+    proptest! {
+        #[test]
+        fn garbage_is_tolerated_and_bounded(datagram in prop::collection::vec(any::<u8>(), 0..4096)) {
+            let messages = parse(&datagram);
+            prop_assert!(messages.len() <= MOST_MESSAGES);
+        }
+
+        #[test]
+        fn a_status_is_one_short_printable_line(text in prop::collection::vec(any::<u8>(), 0..2000)) {
+            let messages = parse(&[b"STATUS=", &text[..]].concat());
+            let Some(Message::Status(status)) = messages.first() else {
+                panic!("{messages:?}");
+            };
+            prop_assert!(status.len() <= MOST_STATUS);
+            prop_assert!(!status.chars().any(char::is_control), "{:?}", status);
+        }
+
+        #[test]
+        fn what_is_known_is_found_among_garbage(
+            before in "[^\\n\\x00]{0,40}",
+            after in "[^\\n\\x00]{0,40}",
+            usec in 0..u64::MAX,
+        ) {
+            let datagram = format!("{before}\nREADY=1\nWATCHDOG_USEC={usec}\n{after}");
+            let messages = parse(datagram.as_bytes());
+            prop_assert!(messages.contains(&Message::Ready));
+            let timeout = Message::WatchdogTimeout(Duration::from_micros(usec));
+            prop_assert!(messages.contains(&timeout));
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! What the loop asks the fleet about between two turns: where connections go, who is looked at, who may be signalled.
+#![forbid(unsafe_code)]
+
+use crate::model::{ListenerId, Pid, SlotId};
+
+use super::fleet::{Checked, Drains, Fleet, Mode};
+use super::rotation::Rotation;
+use super::slot::{Seat, Slot, Step};
+
+impl Fleet {
+    /// Where new connections go.
+    pub fn rotation(&self) -> Rotation {
+        let live = self.slots.iter().filter(|slot| slot.serves());
+        let expected = self.slots.iter().filter(|slot| slot.seat != Seat::Stopped);
+        Rotation {
+            live: live.map(|slot| slot.listener).collect(),
+            expected: expected.map(Slot::queue).collect(),
+            seats: self
+                .slots
+                .iter()
+                .map(|slot| (slot.listener, slot.id))
+                .collect(),
+        }
+    }
+
+    /// How many listeners each shared port needs: numbers below it may be asked for.
+    pub fn listeners(&self) -> u16 {
+        let slots = self.slots.iter().flat_map(|slot| {
+            let next = slot.successor.map(|next| next.listener);
+            std::iter::once(slot.listener).chain(next)
+        });
+        let highest = slots.chain(self.spares.iter().copied()).max();
+        highest.map_or(0, |listener| listener.0.saturating_add(1))
+    }
+
+    /// Who drains. Each is looked at, and told of by [`Event::Drained`] or [`Event::Moment`].
+    pub fn draining(&self) -> impl Iterator<Item = Drains> + '_ {
+        let drains = self.retiring.iter().filter(|gone| gone.drains());
+        drains.map(|gone| Drains {
+            slot: gone.slot,
+            pid: gone.worker.pid,
+            listener: gone.worker.listener,
+            choosing: matches!(gone.step, Step::Choosing { .. }),
+        })
+    }
+
+    /// In the drain before the stop: every worker that may have a request in work. [`Event::Quiet`] ends it.
+    pub fn stop_drain(&self) -> Option<Vec<(Pid, ListenerId)>> {
+        let Mode::Draining { .. } = self.mode else {
+            return None;
+        };
+        let seated = self
+            .slots
+            .iter()
+            .flat_map(Slot::seats)
+            .filter_map(Seat::worker);
+        let retiring = self.retiring.iter().filter(|gone| gone.drains());
+        let retiring = retiring.map(|gone| &gone.worker);
+        Some(
+            seated
+                .chain(retiring)
+                .map(|w| (w.pid, w.listener))
+                .collect(),
+        )
+    }
+
+    /// Workers that are asked whether they are healthy: they are ready, or were once.
+    pub fn checked_workers(&self) -> impl Iterator<Item = Checked> + '_ {
+        let reloads = self.reload.is_some();
+        let of = move |slot: &Slot| {
+            let (slot, seats) = (
+                slot.id,
+                [Some(slot.seat), slot.successor.map(|next| next.seat)],
+            );
+            seats
+                .into_iter()
+                .enumerate()
+                .filter_map(move |(place, seat)| {
+                    let Some(Seat::Ready { worker, .. }) = seat else {
+                        return None;
+                    };
+                    Some(Checked {
+                        slot,
+                        pid: worker.pid,
+                        listener: worker.listener,
+                        // Somebody waits for the first check that passes.
+                        eager: place == 1 || (reloads && !worker.fit),
+                    })
+                })
+        };
+        self.slots.iter().flat_map(of)
+    }
+
+    /// Every process that may be signalled.
+    pub fn workers(&self) -> impl Iterator<Item = (SlotId, Pid)> + '_ {
+        let seated = self.slots.iter().flat_map(|slot| {
+            let workers = slot.seats().filter_map(Seat::worker);
+            workers.map(|worker| (slot.id, worker.pid))
+        });
+        let retiring = self
+            .retiring
+            .iter()
+            .filter(|gone| !gone.sweeping)
+            .map(|gone| (gone.slot, gone.worker.pid));
+        seated.chain(retiring)
+    }
+
+    /// Groups whose leader is reaped and whose end is awaited.
+    pub fn sweeping(&self) -> impl Iterator<Item = Pid> + '_ {
+        self.retiring
+            .iter()
+            .filter(|gone| gone.sweeping)
+            .map(|gone| gone.worker.pid)
+    }
+}

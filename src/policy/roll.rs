@@ -1,0 +1,387 @@
+//! Replacing workers that serve, slot by slot: who is to be replaced, by whom, and when the new one takes over.
+//!
+//! Nobody is taken away before somebody else is there: a successor starts on a spare listener, must be ready, healthy
+//! and so for RPM_MIN_READY, takes the slot over, and the one before it drains. Where no surge is allowed, or none is
+//! left, and RPM_RELOAD_UNAVAILABLE has room, the worker goes first and its successor starts on the same listener.
+#![forbid(unsafe_code)]
+
+use crate::model::{Cause, ListenerId, Pid, SlotId, Tick};
+
+use super::fleet::{Fleet, Mode, Which};
+use super::slot::{Renewal, Seat, Slot, Successor, Worker};
+use super::start::SHORTAGE_PAUSE;
+use super::{Action, NotUp, Note};
+
+impl Fleet {
+    /// The answer of a worker that was asked whether it is healthy.
+    pub(super) fn checked(
+        &mut self,
+        now: Tick,
+        jitter: u16,
+        pid: Pid,
+        passed: bool,
+        out: &mut Vec<Action>,
+    ) {
+        let (Some(most), Some((at, which))) = (self.params.health_failures, self.seat_of(pid))
+        else {
+            return;
+        };
+        let Some(slot) = self.slots.get_mut(at) else {
+            return;
+        };
+        let seat = match (which, &mut slot.successor) {
+            (Which::Next, Some(next)) => &mut next.seat,
+            _ => &mut slot.seat,
+        };
+        let Some(worker) = seat.worker_mut() else {
+            return;
+        };
+        if !passed {
+            worker.failures = worker.failures.saturating_add(1);
+            if worker.failures >= most {
+                self.unfit(now, jitter, pid, Cause::Unhealthy, out);
+            }
+            return;
+        }
+        worker.fit = true;
+        worker.failures = 0;
+        // It got well before its turn came. Whoever is to take over does so for another reason.
+        if which == Which::Present
+            && let Some(renewal) = &mut slot.renewal
+            && renewal.cause == Cause::Unhealthy
+            && !renewal.out
+        {
+            if renewal.grown {
+                renewal.cause = Cause::MemoryLimit;
+            } else {
+                slot.renewal = None;
+            }
+        }
+    }
+
+    /// A worker must be replaced.
+    pub(super) fn unfit(
+        &mut self,
+        now: Tick,
+        jitter: u16,
+        pid: Pid,
+        cause: Cause,
+        out: &mut Vec<Action>,
+    ) {
+        let Some((at, which)) = self.seat_of(pid) else {
+            return;
+        };
+        if which == Which::Next {
+            self.not_up(now, jitter, at, Some(pid), NotUp::Unfit, out);
+            return;
+        }
+        let Some(slot) = self.slots.get_mut(at) else {
+            return;
+        };
+        let (id, seat) = (slot.id, slot.seat);
+        if !matches!(seat, Seat::Ready { .. }) {
+            return;
+        }
+        match &mut slot.renewal {
+            Some(renewal) => {
+                let known = renewal.cause == cause || cause != Cause::Unhealthy;
+                renewal.grown |= cause == Cause::MemoryLimit;
+                if known {
+                    return;
+                }
+                renewal.cause = cause;
+            }
+            None => {
+                slot.renewal = Some(Renewal {
+                    cause,
+                    grown: cause == Cause::MemoryLimit,
+                    due: now,
+                    tries: 0,
+                    out: false,
+                });
+            }
+        }
+        out.push(Action::Say(Note::Renews {
+            slot: id,
+            pid,
+            cause,
+        }));
+        if self.on_trial(now, &seat) {
+            self.trial_failed(now, id, Some(pid), NotUp::Unfit, out);
+        }
+    }
+
+    /// A worker is about to end by itself. It is replaced if it does not.
+    pub(super) fn leaving(&mut self, now: Tick, pid: Pid) {
+        let due = now.after(self.params.ready_timeout);
+        if let Some((at, Which::Present)) = self.seat_of(pid)
+            && let Some(slot) = self.slots.get_mut(at)
+            && slot.renewal.is_none()
+        {
+            slot.renewal = Some(Renewal {
+                cause: Cause::Exit,
+                due,
+                tries: 0,
+                out: true,
+                grown: false,
+            });
+        }
+    }
+
+    /// A successor did not come up: the worker before it stays. What is left of it is told to stop.
+    pub(super) fn not_up(
+        &mut self,
+        now: Tick,
+        jitter: u16,
+        at: usize,
+        pid: Option<Pid>,
+        why: NotUp,
+        out: &mut Vec<Action>,
+    ) {
+        let cause = match why {
+            NotUp::NotReady(_) => Cause::StartTimeout,
+            NotUp::Unfit => Cause::Unhealthy,
+            NotUp::NotStarted | NotUp::Ended(_) => Cause::Reload,
+        };
+        self.cull(now, at, cause, out);
+        let backoff = self.params.backoff;
+        let Some(slot) = self.slots.get_mut(at) else {
+            return;
+        };
+        if let Some(renewal) = &mut slot.renewal {
+            renewal.tries = renewal.tries.saturating_add(1);
+            let wait = backoff.delay(renewal.tries, jitter);
+            renewal.due = now.after(match why {
+                NotUp::NotStarted => wait.max(SHORTAGE_PAUSE),
+                _ => wait,
+            });
+        }
+        let slot = slot.id;
+        out.push(Action::Say(Note::NotUp { slot, pid, why }));
+        self.fail_reload(now, out);
+    }
+
+    /// Nobody is to take this slot over any more; who was is told to stop.
+    pub(super) fn cull(&mut self, now: Tick, at: usize, cause: Cause, out: &mut Vec<Action>) {
+        let Some((slot, next)) = self.give_back(at) else {
+            return;
+        };
+        if let Some(worker) = next.seat.worker() {
+            self.retire(now, slot, *worker, cause, false, out);
+        }
+    }
+
+    /// The successor's listener is a spare again.
+    pub(super) fn give_back(&mut self, at: usize) -> Option<(SlotId, Successor)> {
+        let slot = self.slots.get_mut(at)?;
+        let next = slot.successor.take()?;
+        self.spares.push(next.listener);
+        Some((slot.id, next))
+    }
+
+    /// Takes every step that can be taken now.
+    pub(super) fn advance_roll(&mut self, now: Tick, jitter: u16, out: &mut Vec<Action>) {
+        if self.mode != Mode::Serving {
+            return;
+        }
+        for at in 0..self.slots.len() {
+            self.advance_successor(now, jitter, at, out);
+        }
+        self.judge_unchecked(now, out);
+        self.take_out_unhealthy();
+        loop {
+            // Each step changes what the next may do.
+            while let Some((at, cause)) = self.next_step(now) {
+                if let Some(spare) = self.spare() {
+                    self.ask_for_successor(at, spare, out);
+                } else {
+                    self.take_away(now, at, cause, out);
+                }
+            }
+            // One that was asked for in the meantime begins at once.
+            if !(self.finish_reload(now, out) && self.reload.is_some()) {
+                return;
+            }
+        }
+    }
+
+    fn advance_successor(&mut self, now: Tick, jitter: u16, at: usize, out: &mut Vec<Action>) {
+        let Some(next) = self.slots.get(at).and_then(|slot| slot.successor) else {
+            return;
+        };
+        let Seat::Ready { worker, since } = next.seat else {
+            return;
+        };
+        if self.settled(now, &worker, since) {
+            self.take_over(now, at, next, out);
+        } else if !worker.fit && self.fit_by(since) <= now {
+            self.not_up(now, jitter, at, Some(worker.pid), NotUp::Unfit, out);
+        }
+    }
+
+    /// A new worker that serves already and was not checked in time is the end of the reload.
+    fn judge_unchecked(&mut self, now: Tick, out: &mut Vec<Action>) {
+        let unchecked = |slot: &Slot| match slot.seat {
+            Seat::Ready { worker, since } if !worker.fit && self.fit_by(since) <= now => {
+                let tried = self.on_trial(now, &slot.seat);
+                tried.then_some((slot.id, worker.pid))
+            }
+            _ => None,
+        };
+        if let Some((id, pid)) = self.slots.iter().find_map(unchecked) {
+            self.trial_failed(now, id, Some(pid), NotUp::Unfit, out);
+        }
+    }
+
+    /// Until when a worker must have passed its first check, if nobody waits for it otherwise.
+    fn fit_by(&self, ready: Tick) -> Tick {
+        ready.after(self.params.ready_timeout)
+    }
+
+    fn take_over(&mut self, now: Tick, at: usize, next: Successor, out: &mut Vec<Action>) {
+        let Some(slot) = self.slots.get_mut(at) else {
+            return;
+        };
+        let (Some(old), Some(new)) = (slot.seat.worker().copied(), next.seat.worker()) else {
+            return;
+        };
+        let cause = slot.renewal.map_or(Cause::Reload, |renewal| renewal.cause);
+        let id = slot.id;
+        slot.successor = None;
+        slot.renewal = None;
+        slot.seat = next.seat;
+        slot.listener = next.listener;
+        slot.streak = 0;
+        self.spares.push(old.listener);
+        out.push(Action::Say(Note::TookOver {
+            slot: id,
+            pid: new.pid,
+            old: old.pid,
+        }));
+        self.retire(now, id, old, cause, true, out);
+    }
+
+    /// Unhealthy workers get nothing new, but never more of them at a time than may be unavailable: a program that is
+    /// slow everywhere would have nobody left.
+    fn take_out_unhealthy(&mut self) {
+        let most = usize::from(self.allowance().1.max(1));
+        let mut out = self
+            .slots
+            .iter()
+            .filter(|slot| slot.lacks_healthy())
+            .count();
+        for slot in &mut self.slots {
+            if let Some(renewal) = &mut slot.renewal
+                && renewal.cause == Cause::Unhealthy
+                && !renewal.out
+                && out < most
+            {
+                renewal.out = true;
+                out += 1;
+            }
+        }
+    }
+
+    /// Who is to be replaced next, and why; `None` if nobody, or not now.
+    fn next_step(&self, now: Tick) -> Option<(usize, Cause)> {
+        let (at, cause) = self.due(now)?;
+        let room = self.spare().is_some() || self.may_take_away(at);
+        room.then_some((at, cause))
+    }
+
+    /// Those that harm come first, then the reload from the lowest slot on.
+    fn due(&self, now: Tick) -> Option<(usize, Cause)> {
+        let rolls = self.may_roll_on(now);
+        let rank = |slot: &Slot| -> Option<(u8, Cause)> {
+            let Seat::Ready { worker, .. } = slot.seat else {
+                return None;
+            };
+            if slot.successor.is_some() {
+                return None;
+            }
+            let old = rolls && self.reload.is_some() && worker.generation < self.generation;
+            match slot.renewal.filter(|renewal| renewal.due <= now) {
+                Some(renewal) if renewal.out => Some((0, renewal.cause)),
+                Some(renewal) if renewal.cause != Cause::Unhealthy => Some((1, renewal.cause)),
+                _ if old => Some((2, Cause::Reload)),
+                // Its turn has not come.
+                Some(_) | None => None,
+            }
+        };
+        let ranked = self.slots.iter().enumerate();
+        let ranked =
+            ranked.filter_map(|(at, slot)| rank(slot).map(|(rank, cause)| (rank, at, cause)));
+        // Several new ones at a time are one after the other on trial.
+        let first = ranked.min_by_key(|(rank, at, _)| (*rank, *at))?;
+        Some((first.1, first.2))
+    }
+
+    /// Whether the reload may go on to one slot more: the new version is on trial in no more slots at a time than it may
+    /// add and take away, and first where nobody serves anyway.
+    fn may_roll_on(&self, now: Tick) -> bool {
+        let (surge, unavailable) = self.allowance();
+        let tried = |slot: &&Slot| {
+            let empty = matches!(
+                slot.seat,
+                Seat::Waiting { .. } | Seat::Held | Seat::Launching | Seat::Starting { .. }
+            );
+            empty || slot.successor.is_some() || self.on_trial(now, &slot.seat)
+        };
+        let most = usize::from(surge) + usize::from(unavailable);
+        self.slots.iter().filter(tried).count() < most
+    }
+
+    fn ask_for_successor(&mut self, at: usize, spare: ListenerId, out: &mut Vec<Action>) {
+        let Some(slot) = self.slots.get_mut(at) else {
+            return;
+        };
+        slot.successor = Some(Successor {
+            listener: spare,
+            seat: Seat::Launching,
+        });
+        let slot = slot.id;
+        self.spares.retain(|listener| *listener != spare);
+        self.ask(slot, spare, out);
+    }
+
+    fn take_away(&mut self, now: Tick, at: usize, cause: Cause, out: &mut Vec<Action>) {
+        let Some(slot) = self.slots.get_mut(at) else {
+            return;
+        };
+        let Some(worker) = slot.seat.worker().copied() else {
+            return;
+        };
+        let id = slot.id;
+        slot.seat = Seat::Held;
+        slot.renewal = None;
+        slot.ails = cause == Cause::Unhealthy;
+        slot.streak = 0;
+        self.retire(now, id, worker, cause, true, out);
+    }
+
+    /// When time alone lets a step be taken.
+    pub(super) fn roll_deadline(&self) -> Option<Tick> {
+        let min_ready = self.params.min_ready;
+        let rolls = |slot: &Slot| -> Option<Tick> {
+            let next = slot.successor.map(|next| next.seat);
+            let new = |worker: &Worker| worker.generation == self.generation;
+            let trial = next.or(self.reload.map(|_| slot.seat));
+            let settles = match trial {
+                Some(Seat::Ready { worker, since }) if new(&worker) => Some(if worker.fit {
+                    since.after(min_ready)
+                } else {
+                    self.fit_by(since)
+                }),
+                _ => None,
+            };
+            let again = slot
+                .renewal
+                .filter(|_| next.is_none())
+                .map(|renewal| renewal.due);
+            let due = settles.into_iter().chain(again);
+            // Who waits for room, or for its turn, waits for an event.
+            due.filter(|at| *at > self.looked).min()
+        };
+        self.slots.iter().filter_map(rolls).min()
+    }
+}

@@ -1,0 +1,228 @@
+//! What happens next, drawn from a table by weight: the dice are plain numbers, so that a million moves are cheap.
+#![forbid(unsafe_code)]
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+use rpm_runtime::model::{Cause, Command, Exit, Pid, Sig, Trigger};
+
+/// One of those there are.
+#[derive(Clone, Copy, Debug)]
+pub struct Who(u8);
+
+/// What happens next.
+#[derive(Clone, Copy, Debug)]
+pub enum Move {
+    /// Until the next thing is due.
+    Deadline,
+    /// Time passes, and the fleet is woken in time.
+    Wait(Duration),
+    /// Time passes, and the fleet is woken late.
+    Jump(Duration),
+    Ready(Who),
+    AllReady,
+    Drained(Who),
+    AllDrained,
+    Moment(Who, bool),
+    Quiet,
+    Ends(Who, Exit),
+    /// Those whose bit is set, the even ones so, the odd ones so.
+    EndTogether(u16, [Exit; 2]),
+    /// The kernel kills it for want of memory.
+    Oom(Who),
+    Checked(Who, bool),
+    AllChecked(bool),
+    Unfit(Who, Cause),
+    Extended(Who, Duration),
+    MemberEnds(Who),
+    Thaws(Who),
+    /// So many forks fail.
+    Shortage(u8),
+    Asks(Command),
+    /// The same, between the next request for a worker and its answer.
+    AsksAmid(Command),
+    Stranger(Exit),
+    /// A word about somebody who is gone, never was, or is to end.
+    Stale(Who, Word),
+    /// From now on everybody does well, until nothing goes on any more.
+    Calm,
+}
+
+/// What is said of somebody.
+#[derive(Clone, Copy, Debug)]
+pub enum Word {
+    Ready,
+    Executed,
+    Passed,
+    Failed,
+    Unfit,
+    Extended,
+    Drained,
+    Moment,
+    GroupEmpty,
+}
+
+/// How often what happens.
+#[derive(Clone, Copy, Debug)]
+pub struct Weights {
+    /// Something goes wrong.
+    pub harm: u32,
+    /// Workers are checked.
+    pub health: u32,
+    /// Of ten checks so many fail.
+    pub sick: u32,
+    /// Something is asked for that replaces workers.
+    pub roll: u32,
+}
+
+impl Who {
+    pub fn of(self, all: &[Pid]) -> Option<Pid> {
+        (!all.is_empty()).then(|| all[usize::from(self.0) % all.len()])
+    }
+}
+
+/// Two numbers, used up digit by digit.
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, n: u32) -> u32 {
+        let n = u64::from(n);
+        let digit = self.0 % n;
+        self.0 /= n;
+        u32::try_from(digit).unwrap()
+    }
+
+    fn one_of<T: Copy>(&mut self, all: &[T]) -> T {
+        all[self.below(u32::try_from(all.len()).unwrap()) as usize]
+    }
+
+    fn ms(&mut self, below: u32) -> Duration {
+        Duration::from_millis(u64::from(self.below(below)))
+    }
+
+    fn who(&mut self) -> Who {
+        Who(u8::try_from(self.below(64)).unwrap())
+    }
+
+    fn exit(&mut self) -> Exit {
+        // Few codes, so that the lists of codes meet them.
+        let code = Exit::Code;
+        let signal = Exit::Signal;
+        self.one_of(&[
+            code(0),
+            code(1),
+            code(0),
+            code(1),
+            code(3),
+            code(77),
+            code(143),
+            signal(Sig::TERM),
+            signal(Sig::KILL),
+            signal(Sig::HUP),
+        ])
+    }
+
+    fn reload(&mut self) -> Command {
+        let all = [Trigger::Operator, Trigger::Schedule, Trigger::Files];
+        Command::Reload(self.one_of(&all))
+    }
+
+    fn command(&mut self) -> Command {
+        let reload = self.reload();
+        self.one_of(&[
+            reload,
+            Command::ScaleUp,
+            Command::ScaleDown,
+            reload,
+            Command::Restart,
+            Command::ScaleUp,
+            Command::ScaleDown,
+            Command::Stop,
+        ])
+    }
+
+    fn word(&mut self) -> Word {
+        self.one_of(&[
+            Word::Ready,
+            Word::Executed,
+            Word::Passed,
+            Word::Failed,
+            Word::Unfit,
+            Word::Extended,
+            Word::Drained,
+            Word::Moment,
+            Word::GroupEmpty,
+        ])
+    }
+
+    fn passed(&mut self, weights: Weights) -> bool {
+        self.below(10) >= weights.sick
+    }
+}
+
+type Draw = fn(&mut Dice, Weights) -> Move;
+
+/// Simple ones first: that is where a failing walk shrinks to.
+fn table(weights: Weights) -> Vec<(u32, Draw)> {
+    let Weights {
+        harm, health, roll, ..
+    } = weights;
+    vec![
+        (32, |_, _| Move::Deadline),
+        (24, |dice, _| Move::Wait(dice.ms(4000))),
+        (2, |dice, _| Move::Jump(dice.ms(20_000))),
+        (10, |_, _| Move::AllReady),
+        (10, |dice, _| Move::Ready(dice.who())),
+        (6, |_, _| Move::AllDrained),
+        (6, |dice, _| Move::Drained(dice.who())),
+        (8, |dice, _| {
+            Move::Moment(dice.who(), dice.one_of(&[false, true]))
+        }),
+        (1, |_, _| Move::Quiet),
+        (6 * roll, |dice, _| Move::Asks(dice.reload())),
+        (2 * roll, |_, _| Move::Asks(Command::ScaleUp)),
+        (2 * roll, |_, _| Move::Asks(Command::ScaleDown)),
+        (2, |_, _| Move::Asks(Command::Restart)),
+        (1, |_, _| Move::Asks(Command::Stop)),
+        (2, |dice, _| Move::AsksAmid(dice.command())),
+        (2 * harm, |dice, _| Move::Ends(dice.who(), dice.exit())),
+        (harm, |dice, _| {
+            let mask = u16::try_from(dice.below(1 << 12)).unwrap();
+            Move::EndTogether(mask, [dice.exit(), dice.exit()])
+        }),
+        (harm, |dice, _| Move::Oom(dice.who())),
+        (harm, |dice, _| {
+            Move::Shortage(u8::try_from(1 + dice.below(3)).unwrap())
+        }),
+        (1, |dice, _| Move::Stranger(dice.exit())),
+        (3 * health, |dice, weights| {
+            Move::AllChecked(dice.passed(weights))
+        }),
+        (3 * health, |dice, weights| {
+            Move::Checked(dice.who(), dice.passed(weights))
+        }),
+        (health, |dice, _| {
+            let all = [Cause::MemoryLimit, Cause::Unhealthy];
+            Move::Unfit(dice.who(), dice.one_of(&all))
+        }),
+        (2, |dice, _| Move::Extended(dice.who(), dice.ms(5000))),
+        (2, |dice, _| Move::MemberEnds(dice.who())),
+        (2, |dice, _| Move::Thaws(dice.who())),
+        (4, |dice, _| Move::Stale(dice.who(), dice.word())),
+        (3, |_, _| Move::Calm),
+    ]
+}
+
+pub fn moves(weights: Weights) -> impl Strategy<Value = Move> {
+    let table = table(weights);
+    let all: u32 = table.iter().map(|(weight, _)| weight).sum();
+    (0..all, any::<u64>()).prop_map(move |(drawn, dice)| {
+        let mut sum = 0;
+        let mut entries = table.iter();
+        let drawn = entries.find(|(weight, _)| {
+            sum += weight;
+            drawn < sum
+        });
+        drawn.unwrap().1(&mut Dice(dice), weights)
+    })
+}

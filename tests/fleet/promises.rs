@@ -1,0 +1,199 @@
+//! What the fleet promises, whatever happens: how many serve, how many there are, who has which listener, that all ends
+//! in time, that nothing is forgotten.
+#![forbid(unsafe_code)]
+
+use rpm_runtime::model::{Cause, Pid, Tick};
+use rpm_runtime::policy::Rotation;
+
+use super::{Books, Chair, Life, SlotBook};
+
+impl Books {
+    /// After each decision; answers to requests may be missing.
+    pub fn decided(&mut self, now: Tick) {
+        self.take_out();
+        self.drains_go_on(now);
+        self.late_ones_are_judged(now);
+        self.successors_are_needed(now);
+        self.nobody_is_forgotten(now);
+        self.enough_serve();
+        self.not_too_many_live();
+        self.not_too_many_are_sick();
+        assert!(
+            self.stop.is_some() || !self.reload_is_done(now),
+            "the reload does not end: {self:?}"
+        );
+    }
+
+    /// Who did not drain in time waits for a moment, or is told.
+    fn drains_go_on(&mut self, now: Tick) {
+        let grace = self.params.stop_timeout;
+        for life in self.lives.values_mut() {
+            let unhealthy = life.leaves == Some(Cause::Unhealthy);
+            if let Some(drain) = &mut life.drain
+                && drain.until <= now
+            {
+                let goes_on = !drain.choosing && !unhealthy && !grace.is_zero();
+                assert!(goes_on, "a drain without end: {life:?}");
+                drain.choosing = true;
+                drain.until = now.after(grace);
+                self.tally.hit("drain: chooses");
+            }
+        }
+        assert!(self.began.is_none() || self.lives.values().all(|l| l.drain.is_none()));
+    }
+
+    /// A new worker that is late is the end of the reload that started it.
+    fn late_ones_are_judged(&mut self, now: Tick) {
+        for pid in std::mem::take(&mut self.late) {
+            let life = self.lives[&pid];
+            assert!(life.leaves.is_some(), "{pid} is late and stays");
+            assert!(!self.on_trial(now, life), "the reload goes on");
+        }
+    }
+
+    /// Who is to take over does so when it may, and is there only for somebody who serves, or did.
+    fn successors_are_needed(&self, now: Tick) {
+        for slot in &self.slots {
+            let Some(next) = slot.next else { continue };
+            assert!(self.stop.is_none(), "a successor in the stop: {slot:?}");
+            assert!(matches!(slot.chair, Chair::Seated(_)), "{slot:?}");
+            let Some(life) = next.pid.map(|pid| self.lives[&pid]) else {
+                continue;
+            };
+            assert!(!self.proved(now, life), "it may take over: {life:?}");
+        }
+    }
+
+    /// Who is to end drains, has its stop signal, or is given up, and no later than it has to.
+    fn nobody_is_forgotten(&self, now: Tick) {
+        for (pid, life) in &self.lives {
+            if life.leaves.is_none() {
+                assert!(life.drain.is_none() && life.kill_due.is_none(), "{life:?}");
+                continue;
+            }
+            let drains = life.drain.is_some();
+            assert!(drains != life.kill_due.is_some(), "{pid}: {life:?}");
+            let late = self.overslept.saturating_sub(life.overslept);
+            assert!(
+                life.undead || now < life.gone_by.after(late),
+                "{pid} should be gone: {life:?}"
+            );
+        }
+    }
+
+    /// Never fewer than wanted and not allowed to be missing, by the fleet's own doing. Who ended by itself, was late,
+    /// failed its checks, or is ended by an order is none of its doing.
+    fn enough_serve(&mut self) {
+        let serving: Vec<Pid> = self.serving().collect();
+        let own = |pid: &&Pid| {
+            let cause = self.lives.get(pid).and_then(|life| life.leaves);
+            matches!(cause, Some(Cause::Reload | Cause::MemoryLimit))
+        };
+        let left = self.served.iter().filter(|pid| !serving.contains(pid));
+        let replaced = |pid: &&Pid| {
+            let slot = self.slots.get(self.lives[*pid].slot);
+            slot.is_some_and(|slot| self.serves(slot))
+        };
+        let gone = left.filter(own).filter(|pid| !replaced(pid)).count();
+        if gone > 0 {
+            let (wanted, least) = (self.wanted(), serving.len() + self.allowed().1);
+            assert!(wanted <= least, "too few serve: {serving:?} of {self:?}");
+        }
+        self.served = serving;
+    }
+
+    /// Never more than wanted and the surge, drains and graces included. Only an order, or a slot that stays down, may
+    /// leave more than that by lowering what is wanted; then there are no more than there were.
+    fn not_too_many_live(&mut self) {
+        let (wanted, crowd) = (self.wanted(), self.crowd());
+        let (before, wanted_before) = self.crowd;
+        let most = wanted + self.allowed().0;
+        let grown = wanted.saturating_sub(wanted_before);
+        assert!(
+            crowd <= most.max(before + grown),
+            "{crowd} workers, {most} may be: {self:?}"
+        );
+        self.crowd = (crowd, wanted);
+        let there = self.lives.values().filter(|life| !life.undead).count();
+        assert!(there + self.asked.len() <= crowd, "counted wrong: {self:?}");
+    }
+
+    /// Never more than may be missing, but at least one, are out because of their checks. Only an order may leave more,
+    /// by lowering what is wanted.
+    fn not_too_many_are_sick(&mut self) {
+        let sick = self.sick();
+        let most = self.allowed().1.max(1).max(self.sick);
+        assert!(sick <= most || self.stop.is_some(), "{sick}: {self:?}");
+        self.sick = sick;
+    }
+
+    /// No two workers share a listener, but for one that cannot be killed; who ends gets no new connection.
+    pub(super) fn listeners_are_apart(&self, listeners: u16, rotation: &Rotation) {
+        let lives = self.lives.values().filter(|life| !life.undead);
+        let mut used: Vec<_> = lives.map(|life| life.listener).collect();
+        let all = used.len();
+        used.sort_unstable();
+        used.dedup();
+        assert_eq!(used.len(), all, "two share a listener: {self:?}");
+        let ends = |life: &&Life| life.leaves.is_some() && !life.undead;
+        for life in self.lives.values().filter(ends) {
+            assert!(!rotation.live.contains(&life.listener), "{life:?}");
+        }
+        let seats = rotation.seats.iter().map(|(listener, _)| listener);
+        let shown = seats.chain(&rotation.expected);
+        let highest = shown.map(|listener| listener.0 + 1).max();
+        assert!(
+            highest.max(Some(self.listeners)) <= Some(listeners),
+            "there are {listeners} listeners: {self:?}"
+        );
+    }
+
+    /// Whether all is well and nothing goes on: each chair has its worker, or stays down; nobody else is there.
+    pub fn at_rest(&self) -> bool {
+        let rests = |slot: &SlotBook| {
+            let well = match slot.chair {
+                Chair::Down => true,
+                Chair::Seated(pid) => self.lives[&pid].ready.is_some(),
+                Chair::Due(_) | Chair::Held(_) | Chair::Asked => false,
+            };
+            well && slot.next.is_none() && slot.renewal.is_none()
+        };
+        let ends = |life: &Life| life.leaves.is_some() && !life.undead;
+        self.slots.iter().all(rests)
+            && !self.lives.values().any(ends)
+            && self.groups.is_empty()
+            && self.asked.is_empty()
+            && self.reload.is_none()
+    }
+
+    /// Whether the stop is decided on.
+    pub fn stops(&self) -> bool {
+        self.stop.is_some()
+    }
+
+    pub fn chairs(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Workers that are to stay.
+    pub fn stay(&self) -> Vec<Pid> {
+        let stay = self.lives.iter().filter(|(_, life)| life.leaves.is_none());
+        stay.map(|(pid, _)| *pid).collect()
+    }
+
+    /// Workers that are to end.
+    pub fn leave(&self) -> Vec<Pid> {
+        let leave = self.lives.iter().filter(|(_, life)| life.leaves.is_some());
+        leave.map(|(pid, _)| *pid).collect()
+    }
+
+    /// Workers that finish what they have.
+    pub fn drain(&self) -> Vec<Pid> {
+        let drain = self.lives.iter().filter(|(_, life)| life.drain.is_some());
+        drain.map(|(pid, _)| *pid).collect()
+    }
+
+    pub fn knows(&self, pid: Pid) -> bool {
+        self.lives.contains_key(&pid)
+    }
+}

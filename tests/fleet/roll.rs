@@ -1,0 +1,231 @@
+//! The fleet's own steps: a successor is asked for, takes over, is given up; somebody is taken away. Each is looked at
+//! when it is taken: whether there is a reason, and whether there may be one worker more, or one less.
+#![forbid(unsafe_code)]
+
+use rpm_runtime::model::{Cause, Generation, ListenerId, Pid, Tick};
+use rpm_runtime::policy::{NotUp, Note, allowance};
+
+use super::{Asked, Books, Chair, PAUSE, Renewal, Rise, id};
+
+impl Books {
+    /// Who sits in a chair.
+    pub(super) fn seated(&self) -> impl Iterator<Item = Pid> + '_ {
+        self.slots.iter().filter_map(|slot| match slot.chair {
+            Chair::Seated(pid) => Some(pid),
+            _ => None,
+        })
+    }
+
+    /// Chairs that are to have a worker: all but those that stay down.
+    pub(super) fn wanted(&self) -> usize {
+        let up = self.slots.iter().filter(|slot| slot.chair != Chair::Down);
+        up.count()
+    }
+
+    /// How many workers there may be too many and too few.
+    pub(super) fn allowed(&self) -> (usize, usize) {
+        let n = u16::try_from(self.wanted()).unwrap();
+        let (surge, unavailable) = allowance(self.params.surge, self.params.unavailable, n);
+        (usize::from(surge), usize::from(unavailable))
+    }
+
+    /// The most workers there can be without another step: each wanted chair has one, or will have one at any moment,
+    /// or waits for one that still has its listener; successors; and whoever is to end and is not.
+    pub(super) fn crowd(&self) -> usize {
+        let rising = self.slots.iter().filter(|slot| slot.next.is_some());
+        let holds = |pid: &Pid| {
+            let mut slots = self.slots.iter();
+            slots.any(|slot| slot.chair == Chair::Held(*pid))
+        };
+        let ending = self.lives.iter();
+        let ending = ending.filter(|(_, life)| life.leaves.is_some() && !life.undead);
+        let ending = ending.filter(|(pid, _)| !holds(pid));
+        let unclaimed = self.asked.iter().filter(|asked| !self.is_claimed(asked));
+        self.wanted() + rising.count() + ending.count() + unclaimed.count()
+    }
+
+    /// Whether a slot still waits for the answer.
+    fn is_claimed(&self, asked: &Asked) -> bool {
+        self.slots.get(asked.slot).is_some_and(|slot| {
+            let chair = slot.chair == Chair::Asked && slot.listener == Some(asked.listener);
+            let next = slot.next;
+            chair || next.is_some_and(|n| n.pid.is_none() && n.listener == asked.listener)
+        })
+    }
+
+    /// A worker is asked for.
+    pub(super) fn asks(&mut self, now: Tick, at: usize, listener: ListenerId, of: Generation) {
+        assert_eq!(of, self.generation, "of which reload?");
+        assert!(self.began.is_none(), "a worker for {at} in the stop");
+        let holder = |(pid, life): &(&Pid, &super::Life)| {
+            let _ = pid;
+            life.listener == listener && !life.undead
+        };
+        let held = self.lives.iter().find(holder);
+        assert!(held.is_none(), "{listener} is {held:?}'s");
+        assert!(
+            self.asked.iter().all(|asked| asked.listener != listener),
+            "{listener} is asked for"
+        );
+        self.listeners = self.listeners.max(listener.0 + 1);
+        let slot = &mut self.slots[at];
+        match slot.chair {
+            Chair::Due(due) => {
+                assert!(due <= now, "a worker for {slot:?} at {now:?}");
+                assert_eq!(slot.listener.unwrap_or(listener), listener);
+                slot.listener = Some(listener);
+                slot.chair = Chair::Asked;
+            }
+            Chair::Seated(pid) => self.asks_for_successor(now, at, pid, listener),
+            chair => panic!("a worker for slot {at}, which is {chair:?}"),
+        }
+        self.asked.push(Asked {
+            slot: at,
+            listener,
+            generation: of,
+        });
+    }
+
+    fn asks_for_successor(&mut self, now: Tick, at: usize, pid: Pid, listener: ListenerId) {
+        self.take_out();
+        assert!(self.stop.is_none(), "a successor in the stop");
+        assert!(self.slots[at].next.is_none(), "two successors");
+        assert!(self.lives[&pid].ready.is_some(), "nobody is replaced");
+        self.reason(now, at, pid);
+        self.slots[at].next = Some(Rise {
+            listener,
+            pid: None,
+        });
+        let (surge, _) = self.allowed();
+        let (crowd, most) = (self.crowd(), self.wanted() + surge);
+        assert!(crowd <= most, "{crowd} workers, {most} may be");
+        self.tally.hit("successor");
+    }
+
+    /// Why the worker of a chair is to be replaced now. The new version of a reload is on trial in no more chairs at a
+    /// time than it may add and take away.
+    fn reason(&self, now: Tick, at: usize, pid: Pid) -> Cause {
+        let is_due = |renewal: &Renewal| {
+            renewal.due <= now && (renewal.out || renewal.cause != Cause::Unhealthy)
+        };
+        let old = self.reload.is_some() && self.lives[&pid].generation < self.generation;
+        match self.slots[at].renewal.filter(is_due) {
+            Some(renewal) => renewal.cause,
+            None if old => {
+                let (surge, unavailable) = self.allowed();
+                assert!(self.tried(now) < surge + unavailable, "too fast: {self:?}");
+                Cause::Reload
+            }
+            None => panic!("{pid} is replaced for nothing: {:?}", self.slots[at]),
+        }
+    }
+
+    /// Chairs in which nobody serves yet who has proved itself.
+    fn tried(&self, now: Tick) -> usize {
+        let tried = self.slots.iter().filter(|slot| match slot.chair {
+            Chair::Down => false,
+            Chair::Due(_) | Chair::Held(_) | Chair::Asked => true,
+            Chair::Seated(pid) => {
+                let life = self.lives[&pid];
+                slot.next.is_some() || life.ready.is_none() || self.on_trial(now, life)
+            }
+        });
+        tried.count()
+    }
+
+    /// A successor takes over.
+    pub(super) fn takes_over(&mut self, now: Tick, at: usize, pid: Pid, old: Pid) {
+        assert!(self.stop.is_none());
+        let slot = self.slots[at];
+        let next = slot.next.unwrap();
+        assert_eq!(slot.chair, Chair::Seated(old));
+        assert_eq!(next.pid, Some(pid));
+        let life = self.lives[&pid];
+        assert!(self.proved(now, life), "too early: {life:?}");
+        assert_eq!(life.generation, self.generation, "a new one is of today");
+        let cause = slot.renewal.map_or(Cause::Reload, |renewal| renewal.cause);
+        let slot = &mut self.slots[at];
+        slot.chair = Chair::Seated(pid);
+        slot.listener = Some(next.listener);
+        slot.next = None;
+        slot.renewal = None;
+        slot.streak = 0;
+        self.leaves(now, old, cause, true);
+        if let Some(reload) = &mut self.reload {
+            reload.keeps.insert(pid);
+        }
+        if let Some(limit) = self.drain_limit() {
+            let slot = id(at);
+            let pid = old;
+            self.owed.push(Note::Drains { slot, pid, limit });
+        }
+        self.tally.hit("taken over");
+    }
+
+    /// A worker goes before its successor is there.
+    pub(super) fn taken_away(&mut self, now: Tick, pid: Pid) {
+        self.take_out();
+        assert!(self.stop.is_none(), "no reason to stop {pid}");
+        let at = self.lives[&pid].slot;
+        assert_eq!(self.slots[at].chair, Chair::Seated(pid), "why {pid}?");
+        assert!(self.lives[&pid].ready.is_some(), "nobody is replaced");
+        let cause = self.reason(now, at, pid);
+        let (_, unavailable) = self.allowed();
+        if !self.slots[at].is_out() {
+            let missing = self.wanted() - self.serving().count();
+            assert!(missing < unavailable, "{missing} are missing already");
+        }
+        let slot = &mut self.slots[at];
+        assert!(slot.next.is_none(), "its successor starts");
+        slot.chair = Chair::Held(pid);
+        slot.renewal = None;
+        slot.ails = cause == Cause::Unhealthy;
+        slot.streak = 0;
+        self.leaves(now, pid, cause, true);
+        self.tally.hit("taken away");
+    }
+
+    /// Nobody takes this chair over any more.
+    pub(super) fn cull(&mut self, now: Tick, at: usize, cause: Cause) {
+        // One that is asked for is told to stop when it comes.
+        if let Some(pid) = self.slots[at].next.take().and_then(|next| next.pid) {
+            self.leaves(now, pid, cause, false);
+            self.tally.hit("successor given up");
+        }
+    }
+
+    pub(super) fn cull_all(&mut self, now: Tick, cause: Cause) {
+        for at in 0..self.slots.len() {
+            self.cull(now, at, cause);
+        }
+    }
+
+    /// A successor did not come up. That is the end of a reload.
+    pub(super) fn not_up(
+        &mut self,
+        now: Tick,
+        at: usize,
+        pid: Option<Pid>,
+        why: NotUp,
+        owed: bool,
+    ) {
+        let (cause, least) = match why {
+            NotUp::NotReady(_) => (Cause::StartTimeout, None),
+            NotUp::Unfit => (Cause::Unhealthy, None),
+            NotUp::Ended(_) => (Cause::Reload, None),
+            NotUp::NotStarted => (Cause::Reload, Some(PAUSE)),
+        };
+        self.cull(now, at, cause);
+        if let Some(renewal) = &mut self.slots[at].renewal {
+            renewal.tries += 1;
+            let wait = self.params.backoff.delay(renewal.tries, self.jitter);
+            renewal.due = now.after(wait.max(least.unwrap_or_default()));
+            self.tally.hit("replacement tried again");
+        }
+        if owed {
+            let slot = id(at);
+            self.owed.push(Note::NotUp { slot, pid, why });
+        }
+        self.fail_reload(now);
+    }
+}
