@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | notify | seccomp(2) with SECCOMP_FILTER_FLAG_NEW_LISTENER | EPERM |
 //! | steering | setsockopt SO_ATTACH_REUSEPORT_CBPF and _EBPF | EPERM |
+//! | sock_diag | socket(2) with NETLINK_SOCK_DIAG | EPERM |
 //! | steering-silent | the same, answered with 0 and nothing done, as gVisor does | 0 |
 //!
 //! prctl stays free. The filter is classic BPF for x86-64 and aarch64; no privilege is needed.
@@ -92,6 +93,12 @@ fn filter(wishes: &str) -> Result<Vec<libc::sock_filter>, String> {
                     let tests = [(1, JUMP_EQUAL, SOL_SOCKET), (2, JUMP_EQUAL, option)];
                     steps.extend(refuse(libc::SYS_setsockopt, &tests, errno));
                 }
+            }
+            "sock_diag" => {
+                const NETLINK: u32 = 16; // AF_NETLINK
+                const SOCK_DIAG: u32 = 4; // NETLINK_SOCK_DIAG
+                let tests = [(0, JUMP_EQUAL, NETLINK), (2, JUMP_EQUAL, SOCK_DIAG)];
+                steps.extend(refuse(libc::SYS_socket, &tests, errno(libc::EPERM)));
             }
             other => return Err(format!("nothing to refuse is called {other:?}")),
         }

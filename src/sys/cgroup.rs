@@ -2,6 +2,8 @@
 //! both mixed; our own cgroup and every parent that can be seen, since the tightest limit is the one that holds.
 //! What is missing or not understood is no known limit, never an error.
 
+mod oom;
+
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -9,6 +11,8 @@ use std::path::{Component, Path, PathBuf};
 
 use nix::sched::{CpuSet, sched_getaffinity};
 use nix::unistd::Pid;
+
+pub use oom::{Kills, Oom};
 
 /// The tightest limits that can be seen; `None` where there is none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -28,32 +32,42 @@ const NO_MEMORY_LIMIT: u64 = 1 << 62;
 
 /// Reads the limits of this process, with `root` as the root directory (`/`, or a fixture in tests).
 pub fn read(root: &Path) -> Limits {
-    let Ok(own) = fs::read(root.join("proc/self/cgroup")) else {
-        return Limits::default();
-    };
-    let mounts = fs::read(root.join("proc/self/mountinfo")).unwrap_or_default();
-    let mounts: Vec<Mount> = lines(&mounts).filter_map(mount).collect();
+    let mounts = mounts(root);
     let mut limits = Limits::default();
-    for line in lines(&own) {
-        let mut parts = line.splitn(3, |byte| *byte == b':');
-        let (Some(_), Some(controllers), Some(path)) = (parts.next(), parts.next(), parts.next())
-        else {
-            continue;
-        };
-        let path = Path::new(OsStr::from_bytes(path));
+    for (controllers, path) in memberships(root) {
         if controllers.is_empty() {
-            for dir in levels(root, &mounts, None, path) {
+            for dir in levels(root, &mounts, None, &path) {
                 limits.tighten(&version_2(&dir));
             }
-            continue;
         }
-        for controller in controllers.split(|byte| *byte == b',') {
-            for dir in levels(root, &mounts, Some(controller), path) {
-                limits.tighten(&version_1(&dir, controller));
+        for controller in controllers {
+            for dir in levels(root, &mounts, Some(&controller), &path) {
+                limits.tighten(&version_1(&dir, &controller));
             }
         }
     }
     limits
+}
+
+/// The cgroups of this process: controllers, none for version 2, and path.
+fn memberships(root: &Path) -> Vec<(Vec<Vec<u8>>, PathBuf)> {
+    let own = fs::read(root.join("proc/self/cgroup")).unwrap_or_default();
+    let of = |line: &[u8]| {
+        let mut parts = line.splitn(3, |byte| *byte == b':').skip(1);
+        let (controllers, path) = (parts.next()?, parts.next()?);
+        let controllers = controllers.split(|byte| *byte == b',');
+        let controllers = controllers.filter(|name| !name.is_empty());
+        Some((
+            controllers.map(<[u8]>::to_vec).collect(),
+            PathBuf::from(OsStr::from_bytes(path)),
+        ))
+    };
+    lines(&own).filter_map(of).collect()
+}
+
+fn mounts(root: &Path) -> Vec<Mount> {
+    let mounts = fs::read(root.join("proc/self/mountinfo")).unwrap_or_default();
+    lines(&mounts).filter_map(mount).collect()
 }
 
 /// CPUs that this thread may run on; `None` if the kernel has more CPUs than the mask has bits (1024).

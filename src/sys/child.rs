@@ -15,6 +15,16 @@ pub(super) fn is_elf(path: &CStr) -> bool {
     got == 4 && magic == *b"\x7fELF"
 }
 
+/// Writes once to a file that is there; what fails is left undone.
+pub(super) fn write_file(path: &CStr, bytes: &[u8]) {
+    // SAFETY: the path ends in NUL.
+    let fd = unsafe { libc::open(path.as_ptr(), libc::O_WRONLY | libc::O_CLOEXEC) };
+    // SAFETY: the buffer is live and as long as said; a descriptor that is none fails harmlessly.
+    unsafe { libc::write(fd, bytes.as_ptr().cast(), bytes.len()) };
+    // SAFETY: an integer only; nobody else knows the descriptor.
+    unsafe { libc::close(fd) };
+}
+
 /// What the kernel takes for SIG_DFL, no flags, no mask (`struct sigaction` of rt_sigaction(2), the same size on both
 /// machines).
 const DEFAULT_ACTION: [u64; 4] = [0; 4];

@@ -5,6 +5,12 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crate::model::Tick;
 
+/// Wall time: it may jump, so it measures nothing; a schedule goes by it.
+#[expect(clippy::disallowed_methods, reason = "this is the one clock")]
+pub fn wall() -> SystemTime {
+    SystemTime::now()
+}
+
 /// Monotonic time since the start, less the time during which the runtime itself did not run.
 #[derive(Clone, Debug)]
 pub struct Clock {
@@ -20,7 +26,7 @@ impl Clock {
     pub fn start() -> Self {
         Self {
             start: Instant::now(),
-            wall: SystemTime::now(),
+            wall: wall(),
             lost: Arc::default(),
         }
     }
@@ -44,6 +50,13 @@ impl Clock {
     /// Wall time at tick zero.
     pub fn wall_start(&self) -> SystemTime {
         self.wall
+    }
+
+    /// Wall time, whole seconds since 1970.
+    #[expect(clippy::disallowed_methods, reason = "this is the one clock")]
+    pub fn unix_seconds(&self) -> u64 {
+        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        since.map_or(0, |since| since.as_secs())
     }
 
     /// Reads this clock elsewhere.

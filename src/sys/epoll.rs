@@ -13,6 +13,8 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 pub enum Interest {
     /// Data to read, as long as there is any.
     Readable,
+    /// Something new to read, once each time it arrives.
+    Arrival,
     /// Nothing but errors and hang-ups, once each time they come up.
     Hangup,
 }
@@ -50,6 +52,7 @@ impl Poller {
     pub fn add(&self, fd: impl AsFd, token: u64, interest: Interest) -> nix::Result<()> {
         let flags = match interest {
             Interest::Readable => EpollFlags::EPOLLIN,
+            Interest::Arrival => EpollFlags::EPOLLIN | EpollFlags::EPOLLET,
             Interest::Hangup => EpollFlags::EPOLLET,
         };
         self.epoll.add(fd, EpollEvent::new(flags, token))
@@ -139,5 +142,22 @@ mod tests {
         waker.clear();
         poller.wait(&mut ready, Some(Duration::ZERO)).unwrap();
         assert!(ready.is_empty());
+    }
+
+    #[test]
+    fn an_arrival_is_told_once() {
+        let (mut poller, waker) = (Poller::new().unwrap(), Waker::new().unwrap());
+        poller.add(&waker, 7, Interest::Arrival).unwrap();
+        let mut told = || {
+            let mut ready = Vec::new();
+            poller.wait(&mut ready, Some(Duration::ZERO)).unwrap();
+            ready.len()
+        };
+        assert_eq!(told(), 0);
+        waker.wake();
+        // What arrived is still there, and nothing new.
+        assert_eq!([told(), told()], [1, 0]);
+        waker.wake();
+        assert_eq!([told(), told()], [1, 0]);
     }
 }

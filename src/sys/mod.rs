@@ -4,21 +4,31 @@
 #![allow(unsafe_code, reason = "this is the layer that talks to the kernel")]
 pub mod cgroup;
 mod child;
+pub mod client;
 pub mod clock;
 pub mod epoll;
+pub mod family;
 mod fork;
+pub mod inotify;
 pub mod intercept;
 pub mod io;
 pub mod listener;
+pub mod notify;
+pub mod peek;
 pub mod pid1;
 pub mod proc;
+pub mod procnet;
 pub mod reaper;
 mod search;
 pub mod signals;
+pub mod sockdiag;
 pub mod spawn;
 pub mod status;
 pub mod steering;
 pub mod target;
+pub mod tcp;
+#[cfg(test)]
+pub(crate) mod testing;
 pub mod trial;
 
 use nix::errno::Errno;

@@ -49,3 +49,38 @@ pub fn raise_file_limit() -> nix::Result<FileLimit> {
 pub fn file_limit() -> nix::Result<rlim_t> {
     getrlimit(Resource::RLIMIT_NOFILE).map(|(soft, _)| soft)
 }
+
+/// How much more gladly than the runtime the kernel kills a worker when memory is short: a worker can be replaced, and
+/// PID 1 takes all with it.
+const OOM_STEP: i32 = 100;
+/// The most that there is (proc_pid_oom_score_adj(5)).
+const OOM_MOST: i32 = 1000;
+
+/// The score for [`super::spawn::Plan::oom_score_adj`] of workers, from our own; `None` if that cannot be read.
+pub fn worker_oom_score_adj() -> Option<i32> {
+    let own = std::fs::read_to_string("/proc/self/oom_score_adj").ok()?;
+    worker_score(&own)
+}
+
+fn worker_score(own: &str) -> Option<i32> {
+    let own: i32 = own.trim().parse().ok()?;
+    Some(own.saturating_add(OOM_STEP).min(OOM_MOST))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::worker_score;
+
+    #[test]
+    fn a_worker_is_killed_before_us() {
+        for (own, score) in [
+            ("0\n", 100),
+            ("-998\n", -898),
+            ("950", 1000),
+            ("1000\n", 1000),
+        ] {
+            assert_eq!(worker_score(own), Some(score), "{own}");
+        }
+        assert_eq!(worker_score(""), None);
+    }
+}

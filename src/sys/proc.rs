@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{self, Read};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nix::unistd::{SysconfVar, sysconf};
@@ -24,6 +24,8 @@ pub enum Whose {
 /// /proc/PID/stat, in units a reader knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ProcessStat {
+    /// The leader of its process group, which may be gone; `None` for us, init and what is outside of our namespace.
+    pub group: Option<Pid>,
     /// CPU time in user mode, all threads.
     pub user: Duration,
     /// CPU time in kernel mode, all threads.
@@ -90,6 +92,27 @@ impl Proc {
         parse_stat(text, self.units).ok_or_else(|| malformed("stat"))
     }
 
+    /// Every process that is seen, but us and init.
+    pub fn pids(&self) -> io::Result<Vec<Pid>> {
+        let own = i32::try_from(std::process::id()).ok();
+        let mut found = Vec::new();
+        for entry in fs::read_dir(&self.root)? {
+            let number = entry?
+                .file_name()
+                .to_str()
+                .and_then(|name| name.parse().ok());
+            found.extend(number.filter(|raw| Some(*raw) != own).and_then(Pid::new));
+        }
+        Ok(found)
+    }
+
+    /// Memory in RAM, that which is shared divided among those who share it (proc_pid_smaps(5)). The kernel walks all of
+    /// the process's memory for it.
+    pub fn proportional_bytes(&self, whose: Whose) -> io::Result<u64> {
+        let text = fs::read_to_string(self.path(whose, "smaps_rollup"))?;
+        parse_pss(&text).ok_or_else(|| malformed("smaps_rollup"))
+    }
+
     /// How many descriptors a process has open.
     pub fn open_fds(&self, whose: Whose) -> io::Result<u64> {
         if self.fd_size_counts {
@@ -122,7 +145,18 @@ impl Proc {
         fs::metadata(self.path(whose, "fd")).map(|directory| directory.len())
     }
 
-    fn path(&self, whose: Whose, file: &str) -> PathBuf {
+    /// A table of the network namespace that the runtime is in.
+    pub(super) fn net(&self, table: &str) -> io::Result<fs::File> {
+        fs::File::open(self.root.join("net").join(table))
+    }
+
+    /// The directory of all processes.
+    pub(super) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// A file of a process.
+    pub(super) fn path(&self, whose: Whose, file: &str) -> PathBuf {
         let mut path = self.root.clone();
         match whose {
             Whose::Own => path.push("self"),
@@ -162,6 +196,7 @@ fn parse_stat(text: &[u8], units: Units) -> Option<ProcessStat> {
     // Resident pages are signed in the kernel's format.
     let pages = field(24)?.parse::<i64>().ok()?;
     Some(ProcessStat {
+        group: Pid::new(field(5)?.parse().ok()?),
         user: time(14)?,
         system: time(15)?,
         threads: whole(20)?,
@@ -189,6 +224,12 @@ fn parse_limits(text: &str) -> ProcessLimits {
 fn parse_boot_time(text: &str) -> Option<Duration> {
     let seconds = text.lines().find_map(|line| line.strip_prefix("btime "))?;
     seconds.trim().parse().ok().map(Duration::from_secs)
+}
+
+fn parse_pss(text: &str) -> Option<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix("Pss:"))?;
+    let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim_end().parse().ok()?;
+    Some(kilobytes.saturating_mul(1024))
 }
 
 #[cfg(test)]
@@ -222,6 +263,7 @@ mod tests {
             assert_eq!(
                 parse_stat(&stat_line(command), UNITS),
                 Some(ProcessStat {
+                    group: Pid::new(77),
                     user: Duration::from_millis(1500),
                     system: Duration::from_millis(250),
                     threads: 7,
@@ -270,6 +312,14 @@ mod tests {
     }
 
     #[test]
+    fn proportional_memory_is_found_among_the_sums() {
+        let text = "55d0-7ffc ---p 0 0:0 0   [rollup]\nRss:  9000 kB\nPss:        1234 kB\nPss_Anon: 5 kB\n";
+        assert_eq!(parse_pss(text), Some(1234 * 1024));
+        assert_eq!(parse_pss("Rss: 1 kB\nPss_Dirty: 1 kB\n"), None);
+        assert_eq!(parse_pss("Pss: x kB\n"), None);
+    }
+
+    #[test]
     fn our_own_files_can_be_read() {
         let proc = Proc::new("/proc");
         let stat = proc.stat(Whose::Own).unwrap();
@@ -277,6 +327,21 @@ mod tests {
         assert!(proc.open_fds(Whose::Own).unwrap() >= 3);
         assert!(proc.boot_time().unwrap() > Duration::from_secs(1_000_000_000));
         proc.limits(Whose::Own).unwrap();
+        assert!(proc.proportional_bytes(Whose::Own).unwrap() <= 2 * stat.resident_bytes);
+    }
+
+    #[test]
+    fn processes_are_all_but_us_and_init() {
+        let dir = std::env::temp_dir().join(format!("rpm-proc-{}", std::process::id()));
+        let own = std::process::id().to_string();
+        for name in ["1", "17", "self", "99x", "4", &own] {
+            fs::create_dir_all(dir.join(name)).unwrap();
+        }
+        let mut found = Proc::new(&dir).pids().unwrap();
+        found.sort_unstable();
+        assert_eq!(found, [4, 17].map(|raw| Pid::new(raw).unwrap()));
+        fs::remove_dir_all(&dir).unwrap();
+        assert!(Proc::new(&dir).pids().is_err());
     }
 
     #[test]

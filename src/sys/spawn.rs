@@ -12,7 +12,9 @@ use nix::sys::stat::Mode;
 
 use crate::model::{Pid, Sig};
 
-use super::child::{close_on_exec_from, is_elf, lift, place, reset_signals, unblock_signals};
+use super::child::{
+    close_on_exec_from, is_elf, lift, place, reset_signals, unblock_signals, write_file,
+};
 use super::fork::fork_with_status;
 use super::intercept::Filter;
 use super::search::{c_string, candidates, is_absence};
@@ -37,6 +39,8 @@ pub struct Plan<'a> {
     pub death_signal: Option<Sig>,
     /// Its limit of open descriptors.
     pub file_limit: Option<(rlim_t, rlim_t)>,
+    /// How gladly the kernel kills it when memory is short; `None`: as we are.
+    pub oom_score_adj: Option<i32>,
     /// It becomes the terminal's foreground group if stdin is a terminal.
     pub foreground: bool,
     /// Descriptors that we were started with are passed on, as tini does.
@@ -95,6 +99,7 @@ struct Prepared<'a> {
     death_signal: Option<i32>,
     parent: i32,
     file_limit: Option<libc::rlimit>,
+    oom_score_adj: Option<String>,
     foreground: bool,
     keep_inherited: bool,
 }
@@ -192,6 +197,7 @@ impl<'a> Prepared<'a> {
                 rlim_cur: soft,
                 rlim_max: hard,
             }),
+            oom_score_adj: plan.oom_score_adj.map(|score| score.to_string()),
             foreground: plan.foreground,
             keep_inherited: plan.keep_inherited,
         })
@@ -221,6 +227,10 @@ impl<'a> Prepared<'a> {
         if let Some(limit) = &self.file_limit {
             // SAFETY: the pointer is to a live value. Lowering a limit to what it was cannot fail.
             unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, std::ptr::from_ref(limit)) };
+        }
+        if let Some(score) = &self.oom_score_adj {
+            // Where it cannot be raised, the worker is killed no sooner than we are, and that is all.
+            write_file(c"/proc/self/oom_score_adj", score.as_bytes());
         }
         if self.foreground {
             // Fails harmlessly where stdin is no terminal; SIGTTOU is blocked, so nothing stops us (tcsetpgrp(3)).

@@ -1,0 +1,13 @@
+//! How the runtime sees, from outside, whether a worker has anything to lose. What it sees, [`crate::policy::drain`]
+//! judges.
+#![forbid(unsafe_code)]
+
+mod freeze;
+mod sight;
+mod survey;
+#[cfg(test)]
+mod tests;
+
+pub use freeze::Moment;
+pub use sight::{Disposition, Sight, Subject};
+pub use survey::Handshakes;

@@ -1,0 +1,227 @@
+//! What one dump of the shared ports shows, kept as short as it is needed.
+#![forbid(unsafe_code)]
+
+use std::collections::HashSet;
+use std::net::SocketAddr;
+
+use crate::policy::drain::{Connection, Past, at_work, may_complete, would_cost};
+use crate::sys::proc::Proc;
+use crate::sys::procnet;
+use crate::sys::sockdiag::{Dump, SockDiag};
+use crate::sys::tcp::{MOST_PORTS, Query, Row, State, States};
+
+/// What a worker may hold and lose; in the states that are left out all is said, or there never was anything. A socket
+/// whose handshake is not over can be accepted already (TCP Fast Open).
+const ALL: States = States::of(&[
+    State::Established,
+    State::CloseWait,
+    State::FinWait1,
+    State::FinWait2,
+    State::SynReceived,
+]);
+
+const OPENING: States = States::of(&[State::SynReceived]);
+
+/// Connections, and handshakes, that are kept at most, some 8 MB each. A descriptor limit ends the former long before, a
+/// flood of calls the latter: what is beyond is not waited for.
+const MOST: (usize, usize) = (1 << 18, 1 << 16);
+
+/// How often an interrupted dump is asked for again before it is taken as it is: the next look is as good a try.
+const TRIES: u32 = 3;
+
+/// Both ends of a connection.
+type Pair = (SocketAddr, SocketAddr);
+
+/// Handshakes that were under way at one moment. With SYN cookies (tcp_syncookies) none is to be seen.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Handshakes(HashSet<Pair>);
+
+impl Handshakes {
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether any of them is still under way.
+    pub(super) fn any_in(&self, now: &Self) -> bool {
+        self.0.iter().any(|pair| now.0.contains(pair))
+    }
+}
+
+/// A connection that some process holds.
+#[derive(Clone, Copy, Debug)]
+struct Held {
+    inode: u64,
+    busy: bool,
+    costs: bool,
+    /// Who was last found to hold it, so that one which is held twice counts once.
+    by: Option<usize>,
+}
+
+/// What is asked for.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Want {
+    /// Handshakes only.
+    Handshakes,
+    /// The connections that processes hold, too.
+    All,
+}
+
+impl Want {
+    fn states(self) -> States {
+        match self {
+            Self::Handshakes => OPENING,
+            Self::All => ALL,
+        }
+    }
+}
+
+/// What was found.
+#[derive(Debug, Default)]
+pub(super) struct Survey {
+    /// In the order of their inodes.
+    held: Vec<Held>,
+    pub(super) handshakes: Handshakes,
+    /// There was room for all connections.
+    pub(super) whole: bool,
+}
+
+impl Survey {
+    /// Over netlink; `None` if that fails.
+    pub(super) fn by_netlink(
+        diag: &mut SockDiag,
+        ports: &[SocketAddr],
+        want: Want,
+    ) -> Option<Self> {
+        let questions = Questions::new(ports, want);
+        for attempt in 1..=TRIES {
+            let mut found = Self::empty();
+            let mut complete = true;
+            for query in questions.queries() {
+                let end = diag.dump(query, &mut |row| found.add(row)).ok()?;
+                complete &= end == Dump::Complete;
+            }
+            if complete || attempt == TRIES {
+                return Some(found.ordered());
+            }
+        }
+        None
+    }
+
+    /// From /proc/net; `None` if that fails.
+    pub(super) fn by_files(proc: &Proc, ports: &[SocketAddr], want: Want) -> Option<Self> {
+        let questions = Questions::new(ports, want);
+        let mut found = Self::empty();
+        for query in questions.queries() {
+            procnet::dump(proc, query, &mut |row| found.add(row)).ok()?;
+        }
+        Some(found.ordered())
+    }
+
+    fn empty() -> Self {
+        Self {
+            whole: true,
+            ..Self::default()
+        }
+    }
+
+    fn add(&mut self, row: &Row) {
+        if row.inode == 0 && row.state == State::SynReceived {
+            if may_complete(row.again) && self.handshakes.0.len() < MOST.1 {
+                self.handshakes.0.insert((row.local, row.remote));
+            }
+        } else if row.inode != 0 {
+            if self.held.len() < MOST.0 {
+                self.held.push(Held {
+                    inode: row.inode,
+                    busy: at_work(&connection(row)),
+                    costs: would_cost(&connection(row)),
+                    by: None,
+                });
+            } else {
+                self.whole = false;
+            }
+        }
+    }
+
+    /// The kernel may tell a socket twice if its tables change meanwhile.
+    fn ordered(mut self) -> Self {
+        self.held.sort_unstable_by_key(|held| held.inode);
+        self.held.dedup_by_key(|held| held.inode);
+        self
+    }
+
+    /// Whether any process holds a connection.
+    pub(super) fn any_held(&self) -> bool {
+        !self.held.is_empty()
+    }
+
+    /// `holder` holds this socket: whether it is at work and whether it would lose a
+    /// request, if it is a connection and `holder` has not named it before.
+    /// All sockets of one holder come before those of the next.
+    pub(super) fn claim(&mut self, holder: usize, inode: u64) -> Option<(bool, bool)> {
+        let place = self.held.binary_search_by_key(&inode, |held| held.inode);
+        let held = self.held.get_mut(place.ok()?)?;
+        let first = held.by != Some(holder);
+        held.by = Some(holder);
+        first.then_some((held.busy, held.costs))
+    }
+}
+
+/// One for each family.
+#[derive(Debug)]
+struct Questions {
+    want: Want,
+    /// IPv4, IPv6; each port once, since two listeners of one may have different addresses.
+    ports: [Vec<u16>; 2],
+}
+
+impl Questions {
+    fn new(ports: &[SocketAddr], want: Want) -> Self {
+        let of = |ipv6: bool| {
+            let family = ports.iter().filter(|port| port.is_ipv6() == ipv6);
+            let mut numbers: Vec<u16> = family.map(SocketAddr::port).collect();
+            numbers.sort_unstable();
+            numbers.dedup();
+            numbers
+        };
+        Self {
+            want,
+            ports: [of(false), of(true)],
+        }
+    }
+
+    fn queries(&self) -> impl Iterator<Item = Query<'_>> {
+        let families = self.ports.iter().zip([false, true]);
+        let parts = families.flat_map(|(ports, ipv6)| {
+            let parts = ports.chunks(MOST_PORTS);
+            parts.map(move |ports| (ports, ipv6))
+        });
+        parts.map(|(ports, ipv6)| Query {
+            ipv6,
+            ports,
+            states: self.want.states(),
+            past: matches!(self.want, Want::All),
+        })
+    }
+}
+
+fn connection(row: &Row) -> Connection {
+    Connection {
+        established: row.state == State::Established,
+        unread: row.unread,
+        unsent: row.unsent,
+        past: row.past.map(|past| Past {
+            sent: past.last_sent,
+            received: past.last_received,
+            acknowledged: past.last_acknowledged,
+            bytes: past.bytes,
+            waiting: past.waiting.map(|bytes| bytes > 0),
+        }),
+    }
+}

@@ -1,0 +1,147 @@
+//! What the out-of-memory killer did in our cgroup, and whom it would take (the kernel's cgroup-v2 and memcg texts).
+
+use std::path::{Path, PathBuf};
+
+use super::{levels, lines, memberships, mounts, number};
+
+/// How often the killer struck, since the cgroup was made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Kills {
+    /// Processes killed, in this cgroup and below it.
+    pub processes: u64,
+    /// Times that a whole cgroup was killed (version 2).
+    pub groups: u64,
+}
+
+/// Where the kernel counts for us. Found once, read often.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Oom {
+    /// `memory.events` (version 2) or `memory.oom_control` (version 1).
+    counters: Option<PathBuf>,
+    /// Our cgroup and those above it that are seen (version 2).
+    groups: Vec<PathBuf>,
+}
+
+impl Oom {
+    /// Looks for the files, with `root` as the root directory (`/`, or a fixture in tests). What is not there is known
+    /// not to be, never an error.
+    pub fn find(root: &Path) -> Self {
+        let mounts = mounts(root);
+        let mut found = Self::default();
+        for (controllers, path) in memberships(root) {
+            let dirs = if controllers.is_empty() {
+                levels(root, &mounts, None, &path)
+            } else if controllers.iter().any(|name| name == b"memory") {
+                levels(root, &mounts, Some(b"memory"), &path)
+            } else {
+                continue;
+            };
+            let name = if controllers.is_empty() {
+                "memory.events"
+            } else {
+                "memory.oom_control"
+            };
+            let own = dirs.first().map(|dir| dir.join(name));
+            // Where both versions are mounted, only one of them has the memory controller.
+            found.counters = own.filter(|file| file.exists()).or(found.counters);
+            if controllers.is_empty() {
+                found.groups = dirs;
+            }
+        }
+        found
+    }
+
+    /// How often it struck; `None` if the kernel does not say (version 1 before Linux 4.13, no memory controller).
+    pub fn kills(&self) -> Option<Kills> {
+        let bytes = std::fs::read(self.counters.as_ref()?).ok()?;
+        let count = |key: &str| {
+            let mut found = lines(&bytes).filter_map(|line| {
+                let (name, value) = std::str::from_utf8(line).ok()?.split_once(' ')?;
+                (name == key).then(|| value.trim().parse::<u64>().ok())?
+            });
+            found.next()
+        };
+        Some(Kills {
+            processes: count("oom_kill")?,
+            groups: count("oom_group_kill").unwrap_or(0),
+        })
+    }
+
+    /// Whether one worker that is killed takes the container with it: `memory.oom.group` is set for our cgroup, as
+    /// Kubernetes does, or for one above it that is seen.
+    pub fn takes_all(&self) -> bool {
+        self.groups
+            .iter()
+            .any(|dir| number(dir, "memory.oom.group") == Some(1))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn find(case: &str) -> Oom {
+        let root = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/cgroup");
+        Oom::find(&Path::new(root).join(case))
+    }
+
+    fn kills(processes: u64, groups: u64) -> Kills {
+        Kills { processes, groups }
+    }
+
+    #[test]
+    fn version_2_counts_processes_and_groups() {
+        assert_eq!(find("v2").kills(), Some(kills(3, 1)));
+        assert_eq!(
+            find("v2_namespaced").kills(),
+            Some(kills(7, 0)),
+            "before 5.17"
+        );
+    }
+
+    #[test]
+    fn version_1_counts_processes() {
+        assert_eq!(find("v1").kills(), Some(kills(2, 0)));
+        assert_eq!(
+            find("hybrid").kills(),
+            Some(kills(5, 0)),
+            "not the other version's"
+        );
+        assert_eq!(find("v1_container").kills(), None, "before 4.13");
+    }
+
+    #[test]
+    fn a_group_is_taken_where_it_or_one_above_says_so() {
+        assert!(find("v2_namespaced").takes_all());
+        assert!(find("v2_tighter_parent").takes_all(), "the pod says so");
+        for case in ["v2", "v1", "hybrid", "garbage", "no_files"] {
+            assert!(!find(case).takes_all(), "{case}");
+        }
+    }
+
+    #[test]
+    fn what_is_missing_or_odd_is_not_known() {
+        for case in ["garbage", "no_files", "there is no such directory"] {
+            assert_eq!(find(case).kills(), None, "{case}");
+        }
+    }
+
+    #[test]
+    fn what_is_found_is_read_anew_each_time() {
+        let dir = std::env::temp_dir().join(format!("rpm-oom-{}", std::process::id()));
+        let cgroup = dir.join("sys/fs/cgroup");
+        std::fs::create_dir_all(dir.join("proc/self")).unwrap();
+        std::fs::create_dir_all(&cgroup).unwrap();
+        std::fs::write(dir.join("proc/self/cgroup"), "0::/\n").unwrap();
+        let mount = "30 23 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n";
+        std::fs::write(dir.join("proc/self/mountinfo"), mount).unwrap();
+        let say = |text: &str| std::fs::write(cgroup.join("memory.events"), text).unwrap();
+        say("low 0\noom 1\noom_kill 0\noom_group_kill 0\n");
+        let oom = Oom::find(&dir);
+        assert_eq!(oom.kills(), Some(kills(0, 0)));
+        say("low 0\noom 2\noom_kill 1\noom_group_kill 0\n");
+        assert_eq!(oom.kills(), Some(kills(1, 0)));
+        std::fs::remove_dir_all(&dir).unwrap();
+        assert_eq!(oom.kills(), None);
+    }
+}

@@ -1,0 +1,140 @@
+//! Rows made by hand, a tree of files, and real processes.
+
+use super::*;
+use crate::sys::testing::Puppet;
+
+fn process(pid: i32, parent: i32, group: i32) -> Process {
+    Process {
+        pid,
+        parent,
+        group,
+        state: b'S',
+        threads: 1,
+    }
+}
+
+fn pids(mut found: Vec<Process>) -> Vec<i32> {
+    found.sort_by_key(|process| process.pid);
+    found.into_iter().map(|process| process.pid).collect()
+}
+
+fn leader(pid: i32) -> Pid {
+    Pid::new(pid).unwrap()
+}
+
+#[test]
+fn a_family_is_the_group_and_all_its_descendants() {
+    let all = Processes::new(vec![
+        process(1, 0, 1),
+        // The leader's grandchild has a session of its own; its child again.
+        process(10, 1, 10),
+        process(11, 10, 10),
+        process(12, 11, 12),
+        process(13, 12, 12),
+        // Left by its parent, but still in the group, and so is what it forked and moved away.
+        process(14, 1, 10),
+        process(15, 14, 15),
+        // Another worker and its child.
+        process(20, 1, 20),
+        process(21, 20, 20),
+    ]);
+    assert_eq!(pids(all.family(leader(10))), [10, 11, 12, 13, 14, 15]);
+    assert_eq!(pids(all.group(leader(10))), [10, 11, 14]);
+    assert_eq!(pids(all.family(leader(20))), [20, 21]);
+    assert_eq!(pids(all.family(leader(12))), [12, 13]);
+    assert_eq!(pids(all.family(leader(99))), [0; 0]);
+}
+
+#[test]
+fn a_leader_that_is_not_yet_in_its_own_group_is_its_own_family() {
+    let all = Processes::new(vec![process(10, 1, 1), process(1, 0, 1)]);
+    assert_eq!(pids(all.family(leader(10))), [10]);
+    assert_eq!(pids(all.group(leader(10))), [10]);
+}
+
+#[test]
+fn a_dead_leaders_group_is_a_family_still() {
+    let all = Processes::new(vec![process(11, 1, 10), process(12, 11, 12)]);
+    assert_eq!(pids(all.family(leader(10))), [11, 12]);
+}
+
+#[test]
+fn rows_of_different_moments_may_close_a_circle_and_name_nobody_twice() {
+    let all = Processes::new(vec![
+        process(10, 12, 10),
+        process(11, 10, 11),
+        process(12, 11, 12),
+        process(13, 13, 10),
+        process(1, 12, 1),
+    ]);
+    assert_eq!(pids(all.family(leader(10))), [10, 11, 12, 13]);
+}
+
+#[test]
+fn ended_is_who_has_no_thread_left() {
+    let ended = Process {
+        state: b'Z',
+        ..process(10, 1, 10)
+    };
+    assert!(ended.is_over() && ended.is_headless());
+    let headless = Process {
+        threads: 3,
+        ..ended
+    };
+    assert!(!headless.is_over() && headless.is_headless());
+    assert!(!process(10, 1, 10).is_headless());
+}
+
+#[test]
+fn a_tree_of_files_is_read_and_what_is_broken_in_it_left_out() {
+    let proc = Proc::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/proc"));
+    let all = proc.processes().unwrap();
+    assert_eq!(
+        pids(all.rows.clone()),
+        [1, 100, 101, 102, 103, 104, 105, 200]
+    );
+    assert_eq!(
+        pids(all.family(leader(100))),
+        [100, 101, 102, 103, 104, 105]
+    );
+    let odd = all.rows.iter().find(|row| row.pid == 101);
+    assert_eq!(
+        odd,
+        Some(&Process {
+            threads: 12,
+            ..process(101, 100, 100)
+        })
+    );
+    assert!(Proc::new("/nonexistent").processes().is_err());
+}
+
+#[test]
+fn a_cut_or_foreign_stat_is_no_process() {
+    let line = b"77 (a) b) S 1 77 77 0 -1 4194560 1 2 3 4 150 25 9 9 20 0 7 0 12345";
+    let whole = line.len() - b" 0 12345".len();
+    assert_eq!(
+        parse(&line[..whole]),
+        Some(Process {
+            threads: 7,
+            ..process(77, 1, 77)
+        })
+    );
+    for end in 0..whole {
+        assert_eq!(parse(&line[..end]), None, "{end}");
+    }
+    assert_eq!(parse(b"77 (\xff) \xff"), None);
+}
+
+#[test]
+fn real_children_are_found_behind_shells_and_beyond_the_group() {
+    // The inner shell has a session of its own.
+    let mut shell = Puppet::start("sh", &["-c", "setsid sh -c 'echo $$; read line; :'; :"]);
+    let inner: i32 = shell.answer().parse().unwrap();
+    let all = Proc::new("/proc").processes().unwrap();
+    let family = pids(all.family(shell.pid()));
+    assert!(family.contains(&shell.pid().get()) && family.contains(&inner));
+    assert!(!pids(all.group(shell.pid())).contains(&inner));
+    let own = i32::try_from(std::process::id()).unwrap();
+    assert!(!family.contains(&own));
+    assert!(pids(all.family(leader(own))).contains(&inner));
+}

@@ -1,0 +1,84 @@
+//! The socket on which a worker says how it does (sd_notify(3)): datagrams, in the abstract namespace, which needs no
+//! file (unix(7)).
+
+use std::mem::{size_of, zeroed};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+
+use nix::errno::Errno;
+use nix::sys::socket::{self, AddressFamily, SockFlag, SockType, UnixAddr, sockopt};
+
+use super::retry;
+
+/// Opens a socket that does not block, under a name that cannot be guessed; with it what NOTIFY_SOCKET has to say. Fails
+/// with EMFILE, ENFILE or ENOMEM.
+pub fn open() -> nix::Result<(OwnedFd, String)> {
+    let name = format!("rpm-runtime/notify/{:032x}", random()?);
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    let fd = socket::socket(AddressFamily::Unix, SockType::Datagram, flags, None)?;
+    // Guessing is not needed where /proc/net/unix can be read: who sends is looked at as well.
+    socket::setsockopt(&fd, sockopt::PassCred, &true)?;
+    socket::bind(fd.as_raw_fd(), &UnixAddr::new_abstract(name.as_bytes())?)?;
+    Ok((fd, format!("@{name}")))
+}
+
+fn random() -> nix::Result<u128> {
+    let mut bytes = [0_u8; 16];
+    let mut have = 0;
+    while let Some(rest) = bytes.get_mut(have..).filter(|rest| !rest.is_empty()) {
+        let got = retry(|| {
+            // SAFETY: the buffer is live and as long as said (getrandom(2)).
+            Errno::result(unsafe { libc::getrandom(rest.as_mut_ptr().cast(), rest.len(), 0) })
+        })?;
+        have += usize::try_from(got).unwrap_or(0);
+    }
+    Ok(u128::from_ne_bytes(bytes))
+}
+
+/// One datagram.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Datagram {
+    /// Bytes of it in the buffer.
+    pub len: usize,
+    /// It was longer than the buffer.
+    pub cut: bool,
+    /// The sender is a process that we can see: one of another PID namespace has no number here (unix(7),
+    /// SCM_CREDENTIALS), so that it is none of ours.
+    pub seen: bool,
+}
+
+/// Room for the sender's credentials and nothing else: CMSG_SPACE of `struct ucred`, laid out as cmsg(3) says.
+#[repr(C)]
+struct Control {
+    header: libc::cmsghdr,
+    credentials: libc::ucred,
+}
+
+/// Receives one datagram; EAGAIN if none is there. Descriptors that came along are closed by the kernel, because there
+/// is no room for them: that answers BARRIER=1, and leaves nobody a way to fill our table.
+pub fn receive(fd: impl AsFd, buffer: &mut [u8]) -> nix::Result<Datagram> {
+    // SAFETY: integers only, for which zero is valid.
+    let mut control: Control = unsafe { zeroed() };
+    let mut part = libc::iovec {
+        iov_base: buffer.as_mut_ptr().cast(),
+        iov_len: buffer.len(),
+    };
+    let space = u32::try_from(size_of::<Control>()).map_err(|_| Errno::EINVAL)?;
+    // SAFETY: all fields are integers or pointers, for which zero is valid.
+    let mut message: libc::msghdr = unsafe { zeroed() };
+    message.msg_iov = &raw mut part;
+    message.msg_iovlen = 1;
+    message.msg_control = (&raw mut control).cast();
+    let raw = fd.as_fd().as_raw_fd();
+    let len = retry(|| {
+        message.msg_controllen = space as _;
+        // SAFETY: every pointer in the message is to a live local, as long as said.
+        Errno::result(unsafe { libc::recvmsg(raw, &raw mut message, libc::MSG_CMSG_CLOEXEC) })
+    })?;
+    let header = &control.header;
+    let told = header.cmsg_level == libc::SOL_SOCKET && header.cmsg_type == libc::SCM_CREDENTIALS;
+    Ok(Datagram {
+        len: usize::try_from(len).unwrap_or(0),
+        cut: message.msg_flags & libc::MSG_TRUNC != 0,
+        seen: told && control.credentials.pid > 0,
+    })
+}

@@ -1,0 +1,233 @@
+//! What a process that is not ours to ask has open, does with signals, and whether it runs: /proc/PID (proc(5)).
+
+use std::ffi::CStr;
+use std::fs;
+use std::io;
+use std::ops::ControlFlow;
+use std::os::fd::{AsFd, AsRawFd};
+use std::thread;
+use std::time::Duration;
+
+use nix::fcntl::{OFlag, open};
+use nix::sys::stat::Mode;
+
+use crate::model::{Pid, Sig};
+
+use super::family::{Process, stat_head};
+use super::proc::{Proc, Whose};
+
+/// How often, and how many times at most, [`Proc::stopped_within`] looks.
+const STOP_LOOKS: (Duration, u32) = (Duration::from_micros(500), 40);
+
+/// Bytes of directory entries that are read at once.
+const ENTRIES: usize = 8192;
+
+/// Whether something of another process could be seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Seen {
+    /// All of it, or as much as was asked for.
+    Whole,
+    /// There is nothing: the process has ended.
+    Over,
+    /// Not all: another uid's, not dumpable (PR_SET_DUMPABLE), or we lack something ourselves.
+    Hidden,
+}
+
+/// What a process does with each signal: bit n-1 is signal n.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Dispositions {
+    /// A handler runs.
+    pub caught: u64,
+    /// Nothing happens.
+    pub ignored: u64,
+    /// The main thread does not take it now. Who blocks a signal fetches it (sigwait(3), signalfd(2)).
+    pub blocked: u64,
+}
+
+impl Dispositions {
+    /// Whether `sig` is in one of the masks.
+    pub fn has(mask: u64, sig: Sig) -> bool {
+        mask & (1 << (sig.get() - 1)) != 0
+    }
+}
+
+impl Proc {
+    /// Hands the inode of every socket that `process` holds to `socket`, until that has heard enough; one that it holds
+    /// twice, twice. Descriptors that are opened or closed meanwhile may be missing.
+    pub fn sockets(
+        &self,
+        process: &Process,
+        socket: &mut dyn FnMut(u64) -> ControlFlow<()>,
+    ) -> Seen {
+        let Some(pid) = Pid::new(process.pid) else {
+            return Seen::Hidden;
+        };
+        if process.is_over() {
+            return Seen::Over;
+        }
+        if process.is_headless() {
+            // Its descriptors are to be had from its other threads only; nobody's server is like that.
+            return Seen::Hidden;
+        }
+        match self.each_socket(pid, socket) {
+            Ok(()) => Seen::Whole,
+            // A zombie's files belong to root (task_dump_owner in fs/proc), so that "forbidden" may mean "gone".
+            Err(error) if is_gone(&error) || self.is_over(pid) => Seen::Over,
+            Err(_) => Seen::Hidden,
+        }
+    }
+
+    fn each_socket(
+        &self,
+        pid: Pid,
+        socket: &mut dyn FnMut(u64) -> ControlFlow<()>,
+    ) -> io::Result<()> {
+        let path = self.path(Whose::Of(pid), "fd");
+        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        let directory = open(&path, flags, Mode::empty())?;
+        let mut buffer = [0; ENTRIES];
+        loop {
+            let mut rest = read_entries(&directory, &mut buffer)?;
+            if rest.is_empty() {
+                return Ok(());
+            }
+            while let Some((name, behind)) = next_entry(rest) {
+                rest = behind;
+                // `.` and `..` are no descriptors.
+                if name.to_bytes().first().is_some_and(u8::is_ascii_digit)
+                    && let Some(inode) = socket_inode(&directory, name)?
+                    && socket(inode).is_break()
+                {
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    fn is_over(&self, pid: Pid) -> bool {
+        match stat_head(&self.path(Whose::Of(pid), "stat")) {
+            Ok(process) => process.is_some_and(|process| process.is_over()),
+            Err(error) => is_gone(&error),
+        }
+    }
+
+    /// What a process does with signals. Not a secret: another uid's can be read.
+    pub fn dispositions(&self, pid: Pid) -> io::Result<Dispositions> {
+        let text = fs::read(self.path(Whose::Of(pid), "status"))?;
+        parse_status(&text)
+            .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "status has an unknown form"))
+    }
+
+    /// Whether no thread of the process runs: all are stopped (SIGSTOP, a tracer) or have ended.
+    pub fn is_stopped(&self, pid: Pid) -> io::Result<bool> {
+        let threads = match fs::read_dir(self.path(Whose::Of(pid), "task")) {
+            Err(error) if is_gone(&error) => return Ok(true),
+            threads => threads?,
+        };
+        for thread in threads {
+            match stat_head(&thread?.path().join("stat")) {
+                Ok(Some(thread)) if thread.is_headless() || matches!(thread.state, b'T' | b't') => {
+                }
+                Err(error) if is_gone(&error) => {}
+                Ok(_) => return Ok(false),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(true)
+    }
+
+    /// Waits, on the caller's thread and for some 20 ms at most, until all of them are stopped; false if they are not,
+    /// or it cannot be seen. A thread stops when it next returns to its program, so one that waits in the kernel for a
+    /// disk does not.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "nothing tells that a process which is no child of ours has stopped"
+    )]
+    pub fn stopped_within(&self, mut processes: &[Process]) -> bool {
+        let (pause, looks) = STOP_LOOKS;
+        for look in 0..looks {
+            if look > 0 {
+                thread::sleep(pause);
+            }
+            // Who has stopped stays so.
+            while let Some((first, rest)) = processes.split_first() {
+                let Some(pid) = Pid::new(first.pid) else {
+                    return false;
+                };
+                match self.is_stopped(pid) {
+                    Ok(true) => processes = rest,
+                    Ok(false) => break,
+                    Err(_) => return false,
+                }
+            }
+            if processes.is_empty() {
+                return true;
+            }
+        }
+        false
+    }
+}
+
+/// No such file, or no such process any more.
+fn is_gone(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ESRCH))
+}
+
+/// getdents64(2) by hand, as readlinkat(2) below: workers have many descriptors, and a worker at rest has as many as
+/// one at work. Empty at the end.
+fn read_entries(directory: impl AsFd, buffer: &mut [u8]) -> io::Result<&[u8]> {
+    let fd = directory.as_fd().as_raw_fd();
+    // SAFETY: the buffer is as long as said.
+    let len = unsafe { libc::syscall(libc::SYS_getdents64, fd, buffer.as_mut_ptr(), buffer.len()) };
+    match usize::try_from(len) {
+        Ok(len) => Ok(buffer.get(..len).unwrap_or_default()),
+        Err(_) => Err(io::Error::last_os_error()),
+    }
+}
+
+/// The name in the first `struct linux_dirent64`, and what is behind that.
+fn next_entry(entries: &[u8]) -> Option<(&CStr, &[u8])> {
+    const LENGTH: usize = 16;
+    const NAME: usize = 19;
+    let len = [*entries.get(LENGTH)?, *entries.get(LENGTH + 1)?];
+    let len = usize::from(u16::from_ne_bytes(len));
+    let name = CStr::from_bytes_until_nul(entries.get(NAME..len)?).ok()?;
+    Some((name, entries.get(len..)?))
+}
+
+/// The number of the socket that this descriptor is; `None` if it is none, or was closed since the directory was read.
+fn socket_inode(directory: impl AsFd, name: &CStr) -> io::Result<Option<u64>> {
+    let mut target = [0_u8; 64];
+    let (fd, room) = (directory.as_fd().as_raw_fd(), target.len());
+    // SAFETY: the name ends in NUL; the buffer is as long as said.
+    let len = unsafe { libc::readlinkat(fd, name.as_ptr(), target.as_mut_ptr().cast(), room) };
+    let Ok(len) = usize::try_from(len) else {
+        let error = io::Error::last_os_error();
+        let closed = error.kind() == io::ErrorKind::NotFound;
+        return if closed { Ok(None) } else { Err(error) };
+    };
+    let target = target.get(..len).unwrap_or_default();
+    let number = target
+        .strip_prefix(b"socket:[")
+        .and_then(|rest| rest.strip_suffix(b"]"))
+        .and_then(|number| std::str::from_utf8(number).ok());
+    Ok(number.and_then(|number| number.parse().ok()))
+}
+
+fn parse_status(text: &[u8]) -> Option<Dispositions> {
+    // The name may be no text, but the lines are.
+    let mask = |name: &[u8]| {
+        let mut lines = text.split(|byte| *byte == b'\n');
+        let value = lines.find_map(|line| line.strip_prefix(name))?;
+        u64::from_str_radix(std::str::from_utf8(value).ok()?.trim(), 16).ok()
+    };
+    Some(Dispositions {
+        caught: mask(b"SigCgt:")?,
+        ignored: mask(b"SigIgn:")?,
+        blocked: mask(b"SigBlk:")?,
+    })
+}
+
+#[cfg(test)]
+#[path = "peek_tests.rs"]
+mod tests;
