@@ -7,11 +7,14 @@ a block is full: set PYTHONUNBUFFERED=1, or pass flush=True.
 import json
 import os
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import parse_qsl, urlsplit
 
 
 class Handler(BaseHTTPRequestHandler):
     def do_GET(self):
-        body = json.dumps({"pid": os.getpid(), "slot": os.environ.get("NODE_APP_INSTANCE")}).encode() + b"\n"
+        who = {"pid": os.getpid(), "slot": os.environ.get("NODE_APP_INSTANCE")}
+        who |= parse_qsl(urlsplit(self.path).query)
+        body = json.dumps(who).encode() + b"\n"
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))

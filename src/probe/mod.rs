@@ -1,0 +1,29 @@
+//! Finding out how one worker of an unmodified program does: by asking it, and by listening to it.
+//!
+//! - [`http`], [`tcp`], [`accept`] ask once. A connection from a loopback address whose source port names a listener
+//!   reaches that listener and nobody else's (see [`crate::policy::steering`]), so it asks exactly one worker.
+//! - [`until_http`], [`until_accepts`] ask until the answer is yes: readiness.
+//! - [`Watch`] asks regularly: health.
+//! - [`Notify`] is the other direction, what the worker says by sd_notify(3).
+#![forbid(unsafe_code)]
+
+mod answer;
+mod check;
+mod connection;
+mod deadline;
+mod health;
+mod http;
+mod notify;
+mod queue;
+mod ready;
+mod target;
+#[cfg(test)]
+mod tests;
+
+pub use check::{Check, Failure, Step};
+pub use health::{Kind, Watch};
+pub use http::http;
+pub use notify::Notify;
+pub use queue::{accept, tcp};
+pub use ready::{until_accepts, until_http};
+pub use target::Target;

@@ -1,0 +1,129 @@
+//! Whether one worker accepts connections.
+#![forbid(unsafe_code)]
+
+use std::future::pending;
+use std::pin::pin;
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio::time::{sleep, timeout_at};
+
+use crate::policy::Motion;
+
+use super::check::{Check, Failure, Fault, Step};
+use super::connection::Connection;
+use super::deadline::Deadline;
+use super::target::Target;
+
+/// First pause between two looks at a queue; each is twice as long as the one before.
+const FIRST_PAUSE: Duration = Duration::from_millis(2);
+
+/// Looks at a queue within the time of a check, about. Many, because a queue that is refilled at once (as many clients
+/// as ever wait, or it is full) is shorter for moments only.
+const LOOKS: u32 = 200;
+
+/// Makes a connection to one worker; passes when the worker has accepted it, or another that waited. `queue` is the
+/// length of its accept queue.
+pub async fn tcp(target: Target, queue: impl Fn() -> Option<u32>, limit: Duration) -> Check {
+    let looks = Looks::within(limit);
+    accepts(target, &queue, looks, limit).await.into()
+}
+
+/// The same, with the pauses between the looks said.
+pub(super) async fn accepts(
+    target: Target,
+    queue: &impl Fn() -> Option<u32>,
+    looks: Looks,
+    limit: Duration,
+) -> Result<(), Fault> {
+    let deadline = Deadline::new(limit);
+    let connection = Connection::open(target, &deadline).await?;
+    let accepted = either(looks.until_moving(queue), connection.used(limit / 4));
+    deadline.step(Step::Accept, accepted).await
+}
+
+/// Looks at the accept queue of one worker; passes when nobody waits there, or when it moves. For half of the time it
+/// only looks. Then it makes a connection of its own, if there is a `target`, and closes it at once for its part: the
+/// worker does so too when it comes to it, and thereby shows that it accepts, even if the queue is as long as ever at
+/// each look.
+pub async fn accept(
+    target: impl Fn() -> Option<Target>,
+    queue: impl Fn() -> Option<u32>,
+    limit: Duration,
+) -> Check {
+    let mut looks = Looks::within(limit);
+    match queue() {
+        Some(0) => return Check::Passed,
+        Some(waiting) => looks.motion.look(waiting),
+        None => return Err(Fault::no_queue()).into(),
+    };
+    let deadline = Deadline::new(limit);
+    let half = deadline.at(limit / 2);
+    if let Ok(result) = timeout_at(half, looks.until_moving(&queue)).await {
+        return result.into();
+    }
+    let used = async {
+        let own = async {
+            let target = target().ok_or_else(Fault::no_target)?;
+            let connection = Connection::open(target, &deadline).await?;
+            connection.used(Duration::ZERO).await
+        };
+        match own.await {
+            Ok(()) => Ok(()),
+            // A full queue takes no connection of ours, and may move all the same.
+            Err(_) => pending().await,
+        }
+    };
+    let moves = either(looks.until_moving(&queue), used);
+    let stuck = |limit| Failure::Stuck {
+        waiting: queue().unwrap_or(0),
+        limit,
+    };
+    deadline.bound(moves, stuck).await.into()
+}
+
+/// Looks at a queue, one after the other.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Looks {
+    motion: Motion,
+    pause: Duration,
+    longest: Duration,
+}
+
+impl Looks {
+    /// With pauses that grow up to `longest`.
+    pub fn up_to(longest: Duration) -> Self {
+        Self {
+            motion: Motion::default(),
+            pause: FIRST_PAUSE,
+            longest,
+        }
+    }
+
+    /// As many as a check of that length may have.
+    fn within(limit: Duration) -> Self {
+        Self::up_to((limit / LOOKS).max(FIRST_PAUSE))
+    }
+
+    /// Returns when the queue is seen to move.
+    async fn until_moving(mut self, queue: &impl Fn() -> Option<u32>) -> Result<(), Fault> {
+        loop {
+            // The pause comes first: the kernel may put the last step of a handshake off for a moment.
+            sleep(self.pause).await;
+            self.pause = (self.pause * 2).min(self.longest);
+            if self.motion.look(queue().ok_or_else(Fault::no_queue)?) {
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// Waits for whichever is ready first.
+async fn either<T>(first: impl Future<Output = T>, second: impl Future<Output = T>) -> T {
+    let (mut first, mut second) = (pin!(first), pin!(second));
+    std::future::poll_fn(|context| match first.as_mut().poll(context) {
+        Poll::Ready(result) => Poll::Ready(result),
+        Poll::Pending => second.as_mut().poll(context),
+    })
+    .await
+}

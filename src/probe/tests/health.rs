@@ -1,0 +1,99 @@
+#![forbid(unsafe_code)]
+
+use std::time::Duration;
+
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+
+use super::super::{Check, Failure, Kind, Step, Target, Watch};
+use super::{Group, PATIENCE, SHORT, answer, block_on, rest};
+
+fn watch(kind: Kind, timeout: Duration) -> Watch {
+    Watch {
+        kind,
+        interval: Duration::from_millis(20),
+        timeout,
+        seed: 4711,
+    }
+}
+
+/// Starts the watch of worker 2, and gives what it reports.
+fn start(
+    watch: Watch,
+    target: Option<Target>,
+    queue: impl Fn() -> Option<u32> + Send + Sync + 'static,
+) -> UnboundedReceiver<Check> {
+    let (send, receive) = unbounded_channel();
+    tokio::spawn(async move {
+        let report = |check| drop(send.send(check));
+        watch.run(|| target, queue, report).await;
+    });
+    receive
+}
+
+async fn next(checks: &mut UnboundedReceiver<Check>) -> Check {
+    let next = tokio::time::timeout(PATIENCE, checks.recv()).await;
+    next.unwrap().unwrap()
+}
+
+/// Waits for it; there may be others before.
+async fn until(checks: &mut UnboundedReceiver<Check>, wanted: &Check) {
+    while next(checks).await != *wanted {}
+}
+
+#[test]
+fn every_check_is_reported_for_ever() {
+    let group = Group::new();
+    let (serve, status) = answer("200 OK");
+    group.work(2, serve);
+    block_on(async {
+        let http = watch(Kind::Http("/healthz".into()), PATIENCE);
+        let mut checks = start(http, Some(group.target(2)), group.queue(2));
+        for _ in 0..3 {
+            assert_eq!(next(&mut checks).await, Check::Passed);
+        }
+        "503 Sick".clone_into(&mut status.lock().unwrap());
+        let sick = Check::Failed(Failure::Status(503));
+        until(&mut checks, &sick).await;
+        assert_eq!(next(&mut checks).await, sick);
+        "200 OK".clone_into(&mut status.lock().unwrap());
+        until(&mut checks, &Check::Passed).await;
+    });
+}
+
+#[test]
+fn tcp_and_accept_look_at_the_queue() {
+    let group = Group::new();
+    block_on(async {
+        let target = Some(group.target(2));
+        let mut accept = start(watch(Kind::Accept, SHORT), target, group.queue(2));
+        assert_eq!(next(&mut accept).await, Check::Passed);
+        let mut tcp = start(watch(Kind::Tcp, SHORT), target, group.queue(2));
+        let not_accepted = Check::Failed(Failure::TimedOut {
+            step: Step::Accept,
+            limit: SHORT,
+        });
+        assert_eq!(next(&mut tcp).await, not_accepted);
+        // The connection of the other check waits there.
+        while !matches!(
+            next(&mut accept).await,
+            Check::Failed(Failure::Stuck { .. })
+        ) {}
+        group.work(2, |stream| drop(rest(&stream)));
+        until(&mut tcp, &Check::Passed).await;
+        until(&mut accept, &Check::Passed).await;
+    });
+}
+
+#[test]
+fn a_worker_that_cannot_be_asked_is_not_found_guilty() {
+    block_on(async {
+        for kind in [Kind::Http("/".into()), Kind::Tcp] {
+            let mut checks = start(watch(kind, SHORT), None, || Some(3));
+            let unknown = "it has no shared port on which it can be asked";
+            assert_eq!(next(&mut checks).await, Check::NotMade(unknown.into()));
+        }
+        let mut checks = start(watch(Kind::Accept, SHORT), None, || None);
+        let unknown = "the length of its queue cannot be read";
+        assert_eq!(next(&mut checks).await, Check::NotMade(unknown.into()));
+    });
+}
