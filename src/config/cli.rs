@@ -5,7 +5,8 @@ use std::ffi::OsString;
 use std::fmt::{self, Write as _};
 
 use super::faults::quote;
-use super::names::{GROUPS, LATER, Preset};
+use super::names::{LATER, Preset};
+use super::variables::GROUPS;
 
 /// What the command line asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -149,10 +150,10 @@ pub fn help() -> String {
             };
             push(
                 &mut text,
-                format_args!("  {:<20} {short:<21} {}\n", setting.name, setting.help),
+                format_args!("  {:<22} {short:<21} {}\n", setting.name, setting.help),
             );
             if !long.is_empty() {
-                push(&mut text, format_args!("  {:<20} default: {long}\n", ""));
+                push(&mut text, format_args!("  {:<22} default: {long}\n", ""));
             }
         }
     }

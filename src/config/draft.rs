@@ -2,26 +2,21 @@
 #![forbid(unsafe_code)]
 #![expect(clippy::option_option, reason = "faulty, absent and present are three")]
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::num::NonZeroU16;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use super::env::{Raw, Source};
-use super::faults::{Wrong, quote};
-use super::parse;
-use super::ports;
+use super::command::{argv, base_name, first_number};
+use super::env::Raw;
 use super::resolve::{Input, Reader};
-use super::signals;
 use super::types::{
     Balance, Config, ExecMode, Handover, Level, LogFormat, Ports, Ready, Restart, Scope,
 };
+use super::{health, parse, ports, reload, signals};
 use crate::model::Sig;
 use crate::policy::{Backoff, SignalTable};
-
-/// Words that only a shell understands.
-const SHELL_WORDS: [&str; 8] = ["&&", "||", "|", ";", "&", ">", ">>", "<"];
 
 /// `Config` with every field in doubt.
 #[derive(Default)]
@@ -30,6 +25,8 @@ pub(super) struct Draft {
     pub(super) app_name: Option<String>,
     pub(super) instances: Option<NonZeroU16>,
     pub(super) exec_mode: Option<ExecMode>,
+    /// Nobody chose a mode: it follows from the others.
+    mode_is_open: bool,
     pub(super) instance_var: Option<String>,
     pub(super) increment: Option<Option<(String, u64)>>,
     pub(super) ports: Option<Ports>,
@@ -47,6 +44,8 @@ pub(super) struct Draft {
     pub(super) max_restarts: Option<u32>,
     pub(super) backoff_min: Option<Duration>,
     pub(super) backoff_max: Option<Duration>,
+    pub(super) reload: reload::Draft,
+    pub(super) health: health::Draft,
     pub(super) signals: Option<SignalTable>,
     pub(super) signal_scope: Option<Scope>,
     pub(super) exit_ok: Option<Vec<u8>>,
@@ -60,10 +59,20 @@ pub(super) struct Draft {
 impl Draft {
     /// Every setting by itself, group by group.
     pub(super) fn read(raw: &Raw, input: &Input<'_>, reader: &mut Reader) -> Self {
-        let mut draft = Self::default();
+        let mut draft = Self {
+            reload: reload::Draft::read(raw, input, reader),
+            health: health::Draft::read(raw, reader),
+            ..Self::default()
+        };
+        draft.sharing(raw, reader);
         draft.program(raw, input, reader);
         draft.life(raw, reader);
-        draft.sharing(raw, reader);
+        if draft.exec_mode.is_none() && draft.mode_is_open {
+            draft.exec_mode = Some(draft.usual_mode(raw, reader));
+        }
+        let (instances, unshared) = (draft.instances, draft.unshared());
+        let reload = &mut draft.reload;
+        reload.settle(instances, unshared, input.memory, raw, reader);
         draft.signalling(raw, reader);
         draft.output(raw, reader);
         draft
@@ -81,7 +90,10 @@ impl Draft {
         };
         let instances = reader.get("RPM_INSTANCES", raw.instances.as_ref(), parse::instances);
         self.instances = instances.map(|instances| {
-            let (count, how) = instances.resolve(input.cpus);
+            // As far as it is known by now: the role of tini depends on the number.
+            let unshared = self.unshared() == Some(true);
+            let memory = self.reload.memory_budget(input.memory, unshared);
+            let (count, how) = instances.resolve(input.cpus, memory);
             if let Some(how) = how {
                 reader.notes.insert("RPM_INSTANCES", how);
             }
@@ -159,13 +171,11 @@ impl Draft {
     fn sharing(&mut self, raw: &Raw, reader: &mut Reader) {
         self.ports = reader.get("RPM_PORTS", raw.ports.as_ref(), ports::ports);
         let modes = [("cluster", ExecMode::Cluster), ("fork", ExecMode::Fork)];
-        self.exec_mode = match reader.optional("RPM_EXEC_MODE", raw.exec_mode.as_ref(), |text| {
+        let said = reader.optional("RPM_EXEC_MODE", raw.exec_mode.as_ref(), |text| {
             parse::keyword(text, &modes, &[])
-        }) {
-            Some(None) => Some(self.usual_mode(raw, reader)),
-            Some(given) => given,
-            None => None,
-        };
+        });
+        self.mode_is_open = said == Some(None);
+        self.exec_mode = said.flatten();
         let known = [
             ("auto", Handover::Auto),
             ("intercept", Handover::Intercept),
@@ -174,9 +184,14 @@ impl Draft {
         self.handover = reader.get("RPM_HANDOVER", raw.handover.as_ref(), |text| {
             parse::keyword(text, &known, &["node"])
         });
-        let known = [("random", Balance::Random), ("hash", Balance::Hash)];
+        let known = [
+            ("adaptive", Balance::Adaptive),
+            ("random", Balance::Random),
+            ("hash", Balance::Hash),
+            ("cpu", Balance::Cpu),
+        ];
         self.balance = reader.get("RPM_BALANCE", raw.balance.as_ref(), |text| {
-            parse::keyword(text, &known, &["adaptive", "cpu"])
+            parse::keyword(text, &known, &[])
         });
         self.backlog = reader.get("RPM_BACKLOG", raw.backlog.as_ref(), |text| {
             parse::number(text, 1, 65_535)
@@ -191,6 +206,15 @@ impl Draft {
             ExecMode::Fork
         } else {
             ExecMode::Cluster
+        }
+    }
+
+    /// Whether no port is shared; `None` if that is not known.
+    fn unshared(&self) -> Option<bool> {
+        match (&self.exec_mode, &self.ports) {
+            (Some(ExecMode::Fork), _) | (_, Some(Ports::Off)) => Some(true),
+            (Some(ExecMode::Cluster), Some(_)) => Some(false),
+            _ => None,
         }
     }
 
@@ -273,7 +297,7 @@ impl Draft {
     }
 
     /// The configuration, if nothing is missing.
-    pub(super) fn finish(self) -> Option<Config> {
+    pub(super) fn finish(mut self) -> Option<Config> {
         Some(Config {
             argv: self.argv?,
             app_name: self.app_name?,
@@ -281,6 +305,7 @@ impl Draft {
             exec_mode: self.exec_mode?,
             instance_var: self.instance_var?,
             increment: self.increment?,
+            env_file: self.reload.env_file.take()?,
             ports: self.ports?,
             handover: self.handover?,
             balance: self.balance?,
@@ -289,12 +314,20 @@ impl Draft {
             ready_timeout: self.ready_timeout?,
             stop_signal: self.stop_signal?,
             stop_timeout: self.stop_timeout?,
+            drain_timeout: self.reload.drain_timeout?,
             shutdown_delay: self.shutdown_delay?,
             restart: self.restart?,
             stop_exit_codes: self.stop_exit_codes?,
             min_uptime: self.min_uptime?,
             max_restarts: Some(self.max_restarts?).filter(|most| *most > 0),
             backoff: Backoff::new(self.backoff_min?, self.backoff_max?).ok()?,
+            surge: self.reload.surge??,
+            unavailable: self.reload.unavailable??,
+            min_ready: self.reload.min_ready?,
+            max_memory: self.reload.max_memory?,
+            cron_reload: self.reload.cron.take()?,
+            watch: self.reload.watch()?,
+            health: self.health.finish()?,
             signals: self.signals?,
             signal_scope: self.signal_scope?,
             exit_ok: self.exit_ok?,
@@ -305,85 +338,4 @@ impl Draft {
             termination_log: self.termination_log?,
         })
     }
-}
-
-/// The words after the options, else RPM_COMMAND.
-fn argv(raw: &Raw, input: &Input<'_>, reader: &mut Reader) -> Option<Vec<OsString>> {
-    let name = "RPM_COMMAND";
-    let accepted = "a program and its arguments, such as node app.js";
-    if let Some(program) = input.args.first() {
-        if program.is_empty() {
-            reader.fault(
-                "command line",
-                None,
-                Wrong::new("the program's name is empty", accepted),
-            );
-            return None;
-        }
-        if raw.command.is_some() {
-            let text = "RPM_COMMAND is not used: the command line names the program";
-            reader.warnings.push(text.to_owned());
-        }
-        reader.set_source(name, Source::CommandLine);
-        return Some(input.args.clone());
-    }
-    let Some(text) = &raw.command else {
-        if !reader.is_broken(name) {
-            let accepted = "rpm-runtime COMMAND [ARG...], or the command in RPM_COMMAND";
-            reader.fault(name, None, Wrong::new("no command was given", accepted));
-        }
-        return None;
-    };
-    let Some(words) = shlex::split(text) else {
-        let what = "a quote is not closed, or it ends in a backslash";
-        reader.fault(name, Some(text), Wrong::new(what, accepted));
-        return None;
-    };
-    if words.first().is_none_or(String::is_empty) {
-        reader.fault(name, Some(text), Wrong::new("names no program", accepted));
-        return None;
-    }
-    if let Some(word) = words
-        .iter()
-        .find(|word| SHELL_WORDS.contains(&word.as_str()))
-    {
-        reader.warnings.push(format!(
-            "RPM_COMMAND is not run by a shell: {} is passed on as an argument; sh -c '...' runs a shell",
-            quote(word)
-        ));
-    }
-    Some(words.into_iter().map(OsString::from).collect())
-}
-
-/// The last part of the program's path, made fit for a line of the log.
-fn base_name(program: &OsStr) -> String {
-    let name = Path::new(program).file_name().unwrap_or(program);
-    let mut name: String = name
-        .to_string_lossy()
-        .chars()
-        .map(|c| if parse::breaks_lines(c) { '?' } else { c })
-        .collect();
-    name.truncate(name.floor_char_boundary(parse::NAME_BYTES));
-    name
-}
-
-/// The number that slot 0 gets: what the variable holds, else 0.
-fn first_number(name: &str, vars: &[(OsString, OsString)]) -> Result<u64, Wrong> {
-    let held = vars
-        .iter()
-        .find(|(other, _)| other == name)
-        .map(|(_, value)| value);
-    let Some(held) = held.filter(|held| !held.is_empty()) else {
-        return Ok(0);
-    };
-    held.to_str()
-        .map(str::trim)
-        .filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()))
-        .and_then(|text| text.parse().ok())
-        .ok_or_else(|| {
-            Wrong::new(
-                format!("the variable {name} holds {}, which cannot be counted up", quote(held)),
-                format!("the name of a variable that is unset or a whole number ({name} is the number of slot 0)"),
-            )
-        })
 }

@@ -107,6 +107,7 @@ fn unknown_names_are_told_with_the_nearest_known_one() {
         ("RPM_INSTANSES_FILE", "; did you mean RPM_INSTANCES_FILE?"),
         ("RPM_PORT", "; did you mean RPM_PORTS?"),
         ("RPM_MAX_MEMROY", "; did you mean RPM_MAX_MEMORY?"),
+        ("RPM_ENVFILE", "; did you mean RPM_ENV_FILE?"),
         ("RPM_Instances", "; did you mean RPM_INSTANCES?"),
         ("RPM_SOMETHING_ELSE", ""),
         ("RPM_", ""),

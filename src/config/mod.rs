@@ -4,31 +4,44 @@
 
 mod check;
 mod cli;
+mod command;
 mod distance;
 mod draft;
 mod env;
+mod env_file;
 mod faults;
+mod health;
+mod ignore;
 mod names;
 mod open;
 mod parse;
 mod ports;
+mod reload;
 mod resolve;
 mod rules;
+mod schedule;
 mod show;
 mod signals;
+mod sizes;
 mod types;
+mod variables;
 
 pub use crate::policy::MAX_INSTANCES;
 pub use check::table;
 pub use cli::{Cli, Usage, help};
 pub use env::Source;
+pub use env_file::{BadLine, env_file};
 pub use faults::{Fault, Faults};
-pub use names::{GROUPS, LATER, Preset, Setting, settings};
+pub use ignore::Ignore;
+pub use names::{LATER, Preset, Setting, settings};
 pub use open::{Opening, Said, open};
 pub use resolve::{Input, Line, Resolved, admin_addr, resolve};
+pub use schedule::Schedule;
 pub use types::{
-    Balance, Config, ExecMode, Handover, Level, LogFormat, PortSpec, Ports, Ready, Restart, Scope,
+    Balance, Config, ExecMode, Handover, Health, HealthCheck, Level, LogFormat, PortSpec, Ports,
+    Ready, Restart, Scope, Watch,
 };
+pub use variables::GROUPS;
 
 /// Exit code of bad configuration and bad usage (EX_USAGE of sysexits(3head)).
 pub const EXIT_CONFIG: u8 = 64;

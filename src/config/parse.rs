@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::faults::{Wrong, quote};
+use super::health::http;
 use super::types::Ready;
 use crate::model::Sig;
 use crate::policy::{Instances, MAX_INSTANCES};
@@ -226,8 +227,11 @@ pub(super) fn instances(text: &str) -> Result<Instances, Wrong> {
 
 /// RPM_READY.
 pub(super) fn ready(text: &str) -> Result<Ready, Wrong> {
-    let accepted = "auto, listen, tcp, or delay:DURATION such as delay:2s";
+    let accepted = "auto, listen, notify, http:PATH such as http:/healthz, tcp, or delay:DURATION such as delay:2s";
     let text = text.trim();
+    if let Some(path) = http(text, accepted) {
+        return path.map(Ready::Http);
+    }
     if let Some((word, rest)) = text.split_once(':') {
         return match word.trim().to_ascii_lowercase().as_str() {
             "delay" => duration(rest).map(Ready::Delay).map_err(|wrong| {
@@ -236,16 +240,18 @@ pub(super) fn ready(text: &str) -> Result<Ready, Wrong> {
                     wrong.accepted,
                 )
             }),
-            "http" => Err(Wrong::new(NOT_YET, accepted)),
             _ => Err(Wrong::new("is not one of the known words", accepted)),
         };
     }
     let known = [
-        ("auto", Ready::Auto),
-        ("listen", Ready::Listen),
-        ("tcp", Ready::Tcp),
+        ("auto", &Ready::Auto),
+        ("listen", &Ready::Listen),
+        ("notify", &Ready::Notify),
+        ("tcp", &Ready::Tcp),
     ];
-    keyword(text, &known, &["notify", "message"]).map_err(|wrong| Wrong::new(wrong.what, accepted))
+    keyword(text, &known, &["message"])
+        .cloned()
+        .map_err(|wrong| Wrong::new(wrong.what, accepted))
 }
 
 /// RPM_ADMIN_ADDR: an address with a port, or `off`. Port 0 lets the kernel choose.

@@ -133,9 +133,13 @@ fn readiness() {
     assert_eq!(ready("delay:2s"), Ok(Ready::Delay(Duration::from_secs(2))));
     assert_eq!(what(ready("delay:2")), "\"2\" needs a unit");
     assert_eq!(what(ready("delay:")), "\"\" is blank");
-    for later in ["notify", "message", "http:/healthz"] {
-        assert_eq!(what(ready(later)), NOT_YET);
-    }
+    assert_eq!(ready(" NOTIFY"), Ok(Ready::Notify));
+    assert_eq!(
+        ready("http:/healthz"),
+        Ok(Ready::Http("/healthz".to_owned()))
+    );
+    assert_eq!(what(ready("http:")), "names no path behind http:");
+    assert_eq!(what(ready("message")), NOT_YET);
     assert_eq!(what(ready("file:/x")), "is not one of the known words");
 }
 

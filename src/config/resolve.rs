@@ -23,7 +23,9 @@ pub struct Input<'a> {
     pub args: Vec<OsString>,
     /// What `max` is worked out from.
     pub cpus: CpuBudget,
-    /// Reads a `NAME_FILE`.
+    /// The memory limit of the container, bytes; `None` if there is none.
+    pub memory: Option<u64>,
+    /// Reads a `NAME_FILE` and RPM_ENV_FILE.
     pub read_file: &'a dyn Fn(&Path) -> io::Result<Vec<u8>>,
 }
 

@@ -1,16 +1,17 @@
 //! Whole environments in, whole configurations out.
 #![forbid(unsafe_code)]
 
-use std::num::NonZeroU16;
+use std::num::{NonZeroU16, NonZeroU32};
 use std::time::Duration;
 
 use super::*;
-use crate::config::names::GROUPS;
+use crate::config::ignore::ignore;
 use crate::config::{
-    Balance, ExecMode, Handover, Level, LogFormat, Ports, Ready, Restart, Scope, show,
+    Balance, ExecMode, GROUPS, Handover, Health, Level, LogFormat, Ports, Ready, Restart, Scope,
+    Watch, show,
 };
 use crate::model::Sig;
-use crate::policy::{Backoff, SignalAction, SignalTable};
+use crate::policy::{Backoff, Share, SignalAction, SignalTable};
 
 fn with_args(args: &[&str], vars: &[(&str, &str)]) -> Result<Resolved, Faults> {
     resolve(&Input {
@@ -24,7 +25,11 @@ fn with_args(args: &[&str], vars: &[(&str, &str)]) -> Result<Resolved, Faults> {
             cpuset: None,
             affinity: Some(8),
         },
-        read_file: &|_| Err(io::Error::from_raw_os_error(2)),
+        memory: Some(1 << 30),
+        read_file: &|path| match path.to_str() {
+            Some("/run/env") => Ok(b"A=1".to_vec()),
+            _ => Err(io::Error::from_raw_os_error(2)),
+        },
     })
 }
 
@@ -47,20 +52,38 @@ fn nothing_set_is_the_documented_default() {
         exec_mode: ExecMode::Cluster,
         instance_var: "NODE_APP_INSTANCE".to_owned(),
         increment: None,
+        env_file: None,
         ports: Ports::Auto,
         handover: Handover::Auto,
-        balance: Balance::Random,
+        balance: Balance::Adaptive,
         backlog: 4096,
         ready: Ready::Auto,
         ready_timeout: Duration::from_secs(30),
         stop_signal: Sig::TERM,
         stop_timeout: Duration::from_secs(10),
+        drain_timeout: Duration::from_secs(10),
         shutdown_delay: Duration::ZERO,
         restart: Restart::Always,
         stop_exit_codes: vec![],
         min_uptime: Duration::from_secs(1),
         max_restarts: Some(16),
         backoff: Backoff::new(Duration::from_millis(100), Duration::from_secs(15)).unwrap(),
+        surge: Share::Number(1),
+        unavailable: Share::Number(0),
+        min_ready: Duration::ZERO,
+        max_memory: None,
+        cron_reload: None,
+        watch: Watch {
+            paths: vec![],
+            ignore: ignore(".git,node_modules").unwrap(),
+            delay: Duration::from_secs(1),
+        },
+        health: Health {
+            check: None,
+            interval: Duration::from_secs(10),
+            timeout: Duration::from_secs(2),
+            failures: NonZeroU32::new(3).unwrap(),
+        },
         signals: SignalTable::service(),
         signal_scope: Scope::Process,
         exit_ok: vec![],
@@ -113,7 +136,7 @@ fn the_table_holds_what_the_code_does() {
 
 #[test]
 fn what_check_shows_can_be_given_again() {
-    let environments: [&[(&str, &str)]; 5] = [
+    let environments: [&[(&str, &str)]; 8] = [
         &[],
         &[("RPM_RESTART", "never")],
         &[
@@ -150,6 +173,32 @@ fn what_check_shows_can_be_given_again() {
             ("RPM_ADMIN_ADDR", "[::1]:80"),
             ("RPM_TERMINATION_LOG", "/tmp/end"),
         ],
+        &[
+            ("RPM_INSTANCES", "max"),
+            ("RPM_BALANCE", "cpu"),
+            ("RPM_READY", "notify"),
+            ("RPM_ENV_FILE", "/run/env"),
+            ("RPM_DRAIN_TIMEOUT", "0"),
+            ("RPM_RELOAD_SURGE", "150%"),
+            ("RPM_RELOAD_UNAVAILABLE", "25%"),
+            ("RPM_MIN_READY", "90s"),
+            ("RPM_MAX_MEMORY", "400M"),
+            ("RPM_CRON_RELOAD", " 0  4 * *  MON-FRI"),
+            ("RPM_WATCH", "/etc/app, src,/etc/app"),
+            ("RPM_WATCH_IGNORE", "*.log,cache/**"),
+            ("RPM_WATCH_DELAY", "250ms"),
+        ],
+        &[
+            ("RPM_READY", "http:/ready?x=1"),
+            ("RPM_RELOAD_SURGE", "0"),
+            ("RPM_MAX_MEMORY", "80%"),
+            ("RPM_HEALTH", "HTTP:/Healthz"),
+            ("RPM_HEALTH_INTERVAL", "1m"),
+            ("RPM_HEALTH_TIMEOUT", "500ms"),
+            ("RPM_HEALTH_FAILURES", "1"),
+            ("RPM_SIGNALS", "HUP=ignore,USR2=reload,TTIN=scale-down"),
+        ],
+        &[("RPM_BALANCE", "random"), ("RPM_HEALTH", "accept")],
     ];
     for vars in environments {
         let first = good(vars);
@@ -253,6 +302,10 @@ fn rules_between_settings_hold_at_their_edges() {
         &[fork, ("RPM_PORTS", "auto")],
         &[("RPM_PORTS", "9464"), ("RPM_ADMIN_ADDR", "off")],
         &[("RPM_LOG_FORMAT", "inherit"), ("RPM_INSTANCES", "4")],
+        &[fork, ("RPM_READY", "notify")],
+        &[fork, ("RPM_HEALTH", "off")],
+        &[("RPM_RELOAD_UNAVAILABLE", "4"), ("RPM_INSTANCES", "4")],
+        &[("RPM_RELOAD_UNAVAILABLE", "100%")],
     ] {
         good(vars);
     }
@@ -264,6 +317,12 @@ fn rules_between_settings_hold_at_their_edges() {
         &[fork, ("RPM_PORTS", "80")],
         &[fork, ("RPM_HANDOVER", "auto")],
         &[fork, ("RPM_READY", "tcp")],
+        &[fork, ("RPM_READY", "http:/")],
+        &[fork, ("RPM_HEALTH", "accept")],
+        &[("RPM_PORTS", "off"), ("RPM_HEALTH", "http:/")],
+        &[("RPM_RELOAD_SURGE", "0"), ("RPM_RELOAD_UNAVAILABLE", "0%")],
+        &[("RPM_RELOAD_SURGE", "0%"), ("RPM_RELOAD_UNAVAILABLE", "0")],
+        &[("RPM_RELOAD_UNAVAILABLE", "5"), ("RPM_INSTANCES", "4")],
         &[("RPM_PORTS", "off"), ("RPM_READY", "listen")],
         &[("RPM_HANDOVER", "activation")],
         &[("RPM_PORTS", "127.0.0.1:9464")],
@@ -297,6 +356,7 @@ fn a_health_check_needs_its_address_only() {
             vars: vars.collect(),
             args: vec![],
             cpus: CpuBudget::default(),
+            memory: None,
             read_file: &|_| Err(io::Error::from_raw_os_error(2)),
         })
     };

@@ -9,7 +9,7 @@ use super::resolve::Reader;
 use super::show;
 use super::types::{ExecMode, Handover, Ports, Ready, Restart};
 use crate::model::Sig;
-use crate::policy::SignalAction;
+use crate::policy::{Share, SignalAction};
 
 /// Applies every rule.
 pub(super) fn check(draft: &Draft, raw: &Raw, reader: &mut Reader) {
@@ -19,6 +19,8 @@ pub(super) fn check(draft: &Draft, raw: &Raw, reader: &mut Reader) {
     }
     variables(draft, raw, reader);
     times(draft, raw, reader);
+    replacing(draft, raw, reader);
+    idle(draft, raw, reader);
     stopping(draft, reader);
 }
 
@@ -57,14 +59,24 @@ fn without_sharing(why: &str, draft: &Draft, raw: &Raw, reader: &mut Reader) {
             Wrong::new(needs.as_str(), remedy),
         );
     }
-    if let (Some(Ready::Listen | Ready::Tcp), Some(text)) = (draft.ready, &raw.ready) {
+    if let (Some(Ready::Listen | Ready::Tcp | Ready::Http(_)), Some(text)) =
+        (&draft.ready, &raw.ready)
+    {
         let remedy = format!(
-            "auto, delay:DURATION, {}",
+            "auto, notify, delay:DURATION, {}",
             remedy.trim_start_matches("leaving it unset, ")
         );
         reader.fault("RPM_READY", Some(text), Wrong::new(needs.as_str(), remedy));
     }
-    for (name, given) in [("RPM_BALANCE", &raw.balance), ("RPM_BACKLOG", &raw.backlog)] {
+    if let (Some(Some(_)), Some(text)) = (&draft.health.check, &raw.health) {
+        reader.fault("RPM_HEALTH", Some(text), Wrong::new(needs.as_str(), remedy));
+    }
+    let idle = [
+        ("RPM_BALANCE", &raw.balance),
+        ("RPM_BACKLOG", &raw.backlog),
+        ("RPM_DRAIN_TIMEOUT", &raw.drain_timeout),
+    ];
+    for (name, given) in idle {
         if given.is_some() {
             reader
                 .warnings
@@ -72,7 +84,7 @@ fn without_sharing(why: &str, draft: &Draft, raw: &Raw, reader: &mut Reader) {
         }
     }
     if let (Some(Ready::Auto), Some(uptime), Some(timeout)) =
-        (draft.ready, draft.min_uptime, draft.ready_timeout)
+        (&draft.ready, draft.min_uptime, draft.ready_timeout)
         && uptime >= timeout
     {
         let what = format!(
@@ -169,8 +181,8 @@ fn times(draft: &Draft, raw: &Raw, reader: &mut Reader) {
         let wrong = Wrong::new(what, "RPM_BACKOFF_MIN at most RPM_BACKOFF_MAX");
         reader.fault(name, given.as_deref(), wrong);
     }
-    if let (Some(Ready::Delay(delay)), Some(timeout)) = (draft.ready, draft.ready_timeout)
-        && delay >= timeout
+    if let (Some(Ready::Delay(delay)), Some(timeout)) = (&draft.ready, draft.ready_timeout)
+        && *delay >= timeout
     {
         let what = format!(
             "is not below RPM_READY_TIMEOUT ({}), so no worker could become ready",
@@ -178,6 +190,65 @@ fn times(draft: &Draft, raw: &Raw, reader: &mut Reader) {
         );
         let wrong = Wrong::new(what, "a shorter delay, or a longer RPM_READY_TIMEOUT");
         reader.fault("RPM_READY", raw.ready.as_deref(), wrong);
+    }
+}
+
+/// A reload must be able to go on, and what it may cost be there.
+fn replacing(draft: &Draft, raw: &Raw, reader: &mut Reader) {
+    let (surge, unavailable) = (
+        draft.reload.surge.flatten(),
+        draft.reload.unavailable.flatten(),
+    );
+    let text = raw.reload_unavailable.as_deref();
+    match (surge, unavailable) {
+        (Some(surge), Some(unavailable)) if surge.is_zero() && unavailable.is_zero() => {
+            let what = "is nothing, and so is RPM_RELOAD_SURGE: no worker could ever be replaced";
+            let wrong = Wrong::new(what, "at least 1 of either");
+            reader.fault("RPM_RELOAD_UNAVAILABLE", text, wrong);
+        }
+        (_, Some(Share::Number(count))) => {
+            if let Some(instances) = draft.instances.filter(|instances| count > instances.get()) {
+                let what = format!("is more than all workers (RPM_INSTANCES is {instances})");
+                let wrong = Wrong::new(what, format!("0 to {instances}, or a percentage"));
+                reader.fault("RPM_RELOAD_UNAVAILABLE", text, wrong);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Settings of something that is off.
+fn idle(draft: &Draft, raw: &Raw, reader: &mut Reader) {
+    let watching = raw.watch.is_some() || reader.is_broken("RPM_WATCH");
+    let asking = draft.health.check != Some(None);
+    let rows = [
+        ("RPM_WATCH_IGNORE", &raw.watch_ignore, watching, "RPM_WATCH"),
+        ("RPM_WATCH_DELAY", &raw.watch_delay, watching, "RPM_WATCH"),
+        (
+            "RPM_HEALTH_INTERVAL",
+            &raw.health_interval,
+            asking,
+            "RPM_HEALTH",
+        ),
+        (
+            "RPM_HEALTH_TIMEOUT",
+            &raw.health_timeout,
+            asking,
+            "RPM_HEALTH",
+        ),
+        (
+            "RPM_HEALTH_FAILURES",
+            &raw.health_failures,
+            asking,
+            "RPM_HEALTH",
+        ),
+    ];
+    for (name, given, on, of) in rows {
+        if given.is_some() && !on {
+            reader
+                .warnings
+                .push(format!("{name} has no effect without {of}"));
+        }
     }
 }
 

@@ -1,14 +1,16 @@
 //! Typed values as text that the grammar reads back.
 #![forbid(unsafe_code)]
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::faults::plain;
 use super::types::{
-    Balance, Config, ExecMode, Handover, Level, LogFormat, PortSpec, Ports, Ready, Restart, Scope,
+    Balance, Config, ExecMode, Handover, HealthCheck, Level, LogFormat, PortSpec, Ports, Ready,
+    Restart, Scope,
 };
 use crate::model::Sig;
-use crate::policy::{SignalAction, SignalTable};
+use crate::policy::{Bytes, Share, SignalAction, SignalTable};
 
 /// What stands for a value that is not there.
 pub(super) const NOTHING: &str = "-";
@@ -19,6 +21,29 @@ pub(super) fn nothing() -> String {
 
 pub(super) fn text(text: &str) -> String {
     plain(text)
+}
+
+pub(super) fn path(path: &Path) -> String {
+    text(&path.to_string_lossy())
+}
+
+pub(super) fn paths(paths: &[PathBuf]) -> String {
+    if paths.is_empty() {
+        return nothing();
+    }
+    let paths: Vec<String> = paths.iter().map(|each| path(each)).collect();
+    paths.join(",")
+}
+
+pub(super) fn bytes(bytes: Bytes) -> String {
+    bytes.to_string()
+}
+
+pub(super) fn share(share: Share) -> String {
+    match share {
+        Share::Number(count) => count.to_string(),
+        Share::Percent(percent) => format!("{percent}%"),
+    }
 }
 
 pub(super) fn command(config: &Config) -> String {
@@ -77,18 +102,31 @@ pub(super) fn handover(value: Handover) -> String {
 
 pub(super) fn balance(value: Balance) -> String {
     match value {
+        Balance::Adaptive => "adaptive",
         Balance::Random => "random",
         Balance::Hash => "hash",
+        Balance::Cpu => "cpu",
     }
     .to_owned()
 }
 
-pub(super) fn ready(value: Ready) -> String {
+pub(super) fn ready(value: &Ready) -> String {
     match value {
         Ready::Auto => "auto".to_owned(),
         Ready::Listen => "listen".to_owned(),
+        Ready::Notify => "notify".to_owned(),
+        Ready::Http(path) => format!("http:{path}"),
         Ready::Tcp => "tcp".to_owned(),
-        Ready::Delay(delay) => format!("delay:{}", duration(delay)),
+        Ready::Delay(delay) => format!("delay:{}", duration(*delay)),
+    }
+}
+
+pub(super) fn health(value: Option<&HealthCheck>) -> String {
+    match value {
+        None => "off".to_owned(),
+        Some(HealthCheck::Http(path)) => format!("http:{path}"),
+        Some(HealthCheck::Tcp) => "tcp".to_owned(),
+        Some(HealthCheck::Accept) => "accept".to_owned(),
     }
 }
 
@@ -131,6 +169,9 @@ fn action(action: SignalAction) -> String {
     match action {
         SignalAction::Stop => "stop".to_owned(),
         SignalAction::Restart => "restart".to_owned(),
+        SignalAction::Reload => "reload".to_owned(),
+        SignalAction::ScaleUp => "scale-up".to_owned(),
+        SignalAction::ScaleDown => "scale-down".to_owned(),
         SignalAction::Forward => "forward".to_owned(),
         SignalAction::ForwardAs(sig) => format!("forward:{}", signal(sig)),
         SignalAction::Ignore => "ignore".to_owned(),

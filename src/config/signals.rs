@@ -2,12 +2,13 @@
 #![forbid(unsafe_code)]
 
 use super::faults::{Wrong, quote};
-use super::parse::{NOT_YET, list};
+use super::parse::list;
 use crate::model::Sig;
 use crate::policy::{SignalAction, SignalTable};
 
 const ACCEPTED: &str = "entries SIGNAL=ACTION separated by commas; \
-     SIGNAL is a name, a number or * for all others; ACTION is stop, restart, forward, forward:SIGNAL, ignore or reopen";
+     SIGNAL is a name, a number or * for all others; ACTION is stop, restart, reload, scale-up, scale-down, forward, \
+     forward:SIGNAL, ignore or reopen";
 
 /// Entries that override a default table.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -93,10 +94,12 @@ fn action(text: &str) -> Result<SignalAction, String> {
     match lower.as_str() {
         "stop" => Ok(SignalAction::Stop),
         "restart" => Ok(SignalAction::Restart),
+        "reload" => Ok(SignalAction::Reload),
+        "scale-up" => Ok(SignalAction::ScaleUp),
+        "scale-down" => Ok(SignalAction::ScaleDown),
         // Workers reopen their own files; the runtime has none yet.
         "forward" | "reopen" => Ok(SignalAction::Forward),
         "ignore" => Ok(SignalAction::Ignore),
-        "reload" | "scale-up" | "scale-down" => Err(format!("action {} {NOT_YET}", quote(text))),
         _ => Err(format!("{} is not an action", quote(text))),
     }
 }
@@ -122,6 +125,19 @@ mod tests {
         assert_eq!(table.action(Sig::QUIT), SignalAction::ForwardAs(Sig::TERM));
         assert_eq!(table.action(Sig::USR1), SignalAction::Forward);
         assert_eq!(table.action(Sig::INT), SignalAction::Stop);
+    }
+
+    #[test]
+    fn a_service_reloads_and_scales_by_signal_unless_it_is_told_otherwise() {
+        let usual = SignalTable::service();
+        assert_eq!(usual.action(Sig::HUP), SignalAction::Reload);
+        assert_eq!(usual.action(Sig::TTIN), SignalAction::ScaleUp);
+        assert_eq!(usual.action(Sig::TTOU), SignalAction::ScaleDown);
+        let table = table("HUP=ignore,USR2=Reload,TTIN=scale-down,TTOU=SCALE-UP");
+        assert_eq!(table.action(Sig::HUP), SignalAction::Ignore);
+        assert_eq!(table.action(usr2()), SignalAction::Reload);
+        assert_eq!(table.action(Sig::TTIN), SignalAction::ScaleDown);
+        assert_eq!(table.action(Sig::TTOU), SignalAction::ScaleUp);
     }
 
     #[test]
@@ -163,14 +179,7 @@ mod tests {
                 "32=ignore",
                 "in \"32=ignore\": SIG32 belongs to the C library",
             ),
-            (
-                "HUP=reload",
-                "in \"HUP=reload\": action \"reload\" is not supported by this version",
-            ),
-            (
-                "TTIN=scale-up",
-                "in \"TTIN=scale-up\": action \"scale-up\" is not supported by this version",
-            ),
+            ("HUP=scale", "in \"HUP=scale\": \"scale\" is not an action"),
             ("TERM=quit", "in \"TERM=quit\": \"quit\" is not an action"),
             (
                 "TERM=forward:X",

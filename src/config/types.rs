@@ -3,12 +3,14 @@
 
 use std::ffi::OsString;
 use std::net::{IpAddr, SocketAddr};
-use std::num::NonZeroU16;
+use std::num::{NonZeroU16, NonZeroU32};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::ignore::Ignore;
+use super::schedule::Schedule;
 use crate::model::Sig;
-use crate::policy::{Backoff, SignalTable};
+use crate::policy::{Backoff, Bytes, Share, SignalTable};
 
 /// RPM_EXEC_MODE.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,23 +55,66 @@ pub enum Handover {
 /// RPM_BALANCE.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Balance {
+    /// A random one of the live slots whose queues are not longer than the others'.
+    Adaptive,
     /// A random live slot for each connection.
     Random,
     /// By client address and port.
     Hash,
+    /// The slot of the CPU on which the connection came in.
+    Cpu,
 }
 
 /// RPM_READY.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ready {
     /// What the worker does first: listen on a shared port, or stay alive for RPM_MIN_UPTIME.
     Auto,
     /// It listens on a shared port.
     Listen,
+    /// It says so itself, to NOTIFY_SOCKET (sd_notify(3)).
+    Notify,
+    /// It answers a request for this path, which begins with `/`, with a success.
+    Http(String),
     /// It accepts a connection that was steered to it.
     Tcp,
     /// It has been alive for so long.
     Delay(Duration),
+}
+
+/// RPM_HEALTH, unless it is `off`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HealthCheck {
+    /// It answers a request for this path, which begins with `/`, with a success.
+    Http(String),
+    /// It accepts a connection.
+    Tcp,
+    /// Connections that wait for it grow fewer.
+    Accept,
+}
+
+/// RPM_HEALTH and what belongs to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Health {
+    /// What is asked of each worker; `None` is `off`.
+    pub check: Option<HealthCheck>,
+    /// RPM_HEALTH_INTERVAL; not 0.
+    pub interval: Duration,
+    /// RPM_HEALTH_TIMEOUT; not 0.
+    pub timeout: Duration,
+    /// RPM_HEALTH_FAILURES in a row.
+    pub failures: NonZeroU32,
+}
+
+/// RPM_WATCH and what belongs to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Watch {
+    /// Files and directories, each once, as they were written; none: nothing is watched.
+    pub paths: Vec<PathBuf>,
+    /// RPM_WATCH_IGNORE.
+    pub ignore: Ignore,
+    /// RPM_WATCH_DELAY; not 0.
+    pub delay: Duration,
 }
 
 /// RPM_RESTART.
@@ -135,6 +180,8 @@ pub struct Config {
     pub instance_var: String,
     /// RPM_INCREMENT_VAR and the number that slot 0 gets.
     pub increment: Option<(String, u64)>,
+    /// RPM_ENV_FILE, which was readable and well-formed; for [`crate::config::env_file`].
+    pub env_file: Option<PathBuf>,
     /// RPM_PORTS.
     pub ports: Ports,
     /// RPM_HANDOVER.
@@ -151,6 +198,8 @@ pub struct Config {
     pub stop_signal: Sig,
     /// RPM_STOP_TIMEOUT, the grace.
     pub stop_timeout: Duration,
+    /// RPM_DRAIN_TIMEOUT; 0 is no drain.
+    pub drain_timeout: Duration,
     /// RPM_SHUTDOWN_DELAY.
     pub shutdown_delay: Duration,
     /// RPM_RESTART.
@@ -163,6 +212,20 @@ pub struct Config {
     pub max_restarts: Option<u32>,
     /// RPM_BACKOFF_MIN and RPM_BACKOFF_MAX.
     pub backoff: Backoff,
+    /// RPM_RELOAD_SURGE; with the next for [`crate::policy::allowance`].
+    pub surge: Share,
+    /// RPM_RELOAD_UNAVAILABLE; not 0 if the other is.
+    pub unavailable: Share,
+    /// RPM_MIN_READY.
+    pub min_ready: Duration,
+    /// RPM_MAX_MEMORY of one worker; a percentage is resolved.
+    pub max_memory: Option<Bytes>,
+    /// RPM_CRON_RELOAD.
+    pub cron_reload: Option<Schedule>,
+    /// RPM_WATCH, RPM_WATCH_IGNORE and RPM_WATCH_DELAY.
+    pub watch: Watch,
+    /// RPM_HEALTH, RPM_HEALTH_INTERVAL, RPM_HEALTH_TIMEOUT and RPM_HEALTH_FAILURES.
+    pub health: Health,
     /// RPM_SIGNALS.
     pub signals: SignalTable,
     /// RPM_SIGNAL_SCOPE.
