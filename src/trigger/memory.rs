@@ -1,0 +1,147 @@
+//! RPM_MAX_MEMORY: looks at what the workers use.
+#![forbid(unsafe_code)]
+
+use std::collections::BTreeMap;
+
+use super::Fired;
+use crate::model::Pid;
+use crate::policy::MemoryGuard;
+use crate::sys::proc::{Proc, Whose};
+
+/// Says [`Fired::Memory`] of each worker that uses more than it may, as often as `guard` wants it looked at. A worker is
+/// its leader and all in its process group; `workers` names the leaders of now. Never ends.
+pub async fn memory(
+    mut guard: MemoryGuard,
+    proc: Proc,
+    workers: impl Fn() -> Vec<Pid>,
+    tell: impl Fn(Fired),
+) {
+    loop {
+        for (pid, bytes) in guard.look(&measure(&guard, &proc, &workers())) {
+            tell(Fired::Memory { pid, bytes });
+        }
+        tokio::time::sleep(guard.pause()).await;
+    }
+}
+
+/// Bytes by worker. Resident memory is cheap to read, but counts what forked workers share in each of them; so the
+/// dearer proportional measure decides where the first is above the limit.
+fn measure(guard: &MemoryGuard, proc: &Proc, workers: &[Pid]) -> Vec<(Pid, u64)> {
+    let mut members: BTreeMap<Pid, Vec<(Pid, u64)>> =
+        workers.iter().map(|leader| (*leader, Vec::new())).collect();
+    // Without /proc nothing is known of anybody.
+    for pid in proc.pids().unwrap_or_default() {
+        // It may have ended since.
+        let Ok(stat) = proc.stat(Whose::Of(pid)) else {
+            continue;
+        };
+        // A leader may have left for another group.
+        let leader = if members.contains_key(&pid) {
+            Some(pid)
+        } else {
+            stat.group
+        };
+        if let Some(worker) = leader.and_then(|leader| members.get_mut(&leader)) {
+            worker.push((pid, stat.resident_bytes));
+        }
+    }
+    let of_worker = |(leader, processes): (Pid, Vec<(Pid, u64)>)| {
+        let resident = processes
+            .iter()
+            .fold(0_u64, |sum, (_, bytes)| sum.saturating_add(*bytes));
+        if !guard.exceeds(resident) {
+            return (leader, resident);
+        }
+        let proportional = processes.iter().map(|(pid, resident)| {
+            proc.proportional_bytes(Whose::Of(*pid))
+                .unwrap_or(*resident)
+        });
+        (leader, proportional.fold(0, u64::saturating_add))
+    };
+    members.into_iter().map(of_worker).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::path::{Path, PathBuf};
+
+    use crate::policy::Bytes;
+
+    fn pid(raw: i32) -> Pid {
+        Pid::new(raw).unwrap()
+    }
+
+    /// A /proc in which each row is a process: number, group, resident pages, and proportional kilobytes if they can be
+    /// read.
+    fn fake(name: &str, rows: &[(i32, i32, u64, Option<u64>)]) -> PathBuf {
+        let root = std::env::temp_dir().join(format!("rpm-memory-{name}-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&root); // left over from a process of the same number
+        for (number, group, pages, proportional) in rows {
+            let dir = root.join(number.to_string());
+            fs::create_dir_all(&dir).unwrap();
+            let stat = format!(
+                "{number} (x) S 1 {group} 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 5 1000 {pages} 0 0"
+            );
+            fs::write(dir.join("stat"), stat).unwrap();
+            if let Some(kilobytes) = proportional {
+                let text = format!("0-1 [rollup]\nRss: 1 kB\nPss: {kilobytes} kB\n");
+                fs::write(dir.join("smaps_rollup"), text).unwrap();
+            }
+        }
+        root
+    }
+
+    /// In pages.
+    fn measured(root: &Path, limit: u64, workers: &[i32]) -> Vec<(i32, u64)> {
+        let page = page(root);
+        let guard = MemoryGuard::new(Bytes(limit.saturating_mul(page)));
+        let workers: Vec<Pid> = workers.iter().map(|raw| pid(*raw)).collect();
+        let measured = measure(&guard, &Proc::new(root), &workers);
+        measured
+            .into_iter()
+            .map(|(pid, bytes)| (pid.get(), bytes / page))
+            .collect()
+    }
+
+    /// Bytes of a page: process 9 has one.
+    fn page(root: &Path) -> u64 {
+        let stat = Proc::new(root).stat(Whose::Of(pid(9)));
+        stat.map_or(1, |stat| stat.resident_bytes)
+    }
+
+    #[test]
+    fn a_worker_is_its_leader_and_its_group() {
+        let rows = [
+            (9, 9, 1, None),
+            (10, 10, 100, None),
+            (11, 10, 20, None),
+            (12, 99, 50, None),
+            (20, 7, 30, None),
+            (21, 20, 4, None),
+        ];
+        let root = fake("group", &rows);
+        assert_eq!(measured(&root, u64::MAX, &[10, 20]), [(10, 120), (20, 34)]);
+        assert_eq!(measured(&root, u64::MAX, &[33]), [(33, 0)]);
+        assert_eq!(measured(Path::new("/nonexistent"), 0, &[10]), [(10, 0)]);
+        fs::remove_dir_all(root).unwrap();
+    }
+
+    #[test]
+    fn what_is_shared_counts_by_parts_once_the_limit_is_passed() {
+        let root = fake("page", &[(9, 9, 1, None)]);
+        let kilobytes = page(&root) / 1024;
+        fs::remove_dir_all(root).unwrap();
+        let rows = [
+            (9, 9, 1, None),
+            (10, 10, 100, Some(40 * kilobytes)),
+            (11, 10, 100, Some(40 * kilobytes)),
+            (20, 20, 300, None),
+        ];
+        let root = fake("shared", &rows);
+        assert_eq!(measured(&root, 200, &[10, 20]), [(10, 200), (20, 300)]);
+        assert_eq!(measured(&root, 199, &[10, 20]), [(10, 80), (20, 300)]);
+        fs::remove_dir_all(root).unwrap();
+    }
+}

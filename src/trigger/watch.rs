@@ -1,0 +1,370 @@
+//! RPM_WATCH: files and directories whose change reloads.
+//!
+//! - A directory is watched with all below, but for what is ignored and what lies behind links.
+//! - A file is watched itself, for it may be mounted alone, and by its name, for editors and `mv` put another in its place.
+//! - Every link and directory that leads there is watched as well: mounted ConfigMaps and releases are changed by turning
+//!   a link. A path that is not there yet is waited for.
+//! - Reading is no change. Many changes in a row are one.
+#![forbid(unsafe_code)]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
+
+use nix::errno::Errno;
+
+use super::Fired;
+use super::points::{Point, Points, Role, Root};
+use super::resolve::{End, Step, Way, resolve};
+use crate::policy::Debounce;
+use crate::sys::clock::Clock;
+use crate::sys::epoll::{Interest, Poller};
+use crate::sys::inotify::{Change, Concern, Event, Inotify};
+use crate::sys::signals::block_all;
+
+/// What is to be watched.
+pub struct Watch {
+    /// Files and directories; relative ones count from the working directory.
+    pub paths: Vec<PathBuf>,
+    /// Whether a change at this path, counted from the watched one, is none.
+    pub ignore: Box<dyn Fn(&Path) -> bool + Send>,
+    /// Nothing must have changed for so long before it is said.
+    pub delay: Duration,
+}
+
+/// How often a path may lead elsewhere while it is looked at before the last look is taken as good.
+const LOOKS: u32 = 5;
+
+/// Starts a thread that says [`Fired::Watching`] once, [`Fired::Files`] after changes, and [`Fired::Unwatched`] where it
+/// cannot do all that was asked. A thread of its own, because directories may be many and disks slow. `tell` is called
+/// on it; it must not wait.
+pub fn watch(what: Watch, tell: impl Fn(Fired) + Send + 'static) -> io::Result<()> {
+    let mut watcher = Watcher::new(what, tell)?;
+    let mut poller = Poller::new()?;
+    poller.add(&watcher.inotify, 0, Interest::Readable)?;
+    thread::Builder::new()
+        .name("watch".to_owned())
+        .stack_size(256 * 1024)
+        .spawn(move || {
+            block_all();
+            watcher.start();
+            let mut ready = Vec::new();
+            let error = loop {
+                let turned = poller
+                    .wait(&mut ready, watcher.patience())
+                    .and_then(|()| watcher.turn());
+                if let Err(errno) = turned {
+                    break errno;
+                }
+            };
+            let text = format!("no more changes are seen: {}", error.desc());
+            (watcher.tell)(Fired::Unwatched { text });
+        })?;
+    Ok(())
+}
+
+/// Why there is nothing to watch with.
+fn no_inotify(errno: Errno) -> io::Error {
+    match errno {
+        Errno::EMFILE => io::Error::other(
+            "the limit of inotify instances (fs.inotify.max_user_instances) or of descriptors is reached",
+        ),
+        other => other.into(),
+    }
+}
+
+struct Watcher<F> {
+    /// Absolute.
+    paths: Vec<PathBuf>,
+    /// The directory at the end of each path, if it is one.
+    bases: Vec<Option<PathBuf>>,
+    ignore: Box<dyn Fn(&Path) -> bool + Send>,
+    inotify: Inotify,
+    points: Points,
+    clock: Clock,
+    debounce: Debounce,
+    /// What changed first since the last word.
+    first: PathBuf,
+    /// What could not be watched, since the last word: the first of them, why, and how many.
+    trouble: Option<(PathBuf, Errno, usize)>,
+    /// Of what kind of trouble there was a word.
+    told: BTreeSet<i32>,
+    overflow_told: bool,
+    tell: F,
+}
+
+impl<F: Fn(Fired)> Watcher<F> {
+    fn new(what: Watch, tell: F) -> io::Result<Self> {
+        let paths: Vec<PathBuf> = what
+            .paths
+            .iter()
+            .map(std::path::absolute)
+            .collect::<io::Result<_>>()?;
+        Ok(Self {
+            bases: vec![None; paths.len()],
+            paths,
+            ignore: what.ignore,
+            inotify: Inotify::new().map_err(no_inotify)?,
+            points: Points::default(),
+            // Its own: the loop's is put back after a freeze, and what was seen before that would seem to lie ahead.
+            clock: Clock::start(),
+            debounce: Debounce::new(what.delay),
+            first: PathBuf::new(),
+            trouble: None,
+            told: BTreeSet::new(),
+            overflow_told: false,
+            tell,
+        })
+    }
+
+    /// Watches everything for the first time.
+    fn start(&mut self) {
+        let mut missing = Vec::new();
+        for root in 0..self.paths.len() {
+            let end = self.arm(root);
+            let path = self.path(root).display().to_string();
+            match end {
+                End::Directory(_) | End::File(_) => {}
+                End::Missing => missing.push(path),
+                End::Hidden(kind) => missing.push(format!("{path} ({kind})")),
+            }
+        }
+        if !missing.is_empty() {
+            let text = format!("not there yet, waited for: {}", missing.join(", "));
+            (self.tell)(Fired::Unwatched { text });
+        }
+        self.tell_trouble();
+        (self.tell)(Fired::Watching {
+            watches: self.points.len(),
+        });
+    }
+
+    /// How long to wait for the next report; `None`: for ever.
+    fn patience(&self) -> Option<Duration> {
+        let due = self.debounce.due()?;
+        Some(due.since(self.clock.now()))
+    }
+
+    /// Takes what was reported, and speaks if it is time.
+    fn turn(&mut self) -> nix::Result<()> {
+        let mut stale = BTreeSet::new();
+        for event in self.inotify.read()? {
+            self.take(event, &mut stale);
+        }
+        for root in stale {
+            self.arm(root);
+        }
+        self.tell_trouble();
+        if self.debounce.act(self.clock.now()) {
+            let path = std::mem::take(&mut self.first);
+            (self.tell)(Fired::Files { path });
+        }
+        Ok(())
+    }
+
+    /// Puts the paths that lead elsewhere since into `stale`.
+    fn take(&mut self, event: Event, stale: &mut BTreeSet<Root>) {
+        let (watch, name, directory, change) = match event {
+            Event::Overflow => {
+                if !self.overflow_told {
+                    self.overflow_told = true;
+                    let text = "more changed at once than the kernel keeps (fs.inotify.max_queued_events); \
+                                it counts as a change of everything";
+                    (self.tell)(Fired::Unwatched {
+                        text: text.to_owned(),
+                    });
+                }
+                stale.extend(0..self.paths.len());
+                self.changed(self.path(0).to_owned());
+                return;
+            }
+            Event::Change {
+                watch,
+                name,
+                directory,
+                change,
+            } => (watch, name, directory, change),
+        };
+        for Point { root, role } in self.points.of(watch) {
+            match (role, &name, change) {
+                (Role::Tree(dir), Some(name), _) => {
+                    let path = dir.join(name);
+                    self.below(root, path, directory, change);
+                }
+                (Role::Tree(dir), None, Change::Gone) if !self.is_base(root, &dir) => {
+                    // It was moved, and may be back already, or something was unmounted from it.
+                    self.below(root, dir.clone(), true, Change::Vanished);
+                    if dir.is_dir() {
+                        self.scan(root, dir);
+                    }
+                }
+                (Role::Name(known), Some(name), Change::Appeared | Change::Vanished)
+                    if known == *name =>
+                {
+                    stale.insert(root);
+                    self.changed(self.path(root).to_owned());
+                }
+                (_, None, Change::Gone) => {
+                    stale.insert(root);
+                    self.changed(self.path(root).to_owned());
+                }
+                (Role::File, None, Change::Altered) => self.changed(self.path(root).to_owned()),
+                _ => {}
+            }
+        }
+        if change == Change::Ended {
+            self.points.ended(watch);
+        }
+    }
+
+    /// Something below a watched directory changed.
+    fn below(&mut self, root: Root, path: PathBuf, directory: bool, change: Change) {
+        if self.is_ignored(root, &path) {
+            return;
+        }
+        if directory && change == Change::Vanished {
+            for watch in self.points.drop_below(root, &path) {
+                self.inotify.unwatch(watch);
+            }
+        }
+        if directory && change == Change::Appeared {
+            self.scan(root, path.clone());
+        }
+        self.changed(path);
+    }
+
+    fn changed(&mut self, path: PathBuf) {
+        if self.debounce.change(self.clock.now()) {
+            self.first = path;
+        }
+    }
+
+    /// Watches a path anew, wherever it leads now.
+    fn arm(&mut self, root: Root) -> End {
+        let mut way = resolve(self.path(root));
+        for _ in 0..LOOKS {
+            self.points.clear(root);
+            self.follow(root, &way);
+            // It may have led elsewhere before everything was watched.
+            let again = resolve(self.path(root));
+            if again == way {
+                break;
+            }
+            way = again;
+        }
+        for watch in self.points.idle() {
+            self.inotify.unwatch(watch);
+        }
+        way.end
+    }
+
+    fn follow(&mut self, root: Root, way: &Way) {
+        for step in &way.steps {
+            let (path, concern, role) = match step {
+                Step::Through(dir) => (dir, Concern::Place, Role::Through),
+                Step::Name { dir, name } => (dir, Concern::Names, Role::Name(name.clone())),
+            };
+            self.add(root, path, concern, role);
+        }
+        let base = self.bases.get_mut(root);
+        match (&way.end, base) {
+            (End::Directory(dir), Some(base)) => {
+                *base = Some(dir.clone());
+                self.scan(root, dir.clone());
+            }
+            (end, Some(base)) => {
+                *base = None;
+                if let End::File(file) = end {
+                    self.add(root, file, Concern::Itself, Role::File);
+                }
+            }
+            (_, None) => {}
+        }
+    }
+
+    /// Watches a directory and all below.
+    fn scan(&mut self, root: Root, dir: PathBuf) {
+        let mut left = vec![dir];
+        while let Some(dir) = left.pop() {
+            // Watched first, listed then: what comes between is seen twice, not never.
+            if !self.add(root, &dir, Concern::Contents, Role::Tree(dir.clone())) {
+                continue;
+            }
+            for entry in fs::read_dir(&dir).into_iter().flatten().flatten() {
+                let path = entry.path();
+                if entry.file_type().is_ok_and(|kind| kind.is_dir())
+                    && !self.is_ignored(root, &path)
+                {
+                    left.push(path);
+                }
+            }
+        }
+    }
+
+    /// Whether it is watched now.
+    fn add(&mut self, root: Root, path: &Path, concern: Concern, role: Role) -> bool {
+        match self.inotify.watch(path, concern) {
+            Ok(watch) => {
+                if let Some(idle) = self.points.add(watch, Point { root, role }) {
+                    self.inotify.unwatch(idle);
+                }
+                true
+            }
+            // It went away just now, which another watch tells; or nobody may list it, as many a directory above.
+            Err(Errno::ENOENT | Errno::ENOTDIR) => false,
+            Err(Errno::EACCES) if role == Role::Through => false,
+            Err(errno) => {
+                match &mut self.trouble {
+                    Some((_, _, count)) => *count += 1,
+                    none => *none = Some((path.to_owned(), errno, 1)),
+                }
+                false
+            }
+        }
+    }
+
+    /// One line for each kind of trouble.
+    fn tell_trouble(&mut self) {
+        let Some((path, errno, count)) = self.trouble.take() else {
+            return;
+        };
+        if !self.told.insert(errno as i32) {
+            return;
+        }
+        let more = match count - 1 {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        let why = match errno {
+            Errno::ENOSPC => {
+                "the limit of inotify watches is reached (fs.inotify.max_user_watches)"
+            }
+            other => other.desc(),
+        };
+        let text = format!("{}{more} cannot be watched: {why}", path.display());
+        (self.tell)(Fired::Unwatched { text });
+    }
+
+    fn path(&self, root: Root) -> &Path {
+        self.paths
+            .get(root)
+            .map_or(Path::new("/"), PathBuf::as_path)
+    }
+
+    fn is_base(&self, root: Root, dir: &Path) -> bool {
+        self.bases.get(root).and_then(Option::as_deref) == Some(dir)
+    }
+
+    fn is_ignored(&self, root: Root, path: &Path) -> bool {
+        let base = self.bases.get(root).and_then(Option::as_deref);
+        base.and_then(|base| path.strip_prefix(base).ok())
+            .is_some_and(|below| (self.ignore)(below))
+    }
+}
+
+#[cfg(test)]
+#[path = "watch_tests.rs"]
+mod tests;
