@@ -10,14 +10,19 @@ mod sharing;
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
-use std::fs::File;
+use std::fs::{self, File};
+use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::thread;
+use std::time::Duration;
 
-use harness::{Builder, Runtime, Signal, example, free_port, free_ports, until};
-use nix::sched::{CloneFlags, setns};
+use harness::{
+    Builder, Connection, Runtime, Signal, example, free_port, free_ports, http_get, until,
+};
+use nix::sched::{CloneFlags, CpuSet, sched_getaffinity, sched_setaffinity, setns};
+use nix::unistd::Pid;
 use sharing::{
-    ask, connect_from, connect_to, connect_to_slot, queue_length, send, sockets, spread,
+    ask, connect_from, connect_to, connect_to_slot, freeze, queue_length, send, sockets, spread,
     steered_port, stop, v4, v6, wait_ready, wait_rotation, worker,
 };
 
@@ -165,4 +170,168 @@ fn a_source_port_from_elsewhere_chooses_nothing() {
     });
     client.join().unwrap();
     stop(runtime);
+}
+
+/// All connections of one CPU meet one worker: on the loopback device a request does not change its CPU.
+#[test]
+fn by_cpu_a_client_that_stays_on_its_cpu_keeps_its_worker() {
+    let port = free_port();
+    let runtime = four(port)
+        .env("RPM_BALANCE", "cpu")
+        .arg(example("echo_server"))
+        .start();
+    runtime.wait_for_line(|line| line.contains(" ports handover=intercept steering=cpu"));
+    wait_ready(&runtime, 4);
+    wait_rotation(&runtime, &[0, 1, 2, 3]);
+    let allowed = sched_getaffinity(Pid::from_raw(0)).unwrap();
+    for cpu in (0..CpuSet::count()).filter(|cpu| allowed.is_set(*cpu).unwrap()) {
+        let mut only = CpuSet::new();
+        only.set(cpu).unwrap();
+        sched_setaffinity(Pid::from_raw(0), &only).unwrap();
+        let slots = spread(v4(port), 20);
+        assert_eq!(
+            slots.into_keys().collect::<Vec<_>>(),
+            [(cpu % 4).to_string()]
+        );
+    }
+    sched_setaffinity(Pid::from_raw(0), &allowed).unwrap();
+    stop(runtime);
+}
+
+/// One request on a connection of its own, with a short patience.
+fn impatient(port: u16) -> io::Result<String> {
+    let stream = connect_to(v4(port));
+    stream.set_read_timeout(Some(Duration::from_millis(500)))?;
+    let reply = Connection::from(stream).request("/", &["Connection: close"])?;
+    Ok(reply.json()["slot"].as_str().unwrap().to_owned())
+}
+
+#[test]
+fn a_stopped_worker_costs_what_it_had_taken_and_gets_nothing_new() {
+    const CLIENTS: usize = 8;
+    let port = free_port();
+    let runtime = four(port).arg(example("echo_server")).start();
+    runtime.wait_for_line(|line| line.contains(" ports handover=intercept steering=adaptive"));
+    wait_ready(&runtime, 4);
+    wait_rotation(&runtime, &[0, 1, 2, 3]);
+    let stopped = worker(&runtime, 2);
+    freeze(stopped);
+    let client = || {
+        let lost = (0..300).filter(|_| match impatient(port) {
+            Ok(slot) => {
+                assert_ne!(slot, "2");
+                false
+            }
+            Err(_) => true,
+        });
+        lost.count()
+    };
+    let lost: usize = thread::scope(|scope| {
+        let clients: Vec<_> = (0..CLIENTS).map(|_| scope.spawn(client)).collect();
+        clients.into_iter().map(|one| one.join().unwrap()).sum()
+    });
+    // By chance it would be 600. A few for each client, where the machine is slow.
+    assert!((1..=5 * CLIENTS).contains(&lost), "{lost}");
+    // Nothing was lost but what waits there.
+    let waiting = queue_length(&runtime, &format!("0.0.0.0:{port}"), 2);
+    assert!((waiting - f64::from(u32::try_from(lost).unwrap())).abs() < 0.5);
+    // It is reached all the same by who asks for it, and the rotation says that it serves.
+    let mut asked = Connection::from(connect_to_slot(v4(port), 2, 1));
+    wait_rotation(&runtime, &[0, 1, 2, 3]);
+    send(stopped, Signal::SIGCONT);
+    assert_eq!(asked.get("/").unwrap().json()["slot"], "2");
+    until("it gets work again", || impatient(port).unwrap() == "2");
+    stop(runtime);
+}
+
+/// How often the thread of that name has been woken, and slept.
+fn switches(runtime: &Runtime, name: &str) -> u64 {
+    let tasks = fs::read_dir(format!("/proc/{}/task", runtime.pid())).unwrap();
+    let mut named = tasks.filter_map(|task| {
+        let path = task.unwrap().path();
+        let comm = fs::read_to_string(path.join("comm")).unwrap();
+        (comm.trim() == name).then_some(path)
+    });
+    let path = named.next().unwrap_or_else(|| panic!("no thread {name}"));
+    let status = fs::read_to_string(path.join("status")).unwrap();
+    let counts = status.lines().filter(|line| line.contains("ctxt_switches"));
+    counts
+        .map(|line| {
+            line.split_whitespace()
+                .nth(1)
+                .unwrap()
+                .parse::<u64>()
+                .unwrap()
+        })
+        .sum()
+}
+
+/// Comes to rest, and is then left alone for two seconds. Time itself is the matter here, so this sleeps.
+#[track_caller]
+fn rests(runtime: &Runtime, name: &str) {
+    until("it comes to rest", || {
+        let before = switches(runtime, name);
+        thread::sleep(Duration::from_millis(500));
+        switches(runtime, name) == before
+    });
+    let before = switches(runtime, name);
+    thread::sleep(Duration::from_secs(2));
+    assert_eq!(switches(runtime, name), before);
+}
+
+#[test]
+fn nothing_wakes_the_balance_while_nothing_arrives() {
+    let port = free_port();
+    let runtime = four(port).arg(example("echo_server")).start();
+    wait_ready(&runtime, 4);
+    wait_rotation(&runtime, &[0, 1, 2, 3]);
+    rests(&runtime, "balance");
+    let before = switches(&runtime, "balance");
+    // Connections that stay are no reason to look.
+    let mut kept: Vec<Connection> = (0..20)
+        .map(|_| Connection::open(v4(port)).unwrap())
+        .collect();
+    for one in &mut kept {
+        assert_eq!(one.get("/").unwrap().status, 200);
+    }
+    assert!(switches(&runtime, "balance") > before);
+    rests(&runtime, "balance");
+    // Nor is one that is stopped and has a queue.
+    let stopped = worker(&runtime, 1);
+    freeze(stopped);
+    let waiting = [1, 2, 3].map(|nr| connect_to_slot(v4(port), 1, nr));
+    rests(&runtime, "balance");
+    // It knows what it has to: the next goes elsewhere.
+    for _ in 0..40 {
+        assert_eq!(http_get(v4(port), "/").unwrap().status, 200);
+    }
+    rests(&runtime, "balance");
+    send(stopped, Signal::SIGCONT);
+    drop(waiting);
+    until("it gets work again", || impatient(port).unwrap() == "1");
+    stop(runtime);
+}
+
+#[test]
+fn who_has_nothing_to_balance_has_no_thread_for_it() {
+    for (instances, balance) in [("1", "adaptive"), ("2", "random")] {
+        let port = free_port();
+        let runtime = Runtime::builder()
+            .env("RPM_INSTANCES", instances)
+            .env("RPM_BALANCE", balance)
+            .env("RPM_READY", "listen")
+            .env("PORT", port.to_string())
+            .arg(example("echo_server"))
+            .start();
+        wait_ready(&runtime, 1);
+        let tasks = fs::read_dir(format!("/proc/{}/task", runtime.pid())).unwrap();
+        let names =
+            tasks.map(|task| fs::read_to_string(task.unwrap().path().join("comm")).unwrap());
+        let names: BTreeSet<String> = names.collect();
+        assert!(
+            names.contains("handover\n") && !names.contains("balance\n"),
+            "{names:?}"
+        );
+        stop(runtime);
+    }
 }

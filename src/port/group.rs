@@ -3,22 +3,47 @@
 
 use std::os::fd::OwnedFd;
 
-use crate::model::{Bpf, QueueSample, SlotId};
+use tokio::sync::oneshot;
+
+use crate::model::{Bpf, ListenerId, QueueSample};
 use crate::policy::Rotation;
 use crate::policy::handover::PortKey;
 use crate::policy::steering::program;
 use crate::sys::{listener, steering};
 
-use super::{SPARES, Settings, Steering};
+use super::balance::Standing;
+use super::{Settings, Steering};
 
 #[derive(Debug)]
 pub(super) struct Listener {
     pub fd: OwnedFd,
     pub inode: u64,
-    /// The slot's present worker has it.
+    /// A worker has it.
     pub taken: bool,
-    /// Some worker of the slot had it.
+    /// Some worker had it.
     pub ever: bool,
+    /// What its present worker has made of it.
+    pub(super) standing: Standing,
+    /// The balancing thread is woken when a connection arrives.
+    pub(super) watched: bool,
+    /// We accept on it ourselves as long as this is here; whoever takes it away does so under the lock.
+    pub(super) rescue: Option<oneshot::Sender<()>>,
+}
+
+impl Listener {
+    /// A new one, bound; nobody has it.
+    pub(super) fn bound(key: PortKey, reuse: bool) -> nix::Result<Self> {
+        let fd = listener::bound(key.addr, key.v6only, reuse)?;
+        Ok(Self {
+            inode: listener::inode(&fd)?,
+            fd,
+            taken: false,
+            ever: false,
+            standing: Standing::default(),
+            watched: false,
+            rescue: None,
+        })
+    }
 }
 
 /// A SO_REUSEPORT group, or one common socket where steering is not to be had.
@@ -31,57 +56,75 @@ pub(super) struct Group {
     pub(super) steering: Option<Steering>,
     pub(super) program: Option<Vec<Bpf>>,
     pub(super) backlog: u32,
-    pub(super) slots: usize,
     /// Some worker had a listener of it.
     used: bool,
 }
 
 impl Group {
-    /// Opens all listeners at once, that of `first` before all others. Spares are bound and do not listen yet: nobody
-    /// serves them, and a member of the group may get connections at any moment, whatever the program says (when a
-    /// listener leaves, the last member moves into its place).
+    /// Opens all listeners at once. Those of `seats` listen, the first of them before all others. Spares are bound and
+    /// do not listen before a worker takes them: nobody serves them, and a member of the group may get connections at
+    /// any moment, whatever the program says (when a listener leaves, the last member moves into its place).
     pub fn open(
         key: PortKey,
         settings: &Settings,
-        first: Option<SlotId>,
+        first: Option<ListenerId>,
         rotation: &Rotation,
     ) -> nix::Result<Self> {
-        let slots = usize::from(settings.slots);
         let reuse = settings.steering.is_some();
-        let count = if reuse {
-            slots + usize::from(SPARES)
-        } else {
-            1
-        };
-        let first = first.map_or(0, |slot| usize::from(slot.0)).min(count - 1);
-        let mut listeners = Vec::with_capacity(count);
-        for number in 0..count {
-            let fd = listener::bound(key.addr, key.v6only, reuse)?;
-            let inode = listener::inode(&fd)?;
-            let ever = number == first && reuse;
-            listeners.push(Listener {
-                fd,
-                inode,
-                taken: false,
-                ever,
-            });
-        }
-        let mut order: Vec<usize> = (0..count.min(slots))
-            .filter(|number| *number != first)
-            .collect();
-        order.insert(0, first);
         let mut group = Self {
             key,
-            listeners,
+            listeners: Vec::new(),
             order: Vec::new(),
             steering: settings.steering,
             program: None,
             backlog: settings.backlog,
-            slots,
             used: false,
         };
+        let seats = rotation.seats.iter().map(|(listener, _)| *listener);
+        let mut order: Vec<usize> = Vec::new();
+        for listener in first.into_iter().chain(seats) {
+            let number = group.number(listener);
+            if !order.contains(&number) {
+                order.push(number);
+            }
+        }
+        let highest = order.iter().max().map_or(0, |number| number + 1);
+        let count = if reuse {
+            highest.max(usize::from(settings.listeners))
+        } else {
+            1
+        };
+        group.extend(count)?;
+        if let Some(listener) = order.first().and_then(|at| group.listeners.get_mut(*at)) {
+            listener.ever = reuse && first.is_some();
+        }
         group.listen_in(order, rotation)?;
         Ok(group)
+    }
+
+    /// Opens listeners until there are so many; they do not listen yet.
+    fn extend(&mut self, count: usize) -> nix::Result<()> {
+        while self.listeners.len() < count {
+            self.listeners
+                .push(Listener::bound(self.key, self.steering.is_some())?);
+        }
+        Ok(())
+    }
+
+    /// Makes sure that the listener is there and in the group, at the end if it is new: no other one changes its
+    /// place. It gets nothing before the rotation says so.
+    pub fn join(&mut self, listener: ListenerId, rotation: &Rotation) -> nix::Result<()> {
+        let number = self.number(listener);
+        self.extend(number + 1)?;
+        if self.order.contains(&number) {
+            return Ok(());
+        }
+        if let Some(new) = self.listeners.get(number) {
+            listener::listen(&new.fd, self.backlog)?;
+        }
+        self.order.push(number);
+        // A probe can be sent to it from now on.
+        self.steer(rotation).map(drop)
     }
 
     /// Makes those listen, none of whom does, in this order. The program is attached as soon as there is a group, and
@@ -105,19 +148,19 @@ impl Group {
         Ok(())
     }
 
-    /// The number of the listener that serves `slot`.
-    fn seat(&self, slot: SlotId) -> usize {
+    /// Its place among the listeners of this port; there is but one where it is common.
+    pub(super) fn number(&self, listener: ListenerId) -> usize {
         if self.steering.is_some() {
-            usize::from(slot.0)
+            usize::from(listener.0)
         } else {
             0
         }
     }
 
-    /// The slot's listener.
-    pub fn listener(&self, slot: SlotId) -> Option<&OwnedFd> {
+    /// The listener of that number.
+    pub fn listener(&self, listener: ListenerId) -> Option<&OwnedFd> {
         self.listeners
-            .get(self.seat(slot))
+            .get(self.number(listener))
             .map(|listener| &listener.fd)
     }
 
@@ -138,80 +181,102 @@ impl Group {
         self.used
     }
 
+    /// Whether any worker has a listener of it now.
+    pub fn is_held(&self) -> bool {
+        self.listeners.iter().any(|listener| listener.taken)
+    }
+
     /// Whether O_NONBLOCK may be taken away before the next worker gets a listener. The flag lives in the open file
     /// description: those who have the common socket may rely on it, and would wait in `accept` for ever.
     pub fn may_block(&self) -> bool {
         self.steering.is_some() || !self.used()
     }
 
-    /// The slot's worker has its listener now.
-    pub fn take(&mut self, slot: SlotId) {
-        let seat = self.seat(slot);
+    /// A worker has the listener now.
+    pub fn take(&mut self, listener: ListenerId) {
+        let number = self.number(listener);
         self.used = true;
-        if let Some(listener) = self.listeners.get_mut(seat) {
+        if let Some(listener) = self.listeners.get_mut(number) {
             listener.taken = true;
             listener.ever = true;
+            // How long its queue stood still is the fault of the worker before.
+            listener.standing = Standing::default();
         }
     }
 
-    /// The slot's worker is gone. The common socket stays taken: others have it.
-    pub fn release(&mut self, slot: SlotId) {
+    /// Its worker is gone. The common socket stays taken: others have it.
+    pub fn release(&mut self, listener: ListenerId) {
         if self.steering.is_some()
-            && let Some(listener) = self.listeners.get_mut(usize::from(slot.0))
+            && let Some(listener) = self.listeners.get_mut(usize::from(listener.0))
         {
             listener.taken = false;
         }
     }
 
-    /// Whether the slot's worker has its listener.
-    pub fn taken(&self, slot: SlotId) -> bool {
+    /// Whether a worker has the listener.
+    pub fn taken(&self, listener: ListenerId) -> bool {
         self.listeners
-            .get(self.seat(slot))
+            .get(self.number(listener))
             .is_some_and(|listener| listener.taken)
     }
 
-    /// The slots that get new connections: the live that listen here. With none of them, those that did, then all
-    /// that are expected, so that clients wait in a queue which somebody will serve.
-    fn targets(&self, rotation: &Rotation) -> Vec<usize> {
-        let pick = |from: &[SlotId], keep: fn(&Listener) -> bool| -> Vec<usize> {
-            let numbers = from.iter().map(|slot| usize::from(slot.0));
+    /// The listeners that get new connections: the live that are listened on here. With none of them, those that were,
+    /// then all that are expected, so that clients wait in a queue which somebody will serve.
+    pub(super) fn targets(&self, rotation: &Rotation) -> Vec<usize> {
+        let places = self.places();
+        let listens = |number: &usize| places.get(*number).is_some_and(Option::is_some);
+        let pick = |from: &[ListenerId], keep: fn(&Listener) -> bool| -> Vec<usize> {
+            let numbers = from.iter().map(|listener| usize::from(listener.0));
             numbers
+                .filter(listens)
                 .filter(|number| self.listeners.get(*number).is_some_and(keep))
                 .collect()
         };
-        let choices = [
-            pick(&rotation.live, |listener| listener.taken),
-            pick(&rotation.expected, |listener| listener.ever),
-            pick(&rotation.expected, |_| true),
-            (0..self.slots.min(self.listeners.len())).collect(),
-        ];
-        choices
-            .into_iter()
-            .find(|targets| !targets.is_empty())
-            .unwrap_or_default()
+        let mut targets = pick(&rotation.live, |listener| listener.taken);
+        if targets.is_empty() {
+            targets = pick(&rotation.expected, |listener| listener.ever);
+        }
+        if targets.is_empty() {
+            targets = pick(&rotation.expected, |_| true);
+        }
+        if targets.is_empty() {
+            targets.clone_from(&self.order);
+        }
+        targets
+    }
+
+    /// The index in the kernel's group of each listener that is in it, by number.
+    fn places(&self) -> Vec<Option<u32>> {
+        let mut places = vec![None; self.listeners.len()];
+        for (index, number) in (0_u32..).zip(&self.order) {
+            if let Some(place) = places.get_mut(*number) {
+                *place = Some(index);
+            }
+        }
+        places
     }
 
     /// The program for this rotation; `None` on a common socket.
     fn wanted(&self, rotation: &Rotation) -> Option<Vec<Bpf>> {
         let how = self.steering?;
-        let place = |number: usize| {
-            let index = self.order.iter().position(|other| *other == number)?;
-            u32::try_from(index).ok()
-        };
         let mut targets = self.targets(rotation);
+        self.leave_out_held_back(&mut targets);
         // By number and not by place, so that a hash means the same slot after a repair.
         targets.sort_unstable();
-        let live: Vec<u32> = targets.into_iter().filter_map(place).collect();
+        let places = self.places();
+        let place = |number: &usize| places.get(*number).copied().flatten();
+        let live: Vec<u32> = targets.iter().filter_map(place).collect();
         let nowhere = live.first().copied().unwrap_or(0);
-        let members = self.order.len();
-        let places: Vec<u32> = (0..members)
-            .map(|number| place(number).unwrap_or(nowhere))
+        let members = u32::try_from(self.order.len()).ok()?;
+        let numbers = self.order.iter().max().map_or(0, |highest| highest + 1);
+        let places: Vec<u32> = (0..numbers)
+            .map(|number| place(&number).unwrap_or(nowhere))
             .collect();
-        program(&places, &live, how.choice, how.probe)
+        program(members, &places, &live, how.choice, how.probe)
     }
 
-    /// Replaces the program if the rotation asks for another one than is attached.
-    pub fn steer(&mut self, rotation: &Rotation) -> nix::Result<()> {
+    /// Replaces the program if the rotation asks for another one than is attached. True if it was replaced.
+    pub fn steer(&mut self, rotation: &Rotation) -> nix::Result<bool> {
         let wanted = self.wanted(rotation);
         if let Some(code) = &wanted
             && wanted != self.program
@@ -219,8 +284,9 @@ impl Group {
         {
             steering::attach(&member.fd, code)?;
             self.program = wanted;
+            return Ok(true);
         }
-        Ok(())
+        Ok(false)
     }
 
     /// A listener that is in the group now. One that a worker has shut down is not: attaching through it would give it
@@ -231,10 +297,10 @@ impl Group {
             .find(|listener| listener::queue(&listener.fd).is_ok_and(|queue| queue.listening))
     }
 
-    /// Source port that reaches the slot's listener from a loopback address.
-    pub fn probe_port(&self, slot: SlotId) -> Option<u16> {
-        let base = self.steering?.probe?.base;
-        base.checked_add(u16::try_from(self.seat(slot)).ok()?)
+    /// Source port that reaches the listener from a loopback address.
+    pub fn probe_port(&self, listener: ListenerId) -> Option<u16> {
+        let probe = self.steering?.probe?;
+        probe.port(u16::try_from(self.number(listener)).ok()?)
     }
 
     /// Sets every backlog back: programs that got their descriptor by activation lower it (`listen(5)`). One that
@@ -266,10 +332,10 @@ impl Group {
             if !self.order.contains(&number) {
                 return None;
             }
-            let worker = u16::try_from(number)
-                .ok()
-                .filter(|_| !common && number < self.slots)
-                .map(SlotId);
+            let mut seats = rotation.seats.iter().filter(|_| !common);
+            let worker = seats
+                .find(|(listener, _)| usize::from(listener.0) == number)
+                .map(|(_, slot)| *slot);
             Some(QueueSample {
                 listener: self.key.addr.to_string(),
                 worker,
@@ -286,9 +352,9 @@ impl Group {
             .collect()
     }
 
-    /// Queue of the slot's listener.
-    pub fn queue_length(&self, slot: SlotId) -> Option<u32> {
-        self.listener(slot)
+    /// Queue of the listener.
+    pub fn queue_length(&self, listener: ListenerId) -> Option<u32> {
+        self.listener(listener)
             .and_then(|fd| listener::queue(fd).ok())
             .map(|queue| queue.length)
     }

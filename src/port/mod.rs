@@ -1,38 +1,42 @@
 //! The shared ports: who listens where, who gets which connection, and how a worker comes by its listener.
 //!
-//! The runtime opens one SO_REUSEPORT group for each shared port, a listener for each slot and a spare, all at once,
+//! The runtime opens one SO_REUSEPORT group for each shared port, a listener for each slot and spares for a reload, all at once,
 //! and closes none while it serves: a dead worker's queue waits for its successor. A program on the group (see
 //! [`crate::policy::steering`]) chooses among the live. A thread of its own answers the workers' `bind` and `listen`,
 //! so that they never wait for the loop.
 #![forbid(unsafe_code)]
 
+mod balance;
 mod caller;
 mod group;
-mod probe;
 mod registry;
 mod repair;
+mod rescue;
 mod selftest;
 mod serve;
+mod splice;
+#[cfg(test)]
+mod testing;
 
 use nix::errno::Errno;
 
-use crate::model::{Pid, SlotId};
+use crate::model::{ListenerId, Pid, SlotId};
 use crate::policy::handover::{PortKey, PortRule};
 use crate::policy::steering::{Choice, ProbePorts};
 
-pub use probe::accepts;
+pub use balance::Balancer;
 pub use registry::SharedPorts;
+pub use rescue::Rescue;
 pub use selftest::{interception, probe_ports, steering};
 pub use serve::{Attendant, Server};
-
-/// Listeners of a group beyond one for each slot: what a reload starts its next worker on.
-pub const SPARES: u16 = 1;
 
 /// How ports are shared.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// Number of slots.
+    /// Number of slots at the start.
     pub slots: u16,
+    /// Listeners that each group has at the start: one for each slot, and spares for a reload's new workers.
+    pub listeners: u16,
     /// Descriptors that the runtime may have open.
     pub descriptors: usize,
     /// Accept queue of each listener, capped by somaxconn.
@@ -111,6 +115,16 @@ pub enum PortEvent {
         listeners: Vec<usize>,
         /// All listeners of the port listen anew, and every queue was reset.
         rebuilt: bool,
+    },
+    /// Connections came to a listener that has no worker and gets none soon (a handshake that ended late, or the queue
+    /// of a worker that had to be killed). They are passed on to a live one.
+    Stranded {
+        /// The port.
+        key: PortKey,
+        /// The listener.
+        listener: ListenerId,
+        /// How many, since this was last said.
+        count: u32,
     },
     /// The program that chooses could not be replaced; the one before goes on.
     SteeringFailed {

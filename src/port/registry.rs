@@ -2,14 +2,16 @@
 #![forbid(unsafe_code)]
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use nix::errno::Errno;
 
-use crate::model::{Pid, QueueSample, SlotId};
+use crate::model::{ListenerId, Pid, QueueSample, SlotId};
 use crate::policy::Rotation;
 use crate::policy::handover::{PortKey, PortRule};
+use crate::sys::epoll::Waker;
 use crate::sys::{io, listener};
 
 use super::group::Group;
@@ -21,14 +23,18 @@ use super::{PortEvent, Settings};
 pub struct SharedPorts(Arc<Mutex<State>>);
 
 #[derive(Debug)]
-struct State {
-    settings: Settings,
-    groups: Vec<Group>,
-    /// Each slot's present worker. Words of an earlier one may still be under way.
-    present: HashMap<SlotId, Pid>,
-    rotation: Rotation,
+pub(super) struct State {
+    pub settings: Settings,
+    pub groups: Vec<Group>,
+    /// Each listener's present worker. Words of an earlier one may still be under way.
+    pub present: HashMap<ListenerId, Pid>,
+    pub rotation: Rotation,
     /// The stop began: nothing is shared any more.
-    over: bool,
+    pub over: bool,
+    /// Wakes the balancing thread, if there is one: there are listeners that it does not watch, or it is to end.
+    pub balancer: Option<Waker>,
+    /// Programs that it replaced.
+    pub balanced: u64,
 }
 
 /// What a worker gets for its descriptor.
@@ -60,30 +66,55 @@ impl State {
         })
     }
 
+    /// Lets the balancing thread watch what is new, if there is anything.
+    fn tell_balancer(&mut self) {
+        let new = self
+            .groups
+            .iter_mut()
+            .any(|group| group.unwatched().next().is_some());
+        if let Some(balancer) = self.balancer.as_ref().filter(|_| new) {
+            balancer.wake();
+        }
+    }
+
     /// Most ports that are shared at once under `auto`: a program that binds one fixed port after the other must not
     /// take all descriptors.
     fn most_groups(&self) -> usize {
-        let slots = usize::from(self.settings.slots);
+        if self.settings.rule != PortRule::Any {
+            // Their number is the user's choice.
+            return usize::MAX;
+        }
+        let slots = usize::from(self.settings.listeners);
         // Beside them: ours, and two pipes, a notifier and a socket for each worker that starts, twice over.
         let left = self.settings.descriptors.saturating_sub(20 + 8 * slots);
-        (left / (slots + 1)).clamp(1, 64)
+        (left / slots.max(1)).clamp(1, 64)
     }
 }
 
 impl SharedPorts {
     /// None open yet.
     pub fn new(settings: Settings) -> Self {
+        let seats: Vec<(ListenerId, SlotId)> = (0..settings.slots)
+            .map(|number| (ListenerId(number), SlotId(number)))
+            .collect();
+        let rotation = Rotation {
+            live: Vec::new(),
+            expected: seats.iter().map(|(listener, _)| *listener).collect(),
+            seats,
+        };
         let state = State {
             settings,
             groups: Vec::new(),
             present: HashMap::new(),
-            rotation: Rotation::default(),
+            rotation,
             over: false,
+            balancer: None,
+            balanced: 0,
         };
         Self(Arc::new(Mutex::new(state)))
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         // Nothing in here panics half-way; a poisoned lock still holds a usable state.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -98,6 +129,7 @@ impl SharedPorts {
         let mut state = self.lock();
         let group = Group::open(key, &state.settings, None, &state.rotation)?;
         state.groups.push(group);
+        state.tell_balancer();
         Ok(())
     }
 
@@ -115,20 +147,24 @@ impl SharedPorts {
         failed
     }
 
-    /// The slot has this worker from now on.
-    pub fn occupy(&self, slot: SlotId, worker: Pid) {
-        self.lock().present.insert(slot, worker);
+    /// The listener has this worker from now on.
+    pub fn occupy(&self, listener: ListenerId, worker: Pid) {
+        let mut state = self.lock();
+        state.present.insert(listener, worker);
+        for group in &mut state.groups {
+            group.reclaim(listener);
+        }
     }
 
-    /// The worker is gone: its listeners are nobody's, unless the slot has a successor already.
-    pub fn release(&self, slot: SlotId, worker: Pid) {
+    /// The worker is gone: its listener is nobody's, unless it has a successor already.
+    pub fn release(&self, listener: ListenerId, worker: Pid) {
         let mut state = self.lock();
-        if state.present.get(&slot) != Some(&worker) {
+        if state.present.get(&listener) != Some(&worker) {
             return;
         }
-        state.present.remove(&slot);
+        state.present.remove(&listener);
         for group in &mut state.groups {
-            group.release(slot);
+            group.release(listener);
         }
     }
 
@@ -141,12 +177,12 @@ impl SharedPorts {
             .map(|group| group.key)
     }
 
-    /// The slot's listener of that port, opened if it is not yet, with O_NONBLOCK as the program's own socket had it
-    /// (the flag lives in the open file description, and only this slot's worker uses it now).
+    /// That listener of that port, opened if it is not yet, with O_NONBLOCK as the program's own socket had it (the flag
+    /// lives in the open file description, and only this worker uses it now).
     pub(super) fn hand(
         &self,
         key: PortKey,
-        slot: SlotId,
+        listener: ListenerId,
         nonblocking: bool,
         events: &mut Vec<PortEvent>,
     ) -> nix::Result<Option<Handed>> {
@@ -166,31 +202,34 @@ impl SharedPorts {
         } else if state.groups.len() >= state.most_groups() {
             return Err(Errno::EDQUOT);
         } else {
-            let group = Group::open(key, &state.settings, Some(slot), &state.rotation)?;
+            let group = Group::open(key, &state.settings, Some(listener), &state.rotation)?;
             state.groups.push(group);
             state.groups.len() - 1
         };
         let Some(group) = state.groups.get_mut(at) else {
             return Err(Errno::ENOENT);
         };
-        let listener = group.listener(slot).ok_or(Errno::ENOENT)?;
+        group.join(listener, &state.rotation)?;
+        group.reclaim(listener);
+        let listener = group.listener(listener).ok_or(Errno::ENOENT)?;
         if nonblocking || group.may_block() {
             io::set_nonblocking(listener, nonblocking)?;
         }
         let fd = listener::duplicate(listener)?;
+        state.tell_balancer();
         Ok(Some(Handed { fd, opened }))
     }
 
     /// The worker has the listener: it may get connections, unless it died in the meantime and was released. Closes the
     /// port of the same number that was opened for nobody, if there is one.
-    pub(super) fn taken(&self, key: PortKey, slot: SlotId, worker: Pid) -> Vec<PortEvent> {
+    pub(super) fn taken(&self, key: PortKey, listener: ListenerId, worker: Pid) -> Vec<PortEvent> {
         let mut state = self.lock();
         let state = &mut *state;
         let mut events: Vec<PortEvent> = state.supersede(key).into_iter().collect();
-        let present = state.present.get(&slot) == Some(&worker);
+        let present = state.present.get(&listener) == Some(&worker);
         let group = state.groups.iter_mut().find(|group| group.key == key);
         if let Some(group) = group.filter(|_| present) {
-            group.take(slot);
+            group.take(listener);
             if let Err(errno) = group.steer(&state.rotation) {
                 events.push(PortEvent::steering_failed(key, errno));
             }
@@ -213,25 +252,31 @@ impl SharedPorts {
         let mut state = self.lock();
         let state = &mut *state;
         let group = state.groups.iter_mut().find(|group| group.key == key)?;
-        Some(group.repair(&state.rotation))
+        let repaired = group.repair(&state.rotation);
+        state.tell_balancer();
+        Some(repaired)
     }
 
-    /// Copies of the slot's listeners with a name each, for activation; blocking, as systemd hands them out. The
-    /// slot's worker has them from now on.
-    pub fn activation(&self, slot: SlotId) -> nix::Result<Vec<(OwnedFd, String)>> {
+    /// Copies of that listener of each port with a name each, for activation; blocking, as systemd hands them out. The
+    /// worker that is started has them from now on.
+    pub fn activation(&self, listener: ListenerId) -> nix::Result<Vec<(OwnedFd, String)>> {
         let mut state = self.lock();
         let mut handed = Vec::new();
+        let state = &mut *state;
         for group in &mut state.groups {
-            let listener = group.listener(slot).ok_or(Errno::ENOENT)?;
+            group.join(listener, &state.rotation)?;
+            group.reclaim(listener);
+            let fd = group.listener(listener).ok_or(Errno::ENOENT)?;
             if group.may_block() {
-                io::set_nonblocking(listener, false)?;
+                io::set_nonblocking(fd, false)?;
             }
             handed.push((
-                listener::duplicate(listener)?,
+                listener::duplicate(fd)?,
                 format!("port-{}", group.key.addr.port()),
             ));
-            group.take(slot);
+            group.take(listener);
         }
+        state.tell_balancer();
         Ok(handed)
     }
 
@@ -251,21 +296,53 @@ impl SharedPorts {
             .collect()
     }
 
-    /// A port that the slot's worker has, and the source port that reaches it alone.
-    pub(super) fn probe_target(&self, slot: SlotId) -> Option<(PortKey, u16)> {
+    /// A port of which a worker has that listener, and the source port that reaches it alone.
+    pub fn probe_target(&self, listener: ListenerId) -> Option<(PortKey, u16)> {
         let state = self.lock();
-        let group = state.groups.iter().find(|group| group.taken(slot))?;
-        Some((group.key, group.probe_port(slot)?))
+        let group = state.groups.iter().find(|group| group.taken(listener))?;
+        Some((group.key, group.probe_port(listener)?))
     }
 
-    /// How many wait at the slot's listener of that port.
-    pub(super) fn queue_length(&self, key: PortKey, slot: SlotId) -> Option<u32> {
+    /// How many wait at that listener of that port.
+    pub fn queue_length(&self, key: PortKey, listener: ListenerId) -> Option<u32> {
         let state = self.lock();
         state
             .groups
             .iter()
             .find(|group| group.key == key)?
-            .queue_length(slot)
+            .queue_length(listener)
+    }
+
+    /// How many wait at that listener for its worker: on the ports that it has bound, or, if it has bound none yet, on
+    /// all. Who waits at a port that the program no longer binds waits for somebody else.
+    pub fn queued(&self, listener: ListenerId) -> u32 {
+        let state = self.lock();
+        let none = !state.groups.iter().any(|group| group.taken(listener));
+        let its = state
+            .groups
+            .iter()
+            .filter(|group| none || group.taken(listener));
+        its.filter_map(|group| group.queue_length(listener)).sum()
+    }
+
+    /// Where the ports that are shared listen.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        let state = self.lock();
+        state.groups.iter().map(|group| group.key.addr).collect()
+    }
+
+    /// Closes the ports that came by themselves and that no worker has any more, as after a reload to a version that binds
+    /// another: clients are refused there, instead of waiting for nobody.
+    pub fn close_abandoned(&self) -> Vec<PortKey> {
+        let mut state = self.lock();
+        if state.settings.rule != PortRule::Any {
+            return Vec::new();
+        }
+        let abandoned = |group: &Group| group.used() && !group.is_held();
+        let (gone, kept): (Vec<Group>, Vec<Group>) = state.groups.drain(..).partition(abandoned);
+        state.groups = kept;
+        gone.iter().for_each(Group::let_go);
+        gone.iter().map(|group| group.key).collect()
     }
 
     /// The stop begins: the workers' own descriptors alone decide from now on how long each port listens.
@@ -275,58 +352,11 @@ impl SharedPorts {
         for group in state.groups.drain(..) {
             group.let_go();
         }
+        if let Some(balancer) = state.balancer.take() {
+            balancer.wake();
+        }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::policy::steering::Choice;
-    use crate::port::Steering;
-
-    const SLOT: SlotId = SlotId(0);
-
-    fn ports() -> (SharedPorts, PortKey) {
-        let free = std::net::TcpListener::bind("127.73.0.2:0").unwrap();
-        let key = PortKey::new(free.local_addr().unwrap(), false);
-        drop(free);
-        let ports = SharedPorts::new(Settings {
-            descriptors: 1024,
-            slots: 1,
-            backlog: 16,
-            rule: PortRule::Any,
-            steering: Some(Steering {
-                choice: Choice::Random,
-                probe: Some(crate::policy::steering::ProbePorts { base: 61_000 }),
-            }),
-        });
-        ports.open(key).unwrap();
-        (ports, key)
-    }
-
-    /// Only the listener of a present worker is asked.
-    fn has_it(ports: &SharedPorts) -> bool {
-        ports.probe_target(SLOT).is_some()
-    }
-
-    #[test]
-    fn late_words_of_a_dead_worker_say_nothing_of_its_successor() {
-        let (ports, key) = ports();
-        let [first, second] = [101, 102].map(|pid| Pid::new(pid).unwrap());
-        ports.occupy(SLOT, first);
-        ports.release(SLOT, first);
-        // Its bind was answered as it died.
-        ports.taken(key, SLOT, first);
-        assert!(!has_it(&ports));
-        ports.occupy(SLOT, second);
-        ports.taken(key, SLOT, first);
-        assert!(!has_it(&ports));
-        ports.taken(key, SLOT, second);
-        assert!(has_it(&ports));
-        // One that did not die of its SIGKILL for long, and now did.
-        ports.release(SLOT, first);
-        assert!(has_it(&ports));
-        ports.release(SLOT, second);
-        assert!(!has_it(&ports));
-    }
-}
+mod tests;

@@ -58,41 +58,36 @@ impl Group {
         repaired
     }
 
-    /// Listeners that are in the group, or should be: the spares are not.
-    fn members(&self) -> usize {
-        self.listeners.len().min(self.slots)
-    }
-
+    /// Members that left the state LISTEN.
     fn gone(&self) -> Vec<usize> {
         let left =
             |listener: &Listener| listener::queue(&listener.fd).is_ok_and(|queue| !queue.listening);
-        (0..)
-            .zip(self.listeners.iter().take(self.members()))
-            .filter(|(_, listener)| left(listener))
-            .map(|(number, _)| number)
-            .collect()
+        let mut gone: Vec<usize> = self.order.clone();
+        gone.retain(|number| self.listeners.get(*number).is_some_and(left));
+        gone.sort_unstable();
+        gone
     }
 
     fn rebuild(&mut self, rotation: &Rotation, repaired: &mut Repaired) {
         repaired.rebuilt = true;
+        // One that left is out of the order already.
+        self.order.extend(&repaired.mended);
+        self.order.sort_unstable();
+        self.order.dedup();
         repaired.error = self.listen_anew(rotation).err();
         if repaired.error.is_none() {
             return;
         }
         // A listener that cannot come back is replaced by a new one, which its slot's next worker gets.
-        for listener in &mut self.listeners {
-            if listener::queue(&listener.fd).is_ok_and(|queue| queue.listening) {
+        for (number, listener) in self.listeners.iter_mut().enumerate() {
+            if !self.order.contains(&number)
+                || listener::queue(&listener.fd).is_ok_and(|queue| queue.listening)
+            {
                 continue;
             }
-            let anew = listener::bound(self.key.addr, self.key.v6only, self.steering.is_some())
-                .and_then(|fd| Ok((listener::inode(&fd)?, fd)));
-            if let Ok((inode, fd)) = anew {
-                *listener = Listener {
-                    fd,
-                    inode,
-                    taken: false,
-                    ever: listener.ever,
-                };
+            if let Ok(anew) = Listener::bound(self.key, self.steering.is_some()) {
+                let ever = listener.ever;
+                *listener = Listener { ever, ..anew };
             }
         }
         repaired.error = self.listen_anew(rotation).err();
@@ -104,6 +99,6 @@ impl Group {
             // What fails here fails to listen below as well.
             let _ = listener::stop_listening(&listener.fd);
         }
-        self.listen_in((0..self.members()).collect(), rotation)
+        self.listen_in(self.order.clone(), rotation)
     }
 }

@@ -166,7 +166,13 @@ pub fn probe_ports(members: u16, served: &[u16]) -> Option<ProbePorts> {
         .split_whitespace()
         .map_while(|word| word.parse::<u16>().ok());
     let range = numbers.next().zip(numbers.next()).unwrap_or(DEFAULT);
-    outside(range, members, served).map(|base| ProbePorts { base })
+    // As many again for workers that are added later, if there is room for them.
+    let roomy = members.saturating_mul(2).saturating_add(14);
+    let find = |count: u16| {
+        let base = outside(range, count, served)?;
+        Some(ProbePorts { base, count })
+    };
+    find(roomy).or_else(|| find(members))
 }
 
 fn outside((low, high): (u16, u16), members: u16, served: &[u16]) -> Option<u16> {

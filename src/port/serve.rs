@@ -8,7 +8,7 @@ use std::thread;
 
 use nix::errno::Errno;
 
-use crate::model::{Pid, SlotId};
+use crate::model::{ListenerId, Pid, SlotId};
 use crate::policy::handover::{BindAnswer, PortKey, SocketKind, on_bind};
 use crate::sys::epoll::{Interest, Poller, Ready, Waker};
 use crate::sys::intercept::{Call, Notification, Notifier};
@@ -32,6 +32,8 @@ pub struct Attendant {
     pub worker: Pid,
     /// Its slot.
     pub slot: SlotId,
+    /// What it serves.
+    pub listener: ListenerId,
 }
 
 /// The loop's end of the thread.
@@ -311,12 +313,15 @@ impl<F: Fn(PortEvent)> Thread<F> {
         key: PortKey,
     ) -> bool {
         let (worker, slot) = (attended.attendant.worker, attended.attendant.slot);
+        let listener = attended.attendant.listener;
         let Some(fd) = descriptor(notification, notification.args[0]) else {
             return false;
         };
         let Ok(flags) = fd.flags() else { return false };
         let mut events = Vec::new();
-        let handed = self.ports.hand(key, slot, flags.nonblocking, &mut events);
+        let handed = self
+            .ports
+            .hand(key, listener, flags.nonblocking, &mut events);
         events.into_iter().for_each(&self.events);
         let handed = match handed {
             Ok(Some(handed)) => handed,
@@ -343,7 +348,7 @@ impl<F: Fn(PortEvent)> Thread<F> {
         {
             return false;
         }
-        for event in self.ports.taken(key, slot, worker) {
+        for event in self.ports.taken(key, listener, worker) {
             (self.events)(event);
         }
         (self.events)(PortEvent::Taken { worker, slot, key });

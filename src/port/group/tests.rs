@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 use super::*;
+use crate::model::SlotId;
 use crate::policy::steering::Choice;
 use crate::port::repair::Repaired;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -16,19 +17,14 @@ fn group() -> Group {
     let addr: SocketAddr = free.local_addr().unwrap();
     drop(free);
     let settings = settings();
-    Group::open(
-        PortKey::new(addr, false),
-        &settings,
-        None,
-        &Rotation::default(),
-    )
-    .unwrap()
+    Group::open(PortKey::new(addr, false), &settings, None, &nobody()).unwrap()
 }
 
 fn settings() -> Settings {
     Settings {
         descriptors: 1024,
         slots: SLOTS,
+        listeners: SLOTS + 1,
         backlog: 16,
         rule: crate::policy::handover::PortRule::Any,
         steering: Some(Steering {
@@ -45,13 +41,14 @@ fn shut(group: &Group, number: usize) {
 
 /// Steers to each slot alone and looks where a connection is found.
 fn every_slot_is_where_it_should_be(group: &mut Group) {
-    for slot in (0..SLOTS).map(SlotId) {
+    for slot in (0..SLOTS).map(ListenerId) {
         group.take(slot);
     }
-    for slot in (0..SLOTS).map(SlotId) {
+    for slot in (0..SLOTS).map(ListenerId) {
         let rotation = Rotation {
             live: vec![slot],
             expected: vec![slot],
+            ..nobody()
         };
         group.steer(&rotation).unwrap();
         let before = group.queue_length(slot).unwrap();
@@ -65,8 +62,16 @@ fn every_slot_is_where_it_should_be(group: &mut Group) {
     }
 }
 
+/// Every slot is expected on the listener of its number; none is ready.
 fn nobody() -> Rotation {
-    Rotation::default()
+    let seats: Vec<_> = (0..SLOTS)
+        .map(|number| (ListenerId(number), SlotId(number)))
+        .collect();
+    Rotation {
+        live: Vec::new(),
+        expected: seats.iter().map(|(listener, _)| *listener).collect(),
+        seats,
+    }
 }
 
 #[test]
@@ -111,8 +116,9 @@ fn steering_while_a_listener_is_out_does_not_keep_it_out() {
     every_slot_is_where_it_should_be(&mut group);
     shut(&group, 0);
     let rotation = Rotation {
-        live: vec![SlotId(2)],
-        expected: vec![SlotId(2)],
+        live: vec![ListenerId(2)],
+        expected: vec![ListenerId(2)],
+        ..nobody()
     };
     group.steer(&rotation).unwrap();
     assert_eq!(group.repair(&rotation).error, None);
@@ -148,7 +154,7 @@ fn the_spare_gets_nothing_while_the_port_opens() {
         let settings = settings();
         let key = PortKey::new(addr, false);
         for _ in 0..50 {
-            let group = Group::open(key, &settings, Some(SlotId(3)), &nobody()).unwrap();
+            let group = Group::open(key, &settings, Some(ListenerId(3)), &nobody()).unwrap();
             let spare = group.listeners.last().unwrap();
             assert_eq!(listener::queue(&spare.fd).unwrap().length, 0);
             assert_eq!(group.order[0], 3);
@@ -173,11 +179,12 @@ fn connections_of_a_listener_that_was_shut_down_twice_are_whole() {
             assert_eq!(again, Err(nix::errno::Errno::ENOTCONN));
         }
         assert_eq!(group.repair(&nobody()).error, None);
-        let slot = SlotId(2);
+        let slot = ListenerId(2);
         group.take(slot);
         let rotation = Rotation {
             live: vec![slot],
             expected: vec![slot],
+            ..nobody()
         };
         group.steer(&rotation).unwrap();
         let mut client = std::net::TcpStream::connect(group.key.addr).unwrap();
@@ -214,4 +221,46 @@ fn a_spare_gets_nothing_while_a_listener_is_out() {
         );
         group.repair(&nobody());
     }
+}
+
+#[test]
+fn a_spare_joins_at_the_end_and_is_reached_there() {
+    let mut group = group();
+    let spare = ListenerId(SLOTS);
+    let before = group.order.clone();
+    group.join(spare, &nobody()).unwrap();
+    group.join(spare, &nobody()).unwrap();
+    assert_eq!(group.order[..before.len()], before);
+    assert_eq!(group.order[before.len()..], [usize::from(SLOTS)]);
+    // One that nobody opened yet, behind a number that does not listen: growth beyond what was prepared.
+    let beyond = ListenerId(SLOTS + 2);
+    group.join(beyond, &nobody()).unwrap();
+    for listener in [spare, beyond, ListenerId(0)] {
+        group.take(listener);
+        let rotation = Rotation {
+            live: vec![listener],
+            ..nobody()
+        };
+        group.steer(&rotation).unwrap();
+        let _client = std::net::TcpStream::connect(group.key.addr).unwrap();
+        let arrived = (0..100_000).any(|_| group.queue_length(listener) == Some(1));
+        assert!(arrived, "{listener:?}: {:?}", group.order);
+    }
+    every_slot_is_where_it_should_be(&mut group);
+    // A repair finds all of them again.
+    shut(&group, usize::from(beyond.0));
+    assert_eq!(group.repair(&nobody()).mended, [usize::from(beyond.0)]);
+    shut(&group, 1);
+    assert_eq!(group.repair(&nobody()).mended, [1]);
+    every_slot_is_where_it_should_be(&mut group);
+}
+
+#[test]
+fn a_group_that_is_opened_in_a_reload_has_the_newcomer_first() {
+    let free = std::net::TcpListener::bind("127.73.0.3:0").unwrap();
+    let key = PortKey::new(free.local_addr().unwrap(), false);
+    drop(free);
+    let spare = ListenerId(SLOTS);
+    let group = Group::open(key, &settings(), Some(spare), &nobody()).unwrap();
+    assert_eq!(group.order, [5, 0, 1, 2, 3, 4]);
 }

@@ -1,0 +1,146 @@
+//! Two connections made one: what comes on either is written to the other, until both sides have ended.
+#![forbid(unsafe_code)]
+
+use std::future::poll_fn;
+use std::io::{self, ErrorKind};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::io::AsyncWrite;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+/// Bytes that are read at once.
+const CHUNK: usize = 16 * 1024;
+
+/// Chunks in a row, before others have their turn.
+const ROUNDS: usize = 16;
+
+/// One direction.
+#[derive(Debug, Default)]
+struct Way {
+    /// Read, and not written yet.
+    left: Vec<u8>,
+    /// The end was read.
+    ended: bool,
+    /// Nothing more is to be done.
+    over: bool,
+}
+
+/// Passes on what either side says, and that it has nothing more to say, until both have said that, or nothing was said
+/// for `idle` (up to twice as long), or a connection breaks: then the other one is reset.
+pub(super) async fn splice(mut client: TcpStream, mut server: TcpStream, idle: Duration) {
+    // Without it nothing but the delay of small packets differs.
+    let _ = client.set_nodelay(true);
+    let _ = server.set_nodelay(true);
+    let (mut there, mut back) = (Way::default(), Way::default());
+    loop {
+        let mut moved = false;
+        let both = poll_fn(|cx| {
+            let there = there.poll(&mut client, &mut server, &mut moved, cx);
+            let back = back.poll(&mut server, &mut client, &mut moved, cx);
+            match (there, back) {
+                (Poll::Ready(Err(error)), _) | (_, Poll::Ready(Err(error))) => {
+                    Poll::Ready(Err(error))
+                }
+                (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => Poll::Ready(Ok(())),
+                _ => Poll::Pending,
+            }
+        });
+        match timeout(idle, both).await {
+            Ok(Ok(())) => return,
+            Ok(Err(_)) => {
+                // One side broke off; an orderly end would look to the other like the end of what it was sent.
+                let _ = client.set_zero_linger();
+                let _ = server.set_zero_linger();
+                return;
+            }
+            Err(_) if !moved => return,
+            Err(_) => {}
+        }
+    }
+}
+
+impl Way {
+    /// Ready when this way is over; fails when `from` broke.
+    fn poll(
+        &mut self,
+        from: &mut TcpStream,
+        to: &mut TcpStream,
+        moved: &mut bool,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        for _ in 0..ROUNDS {
+            if self.over {
+                return Poll::Ready(Ok(()));
+            }
+            if ready!(self.poll_write(to, moved, cx)).is_err() {
+                // It reads no more. It may have something to say all the same, such as why.
+                self.over = true;
+            } else if self.ended {
+                // A connection that is broken has no end to be told.
+                let _ = ready!(Pin::new(&mut *to).poll_shutdown(cx));
+                self.over = true;
+            } else {
+                ready!(self.poll_read(from, to, moved, cx))?;
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// Writes what is left.
+    fn poll_write(
+        &mut self,
+        to: &TcpStream,
+        moved: &mut bool,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        while !self.left.is_empty() {
+            match to.try_write(&self.left) {
+                Ok(count) => {
+                    *moved = true;
+                    self.left.drain(..count);
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    ready!(to.poll_write_ready(cx))?;
+                }
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Reads once, and writes at once what goes: only what does not is kept, so that a quiet connection takes no room.
+    fn poll_read(
+        &mut self,
+        from: &TcpStream,
+        to: &TcpStream,
+        moved: &mut bool,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        let mut chunk = [0; CHUNK];
+        loop {
+            match from.try_read(&mut chunk) {
+                Ok(0) => self.ended = true,
+                Ok(count) => {
+                    *moved = true;
+                    let read = chunk.get(..count).unwrap_or_default();
+                    // What fails here fails again when the rest is written.
+                    let written = to.try_write(read).unwrap_or(0);
+                    self.left = read.get(written..).unwrap_or_default().to_vec();
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    ready!(from.poll_read_ready(cx))?;
+                    continue;
+                }
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+            return Poll::Ready(Ok(()));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,130 @@
+//! What the tests on real sockets have in common: workers that are threads, and clients.
+#![forbid(unsafe_code)]
+
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use nix::sys::socket::{setsockopt, sockopt};
+
+use crate::policy::handover::{PortKey, PortRule};
+use crate::policy::steering::Choice;
+use crate::sys::io::wait_readable;
+
+use super::{Settings, SharedPorts, Steering};
+
+/// Longest wait for what must come.
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// An open port of so many slots and one spare, on an address 127.73.0.`last` that nobody else binds.
+pub(super) fn open(
+    last: u8,
+    slots: u16,
+    choice: Choice,
+    descriptors: usize,
+) -> (SharedPorts, PortKey) {
+    let free = TcpListener::bind((Ipv4Addr::new(127, 73, 0, last), 0)).unwrap();
+    let key = PortKey::new(free.local_addr().unwrap(), false);
+    drop(free);
+    let ports = SharedPorts::new(Settings {
+        descriptors,
+        slots,
+        listeners: slots + 1,
+        backlog: 4096,
+        rule: PortRule::Any,
+        steering: Some(Steering {
+            choice,
+            probe: None,
+        }),
+    });
+    ports.open(key).unwrap();
+    (ports, key)
+}
+
+/// Lets so much time pass; for what has no event.
+pub(super) fn pause(time: Duration) {
+    let (_never, nothing) = mpsc::channel::<()>();
+    let _ = nothing.recv_timeout(time);
+}
+
+#[track_caller]
+pub(super) fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {
+    for _ in 0..PATIENCE.as_millis() {
+        if condition() {
+            return;
+        }
+        pause(Duration::from_millis(1));
+    }
+    panic!("never came true: {what}");
+}
+
+/// Closing it breaks it off, and nothing stays behind.
+pub(super) fn reset(client: &TcpStream) {
+    let linger = nix::libc::linger {
+        l_onoff: 1,
+        l_linger: 0,
+    };
+    setsockopt(client, sockopt::Linger, &linger).unwrap();
+}
+
+/// Sends everything back at once.
+pub(super) fn echo(mut client: TcpStream) {
+    let mut chunk = [0; 4096];
+    while let Ok(count @ 1..) = client.read(&mut chunk) {
+        if client.write_all(&chunk[..count]).is_err() {
+            return;
+        }
+    }
+}
+
+/// A worker that echoes answers.
+#[track_caller]
+pub(super) fn ask(client: &mut TcpStream) {
+    client.write_all(b"ping").unwrap();
+    let mut answer = [0; 4];
+    client.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"ping");
+}
+
+/// Accepts until it is dropped; a thread for each connection.
+pub(super) struct Worker {
+    end: Arc<AtomicBool>,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+impl Worker {
+    /// With a listener that does not block.
+    pub(super) fn start(
+        listener: impl AsFd + Into<TcpListener> + Send + 'static,
+        serve: fn(TcpStream),
+    ) -> Self {
+        let end = Arc::new(AtomicBool::new(false));
+        let over = Arc::clone(&end);
+        let listener = listener.into();
+        let thread = thread::spawn(move || {
+            while !over.load(Ordering::Relaxed) {
+                if wait_readable(&listener, Duration::from_millis(10)).unwrap() {
+                    let (client, _) = listener.accept().unwrap();
+                    client.set_nonblocking(false).unwrap();
+                    thread::spawn(move || serve(client));
+                }
+            }
+        });
+        Self {
+            end,
+            thread: Some(thread),
+        }
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.end.store(true, Ordering::Relaxed);
+        self.thread.take().unwrap().join().unwrap();
+    }
+}
