@@ -48,6 +48,7 @@ fn main() -> ExitCode {
         vars: env.clone(),
         args,
         cpus,
+        memory: limits.memory,
         read_file: &|path| std::fs::read(path),
     };
     match config::open(input) {

@@ -30,11 +30,15 @@ const fn layer(
     }
 }
 
-const LAYERS: [Layer; 10] = [
+const LAYERS: [Layer; 13] = [
     layer("model", &[], &[]),
     layer("policy", &["model"], &[]),
     layer("sys", &["model"], &["libc", "nix", "signal_hook"]),
-    layer("config", &["model", "policy"], &["envy", "serde", "shlex"]),
+    layer(
+        "config",
+        &["model", "policy"],
+        &["chrono", "croner", "envy", "glob", "serde", "shlex"],
+    ),
     layer(
         "log",
         &["model", "sys"],
@@ -54,11 +58,15 @@ const LAYERS: [Layer; 10] = [
             "tracing",
         ],
     ),
+    layer("probe", &["model", "policy", "sys"], &["nix", "tokio"]),
     layer("port", &["model", "policy", "sys"], &["nix", "tokio"]),
+    layer("drain", &["model", "policy", "sys"], &[]),
+    layer("trigger", &["model", "policy", "sys"], &["nix", "tokio"]),
     layer(
         "supervisor",
         &[
-            "config", "control", "log", "metrics", "model", "policy", "port", "sys",
+            "config", "control", "drain", "log", "metrics", "model", "policy", "port", "probe",
+            "sys", "trigger",
         ],
         &["nix", "tokio", "tracing"],
     ),

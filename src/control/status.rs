@@ -48,7 +48,7 @@ impl Readiness {
             desired: snapshot.desired,
             reason: (!snapshot.ready).then(|| match snapshot.state {
                 RunState::Draining | RunState::Stopping => "the runtime is stopping".to_owned(),
-                RunState::Starting | RunState::Running => {
+                RunState::Starting | RunState::Running | RunState::Reloading => {
                     format!("{workers_ready} of {} workers are ready", snapshot.desired)
                 }
             }),
@@ -64,6 +64,9 @@ pub(super) struct Status<'a> {
     handover: Sharing<'a>,
     queues: Vec<Queue<'a>>,
     slots: Vec<Worker>,
+    /// New workers of slots that are still served by another.
+    rising: Vec<Worker>,
+    /// Workers without a slot: they drain, or were told to stop.
     retiring: Vec<Worker>,
 }
 
@@ -112,7 +115,9 @@ struct Worker {
     restarts: u64,
     streak: u32,
     last_exit: Option<Ended>,
-    /// Until the next try (backoff), or until SIGKILL (retiring).
+    /// What it says of itself (sd_notify).
+    status: Option<String>,
+    /// Until the next try (backoff), the end of the drain (draining), or SIGKILL (retiring).
     due_seconds: Option<f64>,
 }
 
@@ -153,6 +158,7 @@ impl<'a> Status<'a> {
             },
             queues: queues.iter().map(Queue::of).collect(),
             slots: workers(&snapshot.slots),
+            rising: workers(&snapshot.rising),
             retiring: workers(&snapshot.retiring),
         }
     }
@@ -185,6 +191,7 @@ impl Worker {
                 Exit::Code(code) => Ended::Code(code),
                 Exit::Signal(sig) => Ended::Signal(sig.to_string()),
             }),
+            status: view.status.clone(),
             due_seconds: view.due.map(|due| seconds(due.since(now))),
         }
     }

@@ -210,6 +210,7 @@ fn snapshot() -> Snapshot {
         restarts: 3,
         streak: 0,
         last_exit: Some(Exit::Signal(Sig::KILL)),
+        status: Some("42 jobs".to_owned()),
         due: None,
     };
     let waiting = WorkerView {
@@ -229,6 +230,7 @@ fn snapshot() -> Snapshot {
         desired: 2,
         generation: Generation(2),
         slots: vec![worker, waiting],
+        rising: Vec::new(),
         retiring: Vec::new(),
     }
 }

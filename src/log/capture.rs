@@ -13,7 +13,7 @@ use nix::sys::signal::SigSet;
 use super::handle::{Attached, Log, Shared};
 use super::line::{Block, Splitter};
 use super::sink::{Label, Origin, Sink};
-use super::{Format, Settings, own};
+use super::{Format, Settings, Tail, own};
 use crate::sys::epoll::{Interest, Poller, Ready};
 use crate::sys::io::{self, Read};
 
@@ -56,6 +56,8 @@ pub fn start(settings: Settings) -> nix::Result<Log> {
 #[derive(Debug)]
 struct Source {
     pipe: Arc<OwnedFd>,
+    /// Who may ask for the last lines.
+    tail: Option<Tail>,
     origin: Origin,
     splitter: Splitter,
     /// `None` in raw.
@@ -132,7 +134,13 @@ impl Capture {
         }
     }
 
-    fn attach(&mut self, Attached { slot, stream, pipe }: Attached) {
+    fn attach(&mut self, attached: Attached) {
+        let Attached {
+            slot,
+            stream,
+            pipe,
+            tail,
+        } = attached;
         let free = self.sources.iter().position(Option::is_none);
         let at = free.unwrap_or(self.sources.len());
         if let Err(errno) = self.poller.add(&*pipe, at as u64 + 1, Interest::Readable) {
@@ -142,6 +150,7 @@ impl Capture {
         }
         let source = Source {
             pipe,
+            tail,
             origin: stream.into(),
             splitter: Splitter::new(self.max_line),
             label: self.name.as_ref().map(|name| Label::new(name, slot)),
@@ -163,6 +172,13 @@ impl Capture {
         match io::read(&*source.pipe, &mut self.buffer) {
             Ok(Read::Data(count)) => {
                 let chunk = self.buffer.get(..count).unwrap_or_default();
+                if let Some(tail) = &source.tail {
+                    if tail.is_wanted() {
+                        tail.push(chunk);
+                    } else {
+                        source.tail = None;
+                    }
+                }
                 let held = self.sink.held.saturating_sub(source.splitter.held());
                 self.sink.held += count;
                 let Source {
@@ -184,6 +200,9 @@ impl Capture {
             // A pipe has no errors of its own; one that cannot be read is as good as ended.
             Ok(Read::End) | Err(_) => {
                 source.finish(&mut self.sink);
+                if let Some(tail) = &source.tail {
+                    tail.end();
+                }
                 // The number may be lent out at this moment (`Log::unwritten`), so closing alone would not do.
                 let _ = self.poller.remove(&*source.pipe);
                 *place = None;

@@ -7,7 +7,7 @@ use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use super::{Stream, own};
+use super::{Stream, Tail, own};
 use crate::model::{LogTotals, SlotId};
 use crate::sys::epoll::Waker;
 use crate::sys::io;
@@ -22,6 +22,7 @@ pub struct Attached {
     pub slot: SlotId,
     pub stream: Stream,
     pub pipe: Arc<OwnedFd>,
+    pub tail: Option<Tail>,
 }
 
 /// What waits for the thread. The lock is held for moments only, never across a write.
@@ -117,15 +118,22 @@ impl Log {
 
     /// Reads a worker's pipe from now on until its end. `read_end` does not block ([`io::OutputPipe`]).
     pub fn attach(&self, slot: SlotId, stream: Stream, read_end: OwnedFd) {
+        self.attach_with(slot, stream, read_end, None);
+    }
+
+    /// The same; the last lines can be asked for as long as `tail` is held.
+    pub fn attach_with(&self, slot: SlotId, stream: Stream, read_end: OwnedFd, tail: Option<Tail>) {
         let pipe = Arc::new(read_end);
         let mut pipes = locked(&self.shared().pipes);
         pipes.retain(|pipe| pipe.strong_count() > 0);
         pipes.push(Arc::downgrade(&pipe));
         drop(pipes);
-        self.shared()
-            .inbox()
-            .attached
-            .push(Attached { slot, stream, pipe });
+        self.shared().inbox().attached.push(Attached {
+            slot,
+            stream,
+            pipe,
+            tail,
+        });
         self.shared().waker.wake();
     }
 

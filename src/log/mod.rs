@@ -17,12 +17,14 @@ mod handle;
 pub mod line;
 mod own;
 mod sink;
+mod tail;
 #[cfg(test)]
 mod tests;
 
 pub use capture::start;
 pub use handle::{Flushed, Log};
 pub use own::subscriber;
+pub use tail::Tail;
 
 use std::os::fd::OwnedFd;
 

@@ -7,6 +7,7 @@
 mod family;
 mod page;
 mod process;
+mod roll;
 mod workers;
 
 #[cfg(test)]

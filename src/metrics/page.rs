@@ -16,13 +16,14 @@ use crate::sys::proc::Proc;
 
 use super::family::{Family, flag, number};
 use super::process;
+use super::roll::Rolls;
 use super::workers::{self, CpuLedger};
 
 /// Content-Type of the page. Prometheus 3 refuses a page without one.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// Seconds from the start of a worker to ready.
-const READY_BUCKETS: [f64; 10] = [0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
+pub(super) const READY_BUCKETS: [f64; 10] = [0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
 
 /// Signals whose series exist from the start, so that the first one is seen as an increase.
 const SIGNALS: [&str; 10] = [
@@ -90,6 +91,7 @@ pub struct Metrics {
     ready_duration: Histogram,
     orphans: IntCounter,
     signals: IntCounterVec,
+    pub(super) rolls: Rolls,
 }
 
 impl Metrics {
@@ -161,8 +163,10 @@ impl Metrics {
                     &["signal"],
                 )?,
             )?,
+            rolls: Rolls::new(&registry)?,
             registry,
         };
+        metrics.reload_is_current(since_1970(metrics.facts.wall_start));
         for cause in Cause::ALL {
             metrics
                 .exits
@@ -329,7 +333,12 @@ fn log(totals: &LogTotals) -> [Family; 4] {
     ]
 }
 
-fn register<C: Collector + Clone + 'static>(
+fn since_1970(wall: SystemTime) -> u64 {
+    wall.duration_since(SystemTime::UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs())
+}
+
+pub(super) fn register<C: Collector + Clone + 'static>(
     registry: &Registry,
     collector: C,
 ) -> Result<C, prometheus::Error> {
@@ -338,7 +347,7 @@ fn register<C: Collector + Clone + 'static>(
 }
 
 /// Adds one. It has one label, so naming one value cannot fail.
-fn count(family: &IntCounterVec, label: &str) {
+pub(super) fn count(family: &IntCounterVec, label: &str) {
     if let Ok(counter) = family.get_metric_with_label_values(&[label]) {
         counter.inc();
     }

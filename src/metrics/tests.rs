@@ -45,6 +45,7 @@ fn worker(slot: u16, state: WorkerState, pid: Option<i32>) -> WorkerView {
         restarts: 0,
         streak: 0,
         last_exit: None,
+        status: None,
         due: None,
     }
 }
@@ -57,6 +58,7 @@ fn snapshot(slots: Vec<WorkerView>, retiring: Vec<WorkerView>) -> Snapshot {
         desired: 2,
         generation: Generation(3),
         slots,
+        rising: Vec::new(),
         retiring,
     }
 }

@@ -7,25 +7,22 @@ use std::fmt;
 use std::os::fd::AsFd;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::net::TcpListener;
 use tokio::sync::mpsc::unbounded_channel;
 use tracing::level_filters::LevelFilter;
 use tracing::{info, warn};
 
 use crate::config::{self, Config, Level, LogFormat};
-use crate::control::{self, About, View};
 use crate::log::{self, Log};
-use crate::metrics::{self, CgroupLimits, Facts, Metrics, Scrape};
+use crate::metrics::{CgroupLimits, Facts, Metrics};
 use crate::model::{HandoverInfo, Snapshot};
-use crate::policy::{Fleet, Params, ReadyRule, RestartRule};
-use crate::port::{SPARES, SharedPorts};
+use crate::policy::{Fleet, Params, ReadyRule, RestartRule, Share};
 use crate::sys::cgroup::Limits;
 use crate::sys::clock::Clock;
 use crate::sys::listener;
 use crate::sys::pid1::{FileLimit, Role};
 use crate::sys::proc::Proc;
 
-use super::choice::{Means, choose, ready_rule};
+use super::choice::{Chosen, Means, choose, ready_rule};
 use super::sharing::share;
 use super::{Supervisor, report};
 
@@ -92,13 +89,25 @@ pub async fn boot(boot: Boot) -> Result<(Supervisor, Log), BootError> {
     let ready = ready_rule(&config, &chosen);
     let ask = ready.1;
     let limits = (ask, boot.files.as_ref());
+    let params = params(&config, &chosen, ready.0);
+    let clock = boot.clock.clone();
+    let fleet = Fleet::new(params, clock.now());
+    let listeners = fleet.listeners();
     let sharing = match chosen.handover {
         Means::Nothing => None,
-        Means::Activation => Some(share(&config, chosen.steering, None, limits, &outbox)?),
+        Means::Activation => Some(share(
+            &config,
+            chosen.steering,
+            None,
+            listeners,
+            limits,
+            &outbox,
+        )?),
         Means::Interception(filter) => Some(share(
             &config,
             chosen.steering,
             Some(filter),
+            listeners,
             limits,
             &outbox,
         )?),
@@ -108,9 +117,15 @@ pub async fn boot(boot: Boot) -> Result<(Supervisor, Log), BootError> {
     let metrics = Metrics::new(config.instances.get(), facts)
         .map_err(|error| refused(format!("cannot set up the metrics: {error}")))?;
     let metrics = Arc::new(metrics);
-    let clock = boot.clock;
-    let fleet = Fleet::new(params(&config, ready.0), clock.now());
     *snapshot.lock().unwrap_or_else(PoisonError::into_inner) = fleet.snapshot();
+    let saying = super::saying::Saying::new(&boot.env);
+    let oom = super::triggers::OomKills::find();
+    if oom.takes_all() {
+        warn!(
+            "memory.oom.group is set here: a worker that outgrows the container's memory takes all others and the \
+             runtime with it; RPM_MAX_MEMORY replaces workers before"
+        );
+    }
     let supervisor = Supervisor {
         env: boot.env,
         role: boot.role,
@@ -126,14 +141,23 @@ pub async fn boot(boot: Boot) -> Result<(Supervisor, Log), BootError> {
         inbox,
         outbox,
         beginning: HashMap::new(),
-        asking: HashMap::new(),
+        asking: super::asking::Asking::default(),
+        watched: super::drains::Watched::default(),
+        saying,
+        oom,
+        told_stranded: None,
+        // In tini's role nothing is changed for the one worker.
+        oom_score_adj: crate::sys::pid1::worker_oom_score_adj().filter(|_| !config.one_shot()),
+        env_file: Vec::new(),
+        tails: HashMap::new(),
+        listeners: HashMap::new(),
         history: report::History::default(),
         gave_up: None,
         asked_to_stop: false,
         let_go: false,
         config,
     };
-    serve_admin(&supervisor, chosen.info).await?;
+    super::admin::serve(&supervisor, chosen.info).await?;
     Ok((supervisor, log))
 }
 
@@ -220,7 +244,8 @@ fn descriptors(config: &Config) -> u64 {
         config::Ports::Auto | config::Ports::Off => 1,
     };
     let ports = u64::try_from(ports).unwrap_or(u64::MAX);
-    20 + workers * 4 + ports.saturating_mul(workers + u64::from(SPARES))
+    let surge = u64::from(config.surge.of(config.instances.get(), true));
+    20 + (workers + surge) * 4 + ports.saturating_mul(workers + surge)
 }
 
 /// The program and its arguments, as far as a line of the log takes them.
@@ -238,7 +263,10 @@ fn shown(argv: &[OsString]) -> String {
     text
 }
 
-fn params(config: &Config, ready: ReadyRule) -> Params {
+fn params(config: &Config, chosen: &Chosen, ready: ReadyRule) -> Params {
+    // Nothing can be shared here though it was asked for: two workers could not bind the same port.
+    let alone = config.shares_ports() && matches!(chosen.handover, Means::Nothing);
+    let one = Share::Number(1);
     Params {
         instances: config.instances.get(),
         ready,
@@ -255,6 +283,21 @@ fn params(config: &Config, ready: ReadyRule) -> Params {
         backoff: config.backoff,
         stop_timeout: config.stop_timeout,
         shutdown_delay: config.shutdown_delay,
+        // Where the kernel does not steer, nobody can be kept from getting more.
+        drain_timeout: chosen.steering.map(|_| config.drain_timeout),
+        surge: if alone {
+            Share::Number(0)
+        } else {
+            config.surge
+        },
+        unavailable: if alone { one } else { config.unavailable },
+        min_ready: config.min_ready,
+        health_failures: config
+            .health
+            .check
+            .as_ref()
+            .filter(|_| chosen.can_ask())
+            .map(|_| config.health.failures.get()),
     }
 }
 
@@ -286,72 +329,6 @@ const fn target() -> &'static str {
     } else {
         "x86_64-linux"
     }
-}
-
-async fn serve_admin(supervisor: &Supervisor, handover: HandoverInfo) -> Result<(), BootError> {
-    let config = &supervisor.config;
-    let Some(addr) = config.admin_addr else {
-        return Ok(());
-    };
-    let listener = match TcpListener::bind(addr).await {
-        Ok(listener) => listener,
-        // In tini's role a second runtime beside the first is common (a one-off command in a running container).
-        Err(error) if config.one_shot() => {
-            warn!(%addr, %error, "no admin endpoints (RPM_ADMIN_ADDR)");
-            return Ok(());
-        }
-        Err(error) => {
-            return Err(refused(format!(
-                "cannot open the admin address {addr} (RPM_ADMIN_ADDR): {error}; set another, or off"
-            )));
-        }
-    };
-    if let Ok(bound) = listener.local_addr() {
-        info!(addr = %bound, "admin endpoints: /livez /readyz /startupz /status /metrics");
-    }
-    let queues = {
-        let ports = supervisor
-            .sharing
-            .as_ref()
-            .map(|sharing| sharing.ports.clone());
-        move || ports.as_ref().map(SharedPorts::queues).unwrap_or_default()
-    };
-    let snapshot = {
-        let snapshot = Arc::clone(&supervisor.snapshot);
-        move || {
-            snapshot
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .clone()
-        }
-    };
-    let page = {
-        let (metrics, log) = (Arc::clone(&supervisor.metrics), supervisor.log.clone());
-        let (queues, snapshot) = (queues.clone(), snapshot.clone());
-        move || {
-            metrics.render(&Scrape {
-                snapshot: &snapshot(),
-                queues: queues(),
-                log: log.totals(),
-            })
-        }
-    };
-    let view = View {
-        about: About {
-            app: config.app_name.clone(),
-            version: env!("CARGO_PKG_VERSION"),
-            revision: option_env!("RPM_BUILD_REVISION"),
-            pid: std::process::id(),
-        },
-        now: Box::new(supervisor.clock.reader()),
-        snapshot: Box::new(snapshot),
-        handover: Box::new(move || handover.clone()),
-        queues: Box::new(queues),
-        metrics: Box::new(page),
-        metrics_type: metrics::CONTENT_TYPE,
-    };
-    tokio::task::spawn_local(control::serve(listener, view, control::Limits::default()));
-    Ok(())
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use crate::config::{self, Config, Handover, Ports};
 use crate::model::HandoverInfo;
 use crate::policy::ReadyRule;
 use crate::policy::steering::Choice;
-use crate::port::{self, SPARES, Steering};
+use crate::port::{self, Steering};
 use crate::sys::intercept::Filter;
 
 use super::boot::{BootError, refused};
@@ -27,6 +27,14 @@ pub(super) struct Chosen {
     pub(super) info: HandoverInfo,
     pub(super) steering: Option<Steering>,
     pub(super) handover: Means,
+}
+
+impl Chosen {
+    /// Whether one worker can be asked over its own listener.
+    pub(super) fn can_ask(&self) -> bool {
+        self.steering
+            .is_some_and(|steering| steering.probe.is_some())
+    }
 }
 
 /// Tries the mechanisms in their order. The reasons of those that fail are told.
@@ -76,10 +84,13 @@ pub(super) fn choose(config: &Config) -> Result<Chosen, BootError> {
         Err(why) => return Ok(unshared(format!("bind cannot be intercepted here ({why})"))),
     };
     let choice = match config.balance {
+        config::Balance::Adaptive => Choice::Adaptive,
         config::Balance::Random => Choice::Random,
         config::Balance::Hash => Choice::Hash,
+        config::Balance::Cpu => Choice::Cpu,
     };
-    let members = config.instances.get().saturating_add(SPARES);
+    let n = config.instances.get();
+    let members = n.saturating_add(config.surge.of(n, true));
     let served: Vec<u16> = match &config.ports {
         Ports::List(list) => list.iter().map(|spec| spec.port.get()).collect(),
         Ports::Auto | Ports::Off => Vec::new(),
@@ -96,8 +107,10 @@ pub(super) fn choose(config: &Config) -> Result<Chosen, BootError> {
     };
     let word = match (steering, choice) {
         (None, _) => "none",
+        (Some(_), Choice::Adaptive) => "adaptive",
         (Some(_), Choice::Random) => "random",
         (Some(_), Choice::Hash) => "hash",
+        (Some(_), Choice::Cpu) => "cpu",
     };
     let info = HandoverInfo {
         handover: name,
@@ -125,9 +138,10 @@ fn plainly(why: String) -> String {
 /// What makes a worker ready, as far as the policy is concerned, and whether it is asked over its listener.
 pub(super) fn ready_rule(config: &Config, chosen: &Chosen) -> (ReadyRule, bool) {
     let watched = matches!(chosen.handover, Means::Interception(_));
-    let can_ask = chosen
-        .steering
-        .is_some_and(|steering| steering.probe.is_some());
+    let can_ask = chosen.can_ask();
+    if config.health.check.is_some() && !can_ask {
+        warn!("RPM_HEALTH: one worker cannot be asked here; none is checked");
+    }
     let listed = matches!(config.ports, Ports::List(_));
     let fallback = (ReadyRule::Alive(config.min_uptime), false);
     match config.ready {
@@ -136,12 +150,15 @@ pub(super) fn ready_rule(config: &Config, chosen: &Chosen) -> (ReadyRule, bool) 
         config::Ready::Auto if watched => (ReadyRule::Either(config.min_uptime), false),
         config::Ready::Auto => fallback,
         config::Ready::Listen if watched => (ReadyRule::Told, false),
-        config::Ready::Listen | config::Ready::Tcp if can_ask => (ReadyRule::Told, true),
-        config::Ready::Tcp if watched => {
-            warn!("RPM_READY=tcp cannot ask one worker here; ready means that it listens");
+        config::Ready::Notify => (ReadyRule::Told, false),
+        config::Ready::Listen | config::Ready::Tcp | config::Ready::Http(_) if can_ask => {
+            (ReadyRule::Told, true)
+        }
+        config::Ready::Tcp | config::Ready::Http(_) if watched => {
+            warn!("RPM_READY: one worker cannot be asked here; ready means that it listens");
             (ReadyRule::Told, false)
         }
-        config::Ready::Listen | config::Ready::Tcp => {
+        config::Ready::Listen | config::Ready::Tcp | config::Ready::Http(_) => {
             warn!(uptime = ?config.min_uptime, "RPM_READY cannot be observed here; ready means alive for RPM_MIN_UPTIME");
             fallback
         }

@@ -1,10 +1,42 @@
 //! What a worker finds in its environment.
 #![forbid(unsafe_code)]
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 
-use crate::config::Config;
+use tracing::error;
+
+use crate::config::{Config, env_file};
 use crate::model::{Generation, SlotId};
+
+use super::Supervisor;
+
+impl Supervisor {
+    /// The runtime's own environment and, over it, what RPM_ENV_FILE says at this moment; if it cannot be read now,
+    /// what it said last.
+    pub(super) fn base_environment(&mut self) -> Vec<(OsString, OsString)> {
+        let mut env = self.env.clone();
+        let Some(path) = &self.config.env_file else {
+            return env;
+        };
+        let read = std::fs::read(path).map_err(|error| error.to_string());
+        let parsed = read.and_then(|bytes| {
+            env_file(&bytes).map_err(|bad| {
+                let lines: Vec<String> = bad.iter().map(ToString::to_string).collect();
+                lines.join("; ")
+            })
+        });
+        match parsed {
+            Ok(variables) => self.env_file = variables,
+            Err(error) => {
+                error!(path = %path.display(), error, "cannot read RPM_ENV_FILE, the worker gets what it said before");
+            }
+        }
+        for (name, value) in &self.env_file {
+            set(&mut env, name, value);
+        }
+        env
+    }
+}
 
 /// The runtime's own environment, whole and in order, with the worker's variables set in their places or at the end.
 /// A value that is not UTF-8 passes untouched.
@@ -13,18 +45,13 @@ pub fn build(
     config: &Config,
     slot: SlotId,
     generation: Generation,
+    workers: u16,
 ) -> Vec<(OsString, OsString)> {
     let mut env = base.to_vec();
-    let mut set = |name: &str, value: String| {
-        let value = OsString::from(value);
-        match env.iter_mut().find(|(known, _)| known == name) {
-            Some((_, place)) => *place = value,
-            None => env.push((name.into(), value)),
-        }
-    };
+    let mut set = |name: &str, value: String| set(&mut env, name, value);
     set(&config.instance_var, slot.to_string());
     set("RPM_INSTANCE", slot.to_string());
-    set("RPM_WORKERS", config.instances.to_string());
+    set("RPM_WORKERS", workers.to_string());
     set("RPM_GENERATION", generation.to_string());
     set("pm_id", slot.to_string());
     set("name", config.app_name.clone());
@@ -36,4 +63,17 @@ pub fn build(
         env.push(("WEB_CONCURRENCY".into(), "1".into()));
     }
     env
+}
+
+/// Sets one variable, in its place or at the end.
+pub fn set(
+    env: &mut Vec<(OsString, OsString)>,
+    name: impl AsRef<OsStr>,
+    value: impl Into<OsString>,
+) {
+    let (name, value) = (name.as_ref(), value.into());
+    match env.iter_mut().find(|(known, _)| known == name) {
+        Some((_, place)) => *place = value,
+        None => env.push((name.into(), value)),
+    }
 }

@@ -1,13 +1,20 @@
 //! The loop. One turn: wait for one event, reap everything first, decide, perform, publish.
 #![forbid(unsafe_code)]
 
+mod admin;
+mod asking;
 mod boot;
 mod choice;
+mod drains;
 mod environment;
 mod narrate;
+mod narrate_roll;
 mod perform;
 mod report;
+mod saying;
 mod sharing;
+mod triggers;
+mod turn;
 
 use std::collections::HashMap;
 use std::ffi::OsString;
@@ -22,16 +29,22 @@ use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
 use crate::config::Config;
-use crate::log::Log;
+use crate::log::{Log, Tail};
 use crate::metrics::Metrics;
-use crate::model::{Command, Pid, Sig, SlotId, Snapshot, Tick};
-use crate::policy::{Action, Event, Fleet, Rotation, SignalAction};
-use crate::port::{PortEvent, Server, SharedPorts};
+use crate::model::{
+    Command, ListenerId, Pid, RunState, Sig, SlotId, Snapshot, Tick, Trigger, WorkerState,
+    WorkerView,
+};
+use crate::policy::notify::Message;
+use crate::policy::{Event, Fleet, Rotation, SignalAction};
+use crate::port::{PortEvent, Rescue, Server, SharedPorts};
+use crate::probe::Check;
 use crate::sys::clock::Clock;
 use crate::sys::intercept::Filter;
 use crate::sys::pid1::{FileLimit, Role};
 use crate::sys::signals::{self, Signals};
-use crate::sys::{reaper, status};
+use crate::sys::status;
+use crate::trigger::Fired;
 
 pub use boot::{Boot, BootError, boot};
 pub use report::{Ending, write_termination_log};
@@ -56,8 +69,18 @@ enum Incoming {
     Status(Pid),
     /// The shared ports have.
     Port(PortEvent),
-    /// The worker accepted the connection that was made to it.
+    /// Somebody asked for it.
+    Asked(Command),
+    /// The worker does what RPM_READY asks for.
     Accepted(Pid),
+    /// A trigger has something to say.
+    Fired(Fired),
+    /// A worker said something of itself.
+    Said(Pid, Vec<Message>),
+    /// And it means this.
+    Told(Event),
+    /// The worker was asked whether it is healthy.
+    Checked(Pid, Check),
 }
 
 /// How ports are handed over, as chosen at the start.
@@ -69,6 +92,9 @@ struct Sharing {
     filter: Option<Filter>,
     /// A listening worker is asked over its own listener before it counts as ready.
     ask: bool,
+    rescue: Option<Rescue>,
+    /// The balance is to be started with the second worker.
+    balance: bool,
 }
 
 /// A worker between fork and exec, or with its question under way.
@@ -84,6 +110,8 @@ struct Beginning {
 pub struct Supervisor {
     config: Arc<Config>,
     env: Vec<(OsString, OsString)>,
+    /// RPM_ENV_FILE, as it last could be read.
+    env_file: Vec<(OsString, OsString)>,
     role: Role,
     files: Option<FileLimit>,
     fleet: Fleet,
@@ -98,7 +126,17 @@ pub struct Supervisor {
     inbox: UnboundedReceiver<Incoming>,
     outbox: UnboundedSender<Incoming>,
     beginning: HashMap<Pid, Beginning>,
-    asking: HashMap<Pid, JoinHandle<()>>,
+    asking: asking::Asking,
+    watched: drains::Watched,
+    saying: saying::Saying,
+    oom: triggers::OomKills,
+    told_stranded: Option<Tick>,
+    /// Of the workers.
+    oom_score_adj: Option<i32>,
+    /// Last words of the workers that have not proved themselves.
+    tails: HashMap<Pid, Tail>,
+    /// What each worker serves.
+    listeners: HashMap<Pid, ListenerId>,
     /// Last words about the workers, for the termination log.
     history: report::History,
     /// Why it gave up, if it did.
@@ -113,6 +151,7 @@ impl Supervisor {
     /// Runs until nothing is left to run; the ending says with what code the process ends and why.
     pub async fn run(mut self, signals: Signals, wakes: UnixStream) -> Ending {
         self.watch_signals(signals, wakes);
+        self.start_triggers();
         let mut event = Event::Woke;
         loop {
             if let Some(code) = self.turn(event) {
@@ -146,7 +185,12 @@ impl Supervisor {
     /// is nothing to put off, and no beat.
     async fn next_event(&mut self) -> Event {
         let incoming = loop {
-            let Some(deadline) = self.fleet.next_deadline() else {
+            let deadlines = [
+                self.fleet.next_deadline(),
+                self.watched.deadline(),
+                self.saying.deadline(),
+            ];
+            let Some(deadline) = deadlines.into_iter().flatten().min() else {
                 let incoming = self.inbox.recv().await;
                 self.now = self.clock.now();
                 break incoming;
@@ -180,87 +224,12 @@ impl Supervisor {
             Incoming::Signals(pending) => self.signalled(&pending),
             Incoming::Status(pid) => self.read_status(pid).unwrap_or(Event::Woke),
             Incoming::Port(event) => self.port_event(&event),
-            Incoming::Accepted(pid) => {
-                self.asking.remove(&pid);
-                Event::Ready { pid }
-            }
-        }
-    }
-
-    /// One turn. The exit code, if this was the last.
-    fn turn(&mut self, event: Event) -> Option<u8> {
-        let mut actions = Vec::new();
-        if matches!(
-            event,
-            Event::ExecFailed { .. } | Event::Starved { .. } | Event::Executed { .. }
-        ) {
-            // It was said before the end that may be waiting to be reaped, and tells what that end means.
-            self.take(event, &mut actions);
-            self.reap(&mut actions);
-            self.decide(Event::Woke, &mut actions);
-        } else {
-            self.reap(&mut actions);
-            self.decide(event, &mut actions);
-        }
-        let mut queue = std::collections::VecDeque::from(actions);
-        let mut end = None;
-        while let Some(action) = queue.pop_front() {
-            if let Action::Finish { code } = action {
-                end = Some(code);
-                continue;
-            }
-            if let Some(outcome) = self.perform(&action) {
-                let mut more = Vec::new();
-                self.decide(outcome, &mut more);
-                queue.extend(more);
-            }
-        }
-        self.publish();
-        end
-    }
-
-    fn decide(&mut self, event: Event, out: &mut Vec<Action>) {
-        self.fleet.decide(self.now, self.clock.jitter(), event, out);
-    }
-
-    fn take(&mut self, event: Event, out: &mut Vec<Action>) {
-        self.fleet.take(self.now, self.clock.jitter(), event, out);
-    }
-
-    /// Everything that has ended is known before anything is decided.
-    fn reap(&mut self, actions: &mut Vec<Action>) {
-        let mut ended = Vec::new();
-        reaper::reap(|pid, exit| ended.push((pid, exit)));
-        if ended.is_empty() {
-            return;
-        }
-        let init = self.role == Role::Init;
-        for (pid, exit) in ended {
-            let ours = self.fleet.workers().any(|(_, worker)| worker == pid);
-            if ours {
-                // What it said before it died counts: why it could not run its program.
-                while let Some(event) = self.read_status(pid) {
-                    self.take(event, actions);
-                }
-                self.forget(pid);
-            }
-            let leftovers = ours && reaper::group_left(pid, init);
-            self.take(
-                Event::Exited {
-                    pid,
-                    exit,
-                    leftovers,
-                },
-                actions,
-            );
-        }
-        let swept: Vec<Pid> = self
-            .fleet
-            .sweeping()
-            .filter(|leader| !reaper::group_left(*leader, init))
-            .collect();
-        for pid in swept {
-            self.take(Event::GroupEmpty { pid }, actions);
+            Incoming::Fired(fired) => self.fired(fired),
+            Incoming::Said(pid, messages) => self.said(pid, &messages),
+            Incoming::Told(event) => event,
+            Incoming::Asked(command) => Event::Operator(command),
+            Incoming::Accepted(pid) => self.accepted(pid),
+            Incoming::Checked(pid, check) => self.checked(pid, &check),
         }
     }
 
@@ -269,9 +238,13 @@ impl Supervisor {
         if let Some(beginning) = self.beginning.remove(&pid) {
             beginning.watch.abort();
         }
-        if let Some(asking) = self.asking.remove(&pid) {
-            asking.abort();
-        }
+        self.asking.forget(pid);
+    }
+
+    /// And nobody hears it any more.
+    fn forget_dead(&mut self, pid: Pid) {
+        self.forget(pid);
+        self.saying.forget(pid);
     }
 
     fn signalled(&mut self, pending: &[Sig]) -> Event {
@@ -290,6 +263,18 @@ impl Supervisor {
                         event = Event::Operator(Command::Restart);
                     }
                 }
+                SignalAction::Reload => {
+                    info!(signal = %sig, "signal received, reloading");
+                    self.ask_for(Command::Reload(Trigger::Operator));
+                }
+                SignalAction::ScaleUp => {
+                    info!(signal = %sig, "signal received, one worker more");
+                    self.ask_for(Command::ScaleUp);
+                }
+                SignalAction::ScaleDown => {
+                    info!(signal = %sig, "signal received, one worker less");
+                    self.ask_for(Command::ScaleDown);
+                }
                 SignalAction::Forward => self.forward(sig, sig),
                 SignalAction::ForwardAs(other) => self.forward(sig, other),
                 SignalAction::Ignore => {
@@ -298,6 +283,12 @@ impl Supervisor {
             }
         }
         event
+    }
+
+    /// One event after the other: several signals may have come at once.
+    fn ask_for(&self, command: Command) {
+        // The loop holds the other end.
+        let _ = self.outbox.send(Incoming::Asked(command));
     }
 
     fn forward(&self, received: Sig, sent: Sig) {
@@ -327,7 +318,10 @@ impl Supervisor {
 
     /// What others see, and where connections go.
     fn publish(&mut self) {
-        *self.snapshot.lock().unwrap_or_else(PoisonError::into_inner) = self.fleet.snapshot();
+        let mut seen = self.fleet.snapshot();
+        self.saying.add_to(&mut seen);
+        *self.snapshot.lock().unwrap_or_else(PoisonError::into_inner) = seen;
+        self.keep_last_words();
         let Some(sharing) = &self.sharing else { return };
         if self.fleet.stopping() {
             if !self.let_go {
@@ -336,13 +330,38 @@ impl Supervisor {
             }
             return;
         }
+        self.steer();
+        self.mind_listeners();
+        self.follow_drains();
+        self.check_health();
+    }
+
+    /// Sends new connections to those that serve now.
+    fn steer(&mut self) {
+        let Some(sharing) = &self.sharing else { return };
         let rotation = self.fleet.rotation();
-        if rotation != self.rotation {
+        if !self.let_go && rotation != self.rotation {
             self.rotation.clone_from(&rotation);
             for failed in sharing.ports.steer(rotation) {
                 Self::narrate_port(&failed);
             }
         }
+    }
+
+    /// Only those that are on trial are asked for their last words.
+    fn keep_last_words(&mut self) {
+        if self.tails.is_empty() {
+            return;
+        }
+        let seen = self.fleet.snapshot();
+        let reloads = seen.state == RunState::Reloading;
+        let on_trial = |worker: &&WorkerView| worker.state == WorkerState::Starting || reloads;
+        let slots = seen.slots.iter().filter(on_trial);
+        let kept: Vec<Pid> = slots
+            .chain(&seen.rising)
+            .filter_map(|worker| worker.pid)
+            .collect();
+        self.tails.retain(|pid, _| kept.contains(pid));
     }
 
     /// One message of a worker that is being started, and what it means; `None` if there is none now.

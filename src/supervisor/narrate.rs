@@ -13,7 +13,7 @@ use crate::port::PortEvent;
 use super::{Ending, Supervisor};
 
 /// A duration as people read it, to the millisecond.
-fn human(time: Duration) -> String {
+pub(super) fn human(time: Duration) -> String {
     if time < Duration::from_secs(10) {
         format!("{}ms", time.as_millis())
     } else {
@@ -34,6 +34,7 @@ fn follows(next: Next) -> String {
         }
         Next::StaysDown => "stays down".to_owned(),
         Next::Replaced => "its slot went on without it".to_owned(),
+        Next::GivenUp => "its slot was given up".to_owned(),
         Next::Stopping => "stopping".to_owned(),
         Next::GivesUp => "giving up".to_owned(),
     }
@@ -84,7 +85,7 @@ impl Supervisor {
                 leftovers,
             } => {
                 if !leftovers {
-                    self.release(slot, pid);
+                    self.release(pid);
                 }
                 error!(%slot, %pid, "a killed process does not end, going on without it");
             }
@@ -95,21 +96,22 @@ impl Supervisor {
             Note::SpawnDelayed { slot, retry_in } => {
                 warn!(%slot, retry_in = human(retry_in), "will try to start the worker again");
             }
-            Note::StopRequested { delay } => {
-                self.asked_to_stop = true;
-                if !delay.is_zero() {
-                    let delay = human(delay);
-                    info!(
-                        delay,
-                        "not ready any more, still serving (RPM_SHUTDOWN_DELAY)"
-                    );
-                }
-            }
-            Note::StopBegins { workers, grace } => {
-                info!(workers, signal = %self.config.stop_signal, grace = human(grace), "stopping all workers");
-            }
-            Note::Hurried => warn!("asked to stop again, killing what is left"),
+            Note::StopRequested { .. }
+            | Note::StopDrains { .. }
+            | Note::StopBegins { .. }
+            | Note::Hurried
+            | Note::Stopped { .. } => self.narrate_stop(note),
             Note::RestartRequested => info!("restarting all workers"),
+            Note::ReloadBegins { .. }
+            | Note::ReloadRemembered { .. }
+            | Note::ReloadEnded { .. }
+            | Note::NotUp { .. }
+            | Note::TookOver { .. }
+            | Note::Renews { .. }
+            | Note::Drains { .. }
+            | Note::DrainEnded { .. }
+            | Note::Scaled { .. }
+            | Note::ScaleRefused { .. } => self.narrate_roll(note),
             Note::GivesUp { slot, streak, code } => self.gives_up(slot, streak, code),
             Note::Stranger { pid, exit } => {
                 self.metrics.orphan_reaped();
@@ -119,9 +121,11 @@ impl Supervisor {
     }
 
     /// What a worker that is not ready has not done.
-    fn missing(&self) -> &'static str {
-        match (self.config.ready, &self.config.ports) {
+    pub(super) fn missing(&self) -> &'static str {
+        match (&self.config.ready, &self.config.ports) {
             (Ready::Tcp, _) => "it accepts no connection on a shared port",
+            (Ready::Http(_), _) => "it does not answer the path of RPM_READY with a success",
+            (Ready::Notify, _) => "it did not say READY=1 to NOTIFY_SOCKET",
             (_, Ports::List(_)) => "it does not listen on a port of RPM_PORTS",
             (_, Ports::Auto | Ports::Off) => "it does not listen on a shared port",
         }
@@ -152,10 +156,11 @@ impl Supervisor {
         }
     }
 
-    /// The slot's next worker takes its listeners, unless it has them already.
-    fn release(&self, slot: SlotId, pid: Pid) {
-        if let Some(sharing) = &self.sharing {
-            sharing.ports.release(slot, pid);
+    /// The next worker takes its listener, unless somebody has it already.
+    fn release(&mut self, pid: Pid) {
+        let listener = self.listeners.remove(&pid);
+        if let (Some(sharing), Some(listener)) = (&self.sharing, listener) {
+            sharing.ports.release(listener, pid);
         }
     }
 
@@ -171,13 +176,17 @@ impl Supervisor {
         if matches!(next, Next::Restart { .. }) {
             self.metrics.worker_restarted(slot);
         }
-        self.release(slot, pid);
+        self.release(pid);
         self.history.push(format!(
             "slot {slot} pid {pid}: {exit} after {}",
             human(uptime)
         ));
         // In tini's role the worker's status is the caller's business.
-        let asked = matches!(cause, Cause::Stop | Cause::Restart) || self.config.one_shot();
+        let told = matches!(
+            cause,
+            Cause::Stop | Cause::Restart | Cause::Reload | Cause::Scale | Cause::MemoryLimit
+        );
+        let asked = told || self.config.one_shot();
         // Why it could not run its program has been said.
         let asked = asked || cause == Cause::ExecFailed;
         if cause == Cause::ExecFailed && next == Next::GivesUp {
@@ -226,6 +235,13 @@ impl Supervisor {
                     "its queue was"
                 };
                 warn!(port = %key, ?listeners, "a worker shut its listener down; listening again, {lost} reset");
+            }
+            PortEvent::Stranded {
+                key,
+                listener,
+                count,
+            } => {
+                warn!(port = %key, listener = listener.0, connections = count, "connections came to a listener without a worker; passing them on to a live one (told once a minute)");
             }
             PortEvent::SteeringFailed { key, reason } => {
                 error!(port = %key, error = reason, "cannot change where connections go, the last choice stays");

@@ -12,10 +12,10 @@ use tokio::net::UnixDatagram;
 use tracing::{error, info, warn};
 
 use crate::config::{LogFormat, Scope};
-use crate::log::Stream;
-use crate::model::{Generation, Pid, Sig, SlotId};
+use crate::log::{Stream, Tail};
+use crate::model::{Generation, ListenerId, Pid, Sig, SlotId};
 use crate::policy::{Action, Event};
-use crate::port::{Attendant, PortEvent, accepts};
+use crate::port::{Attendant, PortEvent};
 use crate::sys::io::OutputPipe;
 use crate::sys::pid1::{self, Role};
 use crate::sys::signals;
@@ -24,15 +24,22 @@ use crate::sys::status::Status;
 
 use super::{Beginning, Incoming, Supervisor, environment};
 
+/// Connections that strand are told of no more often; all are counted.
+const BETWEEN_STRANDED: std::time::Duration = std::time::Duration::from_mins(1);
+
 impl Supervisor {
     /// Does one thing. The outcome, if the policy waits for one.
     pub(super) fn perform(&mut self, action: &Action) -> Option<Event> {
         match *action {
-            Action::Spawn { slot, generation } => return Some(self.start(slot, generation)),
+            Action::Spawn {
+                slot,
+                listener,
+                generation,
+            } => return Some(self.start(slot, listener, generation)),
             Action::Stop { pid } => {
                 self.tell(pid, self.config.stop_signal, false);
                 // A stopped process does not see its signal before it continues.
-                self.tell(pid, Sig::CONT, false);
+                self.tell(pid, Sig::CONT, true);
             }
             Action::Kill { pid } => {
                 // The worker may have moved to another group; it is unreaped, so its number is its own.
@@ -72,9 +79,13 @@ impl Supervisor {
         }
     }
 
-    fn start(&mut self, slot: SlotId, generation: Generation) -> Event {
-        match self.spawn(slot, generation) {
-            Ok(pid) => Event::Spawned { slot, pid },
+    fn start(&mut self, slot: SlotId, listener: ListenerId, generation: Generation) -> Event {
+        match self.spawn(slot, listener, generation) {
+            Ok(pid) => Event::Spawned {
+                slot,
+                listener,
+                pid,
+            },
             Err(errno) => {
                 self.metrics.spawn_failed();
                 let cause = Self::shortage(errno);
@@ -83,12 +94,17 @@ impl Supervisor {
                     "slot {slot}: cannot start a worker: {} ({cause})",
                     errno.desc()
                 ));
-                Event::SpawnFailed { slot }
+                Event::SpawnFailed { slot, listener }
             }
         }
     }
 
-    fn spawn(&mut self, slot: SlotId, generation: Generation) -> nix::Result<Pid> {
+    fn spawn(
+        &mut self,
+        slot: SlotId,
+        listener: ListenerId,
+        generation: Generation,
+    ) -> nix::Result<Pid> {
         let config = Arc::clone(&self.config);
         let inherit = config.log_format == LogFormat::Inherit;
         let alone = config.instances.get() == 1;
@@ -98,14 +114,22 @@ impl Supervisor {
             Some((OutputPipe::new()?, OutputPipe::new()?))
         };
         let handed = match &self.sharing {
-            Some(sharing) if sharing.filter.is_none() => sharing.ports.activation(slot)?,
+            Some(sharing) if sharing.filter.is_none() => sharing.ports.activation(listener)?,
             Some(_) | None => Vec::new(),
         };
         let activation: Vec<(BorrowedFd<'_>, String)> = handed
             .iter()
             .map(|(fd, name)| (fd.as_fd(), name.clone()))
             .collect();
-        let env = environment::build(&self.env, &config, slot, generation);
+        let base = self.base_environment();
+        let workers = self.fleet.snapshot().desired;
+        let mut env = environment::build(&base, &config, slot, generation, workers);
+        let notify = self.prepare_to_hear().map(|(notify, name)| {
+            environment::set(&mut env, "NOTIFY_SOCKET", name);
+            // It names the process that is watched, which was our own.
+            env.retain(|(name, _)| name != "WATCHDOG_PID");
+            notify
+        });
         let one_shot = config.one_shot();
         let terminal = std::io::stdin().is_terminal();
         let foreground = alone && (inherit || one_shot) && terminal;
@@ -128,18 +152,26 @@ impl Supervisor {
                 .and_then(|sharing| sharing.filter.as_ref()),
             death_signal: config.pdeathsig.filter(|_| self.role != Role::Init),
             file_limit: self.files.map(|files| files.original),
+            oom_score_adj: self.oom_score_adj,
             foreground,
             keep_inherited: one_shot,
         };
         let Spawned { pid, status } = spawn(&plan)?;
         if let Some(sharing) = &self.sharing {
-            sharing.ports.occupy(slot, pid);
+            sharing.ports.occupy(listener, pid);
+            self.listeners.insert(pid, listener);
+        }
+        if let Some(notify) = notify {
+            self.hear(pid, notify);
         }
         // Said before its output is read, so that its first line comes after.
         info!(%slot, %pid, %generation, "worker started");
         if let Some((out, err)) = pipes {
             self.log.attach(slot, Stream::Stdout, out.read);
-            self.log.attach(slot, Stream::Stderr, err.read);
+            let tail = Tail::default();
+            self.tails.insert(pid, tail.clone());
+            self.log
+                .attach_with(slot, Stream::Stderr, err.read, Some(tail));
         }
         match UnixDatagram::from_std(status.into()) {
             Ok(status) => {
@@ -200,13 +232,23 @@ impl Supervisor {
                         notifier,
                         worker: pid,
                         slot,
+                        listener: self
+                            .listeners
+                            .get(&pid)
+                            .copied()
+                            .unwrap_or(ListenerId(slot.0)),
                     });
                 }
                 Event::Woke
             }
             Status::NotIntercepted(errno) => {
                 error!(%slot, %pid, error = errno.desc(), "cannot intercept bind, the worker's ports are its own");
-                Event::Woke
+                if Status::is_shortage(errno) {
+                    // That it cannot bind a port which another has says nothing about the program.
+                    Event::Starved { pid }
+                } else {
+                    Event::Woke
+                }
             }
             Status::ExecFailed(errno) if Status::is_shortage(errno) => {
                 self.metrics.spawn_failed();
@@ -242,40 +284,35 @@ impl Supervisor {
             }
             Status::Closed => {
                 self.forget(pid);
-                self.ask_without_listen(pid, slot);
+                self.ask_without_listen(pid);
                 Event::Executed { pid }
             }
         }
     }
 
     /// With activation no `listen` is seen: the question starts with the program.
-    fn ask_without_listen(&mut self, pid: Pid, slot: SlotId) {
+    fn ask_without_listen(&mut self, pid: Pid) {
         if self
             .sharing
             .as_ref()
             .is_some_and(|sharing| sharing.ask && sharing.filter.is_none())
         {
-            self.ask(pid, slot);
-        }
-    }
-
-    /// Finds out whether the worker accepts connections.
-    fn ask(&mut self, pid: Pid, slot: SlotId) {
-        let Some(sharing) = &self.sharing else { return };
-        let (ports, outbox) = (sharing.ports.clone(), self.outbox.clone());
-        let asking = tokio::spawn(async move {
-            accepts(ports, slot).await;
-            let _ = outbox.send(Incoming::Accepted(pid));
-        });
-        if let Some(before) = self.asking.insert(pid, asking) {
-            before.abort();
+            self.ask(pid);
         }
     }
 
     /// The shared ports said something.
     pub(super) fn port_event(&mut self, event: &PortEvent) -> Event {
+        if let PortEvent::Stranded { count, .. } = event {
+            self.metrics.stranded(u64::from(*count));
+            let told = self.told_stranded;
+            if told.is_some_and(|told| self.now.since(told) < BETWEEN_STRANDED) {
+                return Event::Woke;
+            }
+            self.told_stranded = Some(self.now);
+        }
         Self::narrate_port(event);
-        let PortEvent::Listening { worker, slot, .. } = *event else {
+        let PortEvent::Listening { worker, .. } = *event else {
             return Event::Woke;
         };
         // It may have died since, and its number must not be taken for its successor's.
@@ -283,9 +320,7 @@ impl Supervisor {
             return Event::Woke;
         }
         if self.sharing.as_ref().is_some_and(|sharing| sharing.ask) {
-            if !self.asking.contains_key(&worker) {
-                self.ask(worker, slot);
-            }
+            self.ask(worker);
             return Event::Woke;
         }
         if self.config.ready == crate::config::Ready::Auto

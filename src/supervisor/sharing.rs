@@ -5,21 +5,23 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use nix::errno::Errno;
 use tokio::sync::mpsc::UnboundedSender;
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::config::{Config, PortSpec, Ports};
 use crate::policy::handover::{PortKey, PortRule};
-use crate::port::{self, Server, SharedPorts, Steering};
+use crate::policy::steering::Choice;
+use crate::port::{self, Balancer, Rescue, Server, SharedPorts, Steering};
 use crate::sys::intercept::Filter;
 use crate::sys::pid1::FileLimit;
 
 use super::boot::{BootError, refused};
-use super::{Incoming, Sharing};
+use super::{Incoming, Sharing, Supervisor};
 
 pub(super) fn share(
     config: &Config,
     steering: Option<Steering>,
     filter: Option<Filter>,
+    listeners: u16,
     (ask, files): (bool, Option<&FileLimit>),
     outbox: &UnboundedSender<Incoming>,
 ) -> Result<Sharing, BootError> {
@@ -41,6 +43,7 @@ pub(super) fn share(
     let settings = port::Settings {
         descriptors,
         slots: config.instances.get(),
+        listeners,
         backlog: config.backlog,
         rule,
         steering,
@@ -65,6 +68,9 @@ pub(super) fn share(
         server,
         filter,
         ask,
+        rescue: None,
+        // One worker has nothing to be balanced; the first that is added starts it.
+        balance: steering.is_some_and(|steering| steering.choice == Choice::Adaptive),
     })
 }
 
@@ -107,4 +113,28 @@ fn open_listed(ports: &SharedPorts, key: PortKey) -> Result<PortKey, BootError> 
             errno.desc()
         ))
     })
+}
+
+impl Supervisor {
+    /// Tells the shared ports which listeners nobody looks at, and starts the balance once there is something to be
+    /// balanced.
+    pub(super) fn mind_listeners(&mut self) {
+        let Some(sharing) = &mut self.sharing else {
+            return;
+        };
+        let outbox = self.outbox.clone();
+        let events = move |event| drop(outbox.send(Incoming::Port(event)));
+        if sharing.balance && self.fleet.snapshot().desired > 1 {
+            sharing.balance = false;
+            if let Err(error) = Balancer::start(&sharing.ports, events.clone()) {
+                warn!(%error, "cannot start the thread that balances (RPM_BALANCE); connections go to random workers");
+            }
+        }
+        let idle = self.fleet.idle();
+        let ports = &sharing.ports;
+        sharing
+            .rescue
+            .get_or_insert_with(|| Rescue::new(ports.clone(), events))
+            .idle(&idle);
+    }
 }

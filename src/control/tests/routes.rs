@@ -79,13 +79,16 @@ fn the_status_tells_all() {
             "slots": [
                 {
                     "slot": 0, "state": "ready", "pid": 7, "generation": 2, "uptime_seconds": 6.5, "restarts": 3,
-                    "streak": 0, "last_exit": {"signal": "SIGKILL"}, "due_seconds": null
+                    "streak": 0,
+            "status": "42 jobs", "last_exit": {"signal": "SIGKILL"}, "due_seconds": null
                 },
                 {
                     "slot": 1, "state": "backoff", "pid": null, "generation": 2, "uptime_seconds": null,
-                    "restarts": 3, "streak": 1, "last_exit": {"code": 1}, "due_seconds": 1.499
+                    "restarts": 3, "streak": 1,
+            "status": "42 jobs", "last_exit": {"code": 1}, "due_seconds": 1.499
                 }
             ],
+            "rising": [],
             "retiring": []
         })
     );

@@ -1,0 +1,135 @@
+//! What reloads or replaces by itself: a time of day, a changed file, a worker that grew too large; and the counters of
+//! the kernel's OOM killer.
+#![forbid(unsafe_code)]
+
+use std::path::Path;
+use std::sync::{Arc, PoisonError};
+
+use tracing::{info, warn};
+
+use crate::model::{Cause, Command, Exit, Pid, Sig, Trigger, WorkerState, WorkerView};
+use crate::policy::{Bytes, Event, MemoryGuard, Strikes};
+use crate::sys::cgroup::Oom;
+use crate::sys::clock;
+use crate::sys::proc::Proc;
+use crate::trigger::{self, Fired, Watch};
+
+use super::{Incoming, Supervisor};
+
+/// How often the kernel killed for want of memory, as far as we have seen.
+#[derive(Debug)]
+pub(super) struct OomKills {
+    oom: Oom,
+    seen: Option<u64>,
+    strikes: Strikes,
+}
+
+impl OomKills {
+    /// From now on.
+    pub(super) fn find() -> Self {
+        let oom = Oom::find(Path::new("/"));
+        let seen = oom.kills().map(|kills| kills.processes);
+        Self {
+            oom,
+            seen,
+            strikes: Strikes::default(),
+        }
+    }
+
+    /// One worker that is killed takes the whole container with it.
+    pub(super) fn takes_all(&self) -> bool {
+        self.oom.takes_all()
+    }
+
+    /// How many there were since the last look.
+    fn more(&mut self) -> u64 {
+        let now = self.oom.kills().map(|kills| kills.processes);
+        let more = match (now, self.seen) {
+            (Some(now), Some(seen)) => now.saturating_sub(seen),
+            _ => 0,
+        };
+        self.seen = now.or(self.seen);
+        more
+    }
+}
+
+impl Supervisor {
+    /// Starts what RPM_CRON_RELOAD, RPM_WATCH and RPM_MAX_MEMORY ask for.
+    pub(super) fn start_triggers(&self) {
+        let outbox = self.outbox.clone();
+        // The loop holds the other end as long as anybody can send.
+        let tell = move |fired| drop(outbox.send(Incoming::Fired(fired)));
+        let config = Arc::clone(&self.config);
+        if let Some(schedule) = config.cron_reload.clone() {
+            let next = move |after| schedule.next(after);
+            tokio::spawn(trigger::schedule(next, clock::wall, tell.clone()));
+        }
+        if let Some(limit) = config.max_memory {
+            let snapshot = Arc::clone(&self.snapshot);
+            let workers = move || {
+                let seen = snapshot.lock().unwrap_or_else(PoisonError::into_inner);
+                // Who does not serve yet is not replaced, and would be named in vain.
+                let serves = |slot: &&WorkerView| slot.state == WorkerState::Ready;
+                let slots = seen.slots.iter().filter(serves);
+                slots.filter_map(|slot| slot.pid).collect()
+            };
+            let guard = MemoryGuard::new(limit);
+            tokio::spawn(trigger::memory(
+                guard,
+                Proc::new("/proc"),
+                workers,
+                tell.clone(),
+            ));
+        }
+        if !config.watch.paths.is_empty() {
+            let ignore = config.watch.ignore.clone();
+            let what = Watch {
+                paths: config.watch.paths.clone(),
+                ignore: Box::new(move |path| ignore.covers(path)),
+                delay: config.watch.delay,
+            };
+            if let Err(error) = trigger::watch(what, tell) {
+                warn!(%error, "RPM_WATCH: changes are not seen");
+            }
+        }
+    }
+
+    /// A trigger has something to say.
+    pub(super) fn fired(&self, fired: Fired) -> Event {
+        match fired {
+            Fired::Schedule => Event::Operator(Command::Reload(Trigger::Schedule)),
+            Fired::Files { path } => {
+                info!(path = %path.display(), "a watched file has changed");
+                Event::Operator(Command::Reload(Trigger::Files))
+            }
+            Fired::Memory { pid, bytes } => {
+                let limit = self.config.max_memory.unwrap_or(Bytes(0));
+                warn!(%pid, bytes, %limit, "worker uses more memory than RPM_MAX_MEMORY");
+                let cause = Cause::MemoryLimit;
+                Event::Unfit { pid, cause }
+            }
+            Fired::Watching { watches } => {
+                info!(watches, "watching files and directories (RPM_WATCH)");
+                Event::Woke
+            }
+            Fired::Unwatched { text } => {
+                warn!("RPM_WATCH: {text}");
+                Event::Woke
+            }
+        }
+    }
+
+    /// Whether the kernel's OOM killer may have been what ended these processes. Its counter is read once for all of
+    /// one turn; it is raised before the process is gone.
+    pub(super) fn oom_struck(&mut self, ended: &[(Pid, Exit)]) -> bool {
+        let killed = |(_, exit): &&(Pid, Exit)| *exit == Exit::Signal(Sig::KILL);
+        let killed = ended.iter().filter(killed).count();
+        if killed == 0 {
+            return false;
+        }
+        let more = self.oom.more();
+        self.metrics.oom_killed(more);
+        let killed = u64::try_from(killed).unwrap_or(u64::MAX);
+        self.oom.strikes.claim(self.now, more, killed)
+    }
+}
