@@ -29,6 +29,9 @@ test: deps lint static ## everything that must hold: formats, lints, unit, proce
 	$(CARGO) test --locked --doc
 	$(CARGO) nextest run --locked
 
+soak: deps ## the long form of the tests under load: hundreds of thousands of requests; takes many minutes
+	$(CARGO) nextest run --locked --run-ignored only -E 'test(/^soak_/)' --no-fail-fast --success-output final
+
 deps: ## install what the tests need and this machine lacks
 	scripts/test-deps
 
@@ -47,4 +50,4 @@ bench: deps ## the measurements of benches/, side by side with other tools (ONLY
 clean: ## remove what was built
 	scripts/clean
 
-.PHONY: help build run static image test deps lint deny bench clean
+.PHONY: help build run static image test soak deps lint deny bench clean

@@ -10,7 +10,7 @@
 //!
 //! Paths: `/` who answered, as JSON; `/env/NAME` a variable's value; `/slow/MS` answers later; `/hang` never answers;
 //! `/exit/N` ends with code N, unanswered; `/alloc/MIB` takes memory and keeps it; `/health` 200, or 503 after `/sicken`;
-//! `/metrics` a counter, a gauge and a histogram in the text format of Prometheus.
+//! `/metrics` a counter, a gauge and a histogram in the text format of Prometheus. `?nonce=WORD` comes back in the answer.
 #![allow(
     unsafe_code,
     reason = "one socket option that the standard library does not have"
@@ -95,9 +95,9 @@ fn variable(name: &str) -> String {
     env::var(name).unwrap_or_default()
 }
 
-fn who(state: &State) -> String {
+fn who(state: &State, nonce: &str) -> String {
     format!(
-        "{{\"pid\":{},\"slot\":\"{}\",\"generation\":\"{}\",\"answered\":{}}}\n",
+        "{{\"pid\":{},\"slot\":\"{}\",\"generation\":\"{}\",\"answered\":{},\"nonce\":\"{nonce}\"}}\n",
         process::id(),
         variable("NODE_APP_INSTANCE"),
         variable("RPM_GENERATION"),
@@ -120,16 +120,18 @@ fn metrics(state: &State) -> String {
 
 /// Status and body; diverges where the path says so.
 fn answer(path: &str, state: &State) -> (&'static str, String) {
+    let (path, query) = path.split_once('?').unwrap_or((path, ""));
+    let nonce = query.strip_prefix("nonce=").unwrap_or_default();
     let (first, rest) = path
         .trim_start_matches('/')
         .split_once('/')
         .unwrap_or((path.trim_start_matches('/'), ""));
     match first {
-        "" => ("200 OK", who(state)),
+        "" => ("200 OK", who(state, nonce)),
         "env" => ("200 OK", variable(rest)),
         "slow" => {
             thread::sleep(Duration::from_millis(rest.parse().unwrap_or(0)));
-            ("200 OK", who(state))
+            ("200 OK", who(state, nonce))
         }
         "hang" => loop {
             thread::park();
@@ -140,11 +142,11 @@ fn answer(path: &str, state: &State) -> (&'static str, String) {
             if let Ok(mut hoard) = state.hoard.lock() {
                 hoard.push(vec![1; size]);
             }
-            ("200 OK", who(state))
+            ("200 OK", who(state, nonce))
         }
         "sicken" => {
             state.sick.store(true, Ordering::Relaxed);
-            ("200 OK", who(state))
+            ("200 OK", who(state, nonce))
         }
         "health" if state.sick.load(Ordering::Relaxed) => {
             ("503 Service Unavailable", "sick\n".into())

@@ -92,6 +92,37 @@ fn without_interception_one_worker_runs_with_its_own_port() {
 }
 
 #[test]
+fn without_interception_the_worker_goes_before_its_successor_binds() {
+    let port = free_port();
+    let runtime = without("notify")
+        .program(sockets([format!("a=0.0.0.0:{port}")]))
+        .start();
+    wait_ready(&runtime, 1);
+    runtime.signal(Signal::SIGHUP);
+    runtime.wait_for_line(|line| line.contains("reload finished result=success"));
+    all_answer(v4(port), "a", 1);
+    stop(runtime);
+}
+
+#[test]
+fn on_a_common_socket_nobody_can_be_asked_and_a_reload_does_not_wait_for_it() {
+    for surge in ["1", "0"] {
+        let port = free_port();
+        let runtime = without("steering")
+            .env("RPM_INSTANCES", "2")
+            .env("RPM_HEALTH", "tcp")
+            .env("RPM_RELOAD_SURGE", surge)
+            .program(sockets([format!("a=0.0.0.0:{port}")]))
+            .start();
+        runtime.wait_for_line(|line| line.contains("RPM_HEALTH: one worker cannot be asked here"));
+        wait_ready(&runtime, 2);
+        runtime.signal(Signal::SIGHUP);
+        runtime.wait_for_line(|line| line.contains("reload finished result=success"));
+        stop(runtime);
+    }
+}
+
+#[test]
 fn without_interception_listed_ports_are_handed_over_by_activation() {
     let port = free_port();
     let runtime = without("notify")
@@ -102,7 +133,7 @@ fn without_interception_listed_ports_are_handed_over_by_activation() {
     chose(
         &runtime,
         "activation",
-        "random",
+        "adaptive",
         "seccomp user notification",
     );
     runtime.wait_for_lines(4, |line| {
@@ -124,8 +155,15 @@ fn activation_can_be_chosen_and_names_every_port() {
         .env("RPM_HANDOVER", "activation")
         .env("RPM_PORTS", format!("0.0.0.0:{port},[::]:{}", port + 1))
         .program(sockets(["activated"]))
+        // The payload has called listen by then.
+        .env("RPM_MIN_UPTIME", "3s")
         .start();
-    chose(&runtime, "activation", "random", "RPM_HANDOVER=activation");
+    chose(
+        &runtime,
+        "activation",
+        "adaptive",
+        "RPM_HANDOVER=activation",
+    );
     runtime.wait_for_lines(2, |line| {
         line == format!("activated 2 pid True names port-{port},port-{}", port + 1)
     });

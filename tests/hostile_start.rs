@@ -292,7 +292,7 @@ fn a_limit_of_processes_of_the_user_is_waited_out_as_well() {
 
 #[test]
 fn a_limit_of_descriptors_is_called_low_only_where_it_is() {
-    for (limit, low) in [("26", false), ("25", true)] {
+    for (limit, low) in [("30", false), ("29", true)] {
         let port = free_port();
         let runtime = Runtime::builder()
             .env("RPM_PORTS", port.to_string())

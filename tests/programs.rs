@@ -9,11 +9,10 @@ mod harness;
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use harness::{
-    Builder, Reply, Runtime, Signal, example, free_port, http_get, scratch, source, until,
+    Builder, Reply, Runtime, Signal, example, free_port, go_server, http_get, scratch, source,
+    until,
 };
 
 const WORKERS: usize = 4;
@@ -131,31 +130,4 @@ fn behind_a_shell() {
         .arg(script)
         .env("RPM_SIGNAL_SCOPE", "group");
     serves(builder, port, Reply::pid);
-}
-
-/// `examples/go` without cgo: one static file that no preloaded library could reach.
-fn go_server(directory: &Path) -> PathBuf {
-    let target = directory.join("server");
-    let mut command = Command::new("go");
-    command
-        .args(["build", "-o"])
-        .arg(&target)
-        .arg(".")
-        .current_dir(source("examples/go"))
-        .env("CGO_ENABLED", "0")
-        .env("GOFLAGS", "-buildvcs=false")
-        // Kept between runs: the standard library takes long to compile.
-        .env(
-            "GOCACHE",
-            Path::new(env!("CARGO_TARGET_TMPDIR")).join("go-cache"),
-        );
-    let output = command
-        .output()
-        .unwrap_or_else(|error| panic!("go: {error}; run scripts/test-deps"));
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    target
 }

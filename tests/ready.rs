@@ -8,9 +8,11 @@
 mod harness;
 mod sharing;
 
+use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::time::Instant;
 
-use harness::{Builder, Runtime, example, free_port, until};
+use harness::{Builder, Runtime, Signal, example, free_port, http_get, source, until};
 use sharing::{Gate, all_answer, field, queue_length, sockets, stop, v4, wait_ready};
 
 fn ready(rule: &str) -> Builder {
@@ -177,5 +179,85 @@ fn auto_with_a_listed_port_waits_for_listen() {
     is_not_ready(&runtime);
     gate.open(1);
     wait_ready(&runtime, 1);
+    stop(runtime);
+}
+
+/// So many workers that listen at once, and answer `/ready` with 503 until the gate lets each of them go on.
+fn warming(gate: &Gate, port: u16, workers: u16) -> Builder {
+    ready("http:/ready")
+        .env("RPM_INSTANCES", workers.to_string())
+        .env("GATE", &gate.path)
+        .env("PORT", port.to_string())
+        .program([
+            OsString::from("/usr/bin/python3"),
+            source("tests/payloads/warming.py").into(),
+        ])
+}
+
+/// Each is asked over its own listener, and nobody else comes there: clients go to those that are ready.
+#[test]
+fn http_waits_for_a_success_and_until_then_only_the_probe_comes() {
+    let (port, mut gate) = (free_port(), Gate::new("warming"));
+    let runtime = warming(&gate, port, 2).start();
+    runtime.wait_for_lines(2, |line| line == "listening");
+    is_not_ready(&runtime);
+    gate.open(1);
+    let first = runtime.wait_for_line(|line| line.contains("worker ready"));
+    let pid: i64 = field(&first, "pid").parse().unwrap();
+    runtime.wait_for_status("/readyz", 200);
+    for _ in 0..30 {
+        assert_eq!(http_get(v4(port), "/").unwrap().pid(), pid);
+    }
+    gate.open(1);
+    wait_ready(&runtime, 2);
+    let mut seen = BTreeSet::new();
+    until("both answer", || {
+        let reply = http_get(v4(port), "/").unwrap();
+        let told = reply.json();
+        assert!(told["probes"].as_u64() > Some(0), "{told}");
+        assert_eq!(told["others"], 0, "{told}");
+        seen.insert(reply.pid());
+        seen.len() == 2
+    });
+    stop(runtime);
+}
+
+#[test]
+fn http_holds_for_the_new_worker_of_a_reload_too() {
+    let (port, mut gate) = (free_port(), Gate::new("warming-anew"));
+    let runtime = warming(&gate, port, 1).start();
+    gate.open(1);
+    let first = runtime.wait_for_line(|line| line.contains("worker ready"));
+    let old: i64 = field(&first, "pid").parse().unwrap();
+    runtime.signal(Signal::SIGHUP);
+    runtime.wait_for_lines(2, |line| line == "listening");
+    for _ in 0..30 {
+        assert_eq!(http_get(v4(port), "/").unwrap().pid(), old);
+    }
+    gate.open(1);
+    runtime.wait_for_line(|line| line.contains("reload finished"));
+    let told = http_get(v4(port), "/").unwrap().json();
+    assert_ne!(told["pid"], old);
+    assert!(told["probes"].as_u64() > Some(0), "{told}");
+    assert_eq!(told["others"], 0, "{told}");
+    stop(runtime);
+}
+
+#[test]
+fn a_worker_that_never_answers_with_a_success_is_replaced_for_it() {
+    let (port, gate) = (free_port(), Gate::new("cold"));
+    let runtime = warming(&gate, port, 1)
+        .env("RPM_READY_TIMEOUT", "2s")
+        .start();
+    let late =
+        runtime.wait_for_line(|line| line.contains("worker not ready within RPM_READY_TIMEOUT"));
+    assert!(
+        late.contains("it does not answer the path of RPM_READY with a success"),
+        "{late}"
+    );
+    runtime.wait_for_line(|line| {
+        line.contains("worker ended") && line.contains("cause=start_timeout")
+    });
+    runtime.wait_for_lines(2, |line| line.contains("worker started slot=0 "));
     stop(runtime);
 }

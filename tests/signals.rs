@@ -68,7 +68,9 @@ fn every_other_signal_is_forwarded_to_every_worker() {
 
 #[test]
 fn signals_that_would_end_or_suspend_workers_by_surprise_are_not_passed() {
-    let runtime = printing(service(1), 1);
+    // By default the first three are orders to the runtime.
+    let ignored = "HUP=ignore,TTIN=ignore,TTOU=ignore";
+    let runtime = printing(service(1).env("RPM_SIGNALS", ignored), 1);
     for signal in [
         Signal::SIGHUP,
         Signal::SIGTTIN,
@@ -191,7 +193,7 @@ fn forwarded_signals_reach_the_process_or_its_whole_group() {
 
 #[test]
 fn signals_are_counted() {
-    let runtime = printing(service(1), 1);
+    let runtime = printing(service(1).env("RPM_SIGNALS", "HUP=ignore"), 1);
     runtime.signal(Signal::SIGUSR1);
     wait_got(&runtime, 0, 10);
     runtime.signal(Signal::SIGHUP);

@@ -10,8 +10,9 @@ import (
 )
 
 type reply struct {
-	Pid  int    `json:"pid"`
-	Slot string `json:"slot"`
+	Pid   int    `json:"pid"`
+	Slot  string `json:"slot"`
+	Nonce string `json:"nonce,omitempty"`
 }
 
 func main() {
@@ -21,7 +22,8 @@ func main() {
 	}
 	http.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
-		_ = json.NewEncoder(w).Encode(reply{os.Getpid(), os.Getenv("NODE_APP_INSTANCE")})
+		nonce := r.URL.Query().Get("nonce")
+		_ = json.NewEncoder(w).Encode(reply{os.Getpid(), os.Getenv("NODE_APP_INSTANCE"), nonce})
 	})
 	log.Printf("listening on %s", port)
 	log.Fatal(http.ListenAndServe(":"+port, nil))

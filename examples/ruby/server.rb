@@ -9,10 +9,11 @@ $stdout.flush
 
 loop do
   Thread.new(server.accept) do |client|
+    nonce = client.gets.to_s[/[?&]nonce=([^&\s]*)/, 1]
     while (line = client.gets)
       break if line.strip.empty?
     end
-    body = JSON.generate(pid: Process.pid, slot: ENV["NODE_APP_INSTANCE"]) + "\n"
+    body = JSON.generate({ pid: Process.pid, slot: ENV["NODE_APP_INSTANCE"], nonce: nonce }.compact) + "\n"
     client.write("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: #{body.bytesize}\r\n" \
                  "Connection: close\r\n\r\n#{body}")
   rescue SystemCallError, IOError

@@ -40,13 +40,14 @@ mod processes;
 mod runtime;
 mod written;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, Instant};
 use std::{env, thread};
 
 pub use builder::Builder;
 pub use http::{Connection, Reply, http_get};
-pub use load::{Load, Report, Style};
+pub use load::{Failure, Histogram, Kind, Load, Pace, Plan, Report, Style, nonce};
 pub use nix::sys::signal::Signal;
 pub use output::{Line, Stream};
 pub use ports::{free_port, free_ports};
@@ -79,6 +80,15 @@ pub fn until_some<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T 
     found.unwrap()
 }
 
+impl Load {
+    /// Waits for `count` more answers.
+    #[track_caller]
+    pub fn wait_answers(&self, count: u64) {
+        let goal = self.answered() + count;
+        until("the clients are answered", || self.answered() >= goal);
+    }
+}
+
 fn eventually(mut condition: impl FnMut() -> bool) -> bool {
     let end = Instant::now() + patience();
     while !condition() {
@@ -107,6 +117,34 @@ pub fn example(name: &str) -> PathBuf {
 /// A file of this package, for payloads that are not Rust: `source("examples/node/server.js")`.
 pub fn source(path: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+/// `examples/go` without cgo: one static file that no preloaded library could reach.
+#[track_caller]
+pub fn go_server(directory: &Path) -> PathBuf {
+    let target = directory.join("server");
+    let mut command = Command::new("go");
+    command
+        .args(["build", "-o"])
+        .arg(&target)
+        .arg(".")
+        .current_dir(source("examples/go"))
+        .env("CGO_ENABLED", "0")
+        .env("GOFLAGS", "-buildvcs=false")
+        // Kept between runs: the standard library takes long to compile.
+        .env(
+            "GOCACHE",
+            Path::new(env!("CARGO_TARGET_TMPDIR")).join("go-cache"),
+        );
+    let output = command
+        .output()
+        .unwrap_or_else(|error| panic!("go: {error}; run scripts/test-deps"));
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    target
 }
 
 /// An empty directory of this test's own, below `target/tmp`.

@@ -1,0 +1,108 @@
+//! A new version that is broken in one of many ways: the reload fails and says why, the old workers serve on, and no client
+//! notices.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "tests start, signal and await processes from outside"
+)]
+#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
+
+mod harness;
+mod rolling;
+mod sharing;
+
+use std::fs;
+use std::path::PathBuf;
+
+use harness::{Load, Runtime, Style, scratch};
+use rolling::{Program, WORKERS, lost_nothing, pids, reload, reload_fails};
+use sharing::{stop, wait_ready};
+
+/// What a broken version says on its standard error.
+const COMPLAINT: &str = "no such table: accounts";
+
+/// A service of which every new worker has the version that stands in the file.
+struct Service {
+    program: Program,
+    version: PathBuf,
+    runtime: Runtime,
+}
+
+impl Service {
+    fn start(variables: &[(&str, &str)]) -> Self {
+        let version = scratch("version").join("version");
+        fs::write(&version, "good").unwrap();
+        let program = Program::python("tests/payloads/versioned.py");
+        let service = program.workers(WORKERS).env("VERSION", &version);
+        let service = variables
+            .iter()
+            .fold(service, |service, (name, value)| service.env(name, value));
+        let runtime = service.start();
+        wait_ready(&runtime, WORKERS);
+        Self {
+            program,
+            version,
+            runtime,
+        }
+    }
+
+    /// A reload to `version` fails, twice over, and then one to a good version succeeds; all of it under load.
+    fn survives(self, version: &str, names_why: impl Fn(&str) -> bool) {
+        let Self {
+            program, runtime, ..
+        } = &self;
+        let short = Load::run(program.plan(4, Style::Short).strict());
+        let pooled = Load::run(program.plan(4, Style::Bounded(20)).strict());
+        short.wait_answers(100);
+        pooled.wait_answers(100);
+        let old = pids(runtime);
+        fs::write(&self.version, version).unwrap();
+        for _ in 0..2 {
+            let mark = runtime.mark();
+            reload_fails(runtime);
+            runtime.wait_for_line_after(mark, |line| {
+                line.contains("did not come up") && names_why(line)
+            });
+            assert_eq!(runtime.get("/readyz").status, 200);
+            short.wait_answers(100);
+            pooled.wait_answers(100);
+        }
+        assert_eq!(pids(runtime), old);
+        fs::write(&self.version, "good").unwrap();
+        reload(runtime);
+        short.wait_answers(100);
+        pooled.wait_answers(100);
+        lost_nothing("a connection each", &short.stop(), runtime);
+        lost_nothing("kept connections", &pooled.stop(), runtime);
+        stop(self.runtime);
+    }
+}
+
+fn complains(line: &str) -> bool {
+    line.contains(COMPLAINT)
+}
+
+#[test]
+fn a_version_that_exits_at_its_start_leaves_the_old_one_serving() {
+    Service::start(&[]).survives("exits", complains);
+}
+
+#[test]
+fn a_version_that_never_listens_leaves_the_old_one_serving() {
+    Service::start(&[("RPM_READY_TIMEOUT", "2s")]).survives("silent", complains);
+}
+
+/// It serves for a moment, so a client may meet it; what it had accepted then dies with it. Hence new connections must not
+/// come to it before it has stayed for so long.
+#[test]
+fn a_version_that_dies_after_a_moment_leaves_the_old_one_serving() {
+    Service::start(&[("RPM_MIN_READY", "2s")]).survives("dies", complains);
+}
+
+#[test]
+fn a_version_that_is_sick_leaves_the_old_one_serving() {
+    let health = [
+        ("RPM_HEALTH", "http:/health"),
+        ("RPM_HEALTH_INTERVAL", "200ms"),
+    ];
+    Service::start(&health).survives("sick", |line| line.contains("check"));
+}

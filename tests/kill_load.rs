@@ -1,0 +1,229 @@
+//! Workers are killed at random under load: a client loses at most the request that was inside the killed process, nobody
+//! is refused, and who had not been accepted yet is served.
+//!
+//! `RPM_TEST_SEED` repeats a run. The tests named `soak` are the long form; `make soak` runs them.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "tests start, signal and await processes from outside"
+)]
+#![allow(
+    clippy::print_stdout,
+    reason = "what was counted is shown when a test fails"
+)]
+#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
+
+mod harness;
+mod rolling;
+mod sharing;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use harness::{Builder, Load, Plan, Runtime, Signal, Style, patience};
+use rolling::{Program, WORKERS, lost_nothing, not_cut, pids};
+use sharing::{freeze, send, stop, wait_ready};
+
+const CLIENTS: u32 = 8;
+
+/// A worker that was ready has not failed to start, however short its life was.
+fn service(program: &Program) -> Builder {
+    program
+        .workers(WORKERS)
+        .env("RPM_MIN_UPTIME", "0s")
+        .env("RPM_MAX_RESTARTS", "0")
+}
+
+/// The same numbers for the same seed (splitmix64).
+struct Random(u64);
+
+impl Random {
+    fn new() -> Self {
+        let told = std::env::var("RPM_TEST_SEED").ok();
+        let now = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+        let seed = told.map_or_else(
+            || u64::from(now().subsec_nanos()),
+            |seed| seed.parse().unwrap(),
+        );
+        println!("RPM_TEST_SEED={seed}");
+        Self(seed)
+    }
+
+    fn below(&mut self, bound: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        usize::try_from((mixed ^ (mixed >> 31)) >> 32).unwrap() % bound
+    }
+
+    /// One worker, or once in eight times all of them.
+    fn victims(&mut self, runtime: &Runtime) -> Vec<i32> {
+        let workers = runtime.wait_workers(WORKERS);
+        let all: Vec<i32> = workers.iter().map(|process| process.pid).collect();
+        if self.below(8) == 0 {
+            return all;
+        }
+        vec![all[self.below(all.len())]]
+    }
+}
+
+/// Ports of the IPv4 clients whose connections these processes have accepted.
+fn accepted(pids: &[i32], port: u16) -> BTreeSet<u16> {
+    let files = pids
+        .iter()
+        .flat_map(|pid| fs::read_dir(format!("/proc/{pid}/fd")).unwrap());
+    let inodes: BTreeSet<String> = files
+        .filter_map(|file| {
+            let target = fs::read_link(file.unwrap().path()).ok()?;
+            let inode = target.to_str()?.strip_prefix("socket:[")?;
+            Some(inode.trim_end_matches(']').to_owned())
+        })
+        .collect();
+    let table = fs::read_to_string("/proc/net/tcp").unwrap();
+    let own = format!("0100007F:{port:04X}");
+    let rows = table
+        .lines()
+        .map(|row| row.split_ascii_whitespace().skip(1));
+    let held = rows.filter_map(|mut fields| {
+        let here = fields.next()? == own;
+        let client = fields.next().filter(|_| here)?;
+        fields.nth(6).filter(|inode| inodes.contains(*inode))?;
+        u16::from_str_radix(client.split_once(':')?.1, 16).ok()
+    });
+    held.collect()
+}
+
+fn wait_again(runtime: &Runtime, deaths: usize, loads: &[&Load]) {
+    wait_ready(runtime, WORKERS + deaths);
+    for load in loads {
+        load.wait_answers(100);
+    }
+}
+
+/// Each victim stands still for the moment in which its connections are read: what fails must be one of them.
+fn only_the_accepted_are_lost(rounds: usize) {
+    let mut random = Random::new();
+    let program = Program::rust();
+    let runtime = service(&program).start();
+    wait_ready(&runtime, WORKERS);
+    // Nothing in TIME_WAIT, so that the table of connections is read in no time; and patience with a victim that stands
+    // still for longer all the same.
+    let plan = |style| Plan {
+        patience: patience(),
+        ..program.plan(CLIENTS, style).strict().abrupt()
+    };
+    let short = Load::run(plan(Style::Bounded(1)));
+    let kept = Load::run(plan(Style::KeepAlive));
+    let loads = [&short, &kept];
+    wait_again(&runtime, 0, &loads);
+    let (mut inside, mut deaths) = (BTreeSet::new(), 0);
+    for _ in 0..rounds {
+        let victims = random.victims(&runtime);
+        deaths += victims.len();
+        for victim in &victims {
+            freeze(*victim);
+        }
+        inside.extend(accepted(&victims, program.port));
+        for victim in victims {
+            send(victim, Signal::SIGKILL);
+        }
+        wait_again(&runtime, deaths, &loads);
+    }
+    let mut report = short.stop();
+    report.merge(kept.stop());
+    println!(
+        "{deaths} killed with {} connections: {report}",
+        inside.len()
+    );
+    assert_eq!(not_cut(&report), 0, "{report}\n{}", runtime.shown());
+    assert_eq!(report.failures.len() as u64, report.lost());
+    for failure in &report.failures {
+        let client = failure.client.unwrap().port();
+        assert!(inside.contains(&client), "never accepted: {failure:?}");
+    }
+    // Else the test has tried nothing.
+    assert!(report.lost() > 0, "{report}");
+    stop(runtime);
+}
+
+/// Nobody stands still: a kill may cost each client the one request that it has in work, and no more.
+fn at_most_what_was_in_work_is_lost(program: &Program, rounds: usize) {
+    let mut random = Random::new();
+    let runtime = service(program).start();
+    wait_ready(&runtime, WORKERS);
+    let short = Load::run(program.plan(CLIENTS, Style::Short).strict());
+    let kept = Load::run(program.plan(CLIENTS, Style::Bounded(50)).strict());
+    let loads = [&short, &kept];
+    wait_again(&runtime, 0, &loads);
+    let mut deaths = 0;
+    for _ in 0..rounds {
+        let victims = random.victims(&runtime);
+        deaths += victims.len();
+        for victim in victims {
+            send(victim, Signal::SIGKILL);
+        }
+        wait_again(&runtime, deaths, &loads);
+    }
+    for (what, load) in [("a connection each", short), ("kept connections", kept)] {
+        let report = load.stop();
+        println!("{deaths} killed, {what}: {report}");
+        assert_eq!(not_cut(&report), 0, "{report}\n{}", runtime.shown());
+        let most = u64::from(CLIENTS) * deaths as u64;
+        assert!(report.lost() <= most, "{report}\n{}", runtime.shown());
+    }
+    stop(runtime);
+}
+
+#[test]
+fn every_request_that_a_kill_costs_had_been_accepted_by_the_killed() {
+    only_the_accepted_are_lost(20);
+}
+
+#[test]
+fn a_kill_costs_each_client_at_most_its_request_in_work() {
+    at_most_what_was_in_work_is_lost(&Program::node(), 20);
+}
+
+/// The queue of the dead is served by the successors: clients that come while nobody is there wait, and lose nothing.
+#[test]
+fn who_comes_while_all_are_dead_waits_and_is_served() {
+    let program = Program::rust();
+    let runtime = service(&program).start();
+    wait_ready(&runtime, WORKERS);
+    for round in 1..=5 {
+        for pid in pids(&runtime) {
+            freeze(pid);
+        }
+        // All of these wait: nobody accepts.
+        let load = Load::run(program.plan(CLIENTS, Style::Short).strict());
+        let connected = || {
+            let table = fs::read_to_string("/proc/net/tcp").unwrap();
+            let own = format!("0100007F:{:04X} ", program.port);
+            let rows = table.lines().filter(|row| {
+                let mut fields = row.split_whitespace();
+                // ESTABLISHED, at the server's end.
+                row.contains(&format!(": {own}")) && fields.nth(3) == Some("01")
+            });
+            rows.count()
+        };
+        harness::until("all clients wait", || connected() == CLIENTS as usize);
+        for pid in pids(&runtime) {
+            send(pid, Signal::SIGKILL);
+        }
+        wait_again(&runtime, round * WORKERS, &[&load]);
+        lost_nothing("clients of the dead", &load.stop(), &runtime);
+    }
+    stop(runtime);
+}
+
+#[test]
+#[ignore = "long: make soak"]
+fn soak_every_request_that_a_kill_costs_had_been_accepted_by_the_killed() {
+    only_the_accepted_are_lost(200);
+}
+
+#[test]
+#[ignore = "long: make soak"]
+fn soak_a_kill_costs_each_client_at_most_its_request_in_work() {
+    at_most_what_was_in_work_is_lost(&Program::node(), 200);
+}

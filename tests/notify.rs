@@ -1,0 +1,243 @@
+//! RPM_READY=notify: what a worker says of itself by sd_notify(3) is what counts.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "tests start, signal and await processes from outside"
+)]
+#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
+
+mod harness;
+mod rolling;
+mod sharing;
+mod watching;
+
+use std::ffi::OsString;
+use std::time::Instant;
+
+use harness::{Builder, Runtime, free_port, http_get, source, until};
+use rolling::{pids, reload, reload_fails};
+use sharing::{Gate, field, stop, v4, wait_ready, wait_rotation, worker};
+use watching::{ask_slot, exits, status, wait_status};
+
+fn notified(program: impl IntoIterator<Item = impl Into<OsString>>) -> Builder {
+    Runtime::builder()
+        .env("RPM_READY", "notify")
+        .program(program.into_iter().map(Into::into))
+}
+
+/// `examples/python/notify.py`, so many times.
+fn example(port: u16, workers: u16) -> Builder {
+    let path = source("examples/python/notify.py");
+    notified([OsString::from("/usr/bin/python3"), path.into()])
+        .env("RPM_INSTANCES", workers.to_string())
+        .env("PORT", port.to_string())
+}
+
+/// A shell that can `say` what it likes, as scripts do with systemd-notify: each word by a process that is gone a moment later.
+fn shell(script: &str) -> Builder {
+    let say = "say() { /usr/bin/python3 -c 'import os, socket, sys\n\
+               name = os.environ[\"NOTIFY_SOCKET\"].replace(\"@\", \"\\0\", 1)\n\
+               socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM).sendto(sys.argv[1].encode(), name)' \"$1\"; }";
+    notified(["sh".to_owned(), "-c".to_owned(), format!("{say}\n{script}")])
+}
+
+/// What the worker of slot 0 says of itself.
+fn word(runtime: &Runtime) -> Option<String> {
+    status(runtime).slots[0].status.clone()
+}
+
+#[test]
+fn a_worker_is_ready_when_it_says_so_and_its_status_is_shown() {
+    let port = free_port();
+    let runtime = example(port, 2).start();
+    wait_ready(&runtime, 2);
+    wait_rotation(&runtime, &[0, 1]);
+    let said = format!("serving on {port}");
+    wait_status(&runtime, "both say what they do", |seen| {
+        let mut words = seen.slots.iter().map(|worker| worker.status.as_deref());
+        words.all(|word| word == Some(&said))
+    });
+    reload(&runtime);
+    assert_eq!(http_get(v4(port), "/").unwrap().status, 200);
+    stop(runtime);
+}
+
+/// It listens, and takes its time: nobody is sent to it before it says that it is ready.
+#[test]
+fn a_worker_that_listens_is_not_ready_before_it_says_so() {
+    let (port, mut gate) = (free_port(), Gate::new("says"));
+    let path = gate.path.display().to_string();
+    let script = format!(
+        "/usr/bin/python3 {} & read line < {path}; say READY=1; wait",
+        source("examples/python/server.py").display()
+    );
+    let runtime = shell(&script)
+        .env("RPM_MIN_UPTIME", "1ms")
+        .env("PORT", port.to_string())
+        .start();
+    runtime.wait_for_line(|line| line.contains("listening on"));
+    let start = Instant::now();
+    until("time passes", || start.elapsed().as_millis() > 300);
+    assert_eq!(runtime.get("/readyz").status, 503);
+    assert_eq!(status(&runtime).slots[0].state, "starting");
+    gate.open(1);
+    wait_ready(&runtime, 1);
+    runtime.wait_for_status("/readyz", 200);
+    stop(runtime);
+}
+
+#[test]
+fn a_shell_script_says_that_it_is_ready_and_how_it_does() {
+    let mut gate = Gate::new("script");
+    let path = gate.path.display().to_string();
+    let script = format!(
+        "say 'STATUS=warming up'; read line < {path}; say 'READY=1\nSTATUS=at work'; exec sleep 1000"
+    );
+    let runtime = shell(&script).start();
+    runtime.wait_for_status("/livez", 200);
+    until("it warms up", || {
+        word(&runtime).as_deref() == Some("warming up")
+    });
+    assert_eq!(status(&runtime).slots[0].state, "starting");
+    gate.open(1);
+    wait_ready(&runtime, 1);
+    until("it is at work", || {
+        word(&runtime).as_deref() == Some("at work")
+    });
+    stop(runtime);
+}
+
+#[test]
+fn a_worker_that_never_says_ready_is_replaced_for_it() {
+    let runtime = shell("say STATUS=lost; exec sleep 1000")
+        .env("RPM_READY_TIMEOUT", "2s")
+        .start();
+    let late = runtime.wait_for_line(|line| line.contains("not ready within RPM_READY_TIMEOUT"));
+    assert!(
+        late.contains("it did not say READY=1 to NOTIFY_SOCKET"),
+        "{late}"
+    );
+    until("it has ended", || exits(&runtime, "start_timeout") > 0);
+    runtime.wait_for_lines(2, |line| line.contains("worker started slot=0 "));
+    stop(runtime);
+}
+
+#[test]
+fn a_reload_to_a_version_that_never_says_ready_fails() {
+    let port = free_port();
+    let script = format!(
+        "test $RPM_GENERATION = 0 && exec /usr/bin/python3 {}; exec sleep 1000",
+        source("examples/python/notify.py").display()
+    );
+    let runtime = shell(&script)
+        .env("RPM_READY_TIMEOUT", "5s")
+        .env("PORT", port.to_string())
+        .start();
+    wait_ready(&runtime, 1);
+    reload_fails(&runtime);
+    runtime.wait_for_line(|line| {
+        line.contains("a new worker did not come up") && line.contains("it did not say READY=1")
+    });
+    assert_eq!(http_get(v4(port), "/").unwrap().status, 200);
+    stop(runtime);
+}
+
+/// A migration that takes longer than anybody had thought.
+#[test]
+fn a_worker_that_asks_for_more_time_gets_it() {
+    let mut gate = Gate::new("more-time");
+    let path = gate.path.display().to_string();
+    let script = format!(
+        "say EXTEND_TIMEOUT_USEC=3600000000; echo asked; read line < {path}; say READY=1; exec sleep 1000"
+    );
+    let runtime = shell(&script).env("RPM_READY_TIMEOUT", "5s").start();
+    runtime.wait_for_line(|line| line == "asked");
+    let start = Instant::now();
+    until("its first time is over", || {
+        start.elapsed().as_millis() > 5500
+    });
+    assert_eq!(status(&runtime).slots[0].state, "starting");
+    gate.open(1);
+    let ready = runtime.wait_for_line(|line| line.contains("worker ready"));
+    let after: u64 = field(&ready, "after")
+        .trim_end_matches("ms")
+        .parse()
+        .unwrap();
+    assert!(after > 5000, "{ready}");
+    stop(runtime);
+}
+
+/// The time is that of the environment, as systemd gives it; the worker says so often enough that it is alive.
+#[test]
+fn a_worker_that_says_no_more_that_it_is_alive_is_replaced() {
+    let port = free_port();
+    let runtime = example(port, 2).env("WATCHDOG_USEC", "2500000").start();
+    wait_ready(&runtime, 2);
+    wait_rotation(&runtime, &[0, 1]);
+    let before = pids(&runtime);
+    // More than its time, in which it is let alone.
+    let start = Instant::now();
+    until("time passes", || start.elapsed().as_millis() > 3500);
+    assert_eq!(pids(&runtime), before);
+    let (lost, other) = (worker(&runtime, 1), worker(&runtime, 0));
+    assert_eq!(ask_slot(v4(port), 1, "/hang").pid(), i64::from(lost));
+    until("it has ended", || exits(&runtime, "unhealthy") == 1);
+    runtime.wait_for_line(|line| {
+        line.contains("watchdog has expired") && line.contains(&format!("pid={lost}"))
+    });
+    let seen = wait_status(&runtime, "both serve", |seen| seen.ready() == 2);
+    assert_eq!(seen.pid(0), other);
+    assert_ne!(seen.pid(1), lost);
+    wait_rotation(&runtime, &[0, 1]);
+    stop(runtime);
+}
+
+/// The name that Debian's, and every other, library looks at: the process that is watched is the worker and not us.
+#[test]
+fn the_watchdog_of_the_runtime_itself_is_not_passed_on_by_number() {
+    let script = "echo usec=$WATCHDOG_USEC pid=${WATCHDOG_PID-none}; say READY=1; exec sleep 1000";
+    let runtime = shell(script)
+        .env("WATCHDOG_USEC", "3600000000")
+        .env("WATCHDOG_PID", "1")
+        .start();
+    runtime.wait_for_line(|line| line == "usec=3600000000 pid=none");
+    wait_ready(&runtime, 1);
+    stop(runtime);
+}
+
+/// One that is about to end gets nothing new, and who follows it comes when it is gone.
+#[test]
+fn a_worker_that_says_it_stops_gets_nothing_new_and_is_followed_when_it_ends() {
+    let (port, mut gate) = (free_port(), Gate::new("stopping"));
+    let path = gate.path.display().to_string();
+    let script = format!(
+        "/usr/bin/python3 {} &\n\
+         say READY=1\n\
+         if test $NODE_APP_INSTANCE = 0; then read line < {path}; say STOPPING=1; read line < {path}; kill $!; exit 0; fi\n\
+         wait",
+        source("examples/python/server.py").display()
+    );
+    let runtime = shell(&script)
+        .env("RPM_INSTANCES", "2")
+        .env("PORT", port.to_string())
+        .start();
+    wait_ready(&runtime, 2);
+    runtime.wait_for_lines(2, |line| line.contains("listening on"));
+    wait_rotation(&runtime, &[0, 1]);
+    let leaves = worker(&runtime, 0);
+    gate.open(1);
+    wait_rotation(&runtime, &[1]);
+    for _ in 0..30 {
+        let reply = http_get(v4(port), "/").unwrap();
+        assert_eq!(reply.json()["slot"], "1");
+    }
+    assert_eq!(status(&runtime).pid(0), leaves);
+    gate.open(1);
+    runtime.wait_for_line(|line| {
+        line.contains("worker ended")
+            && line.contains(&format!("pid={leaves} exit=\"exit code 0\""))
+    });
+    wait_rotation(&runtime, &[0, 1]);
+    assert_ne!(status(&runtime).pid(0), leaves);
+    assert_eq!(exits(&runtime, "exit"), 1);
+    stop(runtime);
+}

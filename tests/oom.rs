@@ -1,0 +1,199 @@
+//! A worker that the kernel kills for want of memory is told apart from one that somebody kills, and goes before the runtime.
+//!
+//! This needs a cgroup with a limit, below our own. Where none can be made, the counter is read from a fixture instead, and
+//! that is said.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "tests start, signal and await processes from outside"
+)]
+#![allow(clippy::print_stdout, reason = "what could not be tried is said")]
+#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
+
+mod harness;
+mod rolling;
+mod sharing;
+mod watching;
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use harness::{Runtime, Signal, example, free_port, http_get, patience, scratch, until};
+use rpm_runtime::sys::cgroup::{Kills, Oom};
+use sharing::{send, stop, v4, wait_ready, wait_rotation, worker};
+use watching::{Status, counter, exits, status, to_slot, wait_status};
+
+const LIMIT: &str = "100663296"; // 96 Mi
+const KILLS: &str = "rpm_oom_kills_total";
+
+/// A cgroup of our own that grants little memory. Removed at the end, when nobody is in it any more.
+struct Cgroup {
+    path: PathBuf,
+}
+
+impl Cgroup {
+    fn make(name: &str) -> io::Result<Self> {
+        let missing = || io::Error::other("this process has no cgroup with memory");
+        let own = fs::read_to_string("/proc/self/cgroup")?;
+        let member = |controllers: &str| {
+            own.lines().find_map(|line| {
+                let mut parts = line.splitn(3, ':').skip(1);
+                let fits = parts.next()?.split(',').any(|name| name == controllers);
+                Some(parts.next()?.trim_start_matches('/')).filter(|_| fits)
+            })
+        };
+        // Version 1, or where there is no memory controller of that, version 2.
+        let (parent, files) = match member("memory") {
+            Some(path) => (
+                Path::new("/sys/fs/cgroup/memory").join(path),
+                ["memory.limit_in_bytes", "memory.memsw.limit_in_bytes"],
+            ),
+            None => (
+                Path::new("/sys/fs/cgroup").join(member("").ok_or_else(missing)?),
+                ["memory.max", "memory.swap.max"],
+            ),
+        };
+        let path = parent.join(format!("rpm-runtime-{name}-{}", std::process::id()));
+        fs::create_dir(&path)?;
+        let cgroup = Self { path };
+        let [memory, swap] = files.map(|file| cgroup.path.join(file));
+        fs::write(memory, LIMIT)?;
+        if swap.exists() {
+            fs::write(swap, LIMIT)?;
+        }
+        Ok(cgroup)
+    }
+
+    /// Two workers of `examples/echo_server`, and the runtime, in it.
+    fn start(&self, port: u16) -> Runtime {
+        let procs = self.path.join("cgroup.procs");
+        let enter = format!("echo $$ > {} && exec \"$@\"", procs.display());
+        let runtime = Runtime::builder()
+            .under(["sh", "-c", &enter, "sh"])
+            .env("RPM_INSTANCES", "2")
+            .env("RPM_READY", "listen")
+            .env("PORT", port.to_string())
+            .arg(example("echo_server"))
+            .start();
+        wait_ready(&runtime, 2);
+        wait_rotation(&runtime, &[0, 1]);
+        let members = fs::read_to_string(procs).unwrap();
+        let inside = |pid: i32| members.lines().any(|line| line == pid.to_string());
+        assert!(
+            inside(runtime.pid()) && inside(worker(&runtime, 1)),
+            "{members}"
+        );
+        runtime
+    }
+}
+
+impl Drop for Cgroup {
+    fn drop(&mut self) {
+        let end = Instant::now() + patience();
+        while fs::remove_dir(&self.path).is_err() && Instant::now() < end {
+            std::thread::yield_now();
+        }
+    }
+}
+
+/// The cgroup, or what can be shown without one.
+fn cgroup(name: &str) -> Option<Cgroup> {
+    match Cgroup::make(name) {
+        Ok(cgroup) => Some(cgroup),
+        Err(error) => {
+            println!("no cgroup with a memory limit can be made here ({error}): a fixture must do");
+            the_counter_of_a_fixture_is_read(name);
+            None
+        }
+    }
+}
+
+/// The counter of version 2, in a tree that stands for the root directory.
+fn the_counter_of_a_fixture_is_read(name: &str) {
+    let root = scratch(&format!("oom-{name}"));
+    let cgroup = root.join("sys/fs/cgroup");
+    fs::create_dir_all(root.join("proc/self")).unwrap();
+    fs::create_dir_all(&cgroup).unwrap();
+    fs::write(root.join("proc/self/cgroup"), "0::/\n").unwrap();
+    let mount = "30 23 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n";
+    fs::write(root.join("proc/self/mountinfo"), mount).unwrap();
+    fs::write(cgroup.join("memory.events"), "oom 0\noom_kill 0\n").unwrap();
+    let oom = Oom::find(&root);
+    let kills = |processes| {
+        Some(Kills {
+            processes,
+            groups: 0,
+        })
+    };
+    assert_eq!(oom.kills(), kills(0));
+    fs::write(cgroup.join("memory.events"), "oom 3\noom_kill 2\n").unwrap();
+    assert_eq!(oom.kills(), kills(2));
+}
+
+fn score(pid: i32) -> i32 {
+    let text = fs::read_to_string(format!("/proc/{pid}/oom_score_adj")).unwrap();
+    text.trim().parse().unwrap()
+}
+
+/// The ends of workers so far, and how many of them are told to be the kernel's doing.
+fn ended(runtime: &Runtime) -> (usize, usize) {
+    let texts = runtime.texts();
+    let ended = texts.iter().filter(|line| line.contains("worker ended"));
+    let struck = ended
+        .clone()
+        .filter(|line| line.contains("exit=SIGKILL cause=oom"));
+    (ended.count(), struck.count())
+}
+
+/// Takes more than all of them may have. The kernel may kill a second one before the memory of the first is free.
+fn outgrow(runtime: &Runtime, port: u16) {
+    let greedy = worker(runtime, 1);
+    assert!(to_slot(v4(port), 1).get("/alloc/300").is_err());
+    runtime.wait_for_line(|line| {
+        line.contains("worker ended")
+            && line.contains(&format!("pid={greedy} exit=SIGKILL cause=oom"))
+    });
+    let both =
+        |seen: &Status| seen.ready() == 2 && seen.slots.iter().all(|one| one.pid != Some(greedy));
+    wait_status(runtime, "both serve again", both);
+}
+
+#[test]
+fn a_worker_that_the_kernel_kills_for_memory_is_counted_as_that() {
+    let Some(cgroup) = cgroup("killed") else {
+        return;
+    };
+    let port = free_port();
+    let runtime = cgroup.start(port);
+    for slot in 0..2 {
+        assert!(score(worker(&runtime, slot)) > score(runtime.pid()));
+    }
+    assert_eq!(counter(&runtime, KILLS), 0);
+    outgrow(&runtime, port);
+    let (all, struck) = ended(&runtime);
+    assert_eq!(all, struck, "{}", runtime.shown());
+    assert_eq!(counter(&runtime, KILLS) as usize, struck);
+    assert_eq!(exits(&runtime, "oom") as usize, struck);
+    assert_eq!(http_get(v4(port), "/").unwrap().status, 200);
+    stop(runtime);
+}
+
+#[test]
+fn a_worker_that_somebody_kills_is_not_taken_for_one_that_the_kernel_killed() {
+    let Some(cgroup) = cgroup("not-killed") else {
+        return;
+    };
+    let port = free_port();
+    let runtime = cgroup.start(port);
+    // The kernel killed before, and that is known by now.
+    outgrow(&runtime, port);
+    let (_, struck) = ended(&runtime);
+    let alive = status(&runtime).pid(0);
+    send(alive, Signal::SIGKILL);
+    until("it is counted", || exits(&runtime, "signal") == 1);
+    assert_eq!(exits(&runtime, "oom") as usize, struck);
+    assert_eq!(counter(&runtime, KILLS) as usize, struck);
+    wait_status(&runtime, "both serve", |seen| seen.ready() == 2);
+    stop(runtime);
+}

@@ -1,0 +1,61 @@
+"""A server whose version is a file: what stands in the file named by VERSION decides how it starts and how it serves.
+
+    good    serves, and says so in its answers
+    exits   complains and exits with 1
+    silent  complains and never listens
+    dies    serves, and exits with 1 a moment later
+    sick    serves, and answers the health path with 500
+"""
+
+import json
+import os
+import sys
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import parse_qsl, urlsplit
+
+version = Path(os.environ["VERSION"]).read_text().strip()
+slot = os.environ.get("NODE_APP_INSTANCE")
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+
+    def do_GET(self):
+        where = urlsplit(self.path)
+        ill = version == "sick" and where.path == "/health"
+        body = json.dumps({"pid": os.getpid(), "slot": slot, "version": version, **dict(parse_qsl(where.query))}).encode()
+        self.send_response(500 if ill else 200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format, *args):
+        pass
+
+
+class Server(ThreadingHTTPServer):
+    request_queue_size = 128
+    daemon_threads = True
+
+
+def complain():
+    print("versioned: no such table: accounts", file=sys.stderr, flush=True)
+
+
+if version in ("exits", "silent"):
+    complain()
+    if version == "silent":
+        threading.Event().wait()
+    sys.exit(1)
+server = Server(("127.0.0.1", int(os.environ["PORT"])), Handler)
+threading.Thread(target=server.serve_forever, daemon=True).start()
+if version == "dies":
+    time.sleep(0.3)
+    complain()
+    # At once, whatever the threads do.
+    os._exit(1)
+threading.Event().wait()

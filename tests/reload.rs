@@ -1,0 +1,313 @@
+//! A reload as an operator sees it: who is replaced by whom, in which order, and how many there are meanwhile.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "tests start, signal and await processes from outside"
+)]
+#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
+
+mod harness;
+mod rolling;
+mod sharing;
+mod watching;
+
+use std::ffi::OsString;
+
+use harness::{Builder, Runtime, Signal, example, free_port, http_get, until};
+use rolling::{Reloads, pids, reload, reloads};
+use sharing::{Gate, field, stop, v4, wait_ready, wait_rotation};
+use watching::{
+    Sampler, ask_slot, counter, drains, echo, exits, most_alive, status, took_over,
+    wait_reload_ends, wait_status,
+};
+
+const HEARD: &str = "rpm_signals_received_total{signal=\"HUP\"}";
+
+/// Workers that wait at a gate before they become the program: `gate.open` lets so many through.
+fn gated(gate: &Gate, port: u16, workers: u16) -> Builder {
+    let program = gate.before(vec![OsString::from(example("echo_server"))]);
+    Runtime::builder()
+        .env("RPM_INSTANCES", workers.to_string())
+        .env("PORT", port.to_string())
+        .env("RPM_READY", "listen")
+        .program(program)
+}
+
+/// Two workers, and a reload in the middle: the first new one waits at the gate.
+fn in_the_middle(gate: &mut Gate, port: u16) -> Runtime {
+    let runtime = gated(gate, port, 2).start();
+    gate.open(2);
+    wait_ready(&runtime, 2);
+    runtime.signal(Signal::SIGHUP);
+    runtime.wait_for_lines(3, |line| line == "waiting");
+    runtime
+}
+
+#[test]
+fn hup_replaces_every_worker_slot_by_slot() {
+    let port = free_port();
+    let runtime = echo(port, 4).start();
+    wait_ready(&runtime, 4);
+    let before = status(&runtime);
+    assert_eq!((before.generation, before.state.as_str()), (0, "running"));
+    reload(&runtime);
+    let after = status(&runtime);
+    // In the order of the slots, each by its own successor.
+    let expected: Vec<(u16, i32, i32)> = (0..4)
+        .map(|slot| (slot, after.pid(slot.into()), before.pid(slot.into())))
+        .collect();
+    assert_eq!(took_over(&runtime), expected);
+    assert_eq!((after.generation, after.state.as_str()), (1, "running"));
+    assert!(after.slots.iter().all(|worker| worker.generation == 1));
+    assert!(after.rising.is_empty() && after.retiring.is_empty());
+    // The worker knows as well.
+    let mut seen = std::collections::BTreeSet::new();
+    until("all four answer", || {
+        let reply = http_get(v4(port), "/").unwrap();
+        assert_eq!(reply.json()["generation"], "1");
+        seen.insert(reply.pid());
+        seen.len() == 4
+    });
+    assert_eq!(counter(&runtime, "rpm_generation"), 1);
+    assert_eq!(counter(&runtime, "rpm_config_last_reload_successful"), 1);
+    assert_eq!(
+        counter(&runtime, "rpm_reloads_total{result=\"superseded\"}"),
+        0
+    );
+    assert_eq!(exits(&runtime, "reload"), 4);
+    assert_eq!(drains(&runtime, "empty"), 4);
+    // Nobody had died.
+    assert_eq!(
+        counter(&runtime, "rpm_worker_restarts_total{worker=\"0\"}"),
+        0
+    );
+    stop(runtime);
+}
+
+/// What a reload may cost at a time: the settings, the fewest that serve, and the most that there are.
+struct Bounds {
+    settings: &'static [(&'static str, &'static str)],
+    ready: usize,
+    alive: usize,
+}
+
+/// Never fewer and never more, in every sample; and as many as may be are there at some time, else the setting did nothing.
+fn keeps(bounds: &Bounds) {
+    let service = echo(free_port(), 4).env("RPM_MIN_READY", "300ms");
+    let settings = bounds.settings.iter();
+    let service = settings.fold(service, |service, (name, value)| service.env(name, value));
+    let runtime = service.start();
+    wait_ready(&runtime, 4);
+    wait_status(&runtime, "all serve", |seen| seen.ready() == 4);
+    let sampler = Sampler::of_status(&runtime);
+    sampler.wait(1);
+    reload(&runtime);
+    let history = sampler.end();
+    assert!(history.len() > 10, "{} samples", history.len());
+    for sample in &history {
+        assert!(sample.ready() >= bounds.ready, "{sample:?}");
+        assert!(sample.processes() <= bounds.alive, "{sample:?}");
+    }
+    assert_eq!(most_alive(&runtime), bounds.alive, "{}", runtime.shown());
+    let fewest = history.iter().map(watching::Status::ready).min();
+    assert_eq!(fewest, Some(bounds.ready), "{}", runtime.shown());
+    let began = |sample: &&watching::Status| sample.generation == 1;
+    assert!(history.iter().filter(began).count() > 10);
+    stop(runtime);
+}
+
+#[test]
+fn a_reload_has_one_worker_more_and_none_less() {
+    keeps(&Bounds {
+        settings: &[],
+        ready: 4,
+        alive: 5,
+    });
+}
+
+#[test]
+fn a_surge_of_two_replaces_two_at_a_time() {
+    keeps(&Bounds {
+        settings: &[("RPM_RELOAD_SURGE", "2")],
+        ready: 4,
+        alive: 6,
+    });
+}
+
+#[test]
+fn a_surge_in_percent_is_of_the_workers() {
+    keeps(&Bounds {
+        settings: &[("RPM_RELOAD_SURGE", "50%")],
+        ready: 4,
+        alive: 6,
+    });
+}
+
+#[test]
+fn without_surge_one_goes_before_the_next_comes() {
+    keeps(&Bounds {
+        settings: &[("RPM_RELOAD_SURGE", "0")],
+        ready: 3,
+        alive: 4,
+    });
+}
+
+#[test]
+fn half_of_them_may_be_away_where_that_is_said() {
+    keeps(&Bounds {
+        settings: &[("RPM_RELOAD_SURGE", "0"), ("RPM_RELOAD_UNAVAILABLE", "50%")],
+        ready: 2,
+        alive: 4,
+    });
+}
+
+#[test]
+fn a_new_worker_takes_over_after_the_minimum_ready_time() {
+    let runtime = echo(free_port(), 2).env("RPM_MIN_READY", "700ms").start();
+    wait_ready(&runtime, 2);
+    let sampler = Sampler::of_status(&runtime);
+    reload(&runtime);
+    let history = sampler.end();
+    let new = |worker: &&watching::Worker| worker.generation == 1;
+    // It rises ready, and waits.
+    let rises = history.iter().flat_map(|sample| &sample.rising);
+    assert!(rises.filter(|worker| worker.state == "ready").count() > 0);
+    let seated = history
+        .iter()
+        .flat_map(|sample| sample.slots.iter().filter(new));
+    let uptimes: Vec<f64> = seated.map(|worker| worker.uptime.unwrap()).collect();
+    assert!(!uptimes.is_empty());
+    assert!(uptimes.iter().all(|uptime| *uptime >= 0.7), "{uptimes:?}");
+    stop(runtime);
+}
+
+/// The listener that slot 0 leaves is that of the new worker of slot 1, and so on: a late client that waits there is served
+/// by the next worker of the roll.
+#[test]
+fn each_listener_goes_to_the_next_worker_of_the_roll() {
+    let port = free_port();
+    let runtime = echo(port, 3).env("RPM_READY", "listen").start();
+    wait_ready(&runtime, 3);
+    wait_rotation(&runtime, &[0, 1, 2]);
+    let order = || status(&runtime).order();
+    // The spare one does not listen before somebody takes it.
+    assert_eq!(order(), [Some(0), Some(1), Some(2)]);
+    for expected in [
+        [Some(1), Some(2), None, Some(0)],
+        [Some(2), None, Some(0), Some(1)],
+        [None, Some(0), Some(1), Some(2)],
+        [Some(0), Some(1), Some(2), None],
+    ] {
+        reload(&runtime);
+        wait_rotation(&runtime, &[0, 1, 2]);
+        assert_eq!(order(), expected, "{}", runtime.shown());
+        let seen = status(&runtime);
+        for queue in &seen.queues {
+            assert_eq!(queue.in_rotation, queue.worker.is_some(), "{seen:?}");
+        }
+    }
+    // After as many reloads as there are listeners each is where it was.
+    for slot in 0..3 {
+        let reply = ask_slot(v4(port), slot, "/");
+        assert_eq!(reply.json()["slot"], slot.to_string());
+    }
+    stop(runtime);
+}
+
+#[test]
+fn a_hup_during_a_reload_is_one_more_reload() {
+    let mut gate = Gate::new("one-more");
+    let runtime = in_the_middle(&mut gate, free_port());
+    runtime.signal(Signal::SIGHUP);
+    runtime.wait_for_line(|line| line.contains("another one follows it"));
+    // Two reloads of two workers, and the gate is not opened for more.
+    gate.open(4);
+    let ended = runtime.wait_for_lines(2, |line| line.contains("reload finished"));
+    assert!(
+        ended.iter().all(|line| field(line, "replaced") == "2"),
+        "{ended:?}"
+    );
+    let seen = wait_status(&runtime, "it is over", |seen| seen.state == "running");
+    assert_eq!(seen.generation, 2);
+    assert!(seen.slots.iter().all(|worker| worker.generation == 2));
+    stop(runtime);
+}
+
+#[test]
+fn three_hups_are_two_reloads() {
+    let mut gate = Gate::new("three");
+    let runtime = in_the_middle(&mut gate, free_port());
+    for heard in [2, 3] {
+        runtime.signal(Signal::SIGHUP);
+        until("the signal is heard", || counter(&runtime, HEARD) == heard);
+    }
+    gate.open(6);
+    runtime.wait_for_lines(2, |line| line.contains("reload finished"));
+    // A third one would have begun with the end of the second.
+    let seen = wait_status(&runtime, "it is over", |seen| seen.state == "running");
+    assert_eq!(seen.generation, 2);
+    let wanted = Reloads {
+        success: 2,
+        failed: 0,
+    };
+    assert_eq!(reloads(&runtime), wanted);
+    stop(runtime);
+}
+
+#[test]
+fn term_ends_a_reload_at_once() {
+    let mut gate = Gate::new("superseded");
+    let mut runtime = in_the_middle(&mut gate, free_port());
+    let mark = runtime.mark();
+    runtime.signal(Signal::SIGTERM);
+    // The new one is not waited for: nobody opens the gate.
+    assert_eq!(runtime.wait_exit().code(), Some(0), "{}", runtime.shown());
+    let ended = wait_reload_ends(&runtime, mark);
+    assert_eq!(field(&ended, "result"), "superseded");
+    assert_eq!(field(&ended, "replaced"), "0");
+}
+
+/// The one that was asked for in the meantime is not begun either.
+#[test]
+fn term_forgets_the_reload_that_would_follow() {
+    let mut gate = Gate::new("forgotten");
+    let mut runtime = in_the_middle(&mut gate, free_port());
+    runtime.signal(Signal::SIGHUP);
+    runtime.wait_for_line(|line| line.contains("another one follows it"));
+    runtime.signal(Signal::SIGTERM);
+    assert_eq!(runtime.wait_exit().code(), Some(0), "{}", runtime.shown());
+    let texts = runtime.texts();
+    let begun = texts.iter().filter(|line| line.contains("reload begins"));
+    assert_eq!(begun.count(), 1, "{texts:?}");
+}
+
+/// A new worker that is killed by somebody ends the reload, and the old ones serve on.
+#[test]
+fn a_reload_whose_new_worker_is_killed_fails_and_the_old_ones_stay() {
+    let mut gate = Gate::new("killed");
+    let port = free_port();
+    let runtime = in_the_middle(&mut gate, port);
+    let seen = status(&runtime);
+    let old: Vec<i32> = [0, 1].map(|slot| seen.pid(slot)).to_vec();
+    let [new] = &seen.rising[..] else {
+        panic!("{seen:?}")
+    };
+    let mark = runtime.mark();
+    sharing::send(new.pid.unwrap(), Signal::SIGKILL);
+    let ended = wait_reload_ends(&runtime, mark);
+    assert_eq!(field(&ended, "result"), "failure");
+    runtime.wait_for_line_after(mark, |line| {
+        line.contains("a new worker did not come up") && line.contains("SIGKILL ended it")
+    });
+    until("only the old ones are left", || {
+        pids(&runtime).into_iter().eq(old.iter().copied())
+    });
+    let seen = status(&runtime);
+    // As if it had not been: the next one has a number of its own.
+    assert_eq!((seen.generation, seen.state.as_str()), (0, "running"));
+    assert_eq!(counter(&runtime, "rpm_config_last_reload_successful"), 0);
+    assert_eq!(http_get(v4(port), "/").unwrap().status, 200);
+    gate.open(2);
+    reload(&runtime);
+    assert_eq!(status(&runtime).generation, 2);
+    stop(runtime);
+}

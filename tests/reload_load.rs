@@ -1,0 +1,143 @@
+//! A rolling reload costs no client anything, whatever the program does on SIGTERM.
+//!
+//! The tests named `soak` are the long form; `make soak` runs them.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "tests start, signal and await processes from outside"
+)]
+#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
+
+mod harness;
+mod rolling;
+mod sharing;
+
+use std::time::Duration;
+
+use harness::{Builder, Load, Pace, Style};
+use rolling::{Program, WORKERS, lost_nothing, reload};
+use sharing::{stop, wait_ready};
+
+/// How long a test goes on: at least so many reloads, and requests in all.
+struct Length {
+    reloads: u32,
+    requests: u64,
+}
+
+const SHORT: Length = Length {
+    reloads: 3,
+    requests: 5_000,
+};
+const LONG: Length = Length {
+    reloads: 20,
+    requests: 100_000,
+};
+
+/// Clients with a connection for each request, and clients of a pool, both at once and without a pause; none sends a
+/// request twice.
+fn loses_nothing(program: &Program, service: Builder, length: &Length) {
+    let runtime = service.start();
+    wait_ready(&runtime, WORKERS);
+    let short = Load::run(program.plan(8, Style::Short).strict());
+    let pooled = Load::run(program.plan(8, Style::Bounded(20)).strict());
+    for _ in 0..length.reloads {
+        short.wait_answers(100);
+        pooled.wait_answers(100);
+        reload(&runtime);
+    }
+    // In steps that a slow machine does within the patience.
+    while short.answered() < length.requests {
+        short.wait_answers(500);
+    }
+    short.wait_answers(100);
+    pooled.wait_answers(100);
+    lost_nothing("a connection each", &short.stop(), &runtime);
+    lost_nothing("kept connections", &pooled.stop(), &runtime);
+    stop(runtime);
+}
+
+fn four(program: &Program, length: &Length) {
+    loses_nothing(program, program.workers(WORKERS), length);
+}
+
+#[test]
+fn reloads_of_node_without_a_handler_lose_nothing() {
+    four(&Program::node(), &SHORT);
+}
+
+#[test]
+fn reloads_of_python_http_server_lose_nothing() {
+    four(&Program::python_http_server(), &SHORT);
+}
+
+#[test]
+fn reloads_of_a_static_go_server_lose_nothing() {
+    four(&Program::go(), &SHORT);
+}
+
+#[test]
+fn reloads_of_a_rust_server_lose_nothing() {
+    four(&Program::rust(), &SHORT);
+}
+
+/// No worker more than there were: each leaves before its successor comes.
+#[test]
+fn reloads_without_a_surplus_worker_lose_nothing() {
+    let program = Program::rust();
+    let service = program
+        .workers(WORKERS)
+        .env("RPM_RELOAD_SURGE", "0")
+        .env("RPM_RELOAD_UNAVAILABLE", "1");
+    loses_nothing(&program, service, &SHORT);
+}
+
+#[test]
+fn reloads_of_several_workers_at_a_time_lose_nothing() {
+    let program = Program::rust();
+    let service = program.workers(WORKERS).env("RPM_RELOAD_SURGE", "50%");
+    loses_nothing(&program, service, &SHORT);
+}
+
+/// Connections that never end outlast every drain; between two requests of theirs is a moment to stop the worker, and the
+/// client meets the end of a connection that is idle, which every client expects.
+#[test]
+fn reloads_lose_nothing_of_connections_that_never_end() {
+    let program = Program::node();
+    let runtime = program
+        .workers(WORKERS)
+        .env("RPM_DRAIN_TIMEOUT", "500ms")
+        .start();
+    wait_ready(&runtime, WORKERS);
+    let think = Pace::Think(Duration::from_millis(20));
+    let load = Load::run(program.plan(16, Style::KeepAlive).pace(think));
+    for _ in 0..SHORT.reloads {
+        load.wait_answers(200);
+        reload(&runtime);
+    }
+    load.wait_answers(200);
+    lost_nothing("connections that never end", &load.stop(), &runtime);
+    stop(runtime);
+}
+
+#[test]
+#[ignore = "long: make soak"]
+fn soak_reloads_of_node_without_a_handler() {
+    four(&Program::node(), &LONG);
+}
+
+#[test]
+#[ignore = "long: make soak"]
+fn soak_reloads_of_python_http_server() {
+    four(&Program::python_http_server(), &LONG);
+}
+
+#[test]
+#[ignore = "long: make soak"]
+fn soak_reloads_of_a_static_go_server() {
+    four(&Program::go(), &LONG);
+}
+
+#[test]
+#[ignore = "long: make soak"]
+fn soak_reloads_of_a_rust_server() {
+    four(&Program::rust(), &LONG);
+}

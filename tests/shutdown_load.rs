@@ -1,0 +1,99 @@
+//! The end of a pod: readiness says so at once, and who still comes is served until all that send clients have heard of it.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "tests start, signal and await processes from outside"
+)]
+#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
+
+mod harness;
+mod rolling;
+mod sharing;
+
+use std::io::Write;
+
+use harness::{Connection, Load, Runtime, Signal, Style, until};
+use rolling::{Program, WORKERS, lost_nothing};
+use sharing::{connect_to, v4, wait_ready};
+
+/// TERM in the middle. The clients go on until they are told: `heard` answers after the first 503, as where an endpoint
+/// controller and its proxies take their time.
+fn ends_without_loss(program: &Program, style: Style, heard: u64) {
+    let mut runtime = program
+        .workers(WORKERS)
+        .env("RPM_SHUTDOWN_DELAY", "2s")
+        .start();
+    wait_ready(&runtime, WORKERS);
+    runtime.wait_for_status("/readyz", 200);
+    let load = Load::run(program.plan(16, style).strict());
+    load.wait_answers(500);
+    begin_stop(&runtime);
+    load.wait_answers(heard);
+    // Before the end of the delay: the answers above take a fraction of it.
+    let report = load.stop();
+    assert!(!runtime.has_ended(), "{}", runtime.shown());
+    lost_nothing("clients of a pod that ends", &report, &runtime);
+    assert_eq!(runtime.wait_exit().code(), Some(0), "{}", runtime.shown());
+}
+
+#[test]
+fn a_shutdown_with_a_delay_loses_no_request_of_node_without_a_handler() {
+    ends_without_loss(&Program::node(), Style::Short, 100);
+}
+
+#[test]
+fn a_shutdown_with_a_delay_loses_no_request_of_python_http_server() {
+    ends_without_loss(&Program::python_http_server(), Style::Short, 100);
+}
+
+#[test]
+fn a_shutdown_with_a_delay_loses_no_request_of_a_static_go_server() {
+    ends_without_loss(&Program::go(), Style::Short, 100);
+}
+
+#[test]
+fn a_shutdown_with_a_delay_loses_no_request_on_kept_connections() {
+    ends_without_loss(&Program::node(), Style::Bounded(20), 100);
+}
+
+fn begin_stop(runtime: &Runtime) {
+    runtime.signal(Signal::SIGTERM);
+    runtime.wait_for_status("/readyz", 503);
+}
+
+/// No delay at all: what is in work when TERM comes is answered, though the program dies at once of SIGTERM.
+#[test]
+fn requests_in_work_at_the_stop_are_answered() {
+    let program = Program::rust();
+    let mut runtime = program.workers(WORKERS).start();
+    wait_ready(&runtime, WORKERS);
+    let clients: Vec<Connection> = (0..40)
+        .map(|_| {
+            let mut client = connect_to(v4(program.port));
+            client
+                .write_all(b"GET /slow/1000 HTTP/1.1\r\nConnection: close\r\n\r\n")
+                .unwrap();
+            client.into()
+        })
+        .collect();
+    begin_stop(&runtime);
+    for mut client in clients {
+        let reply = client.reply();
+        let reply = reply.unwrap_or_else(|error| panic!("{error}; {}", runtime.shown()));
+        assert_eq!(reply.status, 200);
+    }
+    assert_eq!(runtime.wait_exit().code(), Some(0), "{}", runtime.shown());
+}
+
+/// A client that never leaves holds the end up for the time of the drain, and no longer.
+#[test]
+fn a_client_that_never_leaves_does_not_hold_the_end_up() {
+    let program = Program::rust();
+    let mut runtime = program.workers(2).env("RPM_DRAIN_TIMEOUT", "300ms").start();
+    wait_ready(&runtime, 2);
+    let load = Load::run(program.plan(4, Style::KeepAlive));
+    load.wait_answers(100);
+    begin_stop(&runtime);
+    until("the runtime ends", || runtime.has_ended());
+    assert_eq!(runtime.wait_exit().code(), Some(0), "{}", runtime.shown());
+    load.stop();
+}
