@@ -5,6 +5,7 @@ Everything that is started is in a process group of its own and is killed when i
 
 import contextlib
 import fcntl
+import json
 import os
 import platform
 import shutil
@@ -60,11 +61,33 @@ def started(what, stdout=subprocess.DEVNULL, **variables):
         stderr=None if os.environ.get("BENCH_STDERR") else subprocess.DEVNULL,
         start_new_session=True,
     )
+    process.home = home
     try:
         yield process
     finally:
         end(process)
         shutil.rmtree(home, ignore_errors=True)
+
+
+class Clients:
+    """examples/load.rs on the port, until they are done with what the words say or are told to stop."""
+
+    def __init__(self, *words):
+        words = [EXAMPLES / "load", f"127.0.0.1:{PORT}", *words]
+        pipe = subprocess.PIPE
+        self.process = subprocess.Popen([str(word) for word in words], stdin=pipe, stdout=pipe)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.communicate()
+
+    def report(self):
+        """Stops them, unless they have an end of their own, and gives back what they met."""
+        said, _ = self.process.communicate()
+        return json.loads(said)
 
 
 def end(process):
