@@ -106,7 +106,7 @@ fn one_worker_stays_however_often_one_less_is_asked_for() {
     let runtime = started(port, 3);
     let last = status(&runtime).pid(0);
     scale(&runtime, Signal::SIGTTOU, [2, 1]);
-    assert_eq!(exits(&runtime, "scale"), 2);
+    until("both are reaped", || exits(&runtime, "scale") == 2);
     runtime.signal(Signal::SIGTTOU);
     let refused = runtime.wait_for_line(|line| line.contains("cannot be changed further"));
     assert_eq!(field(&refused, "workers"), "1");
@@ -226,7 +226,7 @@ fn one_less_during_a_reload_is_the_highest_and_the_reload_goes_on() {
     let seen = status(&runtime);
     assert_eq!((seen.generation, seen.slots.len()), (1, 1));
     assert!(!pids(&runtime).contains(&old.pid(0)) && !pids(&runtime).contains(&old.pid(1)));
-    assert_eq!(exits(&runtime, "scale"), 1);
+    until("it is reaped", || exits(&runtime, "scale") == 1);
     answers(port, 1);
     stop(runtime);
 }

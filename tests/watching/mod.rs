@@ -15,8 +15,7 @@ use std::thread::{self, JoinHandle};
 use serde_json::Value;
 
 use crate::harness::{Builder, Connection, Reply, Runtime, example, http_get, until};
-use crate::sharing::{connect_from, field, send, steered_port};
-use nix::sys::signal::Signal;
+use crate::sharing::{connect_from, field, steered_port};
 
 /// One worker, or an empty slot.
 #[derive(Clone, Debug)]
@@ -297,9 +296,4 @@ pub fn counter(runtime: &Runtime, series: &str) -> u32 {
 #[track_caller]
 pub fn wait_reload_ends(runtime: &Runtime, mark: usize) -> String {
     runtime.wait_for_line_after(mark, |line| line.contains("reload finished"))
-}
-
-#[track_caller]
-pub fn hup(runtime: &Runtime) {
-    send(runtime.pid(), Signal::SIGHUP);
 }
