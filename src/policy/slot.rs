@@ -180,9 +180,9 @@ impl Slot {
         self.renewal.is_some_and(|renewal| renewal.out)
     }
 
-    /// Whether it serves nobody because its worker was unhealthy.
+    /// Whether it serves nobody because its worker was unhealthy, and will again.
     pub fn lacks_healthy(&self) -> bool {
-        self.is_out() || self.ails && !self.serves()
+        self.is_out() || self.ails && !self.serves() && self.seat != Seat::Stopped
     }
 
     /// Whether its worker gets new connections.

@@ -78,9 +78,10 @@ impl Books {
         }
     }
 
-    /// Whose worker is out of steering, or not back in it, because of its checks.
+    /// Whose worker is out of steering, or not back in it, because of its checks, and is to be.
     fn is_sick(&self, slot: &SlotBook) -> bool {
-        slot.is_out() || slot.ails && !self.serves(slot)
+        let stays_down = matches!(slot.chair, Chair::Down);
+        slot.is_out() || slot.ails && !self.serves(slot) && !stays_down
     }
 
     pub(super) fn sick(&self) -> usize {

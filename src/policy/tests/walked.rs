@@ -140,6 +140,26 @@ fn those_that_are_taken_away_as_unhealthy_are_counted_until_they_are_back() {
 }
 
 #[test]
+fn a_slot_that_stays_down_is_no_longer_counted_as_unhealthy() {
+    let (mut table, old) = Table::serving(Params {
+        health_failures: Some(1),
+        restart: RestartRule::Never,
+        ..no_surge(4)
+    });
+    let _ = table.tell(checked(old[0], false));
+    let _ = table.tell(Event::Drained { pid: old[0] });
+    let _ = table.ends(old[0], TERMINATED);
+    let next = rises(&mut table, SLOT, 0);
+    // It is not ready in time, which ends a slot that nobody restarts.
+    let _ = table.wait(30_000);
+    let _ = table.ends(next, TERMINATED);
+    assert_eq!(table.seen().slots[0].state, WorkerState::Stopped);
+    assert_eq!(live(&table), [1, 2, 3]);
+    let _ = table.tell(checked(old[1], false));
+    assert_eq!(live(&table), [2, 3], "the next has its turn");
+}
+
+#[test]
 fn a_check_has_its_time_from_the_moment_at_which_it_can_be_made() {
     for ready in [ReadyRule::Alive(secs(60)), ReadyRule::Told] {
         let (mut table, _) = Table::serving(Params {
