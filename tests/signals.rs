@@ -19,6 +19,7 @@ fn service(workers: u16) -> Builder {
     Runtime::builder()
         .env("RPM_PORTS", "off")
         .env("RPM_LOG_FORMAT", "prefix")
+        .env("RPM_LOG_TIMESTAMP", "none")
         .env("RPM_APP_NAME", "app")
         .env("RPM_INSTANCES", workers.to_string())
 }
@@ -118,6 +119,45 @@ fn a_signal_may_be_ignored() {
     runtime.signal_number(LAST);
     wait_got(&runtime, 0, LAST);
     assert_eq!(got(&runtime), [LAST]);
+}
+
+#[test]
+fn log_files_are_reopened_and_the_signal_is_forwarded_to_those_that_handle_it() {
+    let handles = "trap 'echo got it' USR1 USR2; echo ready pid; while :; do sleep 0.05; done";
+    for (signal, number) in [(None, 10), (Some("USR2=reopen"), 12)] {
+        let mut builder = service(2).env("RPM_LOG_FILE", "/dev/null");
+        if let Some(entries) = signal {
+            builder = builder.env("RPM_SIGNALS", entries);
+        }
+        // The first worker has no handler: the signal would end it.
+        let script =
+            format!("[ $NODE_APP_INSTANCE = 0 ] && echo ready pid && exec sleep 1000; {handles}");
+        let runtime = builder.program(["sh", "-c", &script]).start();
+        let ready = |line: &str| line.starts_with("[app:") && line.ends_with("ready pid");
+        runtime.wait_for_lines(2, ready);
+        let before = runtime.wait_workers(2);
+        runtime.signal_number(number);
+        runtime.wait_for_line(|line| line.contains("reopening log files"));
+        runtime.wait_for_line(|line| line == "[app:1] got it");
+        let after = runtime.wait_workers(2);
+        assert!(
+            before
+                .iter()
+                .zip(&after)
+                .all(|(old, new)| old.pid == new.pid)
+        );
+    }
+}
+
+#[test]
+fn without_log_files_a_reopen_is_only_forwarded() {
+    let runtime = printing(service(2), 2);
+    runtime.signal_number(10);
+    for slot in 0..2 {
+        wait_got(&runtime, slot, 10);
+    }
+    let says = |line: &String| line.contains("reopening log files");
+    assert!(!runtime.texts().iter().any(says));
 }
 
 #[test]

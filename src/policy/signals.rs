@@ -20,6 +20,8 @@ pub enum SignalAction {
     Forward,
     /// Pass another signal to every worker instead.
     ForwardAs(Sig),
+    /// Open the log files again, then pass it to every worker: they may have files of their own.
+    Reopen,
     /// Nothing.
     Ignore,
 }
@@ -31,8 +33,8 @@ pub struct SignalTable {
 }
 
 impl SignalTable {
-    /// The table of a supervised service: TERM, INT and QUIT stop; HUP reloads; TTIN and TTOU scale; everything else is
-    /// forwarded.
+    /// The table of a supervised service: TERM, INT and QUIT stop; HUP reloads; USR1 reopens; TTIN and TTOU scale;
+    /// everything else is forwarded.
     pub fn service() -> Self {
         let mut table = Self::one_shot();
         for sig in [Sig::TERM, Sig::INT, Sig::QUIT] {
@@ -44,8 +46,8 @@ impl SignalTable {
         table
     }
 
-    /// The table of tini's role (RPM_RESTART=never, one instance): everything is forwarded, except the two that the
-    /// terminal driver sends to whoever touches it from the background.
+    /// The table of tini's role (RPM_RESTART=never, one instance): everything is forwarded, USR1 after log files were
+    /// reopened, except the two that the terminal driver sends to whoever touches it from the background.
     pub fn one_shot() -> Self {
         let mut table = Self {
             actions: [SignalAction::Forward; 65],
@@ -53,6 +55,7 @@ impl SignalTable {
         for sig in [Sig::TTIN, Sig::TTOU] {
             table.set(sig, SignalAction::Ignore);
         }
+        table.set(Sig::USR1, SignalAction::Reopen);
         table
     }
 

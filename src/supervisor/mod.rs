@@ -7,6 +7,8 @@ mod boot;
 mod choice;
 mod drains;
 mod environment;
+mod forward;
+mod logging;
 mod narrate;
 mod narrate_roll;
 mod perform;
@@ -21,7 +23,6 @@ use std::ffi::OsString;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use nix::errno::Errno;
 use tokio::io::Interest;
 use tokio::net::{UnixDatagram, UnixStream};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
@@ -42,7 +43,7 @@ use crate::probe::Check;
 use crate::sys::clock::Clock;
 use crate::sys::intercept::Filter;
 use crate::sys::pid1::{FileLimit, Role};
-use crate::sys::signals::{self, Signals};
+use crate::sys::signals::Signals;
 use crate::sys::status;
 use crate::trigger::Fired;
 
@@ -277,6 +278,13 @@ impl Supervisor {
                 }
                 SignalAction::Forward => self.forward(sig, sig),
                 SignalAction::ForwardAs(other) => self.forward(sig, other),
+                SignalAction::Reopen => {
+                    if self.config.log.files.any() {
+                        info!(signal = %sig, "signal received, reopening log files");
+                        self.log.reopen();
+                    }
+                    self.forward_reopen(sig);
+                }
                 SignalAction::Ignore => {
                     info!(signal = %sig, "signal received, ignoring it (RPM_SIGNALS)");
                 }
@@ -289,31 +297,6 @@ impl Supervisor {
     fn ask_for(&self, command: Command) {
         // The loop holds the other end.
         let _ = self.outbox.send(Incoming::Asked(command));
-    }
-
-    fn forward(&self, received: Sig, sent: Sig) {
-        let mut workers = 0_usize;
-        for (slot, pid) in self.fleet.workers() {
-            match self.send(pid, sent) {
-                Ok(()) => workers += 1,
-                Err(errno) => {
-                    warn!(%slot, %pid, signal = %sent, error = errno.desc(), "cannot forward a signal");
-                }
-            }
-        }
-        tracing::debug!(signal = %received, %sent, workers, "signal received and forwarded");
-    }
-
-    /// By RPM_SIGNAL_SCOPE. The worker is unreaped, so its number is its own.
-    fn send(&self, pid: Pid, sig: Sig) -> nix::Result<()> {
-        match self.config.signal_scope {
-            crate::config::Scope::Process => signals::send(pid, sig),
-            crate::config::Scope::Group => match signals::send_group(pid, sig) {
-                // It left its group for another one; its number is its own all the same.
-                Err(Errno::ESRCH) => signals::send(pid, sig),
-                other => other,
-            },
-        }
     }
 
     /// What others see, and where connections go.

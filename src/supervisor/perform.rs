@@ -12,7 +12,7 @@ use tokio::net::UnixDatagram;
 use tracing::{error, info, warn};
 
 use crate::config::{LogFormat, Scope};
-use crate::log::{Stream, Tail};
+use crate::log::{self, Stream, Tail};
 use crate::model::{Generation, ListenerId, Pid, Sig, SlotId};
 use crate::policy::{Action, Event};
 use crate::port::{Attendant, PortEvent};
@@ -106,7 +106,7 @@ impl Supervisor {
         generation: Generation,
     ) -> nix::Result<Pid> {
         let config = Arc::clone(&self.config);
-        let inherit = config.log_format == LogFormat::Inherit;
+        let inherit = config.log.format == LogFormat::Inherit;
         let alone = config.instances.get() == 1;
         let pipes = if inherit {
             None
@@ -167,11 +167,16 @@ impl Supervisor {
         // Said before its output is read, so that its first line comes after.
         info!(%slot, %pid, %generation, "worker started");
         if let Some((out, err)) = pipes {
-            self.log.attach(slot, Stream::Stdout, out.read);
+            let worker = log::Worker {
+                slot,
+                generation,
+                pid,
+            };
+            self.log.attach(worker, Stream::Stdout, out.read, None);
             let tail = Tail::default();
             self.tails.insert(pid, tail.clone());
             self.log
-                .attach_with(slot, Stream::Stderr, err.read, Some(tail));
+                .attach(worker, Stream::Stderr, err.read, Some(tail));
         }
         match UnixDatagram::from_std(status.into()) {
             Ok(status) => {
