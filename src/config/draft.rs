@@ -11,10 +11,8 @@ use std::time::Duration;
 use super::command::{argv, base_name, first_number};
 use super::env::Raw;
 use super::resolve::{Input, Reader};
-use super::types::{
-    Balance, Config, ExecMode, Handover, Level, LogFormat, Ports, Ready, Restart, Scope,
-};
-use super::{health, parse, ports, reload, signals};
+use super::types::{Balance, Config, ExecMode, Handover, Ports, Ready, Restart, Scope};
+use super::{health, output, parse, ports, reload, signals};
 use crate::model::Sig;
 use crate::policy::{Backoff, SignalTable};
 
@@ -50,8 +48,7 @@ pub(super) struct Draft {
     pub(super) signal_scope: Option<Scope>,
     pub(super) exit_ok: Option<Vec<u8>>,
     pub(super) pdeathsig: Option<Option<Sig>>,
-    pub(super) log_format: Option<LogFormat>,
-    pub(super) log_level: Option<Level>,
+    pub(super) output: output::Draft,
     pub(super) admin_addr: Option<Option<SocketAddr>>,
     pub(super) termination_log: Option<PathBuf>,
 }
@@ -62,6 +59,7 @@ impl Draft {
         let mut draft = Self {
             reload: reload::Draft::read(raw, input, reader),
             health: health::Draft::read(raw, reader),
+            output: output::Draft::read(raw, reader),
             ..Self::default()
         };
         draft.sharing(raw, reader);
@@ -74,7 +72,9 @@ impl Draft {
         let reload = &mut draft.reload;
         reload.settle(instances, unshared, input.memory, raw, reader);
         draft.signalling(raw, reader);
-        draft.output(raw, reader);
+        let one_shot = draft.is_one_shot();
+        draft.output.settle(one_shot, raw, reader);
+        draft.administration(raw, reader);
         draft
     }
 
@@ -257,37 +257,7 @@ impl Draft {
         );
     }
 
-    fn output(&mut self, raw: &Raw, reader: &mut Reader) {
-        let known = [
-            ("raw", LogFormat::Raw),
-            ("prefix", LogFormat::Prefix),
-            ("inherit", LogFormat::Inherit),
-        ];
-        let said = reader.optional("RPM_LOG_FORMAT", raw.log_format.as_ref(), |text| {
-            parse::keyword(text, &known, &["json"])
-        });
-        // tini's role: nothing to merge, and the program may care for what its stdout is.
-        let one_shot = self.is_one_shot();
-        self.log_format = said.map(|format| {
-            format.unwrap_or(if one_shot {
-                LogFormat::Inherit
-            } else {
-                LogFormat::Raw
-            })
-        });
-        let known = [
-            ("off", Level::Off),
-            ("error", Level::Error),
-            ("warn", Level::Warn),
-            ("info", Level::Info),
-            ("debug", Level::Debug),
-            ("trace", Level::Trace),
-        ];
-        let said = reader.optional("RPM_LOG_LEVEL", raw.log_level.as_ref(), |text| {
-            parse::keyword(text, &known, &[])
-        });
-        self.log_level =
-            said.map(|level| level.unwrap_or(if one_shot { Level::Warn } else { Level::Info }));
+    fn administration(&mut self, raw: &Raw, reader: &mut Reader) {
         self.admin_addr = reader.get("RPM_ADMIN_ADDR", raw.admin_addr.as_ref(), parse::admin_addr);
         self.termination_log = reader.get(
             "RPM_TERMINATION_LOG",
@@ -332,8 +302,7 @@ impl Draft {
             signal_scope: self.signal_scope?,
             exit_ok: self.exit_ok?,
             pdeathsig: self.pdeathsig?,
-            log_format: self.log_format?,
-            log_level: self.log_level?,
+            log: self.output.finish()?,
             admin_addr: self.admin_addr?,
             termination_log: self.termination_log?,
         })

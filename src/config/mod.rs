@@ -10,10 +10,17 @@ mod draft;
 mod env;
 mod env_file;
 mod faults;
+mod file_name;
 mod health;
 mod ignore;
+mod levels;
+mod logging;
+mod multiline;
 mod names;
 mod open;
+mod output;
+mod output_rules;
+mod output_variables;
 mod parse;
 mod ports;
 mod reload;
@@ -23,6 +30,7 @@ mod schedule;
 mod show;
 mod signals;
 mod sizes;
+mod timestamp;
 mod types;
 mod variables;
 
@@ -32,14 +40,19 @@ pub use cli::{Cli, Usage, help};
 pub use env::Source;
 pub use env_file::{BadLine, env_file};
 pub use faults::{Fault, Faults};
+pub use file_name::FileName;
 pub use ignore::Ignore;
+pub use levels::{Level, Levels};
+pub use logging::{Every, Files, LogFormat, LogStderr, Logging, Overflow, Rate, Rotation};
+pub use multiline::Multiline;
 pub use names::{LATER, Preset, Setting, settings};
 pub use open::{Opening, Said, open};
 pub use resolve::{Input, Line, Resolved, admin_addr, resolve};
 pub use schedule::Schedule;
+pub use timestamp::Timestamp;
 pub use types::{
-    Balance, Config, ExecMode, Handover, Health, HealthCheck, Level, LogFormat, PortSpec, Ports,
-    Ready, Restart, Scope, Watch,
+    Balance, Config, ExecMode, Handover, Health, HealthCheck, PortSpec, Ports, Ready, Restart,
+    Scope, Watch,
 };
 pub use variables::GROUPS;
 

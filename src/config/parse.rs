@@ -125,6 +125,12 @@ pub(super) fn keyword<T: Copy>(
     Err(Wrong::new(what, words.join(", ")))
 }
 
+/// `true` or `false`.
+pub(super) fn boolean(text: &str) -> Result<bool, Wrong> {
+    let known = [("true", true), ("false", false), ("1", true), ("0", false)];
+    keyword(text, &known, &[])
+}
+
 /// RPM_MAX_RESTARTS; 0 is no limit.
 pub(super) fn max_restarts(text: &str) -> Result<u32, Wrong> {
     number(text, 0, 1_000_000)

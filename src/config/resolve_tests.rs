@@ -7,8 +7,7 @@ use std::time::Duration;
 use super::*;
 use crate::config::ignore::ignore;
 use crate::config::{
-    Balance, ExecMode, GROUPS, Handover, Health, Level, LogFormat, Ports, Ready, Restart, Scope,
-    Watch, show,
+    Balance, ExecMode, GROUPS, Handover, Health, Ports, Ready, Restart, Scope, Watch, show,
 };
 use crate::model::Sig;
 use crate::policy::{Backoff, Share, SignalAction, SignalTable};
@@ -88,8 +87,8 @@ fn nothing_set_is_the_documented_default() {
         signal_scope: Scope::Process,
         exit_ok: vec![],
         pdeathsig: Some(Sig::KILL),
-        log_format: LogFormat::Raw,
-        log_level: Level::Info,
+        // `output_tests` has it.
+        log: resolved.config.log.clone(),
         admin_addr: Some("0.0.0.0:9464".parse().unwrap()),
         termination_log: "/dev/termination-log".into(),
     };

@@ -6,8 +6,8 @@ use super::env::Raw;
 use super::faults::{Wrong, quote};
 use super::ports::collides;
 use super::resolve::Reader;
-use super::show;
 use super::types::{ExecMode, Handover, Ports, Ready, Restart};
+use super::{output_rules, show};
 use crate::model::Sig;
 use crate::policy::{Share, SignalAction};
 
@@ -21,6 +21,7 @@ pub(super) fn check(draft: &Draft, raw: &Raw, reader: &mut Reader) {
     times(draft, raw, reader);
     replacing(draft, raw, reader);
     idle(draft, raw, reader);
+    output_rules::check(&draft.output, raw, reader);
     stopping(draft, reader);
 }
 

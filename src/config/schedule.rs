@@ -1,4 +1,5 @@
-//! RPM_CRON_RELOAD: five fields as crontab(5) has them, in UTC, since that is what containers run in.
+//! RPM_CRON_RELOAD, RPM_LOG_ROTATE_EVERY: five fields as crontab(5) has them, in UTC, since that is what containers run
+//! in.
 #![forbid(unsafe_code)]
 
 use std::fmt;
@@ -47,7 +48,7 @@ impl fmt::Display for Schedule {
     }
 }
 
-/// RPM_CRON_RELOAD.
+/// RPM_CRON_RELOAD, or RPM_LOG_ROTATE_EVERY if it is one.
 pub(super) fn schedule(text: &str) -> Result<Schedule, Wrong> {
     let fields: Vec<&str> = text.split_whitespace().collect();
     let text = fields.join(" ");

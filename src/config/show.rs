@@ -1,13 +1,15 @@
 //! Typed values as text that the grammar reads back.
 #![forbid(unsafe_code)]
 
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::faults::plain;
+use super::levels::Level;
+use super::logging::{LogFormat, LogStderr, Overflow};
 use super::types::{
-    Balance, Config, ExecMode, Handover, HealthCheck, Level, LogFormat, PortSpec, Ports, Ready,
-    Restart, Scope,
+    Balance, Config, ExecMode, Handover, HealthCheck, PortSpec, Ports, Ready, Restart, Scope,
 };
 use crate::model::Sig;
 use crate::policy::{Bytes, Share, SignalAction, SignalTable};
@@ -37,6 +39,16 @@ pub(super) fn paths(paths: &[PathBuf]) -> String {
 
 pub(super) fn bytes(bytes: Bytes) -> String {
     bytes.to_string()
+}
+
+/// A size that is known to be one of memory.
+pub(super) fn size(bytes: usize) -> String {
+    u64::try_from(bytes).map_or_else(|_| bytes.to_string(), |bytes| Bytes(bytes).to_string())
+}
+
+/// `word` for nothing; otherwise on one line.
+pub(super) fn or(value: Option<impl Display>, word: &str) -> String {
+    value.map_or_else(|| word.to_owned(), |value| text(&value.to_string()))
 }
 
 pub(super) fn share(share: Share) -> String {
@@ -174,6 +186,7 @@ fn action(action: SignalAction) -> String {
         SignalAction::ScaleDown => "scale-down".to_owned(),
         SignalAction::Forward => "forward".to_owned(),
         SignalAction::ForwardAs(sig) => format!("forward:{}", signal(sig)),
+        SignalAction::Reopen => "reopen".to_owned(),
         SignalAction::Ignore => "ignore".to_owned(),
     }
 }
@@ -190,7 +203,24 @@ pub(super) fn log_format(value: LogFormat) -> String {
     match value {
         LogFormat::Raw => "raw",
         LogFormat::Prefix => "prefix",
+        LogFormat::Json => "json",
         LogFormat::Inherit => "inherit",
+    }
+    .to_owned()
+}
+
+pub(super) fn log_stderr(value: LogStderr) -> String {
+    match value {
+        LogStderr::Merge => "merge",
+        LogStderr::Split => "split",
+    }
+    .to_owned()
+}
+
+pub(super) fn overflow(value: Overflow) -> String {
+    match value {
+        Overflow::Block => "block",
+        Overflow::Drop => "drop",
     }
     .to_owned()
 }

@@ -97,8 +97,8 @@ fn action(text: &str) -> Result<SignalAction, String> {
         "reload" => Ok(SignalAction::Reload),
         "scale-up" => Ok(SignalAction::ScaleUp),
         "scale-down" => Ok(SignalAction::ScaleDown),
-        // Workers reopen their own files; the runtime has none yet.
-        "forward" | "reopen" => Ok(SignalAction::Forward),
+        "forward" => Ok(SignalAction::Forward),
+        "reopen" => Ok(SignalAction::Reopen),
         "ignore" => Ok(SignalAction::Ignore),
         _ => Err(format!("{} is not an action", quote(text))),
     }
@@ -120,10 +120,11 @@ mod tests {
 
     #[test]
     fn entries_override_the_default() {
-        let table = table("USR2=stop, quit=FORWARD:term,10=reopen,");
-        assert_eq!(table.action(usr2()), SignalAction::Stop);
+        let table = table("USR2=Reopen, quit=FORWARD:term,10=forward,TTOU=stop,");
+        assert_eq!(table.action(usr2()), SignalAction::Reopen);
         assert_eq!(table.action(Sig::QUIT), SignalAction::ForwardAs(Sig::TERM));
         assert_eq!(table.action(Sig::USR1), SignalAction::Forward);
+        assert_eq!(table.action(Sig::TTOU), SignalAction::Stop);
         assert_eq!(table.action(Sig::INT), SignalAction::Stop);
     }
 
@@ -138,6 +139,14 @@ mod tests {
         assert_eq!(table.action(usr2()), SignalAction::Reload);
         assert_eq!(table.action(Sig::TTIN), SignalAction::ScaleDown);
         assert_eq!(table.action(Sig::TTOU), SignalAction::ScaleUp);
+    }
+
+    #[test]
+    fn log_files_are_reopened_by_usr1_in_every_role() {
+        for table in [SignalTable::service(), SignalTable::one_shot()] {
+            assert_eq!(table.action(Sig::USR1), SignalAction::Reopen);
+            assert_eq!(table.action(usr2()), SignalAction::Forward);
+        }
     }
 
     #[test]

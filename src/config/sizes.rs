@@ -1,4 +1,4 @@
-//! The grammar of what is measured out to workers: sizes of memory, shares of the workers.
+//! The grammar of what is measured out to workers: sizes, shares of the workers.
 #![forbid(unsafe_code)]
 
 use super::faults::{Wrong, quote};
@@ -45,7 +45,42 @@ pub(super) fn most(text: &str) -> Result<Most, Wrong> {
 }
 
 fn size(text: &str) -> Result<Bytes, Wrong> {
-    let wrong = |what: &str| Err(Wrong::new(what, SIZES));
+    let size = amount(text).and_then(|(bytes, has_unit)| match at_least(bytes) {
+        Err(what) if !has_unit => Err(format!("{what}; the unit is missing")),
+        checked => checked.map_err(str::to_owned),
+    });
+    size.map_err(|what| Wrong::new(what, SIZES))
+}
+
+/// A size from `low` to `high`, both included, and without a bound above if that is `None`.
+pub(super) fn between(text: &str, low: Bytes, high: Option<Bytes>) -> Result<Bytes, Wrong> {
+    let bounds = match high {
+        Some(high) => format!("from {low} to {high}"),
+        None => format!("at least {low}"),
+    };
+    let checked = amount(text.trim()).and_then(|(bytes, has_unit)| {
+        if bytes < low {
+            let hint = if has_unit {
+                ""
+            } else {
+                "; the unit is missing"
+            };
+            Err(format!("is below {low}{hint}"))
+        } else if let Some(high) = high.filter(|high| bytes > *high) {
+            Err(format!("is above {high}"))
+        } else {
+            Ok(bytes)
+        }
+    });
+    checked.map_err(|what| {
+        let accepted = format!("a whole number with a unit, such as 512Ki, 10Mi or 1G, {bounds}");
+        Wrong::new(what, accepted)
+    })
+}
+
+/// So many bytes, and whether a unit was given.
+fn amount(text: &str) -> Result<(Bytes, bool), String> {
+    let wrong = |what: &str| Err(what.to_owned());
     let end = text
         .find(|c: char| !c.is_ascii_digit())
         .unwrap_or(text.len());
@@ -72,10 +107,7 @@ fn size(text: &str) -> Result<Bytes, Wrong> {
         .and_then(|number| number.checked_mul(*factor));
     match bytes {
         None => wrong("is more than any machine has"),
-        Some(bytes) if bytes < SMALLEST && unit.is_empty() => {
-            wrong("is less than any program needs; the unit is missing")
-        }
-        Some(bytes) => at_least(Bytes(bytes)).map_err(|what| Wrong::new(what, SIZES)),
+        Some(bytes) => Ok((Bytes(bytes), !unit.is_empty())),
     }
 }
 
@@ -200,6 +232,29 @@ mod tests {
         for (text, complaint) in bad {
             assert_eq!(most(text).unwrap_err().what, complaint, "{text}");
         }
+    }
+
+    #[test]
+    fn sizes_between_bounds() {
+        let (low, high) = (Bytes(1 << 10), Bytes(1 << 20));
+        for (text, bytes) in [(" 1Ki ", 1 << 10), ("1024", 1 << 10), ("1Mi", 1 << 20)] {
+            assert_eq!(between(text, low, Some(high)), Ok(Bytes(bytes)), "{text}");
+        }
+        assert_eq!(between("1Ti", low, None), Ok(Bytes(1 << 40)));
+        let bad = [
+            ("10", "is below 1Ki; the unit is missing"),
+            ("1K", "is below 1Ki"),
+            ("1025Ki", "is above 1Mi"),
+            ("1MB", "has the unknown unit \"MB\""),
+            ("", "is blank"),
+        ];
+        for (text, complaint) in bad {
+            let wrong = between(text, low, Some(high)).unwrap_err();
+            assert_eq!(wrong.what, complaint, "{text}");
+            assert!(wrong.accepted.ends_with("from 1Ki to 1Mi"), "{text}");
+        }
+        let open = between("1", low, None).unwrap_err();
+        assert!(open.accepted.ends_with("at least 1Ki"));
     }
 
     #[test]

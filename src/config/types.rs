@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::ignore::Ignore;
+use super::logging::Logging;
 use super::schedule::Schedule;
 use crate::model::Sig;
 use crate::policy::{Backoff, Bytes, Share, SignalTable};
@@ -137,34 +138,6 @@ pub enum Scope {
     Group,
 }
 
-/// RPM_LOG_FORMAT.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LogFormat {
-    /// Byte for byte.
-    Raw,
-    /// `[name:slot] line`.
-    Prefix,
-    /// Workers get the runtime's own stdin, stdout and stderr.
-    Inherit,
-}
-
-/// RPM_LOG_LEVEL.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Level {
-    /// Nothing at all.
-    Off,
-    /// Only what needs somebody.
-    Error,
-    /// And what may.
-    Warn,
-    /// And every decision.
-    Info,
-    /// And what led to it.
-    Debug,
-    /// And everything else.
-    Trace,
-}
-
 /// All that was asked of the runtime, checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
@@ -234,10 +207,8 @@ pub struct Config {
     pub exit_ok: Vec<u8>,
     /// RPM_PDEATHSIG; `None` is `off`.
     pub pdeathsig: Option<Sig>,
-    /// RPM_LOG_FORMAT.
-    pub log_format: LogFormat,
-    /// RPM_LOG_LEVEL.
-    pub log_level: Level,
+    /// RPM_LOG_*.
+    pub log: Logging,
     /// RPM_ADMIN_ADDR; `None` is `off`.
     pub admin_addr: Option<SocketAddr>,
     /// RPM_TERMINATION_LOG.

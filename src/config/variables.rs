@@ -4,10 +4,11 @@
 
 use super::names::Preset::{self, Computed, Text, Unset};
 use super::names::Setting;
+use super::output_variables::OUTPUT;
 use super::show;
 use super::types::Config;
 
-const fn row(
+pub(super) const fn row(
     name: &'static str,
     preset: Preset,
     help: &'static str,
@@ -23,7 +24,7 @@ const fn row(
 
 /// Default of RPM_SIGNALS for a service; a test holds it beside `SignalTable::service`.
 const SERVICE_SIGNALS: &str =
-    "HUP=reload,INT=stop,QUIT=stop,TERM=stop,TTIN=scale-up,TTOU=scale-down,*=forward";
+    "HUP=reload,INT=stop,QUIT=stop,USR1=reopen,TERM=stop,TTIN=scale-up,TTOU=scale-down,*=forward";
 
 /// The variables of this version, by group, in the order of the help text.
 pub const GROUPS: &[(&str, &[Setting])] = &[
@@ -33,7 +34,8 @@ pub const GROUPS: &[(&str, &[Setting])] = &[
     ("Reload, and what causes it", RELOAD),
     ("Health", HEALTH),
     ("Signals", SIGNALS),
-    ("Output and administration", OUTPUT),
+    ("Output", OUTPUT),
+    ("Administration", ADMINISTRATION),
 ];
 
 const PROGRAM: &[Setting] = &[
@@ -290,19 +292,7 @@ const SIGNALS: &[Setting] = &[
     ),
 ];
 
-const OUTPUT: &[Setting] = &[
-    row(
-        "RPM_LOG_FORMAT",
-        Computed("raw; inherit with RPM_RESTART=never and one instance"),
-        "workers' lines: raw, prefix ([name:slot]), inherit (our own stdout)",
-        |c| show::log_format(c.log_format),
-    ),
-    row(
-        "RPM_LOG_LEVEL",
-        Computed("info; warn with RPM_RESTART=never and one instance"),
-        "the runtime's own lines: off, error, warn, info, debug, trace",
-        |c| show::level(c.log_level),
-    ),
+const ADMINISTRATION: &[Setting] = &[
     row(
         "RPM_ADMIN_ADDR",
         Text("0.0.0.0:9464"),

@@ -1,0 +1,133 @@
+//! RPM_LOG_FILE, RPM_LOG_ERROR_FILE: the name of a file, or one for each worker.
+#![forbid(unsafe_code)]
+
+use std::fmt;
+use std::path::{Component, Path, PathBuf};
+
+use super::faults::Wrong;
+use super::parse::breaks_lines;
+use crate::model::SlotId;
+
+const ACCEPTED: &str = "the path of a file, such as /var/log/app.log, or of one for each worker, such as app-{slot}.log";
+
+const SLOT: &str = "{slot}";
+
+/// A path that may hold `{slot}`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileName {
+    text: String,
+}
+
+impl FileName {
+    /// Whether each worker has a file of its own.
+    pub fn has_slot(&self) -> bool {
+        self.text.contains(SLOT)
+    }
+
+    /// The file of the worker in that slot.
+    pub fn path(&self, slot: SlotId) -> PathBuf {
+        PathBuf::from(self.text.replace(SLOT, &slot.to_string()))
+    }
+
+    /// The path with `{slot}` as it is written.
+    pub fn template(&self) -> &str {
+        &self.text
+    }
+}
+
+impl fmt::Display for FileName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+/// RPM_LOG_FILE, RPM_LOG_ERROR_FILE. Two ways to write one path become the same.
+pub(super) fn file_name(text: &str) -> Result<FileName, Wrong> {
+    let path = Path::new(text);
+    let named = path.file_name().is_some() && !text.ends_with("/.");
+    let what = if text.trim().is_empty() {
+        "is blank"
+    } else if text.chars().any(breaks_lines) {
+        "holds a control character or a line break"
+    } else if text.replace(SLOT, "").contains(['{', '}']) {
+        "holds a brace that is not of {slot}"
+    } else if text.ends_with('/') || !named {
+        "names a directory"
+    } else if is_ours(path) {
+        "is an output of the runtime itself, which gets every line without it"
+    } else {
+        let parts = path.components().filter(|part| *part != Component::CurDir);
+        let path: PathBuf = parts.collect();
+        return path
+            .into_os_string()
+            .into_string()
+            .map(|text| FileName { text })
+            .map_err(|_| Wrong::new("is not UTF-8 text", ACCEPTED));
+    };
+    Err(Wrong::new(what, ACCEPTED))
+}
+
+/// Every line would be there twice, and nothing there can be rotated.
+fn is_ours(path: &Path) -> bool {
+    let names = ["/dev/stdout", "/dev/stderr"];
+    let places = ["/dev/fd", "/proc/self/fd", "/proc/1/fd"];
+    names.iter().any(|name| path == Path::new(name))
+        || places.iter().any(|place| path.starts_with(place))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_files() {
+        let table = [
+            ("/var/log/app.log", "/var/log/app.log", "/var/log/app.log"),
+            ("app.log", "app.log", "app.log"),
+            ("./logs//a/./b.log", "logs/a/b.log", "logs/a/b.log"),
+            ("../app.log", "../app.log", "../app.log"),
+            (
+                "/l/{slot}/{slot}.log",
+                "/l/{slot}/{slot}.log",
+                "/l/12/12.log",
+            ),
+            ("a b,c", "a b,c", "a b,c"),
+            ("/dev/null", "/dev/null", "/dev/null"),
+        ];
+        for (text, template, path) in table {
+            let name = file_name(text).unwrap();
+            assert_eq!(name.to_string(), template);
+            assert_eq!(name.template(), template);
+            assert_eq!(name.path(SlotId(12)), Path::new(path));
+            assert_eq!(name.has_slot(), template.contains("slot"));
+            assert_eq!(file_name(template), Ok(name));
+        }
+    }
+
+    #[test]
+    fn what_is_no_name_of_a_file() {
+        let brace = "holds a brace that is not of {slot}";
+        let ours = "is an output of the runtime itself, which gets every line without it";
+        let table = [
+            (" ", "is blank"),
+            ("a\nb", "holds a control character or a line break"),
+            ("app-{worker}.log", brace),
+            ("app-{slot.log", brace),
+            ("app-{{slot}}.log", brace),
+            ("app}.log", brace),
+            ("{SLOT}", brace),
+            ("/var/log/", "names a directory"),
+            ("/", "names a directory"),
+            (".", "names a directory"),
+            ("logs/.", "names a directory"),
+            ("logs/..", "names a directory"),
+            ("/dev/stdout", ours),
+            ("/dev//stderr", ours),
+            ("/proc/self/fd/1", ours),
+            ("/dev/fd/2", ours),
+        ];
+        for (text, complaint) in table {
+            assert_eq!(file_name(text).unwrap_err().what, complaint, "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! RPM_LOG_MULTILINE: what the first line of a record looks like.
+#![forbid(unsafe_code)]
+
+use std::fmt;
+
+use regex::bytes::{Regex, RegexBuilder};
+
+use super::faults::Wrong;
+
+/// Largest compiled program, and largest cache of the automaton, bytes.
+const LARGEST: usize = 1 << 20;
+
+const ACCEPTED: &str = "a regular expression that the first line of a record matches and the others do not, such as \
+     ^\\d{4}-\\d\\d-\\d\\d or ^\\S; \\d, \\w and \\s are those of ASCII";
+
+/// A pattern of first lines, of bytes.
+#[derive(Clone, Debug)]
+pub struct Multiline {
+    regex: Regex,
+}
+
+impl Multiline {
+    /// The compiled pattern, to be held against a line without its newline.
+    pub fn regex(&self) -> &Regex {
+        &self.regex
+    }
+}
+
+impl PartialEq for Multiline {
+    fn eq(&self, other: &Self) -> bool {
+        self.regex.as_str() == other.regex.as_str()
+    }
+}
+
+impl Eq for Multiline {}
+
+impl fmt::Display for Multiline {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.regex.as_str())
+    }
+}
+
+/// RPM_LOG_MULTILINE. Blanks count: they may be part of the pattern.
+pub(super) fn multiline(text: &str) -> Result<Multiline, Wrong> {
+    let wrong = |what: String| Err(Wrong::new(what, ACCEPTED));
+    if text.trim().is_empty() {
+        return wrong("is blank".to_owned());
+    }
+    if text.chars().any(char::is_control) {
+        return wrong("holds a control character; \\t or \\x1b stand for one".to_owned());
+    }
+    let regex = RegexBuilder::new(text)
+        .unicode(false)
+        .size_limit(LARGEST)
+        .dfa_size_limit(LARGEST)
+        .build();
+    match regex {
+        Err(error) => wrong(complaint(&error)),
+        Ok(regex) if matches_all(&regex) => {
+            wrong("matches every line, so none would be joined to another".to_owned())
+        }
+        Ok(regex) => Ok(Multiline { regex }),
+    }
+}
+
+/// The last line of what is else a drawing.
+fn complaint(error: &regex::Error) -> String {
+    match error {
+        regex::Error::CompiledTooBig(_) => "is too large once it is compiled".to_owned(),
+        other => {
+            let text = other.to_string();
+            let line = text.lines().map(str::trim).rfind(|line| !line.is_empty());
+            let line = line.unwrap_or_default();
+            let line = line.strip_prefix("error: ").unwrap_or(line);
+            format!("is no regular expression: {line}")
+        }
+    }
+}
+
+/// Whether the pattern matches whatever a line holds: every byte alone, and all of them.
+fn matches_all(regex: &Regex) -> bool {
+    let bytes: Vec<u8> = (0..=u8::MAX).filter(|byte| *byte != b'\n').collect();
+    regex.is_match(&bytes) && bytes.iter().all(|byte| regex.is_match(&[*byte]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn first_lines_are_told_from_others() {
+        let table: [(&str, &[u8], bool); 14] = [
+            (
+                r"^\d{4}-\d\d-\d\d",
+                b"2026-11-22 04:40:12 INFO begins",
+                true,
+            ),
+            (r"^\d{4}-\d\d-\d\d", b"  at main (app.js:1)", false),
+            (r"^\S", b"Traceback", true),
+            (r"^\S", b"\tat a.b.C", false),
+            (r"^[^\t ]", b"", false),
+            (r"^(?i)error", b"Error: x", true),
+            ("^$", b"", true),
+            ("^$", b"x", false),
+            (r"\xff", b"a\xff", true),
+            ("^gr\u{fc}n", "gr\u{fc}n".as_bytes(), true),
+            (r"^\{", b"{\"a\":1}", true),
+            ("^a ", b"ab", false),
+            ("^[^}]", b"}", false),
+            ("end$", b"the end", true),
+        ];
+        for (pattern, line, expected) in table {
+            let multiline = multiline(pattern).unwrap();
+            assert_eq!(multiline.regex().is_match(line), expected, "{pattern}");
+            assert_eq!(multiline.to_string(), pattern);
+        }
+    }
+
+    #[test]
+    fn what_is_no_pattern_of_first_lines() {
+        let all = "matches every line, so none would be joined to another";
+        let control = "holds a control character; \\t or \\x1b stand for one";
+        let table = [
+            ("  ", "is blank"),
+            ("a\tb", control),
+            ("a\nb", control),
+            (".*", all),
+            ("a*", all),
+            ("^", all),
+            (".", all),
+            ("$|x", all),
+            ("(?s).", all),
+            ("[^\\n]", all),
+            ("(abc", "is no regular expression: unclosed group"),
+            (
+                "[z-a]",
+                "is no regular expression: invalid character class range, the start must be <= the end",
+            ),
+            (
+                "(?<=a)b",
+                "is no regular expression: look-around, including look-ahead and look-behind, is not supported",
+            ),
+            (
+                "*",
+                "is no regular expression: repetition operator missing expression",
+            ),
+            ("a\u{2028}|(", "is no regular expression: unclosed group"),
+            ("a{1000}{1000}{1000}", "is too large once it is compiled"),
+            ("\\pL", "is no regular expression: Unicode not allowed here"),
+            (
+                "[\u{e4}\u{f6}]",
+                "is no regular expression: Unicode not allowed here",
+            ),
+        ];
+        for (text, complaint) in table {
+            assert_eq!(multiline(text).unwrap_err().what, complaint, "{text:?}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_text_upsets_the_grammar(text in "\\PC{0,20}|[\\\\^$.|?*+()\\[\\]{}a-c0-9:<=!-]{0,20}") {
+            match multiline(&text) {
+                Ok(multiline) => proptest::prop_assert_eq!(multiline.to_string(), text),
+                Err(wrong) => proptest::prop_assert!(!wrong.what.contains('\n'), "{}", wrong.what),
+            }
+        }
+    }
+}
