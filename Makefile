@@ -32,11 +32,15 @@ test: deps lint static ## everything that must hold: formats, lints, unit, proce
 soak: deps ## the long form of the tests under load: hundreds of thousands of requests; takes many minutes
 	$(CARGO) nextest run --locked --run-ignored only -E 'test(/^soak_/)' --no-fail-fast --success-output final
 
+fuzz: ## random input for the splitter and the writers of JSON, a minute each (FOR=600 for more seconds)
+	scripts/fuzz $(FOR)
+
 deps: ## install what the tests need and this machine lacks
 	scripts/test-deps
 
 lint: deps ## formats and lints of the code and of the scripts
 	$(CARGO) fmt --check
+	$(CARGO) fmt --check --manifest-path fuzz/Cargo.toml
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	shellcheck .ci/run scripts/*
 
@@ -50,4 +54,4 @@ bench: deps ## the measurements of benches/, side by side with other tools (ONLY
 clean: ## remove what was built
 	scripts/clean
 
-.PHONY: help build run static image test soak deps lint deny bench clean
+.PHONY: help build run static image test soak fuzz deps lint deny bench clean

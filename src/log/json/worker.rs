@@ -1,0 +1,156 @@
+//! A worker's line: wrapped, or with members added.
+#![forbid(unsafe_code)]
+
+use std::io::Write;
+
+use memchr::memchr2;
+
+use super::escape;
+use super::object::{MEMBERS, Object};
+use crate::log::Stream;
+use crate::model::{Generation, Pid, SlotId};
+
+/// What is the same on each line of one stream, escaped once.
+#[derive(Clone, Debug)]
+pub struct Labels {
+    /// `"level":"info","app":"web",…,"stream":"stdout",`
+    wrapped: Vec<u8>,
+    /// `"app":"web"` and so on, each by itself, in the order of [`Object::has`] behind the time.
+    members: [Vec<u8>; MEMBERS - 1],
+    /// All of them, with a comma between: most objects have none.
+    all: Vec<u8>,
+    /// `0-17-stdout-`, which the number of a cut line follows.
+    partial_id: Vec<u8>,
+}
+
+impl Labels {
+    /// Those of one stream of one worker.
+    pub fn new(app: &str, slot: SlotId, generation: Generation, pid: Pid, stream: Stream) -> Self {
+        let (level, stream) = match stream {
+            Stream::Stdout => ("info", "stdout"),
+            Stream::Stderr => ("error", "stderr"),
+        };
+        let mut name = b"\"app\":\"".to_vec();
+        escape::text(&mut name, app);
+        name.push(b'"');
+        let members = [
+            name,
+            format!("\"worker\":{slot}").into_bytes(),
+            format!("\"generation\":{generation}").into_bytes(),
+            format!("\"pid\":{pid}").into_bytes(),
+            format!("\"stream\":\"{stream}\"").into_bytes(),
+        ];
+        let all = members.join(&b',');
+        Self {
+            wrapped: [format!("\"level\":\"{level}\",").as_bytes(), &all, b","].concat(),
+            members,
+            all,
+            partial_id: format!("{slot}-{pid}-{stream}-").into_bytes(),
+        }
+    }
+}
+
+/// Which piece of a cut line it is, in Docker's words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Partial {
+    /// The first piece is 1.
+    pub ordinal: u32,
+    /// Nothing follows.
+    pub last: bool,
+    /// Which line of this stream: the same for all its pieces.
+    pub id: u64,
+}
+
+/// Appends one object and a newline. The text is `head` and `body` together, without its final newline; there is no
+/// `time` member if `time` is empty.
+pub fn line(
+    out: &mut Vec<u8>,
+    labels: &Labels,
+    time: &[u8],
+    head: &[u8],
+    body: &[u8],
+    partial: Option<Partial>,
+) {
+    let joined;
+    let text = if head.is_empty() {
+        body
+    } else {
+        // A character, or an object, may begin in one and end in the other. It is one line of many in a read.
+        joined = [head, body].concat();
+        &joined
+    };
+    out.reserve(text.len() + labels.wrapped.len() + time.len() + 64);
+    match partial {
+        None => match Object::read(text) {
+            Some(object) => enriched(out, labels, time, &object),
+            None => wrapped(out, labels, time, text, None),
+        },
+        some => wrapped(out, labels, time, text, some),
+    }
+}
+
+fn wrapped(out: &mut Vec<u8>, labels: &Labels, time: &[u8], text: &[u8], partial: Option<Partial>) {
+    out.push(b'{');
+    if !time.is_empty() {
+        member_time(out, time);
+        out.push(b',');
+    }
+    out.extend_from_slice(&labels.wrapped);
+    if let Some(Partial { ordinal, last, id }) = partial {
+        out.extend_from_slice(b"\"partial_id\":\"");
+        out.extend_from_slice(&labels.partial_id);
+        // Writing to a Vec does not fail.
+        let _ = write!(
+            out,
+            "{id}\",\"partial_ordinal\":{ordinal},\"partial_last\":{last},"
+        );
+    }
+    out.extend_from_slice(b"\"message\":\"");
+    escape::bytes(out, text);
+    out.extend_from_slice(b"\"}\n");
+}
+
+fn enriched(out: &mut Vec<u8>, labels: &Labels, time: &[u8], object: &Object<'_>) {
+    one_line(out, object.open.as_bytes());
+    let mut filled = object.filled;
+    let mut comma = |out: &mut Vec<u8>| {
+        if filled {
+            out.push(b',');
+        }
+        filled = true;
+    };
+    let [has_time, has @ ..] = object.has;
+    if !has_time && !time.is_empty() {
+        comma(out);
+        member_time(out, time);
+    }
+    if has == [false; MEMBERS - 1] {
+        comma(out);
+        out.extend_from_slice(&labels.all);
+    } else {
+        let missing = labels.members.iter().zip(has).filter(|(_, has)| !has);
+        for (member, _) in missing {
+            comma(out);
+            out.extend_from_slice(member);
+        }
+    }
+    out.extend_from_slice(b"}\n");
+}
+
+/// `"time":"…"`. A pattern may hold anything, quotes too.
+fn member_time(out: &mut Vec<u8>, time: &[u8]) {
+    out.extend_from_slice(b"\"time\":\"");
+    escape::bytes(out, time);
+    out.push(b'"');
+}
+
+/// An object without its line breaks: it was joined from several lines. In a string there are none, they would have to
+/// be escaped; between tokens they are white space.
+fn one_line(out: &mut Vec<u8>, mut object: &[u8]) {
+    while let Some(at) = memchr2(b'\n', b'\r', object) {
+        let (run, rest) = object.split_at(at);
+        out.extend_from_slice(run);
+        object = rest.get(1..).unwrap_or_default();
+    }
+    out.extend_from_slice(object);
+}
