@@ -1,0 +1,274 @@
+//! A file that is open: opened with care, appended to in whole lines.
+#![forbid(unsafe_code)]
+
+use std::fs::{self, DirBuilder, File, Metadata, OpenOptions};
+use std::io::{self, IoSlice};
+use std::iter;
+use std::os::unix::fs::{DirBuilderExt, FileExt, FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use memchr::memrchr;
+use nix::errno::Errno;
+use nix::fcntl::OFlag;
+
+use super::due::Due;
+use super::note::Why;
+use super::rotation::Every;
+use crate::sys;
+
+/// Logs tell secrets, so nobody else reads them; a collector that shares the group (fsGroup) may. Less the umask.
+const FILE: u32 = 0o640;
+/// The same for directories.
+const DIRECTORY: u32 = 0o750;
+/// Opening never waits (for a FIFO's reader, a line's carrier, a lease) and gives PID 1 no controlling terminal.
+pub const NO_WAIT: OFlag = OFlag::O_NONBLOCK.union(OFlag::O_NOCTTY);
+/// One writev(2) takes so many parts, IOV_MAX.
+const PARTS: usize = 1024;
+
+/// Which file it is, whatever its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct FileId {
+    device: u64,
+    inode: u64,
+}
+
+impl From<&Metadata> for FileId {
+    fn from(meta: &Metadata) -> Self {
+        Self {
+            device: meta.dev(),
+            inode: meta.ino(),
+        }
+    }
+}
+
+/// A file to append to.
+#[derive(Debug)]
+pub struct Opened {
+    file: File,
+    id: FileId,
+    /// It has a size, and can be renamed and truncated; a device does not.
+    pub regular: bool,
+    /// Its own name: a symbolic link at the path is followed, so that what is rotated is the file and not the link.
+    pub real: PathBuf,
+    /// As far as we know: others may write to it, or truncate it.
+    pub size: u64,
+    /// It ends inside a line.
+    torn: bool,
+    /// When to rotate it by time.
+    pub due: Due,
+}
+
+impl Opened {
+    /// Opens `path`, and makes it and its directories if they are missing. Counts from its last change, if it has
+    /// content, to when it is due, so that a restart skips no rotation.
+    pub fn open(path: &Path, every: Option<&Every>, now: SystemTime) -> Result<Self, Why> {
+        // Before it is opened, too: the reader of a FIFO would take that for a writer which has left.
+        if let Ok(meta) = fs::metadata(path) {
+            refuse_odd(&meta)?;
+        }
+        let file = match open_once(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                make_parents(path)?;
+                open_once(path)?
+            }
+            other => other?,
+        };
+        let meta = file.metadata()?;
+        refuse_odd(&meta)?;
+        // The description is ours alone.
+        sys::io::set_nonblocking(&file, false)?;
+        let regular = meta.is_file();
+        let size = if regular { meta.len() } else { 0 };
+        let id = FileId::from(&meta);
+        let changed = meta.modified().ok().filter(|_| size > 0).unwrap_or(now);
+        let is_link = fs::symlink_metadata(path).is_ok_and(|meta| meta.is_symlink());
+        let real = is_link.then(|| fs::canonicalize(path).ok()).flatten();
+        Ok(Self {
+            file,
+            id,
+            regular,
+            real: real.unwrap_or_else(|| path.to_owned()),
+            size,
+            torn: size > 0 && ends_torn(path, id, size),
+            due: Due::new(every, changed, now),
+        })
+    }
+
+    /// Whether it still is what `path` names. Takes the size from there if so.
+    pub fn is_at(&mut self, path: &Path) -> bool {
+        match fs::metadata(path) {
+            Ok(meta) => {
+                let same = FileId::from(&meta) == self.id;
+                if same {
+                    self.take_size(&meta);
+                }
+                same
+            }
+            // Anything else says nothing about the file: a directory may have been closed to us.
+            Err(error) => !matches!(
+                error.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+            ),
+        }
+    }
+
+    /// Asks the kernel for the size.
+    pub fn refresh(&mut self) {
+        if let Ok(meta) = self.file.metadata() {
+            self.take_size(&meta);
+        }
+    }
+
+    fn take_size(&mut self, meta: &Metadata) {
+        if self.regular {
+            self.size = meta.len();
+            // Somebody truncated it.
+            self.torn &= self.size > 0;
+        }
+    }
+
+    /// Appends whole lines. On an error says how many bytes of `parts` are in the file, all of them whole lines.
+    pub fn append(&mut self, parts: &[&[u8]]) -> Result<(), (usize, Errno)> {
+        let mend: &[u8] = if self.torn { b"\n" } else { b"" };
+        let mut slices: Vec<IoSlice<'_>> = iter::once(mend)
+            .chain(parts.iter().copied())
+            .filter(|part| !part.is_empty())
+            .map(IoSlice::new)
+            .collect();
+        let mut left = slices.as_mut_slice();
+        let mut went = 0;
+        let mut result = Ok(());
+        while !left.is_empty() {
+            let some = left.get(..PARTS).unwrap_or(left);
+            match sys::io::write_some(&self.file, some) {
+                Ok(count) => {
+                    went += count;
+                    IoSlice::advance_slices(&mut left, count);
+                }
+                Err(errno) => {
+                    result = Err(errno);
+                    break;
+                }
+            }
+        }
+        if self.regular {
+            self.size += went as u64;
+        }
+        self.torn &= went == 0;
+        result.map_err(|errno| {
+            let went = went.saturating_sub(mend.len());
+            let whole = whole_lines(parts, went);
+            if went > whole && !self.take_back(went - whole) {
+                self.torn = true;
+            }
+            (whole, errno)
+        })
+    }
+
+    /// Cuts the last `count` bytes off, unless the file has another size than we think: the end may be another's then.
+    fn take_back(&mut self, count: usize) -> bool {
+        let expected = self.size;
+        let Some(size) = expected.checked_sub(count as u64) else {
+            return false;
+        };
+        let ours = self.regular
+            && self
+                .file
+                .metadata()
+                .is_ok_and(|meta| meta.len() == expected);
+        let cut = ours && self.file.set_len(size).is_ok();
+        if cut {
+            self.size = size;
+        }
+        cut
+    }
+
+    /// Ends a torn line, since no other line comes here any more.
+    pub fn finish(&mut self) {
+        if self.torn {
+            // The disk may still be full; the rest of the line is lost and counted anyway.
+            let _ = self.append(&[]);
+        }
+    }
+}
+
+fn open_once(path: &Path) -> io::Result<File> {
+    OpenOptions::new()
+        .append(true)
+        .create(true)
+        .mode(FILE)
+        // O_CLOEXEC is always set by the standard library.
+        .custom_flags(NO_WAIT.bits())
+        .open(path)
+}
+
+fn make_parents(path: &Path) -> io::Result<()> {
+    let parent = path.parent().unwrap_or(Path::new(""));
+    if parent.as_os_str().is_empty() {
+        return Ok(());
+    }
+    DirBuilder::new()
+        .recursive(true)
+        .mode(DIRECTORY)
+        .create(parent)
+}
+
+/// A log is a file, or a character device: /dev/null, a terminal.
+fn refuse_odd(meta: &Metadata) -> Result<(), Why> {
+    let kind = meta.file_type();
+    let odd = [
+        (kind.is_fifo(), "a FIFO"),
+        (kind.is_socket(), "a socket"),
+        (kind.is_block_device(), "a block device"),
+        (kind.is_dir(), "a directory"),
+    ];
+    match odd.into_iter().find(|(is, _)| *is) {
+        Some((_, what)) => Err(Why::NotAFile(what)),
+        None => Ok(()),
+    }
+}
+
+/// Whether an earlier life left it without a newline at its end. What cannot be read is taken to be whole.
+fn ends_torn(path: &Path, id: FileId, size: u64) -> bool {
+    let last = || {
+        let file = OpenOptions::new()
+            .read(true)
+            .custom_flags(NO_WAIT.bits())
+            .open(path)?;
+        let mut last = [b'\n'];
+        if FileId::from(&file.metadata()?) == id {
+            file.read_exact_at(&mut last, size - 1)?;
+        }
+        io::Result::Ok(last)
+    };
+    last().is_ok_and(|last| last != *b"\n")
+}
+
+/// How many of the first `count` bytes of `parts` are whole lines.
+fn whole_lines(parts: &[&[u8]], count: usize) -> usize {
+    let (mut before, mut whole) = (0, 0);
+    for part in parts {
+        let here = part.len().min(count - before);
+        let part = part.get(..here).unwrap_or_default();
+        if let Some(at) = memrchr(b'\n', part) {
+            whole = before + at + 1;
+        }
+        before += here;
+    }
+    whole
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_whole_up_to_a_newline() {
+        let parts: [&[u8]; 4] = [b"ab\nc", b"", b"d\n", b"e\n"];
+        let expected = [0, 0, 0, 3, 3, 3, 6, 6, 8];
+        for (count, whole) in expected.into_iter().enumerate() {
+            assert_eq!(whole_lines(&parts, count), whole, "{count}");
+        }
+    }
+}
