@@ -134,10 +134,13 @@ fn settle_and_run(
             .map_err(|error| BootError::refused("watch for signals", &error))?;
         let mut ending = supervisor.run(signals, wakes).await;
         if let Flushed::Unfinished { bytes } = log.flush(FLUSH) {
-            ending.text = format!(
-                "{}; the output was stuck, up to {bytes} bytes were not written",
-                ending.text.trim_end()
-            );
+            ending.add(&format!(
+                "the output was stuck, up to {bytes} bytes were not written"
+            ));
+        }
+        let lost = log.totals().unwritten();
+        if lost > 0 {
+            ending.add(&format!("the output did not take {lost} lines"));
         }
         Ok(ending)
     })

@@ -4,6 +4,7 @@
 mod label;
 mod signal;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::num::NonZeroI32;
 use std::time::Duration;
@@ -216,22 +217,53 @@ pub struct HandoverInfo {
     pub reason: String,
 }
 
-/// What the log writer has done so far.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// What the log has done so far.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LogTotals {
     /// Lines written, by `stdout`, `stderr`, `runtime`.
     pub lines: [u64; 3],
     /// Bytes written, by the same.
     pub bytes: [u64; 3],
-    /// Lines given up, by `closed` (stdout is gone) and `own_queue_full` (the runtime's own lines, stdout stuck).
-    pub dropped: [u64; 2],
+    /// Lines given up, by the same and by `buffer_full` (RPM_LOG_OVERFLOW=drop), `rate_limit` (RPM_LOG_RATE), `closed`
+    /// (the output refused them) and `own_queue_full` (the runtime's own lines, while the output was stuck).
+    pub dropped: [[u64; 4]; 3],
+    /// Lines given up, by worker and the first three of these reasons; those without any are left out.
+    pub workers: BTreeMap<SlotId, [u64; 3]>,
     /// Lines longer than the limit, passed in pieces.
     pub split: u64,
+    /// Bytes read and not yet written.
+    pub buffer: u64,
+    /// RPM_LOG_BUFFER.
+    pub buffer_limit: u64,
+    /// How long writes waited for a reader.
+    pub blocked: Duration,
+    /// Lines that files did not get, by `buffer_full` and `write_error`.
+    pub files: [u64; 2],
+    /// Rotations of files, by `success` and `failure`.
+    pub rotations: [u64; 2],
+}
+
+impl LogTotals {
+    /// Lines that an output did not get though they were meant for it: all but those of RPM_LOG_RATE.
+    pub fn unwritten(&self) -> u64 {
+        let reasons = self.dropped.iter().flat_map(|of| of.iter().enumerate());
+        let meant = reasons.filter(|(reason, _)| *reason != 1);
+        meant.map(|(_, lines)| *lines).sum()
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_rate_held_back_was_not_meant_for_the_output() {
+        let totals = LogTotals {
+            dropped: [[1, 20, 300, 0], [0, 4000, 0, 0], [0, 0, 0, 50000]],
+            ..LogTotals::default()
+        };
+        assert_eq!(totals.unwritten(), 50301);
+    }
 
     #[test]
     fn pids_of_everybody_cannot_be_written() {

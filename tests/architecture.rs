@@ -37,14 +37,30 @@ const LAYERS: [Layer; 13] = [
     layer(
         "config",
         &["model", "policy"],
-        &["chrono", "croner", "envy", "glob", "serde", "shlex"],
+        &[
+            "chrono", "croner", "envy", "glob", "regex", "serde", "shlex",
+        ],
     ),
     layer(
         "log",
-        &["model", "sys"],
-        &["memchr", "nix", "tracing", "tracing_subscriber"],
+        &["model", "policy", "sys"],
+        &[
+            "chrono",
+            "flate2",
+            "memchr",
+            "nix",
+            "regex",
+            "serde",
+            "serde_json",
+            "tracing",
+            "tracing_subscriber",
+        ],
     ),
-    layer("metrics", &["model", "sys::proc"], &["prometheus"]),
+    layer(
+        "metrics",
+        &["model", "sys::proc"],
+        &["flate2", "glob", "prometheus"],
+    ),
     layer(
         "control",
         &["model"],
@@ -68,7 +84,7 @@ const LAYERS: [Layer; 13] = [
             "config", "control", "drain", "log", "metrics", "model", "policy", "port", "probe",
             "sys", "trigger",
         ],
-        &["nix", "tokio", "tracing"],
+        &["nix", "tokio", "tracing", "tracing_subscriber"],
     ),
     layer(
         "main",
@@ -88,12 +104,17 @@ const LAYERS: [Layer; 13] = [
 /// What nobody outside `config` may reach into.
 const CLOSED: &str = "config::env";
 
+/// Parts of other layers that are pure as well.
+const PURE_PARTS: [&str; 2] = ["metrics/exposition", "metrics/merge"];
+
 /// What the pure layers may use of the standard library.
-const PURE: [&str; 14] = [
+const PURE: [&str; 17] = [
+    "std::borrow",
     "std::cmp",
     "std::collections",
     "std::error",
     "std::fmt",
+    "std::hash",
     "std::iter",
     "std::mem",
     "std::net::IpAddr",
@@ -103,6 +124,7 @@ const PURE: [&str; 14] = [
     "std::net::SocketAddrV6",
     "std::num",
     "std::ops",
+    "std::sync::Arc",
     "std::time::Duration",
 ];
 
@@ -315,7 +337,8 @@ fn the_pure_layers_have_no_clock_no_file_and_no_process() {
         let pure = source
             .layer()
             .is_some_and(|layer| ["model", "policy"].contains(&layer.name));
-        if !pure {
+        let part = PURE_PARTS.iter().any(|part| source.path.starts_with(part));
+        if !pure && !part {
             continue;
         }
         for path in paths(&source.code(), "std") {

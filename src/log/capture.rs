@@ -1,19 +1,27 @@
-//! The thread: every worker's pipes in, whole lines to the sink.
+//! The thread: every worker's pipes in, whole lines to the outputs.
 #![forbid(unsafe_code)]
 
 use std::mem;
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::thread;
+use std::time::Instant;
 
 use nix::errno::Errno;
 use nix::sys::signal::SigSet;
 
-use super::handle::{Attached, Log, Shared};
-use super::line::{Block, Splitter};
-use super::sink::{Label, Origin, Sink};
-use super::{Format, Settings, Tail, own};
+use super::batch::{Origin, Whose};
+use super::dress::Dress;
+use super::handle::{Attached, Inbox, Log};
+use super::limits::Limits;
+use super::line::Splitter;
+use super::outputs::Outputs;
+use super::own::{self, Form};
+use super::record::Joiner;
+use super::shared::Shared;
+use super::source::{Press, Source};
+use super::stamp::Stamper;
+use super::{Overflow, Settings};
+use crate::sys::clock;
 use crate::sys::epoll::{Interest, Poller, Ready};
 use crate::sys::io::{self, Read};
 
@@ -25,18 +33,38 @@ const STACK: usize = 256 * 1024;
 const INBOX: u64 = 0;
 
 /// Starts the log. Fails if the kernel has no descriptor or no thread for it.
-pub fn start(settings: Settings) -> nix::Result<Log> {
-    let shared = Arc::new(Shared::new()?);
+pub fn start(mut settings: Settings) -> nix::Result<Log> {
+    settings.app_name = settings.app_name.replace(char::is_control, "?");
+    let form = Form {
+        format: settings.format,
+        timestamp: settings.timestamp.clone(),
+        app: settings.app_name.clone(),
+        colour: settings.colour,
+    };
+    let shared = Arc::new(Shared::new(form, settings.buffer)?);
     let poller = Poller::new()?;
     poller.add(&shared.waker, INBOX, Interest::Readable)?;
-    let name = settings.app_name.replace(char::is_control, "?");
+    let now = clock::instant();
+    let press = Press {
+        outputs: Outputs::start(&mut settings, &shared)?,
+        limits: settings.rate.map(|rate| Limits::new(rate, now)),
+        shared: Arc::clone(&shared),
+        now,
+        time: Vec::new(),
+        dressed: Vec::new(),
+    };
     let capture = Capture {
         poller,
-        sink: Sink::new(settings.out, Arc::clone(&shared)),
+        press,
+        stamper: Stamper::new(&settings.timestamp),
         sources: Vec::new(),
         buffer: vec![0; READ],
-        name: (settings.format == Format::Prefix).then_some(name),
-        max_line: settings.max_line,
+        tails: match settings.overflow {
+            Overflow::Block => settings.buffer / 2,
+            // The queues have the other half.
+            Overflow::Drop => settings.buffer / 4,
+        },
+        settings,
         shared: Arc::clone(&shared),
         over: false,
     };
@@ -52,18 +80,6 @@ pub fn start(settings: Settings) -> nix::Result<Log> {
     Ok(Log::new(shared))
 }
 
-/// One pipe.
-#[derive(Debug)]
-struct Source {
-    pipe: Arc<OwnedFd>,
-    /// Who may ask for the last lines.
-    tail: Option<Tail>,
-    origin: Origin,
-    splitter: Splitter,
-    /// `None` in raw.
-    label: Option<Label>,
-}
-
 /// What a read left behind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum After {
@@ -76,20 +92,28 @@ enum After {
 struct Capture {
     poller: Poller,
     shared: Arc<Shared>,
-    sink: Sink,
+    press: Press,
+    stamper: Stamper,
     sources: Vec<Option<Source>>,
     buffer: Vec<u8>,
-    /// For the prefix; `None` in raw.
-    name: Option<String>,
-    max_line: usize,
+    /// The most that unfinished lines and records may take, all together.
+    tails: usize,
+    settings: Settings,
     over: bool,
 }
 
 impl Capture {
     fn run(mut self) {
         let mut ready = Vec::new();
-        // The wait fails for no reason that a program which got here could give it (epoll_wait(2)).
-        while self.poller.wait(&mut ready, None).is_ok() {
+        loop {
+            let wait = self
+                .due()
+                .map(|due| due.saturating_duration_since(clock::instant()));
+            if self.poller.wait(&mut ready, wait).is_err() {
+                // For no reason that a program which got here could give it (epoll_wait(2)).
+                return;
+            }
+            self.tick();
             let mut inbox = false;
             for &Ready { token, .. } in &ready {
                 match token.checked_sub(1).map(usize::try_from) {
@@ -98,63 +122,145 @@ impl Capture {
                     _ => inbox = true,
                 }
             }
+            self.expire();
             if inbox {
                 self.serve();
             }
-            self.sink.flush();
+            self.press.outputs.flush();
             if self.over && self.sources.iter().all(Option::is_none) {
+                self.end();
                 return;
             }
+        }
+    }
+
+    fn tick(&mut self) {
+        self.press.now = clock::instant();
+        let Press { time, .. } = &mut self.press;
+        time.clear();
+        time.extend_from_slice(self.stamper.stamp(clock::wall()));
+    }
+
+    /// When something is to be done though nothing happens.
+    fn due(&self) -> Option<Instant> {
+        let records = self
+            .sources
+            .iter()
+            .flatten()
+            .filter_map(|source| source.due);
+        let limits = self.press.limits.as_ref().and_then(Limits::due);
+        records.chain(limits).min()
+    }
+
+    fn expire(&mut self) {
+        let now = self.press.now;
+        for source in self.sources.iter_mut().flatten() {
+            if source.due.is_some_and(|due| due <= now) {
+                source.end_record(&mut self.press);
+            }
+        }
+        self.tell_limits(Some(now));
+    }
+
+    fn tell_limits(&mut self, now: Option<Instant>) {
+        let told = self.press.limits.as_mut().map(|limits| limits.told(now));
+        for (slot, lines) in told.unwrap_or_default() {
+            let line = self.shared.formed(&own::limited(slot, lines));
+            self.press.outputs.own(&line);
+        }
+    }
+
+    /// Says what there is still to say. What the last writes give occasion to say themselves is the last.
+    fn end(&mut self) {
+        self.tell_limits(None);
+        for _ in 0..2 {
+            self.serve();
+            self.press.outputs.flush();
         }
     }
 
     /// Takes over what waits in the inbox.
     fn serve(&mut self) {
         self.shared.waker.clear();
-        let mut inbox = mem::take(&mut *self.shared.inbox());
+        let inbox = mem::take(&mut *self.shared.inbox());
         // `mem::take` reset the word; it is said once.
         self.over |= inbox.over;
-        for attached in inbox.attached {
+        let Inbox {
+            attached,
+            own,
+            missing,
+            flush,
+            reopen,
+            ..
+        } = inbox;
+        // What was said before a worker's first word comes before it, whenever that is read.
+        let before = attached.last().map_or(0, |attached| attached.after);
+        let (before, own) = own.split_at(before.min(own.len()));
+        self.press.outputs.own(before);
+        for attached in attached {
             self.attach(attached);
         }
-        if !inbox.flush.is_empty() {
+        if !flush.is_empty() {
             // First, so that the runtime's last words come last.
             self.drain();
+            self.tell_limits(None);
         }
-        if !inbox.own.is_empty() {
-            self.sink.own(&inbox.own);
+        self.press.outputs.own(own);
+        if missing > 0 {
+            let line = self.shared.formed(&own::missing(missing));
+            self.press.outputs.own(&line);
         }
-        if inbox.missing > 0 {
-            self.sink.own(&own::missing(inbox.missing));
+        if reopen {
+            self.press.outputs.reopen();
         }
-        self.sink.flush();
-        for done in inbox.flush.drain(..) {
-            // Who asked may have lost patience.
-            let _ = done.send(());
+        self.press.outputs.flush();
+        if flush.is_empty() {
+            return;
+        }
+        // What the writing itself gave occasion to say.
+        let own = mem::take(&mut self.shared.inbox().own);
+        self.press.outputs.own(&own);
+        self.press.outputs.flush();
+        for done in flush {
+            self.press.outputs.done(&done);
         }
     }
 
     fn attach(&mut self, attached: Attached) {
         let Attached {
-            slot,
+            worker,
             stream,
             pipe,
             tail,
+            ..
         } = attached;
+        let slot = worker.slot;
         let free = self.sources.iter().position(Option::is_none);
         let at = free.unwrap_or(self.sources.len());
         if let Err(errno) = self.poller.add(&*pipe, at as u64 + 1, Interest::Readable) {
             // No memory, or the user's share of watches is used up: the worker finds its output closed.
-            self.sink.own(&own::unwatched(slot, errno));
+            let line = self.shared.formed(&own::unwatched(slot, errno));
+            self.press.outputs.own(&line);
             return;
         }
-        let source = Source {
-            pipe,
-            tail,
-            origin: stream.into(),
-            splitter: Splitter::new(self.max_line),
-            label: self.name.as_ref().map(|name| Label::new(name, slot)),
+        let whose = Whose {
+            origin: Origin::from(stream),
+            slot: Some(slot),
         };
+        let Settings {
+            max_line,
+            multiline,
+            format,
+            app_name,
+            colour,
+            ..
+        } = &self.settings;
+        let joiner = multiline
+            .as_ref()
+            .map(|first| Joiner::new(Arc::clone(first), *max_line));
+        let dress = Dress::new(*format, app_name, *colour, worker, stream);
+        let splitter = Splitter::new(*max_line);
+        let source = Source::new(pipe, tail, splitter, joiner, (whose, slot), dress);
         match self.sources.get_mut(at) {
             Some(place) => *place = Some(source),
             None => self.sources.push(Some(source)),
@@ -171,35 +277,20 @@ impl Capture {
         };
         match io::read(&*source.pipe, &mut self.buffer) {
             Ok(Read::Data(count)) => {
-                let chunk = self.buffer.get(..count).unwrap_or_default();
-                if let Some(tail) = &source.tail {
-                    if tail.is_wanted() {
-                        tail.push(chunk);
-                    } else {
-                        source.tail = None;
-                    }
-                }
-                let held = self.sink.held.saturating_sub(source.splitter.held());
-                self.sink.held += count;
-                let Source {
-                    splitter,
-                    label,
-                    origin,
-                    ..
-                } = source;
-                let split = splitter.feed(chunk, |block| {
-                    emit(&mut self.sink, *origin, label.as_ref(), block);
-                });
-                self.sink.held = held + splitter.held();
-                if split > 0 {
-                    self.shared.counters.split.fetch_add(split, Relaxed);
+                let before = source.room();
+                source.feed(
+                    self.buffer.get(..count).unwrap_or_default(),
+                    &mut self.press,
+                );
+                if source.room() > before {
+                    self.bound();
                 }
                 After::Took(count)
             }
             Ok(Read::Empty) => After::Empty,
             // A pipe has no errors of its own; one that cannot be read is as good as ended.
             Ok(Read::End) | Err(_) => {
-                source.finish(&mut self.sink);
+                source.finish(&mut self.press);
                 if let Some(tail) = &source.tail {
                     tail.end();
                 }
@@ -207,6 +298,27 @@ impl Capture {
                 let _ = self.poller.remove(&*source.pipe);
                 *place = None;
                 After::End
+            }
+        }
+    }
+
+    /// Keeps what unfinished lines and records take below the limit: the largest go out in pieces.
+    fn bound(&mut self) {
+        loop {
+            let rooms = self.sources.iter().flatten().map(Source::room);
+            if rooms.sum::<usize>() <= self.tails {
+                return;
+            }
+            let largest = self
+                .sources
+                .iter_mut()
+                .flatten()
+                .max_by_key(|source| source.room());
+            let Some(source) = largest else { return };
+            let before = source.room();
+            source.shed(&mut self.press);
+            if source.room() >= before {
+                return;
             }
         }
     }
@@ -225,33 +337,8 @@ impl Capture {
                 }
             }
             if let Some(Some(source)) = self.sources.get_mut(at) {
-                source.finish(&mut self.sink);
+                source.finish(&mut self.press);
             }
         }
-    }
-}
-
-impl Source {
-    fn finish(&mut self, sink: &mut Sink) {
-        let Self {
-            splitter,
-            label,
-            origin,
-            ..
-        } = self;
-        let held = sink.held.saturating_sub(splitter.held());
-        splitter.finish(|block| emit(sink, *origin, label.as_ref(), block));
-        sink.held = held;
-    }
-}
-
-fn emit(sink: &mut Sink, origin: Origin, label: Option<&Label>, block: Block<'_>) {
-    // From here on the sink counts them (the newline that ends a piece was never read; the next read puts that right).
-    sink.held = sink
-        .held
-        .saturating_sub(block.head.len() + block.body.len());
-    match label {
-        None => sink.raw(origin, block),
-        Some(label) => sink.prefixed(origin, label, block),
     }
 }

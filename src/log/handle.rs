@@ -1,28 +1,37 @@
-//! The side of the log that everybody else sees: a bounded inbox, counters, and a way to wait for the end.
+//! The side of the log that everybody else sees: what can be told to the thread without ever waiting for it.
 #![forbid(unsafe_code)]
 
 use std::os::fd::OwnedFd;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::mpsc::{Sender, channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use super::{Stream, Tail, own};
-use crate::model::{LogTotals, SlotId};
-use crate::sys::epoll::Waker;
-use crate::sys::io;
+use super::own::Said;
+use super::shared::{Shared, locked};
+use super::{Stream, Tail};
+use crate::model::{Generation, LogTotals, Pid, SlotId};
+use crate::sys::{clock, io};
 
-/// Own lines that may wait for the thread, in lines and in bytes.
-const OWN_LINES: u64 = 1024;
-const OWN_BYTES: usize = 256 * 1024;
+/// One worker, as its lines name it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Worker {
+    /// Its slot.
+    pub slot: SlotId,
+    /// Its generation.
+    pub generation: Generation,
+    /// Its process.
+    pub pid: Pid,
+}
 
 /// A pipe on its way to the thread.
 #[derive(Debug)]
 pub struct Attached {
-    pub slot: SlotId,
+    pub worker: Worker,
     pub stream: Stream,
     pub pipe: Arc<OwnedFd>,
     pub tail: Option<Tail>,
+    /// How much of [`Inbox::own`] was said before.
+    pub after: usize,
 }
 
 /// What waits for the thread. The lock is held for moments only, never across a write.
@@ -30,55 +39,14 @@ pub struct Attached {
 pub struct Inbox {
     pub attached: Vec<Attached>,
     /// Own lines, each with its newline, in their order.
-    pub own: String,
+    pub own: Vec<u8>,
     pub own_lines: u64,
     /// Own lines that found no room after those in `own`.
     pub missing: u64,
     pub flush: Vec<Sender<()>>,
+    pub reopen: bool,
     /// Nobody holds a [`Log`] any more.
     pub over: bool,
-}
-
-/// Counters as [`LogTotals`] has them.
-#[derive(Debug, Default)]
-pub struct Counters {
-    pub lines: [AtomicU64; 3],
-    pub bytes: [AtomicU64; 3],
-    pub closed: AtomicU64,
-    pub own_queue_full: AtomicU64,
-    pub split: AtomicU64,
-    /// Bytes that were read and are not written: held tails, the batch, what is being written.
-    pub unwritten: AtomicU64,
-}
-
-/// What the thread and its handles share.
-#[derive(Debug)]
-pub struct Shared {
-    inbox: Mutex<Inbox>,
-    /// Every pipe that the thread still reads.
-    pipes: Mutex<Vec<Weak<OwnedFd>>>,
-    pub counters: Counters,
-    pub waker: Waker,
-}
-
-impl Shared {
-    pub fn new() -> nix::Result<Self> {
-        Ok(Self {
-            inbox: Mutex::default(),
-            pipes: Mutex::default(),
-            counters: Counters::default(),
-            waker: Waker::new()?,
-        })
-    }
-
-    pub fn inbox(&self) -> MutexGuard<'_, Inbox> {
-        locked(&self.inbox)
-    }
-}
-
-/// A lock that outlives a panic of its holder: what it guards is whole after every statement.
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// How a [`Log::flush`] ended.
@@ -116,71 +84,72 @@ impl Log {
         &self.0.0
     }
 
-    /// Reads a worker's pipe from now on until its end. `read_end` does not block ([`io::OutputPipe`]).
-    pub fn attach(&self, slot: SlotId, stream: Stream, read_end: OwnedFd) {
-        self.attach_with(slot, stream, read_end, None);
-    }
-
-    /// The same; the last lines can be asked for as long as `tail` is held.
-    pub fn attach_with(&self, slot: SlotId, stream: Stream, read_end: OwnedFd, tail: Option<Tail>) {
+    /// Reads a worker's pipe from now on until its end. `read_end` does not block ([`io::OutputPipe`]). The last lines
+    /// can be asked for as long as `tail` is held.
+    pub fn attach(&self, worker: Worker, stream: Stream, read_end: OwnedFd, tail: Option<Tail>) {
         let pipe = Arc::new(read_end);
         let mut pipes = locked(&self.shared().pipes);
         pipes.retain(|pipe| pipe.strong_count() > 0);
         pipes.push(Arc::downgrade(&pipe));
         drop(pipes);
-        self.shared().inbox().attached.push(Attached {
-            slot,
+        let mut inbox = self.shared().inbox();
+        let after = inbox.own.len();
+        inbox.attached.push(Attached {
+            worker,
             stream,
             pipe,
             tail,
+            after,
         });
+        drop(inbox);
         self.shared().waker.wake();
     }
 
-    /// Writes one line of the runtime's own: `[rpm-runtime] level: text`. Control characters in it are escaped;
-    /// the level only names it.
+    /// Writes one line of the runtime's own, whatever RPM_LOG_LEVEL says; the level only names it. Control characters
+    /// in the text are escaped.
     pub fn line(&self, level: tracing::Level, text: &str) {
-        self.queue(&own::line(level, text));
+        self.say(&Said::new(level, text));
     }
 
-    /// Takes one whole own line, with its newline, if there is room. Once one had none, nothing is taken until the
-    /// thread has been here, so that the gap is in one place.
-    pub(super) fn queue(&self, line: &str) {
-        let mut inbox = self.shared().inbox();
-        let fits = inbox.own_lines < OWN_LINES && inbox.own.len() + line.len() <= OWN_BYTES;
-        if fits && inbox.missing == 0 {
-            inbox.own.push_str(line);
-            inbox.own_lines += 1;
-        } else {
-            inbox.missing += 1;
-            self.shared().counters.own_queue_full.fetch_add(1, Relaxed);
-        }
-        drop(inbox);
+    /// Queues one own line. Once one found no room, nothing is taken until the thread has been here, so that the gap
+    /// is in one place.
+    pub(super) fn say(&self, said: &Said) {
+        self.shared().say(said);
+    }
+
+    /// Has the log files opened anew, after all that was read before: somebody has renamed them.
+    pub fn reopen(&self) {
+        self.shared().inbox().reopen = true;
         self.shared().waker.wake();
     }
 
     /// What has been done so far.
     pub fn totals(&self) -> LogTotals {
-        let counters = &self.shared().counters;
-        let read = |all: &[AtomicU64; 3]| all.each_ref().map(|one| one.load(Relaxed));
-        LogTotals {
-            lines: read(&counters.lines),
-            bytes: read(&counters.bytes),
-            dropped: [&counters.closed, &counters.own_queue_full].map(|one| one.load(Relaxed)),
-            split: counters.split.load(Relaxed),
-        }
+        self.shared().totals()
     }
 
     /// Has everything written that lies in the pipes at this moment, tails included, then the own lines, and waits for
     /// it at most `limit`. Never waits for the end of a pipe: an orphan may hold it. The log goes on afterwards.
     pub fn flush(&self, limit: Duration) -> Flushed {
+        let begin = clock::instant();
+        match self.flush_once(limit) {
+            // What was dropped meanwhile is told once it flows again.
+            Flushed::Done => self.flush_once(limit.saturating_sub(begin.elapsed())),
+            unfinished @ Flushed::Unfinished { .. } => unfinished,
+        }
+    }
+
+    fn flush_once(&self, limit: Duration) -> Flushed {
         let (done, wait) = channel();
         self.shared().inbox().flush.push(done);
         self.shared().waker.wake();
         match wait.recv_timeout(limit) {
-            Ok(()) => Flushed::Done,
-            Err(_) => Flushed::Unfinished {
-                bytes: self.unwritten(),
+            // Whoever had something to write has dropped its end.
+            Ok(()) | Err(RecvTimeoutError::Disconnected) => Flushed::Done,
+            Err(RecvTimeoutError::Timeout) => match self.unwritten() {
+                // All but the word about it.
+                0 => Flushed::Done,
+                bytes => Flushed::Unfinished { bytes },
             },
         }
     }
@@ -192,7 +161,6 @@ impl Log {
             .filter_map(|pipe| io::unread(&*pipe).ok())
             .sum();
         let own = self.shared().inbox().own.len();
-        let read = self.shared().counters.unwritten.load(Relaxed);
-        read.saturating_add((in_pipes + own) as u64)
+        self.shared().owed().saturating_add((in_pipes + own) as u64)
     }
 }

@@ -18,6 +18,28 @@ pub struct Block<'a> {
     pub body: &'a [u8],
     /// The first line is the rest of one that was cut; there is no second then.
     pub continued: bool,
+    /// The line is cut here, and more of it follows; there is no second then.
+    pub partial: bool,
+    /// All lines together are one record.
+    pub joined: bool,
+}
+
+impl<'a> Block<'a> {
+    /// Lines that were not cut.
+    pub fn whole(head: &'a [u8], body: &'a [u8]) -> Self {
+        Self {
+            head,
+            body,
+            continued: false,
+            partial: false,
+            joined: false,
+        }
+    }
+
+    /// How many bytes it has.
+    pub fn size(&self) -> usize {
+        self.head.len() + self.body.len()
+    }
 }
 
 /// One stream's splitter. It holds what came after the last newline, never more than the limit.
@@ -44,6 +66,11 @@ impl Splitter {
         self.held.len()
     }
 
+    /// The room that it takes for them.
+    pub fn room(&self) -> usize {
+        self.held.capacity()
+    }
+
     /// Takes what one read gave and emits every line that is now complete. Returns how many lines turned out to be
     /// too long.
     pub fn feed(&mut self, chunk: &[u8], mut emit: impl FnMut(Block<'_>)) -> u64 {
@@ -54,9 +81,8 @@ impl Splitter {
             if let Some(at) = memchr(b'\n', rest.get(..=room).unwrap_or(rest)) {
                 let (body, after) = rest.split_at(at + 1);
                 emit(Block {
-                    head: &self.held,
-                    body,
                     continued: self.cut,
+                    ..Block::whole(&self.held, body)
                 });
                 self.cut = false;
                 self.release();
@@ -67,18 +93,7 @@ impl Splitter {
             } else {
                 let (fill, after) = rest.split_at(room);
                 self.hold(fill);
-                let (piece, left) = self.held.split_at(border(&self.held, after));
-                emit(Block {
-                    head: piece,
-                    body: b"\n",
-                    continued: self.cut,
-                });
-                // At most three bytes: the start of a character.
-                let left = left.to_vec();
-                self.held.clear();
-                self.held.extend_from_slice(&left);
-                split += u64::from(!self.cut);
-                self.cut = true;
+                split += self.cut(after, &mut emit);
                 rest = after;
             }
         }
@@ -93,9 +108,8 @@ impl Splitter {
             if let Some(at) = end {
                 let (body, after) = rest.split_at(at + 1);
                 emit(Block {
-                    head: b"",
-                    body,
                     continued: self.cut,
+                    ..Block::whole(b"", body)
                 });
                 self.cut = false;
                 rest = after;
@@ -106,9 +120,9 @@ impl Splitter {
                 let (fill, after) = rest.split_at(self.max);
                 let (piece, after) = rest.split_at(border(fill, after));
                 emit(Block {
-                    head: piece,
-                    body: b"\n",
                     continued: self.cut,
+                    partial: true,
+                    ..Block::whole(piece, b"\n")
                 });
                 split += u64::from(!self.cut);
                 self.cut = true;
@@ -122,13 +136,41 @@ impl Splitter {
     pub fn finish(&mut self, mut emit: impl FnMut(Block<'_>)) {
         if !self.held.is_empty() {
             emit(Block {
-                head: &self.held,
-                body: b"\n",
                 continued: self.cut,
+                ..Block::whole(&self.held, b"\n")
             });
         }
         self.held = Vec::new();
         self.cut = false;
+    }
+
+    /// What is held goes out at once as a piece of its line, so that its room is free for others. Returns how many
+    /// lines turned out to be too long: one, if this is its first piece.
+    pub fn shed(&mut self, mut emit: impl FnMut(Block<'_>)) -> u64 {
+        if self.held.is_empty() {
+            return 0;
+        }
+        // Whether its last character is whole, only the next read could tell: it stays, if it has several bytes.
+        let split = self.cut(&[0x80], &mut emit);
+        self.held.shrink_to(KEEP);
+        split
+    }
+
+    /// Cuts what is held, which `after` continues.
+    fn cut(&mut self, after: &[u8], emit: &mut impl FnMut(Block<'_>)) -> u64 {
+        let (piece, left) = self.held.split_at(border(&self.held, after));
+        emit(Block {
+            continued: self.cut,
+            partial: true,
+            ..Block::whole(piece, b"\n")
+        });
+        // At most three bytes: the start of a character.
+        let left = left.to_vec();
+        self.held.clear();
+        self.held.extend_from_slice(&left);
+        let split = u64::from(!self.cut);
+        self.cut = true;
+        split
     }
 
     /// Grows by doubling, but never beyond the limit.

@@ -1,61 +1,157 @@
-//! The runtime's own lines: `[rpm-runtime] level: message key=value ...`, one event always exactly one line.
+//! The runtime's own lines, one event always exactly one line: `[rpm-runtime] level: message key=value ...`, with the
+//! time in front if there is one, or an object of JSON.
 #![forbid(unsafe_code)]
 
 use std::fmt::{self, Write};
-use std::io;
+use std::path::Path;
 
 use nix::errno::Errno;
 use tracing::field::{Field, Visit};
-use tracing::level_filters::LevelFilter;
 use tracing::{Event, Level, Subscriber};
-use tracing_subscriber::fmt::format::Writer;
-use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter};
-use tracing_subscriber::layer::SubscriberExt;
-use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::Layer;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::{Context, SubscriberExt};
 
-use super::Log;
+use super::json::{self, OwnValue};
+use super::stamp::{Stamper, Timestamp};
+use super::{Format, Log, paint};
 use crate::model::SlotId;
+use crate::sys::clock;
 
-/// The subscriber that sends events up to `level` into `log`.
-pub fn subscriber(log: &Log, level: LevelFilter) -> impl Subscriber + Send + Sync + use<> {
-    // Its own errors it would print to stderr, which is not ours alone.
-    let layer = tracing_subscriber::fmt::layer()
-        .event_format(OneLine)
-        .with_writer(Queue(log.clone()))
-        .log_internal_errors(false);
-    tracing_subscriber::registry().with(layer).with(level)
+/// The subscriber that sends the events that `filter` lets pass into `log`.
+pub fn subscriber(log: &Log, filter: Targets) -> impl Subscriber + Send + Sync + use<> {
+    tracing_subscriber::registry()
+        .with(Queue(log.clone()))
+        .with(filter)
 }
 
-/// One line of the runtime's own, without fields.
-pub fn line(level: Level, text: &str) -> String {
-    format!("[rpm-runtime] {}: {}\n", word(level), Escaped(text))
+/// One event.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Said {
+    level: Level,
+    message: String,
+    fields: Vec<(&'static str, OwnValue)>,
+}
+
+impl Said {
+    pub fn new(level: Level, message: &str) -> Self {
+        Self {
+            level,
+            message: message.to_owned(),
+            fields: Vec::new(),
+        }
+    }
+
+    fn with(mut self, key: &'static str, value: OwnValue) -> Self {
+        self.fields.push((key, value));
+        self
+    }
+
+    /// About a log file.
+    pub fn of(self, path: &Path, why: Option<&dyn fmt::Display>) -> Self {
+        let said = self.text("path", path.display());
+        match why {
+            Some(why) => said.text("error", why),
+            None => said,
+        }
+    }
+
+    pub fn count(self, key: &'static str, count: u64) -> Self {
+        self.with(key, OwnValue::Integer(count.into()))
+    }
+
+    fn text(self, key: &'static str, text: impl fmt::Display) -> Self {
+        self.with(key, OwnValue::Text(text.to_string()))
+    }
 }
 
 /// Own lines found no room.
-pub fn missing(lines: u64) -> String {
+pub fn missing(lines: u64) -> Said {
     let text = "lines of the runtime are missing here, the output was stuck";
-    format!(
-        "[rpm-runtime] {}: {text} lines={lines}\n",
-        word(Level::WARN)
-    )
+    Said::new(Level::WARN, text).count("lines", lines)
 }
 
 /// The output was gone and is there again.
-pub fn lost(lines: u64, errno: Errno) -> String {
+pub fn lost(lines: u64, errno: Errno) -> Said {
     let text = "lines were lost before this one, the output did not take them";
-    format!(
-        "[rpm-runtime] {}: {text} lines={lines} error={errno:?}\n",
-        word(Level::ERROR)
-    )
+    Said::new(Level::ERROR, text)
+        .count("lines", lines)
+        .text("error", format_args!("{errno:?}"))
+}
+
+/// The output did not keep up (RPM_LOG_OVERFLOW=drop), and does again.
+pub fn dropped(output: &str, lines: u64, bytes: u64) -> Said {
+    let text = "lines were dropped, the output did not keep up";
+    Said::new(Level::WARN, text)
+        .text("output", output)
+        .count("lines", lines)
+        .count("bytes", bytes)
+}
+
+/// RPM_LOG_RATE held lines back.
+pub fn limited(slot: SlotId, lines: u64) -> Said {
+    let text = "a worker wrote more lines than RPM_LOG_RATE lets pass";
+    Said::new(Level::WARN, text)
+        .count("slot", slot.0.into())
+        .count("lines", lines)
 }
 
 /// A worker's pipe cannot be watched.
-pub fn unwatched(slot: SlotId, errno: Errno) -> String {
+pub fn unwatched(slot: SlotId, errno: Errno) -> Said {
     let text = "cannot watch a worker's output, closing it";
-    format!(
-        "[rpm-runtime] {}: {text} slot={slot} error={errno:?}\n",
-        word(Level::ERROR)
-    )
+    Said::new(Level::ERROR, text)
+        .count("slot", slot.0.into())
+        .text("error", format_args!("{errno:?}"))
+}
+
+/// What own lines look like.
+#[derive(Clone, Debug)]
+pub struct Form {
+    pub format: Format,
+    pub timestamp: Timestamp,
+    pub app: String,
+    /// Whether levels have colours.
+    pub colour: bool,
+}
+
+impl Form {
+    /// The event as one line, with its newline. Its time is now.
+    pub fn line(&self, said: &Said) -> Vec<u8> {
+        let mut stamper = Stamper::new(&self.timestamp);
+        let time = stamper.stamp(clock::wall());
+        let mut out = Vec::new();
+        let Said {
+            level,
+            message,
+            fields,
+        } = said;
+        if self.format == Format::Json {
+            json::own(&mut out, &self.app, time, word(*level), message, fields);
+            return out;
+        }
+        let mut line = String::from_utf8_lossy(time).into_owned();
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        let label = format!("[rpm-runtime] {}:", word(*level));
+        if self.colour {
+            line.push_str(&paint::level(*level, &label));
+        } else {
+            line.push_str(&label);
+        }
+        // Writing to a String does not fail.
+        let _ = write!(line, " {}", Escaped(message));
+        for (key, value) in fields {
+            let _ = match value {
+                OwnValue::Text(text) => write!(line, " {key}={}", Value(text)),
+                OwnValue::Integer(number) => write!(line, " {key}={number}"),
+                OwnValue::Float(number) => write!(line, " {key}={number}"),
+                OwnValue::Bool(yes) => write!(line, " {key}={yes}"),
+            };
+        }
+        line.push('\n');
+        line.into_bytes()
+    }
 }
 
 fn word(level: Level) -> &'static str {
@@ -110,74 +206,55 @@ impl fmt::Display for Value<'_> {
     }
 }
 
-/// The message and, after it, the fields of one event.
-#[derive(Default)]
-struct Parts {
-    message: String,
-    fields: String,
-}
-
-impl Parts {
-    fn put(&mut self, field: &Field, value: &str) {
-        // Writing to a String does not fail.
-        let _ = if field.name() == "message" {
-            write!(self.message, "{}", Escaped(value))
-        } else {
-            write!(self.fields, " {}={}", field.name(), Value(value))
-        };
-    }
-}
-
-impl Visit for Parts {
+impl Visit for Said {
     fn record_str(&mut self, field: &Field, value: &str) {
-        self.put(field, value);
+        if field.name() == "message" {
+            value.clone_into(&mut self.message);
+        } else {
+            let text = OwnValue::Text(value.to_owned());
+            self.fields.push((field.name(), text));
+        }
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.put(field, &format!("{value:?}"));
+        let text = format!("{value:?}");
+        // These come here by their `Display`.
+        let is_number = matches!(field.name(), "slot" | "pid" | "old" | "generation");
+        match text.parse() {
+            Ok(number) if is_number => self.record_i128(field, number),
+            _ => self.record_str(field, &text),
+        }
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.record_i128(field, value.into());
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.record_i128(field, value.into());
+    }
+
+    fn record_i128(&mut self, field: &Field, value: i128) {
+        self.fields.push((field.name(), OwnValue::Integer(value)));
+    }
+
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        self.fields.push((field.name(), OwnValue::Float(value)));
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.fields.push((field.name(), OwnValue::Bool(value)));
     }
 }
 
-struct OneLine;
-
-impl<S, N> FormatEvent<S, N> for OneLine
-where
-    S: Subscriber + for<'a> LookupSpan<'a>,
-    N: for<'a> FormatFields<'a> + 'static,
-{
-    fn format_event(
-        &self,
-        _: &FmtContext<'_, S, N>,
-        mut writer: Writer<'_>,
-        event: &Event<'_>,
-    ) -> fmt::Result {
-        let mut parts = Parts::default();
-        event.record(&mut parts);
-        let level = word(*event.metadata().level());
-        let Parts { message, fields } = parts;
-        writeln!(writer, "[rpm-runtime] {level}: {message}{fields}")
-    }
-}
-
-/// Hands each event, which comes in one write, to the log's queue.
+/// Hands each event to the log.
 struct Queue(Log);
 
-impl<'a> MakeWriter<'a> for Queue {
-    type Writer = &'a Self;
-
-    fn make_writer(&'a self) -> Self::Writer {
-        self
-    }
-}
-
-impl io::Write for &Queue {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.queue(&String::from_utf8_lossy(bytes));
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
+impl<S: Subscriber> Layer<S> for Queue {
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        let mut said = Said::new(*event.metadata().level(), "");
+        event.record(&mut said);
+        self.0.say(&said);
     }
 }
 
@@ -206,7 +283,30 @@ mod tests {
 
     #[test]
     fn a_plain_line_stays_one_line() {
-        let got = line(Level::WARN, "a \"quoted\"\r\nword");
-        assert_eq!(got, "[rpm-runtime] warn: a \"quoted\"\\r\\nword\n");
+        let said = Said::new(Level::WARN, "a \"quoted\"\r\nword").count("n", 3);
+        let mut form = Form {
+            format: Format::Raw,
+            timestamp: Timestamp::None,
+            app: "web".to_owned(),
+            colour: false,
+        };
+        let got = |form: &Form| String::from_utf8(form.line(&said)).unwrap();
+        let plain = "[rpm-runtime] warn: a \"quoted\"\\r\\nword n=3\n";
+        assert_eq!(got(&form), plain);
+        form.colour = true;
+        let colours = got(&form)
+            .replace("\u{1b}[33m", "")
+            .replace("\u{1b}[0m", "");
+        assert_eq!(colours, plain);
+        form.format = Format::Prefix;
+        form.colour = false;
+        form.timestamp = Timestamp::Rfc3339;
+        let timed = got(&form);
+        assert_eq!(timed.split_once(' ').unwrap().1, plain);
+        assert_eq!(timed.find("Z [rpm"), Some(23));
+        form.format = Format::Json;
+        form.timestamp = Timestamp::None;
+        let want = r#"{"level":"warn","app":"web","stream":"runtime","message":"a \"quoted\"\r\nword","n":3}"#;
+        assert_eq!(got(&form).trim_end(), want);
     }
 }

@@ -10,45 +10,65 @@ use std::time::Duration;
 use nix::fcntl::OFlag;
 use nix::unistd::pipe2;
 use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::Targets;
 
-use super::{Flushed, Format, Log, Settings, Stream, start, subscriber};
-use crate::model::SlotId;
+use super::{Flushed, Format, Log, Settings, Stream, Worker, start, subscriber};
+use crate::model::{Generation, Pid, SlotId};
 use crate::sys::epoll::{Interest, Poller};
 use crate::sys::io::{OutputPipe, set_nonblocking, write_all};
 
 /// How long a test waits for what must come at once.
-const PATIENCE: Duration = Duration::from_mins(1);
+pub const PATIENCE: Duration = Duration::from_mins(1);
 
 fn log_to(out: impl Into<OwnedFd>, format: Format, max_line: usize) -> Log {
-    start(Settings {
+    start(settings(out, format, max_line)).unwrap()
+}
+
+pub fn settings(out: impl Into<OwnedFd>, format: Format, max_line: usize) -> Settings {
+    Settings {
         format,
         app_name: "web".to_owned(),
         max_line,
-        out: out.into(),
-    })
-    .unwrap()
+        buffer: Settings::BUFFER,
+        out: Some(out.into()),
+        ..Settings::default()
+    }
 }
 
 /// A log, and a thread that gives all that came out once the log is over.
 fn collected(format: Format, max_line: usize) -> (Log, JoinHandle<Vec<u8>>) {
     let (read_end, write_end) = pipe2(OFlag::O_CLOEXEC).unwrap();
-    let collector = thread::spawn(move || {
+    (log_to(write_end, format, max_line), collector(read_end))
+}
+
+/// A thread that gives all that comes out.
+pub fn collector(read_end: impl Into<OwnedFd>) -> JoinHandle<Vec<u8>> {
+    let mut reader = File::from(read_end.into());
+    thread::spawn(move || {
         let mut all = Vec::new();
-        File::from(read_end).read_to_end(&mut all).unwrap();
+        reader.read_to_end(&mut all).unwrap();
         all
-    });
-    (log_to(write_end, format, max_line), collector)
+    })
 }
 
 /// A worker's stream: what is written here is read by the log.
-fn stream(log: &Log, slot: u16, stream: Stream) -> File {
+pub fn stream(log: &Log, slot: u16, stream: Stream) -> File {
     let OutputPipe { read, write } = OutputPipe::new().unwrap();
-    log.attach(SlotId(slot), stream, read);
+    attach(log, slot, stream, read);
     File::from(write)
 }
 
+pub fn attach(log: &Log, slot: u16, stream: Stream, read: OwnedFd) {
+    let worker = Worker {
+        slot: SlotId(slot),
+        generation: Generation(0),
+        pid: Pid::new(17).unwrap(),
+    };
+    log.attach(worker, stream, read, None);
+}
+
 /// The reader of a pipe that is full, and the writer's end of it.
-fn full_pipe() -> (File, OwnedFd) {
+pub fn full_pipe() -> (File, OwnedFd) {
     let (read_end, write_end) = pipe2(OFlag::O_CLOEXEC).unwrap();
     set_nonblocking(&write_end, true).unwrap();
     while nix::unistd::write(&write_end, &[b'.'; 4096]).is_ok() {}
@@ -56,7 +76,7 @@ fn full_pipe() -> (File, OwnedFd) {
     (File::from(read_end), write_end)
 }
 
-fn text(collector: JoinHandle<Vec<u8>>) -> String {
+pub fn text(collector: JoinHandle<Vec<u8>>) -> String {
     String::from_utf8(collector.join().unwrap()).unwrap()
 }
 
@@ -86,7 +106,7 @@ fn partial_writes_of_two_streams_come_out_as_whole_lines() {
     }
     assert_eq!(totals.lines, [200, 200, 0]);
     assert_eq!(totals.bytes.iter().sum::<u64>(), out.len() as u64);
-    assert_eq!(totals.dropped, [0, 0]);
+    assert_eq!(totals.dropped, [[0; 4]; 3]);
 }
 
 #[test]
@@ -171,7 +191,7 @@ fn a_flush_does_not_wait_for_an_orphan_that_goes_on_writing() {
 
 #[test]
 fn a_stuck_reader_costs_own_lines_only_and_they_are_counted() {
-    let (mut reader, out) = full_pipe();
+    let (reader, out) = full_pipe();
     let log = log_to(out, Format::Raw, Settings::MAX_LINE);
     let mut worker = stream(&log, 0, Stream::Stdout);
     worker.write_all(b"from a worker\n").unwrap();
@@ -179,17 +199,14 @@ fn a_stuck_reader_costs_own_lines_only_and_they_are_counted() {
         log.line(tracing::Level::INFO, &format!("number {number}"));
     }
     let dropped = log.totals().dropped;
-    assert_eq!(dropped[0], 0);
-    assert!(dropped[1] >= 5000 - 2 * 1024, "{dropped:?}");
+    assert_eq!(dropped[..2], [[0; 4]; 2]);
+    let dropped = dropped[2][3];
+    assert!(dropped >= 5000 - 2 * 1024, "{dropped:?}");
     let Flushed::Unfinished { bytes } = log.flush(Duration::from_millis(1)) else {
         panic!("flushed into a full pipe");
     };
     assert!(bytes > 1024 * 20, "{bytes}");
-    let collector = thread::spawn(move || {
-        let mut all = Vec::new();
-        reader.read_to_end(&mut all).unwrap();
-        all
-    });
+    let collector = collector(reader);
     assert_eq!(log.flush(PATIENCE), Flushed::Done);
     log.line(tracing::Level::INFO, "flows again");
     drop((worker, log));
@@ -207,23 +224,19 @@ fn a_stuck_reader_costs_own_lines_only_and_they_are_counted() {
             gaps += gap.parse::<u64>().unwrap();
         }
     }
-    assert_eq!((next, gaps), (5000, dropped[1]));
+    assert_eq!((next, gaps), (5000, dropped));
     assert_eq!(out.lines().last(), Some("[rpm-runtime] info: flows again"));
 }
 
 #[test]
 fn a_stuck_reader_makes_a_worker_wait_and_loses_nothing() {
-    let (mut reader, out) = full_pipe();
+    let (reader, out) = full_pipe();
     let log = log_to(out, Format::Raw, Settings::MAX_LINE);
     let mut worker = stream(&log, 0, Stream::Stdout);
     let lines = b"a line of a busy worker\n".repeat(50_000);
     let copy = lines.clone();
     let writer = thread::spawn(move || worker.write_all(&copy).unwrap());
-    let collector = thread::spawn(move || {
-        let mut all = Vec::new();
-        reader.read_to_end(&mut all).unwrap();
-        all
-    });
+    let collector = collector(reader);
     writer.join().unwrap();
     drop(log);
     let out = collector.join().unwrap();
@@ -242,7 +255,8 @@ fn a_closed_reader_is_survived_and_counted() {
         worker.write_all(&b"into the void\n".repeat(100)).unwrap();
     }
     assert_eq!(log.flush(PATIENCE), Flushed::Done);
-    assert_eq!(log.totals().dropped, [100_000, 0]);
+    assert_eq!(log.totals().dropped[0], [0, 0, 100_000, 0]);
+    assert_eq!(log.totals().workers[&SlotId(0)], [0, 0, 100_000]);
     assert_eq!(log.totals().lines, [0; 3]);
 }
 
@@ -280,7 +294,7 @@ fn a_full_disk_is_survived() {
     let mut worker = stream(&log, 0, Stream::Stderr);
     worker.write_all(b"one\ntwo\n").unwrap();
     assert_eq!(log.flush(PATIENCE), Flushed::Done);
-    assert_eq!(log.totals().dropped, [2, 0]);
+    assert_eq!(log.totals().dropped[1], [0, 0, 2, 0]);
 }
 
 #[test]
@@ -304,38 +318,18 @@ fn the_prefix_tells_the_slot_and_marks_the_rest_of_a_cut_line() {
 }
 
 #[test]
-fn a_line_of_many_megabytes_passes_in_pieces() {
-    const BYTES: usize = 64 << 20;
-    let (log, collector) = collected(Format::Raw, Settings::MAX_LINE);
-    let mut worker = stream(&log, 0, Stream::Stdout);
-    let block = vec![b'x'; 1 << 16];
-    for _ in 0..BYTES / block.len() {
-        worker.write_all(&block).unwrap();
-    }
-    drop(worker);
-    let totals = log.clone();
-    drop(log);
-    assert_eq!(totals.flush(PATIENCE), Flushed::Done);
-    assert_eq!(totals.totals().split, 1);
-    drop(totals);
-    let out = collector.join().unwrap();
-    assert_eq!(out.len(), BYTES + BYTES / Settings::MAX_LINE);
-    assert!(
-        out.split(|byte| *byte == b'\n')
-            .all(|piece| piece.len() <= Settings::MAX_LINE)
-    );
-}
-
-#[test]
 fn an_event_is_one_line_with_its_fields_after_the_message() {
     let (log, collector) = collected(Format::Prefix, 8);
-    tracing::subscriber::with_default(subscriber(&log, LevelFilter::INFO), || {
-        tracing::info!(slot = 0, pid = 17, "worker started");
-        tracing::debug!("not at this level");
-        tracing::warn!(reason = "two\nlines", exit = %"SIGKILL", ok = true, "worker \"x\" ended;\nrestarting");
-        tracing::error!(address = ?"[::]:80", "bad");
-    });
-    tracing::subscriber::with_default(subscriber(&log, LevelFilter::OFF), || {
+    tracing::subscriber::with_default(
+        subscriber(&log, Targets::new().with_default(LevelFilter::INFO)),
+        || {
+            tracing::info!(slot = 0, pid = 17, "worker started");
+            tracing::debug!("not at this level");
+            tracing::warn!(reason = "two\nlines", exit = %"SIGKILL", ok = true, "worker \"x\" ended;\nrestarting");
+            tracing::error!(address = ?"[::]:80", "bad");
+        },
+    );
+    tracing::subscriber::with_default(subscriber(&log, Targets::new()), || {
         tracing::error!("nobody listens");
     });
     assert_eq!(log.flush(PATIENCE), Flushed::Done);

@@ -4,21 +4,18 @@
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::fmt;
-use std::os::fd::AsFd;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::mpsc::unbounded_channel;
-use tracing::level_filters::LevelFilter;
 use tracing::{info, warn};
 
-use crate::config::{self, Config, Level, LogFormat};
-use crate::log::{self, Log};
+use crate::config::{self, Config};
+use crate::log::Log;
 use crate::metrics::{CgroupLimits, Facts, Metrics};
 use crate::model::{HandoverInfo, Snapshot};
 use crate::policy::{Fleet, Params, ReadyRule, RestartRule, Share};
 use crate::sys::cgroup::Limits;
 use crate::sys::clock::Clock;
-use crate::sys::listener;
 use crate::sys::pid1::{FileLimit, Role};
 use crate::sys::proc::Proc;
 
@@ -81,7 +78,7 @@ pub(super) fn refused(what: String) -> BootError {
 pub async fn boot(boot: Boot) -> Result<(Supervisor, Log), BootError> {
     let config = Arc::new(boot.config);
     let chosen = choose(&config)?;
-    let log = start_log(&config)?;
+    let log = super::logging::start(&config, &boot.env)?;
     introduce(&config, boot.role, &boot.warnings, boot.files.as_ref());
     let info = &chosen.info;
     info!(handover = info.handover, steering = info.steering, reason = %info.reason, "ports");
@@ -159,49 +156,6 @@ pub async fn boot(boot: Boot) -> Result<(Supervisor, Log), BootError> {
     };
     super::admin::serve(&supervisor, chosen.info).await?;
     Ok((supervisor, log))
-}
-
-fn start_log(config: &Config) -> Result<Log, BootError> {
-    let (format, out) = match config.log_format {
-        LogFormat::Raw => (
-            log::Format::Raw,
-            listener::duplicate(std::io::stdout().as_fd()),
-        ),
-        LogFormat::Prefix => (
-            log::Format::Prefix,
-            listener::duplicate(std::io::stdout().as_fd()),
-        ),
-        // The workers' stdout is data of theirs.
-        LogFormat::Inherit => (
-            log::Format::Raw,
-            listener::duplicate(std::io::stderr().as_fd()),
-        ),
-    };
-    let out = out.map_err(|errno| {
-        refused(format!(
-            "cannot copy the descriptor of the output: {}",
-            errno.desc()
-        ))
-    })?;
-    let settings = log::Settings {
-        format,
-        app_name: config.app_name.clone(),
-        max_line: log::Settings::MAX_LINE,
-        out,
-    };
-    let log = log::start(settings)
-        .map_err(|errno| refused(format!("cannot start the log: {}", errno.desc())))?;
-    let level = match config.log_level {
-        Level::Off => LevelFilter::OFF,
-        Level::Error => LevelFilter::ERROR,
-        Level::Warn => LevelFilter::WARN,
-        Level::Info => LevelFilter::INFO,
-        Level::Debug => LevelFilter::DEBUG,
-        Level::Trace => LevelFilter::TRACE,
-    };
-    // Fails only if there is one already, as where a test boots twice.
-    let _ = tracing::subscriber::set_global_default(log::subscriber(&log, level));
-    Ok(log)
 }
 
 fn introduce(config: &Config, role: Role, warnings: &[String], files: Option<&FileLimit>) {

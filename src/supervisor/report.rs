@@ -24,6 +24,14 @@ pub struct Ending {
     pub text: String,
 }
 
+impl Ending {
+    /// Adds to the first line: the last ones may be cut off.
+    pub fn add(&mut self, note: &str) {
+        let end = self.text.find('\n').unwrap_or(self.text.len());
+        self.text.insert_str(end, &format!("; {note}"));
+    }
+}
+
 /// What happened to workers lately.
 #[derive(Clone, Debug, Default)]
 pub struct History(VecDeque<String>);
@@ -71,6 +79,17 @@ pub fn write_termination_log(path: &Path, text: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_note_comes_before_what_may_be_cut_off() {
+        let mut ending = Ending {
+            code: 0,
+            text: "stopped\nworker 1\n".to_owned(),
+        };
+        ending.add("stuck");
+        ending.add("late");
+        assert_eq!(ending.text, "stopped; stuck; late\nworker 1\n");
+    }
 
     #[test]
     fn the_newest_is_told_first_and_the_oldest_forgotten() {

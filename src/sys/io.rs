@@ -7,6 +7,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::stat::fstat;
 use nix::sys::uio::writev;
 use nix::unistd;
 
@@ -58,6 +59,12 @@ pub fn read(fd: impl AsFd, buffer: &mut [u8]) -> nix::Result<Read> {
         Err(Errno::EAGAIN) => Ok(Read::Empty),
         Err(errno) => Err(errno),
     }
+}
+
+/// Whether both are one file, pipe or socket, however it was opened.
+pub fn is_same(one: impl AsFd, other: impl AsFd) -> nix::Result<bool> {
+    let [one, other] = [fstat(one)?, fstat(other)?];
+    Ok((one.st_dev, one.st_ino) == (other.st_dev, other.st_ino))
 }
 
 /// How many bytes wait in a pipe or socket to be read.
@@ -117,6 +124,13 @@ mod tests {
         assert_eq!(read(&pipe.read, &mut [0; 8]), Ok(Read::Empty));
         drop(pipe.write);
         assert_eq!(read(&pipe.read, &mut [0; 8]), Ok(Read::End));
+    }
+
+    #[test]
+    fn two_ends_of_a_pipe_are_one_file_and_two_pipes_are_not() {
+        let [one, other] = [OutputPipe::new().unwrap(), OutputPipe::new().unwrap()];
+        assert_eq!(is_same(&one.write, &one.read), Ok(true));
+        assert_eq!(is_same(&one.write, &other.write), Ok(false));
     }
 
     #[test]

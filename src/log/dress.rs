@@ -1,0 +1,222 @@
+//! What a worker's lines look like on their way out (RPM_LOG_FORMAT).
+#![forbid(unsafe_code)]
+
+use memchr::{memchr, memchr_iter};
+
+use super::handle::Worker;
+use super::json::{self, Labels, Partial};
+use super::line::Block;
+use super::{Format, Stream, paint};
+
+/// How one stream's lines are dressed.
+#[derive(Debug)]
+pub enum Dress {
+    Raw,
+    Prefix {
+        /// `[name:slot] `
+        first: Box<[u8]>,
+        /// `[name:slot+] `, for the rest of a cut line.
+        continued: Box<[u8]>,
+    },
+    Json {
+        labels: Box<Labels>,
+        /// Cut lines so far, and pieces of the present one.
+        cut: u64,
+        pieces: u32,
+    },
+}
+
+impl Dress {
+    pub fn new(format: Format, app: &str, colour: bool, worker: Worker, stream: Stream) -> Self {
+        let Worker {
+            slot,
+            generation,
+            pid,
+        } = worker;
+        match format {
+            Format::Raw => Self::Raw,
+            Format::Prefix => {
+                let label = |mark: &str| {
+                    let plain = format!("[{app}:{slot}{mark}]");
+                    let label = if colour {
+                        paint::slot(slot, &plain)
+                    } else {
+                        plain
+                    };
+                    format!("{label} ").into_bytes().into()
+                };
+                Self::Prefix {
+                    first: label(""),
+                    continued: label("+"),
+                }
+            }
+            Format::Json => Self::Json {
+                labels: Box::new(Labels::new(app, slot, generation, pid, stream)),
+                cut: 0,
+                pieces: 0,
+            },
+        }
+    }
+
+    /// Appends the lines of `block`, and says how many they became. In raw they stay as they are, and `out` empty.
+    pub fn put(&mut self, block: Block<'_>, time: &[u8], out: &mut Vec<u8>) -> u64 {
+        match self {
+            Self::Raw => memchr_iter(b'\n', block.body).count() as u64,
+            Self::Prefix { first, continued } => {
+                let label = if block.continued { continued } else { first };
+                prefixed(block, label, time, out)
+            }
+            Self::Json {
+                labels,
+                cut,
+                pieces,
+            } => {
+                if !block.partial && !block.continued {
+                    return objects(block, labels, time, out);
+                }
+                if !block.continued {
+                    *cut += 1;
+                    *pieces = 0;
+                }
+                *pieces += 1;
+                let partial = Partial {
+                    ordinal: *pieces,
+                    last: !block.partial,
+                    id: *cut,
+                };
+                let text = block.body.strip_suffix(b"\n").unwrap_or(block.body);
+                json::line(out, labels, time, block.head, text, Some(partial));
+                1
+            }
+        }
+    }
+}
+
+fn prefixed(block: Block<'_>, label: &[u8], time: &[u8], out: &mut Vec<u8>) -> u64 {
+    let Block { mut head, body, .. } = block;
+    let space: &[u8] = if time.is_empty() { b"" } else { b" " };
+    let (mut rest, mut lines) = (body, 0);
+    while let Some(at) = memchr(b'\n', rest) {
+        let (line, after) = rest.split_at(at + 1);
+        for part in [time, space, label, head, line] {
+            out.extend_from_slice(part);
+        }
+        lines += 1;
+        head = b"";
+        rest = after;
+    }
+    lines
+}
+
+fn objects(block: Block<'_>, labels: &Labels, time: &[u8], out: &mut Vec<u8>) -> u64 {
+    let Block { mut head, body, .. } = block;
+    if block.joined {
+        let text = body.strip_suffix(b"\n").unwrap_or(body);
+        json::line(out, labels, time, head, text, None);
+        return 1;
+    }
+    let (mut rest, mut lines) = (body, 0);
+    while let Some(at) = memchr(b'\n', rest) {
+        let (line, after) = rest.split_at(at);
+        json::line(out, labels, time, head, line, None);
+        lines += 1;
+        head = b"";
+        rest = after.get(1..).unwrap_or_default();
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Generation, Pid, SlotId};
+
+    fn dress(format: Format, colour: bool) -> Dress {
+        let worker = Worker {
+            slot: SlotId(3),
+            generation: Generation(1),
+            pid: Pid::new(17).unwrap(),
+        };
+        Dress::new(format, "web", colour, worker, Stream::Stderr)
+    }
+
+    fn text(dress: &mut Dress, time: &str, block: Block<'_>) -> (String, u64) {
+        let mut out = Vec::new();
+        let lines = dress.put(block, time.as_bytes(), &mut out);
+        (String::from_utf8(out).unwrap(), lines)
+    }
+
+    #[test]
+    fn each_line_has_its_label_and_the_rest_of_a_cut_one_another() {
+        let mut dress = dress(Format::Prefix, false);
+        let block = Block::whole(b"o", b"ne\n\ntwo\n");
+        let want = "[web:3] one\n[web:3] \n[web:3] two\n";
+        assert_eq!(text(&mut dress, "", block), (want.to_owned(), 3));
+        let rest = Block {
+            continued: true,
+            ..Block::whole(b"", b"rest\n")
+        };
+        let want = "12:00 [web:3+] rest\n";
+        assert_eq!(text(&mut dress, "12:00", rest), (want.to_owned(), 1));
+    }
+
+    #[test]
+    fn a_colour_ends_where_the_text_begins() {
+        let mut dress = dress(Format::Prefix, true);
+        let (line, _) = text(&mut dress, "", Block::whole(b"", b"x\n"));
+        assert_eq!(line, "\u{1b}[34m[web:3]\u{1b}[0m x\n");
+    }
+
+    #[test]
+    fn a_record_is_one_object_and_lines_are_one_each() {
+        let mut dress = dress(Format::Json, false);
+        let block = Block::whole(b"o", b"ne\ntwo\n");
+        let (out, lines) = text(&mut dress, "", block);
+        let messages = |out: &str| -> Vec<String> {
+            let objects = out.lines().map(|line| {
+                let object: serde_json::Value = serde_json::from_str(line).unwrap();
+                object["message"].as_str().unwrap().to_owned()
+            });
+            objects.collect()
+        };
+        assert_eq!(
+            (messages(&out), lines),
+            (vec!["one".to_owned(), "two".to_owned()], 2)
+        );
+        let joined = Block {
+            joined: true,
+            ..block
+        };
+        let (out, lines) = text(&mut dress, "", joined);
+        assert_eq!((messages(&out), lines), (vec!["one\ntwo".to_owned()], 1));
+    }
+
+    #[test]
+    fn pieces_of_a_line_are_numbered_and_the_last_says_so() {
+        let mut dress = dress(Format::Json, false);
+        let mut got = Vec::new();
+        for _ in 0..2 {
+            for (continued, partial) in [(false, true), (true, true), (true, false)] {
+                let block = Block {
+                    continued,
+                    partial,
+                    ..Block::whole(b"x", b"\n")
+                };
+                let object: serde_json::Value =
+                    serde_json::from_str(&text(&mut dress, "", block).0).unwrap();
+                let id = object["partial_id"].as_str().unwrap().to_owned();
+                let ordinal = object["partial_ordinal"].as_u64().unwrap();
+                got.push((id, ordinal, object["partial_last"].as_bool().unwrap()));
+            }
+        }
+        let want = |id: &str| {
+            let id = id.to_owned();
+            [
+                (id.clone(), 1, false),
+                (id.clone(), 2, false),
+                (id, 3, true),
+            ]
+        };
+        assert_eq!(got, [want("3-17-stderr-1"), want("3-17-stderr-2")].concat());
+    }
+}

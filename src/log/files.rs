@@ -1,0 +1,214 @@
+//! Which file a line goes to besides (RPM_LOG_FILE, RPM_LOG_ERROR_FILE).
+#![forbid(unsafe_code)]
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::mpsc::Sender;
+
+use tracing::Level;
+
+use super::batch::{Batch, Origin, Whose, outcome};
+use super::file::{self, Keeper, LogFile, Note, Rotation, expand};
+use super::output::{Gone, Output, Target};
+use super::own::Said;
+use super::queue::Queue;
+use super::shared::{Reason, Shared};
+use crate::model::SlotId;
+use crate::sys::clock;
+
+/// What files there are to be.
+#[derive(Clone, Debug, Default)]
+pub struct FileSettings {
+    /// RPM_LOG_FILE; `{slot}` in it gives one file a worker.
+    pub out: Option<String>,
+    /// RPM_LOG_ERROR_FILE: stderr goes there instead.
+    pub error: Option<String>,
+    /// When a file is put aside, and for how long it is kept.
+    pub rotation: Arc<Rotation>,
+}
+
+impl FileSettings {
+    /// Whether there are any.
+    pub fn any(&self) -> bool {
+        self.out.is_some() || self.error.is_some()
+    }
+}
+
+/// The files that lines were written to so far.
+#[derive(Debug)]
+pub struct Files {
+    settings: FileSettings,
+    queue: Option<Arc<Queue>>,
+    keeper: Keeper,
+    outputs: Vec<Output>,
+    /// Where in `outputs` a file is.
+    by_path: BTreeMap<PathBuf, usize>,
+    /// And that of an owner: whether it is stderr, and its slot.
+    by_owner: BTreeMap<(bool, Option<SlotId>), Option<usize>>,
+    shared: Arc<Shared>,
+}
+
+impl Files {
+    /// With a queue, its thread writes them all.
+    pub fn new(settings: FileSettings, queue: Option<Arc<Queue>>, shared: Arc<Shared>) -> Self {
+        Self {
+            settings,
+            queue,
+            keeper: Keeper::default(),
+            outputs: Vec::new(),
+            by_path: BTreeMap::new(),
+            by_owner: BTreeMap::new(),
+            shared,
+        }
+    }
+
+    /// The file of these lines.
+    pub fn of(&mut self, whose: Whose) -> Option<&mut Output> {
+        if !self.settings.any() {
+            return None;
+        }
+        let owner = (whose.origin == Origin::Stderr, whose.slot);
+        let known = self.by_owner.get(&owner).copied();
+        let at = known.unwrap_or_else(|| {
+            let at = self.open(whose);
+            self.by_owner.insert(owner, at);
+            at
+        })?;
+        self.outputs.get_mut(at)
+    }
+
+    fn open(&mut self, whose: Whose) -> Option<usize> {
+        let FileSettings { out, error, .. } = &self.settings;
+        let template = match whose.origin {
+            Origin::Stderr => error.as_ref().or(out.as_ref()),
+            Origin::Stdout | Origin::Runtime => out.as_ref(),
+        }?;
+        let path = match whose.slot {
+            Some(slot) => expand(template, slot),
+            // Own lines are no worker's.
+            None if template.contains("{slot}") => return None,
+            None => PathBuf::from(template),
+        };
+        if let Some(at) = self.by_path.get(&path) {
+            return Some(*at);
+        }
+        let rotation = Arc::clone(&self.settings.rotation);
+        let file = LogFile::new(path.clone(), rotation, self.keeper.clone());
+        let target = Target::File(Box::new(FileWriter {
+            file,
+            shared: Arc::clone(&self.shared),
+            counted: file::Counters::default(),
+        }));
+        let shared = Arc::clone(&self.shared);
+        self.outputs.push(match &self.queue {
+            None => Output::here(target, shared),
+            Some(queue) => Output::queued(queue, target, Reason::FileBufferFull, shared),
+        });
+        let at = self.outputs.len() - 1;
+        self.by_path.insert(path, at);
+        Some(at)
+    }
+
+    /// Writes, or queues, all that was taken.
+    pub fn flush(&mut self) {
+        self.outputs.iter_mut().for_each(Output::flush);
+    }
+
+    /// What they lost for want of room, once it flows again.
+    pub fn lost(&mut self) -> Option<Gone> {
+        let all = self.outputs.iter_mut().filter_map(Output::lost);
+        all.reduce(|one, other| Gone {
+            lines: one.lines + other.lines,
+            bytes: one.bytes + other.bytes,
+        })
+    }
+
+    /// Opens each anew, after what was taken before.
+    pub fn reopen(&mut self) {
+        self.outputs.iter_mut().for_each(Output::reopen);
+        if let Some(queue) = &self.queue {
+            queue.reopen();
+        }
+    }
+
+    /// Drops the copies of `done` once all that was taken is written.
+    pub fn done(&mut self, done: &Sender<()>) {
+        for output in &mut self.outputs {
+            output.done(done.clone());
+        }
+    }
+}
+
+/// One file, and who is told about it.
+#[derive(Debug)]
+pub struct FileWriter {
+    file: LogFile,
+    shared: Arc<Shared>,
+    /// What of its counters is in ours.
+    counted: file::Counters,
+}
+
+impl FileWriter {
+    /// Writes the batch and then `more`, whose run the batch knows.
+    pub fn write(&mut self, batch: &Batch, more: [&[u8]; 2]) {
+        let parts = [&batch.bytes[..], more[0], more[1]];
+        let total = parts.iter().map(|part| part.len()).sum();
+        if let Err(failed) = self.file.write(&parts, clock::wall()) {
+            for (went, lost) in outcome(batch.runs(), &parts, failed.written) {
+                self.shared.dropped(went.whose, Reason::FileRefused, lost);
+            }
+        }
+        self.shared.settled(total);
+        self.tell();
+    }
+
+    /// Opens it anew.
+    pub fn reopen(&mut self) {
+        self.file.reopen(clock::wall());
+        self.tell();
+    }
+
+    fn tell(&mut self) {
+        let now = self.file.counters();
+        let [success, failure] = &self.shared.counters.rotations;
+        success.fetch_add(now.rotations - self.counted.rotations, Relaxed);
+        failure.fetch_add(
+            now.rotations_failed - self.counted.rotations_failed,
+            Relaxed,
+        );
+        self.counted = now;
+        for note in self.file.notes() {
+            self.shared.say(&said(&note));
+        }
+    }
+}
+
+fn said(note: &Note) -> Said {
+    match note {
+        Note::Failed { path, why } => {
+            let text = "cannot write to a log file, its lines are lost until it works; the service goes on";
+            Said::new(Level::ERROR, text).of(path, Some(why))
+        }
+        Note::Works { path, lost } => {
+            let text = "a log file can be written again";
+            Said::new(Level::INFO, text)
+                .of(path, None)
+                .count("lost", *lost)
+        }
+        Note::RotationFailed { path, why } => {
+            let text = "cannot rotate a log file, it grows on; trying again every ten seconds";
+            Said::new(Level::WARN, text).of(path, Some(why))
+        }
+        Note::CompressFailed { path, why } => {
+            let text =
+                "cannot compress a rotated log file, it stays as it is until the next rotation";
+            Said::new(Level::WARN, text).of(path, Some(why))
+        }
+        Note::RemoveFailed { path, why } => {
+            let text = "cannot remove old log files; trying again after the next rotation";
+            Said::new(Level::WARN, text).of(path, Some(why))
+        }
+    }
+}

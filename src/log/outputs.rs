@@ -1,0 +1,151 @@
+//! All places that lines go to: the standard streams, and the files.
+#![forbid(unsafe_code)]
+
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
+
+use memchr::memchr_iter;
+
+use super::batch::{Origin, Run, Whose};
+use super::files::Files;
+use super::output::{Output, Target};
+use super::queue::Queue;
+use super::shared::{Reason, Shared};
+use super::stream::StreamWriter;
+use super::{Overflow, Settings, own};
+
+/// Names in the line about what was dropped.
+const STREAMS: [&str; 2] = ["stdout", "stderr"];
+
+/// Which outputs have all pieces of the present line so far: one that had no room for a piece does not get the next.
+#[derive(Clone, Copy, Debug)]
+pub struct Rest {
+    stream: bool,
+    file: bool,
+}
+
+impl Default for Rest {
+    fn default() -> Self {
+        Self {
+            stream: true,
+            file: true,
+        }
+    }
+}
+
+/// Where everything goes.
+#[derive(Debug)]
+pub struct Outputs {
+    /// Stdout, and stderr if that is apart.
+    streams: Vec<Output>,
+    files: Files,
+    shared: Arc<Shared>,
+}
+
+impl Outputs {
+    /// Takes the descriptors and the files out of `settings`. Fails if there is no thread for a queue.
+    pub fn start(settings: &mut Settings, shared: &Arc<Shared>) -> nix::Result<Self> {
+        let err = settings.err.take();
+        let fds = [settings.out.take(), err];
+        let mut streams = Vec::new();
+        let lanes = fds.iter().flatten().count() + usize::from(settings.files.any());
+        let limit = settings.buffer / 2 / lanes.max(1);
+        let queue = |name: &str| match settings.overflow {
+            Overflow::Block => Ok(None),
+            Overflow::Drop => {
+                Queue::start(name, limit, Arc::clone(shared)).map(|q| Some(Arc::new(q)))
+            }
+        };
+        for (fd, name) in fds.into_iter().zip(["log-stdout", "log-stderr"]) {
+            let Some(fd) = fd else { continue };
+            let target = Target::Stream(StreamWriter::new(fd, Arc::clone(shared)));
+            let shared = Arc::clone(shared);
+            streams.push(match queue(name)? {
+                None => Output::here(target, shared),
+                Some(queue) => Output::queued(&queue, target, Reason::BufferFull, shared),
+            });
+        }
+        let files_queue = if settings.files.any() {
+            queue("log-files")?
+        } else {
+            None
+        };
+        Ok(Self {
+            streams,
+            files: Files::new(settings.files.clone(), files_queue, Arc::clone(shared)),
+            shared: Arc::clone(shared),
+        })
+    }
+
+    /// Takes whole lines: `lines` of them, `parts` one after the other. `rest` says of which outputs they are only the
+    /// rest of a line, and whether that output has what comes before.
+    pub fn take(&mut self, whose: Whose, lines: u64, parts: [&[u8]; 2], rest: &mut Rest) {
+        let run = Run {
+            whose,
+            lines,
+            bytes: parts.iter().map(|part| part.len()).sum(),
+        };
+        let put = |output: &mut Output, goes_on: &mut bool| {
+            if *goes_on {
+                *goes_on = output.take(run, parts);
+            } else {
+                output.lose(run);
+            }
+        };
+        if let Some(file) = self.files.of(whose) {
+            put(file, &mut rest.file);
+        }
+        let stream = match whose.origin {
+            Origin::Stdout => self.streams.first_mut(),
+            Origin::Stderr | Origin::Runtime => self.streams.last_mut(),
+        };
+        if let Some(stream) = stream {
+            put(stream, &mut rest.stream);
+        }
+    }
+
+    /// Takes own lines.
+    pub fn own(&mut self, lines: &[u8]) {
+        let count = memchr_iter(b'\n', lines).count() as u64;
+        if count > 0 {
+            self.take(Whose::RUNTIME, count, [lines, b""], &mut Rest::default());
+        }
+    }
+
+    /// Writes, or queues, all that was taken, and tells what was dropped where it flows again.
+    pub fn flush(&mut self) {
+        let mut said = Vec::new();
+        for (stream, name) in self.streams.iter_mut().zip(STREAMS) {
+            if let Some(gone) = stream.lost() {
+                said.push(own::dropped(name, gone.lines, gone.bytes));
+            }
+        }
+        if let Some(gone) = self.files.lost() {
+            said.push(own::dropped("files", gone.lines, gone.bytes));
+        }
+        for said in said {
+            let line = self.shared.formed(&said);
+            if let Some(file) = self.files.of(Whose::RUNTIME) {
+                file.tell(Whose::RUNTIME, &line);
+            }
+            if let Some(stream) = self.streams.last_mut() {
+                stream.tell(Whose::RUNTIME, &line);
+            }
+        }
+        self.streams.iter_mut().for_each(Output::flush);
+        self.files.flush();
+    }
+
+    /// Opens the files anew, after what was taken before.
+    pub fn reopen(&mut self) {
+        self.files.reopen();
+    }
+
+    /// Drops the copies of `done` once all that was taken is written.
+    pub fn done(&mut self, done: &Sender<()>) {
+        for stream in &mut self.streams {
+            stream.done(done.clone());
+        }
+        self.files.done(done);
+    }
+}

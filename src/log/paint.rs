@@ -1,0 +1,28 @@
+//! Colours, for a terminal (ECMA-48, "Select graphic rendition").
+#![forbid(unsafe_code)]
+
+use tracing::Level;
+
+use crate::model::SlotId;
+
+/// Those that are read well on light and on dark, without red and yellow, which say something.
+const SLOTS: [u8; 6] = [36, 32, 35, 34, 96, 92];
+
+fn painted(colour: u8, text: &str) -> String {
+    format!("\u{1b}[{colour}m{text}\u{1b}[0m")
+}
+
+/// A worker's label.
+pub fn slot(slot: SlotId, text: &str) -> String {
+    let colour = SLOTS.get(usize::from(slot.0) % SLOTS.len());
+    painted(colour.copied().unwrap_or(36), text)
+}
+
+/// The label of an own line.
+pub fn level(level: Level, text: &str) -> String {
+    match level {
+        Level::ERROR => painted(31, text),
+        Level::WARN => painted(33, text),
+        _ => painted(2, text),
+    }
+}

@@ -1,0 +1,313 @@
+//! RPM_LOG_OVERFLOW=drop: a thread that writes, and a queue of bytes before it that never makes anybody wait.
+#![forbid(unsafe_code)]
+
+use std::collections::VecDeque;
+use std::mem;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::sync::mpsc::Sender;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+
+use nix::errno::Errno;
+use nix::sys::signal::SigSet;
+
+use super::batch::Batch;
+use super::output::{FULL, Target};
+use super::shared::Shared;
+
+/// As that of the thread that reads.
+const STACK: usize = 256 * 1024;
+
+/// What the thread is told, in this order.
+enum Message {
+    /// Another place to write to; it gets the next number.
+    Open(Target),
+    /// For the place of that number.
+    Write(usize, Batch),
+    Reopen,
+    /// Dropped once all that came before is written.
+    Done(#[expect(dead_code, reason = "its end is the word")] Sender<()>),
+}
+
+#[derive(Default)]
+struct State {
+    messages: VecDeque<Message>,
+    /// An empty batch, to spare an allocation for each.
+    spare: Option<Batch>,
+    over: bool,
+}
+
+struct Inner {
+    state: Mutex<State>,
+    more: Condvar,
+    /// What is in the queue and in the thread's hands takes so many bytes ([`Batch::cost`]).
+    bytes: AtomicUsize,
+    limit: usize,
+    /// Somebody found no room and wants to know when there is.
+    starved: AtomicBool,
+    shared: Arc<Shared>,
+}
+
+impl Inner {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn flows(&self, more: usize) -> bool {
+        self.bytes.load(SeqCst) + more <= self.limit / 2
+    }
+}
+
+/// The side that never waits. The thread ends after the last message once this is gone.
+pub struct Queue {
+    inner: Arc<Inner>,
+    /// How many places there are.
+    places: AtomicUsize,
+    /// Bytes in batches that are not here yet.
+    gathered: AtomicUsize,
+}
+
+impl std::fmt::Debug for Queue {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Queue").finish_non_exhaustive()
+    }
+}
+
+impl Drop for Queue {
+    fn drop(&mut self) {
+        self.inner.lock().over = true;
+        self.inner.more.notify_one();
+    }
+}
+
+impl Queue {
+    /// Starts the thread `name`; at most `limit` bytes wait for it.
+    pub fn start(name: &str, limit: usize, shared: Arc<Shared>) -> nix::Result<Self> {
+        let inner = Arc::new(Inner {
+            state: Mutex::default(),
+            more: Condvar::new(),
+            bytes: AtomicUsize::new(0),
+            limit,
+            starved: AtomicBool::new(false),
+            shared,
+        });
+        let writer = Arc::clone(&inner);
+        thread::Builder::new()
+            .name(name.to_owned())
+            .stack_size(STACK)
+            .spawn(move || {
+                // Signals are for the main thread. This cannot fail (pthread_sigmask(3)).
+                let _ = SigSet::all().thread_block();
+                run(&writer);
+            })
+            .map_err(|error| error.raw_os_error().map_or(Errno::EAGAIN, Errno::from_raw))?;
+        Ok(Self {
+            inner,
+            places: AtomicUsize::new(0),
+            gathered: AtomicUsize::new(0),
+        })
+    }
+
+    /// Another place to write to, and its number.
+    pub fn open(&self, target: Target) -> usize {
+        self.send(Message::Open(target));
+        self.places.fetch_add(1, SeqCst)
+    }
+
+    /// How many bytes may wait beside what waits already, and what is gathered to come; `batch` is what that of the
+    /// caller takes. If nothing is there yet, anything may: a line that is longer than the limit would never pass.
+    pub fn room(&self, batch: usize) -> usize {
+        let gathered = self.gathered.load(SeqCst);
+        let waiting = self.inner.bytes.load(SeqCst) + gathered.max(batch);
+        if waiting == batch && gathered == 0 {
+            return usize::MAX;
+        }
+        let room = self.inner.limit.saturating_sub(waiting);
+        if room <= self.inner.limit / 2 {
+            self.want_word();
+        }
+        room
+    }
+
+    /// So many bytes are in a batch that will come.
+    pub fn gathers(&self, bytes: usize) {
+        self.gathered.fetch_add(bytes, SeqCst);
+    }
+
+    /// Whether less than half of the room is taken, with `more` that is about to come: it flows.
+    pub fn flows(&self, more: usize) -> bool {
+        let flows = self.inner.flows(more);
+        if !flows {
+            self.want_word();
+        }
+        flows
+    }
+
+    /// Has the reading thread woken when it flows again, be it already.
+    fn want_word(&self) {
+        self.inner.starved.store(true, SeqCst);
+        if self.inner.flows(0) {
+            self.inner.shared.waker.wake();
+        }
+    }
+
+    /// Queues what is in `batch`, and leaves an empty one. Short ones that wait for the same place become one, or those
+    /// of a slow trickle would take many times the room of their lines.
+    pub fn push(&self, place: usize, batch: &mut Batch) {
+        self.gathered.fetch_sub(batch.bytes.len(), SeqCst);
+        let mut state = self.inner.lock();
+        if let Some(Message::Write(last, waiting)) = state.messages.back_mut()
+            && *last == place
+            && waiting.bytes.len() + batch.bytes.len() <= FULL
+        {
+            let before = waiting.cost();
+            waiting.append(batch);
+            self.inner.bytes.fetch_add(waiting.cost() - before, SeqCst);
+            // The writer has been woken for it, and takes it under the same lock.
+            batch.clear(2 * FULL);
+            return;
+        }
+        self.inner.bytes.fetch_add(batch.cost(), SeqCst);
+        let empty = state.spare.take().unwrap_or_default();
+        let full = mem::replace(batch, empty);
+        state.messages.push_back(Message::Write(place, full));
+        drop(state);
+        self.inner.more.notify_one();
+    }
+
+    pub fn reopen(&self) {
+        self.send(Message::Reopen);
+    }
+
+    pub fn done(&self, done: Sender<()>) {
+        self.send(Message::Done(done));
+    }
+
+    fn send(&self, message: Message) {
+        self.inner.lock().messages.push_back(message);
+        self.inner.more.notify_one();
+    }
+}
+
+fn run(inner: &Inner) {
+    let mut targets = Vec::new();
+    loop {
+        let state = inner.lock();
+        let waiting = inner
+            .more
+            .wait_while(state, |state| state.messages.is_empty() && !state.over);
+        let mut state = waiting.unwrap_or_else(PoisonError::into_inner);
+        let Some(message) = state.messages.pop_front() else {
+            return;
+        };
+        drop(state);
+        match message {
+            Message::Open(target) => targets.push(target),
+            Message::Write(place, mut batch) => {
+                let bytes = batch.cost();
+                if let Some(target) = targets.get_mut(place) {
+                    target.write(&batch, [b"", b""]);
+                }
+                batch.clear(2 * FULL);
+                inner.lock().spare = Some(batch);
+                inner.bytes.fetch_sub(bytes, SeqCst);
+                if inner.flows(0) && inner.starved.swap(false, SeqCst) {
+                    inner.shared.waker.wake();
+                }
+            }
+            Message::Reopen => targets.iter_mut().for_each(Target::reopen),
+            Message::Done(_) => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::batch::{Origin, Run, Whose};
+    use crate::log::own::Form;
+    use crate::log::shared::Reason;
+    use crate::log::stamp::Timestamp;
+    use crate::log::stream::StreamWriter;
+    use crate::log::tests::{collector, full_pipe, text};
+    use crate::log::{Format, output::Output};
+    use crate::model::SlotId;
+
+    /// A queue before an output that nobody reads.
+    fn stuck(limit: usize) -> (std::fs::File, Arc<Queue>, Output, Arc<Shared>) {
+        let form = Form {
+            format: Format::Raw,
+            timestamp: Timestamp::None,
+            app: "web".to_owned(),
+            colour: false,
+        };
+        let (reader, out) = full_pipe();
+        let shared = Arc::new(Shared::new(form, limit).unwrap());
+        let queue = Arc::new(Queue::start("log-test", limit, Arc::clone(&shared)).unwrap());
+        let target = Target::Stream(StreamWriter::new(out, Arc::clone(&shared)));
+        let output = Output::queued(&queue, target, Reason::BufferFull, Arc::clone(&shared));
+        (reader, queue, output, shared)
+    }
+
+    fn line(slot: u16) -> Run {
+        Run {
+            whose: Whose {
+                origin: Origin::Stdout,
+                slot: Some(SlotId(slot)),
+            },
+            lines: 1,
+            bytes: 1,
+        }
+    }
+
+    #[test]
+    fn short_lines_that_wait_share_a_batch() {
+        let (reader, queue, mut output, shared) = stuck(64 * 1024);
+        for _ in 0..10_000 {
+            output.take(line(0), [b"\n", b""]);
+            output.flush();
+        }
+        assert_eq!(shared.totals().dropped[0][0], 0);
+        // One may be in the thread's hands already.
+        assert!(queue.inner.lock().messages.len() <= 3);
+        drop((output, queue));
+        let out = text(collector(reader));
+        assert_eq!(out.bytes().filter(|byte| *byte == b'\n').count(), 10_000);
+        assert_eq!(shared.owed(), 0);
+    }
+
+    #[test]
+    fn of_many_lines_as_many_are_taken_as_find_room() {
+        let (reader, queue, mut output, shared) = stuck(8 * 1024);
+        let lines = |count: u64| Run {
+            lines: count,
+            bytes: 100 * usize::try_from(count).unwrap(),
+            ..line(0)
+        };
+        let text_of = |count: usize| ("x".repeat(99) + "\n").repeat(count).into_bytes();
+        assert!(output.take(lines(10), [b"", &text_of(10)]));
+        output.flush();
+        assert!(!output.take(lines(500), [b"x", &text_of(500)[1..]]));
+        output.flush();
+        let dropped = shared.totals().dropped[0][0];
+        assert!((425..450).contains(&dropped), "{dropped}");
+        drop((output, queue));
+        let out = text(collector(reader));
+        let out = out.trim_start_matches('.');
+        assert_eq!(out.lines().count() as u64, 510 - dropped);
+        assert!(out.lines().all(|line| line.len() == 99));
+    }
+
+    #[test]
+    fn what_a_line_takes_besides_its_bytes_counts() {
+        let limit = 64 * 1024;
+        let (_reader, queue, mut output, shared) = stuck(limit);
+        for number in 0..limit {
+            output.take(line(u16::from(number % 2 == 0)), [b"\n", b""]);
+            output.flush();
+        }
+        assert!(queue.inner.bytes.load(SeqCst) <= limit);
+        let kept = limit as u64 - shared.totals().dropped[0][0];
+        assert!(kept < limit as u64 / 16, "{kept}");
+    }
+}

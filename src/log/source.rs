@@ -1,0 +1,231 @@
+//! One worker's stream: bytes in as they are read; lines, records, limits; dressed lines out.
+#![forbid(unsafe_code)]
+
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::time::Instant;
+
+use memchr::memchr_iter;
+
+use super::batch::Whose;
+use super::dress::Dress;
+use super::limits::Limits;
+use super::line::{Block, Splitter};
+use super::outputs::{Outputs, Rest};
+use super::record::Joiner;
+use super::shared::{Reason, Shared};
+use super::{RECORD_MOST, RECORD_WAIT, Tail};
+use crate::model::SlotId;
+
+/// Room for dressed lines that is kept between two reads.
+const KEEP: usize = 256 * 1024;
+
+/// What all streams go through.
+#[derive(Debug)]
+pub struct Press {
+    pub outputs: Outputs,
+    pub limits: Option<Limits>,
+    pub shared: Arc<Shared>,
+    /// The time of this turn, and as lines show it.
+    pub now: Instant,
+    pub time: Vec<u8>,
+    /// Dressed lines.
+    pub dressed: Vec<u8>,
+}
+
+/// One pipe.
+#[derive(Debug)]
+pub struct Source {
+    pub pipe: Arc<OwnedFd>,
+    /// Who may ask for the last lines.
+    pub tail: Option<Tail>,
+    splitter: Splitter,
+    joiner: Option<Joiner>,
+    /// When the record that is held is taken to be complete.
+    pub due: Option<Instant>,
+    /// When it is in any case.
+    overdue: Option<Instant>,
+    way: Way,
+}
+
+/// The part that comes after whole lines.
+#[derive(Debug)]
+struct Way {
+    whose: Whose,
+    slot: SlotId,
+    dress: Dress,
+    /// Whether the pieces of the present line pass the limit.
+    passing: bool,
+    /// And who has those before.
+    rest: Rest,
+}
+
+impl Source {
+    pub fn new(
+        pipe: Arc<OwnedFd>,
+        tail: Option<Tail>,
+        splitter: Splitter,
+        joiner: Option<Joiner>,
+        (whose, slot): (Whose, SlotId),
+        dress: Dress,
+    ) -> Self {
+        Self {
+            pipe,
+            tail,
+            splitter,
+            joiner,
+            due: None,
+            overdue: None,
+            way: Way {
+                whose,
+                slot,
+                dress,
+                passing: true,
+                rest: Rest::default(),
+            },
+        }
+    }
+
+    /// The room that held bytes take.
+    pub fn room(&self) -> usize {
+        self.splitter.room() + self.joiner.as_ref().map_or(0, Joiner::room)
+    }
+
+    /// Takes what one read gave.
+    pub fn feed(&mut self, chunk: &[u8], press: &mut Press) {
+        press.shared.owes(chunk.len());
+        if let Some(tail) = &self.tail {
+            if tail.is_wanted() {
+                tail.push(chunk);
+            } else {
+                self.tail = None;
+            }
+        }
+        let Self {
+            splitter,
+            joiner,
+            overdue,
+            way,
+            ..
+        } = self;
+        let split = match joiner {
+            None => splitter.feed(chunk, |block| way.put(block, press)),
+            Some(joiner) => splitter.feed(chunk, |block| {
+                joiner.feed(block, |record| {
+                    *overdue = None;
+                    way.put(record, press);
+                });
+            }),
+        };
+        press.split(split);
+        let waits = self.joiner.as_ref().is_some_and(|joiner| joiner.held() > 0);
+        self.due = waits.then(|| {
+            let overdue = *self.overdue.get_or_insert(press.now + RECORD_MOST);
+            overdue.min(press.now + RECORD_WAIT)
+        });
+    }
+
+    /// The record that is held is complete.
+    pub fn end_record(&mut self, press: &mut Press) {
+        self.due = None;
+        self.overdue = None;
+        if let Some(joiner) = &mut self.joiner {
+            joiner.finish(|record| self.way.put(record, press));
+        }
+    }
+
+    /// The stream is over, or taken to be so.
+    pub fn finish(&mut self, press: &mut Press) {
+        let Self {
+            splitter,
+            joiner,
+            way,
+            ..
+        } = self;
+        // The newline that is added was never read.
+        press.shared.owes(usize::from(splitter.held() > 0));
+        match joiner {
+            None => splitter.finish(|block| way.put(block, press)),
+            Some(joiner) => splitter.finish(|block| {
+                joiner.feed(block, |record| way.put(record, press));
+            }),
+        }
+        self.end_record(press);
+    }
+
+    /// Gives up as much of what is held as can be had, in pieces.
+    pub fn shed(&mut self, press: &mut Press) {
+        self.end_record(press);
+        let way = &mut self.way;
+        let split = self.splitter.shed(|block| way.put(block, press));
+        press.split(split);
+    }
+}
+
+impl Press {
+    fn split(&self, lines: u64) {
+        if lines > 0 {
+            let split = &self.shared.counters.split;
+            split.fetch_add(lines, std::sync::atomic::Ordering::Relaxed);
+        }
+    }
+}
+
+impl Way {
+    fn put(&mut self, block: Block<'_>, press: &mut Press) {
+        if block.partial && !block.joined {
+            // As above; a piece ends where the line does not. That of a record ends with a line.
+            press.shared.owes(1);
+        }
+        let taken = block.size();
+        if let Some(block) = self.limited(block, press) {
+            let Press {
+                outputs,
+                time,
+                dressed,
+                ..
+            } = press;
+            dressed.clear();
+            let lines = self.dress.put(block, time, dressed);
+            let parts = match &self.dress {
+                Dress::Raw => [block.head, block.body],
+                _ => [&dressed[..], b""],
+            };
+            if !block.continued {
+                self.rest = Rest::default();
+            }
+            outputs.take(self.whose, lines, parts, &mut self.rest);
+            dressed.shrink_to(KEEP);
+        }
+        press.shared.settled(taken);
+    }
+
+    /// As much of `block` as passes RPM_LOG_RATE.
+    fn limited<'a>(&mut self, block: Block<'a>, press: &mut Press) -> Option<Block<'a>> {
+        let Some(limits) = &mut press.limits else {
+            return Some(block);
+        };
+        let lines = match self.dress {
+            Dress::Json { .. } if block.joined => 1,
+            _ => memchr_iter(b'\n', block.body).count() as u64,
+        };
+        let passed = if !block.continued {
+            limits.pass(self.slot, lines, block.joined, press.now)
+        } else if self.passing {
+            lines
+        } else {
+            limits.hold(self.slot, lines, press.now);
+            0
+        };
+        self.passing = passed == lines;
+        let reason = Reason::RateLimit;
+        press.shared.dropped(self.whose, reason, lines - passed);
+        if self.passing {
+            return Some(block);
+        }
+        let last = usize::try_from(passed).ok()?.checked_sub(1)?;
+        let at = memchr_iter(b'\n', block.body).nth(last)?;
+        let body = block.body.get(..=at)?;
+        Some(Block { body, ..block })
+    }
+}

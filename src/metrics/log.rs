@@ -1,0 +1,179 @@
+//! What the log did.
+#![forbid(unsafe_code)]
+
+use super::family::{Family, number};
+use crate::model::{LogTotals, Snapshot};
+
+/// Label values of [`LogTotals::lines`] and [`LogTotals::bytes`].
+const STREAMS: [&str; 3] = ["stdout", "stderr", "runtime"];
+
+/// Label values of [`LogTotals::dropped`], and the streams that have them; the first three are those of
+/// [`LogTotals::workers`].
+const REASONS: [(&str, [bool; 3]); 4] = [
+    ("buffer_full", [true, true, true]),
+    ("rate_limit", [true, true, false]),
+    ("closed", [true, true, true]),
+    ("own_queue_full", [false, false, true]),
+];
+
+/// Label values of [`LogTotals::files`].
+const FILE_REASONS: [&str; 2] = ["buffer_full", "write_error"];
+
+/// Label values of [`LogTotals::rotations`].
+const ROTATIONS: [&str; 2] = ["success", "failure"];
+
+/// All of it; the snapshot names the slots.
+pub(super) fn families(totals: &LogTotals, snapshot: &Snapshot) -> [Family; 10] {
+    [
+        Family::counter("rpm_log_lines_total", "Lines written, by source.")
+            .each("stream", STREAMS.into_iter().zip(totals.lines.map(number))),
+        Family::counter("rpm_log_bytes_total", "Bytes written, by source.")
+            .each("stream", STREAMS.into_iter().zip(totals.bytes.map(number))),
+        dropped(totals),
+        dropped_by_worker(totals, snapshot),
+        Family::counter(
+            "rpm_log_split_lines_total",
+            "Lines longer than RPM_LOG_MAX_LINE, passed in pieces.",
+        )
+        .only(number(totals.split)),
+        Family::gauge(
+            "rpm_log_buffer_bytes",
+            "Bytes of lines that were read and are not written yet.",
+        )
+        .only(number(totals.buffer)),
+        Family::gauge("rpm_log_buffer_limit_bytes", "RPM_LOG_BUFFER.")
+            .only(number(totals.buffer_limit)),
+        Family::counter(
+            "rpm_log_write_blocked_seconds_total",
+            "Time that writes to stdout and stderr waited for their reader, a millisecond or more each.",
+        )
+        .only(totals.blocked.as_secs_f64()),
+        Family::counter(
+            "rpm_log_file_dropped_lines_total",
+            "Lines that a log file did not get, by reason.",
+        )
+        .each("reason", FILE_REASONS.into_iter().zip(totals.files.map(number))),
+        Family::counter(
+            "rpm_log_file_rotations_total",
+            "Rotations of log files, by result.",
+        )
+        .each("result", ROTATIONS.into_iter().zip(totals.rotations.map(number))),
+    ]
+}
+
+fn dropped(totals: &LogTotals) -> Family {
+    let mut family = Family::counter(
+        "rpm_log_dropped_lines_total",
+        "Lines given up, by source and reason.",
+    );
+    for (at, (reason, streams)) in REASONS.iter().enumerate() {
+        let rows = STREAMS.iter().zip(&totals.dropped).zip(streams);
+        for ((stream, counts), _) in rows.filter(|(_, has)| **has) {
+            let labels = [
+                ("reason", (*reason).to_owned()),
+                ("stream", (*stream).to_owned()),
+            ];
+            family.add(labels, number(counts.get(at).copied().unwrap_or(0)));
+        }
+    }
+    family
+}
+
+fn dropped_by_worker(totals: &LogTotals, snapshot: &Snapshot) -> Family {
+    let mut family = Family::counter(
+        "rpm_worker_log_dropped_lines_total",
+        "Lines of a worker that were given up, by reason.",
+    );
+    for slot in snapshot.slots.iter().map(|view| view.slot) {
+        let counts = totals.workers.get(&slot).copied().unwrap_or_default();
+        for ((reason, _), count) in REASONS.iter().zip(counts) {
+            let labels = [
+                ("reason", (*reason).to_owned()),
+                ("worker", slot.to_string()),
+            ];
+            family.add(labels, number(count));
+        }
+    }
+    family
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::model::{Generation, SlotId, WorkerState, WorkerView};
+
+    fn snapshot(slots: u16) -> Snapshot {
+        let view = |slot| WorkerView {
+            slot: SlotId(slot),
+            state: WorkerState::Ready,
+            pid: None,
+            generation: Generation(0),
+            started: None,
+            restarts: 0,
+            streak: 0,
+            last_exit: None,
+            status: None,
+            due: None,
+        };
+        Snapshot {
+            slots: (0..slots).map(view).collect(),
+            ..Snapshot::default()
+        }
+    }
+
+    fn series(totals: &LogTotals) -> Vec<String> {
+        let mut all = Vec::new();
+        for family in families(totals, &snapshot(2)) {
+            let family = family.finish().unwrap();
+            for sample in &family.samples {
+                let labels: Vec<_> = sample.labels.iter().map(|(_, value)| value).collect();
+                let (name, labels) = (family.text_name(), labels.join(" "));
+                all.push(format!("{name} {labels} {}", sample.value));
+            }
+        }
+        all
+    }
+
+    #[test]
+    fn each_loss_has_its_series_from_the_start() {
+        let all = series(&LogTotals::default());
+        let named = |name: &str| all.iter().filter(|line| line.starts_with(name)).count();
+        assert_eq!(named("rpm_log_dropped_lines_total "), 9);
+        assert_eq!(named("rpm_worker_log_dropped_lines_total "), 6);
+        assert_eq!(named("rpm_log_file_dropped_lines_total "), 2);
+        assert!(all.iter().all(|line| line.ends_with(" 0")), "{all:?}");
+    }
+
+    #[test]
+    fn each_number_stands_at_its_labels() {
+        let all = series(&LogTotals {
+            dropped: [[1, 2, 3, 0], [4, 5, 6, 0], [7, 0, 8, 9]],
+            workers: [(SlotId(1), [1, 2, 3])].into(),
+            buffer: 10,
+            buffer_limit: 11,
+            blocked: Duration::from_millis(1500),
+            files: [12, 13],
+            rotations: [14, 15],
+            ..LogTotals::default()
+        });
+        for line in [
+            "rpm_log_dropped_lines_total buffer_full stdout 1",
+            "rpm_log_dropped_lines_total rate_limit stderr 5",
+            "rpm_log_dropped_lines_total closed runtime 8",
+            "rpm_log_dropped_lines_total own_queue_full runtime 9",
+            "rpm_worker_log_dropped_lines_total rate_limit 1 2",
+            "rpm_worker_log_dropped_lines_total closed 0 0",
+            "rpm_log_buffer_bytes  10",
+            "rpm_log_buffer_limit_bytes  11",
+            "rpm_log_write_blocked_seconds_total  1.5",
+            "rpm_log_file_dropped_lines_total buffer_full 12",
+            "rpm_log_file_dropped_lines_total write_error 13",
+            "rpm_log_file_rotations_total success 14",
+            "rpm_log_file_rotations_total failure 15",
+        ] {
+            assert!(all.iter().any(|one| one == line), "{line}: {all:?}");
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! The log as the configuration wants it.
+#![forbid(unsafe_code)]
+
+use std::ffi::{OsStr, OsString};
+use std::io::{IsTerminal, stderr, stdout};
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::Targets;
+
+use super::boot::{BootError, refused};
+use crate::config::{self, Config, Level, LogFormat, LogStderr, Logging};
+use crate::log::file::{Every, Rotation};
+use crate::log::stamp::Timestamp;
+use crate::log::{self, FileSettings, Log, Overflow, Rate, Settings};
+use crate::sys::{self, listener};
+
+/// Starts the log, and sends our own events there.
+pub(super) fn start(config: &Config, env: &[(OsString, OsString)]) -> Result<Log, BootError> {
+    let logging = &config.log;
+    let format = match logging.format {
+        LogFormat::Raw | LogFormat::Inherit => log::Format::Raw,
+        LogFormat::Prefix => log::Format::Prefix,
+        LogFormat::Json => log::Format::Json,
+    };
+    // The workers' stdout is data of theirs.
+    let inherits = logging.format == LogFormat::Inherit;
+    // Two threads that write to one pipe would tear each other's lines.
+    let splits = logging.stderr == LogStderr::Split
+        && !inherits
+        && !sys::io::is_same(stdout(), stderr()).unwrap_or(false);
+    let terminal =
+        (inherits || stdout().is_terminal()) && (!(inherits || splits) || stderr().is_terminal());
+    let settings = Settings {
+        format,
+        timestamp: match &logging.timestamp {
+            config::Timestamp::None => Timestamp::None,
+            config::Timestamp::Rfc3339 => Timestamp::Rfc3339,
+            config::Timestamp::Pattern(pattern) => Timestamp::Pattern(pattern.clone()),
+        },
+        // In raw nothing is ours but our own lines.
+        colour: terminal
+            && format == log::Format::Prefix
+            && !logging.files.any()
+            && wants_colour(env),
+        app_name: config.app_name.clone(),
+        max_line: logging.max_line,
+        buffer: logging.buffer,
+        overflow: match logging.overflow {
+            config::Overflow::Block => Overflow::Block,
+            config::Overflow::Drop => Overflow::Drop,
+        },
+        multiline: logging
+            .multiline
+            .as_ref()
+            .map(|multiline| Arc::new(multiline.regex().clone())),
+        rate: logging.rate.map(|rate| Rate {
+            per_second: rate.per_second,
+            burst: rate.burst,
+        }),
+        out: Some(if inherits {
+            copy(stderr())?
+        } else {
+            copy(stdout())?
+        }),
+        err: splits.then(|| copy(stderr())).transpose()?,
+        files: files(logging),
+    };
+    let log = log::start(settings)
+        .map_err(|errno| refused(format!("cannot start the log: {}", errno.desc())))?;
+    // Fails only if there is one already, as where a test boots twice.
+    let _ = tracing::subscriber::set_global_default(log::subscriber(&log, filter(logging)));
+    Ok(log)
+}
+
+fn copy(fd: impl AsFd) -> Result<OwnedFd, BootError> {
+    listener::duplicate(fd.as_fd()).map_err(|errno| {
+        let why = errno.desc();
+        refused(format!("cannot copy the descriptor of the output: {why}"))
+    })
+}
+
+/// Unless NO_COLOR (no-color.org) or TERM=dumb says otherwise.
+fn wants_colour(env: &[(OsString, OsString)]) -> bool {
+    let value = |name: &str| {
+        env.iter()
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| value)
+    };
+    value("NO_COLOR").is_none_or(|value| value.is_empty())
+        && value("TERM").is_none_or(|term| term != OsStr::new("dumb"))
+}
+
+fn files(logging: &Logging) -> FileSettings {
+    let name =
+        |name: &Option<config::FileName>| name.as_ref().map(|name| name.template().to_owned());
+    let config::Rotation {
+        size,
+        every,
+        retain,
+        compress,
+    } = &logging.rotation;
+    let every = every.as_ref().and_then(|every| match every {
+        config::Every::Period(period) => Some(Every::Period(*period)),
+        calendar => {
+            let schedule = calendar.schedule()?;
+            Some(Every::Points(Arc::new(move |after| schedule.next(after))))
+        }
+    });
+    FileSettings {
+        out: name(&logging.files.out),
+        error: name(&logging.files.error),
+        rotation: Arc::new(Rotation {
+            size: size.map(|size| size.0),
+            every,
+            retain: *retain,
+            compress: *compress,
+        }),
+    }
+}
+
+fn filter(logging: &Logging) -> Targets {
+    let level = |level: Level| match level {
+        Level::Off => LevelFilter::OFF,
+        Level::Error => LevelFilter::ERROR,
+        Level::Warn => LevelFilter::WARN,
+        Level::Info => LevelFilter::INFO,
+        Level::Debug => LevelFilter::DEBUG,
+        Level::Trace => LevelFilter::TRACE,
+    };
+    let targets = logging.levels.targets.iter();
+    Targets::new()
+        .with_default(level(logging.levels.default))
+        .with_targets(targets.map(|(target, of)| (target.clone(), level(*of))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn colours_can_be_refused() {
+        let env = |pairs: &[(&str, &str)]| -> Vec<(OsString, OsString)> {
+            let pairs = pairs.iter();
+            pairs
+                .map(|(key, value)| (key.into(), value.into()))
+                .collect()
+        };
+        assert!(wants_colour(&env(&[("TERM", "xterm"), ("NO_COLOR", "")])));
+        assert!(!wants_colour(&env(&[("NO_COLOR", "1")])));
+        assert!(!wants_colour(&env(&[("TERM", "dumb")])));
+    }
+}
