@@ -22,6 +22,7 @@ fn service(workers: u16) -> Builder {
     Runtime::builder()
         .env("RPM_PORTS", "off")
         .env("RPM_LOG_FORMAT", "prefix")
+        .env("RPM_LOG_TIMESTAMP", "none")
         .env("RPM_APP_NAME", "app")
         .env("RPM_INSTANCES", workers.to_string())
 }

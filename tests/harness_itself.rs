@@ -6,8 +6,8 @@ mod harness;
 use std::panic;
 
 use harness::{
-    Builder, Load, Runtime, Signal, Stream, Style, children, example, free_ports, http_get, tally,
-    until,
+    Builder, Ledger, Load, Runtime, Signal, Stream, Style, account, children, example, free_ports,
+    http_get, tally, until,
 };
 
 fn init() -> Builder {
@@ -156,4 +156,51 @@ fn written_lines_are_checked() {
     );
     let missing = texts.iter().skip(1).map(String::as_str);
     assert!(panic::catch_unwind(|| tally(missing.collect::<Vec<_>>(), false)).is_err());
+}
+
+#[test]
+fn lines_of_the_killed_are_checked() {
+    let ledger = Ledger::new("itself");
+    let mut runtime = init()
+        .arg(example("writer"))
+        .program(["--forever", "--id", "a.1", "--only", "out", "--ledger"])
+        .arg(ledger.path())
+        .start();
+    until("it writes", || ledger.total() > 100);
+    runtime.signal(Signal::SIGTERM);
+    runtime.wait_exit();
+    let texts = runtime.texts();
+    let written = ledger.written();
+    let check = |texts: &[&str]| {
+        let result = panic::catch_unwind(|| account(texts.iter().copied(), &written));
+        result.is_ok()
+    };
+    let mut whole: Vec<&str> = texts.iter().map(String::as_str).collect();
+    assert!(check(&whole));
+    let lines = written[&("a.1".to_owned(), "out".to_owned())];
+    whole.truncate(usize::try_from(lines).unwrap());
+    assert!(check(&whole));
+    // One missing, one doubled, two exchanged, the last missing.
+    let mut bad = whole.clone();
+    bad.remove(50);
+    assert!(!check(&bad));
+    bad.insert(50, whole[49]);
+    assert!(!check(&bad));
+    let mut bad = whole.clone();
+    bad.swap(50, 51);
+    assert!(!check(&bad));
+    assert!(!check(&whole[..whole.len() - 1]));
+    // One torn in two, and its second half missing.
+    let half = whole[50].char_indices().nth(30).unwrap().0;
+    let mut bad = whole.clone();
+    bad[50] = &whole[50][..half];
+    assert!(!check(&bad));
+    bad.insert(51, &whole[50][half..]);
+    assert!(!check(&bad));
+    // The first part of the next one may come, once; of another one not.
+    let next = format!("w a.1 out {lines} 1");
+    let with = |more: &[&str]| check(&[&whole[..], more].concat());
+    assert!(with(&[&next]) && with(&["w"]) && with(&["w a.1 out"]));
+    assert!(!with(&[&next, "w a.1 out"]));
+    assert!(!with(&["w a.1 out 1 "]) && !with(&["x"]));
 }

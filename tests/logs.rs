@@ -14,7 +14,9 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use harness::{Builder, Runtime, Signal, Stream, example, process, scratch, tally, until};
+use harness::{
+    Builder, Form, Runtime, Signal, Stream, example, process, scratch, tally, terminal, until,
+};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use rpm_runtime::sys::io::unread;
 
@@ -51,34 +53,35 @@ fn flags(fd: impl AsFd) -> OFlag {
     OFlag::from_bits_retain(fcntl(fd, FcntlArg::F_GETFL).unwrap())
 }
 
-/// The lines of `writer` in `texts`, each behind its worker's prefix if there are prefixes; every other line must be
-/// one of the runtime's own.
+/// The lines of `writer` in `texts`, taken out of their format; every other line must be one of the runtime's own.
 #[track_caller]
-fn tallied(texts: &[String], prefix: bool) -> BTreeMap<(String, String), harness::Tally> {
-    let mut lines = Vec::new();
-    for text in texts.iter().filter(|text| !is_own(text)) {
-        let line = if prefix {
-            let (label, line) = text.split_once("] ").unwrap_or_else(|| panic!("{text:?}"));
-            let slot = label.strip_prefix("[writer:");
-            let slot = slot.unwrap_or_else(|| panic!("no prefix: {text:?}"));
-            assert_eq!(Some(slot), line.split(' ').nth(1), "{text:?}");
-            line
-        } else {
-            text.as_str()
-        };
-        assert!(line.starts_with("w "), "{text:?}");
-        lines.push(line);
-    }
-    tally(lines, false)
+fn tallied(texts: &[String], form: Form) -> BTreeMap<(String, String), harness::Tally> {
+    let entries = texts.iter().map(|text| form.entry(text));
+    let lines: Vec<String> = entries
+        .filter(|entry| entry.own.is_none())
+        .map(|entry| {
+            let mut words = entry.text.split(' ');
+            assert_eq!(words.next(), Some("w"), "{entry:?}");
+            let (id, stream) = (words.next().unwrap(), words.next().unwrap());
+            if let Some(slot) = entry.slot {
+                assert_eq!(slot.to_string(), id, "{entry:?}");
+            }
+            if let Some(said) = &entry.stream {
+                assert_eq!(*said, format!("std{stream}"), "{entry:?}");
+            }
+            entry.text
+        })
+        .collect();
+    tally(lines.iter().map(String::as_str), false)
 }
 
 /// Eight workers write to both streams while the runtime has something to say all the time.
-fn every_line(format: &str) {
+fn every_line(form: Form) {
     const WORKERS: usize = 8;
     let mut runtime = Runtime::builder()
         .env("RPM_PORTS", "off")
         .env("RPM_INSTANCES", WORKERS.to_string())
-        .env("RPM_LOG_FORMAT", format)
+        .env("RPM_LOG_FORMAT", form.name())
         .env("RPM_SIGNALS", "USR1=ignore")
         .arg(example("writer"))
         .program(["4000", "--stay"])
@@ -96,7 +99,7 @@ fn every_line(format: &str) {
     assert_eq!(runtime.wait_exit().code(), Some(0));
     assert_eq!(runtime.bytes(Stream::Err), b"");
     let texts = runtime.texts();
-    let tallies = tallied(&texts, format == "prefix");
+    let tallies = tallied(&texts, form);
     assert_eq!(tallies.len(), 2 * WORKERS);
     for (key, tally) in &tallies {
         assert!(tally.is_complete(), "{key:?}: {tally:?}");
@@ -109,12 +112,17 @@ fn every_line(format: &str) {
 
 #[test]
 fn every_line_arrives_once_whole_and_in_order() {
-    every_line("raw");
+    every_line(Form::Raw);
 }
 
 #[test]
 fn every_line_arrives_once_whole_and_in_order_behind_its_prefix() {
-    every_line("prefix");
+    every_line(Form::Prefix);
+}
+
+#[test]
+fn every_line_arrives_once_whole_and_in_order_as_json() {
+    every_line(Form::Json);
 }
 
 /// 20 000 lines from each of two Node programs that end at once; how many arrived of each, in order and without a gap.
@@ -351,10 +359,9 @@ fn a_stuck_reader_stops_the_workers_and_nothing_else() {
     let before = lines();
     assert_eq!(runtime.get("/status").status, 200);
     assert_eq!(lines(), before, "nobody reads");
-    assert_eq!(
-        runtime.metric("rpm_log_dropped_lines_total{reason=\"closed\"}"),
-        Some(0.0)
-    );
+    let closed = [("reason", "closed")];
+    let dropped = runtime.metric_sum("rpm_log_dropped_lines_total", &closed);
+    assert_eq!(dropped, Some(0));
     let asked = Instant::now();
     runtime.signal(Signal::SIGTERM);
     assert_eq!(runtime.wait_exit().code(), Some(0));
@@ -397,7 +404,7 @@ fn loses_nothing(reader: File, writer: OwnedFd) {
         .start();
     assert_eq!(runtime.wait_exit().code(), Some(0));
     let texts = lines.join().unwrap();
-    let tallies = tallied(&texts, false);
+    let tallies = tallied(&texts, Form::Raw);
     assert_eq!(tallies.len(), 8);
     assert!(tallies.values().all(harness::Tally::is_complete));
     let lines: u64 = tallies.values().map(|tally| tally.lines).sum();
@@ -445,12 +452,13 @@ fn workers_outlive_the_reader_and_the_loss_is_counted() {
     let workers = runtime.wait_workers(2);
     drop(reader);
     let dropped = || {
-        let dropped = runtime.metric("rpm_log_dropped_lines_total{reason=\"closed\"}");
+        let closed = [("reason", "closed")];
+        let dropped = runtime.metric_sum("rpm_log_dropped_lines_total", &closed);
         dropped.unwrap()
     };
-    until("a loss is counted", || dropped() > 0.0);
+    until("a loss is counted", || dropped() > 0);
     let before = dropped();
-    until("the workers go on writing", || dropped() > before + 1000.0);
+    until("the workers go on writing", || dropped() > before + 1000);
     for worker in workers {
         let now = process(worker.pid).unwrap();
         assert!(!now.is_zombie() && now.parent == runtime.pid());
@@ -488,24 +496,6 @@ fn inherit_gives_the_worker_our_own_streams() {
         }
     }
     assert!(err.lines().any(is_own), "{err}");
-}
-
-/// A pseudoterminal: the side of the person, and the side of the program.
-#[allow(unsafe_code, reason = "ioctl_tty(2)")]
-fn terminal() -> (File, OwnedFd) {
-    use std::os::fd::{AsRawFd, FromRawFd};
-    let open = File::options().read(true).write(true).open("/dev/ptmx");
-    let master = open.unwrap();
-    let zero: libc::c_int = 0;
-    // SAFETY: TIOCSPTLCK reads one int, which is ours.
-    let unlocked = unsafe { libc::ioctl(master.as_raw_fd(), libc::TIOCSPTLCK, &raw const zero) };
-    assert_eq!(unlocked, 0);
-    let wanted = libc::O_RDWR | libc::O_NOCTTY | libc::O_CLOEXEC;
-    // SAFETY: TIOCGPTPEER takes flags and gives a new descriptor.
-    let slave = unsafe { libc::ioctl(master.as_raw_fd(), libc::TIOCGPTPEER, wanted) };
-    assert!(slave >= 0);
-    // SAFETY: just opened, and owned by nothing else.
-    (master, unsafe { OwnedFd::from_raw_fd(slave) })
 }
 
 #[test]

@@ -64,6 +64,7 @@ fn workers_that_die_all_at_once_are_all_replaced() {
     let mut runtime = service()
         .env("RPM_INSTANCES", "16")
         .env("RPM_LOG_FORMAT", "prefix")
+        .env("RPM_LOG_TIMESTAMP", "none")
         .arg(example("print_signals"))
         .program(["--until", "TERM"])
         .start();

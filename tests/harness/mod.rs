@@ -32,12 +32,17 @@
 )]
 
 mod builder;
+mod formats;
 mod http;
+mod ledger;
 mod load;
+mod log_files;
 mod output;
 mod ports;
 mod processes;
+mod reader;
 mod runtime;
+mod terminal;
 mod written;
 
 use std::path::{Path, PathBuf};
@@ -46,14 +51,19 @@ use std::time::{Duration, Instant};
 use std::{env, thread};
 
 pub use builder::Builder;
+pub use formats::{Entry, Form, is_time};
 pub use http::{Connection, Reply, http_get};
+pub use ledger::Ledger;
 pub use load::{Failure, Histogram, Kind, Load, Pace, Plan, Report, Style, nonce};
+pub use log_files::{log_bytes, log_files, log_lines};
 pub use nix::sys::signal::Signal;
 pub use output::{Line, Stream};
 pub use ports::{free_port, free_ports};
 pub use processes::{Process, children, descendants, process};
+pub use reader::{Reader, Speed, lines_of};
 pub use runtime::Runtime;
-pub use written::{Tally, tally};
+pub use terminal::terminal;
+pub use written::{Tally, account, tally};
 
 /// How long a test waits for what must come.
 pub fn patience() -> Duration {

@@ -212,6 +212,31 @@ impl Runtime {
         })
     }
 
+    /// The sum of the series of `name` that carry all of `labels`; `None` if there is none.
+    #[track_caller]
+    pub fn metric_sum(&self, name: &str, labels: &[(&str, &str)]) -> Option<u64> {
+        // It may not listen yet.
+        let text = self.wait_for_status("/metrics", 200).text();
+        let values = text.lines().filter_map(|line| {
+            let rest = line.strip_prefix(name)?;
+            let (found, value) = match rest.strip_prefix('{') {
+                Some(rest) => rest.split_once("} ")?,
+                None => ("", rest.strip_prefix(' ')?),
+            };
+            let carries = |(key, value): &(&str, &str)| {
+                let wanted = format!("{key}=\"{value}\"");
+                found.split(',').any(|label| label == wanted)
+            };
+            let value = value.split(' ').next()?;
+            // All the sums are of counts.
+            labels
+                .iter()
+                .all(carries)
+                .then(|| value.parse::<u64>().unwrap())
+        });
+        values.reduce(|sum, value| sum + value)
+    }
+
     pub fn has_ended(&self) -> bool {
         *self.ended.0.lock().unwrap()
     }

@@ -61,6 +61,73 @@ pub fn tally<'a>(
         .collect()
 }
 
+/// A line of a writer that is whole: who, which stream, which number.
+fn whole(line: &str) -> Option<(String, String, u64)> {
+    let words: Vec<&str> = line.strip_prefix("w ")?.splitn(6, ' ').collect();
+    let [id, stream, number, length, sum, payload] = words[..] else {
+        return None;
+    };
+    let right = length.parse() == Ok(payload.len())
+        && sum == format!("{:016x}", fnv(payload.as_bytes()))
+        && sum.len() == 16;
+    right.then_some(())?;
+    Some((id.to_owned(), stream.to_owned(), number.parse().ok()?))
+}
+
+/// Whether `fragment` may be the first part of line `number`.
+fn begins(fragment: &str, (id, stream): (&str, &str), number: u64) -> bool {
+    let head = format!("w {id} {stream} {number} ");
+    head.starts_with(fragment) || fragment.starts_with(&head)
+}
+
+/// Checks lines of writers without an end (`--forever`) that may have been killed at any moment, beside what their
+/// ledgers say: by (writer, stream), how many lines were written to their ends. Every line must be there, once, whole
+/// and in order; after the last of each stream may come one that the ledger missed, or the first part of one.
+///
+/// Returns how many lines arrived.
+#[track_caller]
+pub fn account<'a>(
+    lines: impl IntoIterator<Item = &'a str>,
+    written: &BTreeMap<(String, String), u64>,
+) -> u64 {
+    let mut arrived: BTreeMap<(String, String), u64> = BTreeMap::new();
+    let mut fragments = Vec::new();
+    for line in lines {
+        let Some((id, stream, number)) = whole(line) else {
+            fragments.push(line);
+            continue;
+        };
+        let next = arrived.entry((id, stream)).or_default();
+        assert_eq!(number, *next, "expected line {next}: {line:?}");
+        *next += 1;
+    }
+    // The longest first: they fit fewest.
+    fragments.sort_by_key(|fragment| std::cmp::Reverse(fragment.len()));
+    let mut open: Vec<_> = written.iter().collect();
+    for ((id, stream), lines) in written {
+        let key = (id.clone(), stream.clone());
+        let arrived = arrived.get(&key).copied().unwrap_or_default();
+        assert!(
+            arrived == *lines || arrived == lines + 1,
+            "{key:?}: {arrived} of {lines} lines"
+        );
+    }
+    for fragment in fragments {
+        let at = open.iter().position(|((id, stream), lines)| {
+            let complete = arrived.get(&(id.clone(), stream.clone())).copied();
+            complete.unwrap_or_default() == **lines && begins(fragment, (id, stream), **lines)
+        });
+        let at = at.unwrap_or_else(|| panic!("nobody's: {fragment:?}"));
+        open.swap_remove(at);
+    }
+    let unknown: Vec<_> = arrived
+        .keys()
+        .filter(|key| !written.contains_key(*key))
+        .collect();
+    assert!(unknown.is_empty(), "{unknown:?}");
+    arrived.values().sum()
+}
+
 fn fnv(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |sum, byte| {
         (sum ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
