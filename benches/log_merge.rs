@@ -1,4 +1,4 @@
-//! Lines a second through the log, and what its thread pays for them: `cargo bench --bench log_merge [million lines]`.
+//! Lines a second through the log, and what its thread pays for them: `cargo bench --bench log_merge [million lines] [raw|prefix|json] [null|pipe]`.
 //!
 //! Writers are threads that write 8 KiB at a time, as a C library does into a pipe, or each line by itself. They share the machine with the
 //! log, so the column to watch is the lines for one second of the log thread's own time (schedstat of /proc/self/task).
@@ -16,8 +16,9 @@ use std::os::fd::OwnedFd;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rpm_runtime::log::{Flushed, Format, Settings, Stream, start};
-use rpm_runtime::model::SlotId;
+use rpm_runtime::log::stamp::Timestamp;
+use rpm_runtime::log::{Flushed, Format, Settings, Stream, Worker, start};
+use rpm_runtime::model::{Generation, Pid, SlotId};
 use rpm_runtime::sys::io::OutputPipe;
 
 /// One case of the table.
@@ -83,7 +84,13 @@ fn run(case: Case) {
         format,
         app_name: "web".to_owned(),
         max_line: Settings::MAX_LINE,
-        out: fd,
+        buffer: Settings::BUFFER,
+        timestamp: match format {
+            Format::Raw => Timestamp::None,
+            Format::Prefix | Format::Json => Timestamp::Rfc3339,
+        },
+        out: Some(fd),
+        ..Settings::default()
     };
     let log = start(settings).unwrap();
     let each = lines / usize::from(writers);
@@ -95,7 +102,12 @@ fn run(case: Case) {
     thread::scope(|scope| {
         for slot in 0..writers {
             let OutputPipe { read, write } = OutputPipe::new().unwrap();
-            log.attach(SlotId(slot), Stream::Stdout, read);
+            let worker = Worker {
+                slot: SlotId(slot),
+                generation: Generation(0),
+                pid: Pid::new(17).unwrap(),
+            };
+            log.attach(worker, Stream::Stdout, read, None);
             let text = &text;
             scope.spawn(move || {
                 let mut file = File::from(write);
@@ -141,8 +153,21 @@ fn main() {
         16_000
     };
     println!(" format   out  writers  bytes  write  M lines/s  log CPU s  M lines/CPU s");
-    for format in [Format::Raw, Format::Prefix] {
-        for out in ["null", "pipe"] {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let chosen = |name: &str, all: &[&str]| {
+        let named = |word: &String| all.contains(&word.as_str());
+        !words.iter().any(named) || words.iter().any(|word| word == name)
+    };
+    let formats = ["raw", "prefix", "json"];
+    let outs = ["null", "pipe"];
+    for (format, name) in [Format::Raw, Format::Prefix, Format::Json]
+        .into_iter()
+        .zip(formats)
+    {
+        if !chosen(name, &formats) {
+            continue;
+        }
+        for out in outs.into_iter().filter(|out| chosen(out, &outs)) {
             for writers in [1, 4, 16] {
                 for line_len in [20_usize, 100, 1000] {
                     let lines = total / line_len.div_ceil(100);
