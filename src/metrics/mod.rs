@@ -1,10 +1,14 @@
-//! What the runtime tells Prometheus of itself: names, help and the text page.
+//! What the runtime tells Prometheus of itself: names, help and the page.
 //!
 //! Counters of events live in a registry of our own. What is a state (the snapshot, the queues, /proc) is turned into
 //! families at each scrape, so that nothing can go stale. The label `worker` is the slot, never a pid.
 #![forbid(unsafe_code)]
 
+pub mod expose;
+pub mod exposition;
 mod family;
+mod log;
+pub mod merge;
 mod page;
 mod process;
 mod roll;
@@ -13,4 +17,4 @@ mod workers;
 #[cfg(test)]
 mod tests;
 
-pub use page::{CONTENT_TYPE, CgroupLimits, Facts, Metrics, Scrape};
+pub use page::{CgroupLimits, Facts, Metrics, Scrape};

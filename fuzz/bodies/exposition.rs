@@ -1,0 +1,159 @@
+//! The reader of exposition pages and the merger: what was read is read again as the same once it is written, and what
+//! comes of many pages is a good page.
+//!
+//! The input is: how the pages are written and how much is taken of them; then the pages, with 0xfe between them, from
+//! three workers in turn, which end after some.
+
+use std::collections::BTreeSet;
+use std::fmt::Write;
+
+use rpm_runtime::metrics::exposition::{
+    Dropped, Family, Format, Kind, Limits, Parsed, Sample, parse,
+};
+use rpm_runtime::metrics::merge::{Life, Merger, Rules};
+use rpm_runtime::model::SlotId;
+
+const SMALL: Limits = Limits {
+    bytes: 4096,
+    series: 8,
+    labels: 2,
+    label_name: 6,
+    label_value: 8,
+    name: 16,
+    help: 8,
+};
+
+pub fn run(data: &[u8]) {
+    let [how, pages @ ..] = data else {
+        return;
+    };
+    let format = match how & 1 {
+        0 => Format::Text004,
+        _ => Format::OpenMetrics,
+    };
+    let limits = match how & 2 {
+        0 => Limits::default(),
+        _ => SMALL,
+    };
+    let rules = match how & 4 {
+        0 => Rules::default(),
+        _ => Rules {
+            worker_series: 16,
+            series: 32,
+            bytes: 16 * 1024,
+            ..Rules::default()
+        },
+    };
+    let (most, room) = (rules.series, rules.bytes);
+    let mut merger = Merger::new(rules);
+    for (turn, page) in (0_u16..).zip(pages.split(|byte| *byte == 0xfe)) {
+        let Ok(parsed) = parse(page, format, &limits) else {
+            continue;
+        };
+        // It is in order already.
+        same(&good(&parsed.page.families), &parsed.page.families);
+        comes_back(&parsed.page.families, format);
+
+        let life = Life(u64::from(turn % 3 + turn / 12 * 3));
+        if turn % 12 == 11 {
+            merger.gone(life);
+        } else {
+            merger.take(SlotId(turn % 2), life, parsed.page);
+        }
+        let all = good(&merger.merged());
+        comes_back(&as_open_metrics(all), Format::OpenMetrics);
+        assert!(merger.series() <= most && merger.bytes() <= room);
+    }
+}
+
+/// Each name and each series once, every histogram whole. Gives them back in the order of a page.
+fn good(families: &[Family]) -> Vec<Family> {
+    let mut names = BTreeSet::new();
+    for family in families {
+        let name = family.text_name().into_owned();
+        assert!(names.last().is_none_or(|last| *last < name), "{name}");
+        names.insert(name);
+    }
+    let again = Parsed::of(families.to_vec());
+    assert_eq!(again.dropped, Dropped::default());
+    again.page.families
+}
+
+/// Not by value: NaN is no equal of itself.
+fn same(one: &[Family], other: &[Family]) {
+    assert_eq!(format!("{one:?}"), format!("{other:?}"));
+}
+
+fn comes_back(families: &[Family], format: Format) {
+    let written = write(families, format);
+    let again = match parse(written.as_bytes(), format, &Limits::default()) {
+        Ok(again) => again,
+        Err(refused) => panic!("{refused}: {written}"),
+    };
+    assert_eq!(again.dropped, Dropped::default(), "{written}");
+    same(&again.page.families, families);
+}
+
+/// There a counter has `_total`.
+fn as_open_metrics(mut families: Vec<Family>) -> Vec<Family> {
+    for family in &mut families {
+        if family.kind == Kind::Counter && family.text_name() == *family.name {
+            family.kind = Kind::Unknown;
+        }
+        for sample in &mut family.samples {
+            if family.kind == Kind::Unknown {
+                sample.exemplar = None;
+            }
+        }
+    }
+    families
+}
+
+/// The least that writes a page.
+fn write(families: &[Family], format: Format) -> String {
+    let mut out = String::new();
+    for family in families {
+        let (kind, declared) = match format {
+            Format::Text004 => (text_kind(family.kind), family.text_name()),
+            Format::OpenMetrics => (
+                format!("{:?}", family.kind).to_lowercase(),
+                (&*family.name).into(),
+            ),
+        };
+        if let Some(help) = &family.help {
+            let help = help.replace('\\', "\\\\").replace('\n', "\\n");
+            writeln!(out, "# HELP {declared} {help}").unwrap();
+        }
+        if let Some(unit) = &family.unit {
+            writeln!(out, "# UNIT {declared} {unit}").unwrap();
+        }
+        writeln!(out, "# TYPE {declared} {kind}").unwrap();
+        for sample in &family.samples {
+            line(&mut out, &family.name, sample);
+        }
+    }
+    if format == Format::OpenMetrics {
+        out.push_str("# EOF\n");
+    }
+    out
+}
+
+fn line(out: &mut String, name: &str, sample: &Sample) {
+    let (suffix, labels) = (sample.suffix.text(), sample.labels.as_str());
+    write!(out, "{name}{suffix}{{{labels}}} {}", sample.value).unwrap();
+    if let Some(exemplar) = &sample.exemplar {
+        let labels = exemplar.labels.as_str();
+        write!(out, " # {{{labels}}} {}", exemplar.value).unwrap();
+        if let Some(time) = exemplar.timestamp {
+            write!(out, " {time}").unwrap();
+        }
+    }
+    out.push('\n');
+}
+
+fn text_kind(kind: Kind) -> String {
+    match kind {
+        Kind::Unknown => "untyped".to_owned(),
+        kind => format!("{kind:?}").to_lowercase(),
+    }
+}

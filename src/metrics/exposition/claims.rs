@@ -1,0 +1,64 @@
+//! Which names of samples belong to a family, so that no two families can have the same.
+#![forbid(unsafe_code)]
+
+use super::{Kind, Suffix};
+
+/// How a family holds a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Claim {
+    /// Its samples are named so.
+    Sample(Suffix),
+    /// None of its samples is, and no other family can be.
+    Reserved,
+    /// None of its samples is, but another family may be.
+    Shared,
+}
+
+impl Claim {
+    /// Whether no other family can have the name. `_created` is never kept, so it stands in nobody's way.
+    pub fn is_firm(self) -> bool {
+        !matches!(self, Self::Shared | Self::Sample(Suffix::Created))
+    }
+}
+
+/// The names that a family has, given its name without suffix and whether a counter's samples lack `_total`.
+pub fn claims(name: &str, kind: Kind, bare: bool) -> impl Iterator<Item = (String, Claim)> {
+    use Claim::{Reserved, Sample, Shared};
+    const COUNTER: &[(&str, Claim)] = &[
+        ("_total", Sample(Suffix::Total)),
+        ("_created", Sample(Suffix::Created)),
+        ("", Shared),
+    ];
+    const BARE: &[(&str, Claim)] = &[("", Sample(Suffix::None))];
+    const HISTOGRAM: &[(&str, Claim)] = &[
+        ("", Reserved),
+        ("_bucket", Sample(Suffix::Bucket)),
+        ("_sum", Sample(Suffix::Sum)),
+        ("_count", Sample(Suffix::Count)),
+        ("_created", Sample(Suffix::Created)),
+    ];
+    const GAUGE_HISTOGRAM: &[(&str, Claim)] = &[
+        ("", Reserved),
+        ("_bucket", Sample(Suffix::Bucket)),
+        ("_gsum", Sample(Suffix::Gsum)),
+        ("_gcount", Sample(Suffix::Gcount)),
+    ];
+    const SUMMARY: &[(&str, Claim)] = &[
+        ("", Sample(Suffix::None)),
+        ("_sum", Sample(Suffix::Sum)),
+        ("_count", Sample(Suffix::Count)),
+        ("_created", Sample(Suffix::Created)),
+    ];
+    const INFO: &[(&str, Claim)] = &[("_info", Sample(Suffix::Info)), ("", Shared)];
+    let table = match kind {
+        Kind::Counter if !bare => COUNTER,
+        Kind::Info => INFO,
+        Kind::Histogram => HISTOGRAM,
+        Kind::GaugeHistogram => GAUGE_HISTOGRAM,
+        Kind::Summary => SUMMARY,
+        Kind::Counter | Kind::Gauge | Kind::StateSet | Kind::Unknown => BARE,
+    };
+    table
+        .iter()
+        .map(move |(suffix, claim)| (format!("{name}{suffix}"), *claim))
+}

@@ -1,0 +1,239 @@
+//! The families of a page while it is read: which sample is whose, and what was said of them.
+#![forbid(unsafe_code)]
+
+use std::collections::BTreeMap;
+
+use super::declare::kind;
+use super::labels::unescape;
+use super::limits::Fault;
+use super::line::Line;
+use super::{Claim, Family, Format, Kind, Limits, Sample, Suffix, claims, is_metric_name};
+
+/// Whose samples have a name.
+#[derive(Clone, Copy, Debug)]
+struct Owner {
+    /// Its place among the families; `None` if it was refused.
+    family: Option<usize>,
+    claim: Claim,
+}
+
+/// What was read so far.
+#[derive(Debug)]
+pub(super) struct Collected<'a> {
+    format: Format,
+    limits: &'a Limits,
+    families: Vec<Family>,
+    /// By the names of samples.
+    owners: BTreeMap<String, Owner>,
+    /// The latest family of each name that stood in a `# TYPE`.
+    declared: BTreeMap<&'a str, usize>,
+    /// What was said of names before their `# TYPE`.
+    helps: BTreeMap<&'a str, &'a str>,
+    units: BTreeMap<&'a str, &'a str>,
+    /// Whose the sample before was: most follow one of the same name.
+    last: Option<(&'a str, Owner)>,
+    series: usize,
+}
+
+impl<'a> Collected<'a> {
+    pub(super) fn new(format: Format, limits: &'a Limits) -> Self {
+        Self {
+            format,
+            limits,
+            families: Vec::new(),
+            owners: BTreeMap::new(),
+            declared: BTreeMap::new(),
+            helps: BTreeMap::new(),
+            units: BTreeMap::new(),
+            last: None,
+            series: 0,
+        }
+    }
+
+    /// `# TYPE`: the samples of these names are this family's from now on.
+    pub(super) fn declare(&mut self, declared: &'a str, word: &str) -> Result<(), Fault> {
+        self.check_name(declared)?;
+        let kind = kind(word, self.format).ok_or(Fault::Invalid)?;
+        let (name, bare) = match self.format {
+            // Its name there is the sample's.
+            Format::Text004 if kind == Kind::Counter => match declared.strip_suffix("_total") {
+                Some(name) if is_metric_name(name) => (name, false),
+                _ => (declared, true),
+            },
+            Format::Text004 | Format::OpenMetrics => (declared, false),
+        };
+        if let Some(at) = self.declared.get(declared)
+            && self.families[*at].kind == kind
+        {
+            return Ok(());
+        }
+        // As Python writes it in text 0.0.4: a family of its own for what its counter or histogram has.
+        let created = self.owners.get(declared).map(|owner| owner.claim);
+        if created == Some(Claim::Sample(Suffix::Created)) && kind == Kind::Gauge {
+            return Ok(());
+        }
+        if self.families.len() >= self.limits.series {
+            return Err(Fault::Limit);
+        }
+        let names: Vec<_> = claims(name, kind, bare).collect();
+        let free = |(name, claim): &(String, Claim)| {
+            !claim.is_firm() || !self.owners.get(name).is_some_and(Owner::is_firm)
+        };
+        let family = names.iter().all(free).then_some(self.families.len());
+        for (name, claim) in names {
+            // The samples of a refused family are nobody's.
+            let claim = family.map_or(Claim::Shared, |_| claim);
+            let held = self
+                .owners
+                .get(&name)
+                .is_some_and(|owner| owner.is_firm() || !claim.is_firm() && owner.family.is_some());
+            if !held {
+                self.owners.insert(name, Owner { family, claim });
+            }
+        }
+        self.last = None;
+        let at = family.ok_or(Fault::Invalid)?;
+        self.declared.insert(declared, at);
+        self.add(declared, name, kind);
+        Ok(())
+    }
+
+    /// `# HELP`.
+    pub(super) fn help(&mut self, name: &'a str, text: &'a str) -> Result<(), Fault> {
+        self.check_name(name)?;
+        if text.is_empty() || text.len() > self.limits.help {
+            return Ok(());
+        }
+        // Behind its `# TYPE`, or before that of the next family of this name.
+        if let Some(family) = self.open(name)
+            && family.help.is_none()
+        {
+            family.help = Some(unescape(text).into());
+            return Ok(());
+        }
+        remember(&mut self.helps, name, text, self.limits.series)
+    }
+
+    /// `# UNIT`.
+    pub(super) fn unit(&mut self, name: &'a str, unit: &'a str) -> Result<(), Fault> {
+        self.check_name(name)?;
+        if unit.is_empty() {
+            return Ok(());
+        }
+        if name
+            .strip_suffix(unit)
+            .is_none_or(|rest| !rest.ends_with('_'))
+        {
+            return Err(Fault::Invalid);
+        }
+        if let Some(family) = self.open(name)
+            && family.unit.is_none()
+        {
+            family.unit = Some(unit.into());
+            return Ok(());
+        }
+        remember(&mut self.units, name, unit, self.limits.series)
+    }
+
+    /// A line with a number.
+    pub(super) fn sample(&mut self, line: Line<'a>) -> Result<(), Fault> {
+        let owner = match self.last {
+            Some((name, owner)) if name == line.name => Some(owner),
+            _ => self.owners.get(line.name).copied(),
+        };
+        let (at, suffix) = match owner {
+            Some(Owner {
+                family: Some(at),
+                claim: Claim::Sample(suffix),
+            }) => (at, suffix),
+            Some(_) => return Err(Fault::Invalid),
+            None => {
+                self.check_series()?;
+                let family = Some(self.families.len());
+                let claim = Claim::Sample(Suffix::None);
+                let owner = Owner { family, claim };
+                self.owners.insert(line.name.to_owned(), owner);
+                (self.add(line.name, line.name, Kind::Unknown), Suffix::None)
+            }
+        };
+        let claim = Claim::Sample(suffix);
+        let family = Some(at);
+        self.last = Some((line.name, Owner { family, claim }));
+        if suffix == Suffix::Created {
+            return Ok(());
+        }
+        self.check_series()?;
+        self.series += 1;
+        let with_exemplar = matches!(suffix, Suffix::Total | Suffix::Bucket);
+        self.families[at].samples.push(Sample {
+            suffix,
+            labels: line.labels,
+            value: line.value,
+            exemplar: line.exemplar.filter(|_| with_exemplar),
+        });
+        Ok(())
+    }
+
+    /// The families with their samples in the order in which they came.
+    pub(super) fn finish(self) -> Vec<Family> {
+        self.families
+    }
+
+    fn check_name(&self, name: &str) -> Result<(), Fault> {
+        if !is_metric_name(name) {
+            return Err(Fault::Invalid);
+        }
+        if name.len() > self.limits.name {
+            return Err(Fault::Limit);
+        }
+        Ok(())
+    }
+
+    fn check_series(&self) -> Result<(), Fault> {
+        if self.series >= self.limits.series || self.families.len() > self.limits.series {
+            return Err(Fault::Limit);
+        }
+        Ok(())
+    }
+
+    /// The family that was declared by that name, unless its samples have come.
+    fn open(&mut self, declared: &str) -> Option<&mut Family> {
+        let at = *self.declared.get(declared)?;
+        let family = self.families.get_mut(at)?;
+        family.samples.is_empty().then_some(family)
+    }
+
+    /// Adds a family, which is the last then.
+    fn add(&mut self, declared: &str, name: &str, kind: Kind) -> usize {
+        let help = self.helps.remove(declared);
+        self.families.push(Family {
+            name: name.into(),
+            kind,
+            help: help.map(|help| unescape(help).into()),
+            unit: self.units.remove(declared).map(Into::into),
+            samples: Vec::new(),
+        });
+        self.families.len() - 1
+    }
+}
+
+impl Owner {
+    /// Whether no other family can have the name.
+    fn is_firm(&self) -> bool {
+        self.family.is_some() && self.claim.is_firm()
+    }
+}
+
+/// Keeps the first that was said of a name.
+fn remember<'a>(
+    said: &mut BTreeMap<&'a str, &'a str>,
+    name: &'a str,
+    text: &'a str,
+    most: usize,
+) -> Result<(), Fault> {
+    if said.len() >= most {
+        return Err(Fault::Limit);
+    }
+    said.entry(name).or_insert(text);
+    Ok(())
+}

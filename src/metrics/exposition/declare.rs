@@ -1,0 +1,63 @@
+//! The comments that mean something: `# TYPE`, `# HELP`, `# UNIT`.
+#![forbid(unsafe_code)]
+
+use super::{Format, Kind};
+
+/// What a comment says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Comment<'a> {
+    /// Name and type, as they are written.
+    Type(&'a str, &'a str),
+    /// Name and text, escaped.
+    Help(&'a str, &'a str),
+    /// Name and unit.
+    Unit(&'a str, &'a str),
+    /// Of no meaning.
+    Other,
+}
+
+/// Reads a line that begins with `#`.
+pub(super) fn comment(line: &str, format: Format) -> Comment<'_> {
+    let strict = format == Format::OpenMetrics;
+    let (hash, rest) = word(line, strict);
+    let (keyword, rest) = word(rest, strict);
+    let (name, rest) = word(rest, strict);
+    match (hash, keyword) {
+        ("#", "TYPE") if strict => Comment::Type(name, rest),
+        ("#", "TYPE") => Comment::Type(name, rest.trim_end_matches([' ', '\t'])),
+        ("#", "HELP") => Comment::Help(name, rest),
+        ("#", "UNIT") if strict => Comment::Unit(name, rest),
+        _ => Comment::Other,
+    }
+}
+
+/// The next word, and what follows the blank, or blanks, behind it.
+fn word(text: &str, strict: bool) -> (&str, &str) {
+    if strict {
+        return text.split_once(' ').unwrap_or((text, ""));
+    }
+    let text = text.trim_start_matches([' ', '\t']);
+    let end = text.find([' ', '\t']).unwrap_or(text.len());
+    let (word, rest) = text.split_at(end);
+    (word, rest.trim_start_matches([' ', '\t']))
+}
+
+/// The kind that `word` names in this format.
+pub(super) fn kind(word: &str, format: Format) -> Option<Kind> {
+    let open = format == Format::OpenMetrics;
+    // Older programs write them in capitals.
+    let lower = word.to_ascii_lowercase();
+    let word = if open { word } else { &lower };
+    Some(match word {
+        "counter" => Kind::Counter,
+        "gauge" => Kind::Gauge,
+        "histogram" => Kind::Histogram,
+        "summary" => Kind::Summary,
+        "unknown" => Kind::Unknown,
+        "untyped" if !open => Kind::Unknown,
+        "gaugehistogram" if open => Kind::GaugeHistogram,
+        "info" if open => Kind::Info,
+        "stateset" if open => Kind::StateSet,
+        _ => return None,
+    })
+}

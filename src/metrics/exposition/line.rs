@@ -1,0 +1,206 @@
+//! One line that holds a sample.
+#![forbid(unsafe_code)]
+
+use super::labels::{closing_quote, unescape};
+use super::limits::Fault;
+use super::{Exemplar, Format, Labels, Limits, number};
+
+/// Letters in the labels of an exemplar, by OpenMetrics.
+const EXEMPLAR_LETTERS: usize = 128;
+
+/// What a line says.
+#[derive(Debug)]
+pub(super) struct Line<'a> {
+    pub(super) name: &'a str,
+    pub(super) labels: Labels,
+    pub(super) value: f64,
+    pub(super) exemplar: Option<Box<Exemplar>>,
+}
+
+/// Reads a line that is neither empty nor a comment.
+pub(super) fn read<'a>(line: &'a str, format: Format, limits: &Limits) -> Result<Line<'a>, Fault> {
+    let mut reader = Reader {
+        rest: line,
+        strict: format == Format::OpenMetrics,
+        limits,
+    };
+    let name = reader.name();
+    if !super::is_metric_name(name) {
+        return Err(Fault::Invalid);
+    }
+    if name.len() > limits.name {
+        return Err(Fault::Limit);
+    }
+    if !reader.strict {
+        reader.skip_blanks();
+    }
+    let labels = if reader.take('{') {
+        reader.labels()?
+    } else {
+        // The name ends where the blanks or the labels begin.
+        if !reader.strict && line[name.len()..].len() == reader.rest.len() {
+            return Err(Fault::Invalid);
+        }
+        Labels::default()
+    };
+    if reader.strict {
+        reader.blank()?;
+    }
+    let value = reader.number()?;
+    let exemplar = if reader.strict {
+        reader.time_and_exemplar()?
+    } else {
+        reader.milliseconds()?;
+        None
+    };
+    Ok(Line {
+        name,
+        labels,
+        value,
+        exemplar: exemplar.map(Box::new),
+    })
+}
+
+struct Reader<'a, 'l> {
+    rest: &'a str,
+    /// One blank between two parts, and none elsewhere.
+    strict: bool,
+    limits: &'l Limits,
+}
+
+impl<'a> Reader<'a, '_> {
+    /// What may be a name; perhaps nothing.
+    fn name(&mut self) -> &'a str {
+        let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_' || *byte == b':';
+        let end = self.rest.bytes().take_while(is_part).count();
+        let (name, rest) = self.rest.split_at(end);
+        self.rest = rest;
+        name
+    }
+
+    fn take(&mut self, letter: char) -> bool {
+        let rest = self.rest.strip_prefix(letter);
+        self.rest = rest.unwrap_or(self.rest);
+        rest.is_some()
+    }
+
+    fn skip_blanks(&mut self) {
+        self.rest = self.rest.trim_start_matches([' ', '\t']);
+    }
+
+    fn blank(&mut self) -> Result<(), Fault> {
+        self.take(' ').then_some(()).ok_or(Fault::Invalid)
+    }
+
+    /// Up to the next blank.
+    fn word(&mut self) -> &'a str {
+        if !self.strict {
+            self.skip_blanks();
+        }
+        let end = self.rest.find([' ', '\t']).unwrap_or(self.rest.len());
+        let (word, rest) = self.rest.split_at(end);
+        self.rest = rest;
+        word
+    }
+
+    fn number(&mut self) -> Result<f64, Fault> {
+        number(self.word()).ok_or(Fault::Invalid)
+    }
+
+    /// What follows the opening brace, and the closing one.
+    fn labels(&mut self) -> Result<Labels, Fault> {
+        let mut pairs = Vec::new();
+        loop {
+            self.label_blanks();
+            if self.take('}') {
+                break;
+            }
+            let name = self.name();
+            self.label_blanks();
+            if !self.take('=') {
+                return Err(Fault::Invalid);
+            }
+            self.label_blanks();
+            if !self.take('"') {
+                return Err(Fault::Invalid);
+            }
+            let end = closing_quote(self.rest).ok_or(Fault::Invalid)?;
+            let value = &self.rest[..end];
+            self.rest = &self.rest[end + 1..];
+            if pairs.len() == self.limits.labels
+                || name.len() > self.limits.label_name
+                || value.len() > self.limits.label_value
+            {
+                return Err(Fault::Limit);
+            }
+            pairs.push((name, unescape(value)));
+            self.label_blanks();
+            // A comma may be the last, as it may for Prometheus.
+            if !self.take(',') && !self.rest.starts_with('}') {
+                return Err(Fault::Invalid);
+            }
+        }
+        Labels::new(pairs).ok_or(Fault::Invalid)
+    }
+
+    fn label_blanks(&mut self) {
+        if !self.strict {
+            self.skip_blanks();
+        }
+    }
+
+    /// The time of text 0.0.4, if there is one, and the end.
+    fn milliseconds(&mut self) -> Result<(), Fault> {
+        let word = self.word();
+        if !word.is_empty() {
+            word.parse::<i64>().map_err(|_| Fault::Invalid)?;
+        }
+        self.skip_blanks();
+        self.end()
+    }
+
+    /// The time and the exemplar of OpenMetrics, if there are any, and the end.
+    fn time_and_exemplar(&mut self) -> Result<Option<Exemplar>, Fault> {
+        self.time(" # ")?;
+        let exemplar = if self.rest.is_empty() {
+            None
+        } else {
+            self.rest = self.rest.strip_prefix(" # {").ok_or(Fault::Invalid)?;
+            let labels = self.labels()?;
+            self.blank()?;
+            let value = self.number()?;
+            let timestamp = self.time("\n")?;
+            let exemplar = Exemplar {
+                labels,
+                value,
+                timestamp,
+            };
+            is_short(&exemplar).then_some(exemplar)
+        };
+        self.end()?;
+        Ok(exemplar)
+    }
+
+    /// A time, unless `next` or nothing comes.
+    fn time(&mut self, next: &str) -> Result<Option<f64>, Fault> {
+        if self.rest.is_empty() || self.rest.starts_with(next) {
+            return Ok(None);
+        }
+        self.blank()?;
+        let time = self.number()?;
+        time.is_finite().then_some(Some(time)).ok_or(Fault::Invalid)
+    }
+
+    fn end(&self) -> Result<(), Fault> {
+        self.rest.is_empty().then_some(()).ok_or(Fault::Invalid)
+    }
+}
+
+/// Whether it may be written again; one that may not costs its sample nothing.
+fn is_short(exemplar: &Exemplar) -> bool {
+    let letters = exemplar
+        .labels
+        .iter()
+        .map(|(name, value)| name.len() + value.chars().count());
+    exemplar.value.is_finite() && letters.sum::<usize>() <= EXEMPLAR_LETTERS
+}

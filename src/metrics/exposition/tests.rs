@@ -1,0 +1,53 @@
+#![forbid(unsafe_code)]
+
+mod formats;
+mod limits;
+mod lines;
+mod write;
+
+use super::{Format, Limits, Parsed, Refused, parse};
+
+/// What becomes of a page of text 0.0.4.
+fn text(page: &str) -> Parsed {
+    parse(page.as_bytes(), Format::Text004, &Limits::default()).unwrap()
+}
+
+/// What becomes of an OpenMetrics page, given without its end.
+fn open(page: &str) -> Parsed {
+    let page = format!("{page}# EOF\n");
+    parse(page.as_bytes(), Format::OpenMetrics, &Limits::default()).unwrap()
+}
+
+fn refused(page: &[u8], format: Format) -> Refused {
+    parse(page, format, &Limits::default()).unwrap_err()
+}
+
+/// A parsed page as one line for each sample, in order: kind, name with suffix, labels, value; and what was dropped.
+fn seen(parsed: &Parsed) -> Vec<String> {
+    let mut seen = Vec::new();
+    for family in &parsed.page.families {
+        for sample in &family.samples {
+            let kind = format!("{:?}", family.kind).to_lowercase();
+            let suffix = sample.suffix.text();
+            let name = &family.name;
+            let labels = &sample.labels;
+            seen.push(format!(
+                "{kind} {name}({suffix}) {labels:?} {}",
+                sample.value
+            ));
+        }
+    }
+    let dropped = parsed.dropped;
+    if dropped.limit > 0 {
+        seen.push(format!("limit {}", dropped.limit));
+    }
+    if dropped.invalid > 0 {
+        seen.push(format!("invalid {}", dropped.invalid));
+    }
+    seen
+}
+
+#[track_caller]
+fn is(parsed: &Parsed, want: &[&str]) {
+    assert_eq!(seen(parsed), want);
+}

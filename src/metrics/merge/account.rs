@@ -1,0 +1,77 @@
+//! How much is held, and how much may be.
+#![forbid(unsafe_code)]
+
+/// Series and bytes, as estimated.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Cost {
+    pub(super) series: usize,
+    pub(super) bytes: usize,
+}
+
+impl Cost {
+    pub(super) fn new(series: usize, bytes: usize) -> Self {
+        Self { series, bytes }
+    }
+
+    /// Bytes that are no series by themselves.
+    pub(super) fn bytes(bytes: usize) -> Self {
+        Self::new(0, bytes)
+    }
+
+    fn plus(self, other: Self) -> Self {
+        Self::new(self.series + other.series, self.bytes + other.bytes)
+    }
+
+    fn minus(self, other: Self) -> Self {
+        Self::new(
+            self.series.saturating_sub(other.series),
+            self.bytes.saturating_sub(other.bytes),
+        )
+    }
+}
+
+/// What is held of it all.
+#[derive(Debug)]
+pub(super) struct Budget {
+    most: Cost,
+    used: Cost,
+}
+
+impl Budget {
+    pub(super) fn new(most: Cost) -> Self {
+        Self {
+            most,
+            used: Cost::default(),
+        }
+    }
+
+    pub(super) fn used(&self) -> Cost {
+        self.used
+    }
+}
+
+/// What one family holds, and where it asks for more.
+#[derive(Debug)]
+pub(super) struct Account<'a> {
+    pub(super) budget: &'a mut Budget,
+    pub(super) own: &'a mut Cost,
+}
+
+impl Account<'_> {
+    /// Whether there is room for it, which is taken then.
+    pub(super) fn charge(&mut self, cost: Cost) -> bool {
+        let used = self.budget.used.plus(cost);
+        let room = used.series <= self.budget.most.series && used.bytes <= self.budget.most.bytes;
+        if room {
+            self.budget.used = used;
+            *self.own = self.own.plus(cost);
+        }
+        room
+    }
+
+    /// Gives back what was charged before.
+    pub(super) fn refund(&mut self, cost: Cost) {
+        self.budget.used = self.budget.used.minus(cost);
+        *self.own = self.own.minus(cost);
+    }
+}
