@@ -7,7 +7,7 @@
 //! | `/readyz` | 200 or 503, and why |
 //! | `/startupz` | 200 once all workers were ready the first time |
 //! | `/status` | everything, as JSON |
-//! | `/metrics`, `/metrics/runtime` | Prometheus text 0.0.4 |
+//! | `/metrics`, `/metrics/runtime` | Prometheus text 0.0.4 or OpenMetrics 1.0, by Accept; gzip |
 #![forbid(unsafe_code)]
 
 mod guests;
@@ -20,6 +20,6 @@ mod status;
 mod tests;
 
 pub use healthcheck::healthcheck;
-pub use routes::View;
+pub use routes::{MetricsPage, View, Wishes};
 pub use server::{Limits, serve};
 pub use status::About;

@@ -5,8 +5,10 @@ use std::fmt;
 
 use http_body_util::Full;
 use hyper::body::Bytes;
-use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue};
-use hyper::{Method, Response, StatusCode};
+use hyper::header::{
+    ACCEPT, ACCEPT_ENCODING, ALLOW, CONTENT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue, VARY,
+};
+use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 use serde::Serialize;
 
 use crate::model::{HandoverInfo, QueueSample, Snapshot, Tick};
@@ -39,10 +41,28 @@ pub struct View {
     pub handover: Box<dyn Fn() -> HandoverInfo>,
     /// Every listener's queue.
     pub queues: Box<dyn Fn() -> Vec<QueueSample>>,
-    /// The metrics page.
-    pub metrics: Box<dyn Fn() -> String>,
-    /// Content-Type of that page.
-    pub metrics_type: &'static str,
+    /// The metrics page, in the form that the client wishes for.
+    pub metrics: Box<dyn Fn(&Wishes) -> MetricsPage>,
+}
+
+/// What a client said of the forms it takes: these headers, several of a name joined; `None` if it sent none.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Wishes {
+    /// `Accept`.
+    pub accept: Option<String>,
+    /// `Accept-Encoding`.
+    pub accept_encoding: Option<String>,
+}
+
+/// A metrics page in one of those forms.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MetricsPage {
+    /// Its Content-Type.
+    pub content_type: &'static str,
+    /// Whether it is packed.
+    pub gzip: bool,
+    /// It.
+    pub body: Vec<u8>,
 }
 
 impl fmt::Debug for View {
@@ -54,20 +74,19 @@ impl fmt::Debug for View {
 }
 
 /// The answer to a request. The body of an answer to HEAD is left out on the way to the socket, its length is not.
-pub(super) fn answer(view: &View, method: &Method, path: &str) -> Response<Full<Bytes>> {
-    let page: fn(&View) -> Response<Full<Bytes>> = match path {
-        "/" => |_| body(StatusCode::OK, HTML, LINKS),
-        "/livez" => |_| body(StatusCode::OK, TEXT, "ok\n"),
-        "/readyz" => |view| probe(&(view.snapshot)(), |snapshot| snapshot.ready),
-        "/startupz" => |view| probe(&(view.snapshot)(), |snapshot| snapshot.started),
-        "/status" => status,
-        "/metrics" | "/metrics/runtime" => {
-            |view| body(StatusCode::OK, view.metrics_type, (view.metrics)())
-        }
+pub(super) fn answer<B>(view: &View, request: &Request<B>) -> Response<Full<Bytes>> {
+    let method = request.method();
+    let page: fn(&View, &HeaderMap) -> Response<Full<Bytes>> = match request.uri().path() {
+        "/" => |_, _| body(StatusCode::OK, HTML, LINKS),
+        "/livez" => |_, _| body(StatusCode::OK, TEXT, "ok\n"),
+        "/readyz" => |view, _| probe(&(view.snapshot)(), |snapshot| snapshot.ready),
+        "/startupz" => |view, _| probe(&(view.snapshot)(), |snapshot| snapshot.started),
+        "/status" => |view, _| status(view),
+        "/metrics" | "/metrics/runtime" => metrics,
         _ => return body(StatusCode::NOT_FOUND, TEXT, "no such page; / lists them\n"),
     };
     if *method == Method::GET || *method == Method::HEAD {
-        return page(view);
+        return page(view, request.headers());
     }
     let mut refusal = body(
         StatusCode::METHOD_NOT_ALLOWED,
@@ -87,6 +106,28 @@ fn probe(snapshot: &Snapshot, passes: fn(&Snapshot) -> bool) -> Response<Full<By
         StatusCode::SERVICE_UNAVAILABLE
     };
     json(code, &Readiness::of(snapshot))
+}
+
+fn metrics(view: &View, headers: &HeaderMap) -> Response<Full<Bytes>> {
+    let wishes = Wishes {
+        accept: joined(headers, &ACCEPT),
+        accept_encoding: joined(headers, &ACCEPT_ENCODING),
+    };
+    let page = (view.metrics)(&wishes);
+    let mut response = body(StatusCode::OK, page.content_type, page.body);
+    let headers = response.headers_mut();
+    headers.insert(VARY, HeaderValue::from_static("Accept, Accept-Encoding"));
+    if page.gzip {
+        headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    }
+    response
+}
+
+/// All of that name as the list that they are together; what is no text is left out.
+fn joined(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
+    let found = headers.get_all(name).iter();
+    let texts: Vec<&str> = found.filter_map(|value| value.to_str().ok()).collect();
+    (!texts.is_empty()).then(|| texts.join(", "))
 }
 
 fn status(view: &View) -> Response<Full<Bytes>> {

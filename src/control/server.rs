@@ -133,7 +133,7 @@ async fn converse(stream: TcpStream, view: Rc<View>, limits: Limits, guest: Rc<G
         let now = Instant::now();
         deadline.set(now + limits.idle);
         // A request's body is not read; a connection on which one is still under way is closed after the answer.
-        let mut response = answer(&view, request.method(), request.uri().path());
+        let mut response = answer(&view, &request);
         if now.duration_since(born) >= limits.lifetime || guest.asked.get() {
             response
                 .headers_mut()

@@ -20,7 +20,7 @@ use crate::model::{
 };
 
 use super::server::serve_from;
-use super::{About, Limits, View};
+use super::{About, Limits, MetricsPage, View};
 
 /// Longer than any test may take: what ends a read that should have ended by itself.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -195,8 +195,15 @@ fn view(snapshot: Arc<Mutex<Snapshot>>, page: usize) -> View {
                 held: true,
             }]
         }),
-        metrics: Box::new(move || "x".repeat(page)),
-        metrics_type: "text/plain; version=0.0.4; charset=utf-8",
+        metrics: Box::new(move |wishes| MetricsPage {
+            content_type: "text/plain; version=0.0.4; charset=utf-8",
+            gzip: wishes.accept_encoding.is_some(),
+            // A client that has wishes gets them back.
+            body: match &wishes.accept {
+                Some(accept) => accept.clone().into_bytes(),
+                None => "x".repeat(page).into_bytes(),
+            },
+        }),
     }
 }
 

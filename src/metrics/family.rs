@@ -3,38 +3,52 @@
 
 use prometheus::proto;
 
+use super::exposition::{self, Kind, Labels, Sample, Suffix};
+
+/// Units that our names end with and that OpenMetrics is told of.
+const UNITS: [&str; 3] = ["bytes", "cores", "seconds"];
+
 /// One metric family under construction; without a series it vanishes from the page.
 #[derive(Debug)]
 pub(super) struct Family {
-    kind: proto::MetricType,
+    kind: Kind,
     name: &'static str,
     help: &'static str,
-    series: Vec<(Vec<(&'static str, String)>, f64)>,
+    samples: Vec<Sample>,
 }
 
 impl Family {
     /// A value that may fall.
     pub(super) fn gauge(name: &'static str, help: &'static str) -> Self {
-        Self::new(proto::MetricType::GAUGE, name, help)
+        Self::new(Kind::Gauge, name, help)
     }
 
-    /// A value that somebody else counts and that never falls.
+    /// A value that somebody else counts and that never falls; its name ends with `_total`.
     pub(super) fn counter(name: &'static str, help: &'static str) -> Self {
-        Self::new(proto::MetricType::COUNTER, name, help)
+        Self::new(Kind::Counter, name, help)
     }
 
-    fn new(kind: proto::MetricType, name: &'static str, help: &'static str) -> Self {
+    /// Always 1, for the sake of its labels; its name ends with `_info`.
+    pub(super) fn info(name: &'static str, help: &'static str) -> Self {
+        Self::new(Kind::Info, name, help)
+    }
+
+    fn new(kind: Kind, name: &'static str, help: &'static str) -> Self {
         Self {
             kind,
             name,
             help,
-            series: Vec::new(),
+            samples: Vec::new(),
         }
     }
 
-    /// Adds the series with these labels, which are in the order of their names.
+    /// Adds the series with these labels.
     pub(super) fn add<const N: usize>(&mut self, labels: [(&'static str, String); N], value: f64) {
-        self.series.push((labels.into(), value));
+        // Our names are names and differ, so there are always labels.
+        if let Some(labels) = Labels::new(labels) {
+            let suffix = name_and_suffix(self.kind, self.name).1;
+            self.samples.push(Sample::with(suffix, labels, value));
+        }
     }
 
     /// The family with its only series, absent if there is no value.
@@ -59,54 +73,88 @@ impl Family {
         self
     }
 
-    /// In the form the encoder takes, series ordered by their label values; `None` without a series.
-    pub(super) fn finish(mut self) -> Option<proto::MetricFamily> {
-        if self.series.is_empty() {
-            return None;
+    /// As it stands on a page, series ordered by their labels; `None` without a series.
+    pub(super) fn finish(mut self) -> Option<exposition::Family> {
+        self.samples
+            .sort_by(|one, other| one.labels.cmp(&other.labels));
+        family(self.kind, self.name, self.help, self.samples)
+    }
+}
+
+/// A family of the registry, as it stands on a page; `None` without a series, or of a kind that the registry has none of.
+pub(super) fn counted(found: &proto::MetricFamily) -> Option<exposition::Family> {
+    let kind = match found.get_field_type() {
+        proto::MetricType::COUNTER => Kind::Counter,
+        proto::MetricType::GAUGE => Kind::Gauge,
+        proto::MetricType::HISTOGRAM => Kind::Histogram,
+        proto::MetricType::SUMMARY | proto::MetricType::UNTYPED => return None,
+    };
+    let suffix = name_and_suffix(kind, found.name()).1;
+    let mut samples = Vec::new();
+    for metric in found.get_metric() {
+        let pairs = metric.get_label().iter();
+        let labels = Labels::new(pairs.map(|pair| (pair.name(), pair.value())))?;
+        match kind {
+            Kind::Histogram => observations(metric.get_histogram(), &labels, &mut samples),
+            Kind::Counter => {
+                let value = metric.get_counter().get_value();
+                samples.push(Sample::with(suffix, labels, value));
+            }
+            _ => samples.push(Sample::new(labels, metric.get_gauge().get_value())),
         }
-        self.series
-            .sort_by(|(one, _), (other, _)| values(one).cmp(values(other)));
-        let mut family = proto::MetricFamily::default();
-        family.set_name(self.name.to_owned());
-        family.set_help(self.help.to_owned());
-        family.set_field_type(self.kind);
-        let kind = self.kind;
-        let series = self.series.into_iter();
-        family.set_metric(
-            series
-                .map(|(labels, value)| metric(kind, labels, value))
-                .collect(),
-        );
-        Some(family)
     }
+    family(kind, found.name(), found.help(), samples)
 }
 
-fn values<'a>(labels: &'a [(&'static str, String)]) -> impl Iterator<Item = &'a str> {
-    labels.iter().map(|(_, value)| value.as_str())
+fn observations(histogram: &proto::Histogram, labels: &Labels, samples: &mut Vec<Sample>) {
+    let mut bucket = |bound: &str, count: u64| {
+        let labels = labels.with("le", bound);
+        samples.push(Sample::with(Suffix::Bucket, labels, number(count)));
+    };
+    for bound in histogram.get_bucket() {
+        bucket(&bound.upper_bound().to_string(), bound.cumulative_count());
+    }
+    let count = histogram.get_sample_count();
+    bucket("+Inf", count);
+    let sum = histogram.get_sample_sum();
+    samples.push(Sample::with(Suffix::Sum, labels.clone(), sum));
+    samples.push(Sample::with(Suffix::Count, labels.clone(), number(count)));
 }
 
-fn metric(
-    kind: proto::MetricType,
-    labels: Vec<(&'static str, String)>,
-    value: f64,
-) -> proto::Metric {
-    let labels = labels.into_iter().map(|(name, value)| {
-        let mut pair = proto::LabelPair::default();
-        pair.set_name(name.to_owned());
-        pair.set_value(value);
-        pair
+fn family(
+    kind: Kind,
+    full_name: &str,
+    help: &str,
+    samples: Vec<Sample>,
+) -> Option<exposition::Family> {
+    if samples.is_empty() {
+        return None;
+    }
+    let name = name_and_suffix(kind, full_name).0;
+    let unit = UNITS.into_iter().find(|unit| {
+        let before = name.strip_suffix(unit);
+        before.is_some_and(|before| before.ends_with('_'))
     });
-    let mut metric = proto::Metric::from_label(labels.collect());
-    if kind == proto::MetricType::COUNTER {
-        let mut counter = proto::Counter::default();
-        counter.set_value(value);
-        metric.set_counter(counter);
-    } else {
-        let mut gauge = proto::Gauge::default();
-        gauge.set_value(value);
-        metric.set_gauge(gauge);
+    Some(exposition::Family {
+        name: name.into(),
+        kind,
+        help: Some(help.into()),
+        unit: unit.map(Into::into),
+        samples,
+    })
+}
+
+/// The name of the family, and what its samples have behind it.
+fn name_and_suffix(kind: Kind, full_name: &str) -> (&str, Suffix) {
+    let suffix = match kind {
+        Kind::Counter => Suffix::Total,
+        Kind::Info => Suffix::Info,
+        _ => return (full_name, Suffix::None),
+    };
+    match full_name.strip_suffix(suffix.text()) {
+        Some(name) => (name, suffix),
+        None => (full_name, Suffix::None),
     }
-    metric
 }
 
 /// As samples are: exact up to 2^53, rounded above.

@@ -1,4 +1,4 @@
-//! The families of the runtime and the page they are written on.
+//! The families of the runtime and the page they stand on.
 #![forbid(unsafe_code)]
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use prometheus::core::Collector;
 use prometheus::{
-    Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder,
+    Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry,
 };
 
 use crate::model::{
@@ -14,13 +14,11 @@ use crate::model::{
 };
 use crate::sys::proc::Proc;
 
-use super::family::{Family, flag, number};
+use super::exposition::Page;
+use super::family::{self, Family, flag, number};
 use super::process;
 use super::roll::Rolls;
 use super::workers::{self, CpuLedger};
-
-/// Content-Type of the page. Prometheus 3 refuses a page without one.
-pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// Seconds from the start of a worker to ready.
 pub(super) const READY_BUCKETS: [f64; 10] = [0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
@@ -29,12 +27,6 @@ pub(super) const READY_BUCKETS: [f64; 10] = [0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0
 const SIGNALS: [&str; 10] = [
     "HUP", "INT", "QUIT", "TERM", "USR1", "USR2", "WINCH", "TTIN", "TTOU", "CONT",
 ];
-
-/// Label values of [`LogTotals::lines`] and [`LogTotals::bytes`].
-const STREAMS: [&str; 3] = ["stdout", "stderr", "runtime"];
-
-/// Label values of [`LogTotals::dropped`].
-const DROP_REASONS: [&str; 2] = ["closed", "own_queue_full"];
 
 /// What does not change while the runtime lives, and where to look for the rest.
 #[derive(Debug)]
@@ -230,8 +222,8 @@ impl Metrics {
         lock(&self.handover).clone()
     }
 
-    /// The page in text format 0.0.4: families by name, series by label values.
-    pub fn render(&self, scrape: &Scrape<'_>) -> String {
+    /// What is known at this moment: families by name, series by labels.
+    pub fn page(&self, scrape: &Scrape<'_>) -> Page {
         let (facts, snapshot) = (&self.facts, scrape.snapshot);
         let mut families = self.constants();
         families.extend(fleet(snapshot));
@@ -242,20 +234,17 @@ impl Metrics {
             &facts.proc,
             &mut lock(&self.cpu),
         ));
-        families.extend(log(&scrape.log));
+        families.extend(super::log::families(&scrape.log, scrape.snapshot));
         families.extend(process::families(&facts.proc));
         let mut families: Vec<_> = families.into_iter().filter_map(Family::finish).collect();
-        families.extend(self.registry.gather());
-        families.sort_by(|one, other| one.name().cmp(other.name()));
-        let mut page = String::new();
-        // Writing to a string cannot fail, and no family without a name or a series is left to be refused.
-        let _ = TextEncoder::new().encode_utf8(&families, &mut page);
-        page
+        families.extend(self.registry.gather().iter().filter_map(family::counted));
+        families.sort_by(|one, other| one.text_name().cmp(&other.text_name()));
+        Page { families }
     }
 
     fn constants(&self) -> Vec<Family> {
         let facts = &self.facts;
-        let mut build = Family::gauge("rpm_build_info", "What this runtime was built from.");
+        let mut build = Family::info("rpm_build_info", "What this runtime was built from.");
         build.add(
             [
                 ("revision", facts.revision.unwrap_or("unknown").to_owned()),
@@ -265,7 +254,7 @@ impl Metrics {
             1.0,
         );
         let info = self.handover();
-        let mut handover = Family::gauge(
+        let mut handover = Family::info(
             "rpm_handover_info",
             "How the workers get the shared port, and why so.",
         );
@@ -277,9 +266,20 @@ impl Metrics {
             ],
             1.0,
         );
+        let start = Family::gauge(
+            "rpm_start_time_seconds",
+            "When the runtime was started, in seconds since 1970.",
+        );
         vec![
             build,
             handover,
+            start.only(
+                facts
+                    .wall_start
+                    .duration_since(SystemTime::UNIX_EPOCH)
+                    .map(|at| at.as_secs_f64())
+                    .ok(),
+            ),
             Family::gauge(
                 "rpm_cgroup_cpu_limit_cores",
                 "CPUs the cgroup grants; absent if unlimited.",
@@ -312,24 +312,6 @@ fn fleet(snapshot: &Snapshot) -> [Family; 4] {
         )
         .only(f64::from(snapshot.generation.0)),
         Family::gauge("rpm_workers_desired", "Workers wanted.").only(f64::from(snapshot.desired)),
-    ]
-}
-
-fn log(totals: &LogTotals) -> [Family; 4] {
-    [
-        Family::counter("rpm_log_lines_total", "Lines written, by source.")
-            .each("stream", STREAMS.into_iter().zip(totals.lines.map(number))),
-        Family::counter("rpm_log_bytes_total", "Bytes written, by source.")
-            .each("stream", STREAMS.into_iter().zip(totals.bytes.map(number))),
-        Family::counter("rpm_log_dropped_lines_total", "Lines given up, by reason.").each(
-            "reason",
-            DROP_REASONS.into_iter().zip(totals.dropped.map(number)),
-        ),
-        Family::counter(
-            "rpm_log_split_lines_total",
-            "Lines longer than RPM_LOG_MAX_LINE, passed in pieces.",
-        )
-        .only(number(totals.split)),
     ]
 }
 

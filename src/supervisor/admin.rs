@@ -6,8 +6,8 @@ use std::sync::{Arc, PoisonError};
 use tokio::net::TcpListener;
 use tracing::{info, warn};
 
-use crate::control::{self, About, View};
-use crate::metrics::{self, Scrape};
+use crate::control::{self, About, MetricsPage, View, Wishes};
+use crate::metrics::{Scrape, expose};
 use crate::model::HandoverInfo;
 use crate::port::SharedPorts;
 
@@ -57,12 +57,19 @@ pub(super) async fn serve(
     let page = {
         let (metrics, log) = (Arc::clone(&supervisor.metrics), supervisor.log.clone());
         let (queues, snapshot) = (queues.clone(), snapshot.clone());
-        move || {
-            metrics.render(&Scrape {
+        move |wishes: &Wishes| {
+            let page = metrics.page(&Scrape {
                 snapshot: &snapshot(),
                 queues: queues(),
                 log: log.totals(),
-            })
+            });
+            let (accept, encoding) = (&wishes.accept, &wishes.accept_encoding);
+            let answer = expose::answer(&page, accept.as_deref(), encoding.as_deref());
+            MetricsPage {
+                content_type: answer.format.content_type(),
+                gzip: answer.gzip,
+                body: answer.body,
+            }
         }
     };
     let view = View {
@@ -77,7 +84,6 @@ pub(super) async fn serve(
         handover: Box::new(move || handover.clone()),
         queues: Box::new(queues),
         metrics: Box::new(page),
-        metrics_type: metrics::CONTENT_TYPE,
     };
     tokio::task::spawn_local(control::serve(listener, view, control::Limits::default()));
     Ok(())

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::model::{RunState, Snapshot};
 
-use super::{Server, roomy};
+use super::{Answer, Server, roomy};
 
 #[test]
 fn every_link_of_the_first_page_leads_somewhere() {
@@ -104,6 +104,27 @@ fn both_metrics_pages_carry_their_type() {
             answer.header("content-type"),
             Some("text/plain; version=0.0.4; charset=utf-8")
         );
+        assert_eq!(answer.header("vary"), Some("accept, accept-encoding"));
+        assert_eq!(answer.header("content-encoding"), None);
+    }
+}
+
+#[test]
+fn wishes_reach_the_metrics_as_one_list_each() {
+    let server = Server::start(roomy());
+    for path in ["/metrics", "/metrics/runtime"] {
+        for method in ["GET", "HEAD"] {
+            let request = format!(
+                "{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAccept: a/b;q=0.5\r\n\
+                 accept: c/d, e/f\r\nAccept: \u{e9}\r\nAccept-Encoding: gzip\r\n\r\n"
+            );
+            let answer = Answer::parse(&server.talk(request.as_bytes()));
+            let wished = "a/b;q=0.5, c/d, e/f";
+            assert_eq!(answer.body, if method == "GET" { wished } else { "" });
+            let length = wished.len().to_string();
+            assert_eq!(answer.header("content-length"), Some(length.as_str()));
+            assert_eq!(answer.header("content-encoding"), Some("gzip"));
+        }
     }
 }
 

@@ -1,0 +1,113 @@
+//! What a client asks for: the formats by `Accept`, gzip by `Accept-Encoding` (RFC 9110, section 12.5).
+#![forbid(unsafe_code)]
+
+/// How a page is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Format {
+    /// Prometheus' text format, version 0.0.4: what everybody reads.
+    #[default]
+    Text,
+    /// OpenMetrics, version 1.0.0.
+    OpenMetrics,
+}
+
+impl Format {
+    /// Its Content-Type. Prometheus 3 refuses a page without one.
+    pub fn content_type(self) -> &'static str {
+        match self {
+            Self::Text => "text/plain; version=0.0.4; charset=utf-8",
+            Self::OpenMetrics => {
+                "application/openmetrics-text; version=1.0.0; charset=utf-8; escaping=underscores"
+            }
+        }
+    }
+}
+
+/// The format for this `Accept`. OpenMetrics has to be asked for by name and version and at least as much as text; a
+/// wish that nothing here fulfils gets text, since a page that may be readable is better than none.
+pub fn negotiate(accept: Option<&str>) -> Format {
+    let mut open_metrics: Option<Wish> = None;
+    let mut text: Option<Wish> = None;
+    for (place, range) in ranges(accept.unwrap_or_default()).enumerate() {
+        let (slot, exactness) = match range.name.as_str() {
+            "application/openmetrics-text" if matches!(range.version, None | Some("1.0.0")) => {
+                (&mut open_metrics, 2)
+            }
+            "text/plain" if matches!(range.version, None | Some("0.0.4")) => (&mut text, 2),
+            "text/*" => (&mut text, 1),
+            "*/*" => (&mut text, 0),
+            _ => continue,
+        };
+        // The range that fits most exactly counts for a format, however much more a wider one is wished for.
+        let better = slot.is_none_or(|known| {
+            exactness > known.exactness
+                || exactness == known.exactness && range.quality > known.quality
+        });
+        if better {
+            *slot = Some(Wish {
+                quality: range.quality,
+                exactness,
+                place,
+            });
+        }
+    }
+    let wins = open_metrics.is_some_and(|wish| {
+        let over = text.is_none_or(|text| {
+            let first = text.exactness < wish.exactness || wish.place < text.place;
+            wish.quality > text.quality || wish.quality >= text.quality && first
+        });
+        wish.quality > 0.0 && over
+    });
+    if wins {
+        Format::OpenMetrics
+    } else {
+        Format::Text
+    }
+}
+
+/// Whether this `Accept-Encoding` names gzip and does not refuse it.
+pub fn takes_gzip(accept_encoding: Option<&str>) -> bool {
+    ranges(accept_encoding.unwrap_or_default())
+        .any(|range| matches!(range.name.as_str(), "gzip" | "x-gzip") && range.quality > 0.0)
+}
+
+/// How much a format is wished for, and by what.
+#[derive(Clone, Copy)]
+struct Wish {
+    quality: f32,
+    exactness: u8,
+    place: usize,
+}
+
+struct Range<'a> {
+    /// In lower case.
+    name: String,
+    version: Option<&'a str>,
+    /// From 0, never, to 1.
+    quality: f32,
+}
+
+/// The members of such a header; those whose quality is no number from 0 to 1 are left out.
+fn ranges(header: &str) -> impl Iterator<Item = Range<'_>> {
+    header.split(',').filter_map(|member| {
+        let mut parts = member.split(';');
+        let name = parts.next()?.trim().to_ascii_lowercase();
+        let mut range = Range {
+            name,
+            version: None,
+            quality: 1.0,
+        };
+        for (key, value) in parts.filter_map(|part| part.split_once('=')) {
+            let value = value.trim().trim_matches('"');
+            match key.trim() {
+                "q" | "Q" => {
+                    let quality = value.parse().ok();
+                    range.quality = quality.filter(|quality| (0.0..=1.0).contains(quality))?;
+                }
+                key if key.eq_ignore_ascii_case("version") => range.version = Some(value),
+                _ => {}
+            }
+        }
+        Some(range)
+    })
+}
