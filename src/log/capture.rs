@@ -3,13 +3,8 @@
 
 use std::mem;
 use std::sync::Arc;
-use std::thread;
 use std::time::Instant;
 
-use nix::errno::Errno;
-use nix::sys::signal::SigSet;
-
-use super::batch::{Origin, Whose};
 use super::dress::Dress;
 use super::handle::{Attached, Inbox, Log};
 use super::limits::Limits;
@@ -24,11 +19,10 @@ use super::{Overflow, Settings};
 use crate::sys::clock;
 use crate::sys::epoll::{Interest, Poller, Ready};
 use crate::sys::io::{self, Read};
+use crate::sys::thread;
 
 /// One read takes at most so much: what a pipe holds (pipe(7), "Pipe capacity"). All streams share one such buffer.
 const READ: usize = 64 * 1024;
-/// Nothing in the thread recurses or keeps much on its stack.
-const STACK: usize = 256 * 1024;
 /// The inbox's token; that of a stream is its place in the table plus one.
 const INBOX: u64 = 0;
 
@@ -68,15 +62,7 @@ pub fn start(mut settings: Settings) -> nix::Result<Log> {
         shared: Arc::clone(&shared),
         over: false,
     };
-    thread::Builder::new()
-        .name("log".to_owned())
-        .stack_size(STACK)
-        .spawn(move || {
-            // Signals are for the main thread. This cannot fail: the set and the way are valid (pthread_sigmask(3)).
-            let _ = SigSet::all().thread_block();
-            capture.run();
-        })
-        .map_err(|error| error.raw_os_error().map_or(Errno::EAGAIN, Errno::from_raw))?;
+    thread::start("log", thread::STACK, move || capture.run())?;
     Ok(Log::new(shared))
 }
 
@@ -143,20 +129,22 @@ impl Capture {
 
     /// When something is to be done though nothing happens.
     fn due(&self) -> Option<Instant> {
-        let records = self
-            .sources
-            .iter()
-            .flatten()
-            .filter_map(|source| source.due);
         let limits = self.press.limits.as_ref().and_then(Limits::due);
+        if self.settings.multiline.is_none() {
+            return limits;
+        }
+        let sources = self.sources.iter().flatten();
+        let records = sources.filter_map(|source| source.due);
         records.chain(limits).min()
     }
 
     fn expire(&mut self) {
         let now = self.press.now;
-        for source in self.sources.iter_mut().flatten() {
-            if source.due.is_some_and(|due| due <= now) {
-                source.end_record(&mut self.press);
+        if self.settings.multiline.is_some() {
+            for source in self.sources.iter_mut().flatten() {
+                if source.due.is_some_and(|due| due <= now) {
+                    source.end_record(&mut self.press);
+                }
             }
         }
         self.tell_limits(Some(now));
@@ -218,7 +206,7 @@ impl Capture {
             return;
         }
         // What the writing itself gave occasion to say.
-        let own = mem::take(&mut self.shared.inbox().own);
+        let own = self.shared.inbox().take_own();
         self.press.outputs.own(&own);
         self.press.outputs.flush();
         for done in flush {
@@ -243,10 +231,6 @@ impl Capture {
             self.press.outputs.own(&line);
             return;
         }
-        let whose = Whose {
-            origin: Origin::from(stream),
-            slot: Some(slot),
-        };
         let Settings {
             max_line,
             multiline,
@@ -260,7 +244,7 @@ impl Capture {
             .map(|first| Joiner::new(Arc::clone(first), *max_line));
         let dress = Dress::new(*format, app_name, *colour, worker, stream);
         let splitter = Splitter::new(*max_line);
-        let source = Source::new(pipe, tail, splitter, joiner, (whose, slot), dress);
+        let source = Source::new(pipe, tail, splitter, joiner, (slot, stream), dress);
         match self.sources.get_mut(at) {
             Some(place) => *place = Some(source),
             None => self.sources.push(Some(source)),

@@ -6,17 +6,11 @@ use std::mem;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread;
-
-use nix::errno::Errno;
-use nix::sys::signal::SigSet;
 
 use super::batch::Batch;
 use super::output::{FULL, Target};
 use super::shared::Shared;
-
-/// As that of the thread that reads.
-const STACK: usize = 256 * 1024;
+use crate::sys::thread;
 
 /// What the thread is told, in this order.
 enum Message {
@@ -92,15 +86,7 @@ impl Queue {
             shared,
         });
         let writer = Arc::clone(&inner);
-        thread::Builder::new()
-            .name(name.to_owned())
-            .stack_size(STACK)
-            .spawn(move || {
-                // Signals are for the main thread. This cannot fail (pthread_sigmask(3)).
-                let _ = SigSet::all().thread_block();
-                run(&writer);
-            })
-            .map_err(|error| error.raw_os_error().map_or(Errno::EAGAIN, Errno::from_raw))?;
+        thread::start(name, thread::STACK, move || run(&writer))?;
         Ok(Self {
             inner,
             places: AtomicUsize::new(0),

@@ -7,7 +7,7 @@
 #![forbid(unsafe_code)]
 
 use std::os::fd::{AsFd, BorrowedFd};
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -17,7 +17,7 @@ use crate::policy::balance::{Queue, held_back, pause};
 use crate::policy::handover::PortKey;
 use crate::policy::steering::Choice;
 use crate::sys::epoll::{Interest, Poller, Waker};
-use crate::sys::signals::block_all;
+use crate::sys::thread;
 use crate::sys::{io, listener};
 
 use super::group::{Group, Listener};
@@ -72,18 +72,14 @@ impl<F: Fn(PortEvent) + Send + 'static> Balancer<F> {
             listeners: 0,
             failing: false,
         };
-        let spawned = thread::Builder::new()
-            .name("balance".to_owned())
-            .stack_size(256 * 1024)
-            .spawn(move || balancer.run());
-        if spawned.is_err() {
+        let started = thread::start("balance", thread::STACK, move || balancer.run());
+        if started.is_err() {
             ports.lock().balancer = None;
         }
-        spawned.map(Some)
+        Ok(Some(started?))
     }
 
     fn run(mut self) {
-        block_all();
         let mut ready = Vec::new();
         while self.watch() && self.poller.wait(&mut ready, None).is_ok() {
             // A listener that was not listened on, or is not any more, hangs up; that brings no work.

@@ -4,7 +4,6 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::thread;
 
 use nix::errno::Errno;
 
@@ -12,8 +11,8 @@ use crate::model::{ListenerId, Pid, SlotId};
 use crate::policy::handover::{BindAnswer, PortKey, SocketKind, on_bind};
 use crate::sys::epoll::{Interest, Poller, Ready, Waker};
 use crate::sys::intercept::{Call, Notification, Notifier};
-use crate::sys::signals::block_all;
 use crate::sys::target;
+use crate::sys::thread;
 
 use super::PortEvent;
 use super::caller::{descriptor, read_address};
@@ -70,10 +69,7 @@ impl Server {
             next_token: WAKER + 1,
             v6only_default: v6only_default(),
         };
-        thread::Builder::new()
-            .name("handover".to_owned())
-            .stack_size(256 * 1024)
-            .spawn(move || state.run())?;
+        thread::start("handover", thread::STACK, move || state.run())?;
         Ok(Self { orders, waker })
     }
 
@@ -126,7 +122,6 @@ struct Thread<F> {
 
 impl<F: Fn(PortEvent)> Thread<F> {
     fn run(mut self) {
-        block_all();
         let mut ready = Vec::new();
         while self.poller.wait(&mut ready, None).is_ok() {
             for one in &ready {

@@ -29,6 +29,7 @@ pub mod target;
 pub mod tcp;
 #[cfg(test)]
 pub(crate) mod testing;
+pub mod thread;
 pub mod trial;
 
 use nix::errno::Errno;

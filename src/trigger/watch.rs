@@ -11,7 +11,6 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::thread;
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -23,7 +22,7 @@ use crate::policy::Debounce;
 use crate::sys::clock::Clock;
 use crate::sys::epoll::{Interest, Poller};
 use crate::sys::inotify::{Change, Concern, Event, Inotify};
-use crate::sys::signals::block_all;
+use crate::sys::thread;
 
 /// What is to be watched.
 pub struct Watch {
@@ -45,24 +44,20 @@ pub fn watch(what: Watch, tell: impl Fn(Fired) + Send + 'static) -> io::Result<(
     let mut watcher = Watcher::new(what, tell)?;
     let mut poller = Poller::new()?;
     poller.add(&watcher.inotify, 0, Interest::Readable)?;
-    thread::Builder::new()
-        .name("watch".to_owned())
-        .stack_size(256 * 1024)
-        .spawn(move || {
-            block_all();
-            watcher.start();
-            let mut ready = Vec::new();
-            let error = loop {
-                let turned = poller
-                    .wait(&mut ready, watcher.patience())
-                    .and_then(|()| watcher.turn());
-                if let Err(errno) = turned {
-                    break errno;
-                }
-            };
-            let text = format!("no more changes are seen: {}", error.desc());
-            (watcher.tell)(Fired::Unwatched { text });
-        })?;
+    thread::start("watch", thread::STACK, move || {
+        watcher.start();
+        let mut ready = Vec::new();
+        let error = loop {
+            let turned = poller
+                .wait(&mut ready, watcher.patience())
+                .and_then(|()| watcher.turn());
+            if let Err(errno) = turned {
+                break errno;
+            }
+        };
+        let text = format!("no more changes are seen: {}", error.desc());
+        (watcher.tell)(Fired::Unwatched { text });
+    })?;
     Ok(())
 }
 

@@ -6,12 +6,10 @@ use std::mem;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread;
-
-use nix::sys::signal::SigSet;
 
 use super::note::Note;
 use super::sweep::{Swept, sweep};
+use crate::sys::thread;
 
 /// The packer builds its tables on the stack before it moves them where they belong; what is not used costs nothing.
 const STACK: usize = 1024 * 1024;
@@ -62,14 +60,7 @@ impl Keeper {
         }
         drop(state);
         let shared = Arc::clone(&self.0);
-        let thread = thread::Builder::new()
-            .name("log-keeper".to_owned())
-            .stack_size(STACK)
-            .spawn(move || {
-                // Signals are for the main thread. This cannot fail: the set and the way are valid (pthread_sigmask(3)).
-                let _ = SigSet::all().thread_block();
-                shared.work(true);
-            });
+        let thread = thread::start("log-keeper", STACK, move || shared.work(true));
         if thread.is_err() {
             // No thread to be had now: what keeps the disk from filling is done here, packing can wait.
             self.0.work(false);
