@@ -10,7 +10,7 @@ use super::multiline::Multiline;
 use super::schedule::{Schedule, schedule};
 use super::show;
 use super::timestamp::Timestamp;
-use crate::policy::Bytes;
+use crate::policy::{Bytes, Rate};
 
 /// RPM_LOG_FORMAT.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,26 +115,6 @@ pub struct Rotation {
     pub retain: Option<usize>,
     /// With gzip.
     pub compress: bool,
-}
-
-/// RPM_LOG_RATE, unless it is `off`: of each worker.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rate {
-    /// Lines a second; not 0.
-    pub per_second: u32,
-    /// Lines at once; not 0.
-    pub burst: u32,
-}
-
-impl fmt::Display for Rate {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { per_second, burst } = self;
-        if per_second == burst {
-            per_second.fmt(f)
-        } else {
-            write!(f, "{per_second}:{burst}")
-        }
-    }
 }
 
 /// All of RPM_LOG_*.

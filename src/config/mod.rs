@@ -43,7 +43,7 @@ pub use faults::{Fault, Faults};
 pub use file_name::FileName;
 pub use ignore::Ignore;
 pub use levels::{Level, Levels};
-pub use logging::{Every, Files, LogFormat, LogStderr, Logging, Overflow, Rate, Rotation};
+pub use logging::{Every, Files, LogFormat, LogStderr, Logging, Overflow, Rotation};
 pub use multiline::Multiline;
 pub use names::{LATER, Preset, Setting, settings};
 pub use open::{Opening, Said, open};

@@ -8,14 +8,14 @@ use super::env::Raw;
 use super::faults::{Wrong, quote};
 use super::file_name::{FileName, file_name};
 use super::levels::{Directives, Level, directives};
-use super::logging::{Every, Files, LogFormat, LogStderr, Logging, Overflow, Rate, Rotation};
+use super::logging::{Every, Files, LogFormat, LogStderr, Logging, Overflow, Rotation};
 use super::multiline::{Multiline, multiline};
 use super::parse;
 use super::resolve::Reader;
 use super::schedule::schedule;
 use super::sizes;
 use super::timestamp::{Timestamp, timestamp};
-use crate::policy::Bytes;
+use crate::policy::{Bytes, Rate};
 
 /// Longest line when nobody said otherwise.
 const MAX_LINE: usize = 256 << 10;
@@ -280,4 +280,4 @@ fn or_off(wrong: Wrong) -> Wrong {
 
 #[cfg(test)]
 #[path = "output_tests.rs"]
-mod tests;
+pub(super) mod tests;

@@ -1,35 +1,7 @@
 //! RPM_LOG_* variables together.
 #![forbid(unsafe_code)]
 
-use std::ffi::OsString;
-use std::io;
-
-use crate::config::{Faults, Input, Resolved, resolve};
-use crate::policy::CpuBudget;
-
-const NEVER: (&str, &str) = ("RPM_RESTART", "never");
-
-fn with(vars: &[(&str, &str)]) -> Result<Resolved, Faults> {
-    resolve(&Input {
-        vars: vars
-            .iter()
-            .map(|(name, value)| (name.into(), value.into()))
-            .collect(),
-        args: vec![OsString::from("true")],
-        cpus: CpuBudget::default(),
-        memory: None,
-        read_file: &|_| Err(io::Error::from_raw_os_error(2)),
-    })
-}
-
-fn good(vars: &[(&str, &str)]) -> Resolved {
-    with(vars).unwrap()
-}
-
-fn told(vars: &[(&str, &str)]) -> Vec<String> {
-    let faults = with(vars).unwrap_err().faults;
-    faults.iter().map(ToString::to_string).collect()
-}
+use crate::config::output::tests::{NEVER, good, told};
 
 #[test]
 fn two_names_that_meet_in_one_slot_are_told() {

@@ -8,9 +8,9 @@ use super::*;
 use crate::config::{Faults, Input, Levels, Resolved, Source, resolve, show};
 use crate::policy::CpuBudget;
 
-const NEVER: (&str, &str) = ("RPM_RESTART", "never");
+pub(in crate::config) const NEVER: (&str, &str) = ("RPM_RESTART", "never");
 
-fn with(vars: &[(&str, &str)]) -> Result<Resolved, Faults> {
+pub(in crate::config) fn with(vars: &[(&str, &str)]) -> Result<Resolved, Faults> {
     resolve(&Input {
         vars: vars
             .iter()
@@ -26,7 +26,7 @@ fn with(vars: &[(&str, &str)]) -> Result<Resolved, Faults> {
     })
 }
 
-fn good(vars: &[(&str, &str)]) -> Resolved {
+pub(in crate::config) fn good(vars: &[(&str, &str)]) -> Resolved {
     with(vars).unwrap()
 }
 
@@ -34,7 +34,7 @@ fn log(vars: &[(&str, &str)]) -> Logging {
     good(vars).config.log
 }
 
-fn told(vars: &[(&str, &str)]) -> Vec<String> {
+pub(in crate::config) fn told(vars: &[(&str, &str)]) -> Vec<String> {
     let faults = with(vars).unwrap_err().faults;
     faults.iter().map(ToString::to_string).collect()
 }

@@ -1,8 +1,6 @@
 //! What a worker's lines look like on their way out (RPM_LOG_FORMAT).
 #![forbid(unsafe_code)]
 
-use memchr::{memchr, memchr_iter};
-
 use super::handle::Worker;
 use super::json::{self, Labels, Partial};
 use super::line::Block;
@@ -61,7 +59,7 @@ impl Dress {
     /// Appends the lines of `block`, and says how many they became. In raw they stay as they are, and `out` empty.
     pub fn put(&mut self, block: Block<'_>, time: &[u8], out: &mut Vec<u8>) -> u64 {
         match self {
-            Self::Raw => memchr_iter(b'\n', block.body).count() as u64,
+            Self::Raw => block.count(),
             Self::Prefix { first, continued } => {
                 let label = if block.continued { continued } else { first };
                 prefixed(block, label, time, out)
@@ -84,7 +82,7 @@ impl Dress {
                     last: !block.partial,
                     id: *cut,
                 };
-                let text = block.body.strip_suffix(b"\n").unwrap_or(block.body);
+                let text = unended(block.body);
                 json::line(out, labels, time, block.head, text, Some(partial));
                 1
             }
@@ -93,37 +91,34 @@ impl Dress {
 }
 
 fn prefixed(block: Block<'_>, label: &[u8], time: &[u8], out: &mut Vec<u8>) -> u64 {
-    let Block { mut head, body, .. } = block;
     let space: &[u8] = if time.is_empty() { b"" } else { b" " };
-    let (mut rest, mut lines) = (body, 0);
-    while let Some(at) = memchr(b'\n', rest) {
-        let (line, after) = rest.split_at(at + 1);
+    let mut lines = 0;
+    for [head, line] in block.lines() {
         for part in [time, space, label, head, line] {
             out.extend_from_slice(part);
         }
         lines += 1;
-        head = b"";
-        rest = after;
     }
     lines
 }
 
 fn objects(block: Block<'_>, labels: &Labels, time: &[u8], out: &mut Vec<u8>) -> u64 {
-    let Block { mut head, body, .. } = block;
+    let mut put = |head, body| json::line(out, labels, time, head, unended(body), None);
     if block.joined {
-        let text = body.strip_suffix(b"\n").unwrap_or(body);
-        json::line(out, labels, time, head, text, None);
+        put(block.head, block.body);
         return 1;
     }
-    let (mut rest, mut lines) = (body, 0);
-    while let Some(at) = memchr(b'\n', rest) {
-        let (line, after) = rest.split_at(at);
-        json::line(out, labels, time, head, line, None);
+    let mut lines = 0;
+    for [head, line] in block.lines() {
+        put(head, line);
         lines += 1;
-        head = b"";
-        rest = after.get(1..).unwrap_or_default();
     }
     lines
+}
+
+/// Without the newline at its end.
+fn unended(body: &[u8]) -> &[u8] {
+    body.strip_suffix(b"\n").unwrap_or(body)
 }
 
 #[cfg(test)]

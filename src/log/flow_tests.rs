@@ -13,10 +13,9 @@ use regex::bytes::Regex;
 
 use super::file::Rotation;
 use super::tests::{PATIENCE, attach, collector, full_pipe, settings, stream, text};
-use super::{
-    FileSettings, Flushed, Format, Log, Overflow, RECORD_WAIT, Rate, Settings, Stream, start,
-};
+use super::{FileSettings, Flushed, Format, Log, Overflow, RECORD_WAIT, Settings, Stream, start};
 use crate::model::SlotId;
+use crate::policy::Rate;
 use crate::sys::io;
 
 /// A log of these settings, and a thread that gives all that came out once the log is over.

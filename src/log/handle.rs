@@ -1,6 +1,7 @@
 //! The side of the log that everybody else sees: what can be told to the thread without ever waiting for it.
 #![forbid(unsafe_code)]
 
+use std::mem;
 use std::os::fd::OwnedFd;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Weak};
@@ -47,6 +48,14 @@ pub struct Inbox {
     pub reopen: bool,
     /// Nobody holds a [`Log`] any more.
     pub over: bool,
+}
+
+impl Inbox {
+    /// Takes the own lines, and gives room for others.
+    pub fn take_own(&mut self) -> Vec<u8> {
+        self.own_lines = 0;
+        mem::take(&mut self.own)
+    }
 }
 
 /// How a [`Log::flush`] ended.

@@ -4,9 +4,8 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use super::Rate;
 use crate::model::{SlotId, Tick};
-use crate::policy::Bucket;
+use crate::policy::{Bucket, Rate};
 
 /// What was held back is told so often at most.
 const TELL: Duration = Duration::from_secs(5);

@@ -4,7 +4,9 @@
 //! own, and those after the first are `continued`; take these newlines away and the input is there again.
 #![forbid(unsafe_code)]
 
-use memchr::{memchr, memrchr};
+use std::{iter, mem};
+
+use memchr::{memchr, memchr_iter, memrchr};
 
 /// Room for a held tail that is kept once the tail is gone; more is given back, since most streams are idle.
 const KEEP: usize = 1024;
@@ -34,6 +36,22 @@ impl<'a> Block<'a> {
             partial: false,
             joined: false,
         }
+    }
+
+    /// Its lines one by one, in two parts each, the newline at the end of the second.
+    pub fn lines(&self) -> impl Iterator<Item = [&'a [u8]; 2]> + use<'a> {
+        let Self { mut head, body, .. } = *self;
+        let mut rest = body;
+        iter::from_fn(move || {
+            let (line, after) = rest.split_at(memchr(b'\n', rest)? + 1);
+            rest = after;
+            Some([mem::take(&mut head), line])
+        })
+    }
+
+    /// How many lines it has.
+    pub fn count(&self) -> u64 {
+        memchr_iter(b'\n', self.body).count() as u64
     }
 
     /// How many bytes it has.

@@ -51,6 +51,8 @@ use std::time::Duration;
 
 use regex::bytes::Regex;
 
+use crate::policy::Rate;
+
 /// How long a record waits for one more line (RPM_LOG_MULTILINE): longer than a program takes between two lines of a
 /// stack trace, shorter than anybody waits for a line.
 pub const RECORD_WAIT: Duration = Duration::from_millis(500);
@@ -78,15 +80,6 @@ pub enum Overflow {
     Block,
     /// They are dropped and counted.
     Drop,
-}
-
-/// RPM_LOG_RATE: lines of each worker.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rate {
-    /// On the long run.
-    pub per_second: u32,
-    /// At once.
-    pub burst: u32,
 }
 
 /// Where a worker's bytes come from.

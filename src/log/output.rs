@@ -199,11 +199,7 @@ impl Output {
             Way::Here(_) => true,
             Way::Queue(queue, _) => self.gone.lines > 0 && queue.flows(self.batch.cost()),
         };
-        let gone = (self.gone.lines > 0 && flows).then_some(self.gone);
-        if gone.is_some() {
-            mem::take(&mut self.gone);
-        }
-        gone
+        (self.gone.lines > 0 && flows).then(|| mem::take(&mut self.gone))
     }
 
     /// Opens its file anew, after what was taken before. Where there is a queue, its owner does that for all.

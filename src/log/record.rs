@@ -7,7 +7,6 @@
 
 use std::sync::Arc;
 
-use memchr::memchr;
 use regex::bytes::Regex;
 
 use super::line::Block;
@@ -53,13 +52,8 @@ impl Joiner {
             emit(block);
             return;
         }
-        let Block { mut head, body, .. } = block;
-        let mut rest = body;
-        while let Some(at) = memchr(b'\n', rest) {
-            let (line, after) = rest.split_at(at + 1);
+        for [head, line] in block.lines() {
             self.line(head, line, &mut emit);
-            head = b"";
-            rest = after;
         }
     }
 

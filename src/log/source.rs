@@ -14,7 +14,7 @@ use super::line::{Block, Splitter};
 use super::outputs::{Outputs, Rest};
 use super::record::Joiner;
 use super::shared::{Reason, Shared};
-use super::{RECORD_MOST, RECORD_WAIT, Tail};
+use super::{RECORD_MOST, RECORD_WAIT, Stream, Tail};
 use crate::model::SlotId;
 
 /// Room for dressed lines that is kept between two reads.
@@ -51,8 +51,8 @@ pub struct Source {
 /// The part that comes after whole lines.
 #[derive(Debug)]
 struct Way {
-    whose: Whose,
     slot: SlotId,
+    stream: Stream,
     dress: Dress,
     /// Whether the pieces of the present line pass the limit.
     passing: bool,
@@ -66,7 +66,7 @@ impl Source {
         tail: Option<Tail>,
         splitter: Splitter,
         joiner: Option<Joiner>,
-        (whose, slot): (Whose, SlotId),
+        (slot, stream): (SlotId, Stream),
         dress: Dress,
     ) -> Self {
         Self {
@@ -77,8 +77,8 @@ impl Source {
             due: None,
             overdue: None,
             way: Way {
-                whose,
                 slot,
+                stream,
                 dress,
                 passing: true,
                 rest: Rest::default(),
@@ -172,6 +172,13 @@ impl Press {
 }
 
 impl Way {
+    fn whose(&self) -> Whose {
+        Whose {
+            origin: self.stream.into(),
+            slot: Some(self.slot),
+        }
+    }
+
     fn put(&mut self, block: Block<'_>, press: &mut Press) {
         if block.partial && !block.joined {
             // As above; a piece ends where the line does not. That of a record ends with a line.
@@ -194,7 +201,7 @@ impl Way {
             if !block.continued {
                 self.rest = Rest::default();
             }
-            outputs.take(self.whose, lines, parts, &mut self.rest);
+            outputs.take(self.whose(), lines, parts, &mut self.rest);
             dressed.shrink_to(KEEP);
         }
         press.shared.settled(taken);
@@ -207,7 +214,7 @@ impl Way {
         };
         let lines = match self.dress {
             Dress::Json { .. } if block.joined => 1,
-            _ => memchr_iter(b'\n', block.body).count() as u64,
+            _ => block.count(),
         };
         let passed = if !block.continued {
             limits.pass(self.slot, lines, block.joined, press.now)
@@ -219,7 +226,7 @@ impl Way {
         };
         self.passing = passed == lines;
         let reason = Reason::RateLimit;
-        press.shared.dropped(self.whose, reason, lines - passed);
+        press.shared.dropped(self.whose(), reason, lines - passed);
         if self.passing {
             return Some(block);
         }

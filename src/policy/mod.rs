@@ -66,7 +66,7 @@ pub use instances::{CpuBudget, Instances, MAX_INSTANCES, MemoryBudget};
 pub use memory::MemoryGuard;
 pub use motion::Motion;
 pub use params::{Params, ReadyRule, RestartRule};
-pub use rate::Bucket;
+pub use rate::{Bucket, Rate};
 pub use retire::KILL_PATIENCE;
 pub use rotation::Rotation;
 pub use share::{Share, allowance};

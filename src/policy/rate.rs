@@ -1,10 +1,32 @@
 //! How many lines a worker may write: a bucket of tokens that fills at a steady rate.
 #![forbid(unsafe_code)]
 
+use std::fmt;
+
 use crate::model::Tick;
 
 /// Parts of a token: a rate of one a second fills one part in a nanosecond, so nothing is ever rounded.
 const PARTS: u64 = 1_000_000_000;
+
+/// RPM_LOG_RATE, unless it is `off`: of each worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    /// Lines a second; not 0.
+    pub per_second: u32,
+    /// Lines at once; not 0.
+    pub burst: u32,
+}
+
+impl fmt::Display for Rate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { per_second, burst } = self;
+        if per_second == burst {
+            per_second.fmt(f)
+        } else {
+            write!(f, "{per_second}:{burst}")
+        }
+    }
+}
 
 /// Whole tokens; never more than the burst. It begins full.
 #[derive(Clone, Debug, PartialEq, Eq)]

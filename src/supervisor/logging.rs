@@ -13,7 +13,7 @@ use super::boot::{BootError, refused};
 use crate::config::{self, Config, Level, LogFormat, LogStderr, Logging};
 use crate::log::file::{Every, Rotation};
 use crate::log::stamp::Timestamp;
-use crate::log::{self, FileSettings, Log, Overflow, Rate, Settings};
+use crate::log::{self, FileSettings, Log, Overflow, Settings};
 use crate::sys::{self, listener};
 
 /// Starts the log, and sends our own events there.
@@ -55,10 +55,7 @@ pub(super) fn start(config: &Config, env: &[(OsString, OsString)]) -> Result<Log
             .multiline
             .as_ref()
             .map(|multiline| Arc::new(multiline.regex().clone())),
-        rate: logging.rate.map(|rate| Rate {
-            per_second: rate.per_second,
-            burst: rate.burst,
-        }),
+        rate: logging.rate,
         out: Some(if inherits {
             copy(stderr())?
         } else {
