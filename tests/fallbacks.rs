@@ -12,8 +12,10 @@ use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::net::TcpStream;
 
-use harness::{Builder, Connection, Runtime, Signal, example, free_port, http_get, source, until};
-use sharing::{all_answer, ask, connect_to, freeze, send, sockets, stop, v4, wait_ready, worker};
+use harness::{Builder, Connection, Runtime, Signal, example, free_port, http_get, until};
+use sharing::{
+    all_answer, ask, connect_to, freeze, gunicorn, send, sockets, stop, v4, wait_ready, worker,
+};
 
 fn without(what: &str) -> Builder {
     Runtime::builder().under([example("deny").into(), OsString::from(what)])
@@ -181,15 +183,7 @@ fn activation_can_be_chosen_and_names_every_port() {
 #[test]
 fn gunicorn_takes_its_listener_by_activation() {
     let port = free_port();
-    let runtime = Runtime::builder()
-        .env("RPM_INSTANCES", "4")
-        .env("RPM_HANDOVER", "activation")
-        .env("RPM_READY", "tcp")
-        .env("RPM_PORTS", format!("127.0.0.1:{port}"))
-        .directory(source("tests/payloads"))
-        .env("PYTHONDONTWRITEBYTECODE", "1")
-        .program(["gunicorn", "app:application"])
-        .start();
+    let runtime = gunicorn(port, 4).start();
     wait_ready(&runtime, 4);
     let mut seen = BTreeSet::new();
     until("all four answer", || {

@@ -24,7 +24,7 @@ use harness::{
 };
 use rolling::{pids, reload, reload_fails};
 use sharing::{
-    connect_to_slot, field, freeze, sockets, stop, v4, wait_ready, wait_rotation, worker,
+    connect_to_slot, field, freeze, gunicorn, sockets, stop, v4, wait_ready, wait_rotation, worker,
 };
 use watching::{counter, drains, echo, exits, most_alive, status, wait_reload_ends, wait_status};
 
@@ -150,15 +150,7 @@ fn without_steering_workers_are_replaced_by_signal_alone() {
 #[test]
 fn gunicorn_with_its_listener_by_activation_is_reloaded() {
     let port = free_port();
-    let runtime = Runtime::builder()
-        .env("RPM_INSTANCES", "2")
-        .env("RPM_HANDOVER", "activation")
-        .env("RPM_READY", "tcp")
-        .env("RPM_PORTS", format!("127.0.0.1:{port}"))
-        .directory(source("tests/payloads"))
-        .env("PYTHONDONTWRITEBYTECODE", "1")
-        .program(["gunicorn", "app:application"])
-        .start();
+    let runtime = gunicorn(port, 2).start();
     wait_ready(&runtime, 2);
     // From its own queue to the last listener: each is handed over in its turn.
     for _ in 0..3 {

@@ -25,7 +25,7 @@ use nix::sys::socket::{
 use nix::sys::stat::Mode;
 use nix::unistd::{Pid, mkfifo};
 
-use crate::harness::{Runtime, http_get, patience, process, scratch, source, until};
+use crate::harness::{Builder, Runtime, http_get, patience, process, scratch, source, until};
 
 /// Debian's interpreter with `tests/payloads/sockets.py`.
 pub fn sockets<I: IntoIterator<Item: Into<OsString>>>(words: I) -> Vec<OsString> {
@@ -37,6 +37,18 @@ pub fn sockets<I: IntoIterator<Item: Into<OsString>>>(words: I) -> Vec<OsString>
         .into_iter()
         .chain(words.into_iter().map(Into::into))
         .collect()
+}
+
+/// gunicorn, which takes LISTEN_FDS, with a small application of `workers` workers.
+pub fn gunicorn(port: u16, workers: u16) -> Builder {
+    Runtime::builder()
+        .env("RPM_INSTANCES", workers.to_string())
+        .env("RPM_HANDOVER", "activation")
+        .env("RPM_READY", "tcp")
+        .env("RPM_PORTS", format!("127.0.0.1:{port}"))
+        .directory(source("tests/payloads"))
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .program(["gunicorn", "app:application"])
 }
 
 pub fn v4(port: u16) -> SocketAddr {
