@@ -15,6 +15,7 @@ use rpm_runtime::model::SlotId;
 
 const SMALL: Limits = Limits {
     bytes: 4096,
+    lines: 1000,
     series: 8,
     labels: 2,
     label_name: 6,

@@ -1,6 +1,8 @@
 //! Which names of samples belong to a family, so that no two families can have the same.
 #![forbid(unsafe_code)]
 
+use std::borrow::Cow;
+
 use super::{Kind, Suffix};
 
 /// How a family holds a name.
@@ -22,7 +24,7 @@ impl Claim {
 }
 
 /// The names that a family has, given its name without suffix and whether a counter's samples lack `_total`.
-pub fn claims(name: &str, kind: Kind, bare: bool) -> impl Iterator<Item = (String, Claim)> {
+pub fn claims(name: &str, kind: Kind, bare: bool) -> impl Iterator<Item = (Cow<'_, str>, Claim)> {
     use Claim::{Reserved, Sample, Shared};
     const COUNTER: &[(&str, Claim)] = &[
         ("_total", Sample(Suffix::Total)),
@@ -58,7 +60,11 @@ pub fn claims(name: &str, kind: Kind, bare: bool) -> impl Iterator<Item = (Strin
         Kind::Summary => SUMMARY,
         Kind::Counter | Kind::Gauge | Kind::StateSet | Kind::Unknown => BARE,
     };
-    table
-        .iter()
-        .map(move |(suffix, claim)| (format!("{name}{suffix}"), *claim))
+    table.iter().map(move |(suffix, claim)| {
+        let claimed = match *suffix {
+            "" => Cow::Borrowed(name),
+            suffix => Cow::Owned([name, suffix].concat()),
+        };
+        (claimed, *claim)
+    })
 }

@@ -1,7 +1,9 @@
 //! The families of a page while it is read: which sample is whose, and what was said of them.
 #![forbid(unsafe_code)]
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use super::declare::kind;
 use super::labels::unescape;
@@ -24,7 +26,7 @@ pub(super) struct Collected<'a> {
     limits: &'a Limits,
     families: Vec<Family>,
     /// By the names of samples.
-    owners: BTreeMap<String, Owner>,
+    owners: BTreeMap<Cow<'a, str>, Owner>,
     /// The latest family of each name that stood in a `# TYPE`.
     declared: BTreeMap<&'a str, usize>,
     /// What was said of names before their `# TYPE`.
@@ -68,27 +70,34 @@ impl<'a> Collected<'a> {
             return Ok(());
         }
         // As Python writes it in text 0.0.4: a family of its own for what its counter or histogram has.
-        let created = self.owners.get(declared).map(|owner| owner.claim);
-        if created == Some(Claim::Sample(Suffix::Created)) && kind == Kind::Gauge {
-            return Ok(());
+        if kind == Kind::Gauge && declared.ends_with(Suffix::Created.text()) {
+            let owner = self.owners.get(declared);
+            if owner.is_some_and(|owner| owner.claim == Claim::Sample(Suffix::Created)) {
+                return Ok(());
+            }
         }
         if self.families.len() >= self.limits.series {
             return Err(Fault::Limit);
         }
-        let names: Vec<_> = claims(name, kind, bare).collect();
-        let free = |(name, claim): &(String, Claim)| {
-            !claim.is_firm() || !self.owners.get(name).is_some_and(Owner::is_firm)
+        let is_free = |(name, claim): (Cow<'_, str>, Claim)| {
+            !claim.is_firm() || !self.owners.get(&name).is_some_and(Owner::is_firm)
         };
-        let family = names.iter().all(free).then_some(self.families.len());
-        for (name, claim) in names {
+        let is_free = claims(name, kind, bare).all(is_free);
+        let family = is_free.then_some(self.families.len());
+        for (name, claim) in claims(name, kind, bare) {
             // The samples of a refused family are nobody's.
             let claim = family.map_or(Claim::Shared, |_| claim);
-            let held = self
-                .owners
-                .get(&name)
-                .is_some_and(|owner| owner.is_firm() || !claim.is_firm() && owner.family.is_some());
-            if !held {
-                self.owners.insert(name, Owner { family, claim });
+            let owner = Owner { family, claim };
+            match self.owners.entry(name) {
+                Entry::Vacant(place) => {
+                    place.insert(owner);
+                }
+                Entry::Occupied(mut place) => {
+                    let held = place.get();
+                    if !(held.is_firm() || !claim.is_firm() && held.family.is_some()) {
+                        place.insert(owner);
+                    }
+                }
             }
         }
         self.last = None;
@@ -152,7 +161,7 @@ impl<'a> Collected<'a> {
                 let family = Some(self.families.len());
                 let claim = Claim::Sample(Suffix::None);
                 let owner = Owner { family, claim };
-                self.owners.insert(line.name.to_owned(), owner);
+                self.owners.insert(line.name.into(), owner);
                 (self.add(line.name, line.name, Kind::Unknown), Suffix::None)
             }
         };

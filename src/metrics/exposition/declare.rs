@@ -1,6 +1,7 @@
 //! The comments that mean something: `# TYPE`, `# HELP`, `# UNIT`.
 #![forbid(unsafe_code)]
 
+use super::line::word_len;
 use super::{Format, Kind};
 
 /// What a comment says.
@@ -37,27 +38,38 @@ fn word(text: &str, strict: bool) -> (&str, &str) {
         return text.split_once(' ').unwrap_or((text, ""));
     }
     let text = text.trim_start_matches([' ', '\t']);
-    let end = text.find([' ', '\t']).unwrap_or(text.len());
-    let (word, rest) = text.split_at(end);
+    let (word, rest) = text.split_at(word_len(text));
     (word, rest.trim_start_matches([' ', '\t']))
 }
 
 /// The kind that `word` names in this format.
 pub(super) fn kind(word: &str, format: Format) -> Option<Kind> {
-    let open = format == Format::OpenMetrics;
-    // Older programs write them in capitals.
-    let lower = word.to_ascii_lowercase();
-    let word = if open { word } else { &lower };
-    Some(match word {
+    let found = match word {
         "counter" => Kind::Counter,
         "gauge" => Kind::Gauge,
         "histogram" => Kind::Histogram,
         "summary" => Kind::Summary,
         "unknown" => Kind::Unknown,
-        "untyped" if !open => Kind::Unknown,
-        "gaugehistogram" if open => Kind::GaugeHistogram,
-        "info" if open => Kind::Info,
-        "stateset" if open => Kind::StateSet,
-        _ => return None,
-    })
+        word => return rare(word, format),
+    };
+    Some(found)
+}
+
+fn rare(word: &str, format: Format) -> Option<Kind> {
+    match format {
+        Format::OpenMetrics => match word {
+            "gaugehistogram" => Some(Kind::GaugeHistogram),
+            "info" => Some(Kind::Info),
+            "stateset" => Some(Kind::StateSet),
+            _ => None,
+        },
+        Format::Text004 => {
+            // Older programs write them in capitals.
+            match &*word.to_ascii_lowercase() {
+                "untyped" => Some(Kind::Unknown),
+                lower if lower != word => kind(lower, format),
+                _ => None,
+            }
+        }
+    }
 }

@@ -3,7 +3,12 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
+
+use super::Limits;
+
+/// No labels: most gauges have none, and share this.
+static NONE: LazyLock<Labels> = LazyLock::new(|| Labels("".into()));
 
 /// The labels of one series, ordered by name, none twice. An empty value is no label, as for Prometheus.
 ///
@@ -30,6 +35,36 @@ impl Labels {
                 .iter()
                 .map(|(name, value)| (name.as_ref(), value.as_ref())),
         ))
+    }
+
+    /// From what follows an opening brace, if it is written just as it is kept here: in order, nothing escaped, no blanks.
+    /// Most programs write so, and it spares taking it to pieces. With what follows the closing brace.
+    pub(super) fn as_written<'a>(text: &'a str, limits: &Limits) -> Option<(Self, &'a str)> {
+        let (mut last, mut at) = ("", 0);
+        for _ in 0..limits.labels {
+            let rest = &text[at..];
+            let (name, behind) = rest.split_at(rest.bytes().position(|byte| byte == b'=')?);
+            let value = behind.strip_prefix("=\"")?;
+            let end = value
+                .bytes()
+                .position(|byte| matches!(byte, b'"' | b'\\'))?;
+            if value.as_bytes()[end] != b'"'
+                || !(1..=limits.label_value).contains(&end)
+                || name.len() > limits.label_name
+                || name <= last
+                || !is_label_name(name)
+            {
+                return None;
+            }
+            at += name.len() + 2 + end + 1;
+            match text.as_bytes().get(at)? {
+                b'}' => return Some((Self(text[..at].into()), &text[at + 1..])),
+                b',' => at += 1,
+                _ => return None,
+            }
+            last = name;
+        }
+        None
     }
 
     /// As they stand between the braces, in either format: `code="200",path="a\"b"`. Empty without labels.
@@ -70,13 +105,24 @@ impl Labels {
     /// Without the label of that name.
     #[must_use]
     pub fn without(&self, name: &str) -> Self {
+        self.without_or(name, &NONE)
+    }
+
+    /// Without the label of that name: `same`, if these are the same then.
+    #[must_use]
+    pub(in crate::metrics) fn without_or(&self, name: &str, same: &Self) -> Self {
         let (before, behind) = self.around(name);
-        if before.is_empty() || behind.is_empty() {
-            return Self([before, behind].concat().into());
+        let comma = if before.is_empty() || behind.is_empty() {
+            ""
+        } else {
+            ","
+        };
+        let rest = same.0.strip_prefix(before);
+        let rest = rest.and_then(|rest| rest.strip_prefix(comma));
+        if rest == Some(behind) {
+            return same.clone();
         }
-        let mut text = before.to_owned();
-        join(&mut text, behind);
-        Self(text.into())
+        Self([before, comma, behind].concat().into())
     }
 
     /// What stands before the place of a label, and behind it, without commas at the border.
@@ -95,8 +141,9 @@ impl Labels {
     }
 
     /// From pairs that are in order and whose names are good.
-    fn sorted<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> Self {
-        let mut text = String::new();
+    fn sorted<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)> + Clone) -> Self {
+        let lengths = pairs.clone().map(|(name, value)| name.len() + value.len());
+        let mut text = String::with_capacity(lengths.map(|both| both + 4).sum());
         for (name, value) in pairs.filter(|(_, value)| !value.is_empty()) {
             add(&mut text, name, value);
         }
@@ -109,7 +156,8 @@ impl Labels {
         let mut start = 0;
         std::iter::from_fn(move || {
             let rest = text.get(start..)?;
-            let (name, behind) = rest.split_once("=\"")?;
+            let (name, behind) = rest.split_at(rest.bytes().position(|byte| byte == b'=')?);
+            let behind = behind.strip_prefix("=\"")?;
             let value = &behind[..closing_quote(behind)?];
             let end = start + name.len() + 2 + value.len() + 1;
             let written = Written {
@@ -135,7 +183,7 @@ struct Written<'a> {
 
 impl Default for Labels {
     fn default() -> Self {
-        Self("".into())
+        NONE.clone()
     }
 }
 
@@ -147,9 +195,28 @@ impl fmt::Debug for Labels {
 
 /// Whether it may name a family or a sample. Quoted names, which are UTF-8, are not taken.
 pub fn is_metric_name(name: &str) -> bool {
-    let mut bytes = name.bytes();
-    let begins = |byte: u8| byte.is_ascii_alphabetic() || byte == b'_' || byte == b':';
-    bytes.next().is_some_and(begins) && bytes.all(|byte| begins(byte) || byte.is_ascii_digit())
+    begins_name(name) && name_len(name) == name.len()
+}
+
+/// Whether a name, if it is made of what names are made of, may begin so.
+pub(super) fn begins_name(text: &str) -> bool {
+    let first = text.bytes().next();
+    first.is_some_and(|byte| !byte.is_ascii_digit())
+}
+
+/// How far it is made of what names are made of.
+pub(super) fn name_len(text: &str) -> usize {
+    const PART: [bool; 256] = {
+        let mut part = [false; 256];
+        let mut byte = 0_u8;
+        while byte < 128 {
+            part[byte as usize] = byte.is_ascii_alphanumeric() || byte == b'_' || byte == b':';
+            byte += 1;
+        }
+        part
+    };
+    let end = text.bytes().position(|byte| !PART[usize::from(byte)]);
+    end.unwrap_or(text.len())
 }
 
 /// Whether it may name a label. Names that begin with two underscores, such as `__name__`, are Prometheus' own.

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::Labels;
+use super::{Format, Labels, Limits, parse};
 
 fn labels(pairs: &[(&str, &str)]) -> Option<Labels> {
     Labels::new(pairs.iter().copied())
@@ -49,7 +49,37 @@ proptest! {
             made.iter().map(|(name, value)| (name.to_owned(), value.into_owned())).collect();
         prop_assert_eq!(out, pairs.into_iter().collect::<Vec<_>>());
         prop_assert!(!made.as_str().contains('\n'));
-        let again = made.with("zz", "1").without("zz");
+        let more = made.with("zz_zz", "1");
+        prop_assert_eq!(more.without_or("zz_zz", &made), more.without("zz_zz"));
+        prop_assert_eq!(more.without_or("zz_zz", &more), more.without("zz_zz"));
+        prop_assert_eq!(&more.without("zz_zz"), &made);
+        // Longer than any of them.
+        let again = made.with("zzzzz", "1").without("zzzzz");
         prop_assert_eq!(again, made);
+    }
+
+    /// In order or not, with an escape, an empty value, a name twice, a comma or a blank too many: whichever way a line is
+    /// read, its labels are these, or there are none.
+    #[test]
+    fn what_is_read_is_what_was_written(
+        pairs in prop::collection::vec(("[a-c_]{1,2}", "[a-c\"\\\\\n,={}é ]{0,3}"), 0..4),
+        comma in "[,]?",
+        blank in "[ ]?",
+    ) {
+        let written: Vec<String> = pairs
+            .iter()
+            .map(|(name, value)| {
+                let value = value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+                format!("{name}=\"{value}\"")
+            })
+            .collect();
+        let comma = if pairs.is_empty() { "" } else { &*comma };
+        let line = format!("x{{{}{comma}{blank}}} 1\n", written.join(","));
+        let parsed = parse(line.as_bytes(), Format::Text004, &Limits::default());
+        let read = parsed.ok().and_then(|parsed| {
+            let family = parsed.page.families.into_iter().next()?;
+            Some(family.samples[0].labels.clone())
+        });
+        prop_assert_eq!(read, Labels::new(pairs), "{}", line);
     }
 }

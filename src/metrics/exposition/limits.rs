@@ -20,6 +20,9 @@ pub enum Format {
 pub struct Limits {
     /// Bytes of the page; a longer one is refused.
     pub bytes: usize,
+    /// Lines of the page, whatever stands in them; what follows is not read. Room for the series and all that may be said
+    /// of them, with much to spare: reading takes a time that depends on lines.
+    pub lines: usize,
     /// Series, and names in `# TYPE`, `# HELP` and `# UNIT`.
     pub series: usize,
     /// Labels of one series.
@@ -38,6 +41,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             bytes: 8 << 20,
+            lines: 100_000,
             series: 10_000,
             labels: 32,
             label_name: 128,
@@ -59,7 +63,7 @@ pub struct Dropped {
 
 impl Dropped {
     /// Adds what `fault` cost.
-    pub(super) fn count(&mut self, fault: Fault, series: u64) {
+    pub(in crate::metrics) fn count(&mut self, fault: Fault, series: u64) {
         match fault {
             Fault::Limit => self.limit += series,
             Fault::Invalid => self.invalid += series,
@@ -67,9 +71,9 @@ impl Dropped {
     }
 }
 
-/// Why a line is left out.
+/// Why a line or a series is left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fault {
+pub(in crate::metrics) enum Fault {
     Limit,
     Invalid,
 }

@@ -1,7 +1,7 @@
 //! One line that holds a sample.
 #![forbid(unsafe_code)]
 
-use super::labels::{closing_quote, unescape};
+use super::labels::{begins_name, closing_quote, name_len, unescape};
 use super::limits::Fault;
 use super::{Exemplar, Format, Labels, Limits, number};
 
@@ -25,7 +25,7 @@ pub(super) fn read<'a>(line: &'a str, format: Format, limits: &Limits) -> Result
         limits,
     };
     let name = reader.name();
-    if !super::is_metric_name(name) {
+    if !begins_name(name) {
         return Err(Fault::Invalid);
     }
     if name.len() > limits.name {
@@ -61,6 +61,12 @@ pub(super) fn read<'a>(line: &'a str, format: Format, limits: &Limits) -> Result
     })
 }
 
+/// How far it is to the next blank.
+pub(super) fn word_len(text: &str) -> usize {
+    let end = text.bytes().position(|byte| matches!(byte, b' ' | b'\t'));
+    end.unwrap_or(text.len())
+}
+
 struct Reader<'a, 'l> {
     rest: &'a str,
     /// One blank between two parts, and none elsewhere.
@@ -71,9 +77,7 @@ struct Reader<'a, 'l> {
 impl<'a> Reader<'a, '_> {
     /// What may be a name; perhaps nothing.
     fn name(&mut self) -> &'a str {
-        let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_' || *byte == b':';
-        let end = self.rest.bytes().take_while(is_part).count();
-        let (name, rest) = self.rest.split_at(end);
+        let (name, rest) = self.rest.split_at(name_len(self.rest));
         self.rest = rest;
         name
     }
@@ -97,8 +101,7 @@ impl<'a> Reader<'a, '_> {
         if !self.strict {
             self.skip_blanks();
         }
-        let end = self.rest.find([' ', '\t']).unwrap_or(self.rest.len());
-        let (word, rest) = self.rest.split_at(end);
+        let (word, rest) = self.rest.split_at(word_len(self.rest));
         self.rest = rest;
         word
     }
@@ -109,6 +112,10 @@ impl<'a> Reader<'a, '_> {
 
     /// What follows the opening brace, and the closing one.
     fn labels(&mut self) -> Result<Labels, Fault> {
+        if let Some((labels, rest)) = Labels::as_written(self.rest, self.limits) {
+            self.rest = rest;
+            return Ok(labels);
+        }
         let mut pairs = Vec::new();
         loop {
             self.label_blanks();

@@ -31,7 +31,9 @@ mod tests;
 
 pub use claims::{Claim, claims};
 pub use labels::{Labels, is_label_name, is_metric_name};
+pub(in crate::metrics) use limits::Fault;
 pub use limits::{Dropped, Format, Limits, Parsed, Refused};
+pub(in crate::metrics) use number::is_count;
 pub use number::number;
 pub use parse::parse;
 pub use types::{Exemplar, Family, Kind, Page, Sample, Suffix};

@@ -4,12 +4,12 @@
 /// A decimal number, `NaN`, `+Inf` or `-Inf`; `None` for what is none, or too large.
 pub fn number(text: &str) -> Option<f64> {
     let value: f64 = text.parse().ok()?;
-    let written = !text.bytes().any(|byte| byte.is_ascii_digit());
-    (value.is_finite() || written).then_some(value)
+    let written = || !text.bytes().any(|byte| byte.is_ascii_digit());
+    (value.is_finite() || written()).then_some(value)
 }
 
 /// Whether it can be how often something happened.
-pub(super) fn is_count(value: f64) -> bool {
+pub(in crate::metrics) fn is_count(value: f64) -> bool {
     is_amount(value) && value.fract() == 0.0
 }
 

@@ -1,6 +1,10 @@
 //! A page, line by line.
 #![forbid(unsafe_code)]
 
+use std::str::Utf8Error;
+
+use memchr::{memchr_iter, memmem};
+
 use super::collect::Collected;
 use super::declare::{Comment, comment};
 use super::limits::Fault;
@@ -8,7 +12,8 @@ use super::line::read;
 use super::{Dropped, Format, Limits, Parsed, Refused};
 
 /// The last line of OpenMetrics.
-const END: &str = "# EOF";
+const END: &[u8] = b"# EOF";
+const END_BETWEEN: &[u8] = b"\n# EOF\n";
 
 /// Reads a page.
 pub fn parse(bytes: &[u8], format: Format, limits: &Limits) -> Result<Parsed, Refused> {
@@ -23,6 +28,7 @@ pub fn parse(bytes: &[u8], format: Format, limits: &Limits) -> Result<Parsed, Re
         format,
         limits,
         collected: Collected::new(format, limits),
+        clean: !bytes.contains(&b'\r') && !bytes.contains(&b'\0'),
         meant: false,
         dropped: Dropped::default(),
     };
@@ -30,15 +36,13 @@ pub fn parse(bytes: &[u8], format: Format, limits: &Limits) -> Result<Parsed, Re
     if bytes.is_empty() {
         return reader.finish();
     }
+    let most = limits.lines.saturating_add(1);
     if let Ok(text) = str::from_utf8(bytes) {
-        text.split('\n').for_each(|line| reader.line(line));
+        let pieces = text.splitn(most, '\n');
+        reader.pieces(pieces.map(|piece| (piece.as_bytes(), Ok(piece))));
     } else {
-        for line in bytes.split(|byte| *byte == b'\n') {
-            match str::from_utf8(line) {
-                Ok(line) => reader.line(line),
-                Err(_) => reader.dropped.count(Fault::Invalid, 1),
-            }
-        }
+        let pieces = bytes.splitn(most, |byte| *byte == b'\n');
+        reader.pieces(pieces.map(|piece| (piece, str::from_utf8(piece))));
     }
     reader.finish()
 }
@@ -46,27 +50,49 @@ pub fn parse(bytes: &[u8], format: Format, limits: &Limits) -> Result<Parsed, Re
 /// The page without its last line, which must be the end and the only one.
 fn before_end(bytes: &[u8]) -> Result<&[u8], Refused> {
     let whole = bytes.strip_suffix(b"\n").unwrap_or(bytes);
-    let mut lines = whole.split(|byte| *byte == b'\n');
-    if !lines.any(|line| line == END.as_bytes()) {
-        return Err(Refused::NoEnd);
+    if let Some(behind) = whole.strip_prefix(END)
+        && (behind.is_empty() || behind.starts_with(b"\n"))
+    {
+        return behind
+            .is_empty()
+            .then_some(behind)
+            .ok_or(Refused::BehindEnd);
     }
-    if lines.next().is_some() {
+    if memmem::find(whole, END_BETWEEN).is_some() {
         return Err(Refused::BehindEnd);
     }
-    let page = &whole[..whole.len() - END.len()];
-    Ok(page.strip_suffix(b"\n").unwrap_or(page))
+    let page = whole.strip_suffix(END).ok_or(Refused::NoEnd)?;
+    page.strip_suffix(b"\n").ok_or(Refused::NoEnd)
 }
 
 struct Reader<'a> {
     format: Format,
     limits: &'a Limits,
     collected: Collected<'a>,
+    /// Nowhere is a letter that some readers would see the end of a line in.
+    clean: bool,
     /// Whether any line had a meaning.
     meant: bool,
     dropped: Dropped,
 }
 
 impl<'a> Reader<'a> {
+    /// Lines, the last of them perhaps with all that is not read.
+    fn pieces(&mut self, pieces: impl Iterator<Item = (&'a [u8], Result<&'a str, Utf8Error>)>) {
+        for (at, (bytes, piece)) in pieces.enumerate() {
+            match piece {
+                _ if at == self.limits.lines => {
+                    let rest = bytes.strip_suffix(b"\n").unwrap_or(bytes);
+                    let ends = memchr_iter(b'\n', rest).count();
+                    let lines = ends + usize::from(!bytes.is_empty());
+                    self.dropped.count(Fault::Limit, lines as u64);
+                }
+                Ok(line) => self.line(line),
+                Err(_) => self.dropped.count(Fault::Invalid, 1),
+            }
+        }
+    }
+
     fn line(&mut self, line: &'a str) {
         match self.meaning(line) {
             Ok(meant) => self.meant |= meant,
@@ -83,8 +109,7 @@ impl<'a> Reader<'a> {
         } else {
             line
         };
-        // Some readers would see the end of a line in it.
-        if line.contains(['\r', '\0']) {
+        if !self.clean && line.contains(['\r', '\0']) {
             return Err(Fault::Invalid);
         }
         let comment = if line.starts_with('#') {

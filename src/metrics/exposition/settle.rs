@@ -28,29 +28,50 @@ fn settle(family: &mut Family, dropped: &mut Dropped) {
     let mut samples = std::mem::take(&mut family.samples);
     samples.retain(|sample| sample.suffix != Suffix::Created);
     let before = samples.len();
-    samples.retain(|sample| makes_sense(family, sample));
+    for sample in &mut samples {
+        // Negative zero would be written as such.
+        sample.value += 0.0;
+    }
+    let samples = match family.kind {
+        Kind::Histogram | Kind::GaugeHistogram | Kind::Summary => grouped(family, samples),
+        _ => each(family, samples),
+    };
     dropped.count(Fault::Invalid, (before - samples.len()) as u64);
-    let kind = family.kind;
-    let mut placed: Vec<Placed> = samples
-        .into_iter()
-        .map(|sample| Placed::new(kind, sample))
-        .collect();
+    family.samples = samples;
+}
+
+/// Of a family whose samples are numbers by themselves.
+fn each(family: &Family, mut samples: Vec<Sample>) -> Vec<Sample> {
+    let order = |one: &Sample, other: &Sample| {
+        let labels = one.labels.cmp(&other.labels);
+        labels.then(one.suffix.cmp(&other.suffix))
+    };
+    samples.retain(|sample| makes_sense(family, sample, None));
+    // Stable: of two at the same place, the first stays the first.
+    samples.sort_by(order);
+    samples.dedup_by(|later, first| order(first, later).is_eq());
+    samples
+}
+
+/// Of a family whose samples belong together in groups.
+fn grouped(family: &Family, samples: Vec<Sample>) -> Vec<Sample> {
+    let mut placed: Vec<Placed> = Vec::with_capacity(samples.len());
+    for sample in samples {
+        let near = placed.last().map(|last| &last.group);
+        placed.extend(Placed::new(family, sample, near));
+    }
     // Stable: of two at the same place, the first stays the first.
     placed.sort_by(Placed::order);
-    let before = placed.len();
     placed.dedup_by(|later, first| first.order(later).is_eq());
-    dropped.count(Fault::Invalid, (before - placed.len()) as u64);
-    if matches!(kind, Kind::Histogram | Kind::GaugeHistogram) {
-        let before = placed.len();
+    if family.kind != Kind::Summary {
         let keep: Vec<bool> = placed
             .chunk_by(|one, next| one.group == next.group)
             .flat_map(|group| iter::repeat_n(is_histogram(group), group.len()))
             .collect();
         let mut keep = keep.into_iter();
         placed.retain(|_| keep.next() == Some(true));
-        dropped.count(Fault::Invalid, (before - placed.len()) as u64);
     }
-    family.samples = placed.into_iter().map(|placed| placed.sample).collect();
+    placed.into_iter().map(|placed| placed.sample).collect()
 }
 
 /// A sample and where it stands.
@@ -63,24 +84,27 @@ struct Placed {
 }
 
 impl Placed {
-    fn new(kind: Kind, mut sample: Sample) -> Self {
-        // Negative zero would be written as such.
-        sample.value += 0.0;
-        let by = match (kind, sample.suffix) {
+    /// `None` if such a family cannot have that sample. Most have the labels of the one before them, `near`.
+    fn new(family: &Family, sample: Sample, near: Option<&Labels>) -> Option<Self> {
+        let by = match (family.kind, sample.suffix) {
             (Kind::Histogram | Kind::GaugeHistogram, Suffix::Bucket) => Some("le"),
             (Kind::Summary, Suffix::None) => Some("quantile"),
             _ => None,
         };
-        let bound = by.and_then(|by| number(&sample.labels.get(by)?));
-        Self {
-            group: match by {
-                Some(by) => sample.labels.without(by),
-                None => sample.labels.clone(),
+        let bound = by.map(|by| sample.labels.get(by).and_then(|text| number(&text)));
+        if !makes_sense(family, &sample, bound.flatten()) {
+            return None;
+        }
+        Some(Self {
+            group: match (by, near) {
+                (Some(by), Some(near)) => sample.labels.without_or(by, near),
+                (Some(by), None) => sample.labels.without(by),
+                (None, _) => sample.labels.clone(),
             },
             // No negative zero: the order of floats would tell it from zero.
-            bound: bound.unwrap_or_default() + 0.0,
+            bound: bound.flatten().unwrap_or_default() + 0.0,
             sample,
-        }
+        })
     }
 
     fn order(&self, other: &Self) -> Ordering {
@@ -101,22 +125,19 @@ fn is_histogram(group: &[Placed]) -> bool {
     rising && buckets().next_back().map(|last| last.bound) == Some(f64::INFINITY)
 }
 
-/// Whether such a family can have that sample.
-fn makes_sense(family: &Family, sample: &Sample) -> bool {
+/// Whether such a family can have that sample; `bound` is the number in its label `le` or `quantile`.
+fn makes_sense(family: &Family, sample: &Sample, bound: Option<f64>) -> bool {
     let value = sample.value;
     let label = |name| sample.labels.get(name);
-    let is_number = |name| label(name).and_then(|text| number(&text));
     match (family.kind, sample.suffix) {
         (Kind::Counter, Suffix::Total | Suffix::None) => is_amount(value),
         (Kind::Gauge | Kind::Unknown, Suffix::None) => true,
         (Kind::Info, Suffix::Info) => is_flag(value) && value > 0.0,
         (Kind::StateSet, Suffix::None) => is_flag(value) && label(&family.name).is_some(),
         (Kind::Histogram | Kind::GaugeHistogram, Suffix::Bucket) => {
-            is_count(value) && is_number("le").is_some_and(|bound| !bound.is_nan())
+            is_count(value) && bound.is_some_and(|bound| !bound.is_nan())
         }
-        (Kind::Summary, Suffix::None) => {
-            is_number("quantile").is_some_and(|of| (0.0..=1.0).contains(&of))
-        }
+        (Kind::Summary, Suffix::None) => bound.is_some_and(|of| (0.0..=1.0).contains(&of)),
         (Kind::Histogram, Suffix::Count) | (Kind::GaugeHistogram, Suffix::Gcount) => {
             is_count(value) && label("le").is_none()
         }

@@ -30,6 +30,10 @@ impl Cost {
     }
 }
 
+/// The part of the memory, one of so many, that is kept for what is known: when new series have taken all that they may, a
+/// worker that starts anew still has its numbers counted.
+const KEPT: usize = 8;
+
 /// What is held of it all.
 #[derive(Debug)]
 pub(super) struct Budget {
@@ -58,10 +62,20 @@ pub(super) struct Account<'a> {
 }
 
 impl Account<'_> {
-    /// Whether there is room for it, which is taken then.
+    /// Whether there is room for something new, which is taken then.
     pub(super) fn charge(&mut self, cost: Cost) -> bool {
+        let Cost { series, bytes } = self.budget.most;
+        self.take(cost, Cost::new(series, bytes - bytes / KEPT))
+    }
+
+    /// The same for what one more worker says of a series, or of a family, that is known.
+    pub(super) fn charge_known(&mut self, cost: Cost) -> bool {
+        self.take(cost, self.budget.most)
+    }
+
+    fn take(&mut self, cost: Cost, most: Cost) -> bool {
         let used = self.budget.used.plus(cost);
-        let room = used.series <= self.budget.most.series && used.bytes <= self.budget.most.bytes;
+        let room = used.series <= most.series && used.bytes <= most.bytes;
         if room {
             self.budget.used = used;
             *self.own = self.own.plus(cost);

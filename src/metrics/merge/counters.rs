@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use super::account::{Account, Cost};
 use super::lives::Life;
 use super::series::{self, ENTRY, newer};
+use super::visit::{place, visit};
 use crate::metrics::exposition::{Exemplar, Labels, Sample, Suffix};
 
 /// The series of one family.
@@ -24,41 +25,54 @@ struct Count {
     exemplar: Option<Box<Exemplar>>,
 }
 
+/// A number, and what stood behind it.
+type Said = (f64, Option<Box<Exemplar>>);
+
 impl Counters {
-    /// What `life` says; `false` if there is no room for it.
-    pub(super) fn take(&mut self, life: Life, sample: Sample, account: &mut Account<'_>) -> bool {
-        let value = sample.value;
-        let Some(count) = self.series.get_mut(&sample.labels) else {
-            let bytes = series::bytes(&sample.labels) + size_of::<Count>() + ENTRY;
-            let room = account.charge(Cost::new(1, bytes));
-            if room {
-                let mut count = Count {
-                    total: value,
-                    seen: vec![(life, value)],
-                    exemplar: None,
-                };
-                newer(&mut count.exemplar, sample.exemplar, account);
-                self.series.insert(sample.labels, count);
-            }
-            return room;
-        };
-        match count.seen.binary_search_by_key(&life, |(life, _)| *life) {
-            Ok(at) => {
-                let last = &mut count.seen[at].1;
-                // Lower than before: it started from zero again.
-                count.total += if value >= *last { value - *last } else { value };
-                *last = value;
-            }
-            Err(at) => {
-                if !account.charge(Cost::bytes(ENTRY)) {
-                    return false;
-                }
-                count.seen.insert(at, (life, value));
-                count.total += value;
-            }
+    /// What `life` says. Returns for how many there was no room.
+    pub(super) fn take(
+        &mut self,
+        life: Life,
+        samples: Vec<Sample>,
+        account: &mut Account<'_>,
+    ) -> usize {
+        let (mut left_out, mut usual) = (0, 0);
+        let samples = samples.into_iter();
+        let new = visit(
+            &mut self.series,
+            samples.map(|sample| (sample.labels, (sample.value, sample.exemplar))),
+            |count, said| left_out += usize::from(!count.take(life, said, &mut usual, account)),
+        );
+        for (labels, said) in new {
+            let taken = match self.series.get_mut(&labels) {
+                Some(count) => count.take(life, said, &mut usual, account),
+                None => self.begin(life, labels, said, account),
+            };
+            left_out += usize::from(!taken);
         }
-        newer(&mut count.exemplar, sample.exemplar, account);
-        true
+        left_out
+    }
+
+    /// A new series; `false` if there is no room for it.
+    fn begin(
+        &mut self,
+        life: Life,
+        labels: Labels,
+        (value, exemplar): Said,
+        account: &mut Account<'_>,
+    ) -> bool {
+        let bytes = series::bytes(&labels) + size_of::<Count>() + ENTRY;
+        let room = account.charge(Cost::new(1, bytes));
+        if room {
+            let mut count = Count {
+                total: value,
+                seen: vec![(life, value)],
+                exemplar: None,
+            };
+            newer(&mut count.exemplar, exemplar, account);
+            self.series.insert(labels, count);
+        }
+        room
     }
 
     /// It ended: what it counted stays.
@@ -80,5 +94,43 @@ impl Counters {
             exemplar: count.exemplar.clone(),
         };
         self.series.iter().map(sample).collect()
+    }
+}
+
+impl Count {
+    /// What `life` says; `false` if there is no room for it.
+    fn take(
+        &mut self,
+        life: Life,
+        (value, exemplar): Said,
+        usual: &mut usize,
+        account: &mut Account<'_>,
+    ) -> bool {
+        match place(&self.seen, life, usual) {
+            Ok(at) => {
+                let last = &mut self.seen[at].1;
+                // Lower than before: it started from zero again.
+                let more = if value >= *last { value - *last } else { value };
+                *last = value;
+                self.add(more);
+            }
+            Err(at) => {
+                if !account.charge_known(Cost::bytes(ENTRY)) {
+                    return false;
+                }
+                self.seen.insert(at, (life, value));
+                self.add(value);
+            }
+        }
+        newer(&mut self.exemplar, exemplar, account);
+        true
+    }
+
+    /// What is beyond all numbers would stay for ever.
+    fn add(&mut self, more: f64) {
+        let total = self.total + more;
+        if total.is_finite() {
+            self.total = total;
+        }
     }
 }

@@ -1,16 +1,17 @@
 //! One family of all workers.
 #![forbid(unsafe_code)]
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use super::account::{Account, Budget, Cost};
 use super::counters::Counters;
 use super::gauges::Gauges;
-use super::lives::Life;
+use super::lives::{Life, Speaker};
 use super::observed::Observed;
 use super::rules::{Aggregation, Rules};
+use super::suggestions::Suggestions;
 use crate::metrics::exposition::{Dropped, Family, Kind, Sample, Suffix, claims};
-use crate::model::SlotId;
 
 /// What one worker takes in the list of those that have the family.
 const MEMBER: Cost = Cost {
@@ -89,7 +90,7 @@ impl Merged {
     }
 
     /// The names that are its own.
-    pub(super) fn claims(&self) -> impl Iterator<Item = String> {
+    pub(super) fn claims(&self) -> impl Iterator<Item = Cow<'_, str>> {
         claims(&self.name, self.form.kind, self.form.bare)
             .filter_map(|(name, claim)| claim.is_firm().then_some(name))
     }
@@ -130,7 +131,7 @@ impl Merged {
             own: &mut self.cost,
         };
         if !self.members.contains(&life) {
-            if !account.charge(MEMBER) {
+            if !account.charge_known(MEMBER) {
                 dropped.limit += family.samples.len() as u64;
                 return differs;
             }
@@ -138,11 +139,8 @@ impl Merged {
         }
         match &mut self.body {
             Body::Counters(counters) => {
-                for sample in family.samples {
-                    if !counters.take(life, sample, &mut account) {
-                        dropped.limit += 1;
-                    }
-                }
+                let left_out = counters.take(life, family.samples, &mut account);
+                dropped.limit += left_out as u64;
             }
             Body::Observed(observed) => {
                 differs.buckets = observed.take(life, kind, family.samples, &mut account, dropped);
@@ -216,14 +214,15 @@ impl Merged {
         &self,
         text_name: &str,
         rules: &Rules,
-        speakers: &[(SlotId, Life)],
+        suggestions: &Suggestions,
+        speakers: &[Speaker],
     ) -> Family {
         let kind = self.form.kind;
         let samples: Vec<Sample> = match &self.body {
             Body::Counters(counters) => counters.samples(self.form.bare),
             Body::Observed(observed) => observed.samples(kind),
             Body::Gauges(gauges) => {
-                let aggregation = match (kind, rules.aggregation(text_name)) {
+                let aggregation = match (kind, rules.aggregation(suggestions, text_name)) {
                     (_, Aggregation::Drop) => Aggregation::Drop,
                     // Its buckets belong together.
                     (Kind::GaugeHistogram, _) => Aggregation::Worker,

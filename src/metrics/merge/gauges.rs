@@ -4,11 +4,10 @@
 use std::collections::BTreeMap;
 
 use super::account::{Account, Cost};
-use super::lives::Life;
+use super::lives::{Life, Speaker};
 use super::rules::Aggregation;
 use super::series;
 use crate::metrics::exposition::{Labels, Sample, Suffix};
-use crate::model::SlotId;
 
 /// The series of one family.
 #[derive(Debug, Default)]
@@ -41,6 +40,15 @@ impl Gauges {
         samples: Vec<Sample>,
         account: &mut Account<'_>,
     ) -> usize {
+        if let Some(said) = self.lives.get_mut(&life)
+            && said.is_like(&samples)
+        {
+            said.turn = turn;
+            for (said, sample) in said.samples.iter_mut().zip(samples) {
+                said.2 = sample.value;
+            }
+            return 0;
+        }
         self.gone(life, account);
         let all = samples.len();
         let mut said = Vec::with_capacity(all);
@@ -82,36 +90,59 @@ impl Gauges {
         &self,
         aggregation: Aggregation,
         is_grouped: bool,
-        speakers: &[(SlotId, Life)],
+        speakers: &[Speaker],
     ) -> Vec<Sample> {
         let said = speakers
             .iter()
-            .filter_map(|(slot, life)| Some((*slot, *life, self.lives.get(life)?)));
+            .filter_map(|speaker| Some((speaker, self.lives.get(&speaker.life)?)));
         match aggregation {
             Aggregation::Drop => Vec::new(),
+            Aggregation::Worker if is_grouped => {
+                // Numbers that belong together cannot be added up one by one: the youngest process has said them.
+                let mut all: Vec<_> = said.collect();
+                all.reverse();
+                all.dedup_by_key(|(speaker, _)| speaker.slot);
+                let each = all.iter().rev().flat_map(|(speaker, said)| {
+                    let said = said.samples.iter();
+                    said.map(|(suffix, labels, value)| {
+                        Sample::with(*suffix, speaker.label(labels), *value)
+                    })
+                });
+                each.collect()
+            }
             Aggregation::Worker => {
                 let mut all = Vec::new();
-                for (slot, _, said) in said {
+                for (speaker, said) in said {
                     for (suffix, labels, value) in &said.samples {
-                        all.push((labels, slot, *suffix, *value));
+                        all.push((labels, speaker, *suffix, *value));
                     }
                 }
-                if !is_grouped {
-                    all.sort_by_key(|(labels, slot, suffix, _)| (*labels, *slot, *suffix));
-                }
-                let mut slots = BTreeMap::new();
-                let mut sample = |(labels, slot, suffix, value): (&Labels, SlotId, Suffix, f64)| {
-                    let text = slots.entry(slot).or_insert_with(|| slot.to_string());
-                    Sample::with(suffix, labels.with("worker", text), value)
+                all.sort_by_key(|(labels, speaker, suffix, _)| (*labels, speaker.slot, *suffix));
+                let places = all.chunk_by(|one, next| {
+                    (one.1.slot, one.2) == (next.1.slot, next.2) && one.0 == next.0
+                });
+                let sample = |place: &[(&Labels, &Speaker, Suffix, f64)]| {
+                    let (labels, speaker, suffix, _) = *place.first()?;
+                    let aggregation = match suffix {
+                        // It can be nothing but 1.
+                        Suffix::Info => Aggregation::Max,
+                        _ => Aggregation::Sum,
+                    };
+                    let mut together = Together::default();
+                    for (_, speaker, _, value) in place {
+                        together.add(aggregation, speaker.life, *value);
+                    }
+                    let value = together.value(aggregation);
+                    Some(Sample::with(suffix, speaker.label(labels), value))
                 };
-                all.into_iter().map(&mut sample).collect()
+                places.filter_map(sample).collect()
             }
             _ => {
                 let mut together: BTreeMap<(&Labels, Suffix), Together> = BTreeMap::new();
-                for (_, life, said) in said {
+                for (speaker, said) in said {
                     for (suffix, labels, value) in &said.samples {
                         let entry = together.entry((labels, *suffix)).or_default();
-                        entry.add(aggregation, life, *value);
+                        entry.add(aggregation, speaker.life, *value);
                     }
                 }
                 let sample = |((labels, suffix), all): ((&Labels, Suffix), Together)| {
@@ -140,6 +171,16 @@ impl Gauges {
             *uses += 1;
         }
         Some(held)
+    }
+}
+
+impl Said {
+    /// Whether these differ from what it said in their numbers alone.
+    fn is_like(&self, samples: &[Sample]) -> bool {
+        let same = |((suffix, labels, _), new): (&(Suffix, Labels, f64), &Sample)| {
+            *suffix == new.suffix && *labels == new.labels
+        };
+        self.samples.len() == samples.len() && self.samples.iter().zip(samples).all(same)
     }
 }
 

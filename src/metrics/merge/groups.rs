@@ -4,6 +4,9 @@
 use super::layout::{Layout, Layouts};
 use crate::metrics::exposition::{Exemplar, Kind, Labels, Sample, Suffix, number};
 
+/// Most histograms have no more buckets.
+const ROOM: usize = 16;
+
 /// What one worker says of one label set.
 #[derive(Debug)]
 pub(super) struct Snap {
@@ -32,13 +35,18 @@ impl Group {
         ahead: &mut Option<Sample>,
     ) -> Option<Self> {
         let first = ahead.take().or_else(|| rest.next())?;
+        let room = if first.suffix == Suffix::Bucket {
+            ROOM
+        } else {
+            0
+        };
         let mut group = Self {
             labels: match first.suffix {
                 Suffix::Bucket => first.labels.without("le"),
                 _ => first.labels.clone(),
             },
-            buckets: Vec::new(),
-            bounds: Vec::new(),
+            buckets: Vec::with_capacity(room),
+            bounds: Vec::with_capacity(room),
             sum: None,
             count: None,
         };

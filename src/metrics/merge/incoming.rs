@@ -4,7 +4,7 @@
 use crate::metrics::exposition::{Dropped, Family, Kind, Labels, Suffix};
 
 /// The label that tells the workers apart, and what is put before a program's own of that name, as Prometheus does.
-const WORKER: &str = "worker";
+pub(super) const WORKER: &str = "worker";
 const EXPORTED: [&str; 3] = [
     "exported_worker",
     "exported_exported_worker",

@@ -4,7 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
+use super::incoming::WORKER;
 use super::{Conflict, Conflicts, Disagreement};
+use crate::metrics::exposition::Labels;
 use crate::model::SlotId;
 
 /// Ended ones that are remembered: an answer that was on its way must not be counted twice. More than can be asked at
@@ -23,10 +25,44 @@ pub struct Life(pub u64);
 #[derive(Debug)]
 struct Known {
     slot: SlotId,
+    /// Itself, or the worker that it descends from.
+    worker: Life,
     /// The last time it was asked.
     answered: bool,
     /// What it does not agree about, as hashes.
     conflicts: BTreeSet<u64>,
+}
+
+/// One whose gauges count.
+#[derive(Debug)]
+pub(super) struct Speaker {
+    pub(super) slot: SlotId,
+    pub(super) life: Life,
+    /// The value of the label that tells the workers apart.
+    text: Box<str>,
+    /// That label alone: most gauges have no other, and share it.
+    alone: Labels,
+}
+
+impl Speaker {
+    fn new(slot: SlotId, life: Life) -> Self {
+        let text = slot.to_string();
+        Self {
+            slot,
+            life,
+            alone: Labels::default().with(WORKER, &text),
+            text: text.into(),
+        }
+    }
+
+    /// The labels of a series of its own.
+    pub(super) fn label(&self, labels: &Labels) -> Labels {
+        if labels.is_empty() {
+            self.alone.clone()
+        } else {
+            labels.with(WORKER, &self.text)
+        }
+    }
 }
 
 /// All of them.
@@ -40,17 +76,19 @@ pub(super) struct Lives {
 }
 
 impl Lives {
-    /// Notes that `life` was asked; `false` if it has ended.
-    pub(super) fn asked(&mut self, slot: SlotId, life: Life, answered: bool) -> bool {
+    /// Notes that `life`, of the worker `worker`, was asked; `false` if it has ended.
+    pub(super) fn asked(&mut self, slot: SlotId, worker: Life, life: Life, answered: bool) -> bool {
         if self.ended.contains(&life) {
             return false;
         }
         let known = self.known.entry(life).or_insert_with(|| Known {
             slot,
+            worker,
             answered,
             conflicts: BTreeSet::new(),
         });
         known.slot = slot;
+        known.worker = worker;
         known.answered = answered;
         true
     }
@@ -66,15 +104,23 @@ impl Lives {
         }
     }
 
-    /// Those whose gauges count, in the order of their slots: the youngest of each, if it answered.
-    pub(super) fn speakers(&self) -> Vec<(SlotId, Life)> {
+    /// Those whose gauges count, in the order of their slots and from the oldest on: the youngest worker of each slot
+    /// and its other processes, if they answered.
+    pub(super) fn speakers(&self) -> Vec<Speaker> {
         let mut youngest = BTreeMap::new();
-        // From the oldest on.
-        for (life, known) in &self.known {
-            youngest.insert(known.slot, (*life, known.answered));
+        for known in self.known.values() {
+            let worker = youngest.entry(known.slot).or_insert(known.worker);
+            *worker = known.worker.max(*worker);
         }
-        let answered = youngest.into_iter().filter(|(_, (_, answered))| *answered);
-        answered.map(|(slot, (life, _))| (slot, life)).collect()
+        let speaks =
+            |known: &Known| known.answered && youngest.get(&known.slot) == Some(&known.worker);
+        let all = self.known.iter().filter(|(_, known)| speaks(known));
+        let mut speakers: Vec<_> = all.map(|(life, known)| (known.slot, *life)).collect();
+        speakers.sort_unstable();
+        let speakers = speakers.into_iter();
+        speakers
+            .map(|(slot, life)| Speaker::new(slot, life))
+            .collect()
     }
 
     /// Counts a conflict of `life`, once for each name.

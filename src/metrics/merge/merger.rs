@@ -8,7 +8,8 @@ use super::family::{Merged, Taking};
 use super::incoming::{plain, rename_label};
 use super::lives::{Life, Lives};
 use super::report::{Conflict, Conflicts, Disagreement};
-use super::rules::Rules;
+use super::rules::{Aggregation, Rules};
+use super::suggestions::Suggestions;
 use crate::metrics::exposition::{Dropped, Family, Page, Sample, Suffix};
 use crate::model::SlotId;
 
@@ -19,6 +20,7 @@ const OWN: &str = "rpm_";
 #[derive(Debug)]
 pub struct Merger {
     rules: Rules,
+    suggestions: Suggestions,
     budget: Budget,
     /// By the name that text 0.0.4 gives them.
     families: BTreeMap<Box<str>, Merged>,
@@ -36,6 +38,7 @@ impl Merger {
         Self {
             budget: Budget::new(Cost::new(rules.series, rules.bytes)),
             rules,
+            suggestions: Suggestions::default(),
             families: BTreeMap::new(),
             owners: BTreeMap::new(),
             lives: Lives::default(),
@@ -49,8 +52,20 @@ impl Merger {
     /// retiring still counts, but its gauges do not if a younger one of its slot was asked. What comes from one that is
     /// known as gone is not taken. Returns the conflicts that were not there before.
     pub fn take(&mut self, slot: SlotId, life: Life, page: Page) -> Vec<Conflict> {
+        self.take_child(slot, life, life, page)
+    }
+
+    /// The same of a process, `life`, that descends from the worker `worker` of `slot`: its gauges count as long as the
+    /// worker's do. Where each worker has a series, what its processes say is added up.
+    pub fn take_child(
+        &mut self,
+        slot: SlotId,
+        worker: Life,
+        life: Life,
+        page: Page,
+    ) -> Vec<Conflict> {
         let mut conflicts = Vec::new();
-        if !self.lives.asked(slot, life, true) {
+        if !self.lives.asked(slot, worker, life, true) {
             return conflicts;
         }
         self.turns += 1;
@@ -73,7 +88,13 @@ impl Merger {
 
     /// The worker `life` of `slot` was asked and did not answer: its counters stay as they were, its gauges are not shown.
     pub fn missing(&mut self, slot: SlotId, life: Life) {
-        self.lives.asked(slot, life, false);
+        self.lives.asked(slot, life, life, false);
+    }
+
+    /// What the program asks to be made of gauges, by the names that text 0.0.4 gives them: it counts where no rule
+    /// says otherwise, and in place of all that was suggested before. Only so many are held.
+    pub fn suggest(&mut self, gauges: BTreeMap<Box<str>, Aggregation>) {
+        self.suggestions = Suggestions::new(gauges);
     }
 
     /// The worker ended: what it counted stays, the rest goes.
@@ -97,7 +118,7 @@ impl Merger {
         let families = self.families.iter();
         families
             .filter(|(name, family)| family.counts() || !self.is_beginning(name))
-            .map(|(name, family)| family.merged(name, &self.rules, &speakers))
+            .map(|(name, family)| family.merged(name, &self.rules, &self.suggestions, &speakers))
             .filter(|family| !family.samples.is_empty())
             .collect()
     }
@@ -205,13 +226,13 @@ impl Merger {
 
     fn add(&mut self, name: &str, mut family: Merged) -> Place {
         const NAME: usize = 128;
-        let claims: Vec<_> = family.claims().collect();
+        let claims: Vec<Box<str>> = family.claims().map(Into::into).collect();
         let bytes = (claims.len() + 1) * (NAME + name.len()) + size_of::<Merged>();
         if !family.charge(Cost::bytes(bytes), &mut self.budget) {
             return Place::NoRoom;
         }
         for claim in claims {
-            self.owners.insert(claim.into(), name.into());
+            self.owners.insert(claim, name.into());
         }
         self.families.insert(name.into(), family);
         Place::Ready

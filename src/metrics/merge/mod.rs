@@ -7,7 +7,7 @@
 //!   the new ones are all younger, what ended workers counted is dropped (the one time that a count falls). Quantiles
 //!   cannot be merged.
 //! - Everything else: by worker, with the label `worker`, or put together as RPM_APP_METRICS_GAUGES says, from the
-//!   youngest worker of each slot if it answered.
+//!   youngest worker of each slot if it answered. What the processes of one worker say counts together.
 //! - What workers do not agree about is as the first said; the other's family is left out while the first lives.
 //!
 //! Pure: no clock, no file. The order of what comes out does not depend on the order in which it came.
@@ -28,6 +28,8 @@ mod pattern;
 mod report;
 mod rules;
 mod series;
+mod suggestions;
+mod visit;
 
 #[cfg(test)]
 mod tests;

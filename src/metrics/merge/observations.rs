@@ -90,6 +90,9 @@ impl Observations {
 
     /// Whether `life` has other bounds than who was first.
     pub(super) fn differs(&self, life: Life) -> bool {
+        if self.parts.len() < 2 {
+            return false;
+        }
         let at = self.seen.binary_search_by_key(&life, |(life, _)| *life);
         let own = at.ok().map(|at| &self.seen[at].1.layout);
         let first = self.parts.first().map(|part| &part.layout);
@@ -108,6 +111,9 @@ impl Observations {
 
     /// Notes the exemplars of the buckets that `life` has, if they are newer.
     pub(super) fn exemplify(&mut self, life: Life, new: Exemplars, account: &mut Account<'_>) {
+        if new.iter().all(Option::is_none) {
+            return;
+        }
         let Ok(at) = self.seen.binary_search_by_key(&life, |(life, _)| *life) else {
             return;
         };
@@ -116,9 +122,7 @@ impl Observations {
             .parts
             .iter_mut()
             .find(|part| Arc::ptr_eq(&part.layout, layout));
-        let Some(part) = part.filter(|_| new.iter().any(Option::is_some)) else {
-            return;
-        };
+        let Some(part) = part else { return };
         if part.exemplars.is_empty() {
             part.exemplars.resize(new.len(), None);
         }
@@ -174,7 +178,7 @@ impl Observations {
     fn begin(&mut self, life: Life, snap: &Snap, account: &mut Account<'_>) -> Result<(), NoRoom> {
         let same = |part: &&mut Part| Arc::ptr_eq(&part.layout, &snap.layout);
         if let Some(part) = self.parts.iter_mut().find(same) {
-            if !account.charge(Cost::bytes(snap_bytes(snap))) {
+            if !account.charge_known(Cost::bytes(snap_bytes(snap))) {
                 return Err(NoRoom);
             }
             part.add(life, snap);

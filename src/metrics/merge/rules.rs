@@ -2,51 +2,8 @@
 #![forbid(unsafe_code)]
 
 use super::Pattern;
-
-/// What becomes of a gauge that several workers have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Aggregation {
-    /// One series each, with the label `worker`.
-    Worker,
-    /// All together.
-    Sum,
-    /// The largest.
-    Max,
-    /// The smallest.
-    Min,
-    /// The one of the youngest worker.
-    Last,
-    /// All together, divided by the workers that have it.
-    Avg,
-    /// It is left out.
-    Drop,
-}
-
-impl Aggregation {
-    /// Every one, in the order in which they are shown.
-    pub const ALL: [Self; 7] = [
-        Self::Sum,
-        Self::Max,
-        Self::Min,
-        Self::Last,
-        Self::Avg,
-        Self::Worker,
-        Self::Drop,
-    ];
-
-    /// As it is written in RPM_APP_METRICS_GAUGES.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Worker => "worker",
-            Self::Sum => "sum",
-            Self::Max => "max",
-            Self::Min => "min",
-            Self::Last => "last",
-            Self::Avg => "avg",
-            Self::Drop => "drop",
-        }
-    }
-}
+use super::suggestions::Suggestions;
+pub use crate::model::Aggregation;
 
 /// What the merger goes by.
 #[derive(Clone, Debug)]
@@ -73,12 +30,12 @@ impl Default for Rules {
 }
 
 impl Rules {
-    /// What becomes of the gauge of that name.
-    pub fn aggregation(&self, name: &str) -> Aggregation {
+    /// What becomes of the gauge of that name: as the user says, or the program, or as it is everywhere.
+    pub(super) fn aggregation(&self, suggestions: &Suggestions, name: &str) -> Aggregation {
         let mut rules = self.gauges.iter();
         match rules.find(|(pattern, _)| pattern.matches(name)) {
             Some((_, aggregation)) => *aggregation,
-            None => known(name),
+            None => suggestions.get(name).unwrap_or_else(|| known(name)),
         }
     }
 }

@@ -6,6 +6,7 @@ mod counters;
 mod gauges;
 mod histograms;
 mod pattern;
+mod program;
 mod walk;
 
 use super::{Conflict, Life, Merger, Pattern, Rules};

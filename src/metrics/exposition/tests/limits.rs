@@ -5,6 +5,7 @@ use super::{Format, Limits, Parsed, Refused, is, parse};
 
 const SMALL: Limits = Limits {
     bytes: 400,
+    lines: 12,
     series: 3,
     labels: 2,
     label_name: 3,
@@ -24,6 +25,31 @@ fn of_bytes_of_the_page() {
     let page = " ".repeat(SMALL.bytes + 1);
     let refused = parse(page.as_bytes(), Format::Text004, &SMALL);
     assert_eq!(refused, Err(Refused::TooLong));
+}
+
+#[test]
+fn of_lines() {
+    let nothing = "\n#\n".repeat(5);
+    for (behind, expected) in [
+        ("", &[][..]),
+        ("b 1\n", &["unknown b() {} 1"]),
+        ("b 1\n\n", &["unknown b() {} 1"]),
+        (
+            "b 1\nc 1\nd 1\n\n# HELP e f",
+            &["unknown b() {} 1", "unknown c() {} 1", "limit 3"],
+        ),
+        ("\n\n\n\n\n#\n", &["limit 4"]),
+    ] {
+        let page = format!("{nothing}{behind}");
+        is(&small(&page), expected);
+    }
+    // Also where a line is no text.
+    let page = [nothing.as_bytes(), b"b 1\nc 1\n\xff\nd 1\n"].concat();
+    let parsed = parse(&page, Format::Text004, &SMALL).unwrap();
+    is(
+        &parsed,
+        &["unknown b() {} 1", "unknown c() {} 1", "limit 2"],
+    );
 }
 
 #[test]

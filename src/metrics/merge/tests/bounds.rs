@@ -3,7 +3,7 @@
 
 use proptest::prelude::*;
 
-use super::{Life, Merger, Rules, SlotId, is, open, page, take};
+use super::{Life, Merger, Rules, SlotId, is, lines, open, page, take};
 use crate::metrics::exposition::{Dropped, Format, Kind, Limits, Parsed, parse};
 use crate::metrics::merge::Disagreement;
 
@@ -84,6 +84,34 @@ fn bytes_are_bounded_too() {
     }
     assert!(merger.dropped().limit > 10);
     assert!(merger.merged()[0].samples.len() > 2);
+}
+
+/// One worker's labels have taken all the memory that there is; the others are not to suffer when they start anew.
+#[test]
+fn a_successor_is_counted_though_new_series_have_taken_all_room() {
+    let mut merger = small(1000, 20_000);
+    let good = |number: u32| {
+        page(&format!(
+            "# TYPE a_total counter\na_total {number}\n# TYPE h histogram\n\
+             h_bucket{{le=\"1\"}} {number}\nh_bucket{{le=\"+Inf\"}} {number}\nh_sum 1\nh_count {number}\n"
+        ))
+    };
+    take(&mut merger, 0, 1, good(5));
+    for number in 0..200 {
+        let text = format!("# TYPE b_total counter\nb_total{{x=\"{number}\"}} 1\n");
+        take(&mut merger, 1, 2, page(&text));
+    }
+    assert!(merger.dropped().limit > 50);
+    let dropped = merger.dropped();
+    merger.gone(Life(1));
+    for slot in 2..10 {
+        take(&mut merger, slot, 1 + u64::from(slot), good(2));
+    }
+    assert_eq!(merger.dropped(), dropped);
+    let shown = lines(&merger.merged());
+    for line in ["a_total 21", "h_bucket{le=\"1\"} 21", "h_count 21"] {
+        assert!(shown.iter().any(|one| one == line), "{line}");
+    }
 }
 
 #[test]
