@@ -14,6 +14,8 @@ use std::path::Path;
 mod exposition;
 #[path = "../fuzz/bodies/json.rs"]
 mod json;
+#[path = "../fuzz/bodies/multiproc.rs"]
+mod multiproc;
 #[path = "../fuzz/bodies/splitter.rs"]
 mod splitter;
 
@@ -39,6 +41,11 @@ fn run(target: &str, body: fn(&[u8])) {
 #[test]
 fn the_reader_of_metrics_stands_its_corpus() {
     run("exposition", exposition::run);
+}
+
+#[test]
+fn the_reader_of_files_stands_its_corpus() {
+    run("multiproc", multiproc::run);
 }
 
 #[test]
