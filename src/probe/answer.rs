@@ -85,13 +85,15 @@ impl StatusReader {
     }
 
     fn foreign(&self, rest: &[u8]) -> Failure {
-        let all = [&self.line, rest].concat();
-        let mut shown = all.get(..SHOWN).unwrap_or(&all).escape_ascii().to_string();
-        if all.len() > SHOWN {
-            shown.push_str("...");
-        }
-        Failure::NotHttp(shown)
+        Failure::NotHttp(shown(&[&self.line, rest].concat(), SHOWN))
     }
+}
+
+/// The first `most` of foreign bytes, fit for one line of the log.
+pub(super) fn shown(bytes: &[u8], most: usize) -> String {
+    let begin = bytes.get(..most).unwrap_or(bytes);
+    let end = if bytes.len() > most { "..." } else { "" };
+    format!("{}{end}", begin.escape_ascii())
 }
 
 /// `HTTP/1.x NNN`, then nothing or a blank and a reason, then the end of the line.

@@ -1,6 +1,7 @@
 //! What a check found.
 #![forbid(unsafe_code)]
 
+use std::error::Error;
 use std::fmt;
 use std::time::Duration;
 
@@ -29,7 +30,7 @@ pub enum Failure {
         /// The time for the whole check.
         limit: Duration,
     },
-    /// An HTTP status that is neither 2xx nor 3xx.
+    /// An HTTP status that is none of success.
     Status(u16),
     /// It closed the connection without an answer.
     Closed,
@@ -55,6 +56,8 @@ pub enum Step {
     Accept,
     /// Its answer.
     Answer,
+    /// The end of its answer.
+    Page,
 }
 
 impl fmt::Display for Failure {
@@ -66,6 +69,7 @@ impl fmt::Display for Failure {
                 Step::Connect => write!(f, "no connection within {limit:?}, its queue is full"),
                 Step::Accept => write!(f, "it did not accept a connection within {limit:?}"),
                 Step::Answer => write!(f, "no answer within {limit:?}"),
+                Step::Page => write!(f, "its answer was not whole within {limit:?}"),
             },
             Self::Status(status) => write!(f, "status {status}"),
             Self::Closed => f.write_str("it closed the connection without an answer"),
@@ -78,6 +82,8 @@ impl fmt::Display for Failure {
         }
     }
 }
+
+impl Error for Failure {}
 
 /// Why a check did not pass.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,6 +3,7 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::pin::Pin;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -21,6 +22,9 @@ const TRIES: u32 = 16;
 
 /// Pause between two tries where there is one source address only.
 const PAUSE: Duration = Duration::from_millis(20);
+
+/// How long, and how much of it, the rest of an answer is waited for.
+const REST: (Duration, usize) = (Duration::from_millis(200), 64 * 1024);
 
 /// Counts connections, of all workers: each gets the next source address.
 static MADE: AtomicU32 = AtomicU32::new(0);
@@ -84,6 +88,28 @@ impl Connection {
                 other => return other,
             }
         }
+    }
+
+    /// Waits for the worker's end, a moment and no longer than `limit`: a program that is cut off while it still sends would
+    /// complain, and if both sides end at once, both may rest in TIME_WAIT.
+    pub async fn see_off(&self, limit: Duration) {
+        let rest = async {
+            let mut piece = [0; 4096];
+            let mut total = 0;
+            while total < REST.1 {
+                match self.receive(&mut piece).await {
+                    Ok(0) | Err(_) => break,
+                    Ok(count) => total += count,
+                }
+            }
+        };
+        // However it ends, the answer stands.
+        let _ = timeout(REST.0.min(limit), rest).await;
+    }
+
+    /// For the HTTP library.
+    pub fn stream(&mut self) -> Pin<&mut TcpStream> {
+        Pin::new(&mut self.0)
     }
 
     /// Returns when the worker did something with the connection, which it cannot without having accepted it: it sent

@@ -3,6 +3,9 @@
 
 mod health;
 mod http;
+mod page;
+mod page_cut;
+mod page_hostile;
 mod queue;
 mod ready;
 
@@ -151,6 +154,29 @@ fn send(mut stream: &TcpStream, bytes: impl AsRef<[u8]>) {
 /// Waits for the client's end.
 fn rest(mut stream: &TcpStream) -> std::io::Result<usize> {
     stream.read_to_end(&mut Vec::new())
+}
+
+/// Its end is a reset.
+fn reset_at_the_end(stream: &TcpStream) {
+    let now = nix::libc::linger {
+        l_onoff: 1,
+        l_linger: 0,
+    };
+    nix::sys::socket::setsockopt(stream, nix::sys::socket::sockopt::Linger, &now).unwrap();
+}
+
+/// Connections of ours to worker 2 of this group that rest in TIME_WAIT.
+fn resting(group: &Group) -> usize {
+    let (ours, theirs) = (BASE + 2, group.key.addr.port());
+    let rows =
+        ["/proc/net/tcp", "/proc/net/tcp6"].map(|path| std::fs::read_to_string(path).unwrap());
+    let is_one = |row: &&str| {
+        let words: Vec<&str> = row.split_whitespace().collect();
+        words[1].ends_with(&format!(":{ours:04X}"))
+            && words[2].ends_with(&format!(":{theirs:04X}"))
+            && words[3] == "06"
+    };
+    rows.concat().lines().filter(is_one).count()
 }
 
 /// A worker that answers every request with `status`, or with what it is then.

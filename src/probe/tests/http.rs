@@ -9,7 +9,9 @@ use std::time::Duration;
 use tokio::net::TcpSocket;
 
 use super::super::{Check, Failure, Step, Target, http};
-use super::{BASE, Group, PATIENCE, SHORT, answer, block_on, request, rest, send};
+use super::{
+    BASE, Group, PATIENCE, SHORT, answer, block_on, request, reset_at_the_end, rest, resting, send,
+};
 use crate::sys::clock::Clock;
 
 /// Asks worker 2, which is not in the program.
@@ -150,11 +152,7 @@ fn endless_answers_are_ended() {
 fn a_reset_and_a_refusal_are_told_apart() {
     let reset = told(PATIENCE, |stream| {
         request(&stream);
-        let now = nix::libc::linger {
-            l_onoff: 1,
-            l_linger: 0,
-        };
-        nix::sys::socket::setsockopt(&stream, nix::sys::socket::sockopt::Linger, &now).unwrap();
+        reset_at_the_end(&stream);
     });
     assert_eq!(reset, failed(Failure::Reset));
     let gone = Group::new();
@@ -162,20 +160,6 @@ fn a_reset_and_a_refusal_are_told_apart() {
     drop(gone);
     let refused = block_on(http(target, "/", PATIENCE));
     assert_eq!(refused, failed(Failure::Refused));
-}
-
-/// Connections of the checks of this group that rest in TIME_WAIT.
-fn resting(group: &Group) -> usize {
-    let (ours, theirs) = (BASE + 2, group.key.addr.port());
-    let rows =
-        ["/proc/net/tcp", "/proc/net/tcp6"].map(|path| std::fs::read_to_string(path).unwrap());
-    let is_one = |row: &&str| {
-        let words: Vec<&str> = row.split_whitespace().collect();
-        words[1].ends_with(&format!(":{ours:04X}"))
-            && words[2].ends_with(&format!(":{theirs:04X}"))
-            && words[3] == "06"
-    };
-    rows.concat().lines().filter(is_one).count()
 }
 
 /// On IPv6 there is one address to ask from: a connection that rested in TIME_WAIT might bar the next check. And the
