@@ -153,11 +153,11 @@ pub fn help() -> String {
             };
             push(
                 &mut text,
-                format_args!("  {:<22} {short:<21} {}\n", setting.name, setting.help),
+                format_args!("  {:<24} {short:<20} {}\n", setting.name, setting.help),
             );
             if !long.is_empty() {
                 let line = format!("default: {long}");
-                let indent = WIDTH.saturating_sub(line.chars().count()).min(25);
+                let indent = WIDTH.saturating_sub(line.chars().count()).min(27);
                 push(&mut text, format_args!("{:indent$}{line}\n", ""));
             }
         }

@@ -12,7 +12,7 @@ use super::command::{argv, base_name, first_number};
 use super::env::Raw;
 use super::resolve::{Input, Reader};
 use super::types::{Balance, Config, ExecMode, Handover, Ports, Ready, Restart, Scope};
-use super::{health, output, parse, ports, reload, signals};
+use super::{app_metrics, health, output, parse, ports, reload, signals};
 use crate::model::Sig;
 use crate::policy::{Backoff, SignalTable};
 
@@ -50,6 +50,7 @@ pub(super) struct Draft {
     pub(super) pdeathsig: Option<Option<Sig>>,
     pub(super) output: output::Draft,
     pub(super) admin_addr: Option<Option<SocketAddr>>,
+    pub(super) app_metrics: app_metrics::Draft,
     pub(super) termination_log: Option<PathBuf>,
 }
 
@@ -60,6 +61,7 @@ impl Draft {
             reload: reload::Draft::read(raw, input, reader),
             health: health::Draft::read(raw, reader),
             output: output::Draft::read(raw, reader),
+            app_metrics: app_metrics::Draft::read(raw, input, reader),
             ..Self::default()
         };
         draft.sharing(raw, reader);
@@ -304,6 +306,7 @@ impl Draft {
             pdeathsig: self.pdeathsig?,
             log: self.output.finish()?,
             admin_addr: self.admin_addr?,
+            app_metrics: self.app_metrics.finish()?,
             termination_log: self.termination_log?,
         })
     }

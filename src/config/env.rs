@@ -99,6 +99,9 @@ pub(super) struct Raw {
     pub(super) log_compress: Option<String>,
     pub(super) log_level: Option<String>,
     pub(super) admin_addr: Option<String>,
+    pub(super) app_metrics: Option<String>,
+    pub(super) app_metrics_gauges: Option<String>,
+    pub(super) app_metrics_interval: Option<String>,
     pub(super) termination_log: Option<String>,
 }
 

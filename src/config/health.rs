@@ -81,25 +81,35 @@ pub(super) fn http(text: &str, accepted: &str) -> Option<Result<String, Wrong>> 
         }
         path.trim_start()
     };
-    let odd = path.chars().find(|c| !c.is_ascii_graphic());
-    let what = if path.is_empty() {
-        "names no path behind http:".to_owned()
-    } else if path.starts_with("//") {
-        "names a host; it is the worker that is asked, for a path".to_owned()
-    } else if !path.starts_with('/') {
-        format!("the path {} does not begin with /", quote(path))
-    } else if path.len() > PATH_BYTES {
-        format!(
-            "the path is {} bytes long, more than {PATH_BYTES}",
-            path.len()
-        )
-    } else if let Some(c) = odd {
-        let c = quote(c.to_string());
-        format!("the path holds {c}, which must be percent-encoded, as %20 is for a blank")
+    let complaint = if path.is_empty() {
+        Some("names no path behind http:".to_owned())
     } else {
-        return Some(Ok(path.to_owned()));
+        path_complaint(path)
     };
-    Some(Err(Wrong::new(what, accepted)))
+    Some(match complaint {
+        Some(what) => Err(Wrong::new(what, accepted)),
+        None => Ok(path.to_owned()),
+    })
+}
+
+/// Why workers cannot be asked for that path; `None` if they can.
+pub(super) fn path_complaint(path: &str) -> Option<String> {
+    let odd = path.chars().find(|c| !c.is_ascii_graphic());
+    if path.starts_with("//") {
+        Some("names a host; it is the worker that is asked, for a path".to_owned())
+    } else if !path.starts_with('/') {
+        Some(format!("the path {} does not begin with /", quote(path)))
+    } else if path.len() > PATH_BYTES {
+        let bytes = path.len();
+        Some(format!(
+            "the path is {bytes} bytes long, more than {PATH_BYTES}"
+        ))
+    } else {
+        let c = quote(odd?.to_string());
+        Some(format!(
+            "the path holds {c}, which must be percent-encoded, as %20 is for a blank"
+        ))
+    }
 }
 
 #[cfg(test)]

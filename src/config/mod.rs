@@ -2,6 +2,7 @@
 //! The environment, files and facts of the host are arguments; nothing here reads them by itself.
 #![forbid(unsafe_code)]
 
+mod app_metrics;
 mod check;
 mod cli;
 mod command;
@@ -11,6 +12,7 @@ mod env;
 mod env_file;
 mod faults;
 mod file_name;
+mod gauges;
 mod health;
 mod ignore;
 mod levels;
@@ -35,6 +37,7 @@ mod types;
 mod variables;
 
 pub use crate::policy::MAX_INSTANCES;
+pub use app_metrics::{AppMetrics, MULTIPROC_DIR, MetricsSource};
 pub use check::table;
 pub use cli::{Cli, Usage, help};
 pub use env::Source;

@@ -56,7 +56,6 @@ pub const LATER: &[&str] = &[
     "RPM_APP_VERSION",
     "RPM_APP_REVISION",
     "RPM_STOP_MESSAGE",
-    "RPM_APP_METRICS",
     "RPM_HOME",
 ];
 

@@ -12,7 +12,7 @@ pub(super) const OUTPUT: &[Setting] = &[
         Computed(
             "raw; inherit with RPM_RESTART=never and one instance if no RPM_LOG_* needs lines",
         ),
-        "workers' lines: raw, prefix ([name:slot]), json, inherit (our own stdout)",
+        "workers' lines: raw, prefix ([name:slot]), json, inherit (our stdout)",
         |c| show::log_format(c.log.format),
     ),
     row(

@@ -28,12 +28,13 @@ const VARIABLES: &str = "a name of letters, digits and _ that does not begin wit
 pub(super) const NAME_BYTES: usize = 64;
 
 /// Variables that the runtime sets for workers by itself.
-const TAKEN: [&str; 8] = [
+const TAKEN: [&str; 9] = [
     "LISTEN_FDNAMES",
     "LISTEN_FDS",
     "LISTEN_PID",
     "NODE_CHANNEL_FD",
     "NOTIFY_SOCKET",
+    "PROMETHEUS_MULTIPROC_DIR",
     "WEB_CONCURRENCY",
     "name",
     "pm_id",

@@ -7,7 +7,8 @@ use std::time::Duration;
 use super::*;
 use crate::config::ignore::ignore;
 use crate::config::{
-    Balance, ExecMode, GROUPS, Handover, Health, Ports, Ready, Restart, Scope, Watch, show,
+    AppMetrics, Balance, ExecMode, GROUPS, Handover, Health, Ports, Ready, Restart, Scope, Watch,
+    show,
 };
 use crate::model::Sig;
 use crate::policy::{Backoff, Share, SignalAction, SignalTable};
@@ -90,6 +91,11 @@ fn nothing_set_is_the_documented_default() {
         // `output_tests` has it.
         log: resolved.config.log.clone(),
         admin_addr: Some("0.0.0.0:9464".parse().unwrap()),
+        app_metrics: AppMetrics {
+            source: None,
+            gauges: vec![],
+            interval: Some(Duration::from_secs(5)),
+        },
         termination_log: "/dev/termination-log".into(),
     };
     assert_eq!(resolved.config, expected);
@@ -152,6 +158,7 @@ fn what_check_shows_can_be_given_again() {
             ("RPM_STOP_SIGNAL", "SIGQUIT"),
             ("RPM_STOP_TIMEOUT", "0"),
             ("RPM_SHUTDOWN_DELAY", "5s"),
+            ("RPM_APP_METRICS", ":8443/Metrics?x=1"),
         ],
         &[
             ("RPM_RESTART", "on-failure"),
@@ -169,6 +176,8 @@ fn what_check_shows_can_be_given_again() {
             ("RPM_EXEC_MODE", "fork"),
             ("RPM_LOG_FORMAT", "inherit"),
             ("RPM_LOG_LEVEL", "trace"),
+            ("RPM_APP_METRICS", "MultiProc"),
+            ("RPM_APP_METRICS_INTERVAL", "0"),
             ("RPM_ADMIN_ADDR", "[::1]:80"),
             ("RPM_TERMINATION_LOG", "/tmp/end"),
         ],
@@ -197,7 +206,13 @@ fn what_check_shows_can_be_given_again() {
             ("RPM_HEALTH_FAILURES", "1"),
             ("RPM_SIGNALS", "HUP=ignore,USR2=reload,TTIN=scale-down"),
         ],
-        &[("RPM_BALANCE", "random"), ("RPM_HEALTH", "accept")],
+        &[
+            ("RPM_BALANCE", "random"),
+            ("RPM_HEALTH", "accept"),
+            ("RPM_APP_METRICS", "/metrics"),
+            ("RPM_APP_METRICS_GAUGES", "a*=SUM, b = worker"),
+            ("RPM_APP_METRICS_INTERVAL", "90s"),
+        ],
     ];
     for vars in environments {
         let first = good(vars);

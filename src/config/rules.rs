@@ -1,6 +1,7 @@
 //! Rules between settings. A rule is silent while one of its settings is faulty by itself.
 #![forbid(unsafe_code)]
 
+use super::app_metrics::{MULTIPROC_DIR, MetricsSource};
 use super::draft::Draft;
 use super::env::Raw;
 use super::faults::{Wrong, quote};
@@ -17,6 +18,7 @@ pub(super) fn check(draft: &Draft, raw: &Raw, reader: &mut Reader) {
         Some(why) => without_sharing(&why, draft, raw, reader),
         None => with_sharing(draft, raw, reader),
     }
+    app_metrics(draft, raw, reader);
     variables(draft, raw, reader);
     times(draft, raw, reader);
     replacing(draft, raw, reader);
@@ -72,6 +74,12 @@ fn without_sharing(why: &str, draft: &Draft, raw: &Raw, reader: &mut Reader) {
     if let (Some(Some(_)), Some(text)) = (&draft.health.check, &raw.health) {
         reader.fault("RPM_HEALTH", Some(text), Wrong::new(needs.as_str(), remedy));
     }
+    if let Some(Some(MetricsSource::Path { .. })) = &draft.app_metrics.source {
+        let remedy = format!("multiproc (Python), {remedy}");
+        let what = format!("asks each worker over a shared port, and {why} shares none");
+        let wrong = Wrong::new(what, remedy);
+        reader.fault("RPM_APP_METRICS", raw.app_metrics.as_deref(), wrong);
+    }
     let idle = [
         ("RPM_BALANCE", &raw.balance),
         ("RPM_BACKLOG", &raw.backlog),
@@ -100,6 +108,7 @@ fn without_sharing(why: &str, draft: &Draft, raw: &Raw, reader: &mut Reader) {
 }
 
 fn with_sharing(draft: &Draft, raw: &Raw, reader: &mut Reader) {
+    side_port(draft, raw, reader);
     if draft.handover == Some(Handover::Activation)
         && draft.ports == Some(Ports::Auto)
         && let Some(text) = &raw.handover
@@ -123,6 +132,55 @@ fn with_sharing(draft: &Draft, raw: &Raw, reader: &mut Reader) {
             "another port here, or another RPM_ADMIN_ADDR, or RPM_ADMIN_ADDR=off",
         );
         reader.fault("RPM_PORTS", raw.ports.as_deref(), wrong);
+    }
+}
+
+/// Workers can be asked over a port only if it is shared, and only the program's own answers for it.
+fn side_port(draft: &Draft, raw: &Raw, reader: &mut Reader) {
+    let Some(Some(MetricsSource::Path {
+        port: Some(port), ..
+    })) = &draft.app_metrics.source
+    else {
+        return;
+    };
+    let wrong = match (&draft.ports, draft.admin_addr) {
+        (Some(Ports::List(specs)), _) if specs.iter().all(|spec| spec.port != *port) => Wrong::new(
+            format!(
+                "port {port} is not in RPM_PORTS, so it is not shared and no single worker can be asked"
+            ),
+            format!(
+                "a port of RPM_PORTS, or a longer list there, {},{port}",
+                show::ports(&Ports::List(specs.clone()))
+            ),
+        ),
+        // What a list has was held against the address already.
+        (Some(Ports::Auto), Some(Some(addr)))
+            if addr.port() == port.get() && addr.ip().is_unspecified() =>
+        {
+            let what =
+                format!("port {port} is RPM_ADMIN_ADDR ({addr}), where the runtime answers itself");
+            Wrong::new(what, "a port of the program, or a path alone")
+        }
+        _ => return,
+    };
+    reader.fault("RPM_APP_METRICS", raw.app_metrics.as_deref(), wrong);
+}
+
+/// Metrics of workers can be had, and are counted once.
+fn app_metrics(draft: &Draft, raw: &Raw, reader: &mut Reader) {
+    let metrics = &draft.app_metrics;
+    if let (Some(Some(_)), Some(None)) = (&metrics.source, draft.admin_addr) {
+        let wrong = Wrong::new(
+            "is for /metrics of the runtime, and RPM_ADMIN_ADDR=off: nobody could read them",
+            "off, or another RPM_ADMIN_ADDR",
+        );
+        reader.fault("RPM_APP_METRICS", raw.app_metrics.as_deref(), wrong);
+    }
+    if let (Some(Some(MetricsSource::Path { .. })), Some(_)) = (&metrics.source, &metrics.dir) {
+        reader.warnings.push(format!(
+            "RPM_APP_METRICS asks each worker, and {MULTIPROC_DIR} is set: a worker of Python that answers for all would \
+             be counted once for each; RPM_APP_METRICS=multiproc reads that directory instead"
+        ));
     }
 }
 
@@ -222,6 +280,7 @@ fn replacing(draft: &Draft, raw: &Raw, reader: &mut Reader) {
 fn idle(draft: &Draft, raw: &Raw, reader: &mut Reader) {
     let watching = raw.watch.is_some() || reader.is_broken("RPM_WATCH");
     let asking = draft.health.check != Some(None);
+    let merging = draft.app_metrics.source != Some(None);
     let rows = [
         ("RPM_WATCH_IGNORE", &raw.watch_ignore, watching, "RPM_WATCH"),
         ("RPM_WATCH_DELAY", &raw.watch_delay, watching, "RPM_WATCH"),
@@ -242,6 +301,18 @@ fn idle(draft: &Draft, raw: &Raw, reader: &mut Reader) {
             &raw.health_failures,
             asking,
             "RPM_HEALTH",
+        ),
+        (
+            "RPM_APP_METRICS_GAUGES",
+            &raw.app_metrics_gauges,
+            merging,
+            "RPM_APP_METRICS",
+        ),
+        (
+            "RPM_APP_METRICS_INTERVAL",
+            &raw.app_metrics_interval,
+            merging,
+            "RPM_APP_METRICS",
         ),
     ];
     for (name, given, on, of) in rows {

@@ -5,13 +5,14 @@ use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::app_metrics::MetricsSource;
 use super::faults::plain;
 use super::levels::Level;
 use super::logging::{LogFormat, LogStderr, Overflow};
 use super::types::{
     Balance, Config, ExecMode, Handover, HealthCheck, PortSpec, Ports, Ready, Restart, Scope,
 };
-use crate::model::Sig;
+use crate::model::{Aggregation, Sig};
 use crate::policy::{Bytes, Share, SignalAction, SignalTable};
 
 /// What stands for a value that is not there.
@@ -140,6 +141,29 @@ pub(super) fn health(value: Option<&HealthCheck>) -> String {
         Some(HealthCheck::Tcp) => "tcp".to_owned(),
         Some(HealthCheck::Accept) => "accept".to_owned(),
     }
+}
+
+pub(super) fn metrics_source(value: Option<&MetricsSource>) -> String {
+    match value {
+        None => "off".to_owned(),
+        Some(MetricsSource::Multiproc { .. }) => "multiproc".to_owned(),
+        Some(MetricsSource::Path { port: None, path }) => path.clone(),
+        Some(MetricsSource::Path {
+            port: Some(port),
+            path,
+        }) => format!(":{port}{path}"),
+    }
+}
+
+pub(super) fn gauges(gauges: &[(String, Aggregation)]) -> String {
+    if gauges.is_empty() {
+        return nothing();
+    }
+    let entry = |(pattern, aggregation): &(String, Aggregation)| {
+        format!("{pattern}={}", aggregation.word())
+    };
+    let entries: Vec<String> = gauges.iter().map(entry).collect();
+    entries.join(",")
 }
 
 pub(super) fn restart(value: Restart) -> String {

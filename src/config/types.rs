@@ -7,6 +7,7 @@ use std::num::{NonZeroU16, NonZeroU32};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::app_metrics::AppMetrics;
 use super::ignore::Ignore;
 use super::logging::Logging;
 use super::schedule::Schedule;
@@ -211,6 +212,8 @@ pub struct Config {
     pub log: Logging,
     /// RPM_ADMIN_ADDR; `None` is `off`.
     pub admin_addr: Option<SocketAddr>,
+    /// RPM_APP_METRICS, RPM_APP_METRICS_GAUGES and RPM_APP_METRICS_INTERVAL; `off` if RPM_ADMIN_ADDR is.
+    pub app_metrics: AppMetrics,
     /// RPM_TERMINATION_LOG.
     pub termination_log: PathBuf,
 }

@@ -303,6 +303,24 @@ const ADMINISTRATION: &[Setting] = &[
         },
     ),
     row(
+        "RPM_APP_METRICS",
+        Text("off"),
+        "metrics of all workers, merged: /metrics, :PORT/PATH, multiproc; off",
+        |c| show::metrics_source(c.app_metrics.source.as_ref()),
+    ),
+    row(
+        "RPM_APP_METRICS_GAUGES",
+        Unset,
+        "gauges as one: queue_*=sum,*_ratio=avg; max, min, last, worker, drop",
+        |c| show::gauges(&c.app_metrics.gauges),
+    ),
+    row(
+        "RPM_APP_METRICS_INTERVAL",
+        Text("5s"),
+        "they are collected so often too, should a worker crash; 0: never",
+        |c| show::duration(c.app_metrics.interval.unwrap_or_default()),
+    ),
+    row(
         "RPM_TERMINATION_LOG",
         Text("/dev/termination-log"),
         "file for the reason of the end, if it exists",
