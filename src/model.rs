@@ -1,6 +1,7 @@
 //! The words of the runtime: plain values that every layer shares. No behaviour beyond display and conversion.
 #![forbid(unsafe_code)]
 
+mod aggregation;
 mod label;
 mod signal;
 
@@ -9,6 +10,7 @@ use std::fmt;
 use std::num::NonZeroI32;
 use std::time::Duration;
 
+pub use aggregation::Aggregation;
 pub use label::{Cause, DrainEnd, ReloadResult, RunState, Trigger, WorkerState};
 pub use signal::Sig;
 
@@ -191,6 +193,15 @@ pub struct QueueSample {
     pub in_rotation: bool,
     /// Whether the slot's present worker has it.
     pub held: bool,
+}
+
+/// What the balance does at this moment (RPM_BALANCE=adaptive).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BalanceSample {
+    /// How often it has changed who gets new connections.
+    pub changes: u64,
+    /// By slot, whether its worker gets none for the moment, on any port.
+    pub passed_over: BTreeMap<SlotId, bool>,
 }
 
 /// One instruction of classic BPF, as `struct sock_filter` (linux/filter.h).

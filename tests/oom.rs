@@ -197,3 +197,28 @@ fn a_worker_that_somebody_kills_is_not_taken_for_one_that_the_kernel_killed() {
     wait_status(&runtime, "both serve", |seen| seen.ready() == 2);
     stop(runtime);
 }
+
+/// The worker's own child, which the worker reaps: no end of a worker tells of it.
+#[test]
+fn a_process_that_the_runtime_does_not_reap_is_counted_too() {
+    const GREEDY: &str = "import os, signal\n\
+        if os.fork() == 0:\n    kept = b'x' * (300 << 20)\n    os._exit(0)\n\
+        print('child ended by', os.wait()[1], flush=True)\n\
+        signal.pause()\n";
+    let Some(cgroup) = cgroup("not-ours") else {
+        return;
+    };
+    let enter = format!(
+        "echo $$ > {}/cgroup.procs && exec \"$@\"",
+        cgroup.path.display()
+    );
+    let runtime = Runtime::builder()
+        .under(["sh", "-c", &enter, "sh"])
+        .env("RPM_PORTS", "off")
+        .program(["/usr/bin/python3", "-c", GREEDY])
+        .start();
+    runtime.wait_for_line(|line| line.contains("child ended by 9"));
+    assert_eq!(counter(&runtime, KILLS), 1);
+    assert_eq!(exits(&runtime, "oom"), 0);
+    stop(runtime);
+}

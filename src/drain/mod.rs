@@ -2,6 +2,7 @@
 //! judges.
 #![forbid(unsafe_code)]
 
+mod count;
 mod freeze;
 mod sight;
 mod survey;

@@ -47,6 +47,8 @@ pub struct Sight {
     pub(super) proc: Proc,
     /// `None` where netlink is refused.
     diag: Option<SockDiag>,
+    /// Who was last found to hold a socket, for [`Sight::connections`].
+    pub(super) holders: Vec<(u64, Pid)>,
 }
 
 impl Default for Sight {
@@ -61,6 +63,7 @@ impl Sight {
         Self {
             proc: Proc::new("/proc"),
             diag: SockDiag::open().ok(),
+            holders: Vec::new(),
         }
     }
 
@@ -222,7 +225,7 @@ impl Sight {
 
     /// One dump, by whichever way there is: a netlink socket that fails is replaced once, and if the new one fails too
     /// this dump is made from the files. `None` if these cannot be read either.
-    fn survey(&mut self, ports: &[SocketAddr], want: Want) -> Option<Survey> {
+    pub(super) fn survey(&mut self, ports: &[SocketAddr], want: Want) -> Option<Survey> {
         if let Some(diag) = &mut self.diag {
             let survey = Survey::by_netlink(diag, ports, want);
             if survey.is_some() {
@@ -243,6 +246,6 @@ impl Sight {
 }
 
 /// A leader that is not among the processes is hidden from us (`hidepid`): it is a child of ours and not reaped.
-fn holds_leader(family: &[Process], leader: Pid) -> bool {
+pub(super) fn holds_leader(family: &[Process], leader: Pid) -> bool {
     family.iter().any(|process| process.pid == leader.get())
 }

@@ -70,13 +70,15 @@ pub(super) enum Want {
     Handshakes,
     /// The connections that processes hold, too.
     All,
+    /// The same, but not what went over them, so that all look as if they were at work.
+    Number,
 }
 
 impl Want {
     fn states(self) -> States {
         match self {
             Self::Handshakes => OPENING,
-            Self::All => ALL,
+            Self::All | Self::Number => ALL,
         }
     }
 }
@@ -161,15 +163,36 @@ impl Survey {
         !self.held.is_empty()
     }
 
+    /// How many connections processes hold.
+    pub(super) fn held(&self) -> usize {
+        self.held.len()
+    }
+
     /// `holder` holds this socket: whether it is at work and whether it would lose a
     /// request, if it is a connection and `holder` has not named it before.
     /// All sockets of one holder come before those of the next.
     pub(super) fn claim(&mut self, holder: usize, inode: u64) -> Option<(bool, bool)> {
-        let place = self.held.binary_search_by_key(&inode, |held| held.inode);
-        let held = self.held.get_mut(place.ok()?)?;
+        let held = self.find(inode)?;
         let first = held.by != Some(holder);
         held.by = Some(holder);
         first.then_some((held.busy, held.costs))
+    }
+
+    /// The same, but the socket is the first's that names it. True if that is `holder`, and now.
+    pub(super) fn take(&mut self, holder: usize, inode: u64) -> bool {
+        let free = self.find(inode).filter(|held| held.by.is_none());
+        free.map(|held| held.by = Some(holder)).is_some()
+    }
+
+    /// The sockets that were named, and the last who named them.
+    pub(super) fn taken(&self) -> impl Iterator<Item = (u64, usize)> {
+        let held = self.held.iter();
+        held.filter_map(|held| Some((held.inode, held.by?)))
+    }
+
+    fn find(&mut self, inode: u64) -> Option<&mut Held> {
+        let place = self.held.binary_search_by_key(&inode, |held| held.inode);
+        self.held.get_mut(place.ok()?)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Real workers with real connections, which they treat as they are told.
 #![forbid(unsafe_code)]
 
+mod count;
 mod freeze;
 
 use std::io::{Read, Write};

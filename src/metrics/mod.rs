@@ -4,17 +4,23 @@
 //! families at each scrape, so that nothing can go stale. The label `worker` is the slot, never a pid.
 #![forbid(unsafe_code)]
 
+mod app;
+mod cgroup;
 pub mod expose;
 pub mod exposition;
 mod family;
 mod log;
 pub mod merge;
+pub mod multiproc;
 mod page;
 mod process;
+mod proportional;
 mod roll;
 mod workers;
 
 #[cfg(test)]
 mod tests;
 
+pub use app::{AppScrape, AppTotals};
+pub use cgroup::CgroupCounters;
 pub use page::{CgroupLimits, Facts, Metrics, Scrape};

@@ -1,6 +1,7 @@
 //! The families of the runtime and the page they stand on.
 #![forbid(unsafe_code)]
 
+use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -10,15 +11,18 @@ use prometheus::{
 };
 
 use crate::model::{
-    Cause, Exit, HandoverInfo, LogTotals, QueueSample, RunState, Sig, SlotId, Snapshot,
+    BalanceSample, Cause, Exit, HandoverInfo, LogTotals, QueueSample, RunState, Sig, SlotId,
+    Snapshot,
 };
 use crate::sys::proc::Proc;
 
+use super::app::{self, AppTotals};
+use super::cgroup::{self, CgroupCounters};
 use super::exposition::Page;
-use super::family::{self, Family, flag, number};
+use super::family::{self, Family, flag};
 use super::process;
 use super::roll::Rolls;
-use super::workers::{self, CpuLedger};
+use super::workers::{self, Lives};
 
 /// Seconds from the start of a worker to ready.
 pub(super) const READY_BUCKETS: [f64; 10] = [0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
@@ -43,6 +47,10 @@ pub struct Facts {
     pub wall_start: SystemTime,
     /// What the cgroup grants.
     pub cgroup: CgroupLimits,
+    /// And what it counts.
+    pub counters: CgroupCounters,
+    /// RPM_MAX_MEMORY, bytes.
+    pub worker_memory: Option<u64>,
     /// Where processes are looked up.
     pub proc: Proc,
 }
@@ -65,8 +73,14 @@ pub struct Scrape<'a> {
     pub snapshot: &'a Snapshot,
     /// Every listener, in any order.
     pub queues: Vec<QueueSample>,
+    /// Connections on shared ports by slot; those that are not known are missing.
+    pub connections: BTreeMap<SlotId, u64>,
+    /// The balance, if there is one.
+    pub balance: Option<BalanceSample>,
     /// The log writer's own counters, which never fall.
     pub log: LogTotals,
+    /// How the workers' own metrics are read; `None`: they are not.
+    pub app: Option<AppTotals>,
 }
 
 /// Counts what happens and writes the page. Shared; every method takes `&self`.
@@ -74,7 +88,8 @@ pub struct Scrape<'a> {
 pub struct Metrics {
     facts: Facts,
     handover: Mutex<HandoverInfo>,
-    cpu: Mutex<CpuLedger>,
+    lives: Mutex<Lives>,
+    boot: process::Boot,
     registry: Registry,
     exits: IntCounterVec,
     restarts: IntCounterVec,
@@ -93,7 +108,8 @@ impl Metrics {
         let metrics = Self {
             handover: Mutex::new(facts.handover.clone()),
             facts,
-            cpu: Mutex::default(),
+            lives: Mutex::default(),
+            boot: process::Boot::default(),
             exits: register(
                 &registry,
                 IntCounterVec::new(
@@ -225,21 +241,35 @@ impl Metrics {
     /// What is known at this moment: families by name, series by labels.
     pub fn page(&self, scrape: &Scrape<'_>) -> Page {
         let (facts, snapshot) = (&self.facts, scrape.snapshot);
+        self.know_slots(snapshot);
         let mut families = self.constants();
         families.extend(fleet(snapshot));
         families.extend(workers::states(snapshot, facts.wall_start));
         families.extend(workers::queues(&scrape.queues));
-        families.extend(workers::resources(
-            snapshot,
-            &facts.proc,
-            &mut lock(&self.cpu),
-        ));
+        families.extend(workers::connections(&scrape.connections));
+        families.extend(workers::balance(scrape.balance.as_ref()));
+        let lives = &mut lock(&self.lives);
+        families.extend(workers::resources(snapshot, &facts.proc, lives));
+        families.push(workers::memory_limit(snapshot, facts.worker_memory));
+        families.extend(cgroup::limits(&facts.cgroup));
+        families.extend(facts.counters.families());
         families.extend(super::log::families(&scrape.log, scrape.snapshot));
-        families.extend(process::families(&facts.proc));
+        families.extend(scrape.app.iter().flat_map(app::families));
+        families.extend(process::families(&facts.proc, &self.boot));
         let mut families: Vec<_> = families.into_iter().filter_map(Family::finish).collect();
         families.extend(self.registry.gather().iter().filter_map(family::counted));
         families.sort_by(|one, other| one.text_name().cmp(&other.text_name()));
         Page { families }
+    }
+
+    /// A slot that was added has its series before anything happens in it.
+    fn know_slots(&self, snapshot: &Snapshot) {
+        for worker in &snapshot.slots {
+            // It has one label, so naming one value cannot fail.
+            let _ = self
+                .restarts
+                .get_metric_with_label_values(&[worker.slot.to_string()]);
+        }
     }
 
     fn constants(&self) -> Vec<Family> {
@@ -280,21 +310,6 @@ impl Metrics {
                     .map(|at| at.as_secs_f64())
                     .ok(),
             ),
-            Family::gauge(
-                "rpm_cgroup_cpu_limit_cores",
-                "CPUs the cgroup grants; absent if unlimited.",
-            )
-            .only(facts.cgroup.cpu_cores),
-            Family::gauge(
-                "rpm_cgroup_memory_limit_bytes",
-                "Memory the cgroup grants; absent if unlimited.",
-            )
-            .only(facts.cgroup.memory_bytes.map(number)),
-            Family::gauge(
-                "rpm_cgroup_pids_limit",
-                "Processes and threads the cgroup grants; absent if unlimited.",
-            )
-            .only(facts.cgroup.pids.map(number)),
         ]
     }
 }

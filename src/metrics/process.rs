@@ -1,15 +1,22 @@
 //! The standard `process_*` set, of the runtime itself.
 #![forbid(unsafe_code)]
 
+use std::sync::OnceLock;
+use std::time::Duration;
+
 use crate::sys::proc::{Proc, Whose};
 
 use super::family::{Family, number};
 
+/// When the system started, if that is known: asked once, since the kernel counts every interrupt for the answer.
+#[derive(Debug, Default)]
+pub(super) struct Boot(OnceLock<Option<Duration>>);
+
 /// Reads /proc/self; what cannot be read, or is unlimited, is left out.
-pub(super) fn families(proc: &Proc) -> [Family; 8] {
+pub(super) fn families(proc: &Proc, boot: &Boot) -> [Family; 8] {
     let stat = proc.stat(Whose::Own).ok();
     let limits = proc.limits(Whose::Own).ok();
-    let boot = proc.boot_time().ok();
+    let boot = *boot.0.get_or_init(|| proc.boot_time().ok());
     [
         Family::counter(
             "process_cpu_seconds_total",

@@ -19,7 +19,6 @@ pub(super) struct Rolls {
     drain_duration: Histogram,
     stranded: IntCounter,
     checks: IntCounterVec,
-    oom_kills: IntCounter,
 }
 
 impl Rolls {
@@ -80,13 +79,6 @@ impl Rolls {
                 "Answers to RPM_HEALTH, by result.",
                 "result",
             )?,
-            oom_kills: register(
-                registry,
-                IntCounter::new(
-                    "rpm_oom_kills_total",
-                    "Processes of this container that the kernel killed for want of memory.",
-                )?,
-            )?,
         };
         for result in ReloadResult::ALL {
             rolls
@@ -144,10 +136,5 @@ impl super::Metrics {
     pub fn health_checked(&self, passed: bool) {
         let [pass, fail] = CHECKS;
         count(&self.rolls.checks, if passed { pass } else { fail });
-    }
-
-    /// The kernel killed so many more processes for want of memory.
-    pub fn oom_killed(&self, more: u64) {
-        self.rolls.oom_kills.inc_by(more);
     }
 }

@@ -2,142 +2,17 @@
 
 mod docs;
 pub(super) mod formats;
+mod made;
+mod slots;
 
 use std::collections::HashSet;
 use std::fs;
 use std::path::Path;
-use std::time::{Duration, SystemTime};
 
-use crate::model::{
-    Cause, Exit, Generation, HandoverInfo, LogTotals, Pid, QueueSample, RunState, Sig, SlotId,
-    Snapshot, Tick, WorkerState, WorkerView,
-};
-use crate::sys::proc::Proc;
+use crate::model::{BalanceSample, Cause, HandoverInfo, LogTotals, SlotId, Snapshot, WorkerState};
 
-use super::exposition::Page;
-use super::{CgroupLimits, Facts, Metrics, Scrape, expose};
-
-fn facts(proc: impl AsRef<Path>) -> Facts {
-    Facts {
-        version: "0.1.0",
-        revision: Some("abc123"),
-        target: "x86_64-unknown-linux-musl",
-        handover: HandoverInfo {
-            handover: "intercept",
-            steering: "random",
-            reason: "a \"quoted\" reason\nof two lines \\".to_owned(),
-        },
-        wall_start: SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000),
-        cgroup: CgroupLimits {
-            cpu_cores: Some(1.5),
-            memory_bytes: Some(256 << 20),
-            pids: None,
-        },
-        proc: Proc::new(proc.as_ref()),
-    }
-}
-
-fn worker(slot: u16, state: WorkerState, pid: Option<i32>) -> WorkerView {
-    WorkerView {
-        slot: SlotId(slot),
-        state,
-        pid: pid.and_then(Pid::new),
-        generation: Generation(0),
-        started: pid.map(|_| Tick(Duration::from_millis(2500))),
-        restarts: 0,
-        streak: 0,
-        last_exit: None,
-        status: None,
-        due: None,
-    }
-}
-
-fn snapshot(slots: Vec<WorkerView>, retiring: Vec<WorkerView>) -> Snapshot {
-    Snapshot {
-        state: RunState::Running,
-        ready: true,
-        started: true,
-        desired: 2,
-        generation: Generation(3),
-        slots,
-        rising: Vec::new(),
-        retiring,
-    }
-}
-
-fn sample(listener: &str, worker: Option<u16>, length: u32, in_rotation: bool) -> QueueSample {
-    QueueSample {
-        listener: listener.to_owned(),
-        worker: worker.map(SlotId),
-        length,
-        limit: 100,
-        in_rotation,
-        held: true,
-    }
-}
-
-fn render(metrics: &Metrics, snapshot: &Snapshot, queues: Vec<QueueSample>) -> String {
-    written(&page(metrics, snapshot, queues), expose::Format::Text)
-}
-
-fn written(page: &Page, format: expose::Format) -> String {
-    let mut out = Vec::new();
-    assert_eq!(expose::render(&page.families, format, &mut out), 0);
-    String::from_utf8(out).unwrap()
-}
-
-fn page(metrics: &Metrics, snapshot: &Snapshot, queues: Vec<QueueSample>) -> Page {
-    metrics.page(&Scrape {
-        snapshot,
-        queues,
-        log: LogTotals {
-            lines: [1, 2, 3],
-            bytes: [10, 20, 30],
-            dropped: [[4, 0, 0, 0], [0, 5, 0, 0], [0, 0, 0, 6]],
-            workers: [(SlotId(0), [4, 5, 0])].into(),
-            split: 6,
-            buffer: 7,
-            buffer_limit: 8 << 20,
-            blocked: Duration::from_millis(1500),
-            files: [8, 9],
-            rotations: [10, 11],
-        },
-    })
-}
-
-fn full_page() -> String {
-    written(&full(facts("/proc")), expose::Format::Text)
-}
-
-/// A page on which every family has a series, those aside that are unlimited.
-fn full(facts: Facts) -> Page {
-    let own = i32::try_from(std::process::id()).unwrap();
-    let metrics = Metrics::new(2, facts).unwrap();
-    metrics.worker_exited(SlotId(1), Cause::Signal, Exit::Signal(Sig::KILL));
-    metrics.worker_restarted(SlotId(1));
-    metrics.worker_ready(SlotId(0), Duration::from_millis(300));
-    metrics.spawn_failed();
-    metrics.orphan_reaped();
-    metrics.signal_received(Sig::HUP);
-    metrics.signal_received(Sig::parse("RTMIN+1").unwrap());
-    page(
-        &metrics,
-        &snapshot(
-            vec![
-                worker(0, WorkerState::Ready, Some(own)),
-                worker(1, WorkerState::Backoff, None),
-            ],
-            vec![worker(1, WorkerState::Retiring, Some(own))],
-        ),
-        vec![
-            sample("[::]:3000", Some(0), 3, true),
-            sample("0.0.0.0:3000", Some(0), 1, true),
-            sample("[::]:3000", None, 1, false),
-            sample("[::]:3000", Some(1), 0, false),
-            sample("[::]:3000", None, 2, false),
-        ],
-    )
-}
+use super::{Facts, Metrics, Scrape, expose};
+use made::{facts, full, full_page, render, sample, snapshot, worker, written};
 
 fn has(page: &str, line: &str) -> bool {
     page.lines().any(|found| found == line)

@@ -4,10 +4,11 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
-use crate::model::{Pid, QueueSample, SlotId, Snapshot, WorkerState};
+use crate::model::{BalanceSample, Pid, QueueSample, SlotId, Snapshot, WorkerState};
 use crate::sys::proc::{Proc, ProcessStat, Whose};
 
 use super::family::{Family, flag, number};
+use super::proportional::Proportional;
 
 /// From the snapshot alone. `zero` is the wall time of the first tick.
 pub(super) fn states(snapshot: &Snapshot, zero: SystemTime) -> [Family; 3] {
@@ -83,9 +84,58 @@ pub(super) fn queues(samples: &[QueueSample]) -> [Family; 3] {
     [length, limit, in_rotation]
 }
 
+/// From the kernel's table of connections.
+pub(super) fn connections(counts: &BTreeMap<SlotId, u64>) -> [Family; 1] {
+    let mut open = Family::gauge(
+        "rpm_worker_connections",
+        "Connections on shared ports that the slot's workers, those that drain too, have accepted and not closed.",
+    );
+    for (slot, count) in counts {
+        open.add([("worker", slot.to_string())], number(*count));
+    }
+    [open]
+}
+
+/// From the balance.
+pub(super) fn balance(sample: Option<&BalanceSample>) -> [Family; 2] {
+    let changes = Family::counter(
+        "rpm_balance_changes_total",
+        "How often RPM_BALANCE=adaptive has changed who gets new connections.",
+    );
+    let mut passed_over = Family::gauge(
+        "rpm_worker_passed_over",
+        "Whether RPM_BALANCE=adaptive keeps new connections from the worker for the moment.",
+    );
+    for (slot, is_out) in sample.into_iter().flat_map(|sample| &sample.passed_over) {
+        passed_over.add([("worker", slot.to_string())], flag(*is_out));
+    }
+    let changes = changes.only(sample.map(|sample| number(sample.changes)));
+    [changes, passed_over]
+}
+
+/// RPM_MAX_MEMORY, for each slot.
+pub(super) fn memory_limit(snapshot: &Snapshot, limit: Option<u64>) -> Family {
+    let mut family = Family::gauge(
+        "rpm_worker_memory_limit_bytes",
+        "RPM_MAX_MEMORY: a worker that uses more is replaced; absent without.",
+    );
+    for worker in snapshot.slots.iter().filter(|_| limit.is_some()) {
+        let labels = [("worker", worker.slot.to_string())];
+        family.add(labels, number(limit.unwrap_or(0)));
+    }
+    family
+}
+
+/// What is remembered from scrape to scrape.
+#[derive(Debug, Default)]
+pub(super) struct Lives {
+    cpu: CpuLedger,
+    memory: Proportional,
+}
+
 /// From /proc. Memory, descriptors and threads are those of the process in the slot; CPU time counts whoever sat in
 /// it. What cannot be read is left out.
-pub(super) fn resources(snapshot: &Snapshot, proc: &Proc, cpu: &mut CpuLedger) -> [Family; 4] {
+pub(super) fn resources(snapshot: &Snapshot, proc: &Proc, lives: &mut Lives) -> [Family; 5] {
     let mut seconds = Family::counter(
         "rpm_worker_cpu_seconds_total",
         "CPU time of the slot's processes one after the other, each as it was last seen.",
@@ -93,6 +143,10 @@ pub(super) fn resources(snapshot: &Snapshot, proc: &Proc, cpu: &mut CpuLedger) -
     let mut memory = Family::gauge(
         "rpm_worker_resident_memory_bytes",
         "Resident memory of the slot's process.",
+    );
+    let mut shares = Family::gauge(
+        "rpm_worker_proportional_memory_bytes",
+        "Memory of the slot's process, what is shared divided among those who share it, as it was last read.",
     );
     let mut fds = Family::gauge(
         "rpm_worker_open_fds",
@@ -106,34 +160,36 @@ pub(super) fn resources(snapshot: &Snapshot, proc: &Proc, cpu: &mut CpuLedger) -
             seat.push((pid, proc.stat(Whose::Of(pid)).ok()));
         }
     }
+    let mut seated = Vec::with_capacity(snapshot.slots.len());
     for worker in &snapshot.slots {
+        let Some(pid) = worker.pid else { continue };
         let label = || [("worker", worker.slot.to_string())];
         let seat = seats.get(&worker.slot).into_iter().flatten();
-        let own = seat
-            .filter(|(pid, _)| Some(*pid) == worker.pid)
-            .find_map(|(_, stat)| *stat);
-        if let Some(stat) = own {
+        let own = seat.filter(|(other, _)| *other == pid);
+        if let Some(stat) = own.into_iter().find_map(|(_, stat)| *stat) {
             memory.add(label(), number(stat.resident_bytes));
             threads.add(label(), number(stat.threads));
+            seated.push((worker.slot, pid, stat));
         }
-        if let Some(count) = worker
-            .pid
-            .and_then(|pid| proc.open_fds(Whose::Of(pid)).ok())
-        {
+        if let Ok(count) = proc.open_fds(Whose::Of(pid)) {
             fds.add(label(), number(count));
         }
     }
-    for (slot, total) in cpu.update(&seats) {
+    let read = |pid| proc.proportional_bytes(Whose::Of(pid)).ok();
+    for (slot, bytes) in lives.memory.update(&seated, read) {
+        shares.add([("worker", slot.to_string())], number(bytes));
+    }
+    for (slot, total) in lives.cpu.update(&seats) {
         for (mode, time) in [("system", total.system), ("user", total.user)] {
             let labels = [("mode", mode.to_owned()), ("worker", slot.to_string())];
             seconds.add(labels, time.as_secs_f64());
         }
     }
-    [seconds, memory, fds, threads]
+    [seconds, memory, shares, fds, threads]
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Cpu {
+struct Cpu {
     user: Duration,
     system: Duration,
 }
@@ -149,7 +205,7 @@ impl Cpu {
 
 /// CPU time per slot that never falls: what the lives before this one used up, and what the living have used so far.
 #[derive(Debug, Default)]
-pub(super) struct CpuLedger {
+struct CpuLedger {
     slots: BTreeMap<SlotId, SlotCpu>,
 }
 

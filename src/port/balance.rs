@@ -6,12 +6,14 @@
 //! back and comes to itself while nothing else happens is found at the next arrival.
 #![forbid(unsafe_code)]
 
+use std::collections::BTreeMap;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use nix::errno::Errno;
 
+use crate::model::{BalanceSample, SlotId};
 use crate::policy::Rotation;
 use crate::policy::balance::{Queue, held_back, pause};
 use crate::policy::handover::PortKey;
@@ -154,9 +156,27 @@ pub(super) struct Look {
 }
 
 impl SharedPorts {
-    /// How often the balancing thread has replaced a program.
-    pub fn balance_changes(&self) -> u64 {
-        self.lock().balanced
+    /// What the balancing thread has done and does. `None` unless RPM_BALANCE is adaptive and connections can be steered.
+    pub fn balance(&self) -> Option<BalanceSample> {
+        let state = self.lock();
+        if !is_adaptive(state.settings.steering) {
+            return None;
+        }
+        let seats = state.rotation.seats.iter();
+        let mut passed_over: BTreeMap<SlotId, bool> =
+            seats.map(|(_, slot)| (*slot, false)).collect();
+        for group in &state.groups {
+            let numbers = group.held_back_now(&state.rotation);
+            for (listener, slot) in &state.rotation.seats {
+                if numbers.contains(&usize::from(listener.0)) {
+                    passed_over.insert(*slot, true);
+                }
+            }
+        }
+        Some(BalanceSample {
+            changes: state.balanced,
+            passed_over,
+        })
     }
 
     /// Shows the listeners that were not shown yet. Returns how many there are; `None` if the ports were let go.
@@ -196,13 +216,24 @@ impl Group {
 
     /// Takes those away that get nothing new for the moment, unless nobody were left.
     pub(super) fn leave_out_held_back(&self, targets: &mut Vec<usize>) {
-        let held = |number: &usize| {
-            let listener = self.listeners.get(*number);
-            listener.is_some_and(|listener| listener.standing.held_back)
-        };
-        if !targets.iter().all(held) {
-            targets.retain(|number| !held(number));
+        if !targets.iter().all(|number| self.is_held_back(*number)) {
+            targets.retain(|number| !self.is_held_back(*number));
         }
+    }
+
+    /// Those that are taken away.
+    fn held_back_now(&self, rotation: &Rotation) -> Vec<usize> {
+        let mut targets = self.targets(rotation);
+        if targets.iter().all(|number| self.is_held_back(*number)) {
+            return Vec::new();
+        }
+        targets.retain(|number| self.is_held_back(*number));
+        targets
+    }
+
+    fn is_held_back(&self, number: usize) -> bool {
+        let listener = self.listeners.get(number);
+        listener.is_some_and(|listener| listener.standing.held_back)
     }
 
     fn look(&mut self, rotation: &Rotation, pause: Duration) -> Look {

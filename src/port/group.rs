@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 
 use tokio::sync::oneshot;
 
-use crate::model::{Bpf, ListenerId, QueueSample};
+use crate::model::{Bpf, ListenerId, QueueSample, SlotId};
 use crate::policy::Rotation;
 use crate::policy::handover::PortKey;
 use crate::policy::steering::program;
@@ -44,6 +44,14 @@ impl Listener {
             rescue: None,
         })
     }
+}
+
+/// What the rotation has for a listener.
+#[derive(Clone, Copy, Debug, Default)]
+struct Place {
+    listens: bool,
+    in_rotation: bool,
+    worker: Option<SlotId>,
 }
 
 /// A SO_REUSEPORT group, or one common socket where steering is not to be had.
@@ -325,31 +333,36 @@ impl Group {
 
     /// Queue of each listener, by number.
     pub fn queues(&self, rotation: &Rotation) -> Vec<QueueSample> {
-        let targets = self.targets(rotation);
         let common = self.steering.is_none();
-        let sample = |(number, listener): (usize, &Listener)| {
-            let queue = listener::queue(&listener.fd).ok()?;
-            if !self.order.contains(&number) {
-                return None;
+        let mut places = vec![Place::default(); self.listeners.len()];
+        for number in &self.order {
+            if let Some(place) = places.get_mut(*number) {
+                place.listens = true;
             }
-            let mut seats = rotation.seats.iter().filter(|_| !common);
-            let worker = seats
-                .find(|(listener, _)| usize::from(listener.0) == number)
-                .map(|(_, slot)| *slot);
-            Some(QueueSample {
+        }
+        for number in self.targets(rotation) {
+            if let Some(place) = places.get_mut(number) {
+                place.in_rotation = true;
+            }
+        }
+        for (listener, slot) in rotation.seats.iter().filter(|_| !common) {
+            if let Some(place) = places.get_mut(usize::from(listener.0)) {
+                place.worker = place.worker.or(Some(*slot));
+            }
+        }
+        let sample = |(listener, place): (&Listener, Place)| {
+            let queue = listener::queue(&listener.fd).ok()?;
+            place.listens.then(|| QueueSample {
                 listener: self.key.addr.to_string(),
-                worker,
+                worker: place.worker,
                 length: queue.length,
                 limit: queue.limit,
-                in_rotation: common || targets.contains(&number),
+                in_rotation: common || place.in_rotation,
                 held: listener.taken,
             })
         };
-        self.listeners
-            .iter()
-            .enumerate()
-            .filter_map(sample)
-            .collect()
+        let all = self.listeners.iter().zip(places);
+        all.filter_map(sample).collect()
     }
 
     /// Queue of the listener.

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::num::NonZeroU16;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -296,10 +297,18 @@ impl SharedPorts {
             .collect()
     }
 
-    /// A port of which a worker has that listener, and the source port that reaches it alone.
-    pub fn probe_target(&self, listener: ListenerId) -> Option<(PortKey, u16)> {
+    /// A port of which a worker has that listener, and the source port that reaches it alone; `wanted` says which number
+    /// the port must have.
+    pub fn probe_target(
+        &self,
+        listener: ListenerId,
+        wanted: Option<NonZeroU16>,
+    ) -> Option<(PortKey, u16)> {
         let state = self.lock();
-        let group = state.groups.iter().find(|group| group.taken(listener))?;
+        let fits = |group: &&Group| {
+            wanted.is_none_or(|port| port.get() == group.key.addr.port()) && group.taken(listener)
+        };
+        let group = state.groups.iter().find(fits)?;
         Some((group.key, group.probe_port(listener)?))
     }
 
@@ -329,6 +338,13 @@ impl SharedPorts {
     pub fn addresses(&self) -> Vec<SocketAddr> {
         let state = self.lock();
         state.groups.iter().map(|group| group.key.addr).collect()
+    }
+
+    /// The same; `None` once they were let go, when workers may still serve there.
+    pub fn shared_addresses(&self) -> Option<Vec<SocketAddr>> {
+        let state = self.lock();
+        let addresses = state.groups.iter().map(|group| group.key.addr);
+        (!state.over).then(|| addresses.collect())
     }
 
     /// Closes the ports that came by themselves and that no worker has any more, as after a reload to a version that binds

@@ -128,7 +128,6 @@ impl Supervisor {
             return false;
         }
         let more = self.oom.more();
-        self.metrics.oom_killed(more);
         let killed = u64::try_from(killed).unwrap_or(u64::MAX);
         self.oom.strikes.claim(self.now, more, killed)
     }

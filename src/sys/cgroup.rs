@@ -3,6 +3,7 @@
 //! What is missing or not understood is no known limit, never an error.
 
 mod oom;
+mod pressure;
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -13,6 +14,7 @@ use nix::sched::{CpuSet, sched_getaffinity};
 use nix::unistd::Pid;
 
 pub use oom::{Kills, Oom};
+pub use pressure::{Pressure, Stall};
 
 /// The tightest limits that can be seen; `None` where there is none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

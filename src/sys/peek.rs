@@ -69,6 +69,11 @@ impl Proc {
             // Its descriptors are to be had from its other threads only; nobody's server is like that.
             return Seen::Hidden;
         }
+        self.sockets_of(pid, socket)
+    }
+
+    /// The same of a process of which nothing else is known: one whose main thread alone has ended shows none.
+    pub fn sockets_of(&self, pid: Pid, socket: &mut dyn FnMut(u64) -> ControlFlow<()>) -> Seen {
         match self.each_socket(pid, socket) {
             Ok(()) => Seen::Whole,
             // A zombie's files belong to root (task_dump_owner in fs/proc), so that "forbidden" may mean "gone".

@@ -9,8 +9,9 @@ use nix::unistd::{SysconfVar, sysconf};
 
 use crate::model::Pid;
 
-/// More than /proc/PID/stat ever is: a name and some fifty numbers of at most twenty digits.
-const STAT_LINE: usize = 2048;
+/// More than /proc/PID/stat ever is, a name and some fifty numbers of at most twenty digits, and than smaps_rollup is,
+/// some twenty lines.
+const MOST: usize = 2048;
 
 /// Whose files are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,11 +85,8 @@ impl Proc {
 
     /// CPU time, memory, threads and start of a process.
     pub fn stat(&self, whose: Whose) -> io::Result<ProcessStat> {
-        // One read: the kernel gives the whole line at once, and a scrape asks for hundreds of them.
-        let mut line = [0; STAT_LINE];
-        let mut file = fs::File::open(self.path(whose, "stat"))?;
-        let length = file.read(&mut line)?;
-        let text = line.get(..length).unwrap_or_default();
+        let mut line = [0; MOST];
+        let text = self.read(whose, "stat", &mut line)?;
         parse_stat(text, self.units).ok_or_else(|| malformed("stat"))
     }
 
@@ -109,8 +107,11 @@ impl Proc {
     /// Memory in RAM, that which is shared divided among those who share it (proc_pid_smaps(5)). The kernel walks all of
     /// the process's memory for it.
     pub fn proportional_bytes(&self, whose: Whose) -> io::Result<u64> {
-        let text = fs::read_to_string(self.path(whose, "smaps_rollup"))?;
-        parse_pss(&text).ok_or_else(|| malformed("smaps_rollup"))
+        let mut lines = [0; MOST];
+        let text = self.read(whose, "smaps_rollup", &mut lines)?;
+        let text = std::str::from_utf8(text).ok();
+        text.and_then(parse_pss)
+            .ok_or_else(|| malformed("smaps_rollup"))
     }
 
     /// How many descriptors a process has open.
@@ -139,6 +140,12 @@ impl Proc {
     pub fn boot_time(&self) -> io::Result<Duration> {
         let text = fs::read_to_string(self.root.join("stat"))?;
         parse_boot_time(&text).ok_or_else(|| malformed("btime"))
+    }
+
+    /// A file that the kernel gives at once: one read, since a scrape asks for hundreds of them.
+    fn read<'a>(&self, whose: Whose, name: &str, room: &'a mut [u8; MOST]) -> io::Result<&'a [u8]> {
+        let length = fs::File::open(self.path(whose, name))?.read(room)?;
+        Ok(room.get(..length).unwrap_or_default())
     }
 
     fn fd_size(&self, whose: Whose) -> io::Result<u64> {

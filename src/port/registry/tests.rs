@@ -31,7 +31,7 @@ fn ports() -> (SharedPorts, PortKey) {
 
 /// Only the listener of a present worker is asked.
 fn has_it(ports: &SharedPorts) -> bool {
-    ports.probe_target(SLOT).is_some()
+    ports.probe_target(SLOT, None).is_some()
 }
 
 #[test]

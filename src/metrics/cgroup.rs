@@ -1,0 +1,156 @@
+//! What the cgroup grants, and what it did to whom.
+#![forbid(unsafe_code)]
+
+use std::path::Path;
+
+use crate::sys::cgroup::{Oom, Pressure};
+
+use super::family::{Family, number};
+use super::page::CgroupLimits;
+
+/// Where the kernel counts for the runtime's cgroup.
+#[derive(Debug)]
+pub struct CgroupCounters {
+    oom: Oom,
+    /// What others did in this cgroup before us.
+    killed_before: u64,
+    pressure: Pressure,
+}
+
+impl CgroupCounters {
+    /// Looks for them, with `root` as the root directory (`/`, or a fixture in tests). Kills count from now on.
+    pub fn find(root: &Path) -> Self {
+        let oom = Oom::find(root);
+        Self {
+            killed_before: oom.kills().map_or(0, |kills| kills.processes),
+            oom,
+            pressure: Pressure::find(root),
+        }
+    }
+
+    /// What is not counted here is left out.
+    pub(super) fn families(&self) -> [Family; 3] {
+        let kills = self.oom.kills();
+        let kills = kills.map(|kills| kills.processes.saturating_sub(self.killed_before));
+        let mut waiting = Family::counter(
+            "rpm_cgroup_pressure_waiting_seconds_total",
+            "Time in which some task of the cgroup waited for the resource (PSI, some).",
+        );
+        let mut stalled = Family::counter(
+            "rpm_cgroup_pressure_stalled_seconds_total",
+            "Time in which every task of the cgroup that had work waited for the resource (PSI, full).",
+        );
+        for stall in self.pressure.read() {
+            let label = || [("resource", stall.resource.to_owned())];
+            if let Some(time) = stall.some {
+                waiting.add(label(), time.as_secs_f64());
+            }
+            if let Some(time) = stall.full {
+                stalled.add(label(), time.as_secs_f64());
+            }
+        }
+        let kills = Family::counter(
+            "rpm_oom_kills_total",
+            "Processes of this container that the kernel killed for want of memory.",
+        )
+        .only(kills.map(number));
+        [kills, waiting, stalled]
+    }
+}
+
+/// What is unlimited is left out.
+pub(super) fn limits(limits: &CgroupLimits) -> [Family; 3] {
+    [
+        Family::gauge(
+            "rpm_cgroup_cpu_limit_cores",
+            "CPUs the cgroup grants; absent if unlimited.",
+        )
+        .only(limits.cpu_cores),
+        Family::gauge(
+            "rpm_cgroup_memory_limit_bytes",
+            "Memory the cgroup grants; absent if unlimited.",
+        )
+        .only(limits.memory_bytes.map(number)),
+        Family::gauge(
+            "rpm_cgroup_pids_limit",
+            "Processes and threads the cgroup grants; absent if unlimited.",
+        )
+        .only(limits.pids.map(number)),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::PathBuf;
+
+    use super::*;
+
+    fn series(counters: &CgroupCounters) -> Vec<String> {
+        let finished = counters
+            .families()
+            .into_iter()
+            .filter_map(Family::finish)
+            .collect::<Vec<_>>();
+        let mut all = Vec::new();
+        for family in &finished {
+            for sample in &family.samples {
+                let labels: Vec<_> = sample.labels.iter().map(|(_, value)| value).collect();
+                let (name, labels) = (family.text_name(), labels.join(" "));
+                all.push(format!("{name} {labels} {}", sample.value));
+            }
+        }
+        all
+    }
+
+    fn fixture(case: &str) -> PathBuf {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/cgroup");
+        root.join(case)
+    }
+
+    #[test]
+    fn what_waited_is_told_in_seconds() {
+        assert_eq!(
+            series(&CgroupCounters::find(&fixture("v2"))),
+            [
+                "rpm_oom_kills_total  0",
+                "rpm_cgroup_pressure_waiting_seconds_total cpu 12.345678",
+                "rpm_cgroup_pressure_waiting_seconds_total io 0.5",
+                "rpm_cgroup_pressure_waiting_seconds_total memory 0.000007",
+                "rpm_cgroup_pressure_stalled_seconds_total cpu 2",
+                "rpm_cgroup_pressure_stalled_seconds_total io 0.25",
+                "rpm_cgroup_pressure_stalled_seconds_total memory 0",
+            ]
+        );
+    }
+
+    #[test]
+    fn what_is_not_counted_is_absent() {
+        assert_eq!(
+            series(&CgroupCounters::find(&fixture("v1"))),
+            ["rpm_oom_kills_total  0"]
+        );
+        assert_eq!(series(&CgroupCounters::find(&fixture("garbage"))), [""; 0]);
+    }
+
+    #[test]
+    fn kills_count_from_the_start_and_whoever_reaps() {
+        let dir = std::env::temp_dir().join(format!("rpm-metrics-oom-{}", std::process::id()));
+        let cgroup = dir.join("sys/fs/cgroup");
+        fs::create_dir_all(dir.join("proc/self")).unwrap();
+        fs::create_dir_all(&cgroup).unwrap();
+        fs::write(dir.join("proc/self/cgroup"), "0::/\n").unwrap();
+        let mount = "30 23 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n";
+        fs::write(dir.join("proc/self/mountinfo"), mount).unwrap();
+        let say = |kills: u64| {
+            fs::write(cgroup.join("memory.events"), format!("oom_kill {kills}\n")).unwrap();
+        };
+        say(7);
+        let counters = CgroupCounters::find(&dir);
+        assert_eq!(series(&counters), ["rpm_oom_kills_total  0"]);
+        say(9);
+        assert_eq!(series(&counters), ["rpm_oom_kills_total  2"]);
+        fs::remove_dir_all(&dir).unwrap();
+        assert_eq!(series(&counters), [""; 0]);
+    }
+}
