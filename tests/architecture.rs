@@ -30,7 +30,7 @@ const fn layer(
     }
 }
 
-const LAYERS: [Layer; 13] = [
+const LAYERS: [Layer; 14] = [
     layer("model", &[], &[]),
     layer("policy", &["model"], &[]),
     layer("sys", &["model"], &["libc", "nix", "signal_hook"]),
@@ -58,8 +58,8 @@ const LAYERS: [Layer; 13] = [
     ),
     layer(
         "metrics",
-        &["model", "sys::proc"],
-        &["flate2", "glob", "prometheus"],
+        &["model", "sys::cgroup", "sys::directory", "sys::proc"],
+        &["flate2", "glob", "memchr", "prometheus", "serde_json"],
     ),
     layer(
         "control",
@@ -74,15 +74,31 @@ const LAYERS: [Layer; 13] = [
             "tracing",
         ],
     ),
-    layer("probe", &["model", "policy", "sys"], &["nix", "tokio"]),
+    layer(
+        "probe",
+        &["model", "policy", "sys"],
+        &[
+            "flate2",
+            "http_body_util",
+            "hyper",
+            "hyper_util",
+            "nix",
+            "tokio",
+        ],
+    ),
     layer("port", &["model", "policy", "sys"], &["nix", "tokio"]),
     layer("drain", &["model", "policy", "sys"], &[]),
     layer("trigger", &["model", "policy", "sys"], &["nix", "tokio"]),
     layer(
+        "gather",
+        &["metrics", "model", "probe", "sys"],
+        &["nix", "tokio", "tracing"],
+    ),
+    layer(
         "supervisor",
         &[
-            "config", "control", "drain", "log", "metrics", "model", "policy", "port", "probe",
-            "sys", "trigger",
+            "config", "control", "drain", "gather", "log", "metrics", "model", "policy", "port",
+            "probe", "sys", "trigger",
         ],
         &["nix", "tokio", "tracing", "tracing_subscriber"],
     ),
@@ -105,10 +121,17 @@ const LAYERS: [Layer; 13] = [
 const CLOSED: &str = "config::env";
 
 /// Parts of other layers that are pure as well.
-const PURE_PARTS: [&str; 2] = ["metrics/exposition", "metrics/merge"];
+const PURE_PARTS: [&str; 6] = [
+    "metrics/exposition",
+    "metrics/merge",
+    "metrics/multiproc/file.rs",
+    "metrics/multiproc/key.rs",
+    "metrics/multiproc/pages.rs",
+    "metrics/multiproc/process.rs",
+];
 
 /// What the pure layers may use of the standard library.
-const PURE: [&str; 17] = [
+const PURE: [&str; 19] = [
     "std::borrow",
     "std::cmp",
     "std::collections",
@@ -124,7 +147,9 @@ const PURE: [&str; 17] = [
     "std::net::SocketAddrV6",
     "std::num",
     "std::ops",
+    "std::str",
     "std::sync::Arc",
+    "std::sync::LazyLock",
     "std::time::Duration",
 ];
 

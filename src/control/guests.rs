@@ -12,6 +12,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
+use super::wishes::Scope;
+
 /// One connection, as the others see it.
 #[derive(Debug, Default)]
 pub(super) struct Guest {
@@ -22,6 +24,17 @@ pub(super) struct Guest {
     /// An answer is under way and its client does not take it yet; otherwise it is the client's turn: to send a request
     /// head, or the rest of one.
     pub(super) writes: Cell<bool>,
+    /// Metrics are being made for it: these.
+    pub(super) making: Cell<Option<Scope>>,
+    /// Bytes of the metrics that were made for it last.
+    pub(super) made: Cell<usize>,
+}
+
+impl Guest {
+    /// It is not its client's turn.
+    pub(super) fn busy(&self) -> bool {
+        self.writes.get() || self.making.get().is_some()
+    }
 }
 
 /// All of them, the oldest first.
@@ -39,12 +52,28 @@ impl Guests {
         self.0.borrow_mut().retain(|guest| !Rc::ptr_eq(guest, gone));
     }
 
+    /// Those for whom workers are being asked, and those who do not take what they were answered: each may hold a page of
+    /// many megabytes.
+    pub(super) fn waiting(&self) -> usize {
+        let guests = self.0.borrow();
+        let waits =
+            |guest: &&Rc<Guest>| guest.making.get() == Some(Scope::All) || guest.writes.get();
+        guests.iter().filter(waits).count()
+    }
+
+    /// Bytes of metrics that their clients do not take yet.
+    pub(super) fn unread(&self) -> usize {
+        let guests = self.0.borrow();
+        let unread = guests.iter().filter(|guest| guest.writes.get());
+        unread.map(|guest| guest.made.get()).sum()
+    }
+
     /// Of those whose turn it is and who were not asked yet.
     pub(super) fn ask_oldest_to_leave(&self) {
         let guests = self.0.borrow();
         let oldest = guests
             .iter()
-            .find(|guest| !guest.writes.get() && !guest.asked.get());
+            .find(|guest| !guest.busy() && !guest.asked.get());
         if let Some(guest) = oldest {
             guest.asked.set(true);
             guest.leave.notify_one();

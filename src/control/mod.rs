@@ -15,11 +15,13 @@ mod healthcheck;
 mod routes;
 mod server;
 mod status;
+mod wishes;
 
 #[cfg(test)]
 mod tests;
 
 pub use healthcheck::healthcheck;
-pub use routes::{MetricsPage, View, Wishes};
+pub use routes::View;
 pub use server::{Limits, serve};
 pub use status::About;
+pub use wishes::{Making, MetricsPage, Scope, Wishes};

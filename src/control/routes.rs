@@ -5,15 +5,14 @@ use std::fmt;
 
 use http_body_util::Full;
 use hyper::body::Bytes;
-use hyper::header::{
-    ACCEPT, ACCEPT_ENCODING, ALLOW, CONTENT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue, VARY,
-};
+use hyper::header::{ALLOW, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, VARY};
 use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 use serde::Serialize;
 
 use crate::model::{HandoverInfo, QueueSample, Snapshot, Tick};
 
 use super::status::{About, Readiness, Status};
+use super::wishes::{Making, MetricsPage, Scope, Wishes};
 
 const TEXT: &str = "text/plain; charset=utf-8";
 const HTML: &str = "text/html; charset=utf-8";
@@ -29,7 +28,8 @@ const LINKS: &str = "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"ut
     <li><a href=\"/startupz\">/startupz</a></li>\n\
     </ul></body></html>\n";
 
-/// All that the endpoints can see. Each closure is called once for a request that needs it, never kept waiting.
+/// All that the endpoints can see. Each closure is called once for a request that needs it; none is kept waiting but for
+/// metrics.
 pub struct View {
     /// What does not change.
     pub about: About,
@@ -41,28 +41,8 @@ pub struct View {
     pub handover: Box<dyn Fn() -> HandoverInfo>,
     /// Every listener's queue.
     pub queues: Box<dyn Fn() -> Vec<QueueSample>>,
-    /// The metrics page, in the form that the client wishes for.
-    pub metrics: Box<dyn Fn(&Wishes) -> MetricsPage>,
-}
-
-/// What a client said of the forms it takes: these headers, several of a name joined; `None` if it sent none.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Wishes {
-    /// `Accept`.
-    pub accept: Option<String>,
-    /// `Accept-Encoding`.
-    pub accept_encoding: Option<String>,
-}
-
-/// A metrics page in one of those forms.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MetricsPage {
-    /// Its Content-Type.
-    pub content_type: &'static str,
-    /// Whether it is packed.
-    pub gzip: bool,
-    /// It.
-    pub body: Vec<u8>,
+    /// A metrics page, in the form that the client wishes for. It may take as long as the wishes say and a moment more.
+    pub metrics: Box<dyn Fn(Wishes) -> Making>,
 }
 
 impl fmt::Debug for View {
@@ -73,17 +53,29 @@ impl fmt::Debug for View {
     }
 }
 
+/// What a request is answered with.
+pub(super) enum Reply {
+    /// This.
+    Ready(Response<Full<Bytes>>),
+    /// Metrics, which have to be gathered.
+    Metrics(Wishes),
+}
+
 /// The answer to a request. The body of an answer to HEAD is left out on the way to the socket, its length is not.
-pub(super) fn answer<B>(view: &View, request: &Request<B>) -> Response<Full<Bytes>> {
+pub(super) fn answer<B>(view: &View, request: &Request<B>) -> Reply {
     let method = request.method();
-    let page: fn(&View, &HeaderMap) -> Response<Full<Bytes>> = match request.uri().path() {
-        "/" => |_, _| body(StatusCode::OK, HTML, LINKS),
-        "/livez" => |_, _| body(StatusCode::OK, TEXT, "ok\n"),
+    let page: fn(&View, &HeaderMap) -> Reply = match request.uri().path() {
+        "/" => |_, _| Reply::Ready(body(StatusCode::OK, HTML, LINKS)),
+        "/livez" => |_, _| Reply::Ready(body(StatusCode::OK, TEXT, "ok\n")),
         "/readyz" => |view, _| probe(&(view.snapshot)(), |snapshot| snapshot.ready),
         "/startupz" => |view, _| probe(&(view.snapshot)(), |snapshot| snapshot.started),
-        "/status" => |view, _| status(view),
-        "/metrics" | "/metrics/runtime" => metrics,
-        _ => return body(StatusCode::NOT_FOUND, TEXT, "no such page; / lists them\n"),
+        "/status" => |view, _| Reply::Ready(status(view)),
+        "/metrics" => |_, headers| Reply::Metrics(Wishes::of(Scope::All, headers)),
+        "/metrics/runtime" => |_, headers| Reply::Metrics(Wishes::of(Scope::Runtime, headers)),
+        _ => {
+            let missing = "no such page; / lists them\n";
+            return Reply::Ready(body(StatusCode::NOT_FOUND, TEXT, missing));
+        }
     };
     if *method == Method::GET || *method == Method::HEAD {
         return page(view, request.headers());
@@ -96,24 +88,11 @@ pub(super) fn answer<B>(view: &View, request: &Request<B>) -> Response<Full<Byte
     refusal
         .headers_mut()
         .insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
-    refusal
+    Reply::Ready(refusal)
 }
 
-fn probe(snapshot: &Snapshot, passes: fn(&Snapshot) -> bool) -> Response<Full<Bytes>> {
-    let code = if passes(snapshot) {
-        StatusCode::OK
-    } else {
-        StatusCode::SERVICE_UNAVAILABLE
-    };
-    json(code, &Readiness::of(snapshot))
-}
-
-fn metrics(view: &View, headers: &HeaderMap) -> Response<Full<Bytes>> {
-    let wishes = Wishes {
-        accept: joined(headers, &ACCEPT),
-        accept_encoding: joined(headers, &ACCEPT_ENCODING),
-    };
-    let page = (view.metrics)(&wishes);
+/// A metrics page as an answer.
+pub(super) fn metrics(page: MetricsPage) -> Response<Full<Bytes>> {
     let mut response = body(StatusCode::OK, page.content_type, page.body);
     let headers = response.headers_mut();
     headers.insert(VARY, HeaderValue::from_static("Accept, Accept-Encoding"));
@@ -123,11 +102,19 @@ fn metrics(view: &View, headers: &HeaderMap) -> Response<Full<Bytes>> {
     response
 }
 
-/// All of that name as the list that they are together; what is no text is left out.
-fn joined(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
-    let found = headers.get_all(name).iter();
-    let texts: Vec<&str> = found.filter_map(|value| value.to_str().ok()).collect();
-    (!texts.is_empty()).then(|| texts.join(", "))
+/// Metrics for one more than are gathered, or kept for those who do not read them, at once.
+pub(super) fn too_many() -> Response<Full<Bytes>> {
+    let text = "too many metrics pages are being made; ask again later\n";
+    body(StatusCode::SERVICE_UNAVAILABLE, TEXT, text)
+}
+
+fn probe(snapshot: &Snapshot, passes: fn(&Snapshot) -> bool) -> Reply {
+    let code = if passes(snapshot) {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
+    Reply::Ready(json(code, &Readiness::of(snapshot)))
 }
 
 fn status(view: &View) -> Response<Full<Bytes>> {

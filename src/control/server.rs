@@ -23,7 +23,8 @@ use tokio::task::{LocalSet, yield_now};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::guests::{Guest, Guests, Watched};
-use super::routes::{View, answer};
+use super::routes::{Reply, View, answer, metrics, too_many};
+use super::wishes::Scope;
 
 /// Bounds on what clients can take from the runtime.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,10 +32,13 @@ pub struct Limits {
     /// Connections at once. For one more the oldest that waits for its client is closed; if all wait to be read, the
     /// new one waits for a place, and others behind it in the backlog.
     pub connections: usize,
+    /// Bytes of metrics that clients have asked for and do not read, all together. One page there may be, however large.
+    pub unread: usize,
     /// Bytes of a request head; at least 8192, the smallest buffer of the HTTP package.
     pub head: usize,
     /// From the start of a connection to its first whole request head, and from each head to the next. Writing the
-    /// answer counts, so neither a slow sender, nor a slow reader, nor an idle client keeps its place for longer.
+    /// answer counts, so neither a slow sender, nor a slow reader, nor an idle client keeps its place for longer; only the
+    /// time for which metrics are gathered does not.
     pub idle: Duration,
     /// Age at which a connection that keeps asking is told to come anew.
     pub lifetime: Duration,
@@ -46,6 +50,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: 64,
+            unread: 32 << 20,
             head: 8192,
             idle: Duration::from_secs(5),
             lifetime: Duration::from_mins(1),
@@ -85,8 +90,9 @@ pub(super) async fn serve_from(
                 }
             };
             let guest = guests.welcome();
-            let connection = converse(stream, Rc::clone(&view), limits, Rc::clone(&guest));
             let guests = guests.clone();
+            let (view, this) = (Rc::clone(&view), Rc::clone(&guest));
+            let connection = converse(stream, view, limits, (this, guests.clone()));
             tokio::task::spawn_local(async move {
                 connection.await;
                 guests.farewell(&guest);
@@ -124,22 +130,56 @@ async fn accept_one(
 }
 
 /// One connection to its end. Whatever its client does wrong concerns that client alone, so errors are not reported.
-async fn converse(stream: TcpStream, view: Rc<View>, limits: Limits, guest: Rc<Guest>) {
+async fn converse(
+    stream: TcpStream,
+    view: Rc<View>,
+    limits: Limits,
+    (guest, guests): (Rc<Guest>, Guests),
+) {
     // It only delays the answer if it fails.
     let _ = stream.set_nodelay(true);
     let born = Instant::now();
     let deadline = Cell::new(born + limits.idle);
     let service = service_fn(|request: Request<Incoming>| {
         let now = Instant::now();
+        guest.made.set(0);
         deadline.set(now + limits.idle);
         // A request's body is not read; a connection on which one is still under way is closed after the answer.
-        let mut response = answer(&view, &request);
-        if now.duration_since(born) >= limits.lifetime || guest.asked.get() {
-            response
-                .headers_mut()
-                .insert(CONNECTION, HeaderValue::from_static("close"));
+        let mut reply = answer(&view, &request);
+        // They may take long, and probes need a place too.
+        if let Reply::Metrics(wishes) = &reply
+            && wishes.scope == Scope::All
+            && guests.waiting() * 4 >= limits.connections.max(4)
+        {
+            reply = Reply::Ready(too_many());
         }
-        std::future::ready(Ok::<_, Infallible>(response))
+        let (view, guest, guests, deadline) = (&view, &guest, &guests, &deadline);
+        async move {
+            let mut response = match reply {
+                Reply::Ready(response) => response,
+                Reply::Metrics(wishes) => {
+                    // The client waits for us, not we for it.
+                    guest.making.set(Some(wishes.scope));
+                    deadline.set(now + wishes.within + limits.idle);
+                    let page = (view.metrics)(wishes).await;
+                    guest.making.set(None);
+                    deadline.set(Instant::now() + limits.idle);
+                    let unread = guests.unread();
+                    if unread > 0 && unread + page.body.len() > limits.unread {
+                        guest.made.set(0);
+                        too_many()
+                    } else {
+                        guest.made.set(page.body.len());
+                        metrics(page)
+                    }
+                }
+            };
+            if Instant::now().duration_since(born) >= limits.lifetime || guest.asked.get() {
+                let close = HeaderValue::from_static("close");
+                response.headers_mut().insert(CONNECTION, close);
+            }
+            Ok::<_, Infallible>(response)
+        }
     });
     let io = TokioIo::new(Watched {
         stream,
@@ -169,7 +209,7 @@ async fn converse(stream: TcpStream, view: Rc<View>, limits: Limits, guest: Rc<G
             // A request that has arrived and was not looked at yet is answered before the end.
             yield_now().await;
             let ended = timeout_at(born, Pin::as_mut(&mut connection)).await;
-            ended.is_ok() || !guest.writes.get()
+            ended.is_ok() || !guest.busy()
         };
         if over {
             return;

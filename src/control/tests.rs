@@ -20,10 +20,13 @@ use crate::model::{
 };
 
 use super::server::serve_from;
-use super::{About, Limits, MetricsPage, View};
+use super::{About, Limits, MetricsPage, Scope, View};
 
 /// Longer than any test may take: what ends a read that should have ended by itself.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A wish that takes all the time there is.
+const SLOW: &str = "slow";
 
 /// Limits that no test reaches unless it sets them.
 fn roomy() -> Limits {
@@ -195,14 +198,21 @@ fn view(snapshot: Arc<Mutex<Snapshot>>, page: usize) -> View {
                 held: true,
             }]
         }),
-        metrics: Box::new(move |wishes| MetricsPage {
-            content_type: "text/plain; version=0.0.4; charset=utf-8",
-            gzip: wishes.accept_encoding.is_some(),
-            // A client that has wishes gets them back.
-            body: match &wishes.accept {
-                Some(accept) => accept.clone().into_bytes(),
-                None => "x".repeat(page).into_bytes(),
-            },
+        metrics: Box::new(move |wishes| {
+            Box::pin(async move {
+                if wishes.scope == Scope::All && wishes.accept.as_deref() == Some(SLOW) {
+                    tokio::time::sleep(wishes.within).await;
+                }
+                MetricsPage {
+                    content_type: "text/plain; version=0.0.4; charset=utf-8",
+                    gzip: wishes.accept_encoding.is_some(),
+                    // A client that has wishes gets them back.
+                    body: match wishes.accept {
+                        Some(accept) => accept.into_bytes(),
+                        None => "x".repeat(page).into_bytes(),
+                    },
+                }
+            })
         }),
     }
 }

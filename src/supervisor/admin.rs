@@ -4,15 +4,19 @@
 use std::sync::{Arc, PoisonError};
 
 use tokio::net::TcpListener;
+use tokio::time::timeout;
 use tracing::{info, warn};
 
-use crate::control::{self, About, MetricsPage, View, Wishes};
-use crate::metrics::{Scrape, expose};
-use crate::model::HandoverInfo;
+use crate::control::{self, About, Making, MetricsPage, View, Wishes};
+use crate::gather::{Gatherer, Which};
+use crate::metrics::exposition::Page;
+use crate::metrics::{AppTotals, Metrics, Scrape, expose};
+use crate::model::{HandoverInfo, LogTotals, QueueSample, Snapshot};
 use crate::port::SharedPorts;
 
 use super::Supervisor;
 use super::boot::{BootError, refused};
+use super::connections::Connections;
 
 pub(super) async fn serve(
     supervisor: &Supervisor,
@@ -55,21 +59,20 @@ pub(super) async fn serve(
         }
     };
     let page = {
+        let gatherer = supervisor.gathering.gatherer.clone();
         let (metrics, log) = (Arc::clone(&supervisor.metrics), supervisor.log.clone());
         let (queues, snapshot) = (queues.clone(), snapshot.clone());
-        move |wishes: &Wishes| {
-            let page = metrics.page(&Scrape {
-                snapshot: &snapshot(),
+        let shared = supervisor.sharing.as_ref();
+        let shared = shared.map(|sharing| Arc::new(Connections::on(&sharing.ports)));
+        move |wishes: Wishes| -> Making {
+            let own = Own {
+                metrics: Arc::clone(&metrics),
+                snapshot: snapshot(),
                 queues: queues(),
+                shared: shared.clone(),
                 log: log.totals(),
-            });
-            let (accept, encoding) = (&wishes.accept, &wishes.accept_encoding);
-            let answer = expose::answer(&page, accept.as_deref(), encoding.as_deref());
-            MetricsPage {
-                content_type: answer.format.content_type(),
-                gzip: answer.gzip,
-                body: answer.body,
-            }
+            };
+            Box::pin(make(gatherer.clone(), own, wishes))
         }
     };
     let view = View {
@@ -87,4 +90,60 @@ pub(super) async fn serve(
     };
     tokio::task::spawn_local(control::serve(listener, view, control::Limits::default()));
     Ok(())
+}
+
+/// What the runtime's page is made of.
+#[derive(Clone)]
+struct Own {
+    metrics: Arc<Metrics>,
+    snapshot: Snapshot,
+    queues: Vec<QueueSample>,
+    shared: Option<Arc<Connections>>,
+    log: LogTotals,
+}
+
+impl Own {
+    fn page(self, app: Option<AppTotals>) -> Page {
+        let shared = self.shared.as_deref();
+        let connections = shared.and_then(|shared| shared.count(&self.snapshot));
+        self.metrics.page(&Scrape {
+            connections: connections.unwrap_or_default(),
+            balance: shared.and_then(Connections::balance),
+            snapshot: &self.snapshot,
+            queues: self.queues,
+            log: self.log,
+            app,
+        })
+    }
+}
+
+async fn make(gatherer: Option<Gatherer>, own: Own, wishes: Wishes) -> MetricsPage {
+    let which = match wishes.scope {
+        control::Scope::All => Which::All,
+        control::Scope::Runtime => Which::Runtime,
+    };
+    let headers = (wishes.accept.clone(), wishes.accept_encoding.clone());
+    let spare = own.clone();
+    let asked = async {
+        let page = |app| own.page(app);
+        let gatherer = gatherer.as_ref()?;
+        gatherer.page(which, page, headers, wishes.within).await
+    };
+    // What is left of the margin is for the way to the client.
+    let answer = timeout(wishes.within + wishes.margin * 3 / 4, asked).await;
+    let answer = answer.unwrap_or_default().unwrap_or_else(|| {
+        // The thread has too much to read, or is gone.
+        let (accept, encoding) = (wishes.accept.as_deref(), wishes.accept_encoding.as_deref());
+        let own = spare.page(None);
+        let page = match &gatherer {
+            Some(gatherer) if which == Which::All => gatherer.known(own),
+            _ => own,
+        };
+        expose::answer(&page, accept, encoding)
+    });
+    MetricsPage {
+        content_type: answer.format.content_type(),
+        gzip: answer.gzip,
+        body: answer.body,
+    }
 }

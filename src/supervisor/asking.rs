@@ -45,12 +45,12 @@ impl Asking {
 
 /// How the worker that has this listener is reached now.
 fn reach(ports: &SharedPorts, listener: ListenerId) -> Option<Target> {
-    let (key, source_port) = ports.probe_target(listener)?;
+    let (key, source_port) = ports.probe_target(listener, None)?;
     Some(Target::new(key, source_port))
 }
 
 fn queue(ports: &SharedPorts, listener: ListenerId) -> Option<u32> {
-    let (key, _) = ports.probe_target(listener)?;
+    let (key, _) = ports.probe_target(listener, None)?;
     ports.queue_length(key, listener)
 }
 

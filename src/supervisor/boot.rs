@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::fmt;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::mpsc::unbounded_channel;
@@ -11,7 +12,7 @@ use tracing::{info, warn};
 
 use crate::config::{self, Config};
 use crate::log::Log;
-use crate::metrics::{CgroupLimits, Facts, Metrics};
+use crate::metrics::{CgroupCounters, CgroupLimits, Facts, Metrics};
 use crate::model::{HandoverInfo, Snapshot};
 use crate::policy::{Fleet, Params, ReadyRule, RestartRule, Share};
 use crate::sys::cgroup::Limits;
@@ -20,6 +21,7 @@ use crate::sys::pid1::{FileLimit, Role};
 use crate::sys::proc::Proc;
 
 use super::choice::{Chosen, Means, choose, ready_rule};
+use super::gathering::Gathering;
 use super::sharing::share;
 use super::{Supervisor, report};
 
@@ -90,6 +92,7 @@ pub async fn boot(boot: Boot) -> Result<(Supervisor, Log), BootError> {
     let clock = boot.clock.clone();
     let fleet = Fleet::new(params, clock.now());
     let listeners = fleet.listeners();
+    let can_ask = chosen.can_ask();
     let sharing = match chosen.handover {
         Means::Nothing => None,
         Means::Activation => Some(share(
@@ -109,8 +112,10 @@ pub async fn boot(boot: Boot) -> Result<(Supervisor, Log), BootError> {
             &outbox,
         )?),
     };
+    let ports = sharing.as_ref().map(|sharing| sharing.ports.clone());
+    let gathering = Gathering::start(&config, ports, can_ask)?;
     let snapshot = Arc::new(Mutex::new(Snapshot::default()));
-    let facts = facts(&boot.clock, &boot.limits, chosen.info.clone());
+    let facts = facts(&boot.clock, &boot.limits, &config, chosen.info.clone());
     let metrics = Metrics::new(config.instances.get(), facts)
         .map_err(|error| refused(format!("cannot set up the metrics: {error}")))?;
     let metrics = Arc::new(metrics);
@@ -139,6 +144,7 @@ pub async fn boot(boot: Boot) -> Result<(Supervisor, Log), BootError> {
         outbox,
         beginning: HashMap::new(),
         asking: super::asking::Asking::default(),
+        gathering,
         watched: super::drains::Watched::default(),
         saying,
         oom,
@@ -188,8 +194,8 @@ fn introduce(config: &Config, role: Role, warnings: &[String], files: Option<&Fi
     }
 }
 
-/// Descriptors that we need: two pipes, a notifier and what a start takes for each worker, a group of listeners for each
-/// shared port, a score of our own. A program may bind more ports than one under `auto`; that is not known here.
+/// Descriptors that we need: two pipes, a notifier and what a start takes for each worker, another to ask it for its
+/// metrics, a group of listeners for each shared port, a score of our own. A program may bind more ports than one under `auto`; that is not known here.
 fn descriptors(config: &Config) -> u64 {
     let workers = u64::from(config.instances.get());
     let ports = match &config.ports {
@@ -199,7 +205,8 @@ fn descriptors(config: &Config) -> u64 {
     };
     let ports = u64::try_from(ports).unwrap_or(u64::MAX);
     let surge = u64::from(config.surge.of(config.instances.get(), true));
-    20 + (workers + surge) * 4 + ports.saturating_mul(workers + surge)
+    let each = 4 + u64::from(config.app_metrics.source.is_some());
+    20 + (workers + surge) * each + ports.saturating_mul(workers + surge)
 }
 
 /// The program and its arguments, as far as a line of the log takes them.
@@ -255,7 +262,7 @@ fn params(config: &Config, chosen: &Chosen, ready: ReadyRule) -> Params {
     }
 }
 
-fn facts(clock: &Clock, limits: &Limits, handover: HandoverInfo) -> Facts {
+fn facts(clock: &Clock, limits: &Limits, config: &Config, handover: HandoverInfo) -> Facts {
     #[expect(
         clippy::cast_precision_loss,
         reason = "thousandths of a CPU are far below 2^52"
@@ -272,6 +279,8 @@ fn facts(clock: &Clock, limits: &Limits, handover: HandoverInfo) -> Facts {
             memory_bytes: limits.memory,
             pids: limits.pids,
         },
+        counters: CgroupCounters::find(Path::new("/")),
+        worker_memory: config.max_memory.map(|limit| limit.0),
         proc: Proc::new("/proc"),
     }
 }

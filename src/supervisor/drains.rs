@@ -124,6 +124,11 @@ impl Supervisor {
     }
 
     fn looks(&mut self) -> Vec<Event> {
+        let draining: Vec<Drains> = self.fleet.draining().collect();
+        let (mut choosing, draining): (Vec<Drains>, Vec<Drains>) =
+            draining.into_iter().partition(|one| one.choosing);
+        // Who stands still at a moment cannot be asked for its metrics.
+        choosing.retain(|one| self.has_looked_lately(one.pid));
         let (Some(sharing), Some(sight)) = (&self.sharing, &mut self.watched.sight) else {
             return Vec::new();
         };
@@ -146,9 +151,6 @@ impl Supervisor {
             }
             return events;
         }
-        let draining: Vec<Drains> = self.fleet.draining().collect();
-        let (choosing, draining): (Vec<Drains>, Vec<Drains>) =
-            draining.into_iter().partition(|one| one.choosing);
         let mut subjects = Vec::new();
         for one in &draining {
             if let Some(known) = self.watched.workers.get(&one.pid) {

@@ -5,9 +5,11 @@ mod admin;
 mod asking;
 mod boot;
 mod choice;
+mod connections;
 mod drains;
 mod environment;
 mod forward;
+mod gathering;
 mod logging;
 mod narrate;
 mod narrate_roll;
@@ -32,6 +34,7 @@ use tracing::{info, warn};
 use crate::config::Config;
 use crate::log::{Log, Tail};
 use crate::metrics::Metrics;
+use crate::metrics::merge::Life;
 use crate::model::{
     Command, ListenerId, Pid, RunState, Sig, SlotId, Snapshot, Tick, Trigger, WorkerState,
     WorkerView,
@@ -82,6 +85,8 @@ enum Incoming {
     Told(Event),
     /// The worker was asked whether it is healthy.
     Checked(Pid, Check),
+    /// The worker was asked for its metrics a last time.
+    Looked(Pid, Life),
 }
 
 /// How ports are handed over, as chosen at the start.
@@ -128,6 +133,7 @@ pub struct Supervisor {
     outbox: UnboundedSender<Incoming>,
     beginning: HashMap<Pid, Beginning>,
     asking: asking::Asking,
+    gathering: gathering::Gathering,
     watched: drains::Watched,
     saying: saying::Saying,
     oom: triggers::OomKills,
@@ -231,6 +237,10 @@ impl Supervisor {
             Incoming::Asked(command) => Event::Operator(command),
             Incoming::Accepted(pid) => self.accepted(pid),
             Incoming::Checked(pid, check) => self.checked(pid, &check),
+            Incoming::Looked(pid, life) => {
+                self.looked(pid, life);
+                Event::Woke
+            }
         }
     }
 
@@ -245,6 +255,7 @@ impl Supervisor {
     /// And nobody hears it any more.
     fn forget_dead(&mut self, pid: Pid) {
         self.forget(pid);
+        self.gathering.end(pid);
         self.saying.forget(pid);
     }
 
@@ -305,6 +316,7 @@ impl Supervisor {
         self.saying.add_to(&mut seen);
         *self.snapshot.lock().unwrap_or_else(PoisonError::into_inner) = seen;
         self.keep_last_words();
+        self.gather();
         let Some(sharing) = &self.sharing else { return };
         if self.fleet.stopping() {
             if !self.let_go {

@@ -37,9 +37,9 @@ impl Supervisor {
                 generation,
             } => return Some(self.start(slot, listener, generation)),
             Action::Stop { pid } => {
-                self.tell(pid, self.config.stop_signal, false);
-                // A stopped process does not see its signal before it continues.
-                self.tell(pid, Sig::CONT, true);
+                if self.may_stop_now(pid) {
+                    self.tell_to_stop(pid);
+                }
             }
             Action::Kill { pid } => {
                 // The worker may have moved to another group; it is unreaped, so its number is its own.
@@ -64,6 +64,12 @@ impl Supervisor {
             Action::Finish { code: _ } => {}
         }
         None
+    }
+
+    pub(super) fn tell_to_stop(&self, pid: Pid) {
+        self.tell(pid, self.config.stop_signal, false);
+        // A stopped process does not see its signal before it continues.
+        self.tell(pid, Sig::CONT, true);
     }
 
     fn tell(&self, pid: Pid, sig: Sig, group: bool) {
@@ -124,6 +130,9 @@ impl Supervisor {
         let base = self.base_environment();
         let workers = self.fleet.snapshot().desired;
         let mut env = environment::build(&base, &config, slot, generation, workers);
+        if let Some((name, value)) = self.gathering.variable() {
+            environment::set(&mut env, name, value);
+        }
         let notify = self.prepare_to_hear().map(|(notify, name)| {
             environment::set(&mut env, "NOTIFY_SOCKET", name);
             // It names the process that is watched, which was our own.
@@ -161,6 +170,7 @@ impl Supervisor {
             sharing.ports.occupy(listener, pid);
             self.listeners.insert(pid, listener);
         }
+        self.gathering.begin(pid);
         if let Some(notify) = notify {
             self.hear(pid, notify);
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::control::Limits;
 
-use super::{Answer, Server, one_answer, roomy, until_closed};
+use super::{Answer, SLOW, Server, one_answer, roomy, until_closed};
 
 #[test]
 fn old_clients_are_served() {
@@ -229,6 +229,90 @@ fn one_connection_too_many_waits_while_all_others_have_an_answer_under_way() {
     late.set_read_timeout(None).unwrap();
     drop(deaf);
     assert_eq!(one_answer(&mut late).body, "ok\n");
+}
+
+/// Asks for a page that takes so long, less the margin.
+fn ask_slowly(stream: &mut TcpStream, seconds: &str) {
+    let request = format!(
+        "GET /metrics HTTP/1.1\r\nHost: x\r\nAccept: {SLOW}\r\nX-Prometheus-Scrape-Timeout-Seconds: {seconds}\r\n\r\n"
+    );
+    stream.write_all(request.as_bytes()).unwrap();
+}
+
+#[test]
+fn who_waits_for_metrics_does_not_lose_its_place() {
+    let limits = Limits {
+        connections: 1,
+        pause: Duration::from_millis(1),
+        ..hasty()
+    };
+    let server = Server::start(limits);
+    // On a busy machine the request itself may come too late, and only then there is no answer.
+    for _ in 0..100 {
+        let mut slow = server.connect();
+        ask_slowly(&mut slow, "0.6");
+        // It takes longer than a client may, and somebody else wants the place.
+        let mut other = server.connect();
+        other
+            .write_all(b"GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            .unwrap();
+        let text = until_closed(&mut slow);
+        if !text.is_empty() {
+            assert_eq!(Answer::parse(&text).body, SLOW);
+            return;
+        }
+    }
+    panic!("no answer");
+}
+
+#[test]
+fn slow_metrics_leave_places_for_probes() {
+    let limits = Limits {
+        connections: 8,
+        ..roomy()
+    };
+    let server = Server::start(limits);
+    let mut slow: Vec<TcpStream> = (0..2).map(|_| server.connect()).collect();
+    for stream in &mut slow {
+        ask_slowly(stream, "600");
+    }
+    // Those two may not have been read yet.
+    let refused = (0..1000).find_map(|_| {
+        let answer = server.ask("GET", "/metrics");
+        (answer.status != 200).then_some(answer)
+    });
+    let refused = refused.expect("a third was never refused");
+    assert_eq!(refused.status, 503);
+    assert_eq!(
+        refused.body,
+        "too many metrics pages are being made; ask again later\n"
+    );
+    assert_eq!(server.ask("GET", "/livez").status, 200);
+    assert_eq!(server.ask("GET", "/metrics/runtime").status, 200);
+}
+
+#[test]
+fn pages_that_nobody_reads_do_not_pile_up() {
+    const PAGE: usize = 16 << 20;
+    let limits = Limits {
+        unread: 3 * PAGE,
+        ..roomy()
+    };
+    let server = Server::start_with(limits, 0, PAGE);
+    // More than both sockets' buffers take.
+    let mut deaf: Vec<TcpStream> = (0..3).map(|_| server.connect()).collect();
+    for stream in &mut deaf {
+        stream
+            .write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
+            .unwrap();
+        stream.read_exact(&mut [0]).unwrap();
+    }
+    assert_eq!(server.ask("GET", "/metrics").status, 503);
+    assert_eq!(server.ask("GET", "/livez").status, 200);
+    // One of them leaves.
+    deaf.pop();
+    let answered = (0..1000).any(|_| server.ask("GET", "/metrics").status == 200);
+    assert!(answered, "its place was never free");
 }
 
 #[test]

@@ -1,0 +1,183 @@
+//! The directory in which programs keep their metrics as files.
+#![forbid(unsafe_code)]
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+/// Where a private one may be: memory first, since the files are written with each request and worth nothing afterwards.
+const ROOMS: [&str; 3] = ["/dev/shm", "/run", "/tmp"];
+
+/// How its name begins and ends; between them are a pid and a number.
+const BEGIN: &str = "rpm-runtime-";
+const END: &str = ".metrics";
+
+/// Runtimes of one pid in one place: each container of a pod has its PID 1, and they may share /dev/shm.
+const NUMBERS: u32 = 1000;
+
+/// What a file of a program takes at least (prometheus_client makes it sparse, and maps it: without room the program gets
+/// SIGBUS).
+const ROOM: usize = 1 << 20;
+
+/// It, for as long as the runtime runs.
+#[derive(Debug)]
+pub struct Place {
+    path: PathBuf,
+    /// It was made for this runtime, which keeps it locked.
+    private: Option<File>,
+}
+
+impl Place {
+    /// The directory that the user names, made if it is missing; else a private one. The error says what was tried.
+    pub fn find(wanted: Option<&Path>) -> Result<Self, String> {
+        if let Some(path) = wanted {
+            // Workers may stand elsewhere.
+            let path = std::path::absolute(path)
+                .and_then(|path| fs::create_dir_all(&path).map(|()| path))
+                .and_then(|path| try_out(&path).map(|()| path))
+                .map_err(|error| format!("{}: {error}", path.display()))?;
+            return Ok(Self {
+                path,
+                private: None,
+            });
+        }
+        let mut tried = Vec::new();
+        for room in ROOMS {
+            match make_private(Path::new(room)) {
+                Ok((path, lock)) => {
+                    let private = Some(lock);
+                    return Ok(Self { path, private });
+                }
+                Err(error) => tried.push(format!("{room}: {error}")),
+            }
+        }
+        Err(tried.join("; "))
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if self.private.is_some() {
+            // Nobody is left who could do something about it.
+            let _ = fs::remove_dir_all(&self.path);
+        }
+    }
+}
+
+/// One that nobody else has; who is locked has an owner, in whichever container (flock(2)).
+fn make_private(room: &Path) -> io::Result<(PathBuf, File)> {
+    sweep(room);
+    for number in 0..NUMBERS {
+        let path = room.join(format!("{BEGIN}{}-{number}{END}", std::process::id()));
+        match DirBuilder::new().mode(0o700).create(&path) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => continue,
+            other => other?,
+        }
+        let lock = File::open(&path)?;
+        // Somebody may have swept it before it was locked.
+        let locked = lock.try_lock().is_ok() && lock.metadata()?.nlink() > 0;
+        if locked {
+            if let Err(error) = try_out(&path) {
+                let _ = fs::remove_dir(&path);
+                return Err(error);
+            }
+            return Ok((path, lock));
+        }
+    }
+    Err(io::Error::other("there are too many already"))
+}
+
+/// Removes what killed runtimes have left. Whatever fails is somebody else's.
+fn sweep(room: &Path) {
+    for entry in fs::read_dir(room).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let named = name
+            .to_str()
+            .is_some_and(|name| name.starts_with(BEGIN) && name.ends_with(END));
+        // Not of what a link leads to.
+        let found = entry.metadata();
+        if named
+            && found.is_ok_and(|found| found.is_dir())
+            && let Ok(lock) = File::open(entry.path())
+            && lock.try_lock().is_ok()
+        {
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+}
+
+/// Writes as much as a file of a program takes. What is there already is not written to, be it a link.
+fn try_out(path: &Path) -> io::Result<()> {
+    let trial = path.join(format!(".rpm-runtime-{}", std::process::id()));
+    let create = || OpenOptions::new().write(true).create_new(true).open(&trial);
+    let file = create().or_else(|error| match error.kind() {
+        // Of one that was killed in the middle.
+        ErrorKind::AlreadyExists => fs::remove_file(&trial).and_then(|()| create()),
+        _ => Err(error),
+    });
+    let written = file?.write_all(&vec![0; ROOM]);
+    fs::remove_file(&trial)?;
+    written
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn a_private_place_is_nobody_elses_and_goes_with_its_owner() {
+        let (one, other) = (Place::find(None).unwrap(), Place::find(None).unwrap());
+        assert_ne!(one.path(), other.path());
+        let path = one.path().to_owned();
+        let mode = fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o700);
+        fs::write(path.join("counter_1.db"), b"x").unwrap();
+        drop(one);
+        assert!(!path.exists() && other.path().exists());
+    }
+
+    #[test]
+    fn what_a_killed_runtime_left_is_swept_and_nothing_else() {
+        let room = std::env::temp_dir().join(format!("rpm-room-{}", std::process::id()));
+        fs::create_dir_all(room.join("foreign")).unwrap();
+        fs::create_dir(room.join("rpm-runtime-1-0.metrics")).unwrap();
+        fs::write(room.join("rpm-runtime-1-0.metrics/counter_7.db"), b"x").unwrap();
+        std::os::unix::fs::symlink("foreign", room.join("rpm-runtime-2-0.metrics")).unwrap();
+        let (kept, lock) = make_private(&room).unwrap();
+        let (second, _lock) = make_private(&room).unwrap();
+        assert!(kept.exists() && second.exists());
+        assert!(!room.join("rpm-runtime-1-0.metrics").exists());
+        assert!(room.join("foreign").is_dir());
+        // Its owner is killed.
+        drop(lock);
+        sweep(&room);
+        assert!(!kept.exists() && second.exists());
+        fs::remove_dir_all(&room).unwrap();
+    }
+
+    #[test]
+    fn a_place_that_the_user_names_is_made_and_stays() {
+        let root = std::env::temp_dir().join(format!("rpm-place-{}", std::process::id()));
+        let wanted = root.join("a/b");
+        let place = Place::find(Some(&wanted)).unwrap();
+        assert_eq!(place.path(), wanted);
+        drop(place);
+        assert!(wanted.is_dir());
+        // Others may write there: what they lay in the way is not followed.
+        fs::write(root.join("file"), b"whole").unwrap();
+        let name = format!(".rpm-runtime-{}", std::process::id());
+        std::os::unix::fs::symlink(root.join("file"), wanted.join(name)).unwrap();
+        drop(Place::find(Some(&wanted)).unwrap());
+        assert_eq!(fs::read(root.join("file")).unwrap(), b"whole");
+        let error = Place::find(Some(&root.join("file"))).unwrap_err();
+        assert!(error.contains("/file: "), "{error}");
+        fs::remove_dir_all(&root).unwrap();
+    }
+}
