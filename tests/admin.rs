@@ -7,18 +7,15 @@
 
 mod harness;
 
-use std::collections::BTreeMap;
 use std::fs;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
-use flate2::read::GzDecoder;
-use harness::{
-    Builder, Connection, Reply, Runtime, Signal, Stream, example, free_port, scratch, source, until,
-};
+use harness::exposition::{counters, page, series};
+use harness::{Builder, Connection, Runtime, Signal, Stream, example, free_port, scratch, until};
 use nix::sys::stat::Mode;
 
 /// Workers that serve a port of their own test.
@@ -211,102 +208,6 @@ fn the_health_check_tells_by_its_code_and_one_line() {
     );
 }
 
-/// The series of a page with their values.
-fn series(page: &str) -> BTreeMap<String, f64> {
-    let lines = page.lines().filter(|line| !line.starts_with('#'));
-    lines
-        .map(|line| {
-            let (series, value) = line.rsplit_once(' ').unwrap();
-            (series.to_owned(), value.parse().unwrap())
-        })
-        .collect()
-}
-
-/// Families by their type.
-fn types(page: &str) -> BTreeMap<String, String> {
-    let lines = page.lines().filter_map(|line| line.strip_prefix("# TYPE "));
-    lines
-        .map(|line| line.split_once(' ').unwrap())
-        .map(|(name, kind)| (name.to_owned(), kind.to_owned()))
-        .collect()
-}
-
-/// The series that never fall: counters, and histograms with their buckets, sums and counts.
-fn counters(page: &str) -> BTreeMap<String, f64> {
-    let types = types(page);
-    let counts = |series: &str| {
-        let name = series.split('{').next().unwrap();
-        let family = ["_bucket", "_sum", "_count"]
-            .iter()
-            .find_map(|end| {
-                name.strip_suffix(end)
-                    .filter(|name| types.contains_key(*name))
-            })
-            .unwrap_or(name);
-        matches!(
-            types.get(family).map(String::as_str),
-            Some("counter" | "histogram")
-        )
-    };
-    let all = series(page).into_iter();
-    all.filter(|(series, _)| counts(series)).collect()
-}
-
-/// What a program says of `page`, after it was content with it.
-#[track_caller]
-fn judged(program: &mut Command, page: &str) -> String {
-    let mut judge = program
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut stdin = judge.stdin.take().unwrap();
-    stdin.write_all(page.as_bytes()).unwrap();
-    drop(stdin);
-    let output = judge.wait_with_output().unwrap();
-    let said = [output.stdout, output.stderr].concat();
-    let said = String::from_utf8_lossy(&said).into_owned();
-    assert_eq!(output.status.code(), Some(0), "{said}\n{page}");
-    said
-}
-
-const OPENMETRICS: &str = "Accept: application/openmetrics-text;version=1.0.0";
-
-/// The page of this moment, after `promtool check metrics` has found nothing to say of it, nor the strict reader of
-/// prometheus_client of that in OpenMetrics.
-#[track_caller]
-fn page(runtime: &Runtime) -> String {
-    let page = runtime.get("/metrics").text();
-    let mut promtool = Command::new("promtool");
-    let said = judged(promtool.args(["check", "metrics"]), &page);
-    assert_eq!(said, "");
-    let lines = page.lines().filter(|line| !line.starts_with('#'));
-    // promtool does not notice series that are there twice.
-    assert_eq!(lines.count(), series(&page).len(), "{page}");
-    let open = ask(runtime, "/metrics", &[OPENMETRICS]).text();
-    let program = "import sys\n\
-        from prometheus_client.openmetrics.parser import text_string_to_metric_families as read\n\
-        print(sum(len(family.samples) for family in read(sys.stdin.read())))";
-    let mut python = Command::new("python3");
-    let packages = source("target/python");
-    let said = judged(
-        python.args(["-c", program]).env("PYTHONPATH", packages),
-        &open,
-    );
-    let names = series(&open);
-    assert_eq!(said.trim().parse(), Ok(names.len()), "{open}");
-    assert!(types(&open).len() == types(&page).len(), "{open}\n{page}");
-    page
-}
-
-/// Asks with headers.
-#[track_caller]
-fn ask(runtime: &Runtime, path: &str, headers: &[&str]) -> Reply {
-    let mut connection = Connection::open(runtime.admin()).unwrap();
-    connection.request(path, headers).unwrap()
-}
-
 /// No label is a pid, by name or by value.
 #[track_caller]
 fn no_pid_in(page: &str, runtime: &Runtime) {
@@ -408,110 +309,6 @@ fn the_page_describes_the_processes() {
         for mode in ["user", "system"] {
             let labels = format!("{{mode=\"{mode}\",worker=\"{slot}\"}}");
             at_least(&format!("rpm_worker_cpu_seconds_total{labels}"), 0.0);
-        }
-    }
-}
-
-#[test]
-fn the_page_comes_in_the_form_that_was_asked_for() {
-    let runtime = serving(2).start();
-    runtime.wait_for_status("/startupz", 200);
-    let text = "text/plain; version=0.0.4; charset=utf-8";
-    let open = "application/openmetrics-text; version=1.0.0; charset=utf-8; escaping=underscores";
-    let prometheus = "Accept: application/openmetrics-text;version=1.0.0,\
-        application/openmetrics-text;version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1";
-    let table: [(&[&str], &str, bool); 9] = [
-        (&[], text, false),
-        (&["Accept: */*", "Accept-Encoding: gzip;q=0"], text, false),
-        (&["Accept: image/png"], text, false),
-        (&["Accept: ;;q=,"], text, false),
-        (&[OPENMETRICS], open, false),
-        (&[prometheus, "Accept-Encoding: gzip"], open, true),
-        (
-            &[
-                "Accept: text/plain",
-                "Accept: application/openmetrics-text;q=0.9",
-            ],
-            text,
-            false,
-        ),
-        (
-            &[
-                "Accept: text/plain;q=0.1",
-                "Accept: application/openmetrics-text;q=0.9",
-            ],
-            open,
-            false,
-        ),
-        (&["Accept-Encoding: br;q=1, gzip;q=0.1"], text, true),
-    ];
-    let names = |reply: &Reply| {
-        let mut page = String::new();
-        if reply.header("content-encoding") == Some("gzip") {
-            let mut unpacked = GzDecoder::new(&*reply.body);
-            unpacked.read_to_string(&mut page).unwrap();
-        } else {
-            page = reply.text();
-        }
-        assert_eq!(
-            page.ends_with("\n# EOF\n"),
-            reply.header("content-type") == Some(open)
-        );
-        series(&page).into_keys().collect::<Vec<_>>()
-    };
-    let all = names(&runtime.get("/metrics"));
-    assert!(all.contains(&"rpm_ready".to_owned()), "{all:?}");
-    for path in ["/metrics", "/metrics/runtime"] {
-        for (headers, kind, gzip) in table {
-            let reply = ask(&runtime, path, headers);
-            assert_eq!(reply.status, 200, "{headers:?}");
-            assert_eq!(reply.header("content-type"), Some(kind), "{headers:?}");
-            let coding = gzip.then_some("gzip");
-            assert_eq!(reply.header("content-encoding"), coding, "{headers:?}");
-            assert_eq!(reply.header("vary"), Some("Accept, Accept-Encoding"));
-            assert_eq!(names(&reply), all, "{headers:?}");
-        }
-    }
-}
-
-#[test]
-fn head_tells_how_long_the_page_is() {
-    let runtime = serving(2).start();
-    runtime.wait_for_status("/startupz", 200);
-    for path in ["/metrics", "/metrics/runtime"] {
-        for extra in [
-            "",
-            "Accept-Encoding: gzip\r\n",
-            "Accept: application/openmetrics-text\r\n",
-        ] {
-            let mut socket = TcpStream::connect(runtime.admin()).unwrap();
-            let request =
-                format!("HEAD {path} HTTP/1.1\r\nHost: x\r\n{extra}Connection: close\r\n\r\n");
-            socket.write_all(request.as_bytes()).unwrap();
-            let mut text = String::new();
-            socket.read_to_string(&mut text).unwrap();
-            let (head, body) = text.split_once("\r\n\r\n").unwrap();
-            assert_eq!(body, "", "{text}");
-            let headers: Vec<&str> = extra.lines().collect();
-            let get = ask(&runtime, path, &headers);
-            let length = |head: &str| {
-                let head = head.to_ascii_lowercase();
-                let mut lines = head.lines();
-                let line = lines.find_map(|line| line.strip_prefix("content-length: "));
-                line.unwrap().trim().parse::<usize>().unwrap()
-            };
-            // Numbers move between the two.
-            let (told, came) = (length(head), get.body.len());
-            assert!(told.abs_diff(came) < 200 && came > 1000, "{told} {came}");
-            assert_eq!(length(&get.head), came);
-            let same = |head: &str, name: &str| {
-                let head = head.to_ascii_lowercase();
-                let line = head.lines().find(|line| line.starts_with(name));
-                line.map(str::to_owned)
-            };
-            for name in ["content-type", "content-encoding", "vary"] {
-                assert_eq!(same(head, name), same(&get.head, name), "{text}");
-            }
         }
     }
 }

@@ -32,6 +32,7 @@
 )]
 
 mod builder;
+pub mod exposition;
 mod formats;
 mod http;
 mod ledger;

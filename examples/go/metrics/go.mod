@@ -1,0 +1,3 @@
+module example.com/plain-metrics
+
+go 1.19

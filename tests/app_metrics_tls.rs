@@ -1,0 +1,113 @@
+//! Metrics of programs whose port speaks TLS, in which workers cannot be asked.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "tests start, signal and await processes from outside"
+)]
+#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
+
+mod harness;
+mod rolling;
+mod scraping;
+mod sharing;
+mod watching;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use harness::scratch;
+use rolling::reload;
+use scraping::{Server, WORKERS, scrape, serving};
+use sharing::{field, steered_port, stop};
+
+/// A key, and a certificate that it has signed itself.
+fn certificate(name: &str) -> PathBuf {
+    let directory = scratch(name);
+    let mut openssl = Command::new("openssl");
+    openssl.args("req -x509 -nodes -newkey ec -pkeyopt ec_paramgen_curve:prime256v1".split(' '));
+    openssl.args("-subj /CN=localhost -days 2 -keyout key -out cert".split(' '));
+    let output = openssl.current_dir(&directory).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    directory
+}
+
+/// So many requests by TLS on one connection to the worker of a slot; `nr` tells one connection from the other.
+#[track_caller]
+fn send_to(port: u16, slot: u16, nr: u8, count: u64) {
+    let output = Command::new("curl")
+        .args(["--silent", "--show-error", "--fail", "--insecure"])
+        .args(["--interface", &format!("127.0.4.{nr}")])
+        .args(["--local-port", &steered_port(slot).to_string()])
+        .arg(format!("https://127.0.0.1:{port}/[1-{count}]"))
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(said, "hello\n".repeat(count.try_into().unwrap()));
+}
+
+#[test]
+fn a_plain_port_beside_it_tells_the_metrics() {
+    let directory = certificate("tls");
+    let server = Server::node("tests/payloads/tls.js").side_port();
+    let builder = server.workers(WORKERS).env("CERTIFICATE", &directory);
+    let runtime = serving(builder, WORKERS);
+    for slot in 0..WORKERS {
+        let nr = u8::try_from(slot).unwrap() + 1;
+        send_to(server.port, slot, nr, u64::from(nr) * 10);
+    }
+    let page = scrape(&runtime);
+    assert_eq!(page.sum("app_requests_total", &[]), 100);
+    let success = page.by_worker("rpm_metrics_worker_scrape_success");
+    assert!(success.keys().copied().eq(0..WORKERS), "{success:?}");
+    assert!(success.values().all(|ok| *ok > 0.5), "{success:?}");
+    reload(&runtime);
+    assert_eq!(scrape(&runtime).sum("app_requests_total", &[]), 100);
+    let texts = runtime.texts();
+    let opened = texts.iter().filter(|line| line.contains("sharing a port"));
+    assert_eq!(opened.count(), 2, "{texts:?}");
+    stop(runtime);
+}
+
+/// The log says so once for each worker, and what to do.
+fn is_told(server: &Server, directory: &Path) {
+    let runtime = serving(server.workers(2).env("CERTIFICATE", directory), 2);
+    for _ in 0..3 {
+        let page = scrape(&runtime);
+        assert!(page.names().all(|name| name.starts_with("rpm_")));
+        let success = page.by_worker("rpm_metrics_worker_scrape_success");
+        assert!(success.keys().copied().eq(0..2), "{success:?}");
+        assert!(success.values().all(|ok| *ok < 0.5), "{success:?}");
+    }
+    let texts = runtime.texts();
+    let told: Vec<&String> = texts
+        .iter()
+        .filter(|line| line.contains("cannot read a worker's metrics"))
+        .collect();
+    assert_eq!(told.len(), 2, "{texts:?}");
+    let mut slots: Vec<&str> = told.iter().map(|line| field(line, "slot")).collect();
+    slots.sort_unstable();
+    assert_eq!(slots, ["0", "1"]);
+    for line in told {
+        for part in [
+            "port speaks TLS",
+            "RPM_APP_METRICS can name a plain port as :PORT/path, or be multiproc",
+        ] {
+            assert!(line.contains(part), "{line}");
+        }
+    }
+    stop(runtime);
+}
+
+#[test]
+fn without_one_the_log_says_why_node_tells_nothing() {
+    let server = Server::node("tests/payloads/tls.js");
+    is_told(&server, &certificate("tls-node"));
+}
+
+#[test]
+fn without_one_the_log_says_why_python_tells_nothing() {
+    let server = Server::python("tests/payloads/tls.py");
+    is_told(&server, &certificate("tls-python"));
+}

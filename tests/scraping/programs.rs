@@ -1,0 +1,203 @@
+//! The bundled programs that have metrics of their own; all of them have the same.
+
+use std::env;
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::harness::{Builder, Connection, Runtime, free_port, http_get, scratch, source};
+use crate::sharing::{v4, wait_ready, wait_rotation};
+use crate::watching::ask_slot;
+
+/// Workers of each, unless a test says otherwise.
+pub const WORKERS: u16 = 4;
+
+/// An unmodified program on a port of its own, and where it tells its numbers.
+pub struct Server {
+    pub port: u16,
+    words: Vec<OsString>,
+    variables: Vec<(&'static str, OsString)>,
+    /// Where a worker answers with its own page; without, it has none.
+    metrics: Option<u16>,
+    /// RPM_APP_METRICS.
+    app_metrics: String,
+}
+
+impl Server {
+    fn new(words: impl IntoIterator<Item = impl Into<OsString>>) -> Self {
+        let port = free_port();
+        Self {
+            port,
+            words: words.into_iter().map(Into::into).collect(),
+            variables: Vec::new(),
+            metrics: Some(port),
+            app_metrics: "/metrics".to_owned(),
+        }
+    }
+
+    fn with(mut self, name: &'static str, value: impl Into<OsString>) -> Self {
+        self.variables.push((name, value.into()));
+        self
+    }
+
+    pub fn node(file: &str) -> Self {
+        Self::new([OsString::from("node"), source(file).into()]).with("NODE_PATH", node_packages())
+    }
+
+    pub fn python(file: &str) -> Self {
+        Self::new([OsString::from("/usr/bin/python3"), source(file).into()]).python_packages()
+    }
+
+    fn python_packages(self) -> Self {
+        self.with("PYTHONPATH", python_packages())
+            .with("PYTHONDONTWRITEBYTECODE", "1")
+    }
+
+    /// Another port for its page, which METRICS_PORT tells it.
+    pub fn side_port(mut self) -> Self {
+        let port = free_port();
+        self.metrics = Some(port);
+        self.app_metrics = format!(":{port}/metrics");
+        self.with("METRICS_PORT", port.to_string())
+    }
+
+    /// In files.
+    pub fn multiproc(file: &str) -> Self {
+        Self::python(file).in_files()
+    }
+
+    pub fn in_files(mut self) -> Self {
+        self.metrics = None;
+        "multiproc".clone_into(&mut self.app_metrics);
+        self
+    }
+
+    /// gunicorn with `workers` workers of its own.
+    pub fn gunicorn(workers: u16, directory: &str, application: &str) -> Self {
+        let mut server = Self::new(["gunicorn", "--workers", &workers.to_string(), "--chdir"]);
+        let bind = format!("0.0.0.0:{}", server.port);
+        server.words.push(source(directory).into());
+        server
+            .words
+            .extend(["--bind", &bind, application].map(OsString::from));
+        server.python_packages().in_files()
+    }
+
+    pub fn with_argument(mut self, word: &str) -> Self {
+        self.words.push(word.into());
+        self
+    }
+
+    pub fn go() -> Self {
+        let source = source("examples/go/metrics/main.go");
+        Self::new([go_program(&source, &scratch("go-metrics"))])
+    }
+
+    pub fn workers(&self, count: u16) -> Builder {
+        let start = Runtime::builder()
+            .env("RPM_INSTANCES", count.to_string())
+            .env("RPM_READY", "listen")
+            .env("RPM_APP_METRICS", &self.app_metrics)
+            // Nobody asks but the test, so that it knows when.
+            .env("RPM_APP_METRICS_INTERVAL", "0")
+            // A machine that has much else to do is slow.
+            .env("RPM_STOP_TIMEOUT", "30s")
+            .env("PORT", self.port.to_string())
+            .program(self.words.clone());
+        let variables = self.variables.iter();
+        variables.fold(start, |builder, (name, value)| builder.env(name, value))
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        v4(self.port)
+    }
+
+    /// Asks it for a path, so many times: half on connections of their own, half on a few that stay.
+    #[track_caller]
+    pub fn send(&self, path: &str, count: u64) {
+        for _ in 0..count / 2 {
+            let reply = http_get(self.address(), path).unwrap();
+            assert_eq!(reply.status, 200, "{}", reply.text());
+        }
+        let mut kept: Option<Connection> = None;
+        for number in 0..count.div_ceil(2) {
+            let mut connection = match kept.take().filter(|_| number % 5 > 0) {
+                Some(connection) => connection,
+                None => Connection::open(self.address()).unwrap(),
+            };
+            let reply = connection.get(path).unwrap();
+            assert_eq!(reply.status, 200, "{}", reply.text());
+            // Some close after each answer.
+            let closes = reply.head.starts_with("HTTP/1.0")
+                || reply
+                    .header("connection")
+                    .is_some_and(|word| word.eq_ignore_ascii_case("close"));
+            kept = (!closes).then_some(connection);
+        }
+    }
+
+    /// Asks the worker of a slot, and no other, so many times. Workers are where they were at the start.
+    #[track_caller]
+    pub fn send_to(&self, slot: u16, path: &str, count: u64) {
+        for _ in 0..count {
+            assert_eq!(ask_slot(self.address(), slot, path).status, 200);
+        }
+    }
+
+    /// What the worker of a slot says of itself, if it does.
+    #[track_caller]
+    pub fn own_page(&self, slot: u16) -> Option<super::Page> {
+        let reply = ask_slot(v4(self.metrics?), slot, "/metrics");
+        assert_eq!(reply.status, 200);
+        Some(super::Page::read(&reply.text()))
+    }
+}
+
+/// Where scripts/test-deps puts prometheus_client.
+pub fn python_packages() -> PathBuf {
+    source("target/python")
+}
+
+/// Where it puts prom-client.
+pub fn node_packages() -> PathBuf {
+    source("target/node/node_modules")
+}
+
+/// Starts so many, and waits until all of them serve.
+#[track_caller]
+pub fn serving(builder: Builder, workers: u16) -> Runtime {
+    let runtime = builder.start();
+    wait_ready(&runtime, workers.into());
+    wait_rotation(&runtime, &(0..workers).collect::<Vec<u16>>());
+    runtime
+}
+
+/// Makes a program of a file, with the packages of Debian.
+#[track_caller]
+pub fn go_program(file: &Path, directory: &Path) -> PathBuf {
+    let target = directory.join("server");
+    let mut command = Command::new("go");
+    command
+        .args(["build", "-o"])
+        .arg(&target)
+        .arg(file)
+        .current_dir(directory)
+        .env("CGO_ENABLED", "0")
+        .env("GO111MODULE", "off")
+        .env("GOPATH", "/usr/share/gocode")
+        .env("GOFLAGS", "-buildvcs=false")
+        .env(
+            "GOCACHE",
+            Path::new(env!("CARGO_TARGET_TMPDIR")).join("go-cache"),
+        );
+    let output = command
+        .output()
+        .unwrap_or_else(|error| panic!("go: {error}; run scripts/test-deps"));
+    assert!(
+        output.status.success(),
+        "{}; scripts/test-deps installs what it needs",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    target
+}
