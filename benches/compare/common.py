@@ -20,8 +20,8 @@ import urllib.request
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-RUNTIME = ROOT / "target/static/rpm-runtime"
-EXAMPLES = ROOT / "target/release/examples"
+RUNTIME = Path(os.environ.get("BENCH_RUNTIME", ROOT / "target/static/rpm-runtime")).absolute()
+EXAMPLES = Path(os.environ.get("BENCH_EXAMPLES", ROOT / "target/release/examples")).absolute()
 PM2 = ROOT / "target/bench/node_modules/.bin/pm2-runtime"
 NODE_APP = ROOT / "examples/node/server.js"
 ADMIN = "127.0.0.1:29464"
@@ -217,6 +217,7 @@ def begin(name, needs=()):
     if missing:
         sys.exit(f"bench: missing {', '.join(missing)}; `make bench` builds and installs all of it")
     # One comparison at a time: they use one port and want the whole machine.
+    (ROOT / "target/bench").mkdir(parents=True, exist_ok=True)
     lock = open(ROOT / "target/bench/lock", "w")
     fcntl.flock(lock, fcntl.LOCK_EX)
     model = next((line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), "?")
