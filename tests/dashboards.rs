@@ -250,9 +250,14 @@ fn is_known(prometheus: &Prometheus, query: &str) {
     let used = used(query);
     assert!(!used.selectors.is_empty(), "{query}");
     let mut labels = BTreeSet::new();
+    let docs = fs::read_to_string(source("docs/metrics.md")).unwrap();
     for selector in &used.selectors {
         let found = prometheus.query(selector);
         let family = selector.split('{').next().unwrap();
+        if found.is_empty() {
+            let row = format!("\n| `{family}` |");
+            assert!(docs.contains(&row), "{family}: {query}");
+        }
         let ours = family.starts_with("rpm_");
         assert!(ours, "{family}: {query}");
         assert!(
@@ -294,6 +299,8 @@ fn every_query_finds_what_it_asks_for() {
         .env("PORT", free_port().to_string())
         .env("RPM_INSTANCES", "2")
         .env("RPM_BACKOFF_MIN", "10ms")
+        .env("RPM_MAX_MEMORY", "1G")
+        .env("RPM_APP_METRICS", "/metrics")
         .arg(example("echo_server"))
         .start();
     runtime.wait_for_status("/startupz", 200);
@@ -309,6 +316,9 @@ fn every_query_finds_what_it_asks_for() {
         !prometheus.query("rate(rpm_log_lines_total[1m])").is_empty()
     });
     assert_eq!(prometheus.query("up == 1").len(), 1);
+    // The program is scraped with it, and well.
+    let program = "rpm_metrics_worker_scrape_success == 1 and on (job) echo_requests_total";
+    assert_eq!(prometheus.query(program).len(), 2);
 
     let groups = prometheus.ask("/api/v1/rules");
     let groups = groups["groups"].as_array().unwrap();
@@ -352,7 +362,7 @@ fn every_query_finds_what_it_asks_for() {
             }
         }
     }
-    assert!(panels > 30, "{panels}");
+    assert!(panels > 45, "{panels}");
     for annotation in dashboard["annotations"]["list"].as_array().unwrap() {
         if let Some(query) = annotation["expr"].as_str() {
             is_known(&prometheus, &filled(query));

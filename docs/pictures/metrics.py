@@ -26,12 +26,26 @@ DASHBOARD = ROOT / "charts/rpm-runtime/dashboards/rpm-runtime.json"
 PANELS = [
     "Up and wanted", "States",
     "Ends by cause", "Time to drain",
-    "Listen queue", "CPU",
-    "Resident memory", "Lines",
+    "Listen queue", "Connections by worker",
+    "CPU", "Resident memory",
+    "Lines", "Read with success",
+    "Time to read",
 ]
-# Answers after some work, and writes a line.
+# Of the program itself.
+ANSWERS = {
+    "title": "What the program counts: rate(shop_requests_total)",
+    "targets": [{"expr": "rate(shop_requests_total[$__rate_interval])", "legendFormat": ""}],
+    "fieldConfig": {"defaults": {"unit": "short", "custom": {"lineInterpolation": "linear", "drawStyle": "line"}}},
+}
+# Answers after some work, and writes a line. Tells how many answers there were.
 PROGRAM = """
+let requests = 0;
 require('http').createServer((request, answer) => {
+  if (request.url === '/metrics') {
+    answer.setHeader('Content-Type', 'text/plain; version=0.0.4');
+    return answer.end(`# TYPE shop_requests_total counter\\nshop_requests_total ${requests}\\n`);
+  }
+  requests++;
   const until = performance.now() + 2;
   while (performance.now() < until);
   console.log(request.url);
@@ -114,6 +128,7 @@ def observe(binary, directory):
         "RPM_INSTANCES": "4",
         "RPM_ADMIN_ADDR": f"127.0.0.1:{admin}",
         "RPM_MIN_READY": "3s",
+        "RPM_APP_METRICS": "/metrics",
     }
     (directory / "prometheus.yml").write_text(
         f"global: {{scrape_interval: {STEP}s, scrape_timeout: {STEP}s}}\n"
@@ -152,7 +167,7 @@ def observe(binary, directory):
 
 def panels():
     found = {panel["title"]: panel for panel in json.loads(DASHBOARD.read_text())["panels"]}
-    return [found[title] for title in PANELS]
+    return [*(found[title] for title in PANELS), ANSWERS]
 
 
 def graph(port, panel, begin, end):
