@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
 use std::net::SocketAddr;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 
 use harness::{Runtime, Signal, example, free_port, http_get, scratch, source, until, until_some};
 use serde_json::Value;
@@ -177,10 +177,7 @@ fn queries_are_taken_apart() {
 }
 
 /// A Prometheus of its own that scrapes one runtime.
-struct Prometheus {
-    child: Child,
-    addr: SocketAddr,
-}
+struct Prometheus(harness::Prometheus);
 
 impl Prometheus {
     fn start(target: SocketAddr) -> Self {
@@ -191,28 +188,12 @@ impl Prometheus {
              scrape_configs: [{{job_name: rpm, static_configs: [{{targets: ['{target}']}}]}}]\n",
             source(RULES).display()
         );
-        fs::write(directory.join("prometheus.yml"), config).unwrap();
-        let addr = SocketAddr::from(([127, 0, 0, 1], free_port()));
-        let log = fs::File::create(directory.join("log")).unwrap();
-        let child = Command::new("prometheus")
-            .args(["--config.file=prometheus.yml", "--storage.tsdb.path=data"])
-            .arg(format!("--web.listen-address={addr}"))
-            .current_dir(&directory)
-            .stdin(Stdio::null())
-            .stdout(log.try_clone().unwrap())
-            .stderr(log)
-            .spawn()
-            .unwrap();
-        let started = Self { child, addr };
-        until("prometheus is ready", || {
-            http_get(addr, "/-/ready").is_ok_and(|reply| reply.status == 200)
-        });
-        started
+        Self(harness::Prometheus::start(&directory, &config))
     }
 
     #[track_caller]
     fn ask(&self, path: &str) -> Value {
-        let reply = http_get(self.addr, path).unwrap();
+        let reply = http_get(self.0.addr, path).unwrap();
         let answer = reply.json();
         assert_eq!(answer["status"], "success", "{path}: {answer}");
         answer["data"].clone()
@@ -228,14 +209,6 @@ impl Prometheus {
         let data = self.ask(&path);
         let found = data["result"].as_array().unwrap().iter();
         found.map(|series| series["metric"].clone()).collect()
-    }
-}
-
-impl Drop for Prometheus {
-    fn drop(&mut self) {
-        // It may have ended by itself; the wait tells.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 

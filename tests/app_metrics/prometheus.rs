@@ -4,16 +4,14 @@ use std::fmt::Write as _;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
 
-use crate::harness::{free_port, http_get, scratch, until};
+use crate::harness::{self, http_get, scratch};
 
 /// Scrapes every second, and waits as long for each.
 pub struct Prometheus {
-    child: Child,
-    addr: SocketAddr,
+    server: harness::Prometheus,
     directory: PathBuf,
 }
 
@@ -48,27 +46,8 @@ impl Prometheus {
             )
             .unwrap();
         }
-        fs::write(directory.join("prometheus.yml"), config).unwrap();
-        let addr = SocketAddr::from(([127, 0, 0, 1], free_port()));
-        let log = fs::File::create(directory.join("log")).unwrap();
-        let child = Command::new("prometheus")
-            .args(["--config.file=prometheus.yml", "--storage.tsdb.path=data"])
-            .arg(format!("--web.listen-address={addr}"))
-            .current_dir(&directory)
-            .stdin(Stdio::null())
-            .stdout(log.try_clone().unwrap())
-            .stderr(log)
-            .spawn()
-            .unwrap_or_else(|error| panic!("prometheus: {error}; run scripts/test-deps"));
-        let started = Self {
-            child,
-            addr,
-            directory,
-        };
-        until("prometheus is ready", || {
-            http_get(addr, "/-/ready").is_ok_and(|reply| reply.status == 200)
-        });
-        started
+        let server = harness::Prometheus::start(&directory, &config);
+        Self { server, directory }
     }
 
     /// All that a query gives, at a moment in milliseconds or now.
@@ -81,7 +60,7 @@ impl Prometheus {
         if let Some(at) = at {
             write!(path, "&time={}.{:03}", at / 1000, at % 1000).unwrap();
         }
-        let answer = http_get(self.addr, &path).unwrap().json();
+        let answer = http_get(self.server.addr, &path).unwrap().json();
         assert_eq!(answer["status"], "success", "{query}: {answer}");
         answer["data"]["result"].as_array().unwrap().clone()
     }
@@ -114,7 +93,7 @@ impl Prometheus {
 
     /// Its own metrics.
     pub fn page(&self) -> String {
-        http_get(self.addr, "/metrics").unwrap().text()
+        http_get(self.server.addr, "/metrics").unwrap().text()
     }
 
     /// Lines of its log that are more than information.
@@ -124,13 +103,5 @@ impl Prometheus {
             .lines()
             .filter(|line| line.contains("level=warn") || line.contains("level=error"));
         lines.map(str::to_owned).collect()
-    }
-}
-
-impl Drop for Prometheus {
-    fn drop(&mut self) {
-        // It may have ended by itself; the wait tells.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }

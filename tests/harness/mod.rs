@@ -41,6 +41,7 @@ mod log_files;
 mod output;
 mod ports;
 mod processes;
+mod prometheus;
 mod reader;
 mod runtime;
 mod terminal;
@@ -61,6 +62,7 @@ pub use nix::sys::signal::Signal;
 pub use output::{Line, Stream};
 pub use ports::{free_port, free_ports};
 pub use processes::{Process, children, descendants, process};
+pub use prometheus::Prometheus;
 pub use reader::{Reader, Speed, lines_of};
 pub use runtime::Runtime;
 pub use terminal::terminal;
@@ -130,18 +132,25 @@ pub fn source(path: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
-/// `examples/go` without cgo: one static file that no preloaded library could reach.
+/// `examples/go`.
 #[track_caller]
 pub fn go_server(directory: &Path) -> PathBuf {
+    go_build(&source("examples/go"), Path::new("."), directory, &[])
+}
+
+/// A Go program, built where `from` says, without cgo: one static file that no preloaded library could reach.
+#[track_caller]
+pub fn go_build(from: &Path, what: &Path, directory: &Path, env: &[(&str, &str)]) -> PathBuf {
     let target = directory.join("server");
     let mut command = Command::new("go");
     command
         .args(["build", "-o"])
         .arg(&target)
-        .arg(".")
-        .current_dir(source("examples/go"))
+        .arg(what)
+        .current_dir(from)
         .env("CGO_ENABLED", "0")
         .env("GOFLAGS", "-buildvcs=false")
+        .envs(env.iter().copied())
         // Kept between runs: the standard library takes long to compile.
         .env(
             "GOCACHE",
@@ -152,7 +161,7 @@ pub fn go_server(directory: &Path) -> PathBuf {
         .unwrap_or_else(|error| panic!("go: {error}; run scripts/test-deps"));
     assert!(
         output.status.success(),
-        "{}",
+        "{}; scripts/test-deps installs what it needs",
         String::from_utf8_lossy(&output.stderr)
     );
     target

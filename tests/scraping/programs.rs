@@ -4,9 +4,10 @@ use std::env;
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
-use crate::harness::{Builder, Connection, Runtime, free_port, http_get, scratch, source};
+use crate::harness::{
+    Builder, Connection, Runtime, free_port, go_build, http_get, scratch, source,
+};
 use crate::sharing::{v4, wait_ready, wait_rotation};
 use crate::watching::ask_slot;
 
@@ -176,28 +177,6 @@ pub fn serving(builder: Builder, workers: u16) -> Runtime {
 /// Makes a program of a file, with the packages of Debian.
 #[track_caller]
 pub fn go_program(file: &Path, directory: &Path) -> PathBuf {
-    let target = directory.join("server");
-    let mut command = Command::new("go");
-    command
-        .args(["build", "-o"])
-        .arg(&target)
-        .arg(file)
-        .current_dir(directory)
-        .env("CGO_ENABLED", "0")
-        .env("GO111MODULE", "off")
-        .env("GOPATH", "/usr/share/gocode")
-        .env("GOFLAGS", "-buildvcs=false")
-        .env(
-            "GOCACHE",
-            Path::new(env!("CARGO_TARGET_TMPDIR")).join("go-cache"),
-        );
-    let output = command
-        .output()
-        .unwrap_or_else(|error| panic!("go: {error}; run scripts/test-deps"));
-    assert!(
-        output.status.success(),
-        "{}; scripts/test-deps installs what it needs",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    target
+    let debian = [("GO111MODULE", "off"), ("GOPATH", "/usr/share/gocode")];
+    go_build(directory, file, directory, &debian)
 }
