@@ -15,8 +15,8 @@ use std::fs;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use rpm_runtime::metrics::exposition::{Format, Limits, parse};
-use rpm_runtime::metrics::merge::{Life, Merger, Rules};
+use rpm_runtime::app_metrics::merge::{Life, Merger, Rules};
+use rpm_runtime::exposition::{Format, Limits, parse};
 use rpm_runtime::model::SlotId;
 
 const SERIES: usize = 200;

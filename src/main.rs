@@ -156,7 +156,7 @@ fn collected() -> impl Iterator<Item = Sig> {
 
 fn healthcheck(addr: Option<std::net::SocketAddr>) -> ExitCode {
     let outcome = match addr {
-        Some(addr) => rpm_runtime::control::healthcheck(addr, HEALTHCHECK),
+        Some(addr) => rpm_runtime::admin::healthcheck(addr, HEALTHCHECK),
         None => Err("RPM_ADMIN_ADDR is off: there is nobody to ask".to_owned()),
     };
     match outcome {

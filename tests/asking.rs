@@ -12,7 +12,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use harness::{example, free_port, patience, source, until};
-use rpm_runtime::probe::{Check, Failure, Target, http, tcp};
+use rpm_runtime::checks::{Check, Failure, Target, http, tcp};
 
 /// Ended with the test.
 struct Program {

@@ -6,8 +6,8 @@
 use std::io;
 
 use proptest::prelude::*;
+use rpm_runtime::app_metrics::merge::Pattern;
 use rpm_runtime::config::{Input, resolve};
-use rpm_runtime::metrics::merge::Pattern;
 use rpm_runtime::policy::CpuBudget;
 
 /// Whether the configuration takes it.

@@ -73,7 +73,7 @@ fn a_directive_is_for_one_part() {
 
 #[test]
 fn what_is_no_level_is_refused() {
-    for level in ["loud", "rpm_runtime::port=loud", "info,=debug"] {
+    for level in ["loud", "rpm_runtime::ports=loud", "info,=debug"] {
         let mut runtime = service(level).start();
         assert_eq!(runtime.wait_exit().code(), Some(64), "{level}");
         runtime.wait_for_line(|line| line.contains("RPM_LOG_LEVEL"));

@@ -21,7 +21,7 @@ use rpm_runtime::sys::pid1::worker_oom_score_adj;
 use rpm_runtime::sys::proc::{Proc, Whose};
 use rpm_runtime::sys::spawn::{Plan, Stdin, spawn};
 use rpm_runtime::sys::{io, reaper, signals};
-use rpm_runtime::trigger::{Fired, memory};
+use rpm_runtime::triggers::{Fired, memory};
 
 const MI: u64 = 1 << 20;
 

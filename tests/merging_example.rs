@@ -5,9 +5,9 @@
 use std::fs;
 use std::path::Path;
 
-use rpm_runtime::metrics::expose::{self, render};
-use rpm_runtime::metrics::exposition::{Dropped, Format, Limits, parse};
-use rpm_runtime::metrics::merge::{Aggregation, Life, Merger, Pattern, Rules};
+use rpm_runtime::app_metrics::merge::{Aggregation, Life, Merger, Pattern, Rules};
+use rpm_runtime::exposition::render::{self, render};
+use rpm_runtime::exposition::{Dropped, Format, Limits, parse};
 use rpm_runtime::model::SlotId;
 
 /// The text between the fences behind `<!-- mark -->`.
@@ -25,7 +25,7 @@ fn page() -> String {
 
 fn merged(merger: &Merger) -> String {
     let mut out = Vec::new();
-    render(&merger.merged(), expose::Format::Text, &mut out);
+    render(&merger.merged(), render::Format::Text, &mut out);
     String::from_utf8(out).unwrap()
 }
 

@@ -22,8 +22,8 @@ use std::time::Duration;
 use harness::{Signal, free_port, patience, source, until};
 use nix::sys::signal::kill;
 use nix::unistd::Pid;
+use rpm_runtime::checks::{Check, Notify, Target, http};
 use rpm_runtime::policy::notify::Message;
-use rpm_runtime::probe::{Check, Notify, Target, http};
 
 fn block_on<T>(work: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread()

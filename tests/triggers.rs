@@ -305,7 +305,7 @@ fn seconds_of_the_minute() -> u64 {
 fn a_schedule_is_due_when_its_minute_begins() {
     use rpm_runtime::config::{Input, resolve};
     use rpm_runtime::policy::CpuBudget;
-    use rpm_runtime::trigger::{Fired, schedule};
+    use rpm_runtime::triggers::{Fired, schedule};
 
     let resolved = resolve(&Input {
         vars: vec![("RPM_CRON_RELOAD".into(), "* * * * *".into())],

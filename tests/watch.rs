@@ -16,7 +16,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant, SystemTime};
 
 use harness::{patience, scratch};
-use rpm_runtime::trigger::{Fired, Watch, watch};
+use rpm_runtime::triggers::{Fired, Watch, watch};
 
 /// Long enough for any row of system calls on a busy machine.
 const DELAY: Duration = Duration::from_millis(400);

@@ -7,10 +7,8 @@
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
-use rpm_runtime::metrics::exposition::{
-    Dropped, Family, Format, Kind, Limits, Parsed, Sample, parse,
-};
-use rpm_runtime::metrics::merge::{Life, Merger, Rules};
+use rpm_runtime::app_metrics::merge::{Life, Merger, Rules};
+use rpm_runtime::exposition::{Dropped, Family, Format, Kind, Limits, Parsed, Sample, parse};
 use rpm_runtime::model::SlotId;
 
 const SMALL: Limits = Limits {

@@ -6,9 +6,9 @@
 
 use std::collections::BTreeMap;
 
-use rpm_runtime::metrics::exposition::{self, Dropped, Family, Kind, Parsed, Suffix};
-use rpm_runtime::metrics::merge::{Life, Merger, Rules};
-use rpm_runtime::metrics::multiproc::{Content, FileName, Limits, Mode, Pages, Reading};
+use rpm_runtime::app_metrics::merge::{Life, Merger, Rules};
+use rpm_runtime::app_metrics::multiproc::{Content, FileName, Limits, Mode, Pages, Reading};
+use rpm_runtime::exposition::{self, Dropped, Family, Kind, Parsed, Suffix};
 use rpm_runtime::model::SlotId;
 
 /// Larger counts are not exact, nor are their differences.

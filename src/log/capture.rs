@@ -5,7 +5,7 @@ use std::mem;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::dress::Dress;
+use super::format::Dress;
 use super::handle::{Attached, Inbox, Log};
 use super::limits::Limits;
 use super::line::Splitter;

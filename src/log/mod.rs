@@ -15,11 +15,11 @@
 
 mod batch;
 mod capture;
-mod dress;
 pub mod file;
 mod files;
 #[cfg(test)]
 mod flow_tests;
+mod format;
 mod handle;
 pub mod json;
 mod limits;

@@ -8,7 +8,7 @@ use std::time::Instant;
 use memchr::memchr_iter;
 
 use super::batch::Whose;
-use super::dress::Dress;
+use super::format::Dress;
 use super::limits::Limits;
 use super::line::{Block, Splitter};
 use super::outputs::{Outputs, Rest};

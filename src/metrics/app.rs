@@ -1,37 +1,10 @@
 //! How the gathering of the workers' own metrics goes (RPM_APP_METRICS).
 #![forbid(unsafe_code)]
 
-use std::time::Duration;
+use crate::app_metrics::AppTotals;
+use crate::app_metrics::merge::Disagreement;
 
-use crate::model::SlotId;
-
-use super::exposition::Dropped;
 use super::family::{Family, flag, number};
-use super::merge::{Conflicts, Disagreement};
-
-/// How one worker's metrics were read last.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct AppScrape {
-    /// Where it sits.
-    pub slot: SlotId,
-    /// Whether they could be read, in time.
-    pub success: bool,
-    /// How long that, or the wait for it, took.
-    pub took: Duration,
-}
-
-/// All that is known of it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct AppTotals {
-    /// By slot; those never asked are left out.
-    pub workers: Vec<AppScrape>,
-    /// What workers did not agree about.
-    pub conflicts: Conflicts,
-    /// Series that were left out.
-    pub dropped: Dropped,
-    /// Series that are held.
-    pub series: usize,
-}
 
 pub(super) fn families(totals: &AppTotals) -> [Family; 5] {
     let mut success = Family::gauge(

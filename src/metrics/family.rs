@@ -3,7 +3,7 @@
 
 use prometheus::proto;
 
-use super::exposition::{self, Kind, Labels, Sample, Suffix};
+use crate::exposition::{self, Kind, Labels, Sample, Suffix};
 
 /// Units that our names end with and that OpenMetrics is told of.
 const UNITS: [&str; 3] = ["bytes", "cores", "seconds"];

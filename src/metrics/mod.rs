@@ -6,12 +6,8 @@
 
 mod app;
 mod cgroup;
-pub mod expose;
-pub mod exposition;
 mod family;
 mod log;
-pub mod merge;
-pub mod multiproc;
 mod page;
 mod process;
 mod proportional;
@@ -21,6 +17,5 @@ mod workers;
 #[cfg(test)]
 mod tests;
 
-pub use app::{AppScrape, AppTotals};
 pub use cgroup::CgroupCounters;
 pub use page::{CgroupLimits, Facts, Metrics, Scrape};

@@ -16,13 +16,14 @@ use crate::model::{
 };
 use crate::sys::proc::Proc;
 
-use super::app::{self, AppTotals};
+use super::app;
 use super::cgroup::{self, CgroupCounters};
-use super::exposition::Page;
 use super::family::{self, Family, flag};
 use super::process;
 use super::roll::Rolls;
 use super::workers::{self, Lives};
+use crate::app_metrics::AppTotals;
+use crate::exposition::Page;
 
 /// Seconds from the start of a worker to ready.
 pub(super) const READY_BUCKETS: [f64; 10] = [0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];

@@ -9,9 +9,10 @@ use std::collections::HashSet;
 use std::fs;
 use std::path::Path;
 
+use crate::exposition::render;
 use crate::model::{BalanceSample, Cause, HandoverInfo, LogTotals, SlotId, Snapshot, WorkerState};
 
-use super::{Facts, Metrics, Scrape, expose};
+use super::{Facts, Metrics, Scrape};
 use made::{facts, full, full_page, render, sample, snapshot, worker, written};
 
 fn has(page: &str, line: &str) -> bool {

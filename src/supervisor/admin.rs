@@ -7,12 +7,13 @@ use tokio::net::TcpListener;
 use tokio::time::timeout;
 use tracing::{info, warn};
 
-use crate::control::{self, About, Making, MetricsPage, View, Wishes};
-use crate::gather::{Gatherer, Which};
-use crate::metrics::exposition::Page;
-use crate::metrics::{AppTotals, Metrics, Scrape, expose};
+use crate::admin::{self, About, Making, MetricsPage, View, Wishes};
+use crate::app_metrics::{AppTotals, Gatherer, Which};
+use crate::exposition::Page;
+use crate::exposition::render;
+use crate::metrics::{Metrics, Scrape};
 use crate::model::{HandoverInfo, LogTotals, QueueSample, Snapshot};
-use crate::port::SharedPorts;
+use crate::ports::SharedPorts;
 
 use super::Supervisor;
 use super::boot::{BootError, refused};
@@ -88,7 +89,7 @@ pub(super) async fn serve(
         queues: Box::new(queues),
         metrics: Box::new(page),
     };
-    tokio::task::spawn_local(control::serve(listener, view, control::Limits::default()));
+    tokio::task::spawn_local(admin::serve(listener, view, admin::Limits::default()));
     Ok(())
 }
 
@@ -119,8 +120,8 @@ impl Own {
 
 async fn make(gatherer: Option<Gatherer>, own: Own, wishes: Wishes) -> MetricsPage {
     let which = match wishes.scope {
-        control::Scope::All => Which::All,
-        control::Scope::Runtime => Which::Runtime,
+        admin::Scope::All => Which::All,
+        admin::Scope::Runtime => Which::Runtime,
     };
     let headers = (wishes.accept.clone(), wishes.accept_encoding.clone());
     let spare = own.clone();
@@ -139,7 +140,7 @@ async fn make(gatherer: Option<Gatherer>, own: Own, wishes: Wishes) -> MetricsPa
             Some(gatherer) if which == Which::All => gatherer.known(own),
             _ => own,
         };
-        expose::answer(&page, accept, encoding)
+        render::answer(&page, accept, encoding)
     });
     MetricsPage {
         content_type: answer.format.content_type(),

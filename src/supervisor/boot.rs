@@ -20,9 +20,9 @@ use crate::sys::clock::Clock;
 use crate::sys::pid1::{FileLimit, Role};
 use crate::sys::proc::Proc;
 
-use super::choice::{Chosen, Means, choose, ready_rule};
-use super::gathering::Gathering;
-use super::sharing::share;
+use super::app_metrics::Gathering;
+use super::handover::{Chosen, Means, choose, ready_rule};
+use super::ports::share;
 use super::{Supervisor, report};
 
 /// The system refused what the start needs (sysexits.h has EX_OSERR at 71).
@@ -120,7 +120,7 @@ pub async fn boot(boot: Boot) -> Result<(Supervisor, Log), BootError> {
         .map_err(|error| refused(format!("cannot set up the metrics: {error}")))?;
     let metrics = Arc::new(metrics);
     *snapshot.lock().unwrap_or_else(PoisonError::into_inner) = fleet.snapshot();
-    let saying = super::saying::Saying::new(&boot.env);
+    let saying = super::notify::Saying::new(&boot.env);
     let oom = super::triggers::OomKills::find();
     if oom.takes_all() {
         warn!(
@@ -143,7 +143,7 @@ pub async fn boot(boot: Boot) -> Result<(Supervisor, Log), BootError> {
         inbox,
         outbox,
         beginning: HashMap::new(),
-        asking: super::asking::Asking::default(),
+        asking: super::checks::Asking::default(),
         gathering,
         watched: super::drains::Watched::default(),
         saying,

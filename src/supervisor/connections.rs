@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::drain::Sight;
 use crate::model::{BalanceSample, Pid, SlotId, Snapshot, WorkerView};
-use crate::port::SharedPorts;
+use crate::ports::SharedPorts;
 
 /// Counts on any thread, one count at a time. A few milliseconds, or, with thousands of connections, some ten.
 #[derive(Debug)]

@@ -2,21 +2,21 @@
 #![forbid(unsafe_code)]
 
 mod admin;
-mod asking;
+mod app_metrics;
 mod boot;
-mod choice;
+mod checks;
 mod connections;
 mod drains;
 mod environment;
 mod forward;
-mod gathering;
+mod handover;
 mod logging;
 mod narrate;
 mod narrate_roll;
+mod notify;
 mod perform;
+mod ports;
 mod report;
-mod saying;
-mod sharing;
 mod triggers;
 mod turn;
 
@@ -31,24 +31,24 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
+use crate::app_metrics::merge::Life;
+use crate::checks::Check;
 use crate::config::Config;
 use crate::log::{Log, Tail};
 use crate::metrics::Metrics;
-use crate::metrics::merge::Life;
 use crate::model::{
     Command, ListenerId, Pid, RunState, Sig, SlotId, Snapshot, Tick, Trigger, WorkerState,
     WorkerView,
 };
 use crate::policy::notify::Message;
 use crate::policy::{Event, Fleet, Rotation, SignalAction};
-use crate::port::{PortEvent, Rescue, Server, SharedPorts};
-use crate::probe::Check;
+use crate::ports::{PortEvent, Rescue, Server, SharedPorts};
 use crate::sys::clock::Clock;
 use crate::sys::intercept::Filter;
 use crate::sys::pid1::{FileLimit, Role};
 use crate::sys::signals::Signals;
 use crate::sys::status;
-use crate::trigger::Fired;
+use crate::triggers::Fired;
 
 pub use boot::{Boot, BootError, boot};
 pub use report::{Ending, write_termination_log};
@@ -132,10 +132,10 @@ pub struct Supervisor {
     inbox: UnboundedReceiver<Incoming>,
     outbox: UnboundedSender<Incoming>,
     beginning: HashMap<Pid, Beginning>,
-    asking: asking::Asking,
-    gathering: gathering::Gathering,
+    asking: checks::Asking,
+    gathering: app_metrics::Gathering,
     watched: drains::Watched,
-    saying: saying::Saying,
+    saying: notify::Saying,
     oom: triggers::OomKills,
     told_stranded: Option<Tick>,
     /// Of the workers.

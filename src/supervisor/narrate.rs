@@ -8,7 +8,7 @@ use tracing::{debug, error, info, warn};
 use crate::config::{Ports, Ready};
 use crate::model::{Cause, Exit, Pid, SlotId};
 use crate::policy::{Next, Note};
-use crate::port::PortEvent;
+use crate::ports::PortEvent;
 
 use super::{Ending, Supervisor};
 

@@ -15,7 +15,7 @@ use crate::config::{LogFormat, Scope};
 use crate::log::{self, Stream, Tail};
 use crate::model::{Generation, ListenerId, Pid, Sig, SlotId};
 use crate::policy::{Action, Event};
-use crate::port::{Attendant, PortEvent};
+use crate::ports::{Attendant, PortEvent};
 use crate::sys::io::OutputPipe;
 use crate::sys::pid1::{self, Role};
 use crate::sys::signals;

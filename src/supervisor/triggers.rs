@@ -12,7 +12,7 @@ use crate::policy::{Bytes, Event, MemoryGuard, Strikes};
 use crate::sys::cgroup::Oom;
 use crate::sys::clock;
 use crate::sys::proc::Proc;
-use crate::trigger::{self, Fired, Watch};
+use crate::triggers::{self, Fired, Watch};
 
 use super::{Incoming, Supervisor};
 
@@ -62,7 +62,7 @@ impl Supervisor {
         let config = Arc::clone(&self.config);
         if let Some(schedule) = config.cron_reload.clone() {
             let next = move |after| schedule.next(after);
-            tokio::spawn(trigger::schedule(next, clock::wall, tell.clone()));
+            tokio::spawn(triggers::schedule(next, clock::wall, tell.clone()));
         }
         if let Some(limit) = config.max_memory {
             let snapshot = Arc::clone(&self.snapshot);
@@ -74,7 +74,7 @@ impl Supervisor {
                 slots.filter_map(|slot| slot.pid).collect()
             };
             let guard = MemoryGuard::new(limit);
-            tokio::spawn(trigger::memory(
+            tokio::spawn(triggers::memory(
                 guard,
                 Proc::new("/proc"),
                 workers,
@@ -88,7 +88,7 @@ impl Supervisor {
                 ignore: Box::new(move |path| ignore.covers(path)),
                 delay: config.watch.delay,
             };
-            if let Err(error) = trigger::watch(what, tell) {
+            if let Err(error) = triggers::watch(what, tell) {
                 warn!(%error, "RPM_WATCH: changes are not seen");
             }
         }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
-use crate::metrics::exposition::{Kind, Page};
+use crate::exposition::{Kind, Page};
 use crate::metrics::{CgroupLimits, Facts};
 
 use super::{facts, full};

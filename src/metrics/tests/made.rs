@@ -4,11 +4,10 @@
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use crate::metrics::exposition::{Dropped, Page};
-use crate::metrics::merge::Conflicts;
-use crate::metrics::{
-    AppScrape, AppTotals, CgroupCounters, CgroupLimits, Facts, Metrics, Scrape, expose,
-};
+use crate::app_metrics::merge::Conflicts;
+use crate::app_metrics::{AppScrape, AppTotals};
+use crate::exposition::{Dropped, Page, render};
+use crate::metrics::{CgroupCounters, CgroupLimits, Facts, Metrics, Scrape};
 use crate::model::{
     BalanceSample, Cause, Exit, Generation, HandoverInfo, LogTotals, Pid, QueueSample, RunState,
     Sig, SlotId, Snapshot, Tick, WorkerState, WorkerView,
@@ -84,12 +83,12 @@ pub(super) fn sample(
 }
 
 pub(super) fn render(metrics: &Metrics, snapshot: &Snapshot, queues: Vec<QueueSample>) -> String {
-    written(&page(metrics, snapshot, queues), expose::Format::Text)
+    written(&page(metrics, snapshot, queues), render::Format::Text)
 }
 
-pub(super) fn written(page: &Page, format: expose::Format) -> String {
+pub(super) fn written(page: &Page, format: render::Format) -> String {
     let mut out = Vec::new();
-    assert_eq!(expose::render(&page.families, format, &mut out), 0);
+    assert_eq!(render::render(&page.families, format, &mut out), 0);
     String::from_utf8(out).unwrap()
 }
 
@@ -131,7 +130,7 @@ pub(super) fn page(metrics: &Metrics, snapshot: &Snapshot, queues: Vec<QueueSamp
 }
 
 pub(super) fn full_page() -> String {
-    written(&full(facts("/proc")), expose::Format::Text)
+    written(&full(facts("/proc")), render::Format::Text)
 }
 
 /// A page on which every family has a series, those aside that are unlimited.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::*;
-use crate::metrics::exposition::Page;
+use crate::exposition::Page;
 
 /// A host of version 2 whose kernel counts everything.
 pub(super) fn cgroup_tree() -> PathBuf {
@@ -32,7 +32,7 @@ fn page_of(
 }
 
 fn text(page: &Page) -> String {
-    written(page, expose::Format::Text)
+    written(page, render::Format::Text)
 }
 
 #[test]

@@ -1,0 +1,27 @@
+//! The admin endpoints, read-only: nothing here changes anything.
+//!
+//! | path | answer |
+//! |---|---|
+//! | `/` | links to the others |
+//! | `/livez` | 200: this answer was given by the loop that does everything else |
+//! | `/readyz` | 200 or 503, and why |
+//! | `/startupz` | 200 once all workers were ready the first time |
+//! | `/status` | everything, as JSON |
+//! | `/metrics`, `/metrics/runtime` | Prometheus text 0.0.4 or OpenMetrics 1.0, by Accept; gzip |
+#![forbid(unsafe_code)]
+
+mod connections;
+mod healthcheck;
+mod negotiation;
+mod routes;
+mod server;
+mod status;
+
+#[cfg(test)]
+mod tests;
+
+pub use healthcheck::healthcheck;
+pub use negotiation::{Making, MetricsPage, Scope, Wishes};
+pub use routes::View;
+pub use server::{Limits, serve};
+pub use status::About;

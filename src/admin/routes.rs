@@ -1,0 +1,147 @@
+//! Which path is answered with what.
+#![forbid(unsafe_code)]
+
+use std::fmt;
+
+use http_body_util::Full;
+use hyper::body::Bytes;
+use hyper::header::{ALLOW, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, VARY};
+use hyper::{HeaderMap, Method, Request, Response, StatusCode};
+use serde::Serialize;
+
+use crate::model::{HandoverInfo, QueueSample, Snapshot, Tick};
+
+use super::negotiation::{Making, MetricsPage, Scope, Wishes};
+use super::status::{About, Readiness, Status};
+
+const TEXT: &str = "text/plain; charset=utf-8";
+const HTML: &str = "text/html; charset=utf-8";
+const JSON: &str = "application/json";
+
+const LINKS: &str = "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
+    <title>rpm-runtime</title></head><body><h1>rpm-runtime</h1><ul>\n\
+    <li><a href=\"/status\">/status</a></li>\n\
+    <li><a href=\"/metrics\">/metrics</a></li>\n\
+    <li><a href=\"/metrics/runtime\">/metrics/runtime</a></li>\n\
+    <li><a href=\"/livez\">/livez</a></li>\n\
+    <li><a href=\"/readyz\">/readyz</a></li>\n\
+    <li><a href=\"/startupz\">/startupz</a></li>\n\
+    </ul></body></html>\n";
+
+/// All that the endpoints can see. Each closure is called once for a request that needs it; none is kept waiting but for
+/// metrics.
+pub struct View {
+    /// What does not change.
+    pub about: About,
+    /// The moment, on the clock of the snapshot.
+    pub now: Box<dyn Fn() -> Tick>,
+    /// The fleet.
+    pub snapshot: Box<dyn Fn() -> Snapshot>,
+    /// How the workers get the shared port.
+    pub handover: Box<dyn Fn() -> HandoverInfo>,
+    /// Every listener's queue.
+    pub queues: Box<dyn Fn() -> Vec<QueueSample>>,
+    /// A metrics page, in the form that the client wishes for. It may take as long as the wishes say and a moment more.
+    pub metrics: Box<dyn Fn(Wishes) -> Making>,
+}
+
+impl fmt::Debug for View {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("View")
+            .field("about", &self.about)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a request is answered with.
+pub(super) enum Reply {
+    /// This.
+    Ready(Response<Full<Bytes>>),
+    /// Metrics, which have to be gathered.
+    Metrics(Wishes),
+}
+
+/// The answer to a request. The body of an answer to HEAD is left out on the way to the socket, its length is not.
+pub(super) fn answer<B>(view: &View, request: &Request<B>) -> Reply {
+    let method = request.method();
+    let page: fn(&View, &HeaderMap) -> Reply = match request.uri().path() {
+        "/" => |_, _| Reply::Ready(body(StatusCode::OK, HTML, LINKS)),
+        "/livez" => |_, _| Reply::Ready(body(StatusCode::OK, TEXT, "ok\n")),
+        "/readyz" => |view, _| probe(&(view.snapshot)(), |snapshot| snapshot.ready),
+        "/startupz" => |view, _| probe(&(view.snapshot)(), |snapshot| snapshot.started),
+        "/status" => |view, _| Reply::Ready(status(view)),
+        "/metrics" => |_, headers| Reply::Metrics(Wishes::of(Scope::All, headers)),
+        "/metrics/runtime" => |_, headers| Reply::Metrics(Wishes::of(Scope::Runtime, headers)),
+        _ => {
+            let missing = "no such page; / lists them\n";
+            return Reply::Ready(body(StatusCode::NOT_FOUND, TEXT, missing));
+        }
+    };
+    if *method == Method::GET || *method == Method::HEAD {
+        return page(view, request.headers());
+    }
+    let mut refusal = body(
+        StatusCode::METHOD_NOT_ALLOWED,
+        TEXT,
+        "read-only: GET or HEAD\n",
+    );
+    refusal
+        .headers_mut()
+        .insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+    Reply::Ready(refusal)
+}
+
+/// A metrics page as an answer.
+pub(super) fn metrics(page: MetricsPage) -> Response<Full<Bytes>> {
+    let mut response = body(StatusCode::OK, page.content_type, page.body);
+    let headers = response.headers_mut();
+    headers.insert(VARY, HeaderValue::from_static("Accept, Accept-Encoding"));
+    if page.gzip {
+        headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    }
+    response
+}
+
+/// Metrics for one more than are gathered, or kept for those who do not read them, at once.
+pub(super) fn too_many() -> Response<Full<Bytes>> {
+    let text = "too many metrics pages are being made; ask again later\n";
+    body(StatusCode::SERVICE_UNAVAILABLE, TEXT, text)
+}
+
+fn probe(snapshot: &Snapshot, passes: fn(&Snapshot) -> bool) -> Reply {
+    let code = if passes(snapshot) {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
+    Reply::Ready(json(code, &Readiness::of(snapshot)))
+}
+
+fn status(view: &View) -> Response<Full<Bytes>> {
+    let (snapshot, now) = ((view.snapshot)(), (view.now)());
+    let (handover, queues) = ((view.handover)(), (view.queues)());
+    json(
+        StatusCode::OK,
+        &Status::of(&view.about, &snapshot, &handover, &queues, now),
+    )
+}
+
+fn json(code: StatusCode, value: &impl Serialize) -> Response<Full<Bytes>> {
+    match serde_json::to_string(value) {
+        Ok(text) => body(code, JSON, text + "\n"),
+        Err(error) => body(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            TEXT,
+            format!("{error}\n"),
+        ),
+    }
+}
+
+fn body(code: StatusCode, kind: &'static str, text: impl Into<Bytes>) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(text.into()));
+    *response.status_mut() = code;
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    response
+}

@@ -1,0 +1,218 @@
+//! Connections: how many, how long, how much.
+#![forbid(unsafe_code)]
+
+use std::cell::Cell;
+use std::convert::Infallible;
+use std::future::poll_fn;
+use std::io;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use hyper::Request;
+use hyper::body::Incoming;
+use hyper::header::{CONNECTION, HeaderValue};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::task::{LocalSet, yield_now};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
+
+use super::connections::{Guest, Guests, Watched};
+use super::negotiation::Scope;
+use super::routes::{Reply, View, answer, metrics, too_many};
+
+/// Bounds on what clients can take from the runtime.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Connections at once. For one more the oldest that waits for its client is closed; if all wait to be read, the
+    /// new one waits for a place, and others behind it in the backlog.
+    pub connections: usize,
+    /// Bytes of metrics that clients have asked for and do not read, all together. One page there may be, however large.
+    pub unread: usize,
+    /// Bytes of a request head; at least 8192, the smallest buffer of the HTTP package.
+    pub head: usize,
+    /// From the start of a connection to its first whole request head, and from each head to the next. Writing the
+    /// answer counts, so neither a slow sender, nor a slow reader, nor an idle client keeps its place for longer; only the
+    /// time for which metrics are gathered does not.
+    pub idle: Duration,
+    /// Age at which a connection that keeps asking is told to come anew.
+    pub lifetime: Duration,
+    /// Before the next accept after one failed.
+    pub pause: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 64,
+            unread: 32 << 20,
+            head: 8192,
+            idle: Duration::from_secs(5),
+            lifetime: Duration::from_mins(1),
+            pause: Duration::from_millis(200),
+        }
+    }
+}
+
+/// Answers on `listener` for as long as it is polled, inside a tokio runtime with I/O and time. Nothing ends it but
+/// being dropped, which closes every connection.
+pub async fn serve(listener: TcpListener, view: View, limits: Limits) -> Infallible {
+    let accept = async || listener.accept().await.map(|(stream, _)| stream);
+    serve_from(accept, view, limits).await
+}
+
+pub(super) async fn serve_from(
+    accept: impl AsyncFn() -> io::Result<TcpStream>,
+    view: View,
+    limits: Limits,
+) -> Infallible {
+    let view = Rc::new(view);
+    let places = Arc::new(Semaphore::new(limits.connections));
+    let guests = Guests::default();
+    let accepting = async {
+        loop {
+            let stream = accept_one(&accept, limits.pause).await;
+            let place = loop {
+                // The semaphore is never closed.
+                if let Ok(place) = Arc::clone(&places).try_acquire_owned() {
+                    break Ok(place);
+                }
+                guests.ask_oldest_to_leave();
+                // Who was asked may have got an answer to send after all; then the next one is asked.
+                let freed = Arc::clone(&places).acquire_owned();
+                if let Ok(place) = timeout(limits.pause, freed).await {
+                    break place;
+                }
+            };
+            let guest = guests.welcome();
+            let guests = guests.clone();
+            let (view, this) = (Rc::clone(&view), Rc::clone(&guest));
+            let connection = converse(stream, view, limits, (this, guests.clone()));
+            tokio::task::spawn_local(async move {
+                connection.await;
+                guests.farewell(&guest);
+                drop(place);
+            });
+        }
+    };
+    LocalSet::new().run_until(accepting).await
+}
+
+/// The next connection. An error is mostly a want of descriptors or memory, which passes, so it is waited out; one line
+/// tells of its first sight and one of its end, however long it lasts.
+async fn accept_one(
+    accept: &impl AsyncFn() -> io::Result<TcpStream>,
+    pause: Duration,
+) -> TcpStream {
+    let mut failures = 0_u64;
+    loop {
+        match accept().await {
+            Ok(stream) => {
+                if failures > 0 {
+                    tracing::info!(failures, "admin connections are accepted again");
+                }
+                return stream;
+            }
+            Err(error) => {
+                if failures == 0 {
+                    tracing::warn!(%error, "cannot accept admin connections; trying on");
+                }
+                failures = failures.saturating_add(1);
+                sleep(pause).await;
+            }
+        }
+    }
+}
+
+/// One connection to its end. Whatever its client does wrong concerns that client alone, so errors are not reported.
+async fn converse(
+    stream: TcpStream,
+    view: Rc<View>,
+    limits: Limits,
+    (guest, guests): (Rc<Guest>, Guests),
+) {
+    // It only delays the answer if it fails.
+    let _ = stream.set_nodelay(true);
+    let born = Instant::now();
+    let deadline = Cell::new(born + limits.idle);
+    let service = service_fn(|request: Request<Incoming>| {
+        let now = Instant::now();
+        guest.made.set(0);
+        deadline.set(now + limits.idle);
+        // A request's body is not read; a connection on which one is still under way is closed after the answer.
+        let mut reply = answer(&view, &request);
+        // They may take long, and probes need a place too.
+        if let Reply::Metrics(wishes) = &reply
+            && wishes.scope == Scope::All
+            && guests.waiting() * 4 >= limits.connections.max(4)
+        {
+            reply = Reply::Ready(too_many());
+        }
+        let (view, guest, guests, deadline) = (&view, &guest, &guests, &deadline);
+        async move {
+            let mut response = match reply {
+                Reply::Ready(response) => response,
+                Reply::Metrics(wishes) => {
+                    // The client waits for us, not we for it.
+                    guest.making.set(Some(wishes.scope));
+                    deadline.set(now + wishes.within + limits.idle);
+                    let page = (view.metrics)(wishes).await;
+                    guest.making.set(None);
+                    deadline.set(Instant::now() + limits.idle);
+                    let unread = guests.unread();
+                    if unread > 0 && unread + page.body.len() > limits.unread {
+                        guest.made.set(0);
+                        too_many()
+                    } else {
+                        guest.made.set(page.body.len());
+                        metrics(page)
+                    }
+                }
+            };
+            if Instant::now().duration_since(born) >= limits.lifetime || guest.asked.get() {
+                let close = HeaderValue::from_static("close");
+                response.headers_mut().insert(CONNECTION, close);
+            }
+            Ok::<_, Infallible>(response)
+        }
+    });
+    let io = TokioIo::new(Watched {
+        stream,
+        guest: Rc::clone(&guest),
+    });
+    let mut connection = pin!(
+        http1::Builder::new()
+            .max_buf_size(limits.head.max(8192))
+            // The deadline below covers it and more.
+            .header_read_timeout(None)
+            .serve_connection(io, service)
+    );
+    loop {
+        let until = deadline.get();
+        let ended = {
+            let mut talk = pin!(timeout_at(until, Pin::as_mut(&mut connection)));
+            let mut leave = pin!(guest.leave.notified());
+            poll_fn(|cx| match talk.as_mut().poll(cx) {
+                Poll::Ready(ended) => Poll::Ready(Some(ended.is_ok())),
+                Poll::Pending => leave.as_mut().poll(cx).map(|()| None),
+            })
+            .await
+        };
+        let over = if let Some(ended) = ended {
+            ended || deadline.get() <= until
+        } else {
+            // A request that has arrived and was not looked at yet is answered before the end.
+            yield_now().await;
+            let ended = timeout_at(born, Pin::as_mut(&mut connection)).await;
+            ended.is_ok() || !guest.busy()
+        };
+        if over {
+            return;
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! In which format a worker wrote its page.
+#![forbid(unsafe_code)]
+
+use crate::exposition::Format;
+
+/// Longest foreign type that is shown.
+const SHOWN: usize = 64;
+
+/// By the Content-Type of an answer; the error says what it is instead. Programs that send none are taken to write text.
+pub(super) fn format(content_type: Option<&str>) -> Result<Format, String> {
+    let Some(whole) = content_type else {
+        return Ok(Format::Text004);
+    };
+    let kind = whole.split(';').next().unwrap_or_default().trim();
+    let is = |known: &str| kind.eq_ignore_ascii_case(known);
+    if is("application/openmetrics-text") {
+        Ok(Format::OpenMetrics)
+    } else if is("text/plain") || kind.is_empty() {
+        Ok(Format::Text004)
+    } else {
+        let shown: String = kind.chars().take(SHOWN).collect();
+        Err(format!(
+            "the answer is {}, not metrics: is it the right path? (RPM_APP_METRICS)",
+            shown.escape_debug()
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_types_of_prometheus_are_known() {
+        for (sent, expected) in [
+            (None, Format::Text004),
+            (Some(""), Format::Text004),
+            (Some("text/plain"), Format::Text004),
+            (
+                Some("text/plain; version=0.0.4; charset=utf-8"),
+                Format::Text004,
+            ),
+            (Some("Text/Plain;charset=utf-8"), Format::Text004),
+            (
+                Some("application/openmetrics-text; version=1.0.0; charset=utf-8"),
+                Format::OpenMetrics,
+            ),
+            (Some("application/openmetrics-text"), Format::OpenMetrics),
+        ] {
+            assert_eq!(format(sent), Ok(expected), "{sent:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_something_else_is_said() {
+        let html = format(Some("text/html; charset=utf-8")).unwrap_err();
+        assert_eq!(
+            html,
+            "the answer is text/html, not metrics: is it the right path? (RPM_APP_METRICS)"
+        );
+        for other in [
+            "application/json",
+            "text/plainly",
+            "application/vnd.google.protobuf",
+        ] {
+            assert!(format(Some(other)).is_err(), "{other}");
+        }
+        let long = format(Some(&"x\n".repeat(500))).unwrap_err();
+        assert!(long.len() < 300 && !long.contains('\n'), "{long}");
+    }
+}

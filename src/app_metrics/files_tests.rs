@@ -1,0 +1,250 @@
+//! Whose files they are, by a /proc that the tests write.
+#![forbid(unsafe_code)]
+
+use std::fs;
+use std::path::PathBuf;
+
+use super::*;
+use crate::app_metrics::merge::Rules;
+use crate::exposition::render::{Format, render};
+use crate::model::ListenerId;
+
+const COUNTER: &str = r#"["hits", "hits_total", {}, "H."]"#;
+const GAUGE: &str = r#"["heat", "heat", {}, "H."]"#;
+
+/// A /proc and a directory of files.
+struct World {
+    root: PathBuf,
+    files: Files,
+    keeper: Keeper,
+}
+
+impl World {
+    fn new(name: &str) -> Self {
+        let name = format!("rpm-files-{name}-{}", std::process::id());
+        let root = std::env::temp_dir().join(name);
+        // It may be left over from a process of the same number.
+        let _ = fs::remove_dir_all(&root);
+        for directory in ["proc", "files"] {
+            fs::create_dir_all(root.join(directory)).unwrap();
+        }
+        let mut files = Files::open(&root.join("files")).unwrap();
+        files.proc = Proc::new(root.join("proc"));
+        Self {
+            root,
+            files,
+            keeper: Keeper::new(Rules::default()),
+        }
+    }
+
+    /// The worker of a slot has this number, and is in /proc.
+    fn worker(&mut self, slot: u16, pid: i32, life: u64) -> Worker {
+        let worker = Worker {
+            life: Life(life * FAMILY),
+            slot: SlotId(slot),
+            pid: Pid::new(pid).unwrap(),
+            listener: ListenerId(slot),
+        };
+        self.process(pid, 1, pid, 'S');
+        let mut workers: Vec<Worker> = self.keeper.workers().collect();
+        workers.push(worker);
+        self.keeper.set_workers(&workers);
+        worker
+    }
+
+    fn process(&self, pid: i32, parent: i32, group: i32, state: char) {
+        let directory = self.root.join("proc").join(pid.to_string());
+        fs::create_dir_all(&directory).unwrap();
+        let line = format!(
+            "{pid} (python) {state} {parent} {group} {group} 0 -1 0 1 2 3 4 5 6 9 9 20 0 1 0 12345 1000000 50 1 1 1\n"
+        );
+        fs::write(directory.join("stat"), line).unwrap();
+    }
+
+    fn ends(&self, pid: i32) {
+        fs::remove_dir_all(self.root.join("proc").join(pid.to_string())).unwrap();
+    }
+
+    /// It counted so many, and its gauge is that.
+    fn counts(&self, pid: i32, count: f64, gauge: f64) {
+        for (name, key, value) in [("counter", COUNTER, count), ("gauge_all", GAUGE, gauge)] {
+            let pad = 8 - (4 + key.len()) % 8;
+            let mut entry = i32::try_from(key.len()).unwrap().to_ne_bytes().to_vec();
+            entry.extend(key.bytes());
+            entry.extend(b" ".repeat(pad));
+            entry.extend(value.to_ne_bytes());
+            entry.extend(0_f64.to_ne_bytes());
+            let mut bytes = i32::try_from(entry.len() + 8)
+                .unwrap()
+                .to_ne_bytes()
+                .to_vec();
+            bytes.extend([0; 4]);
+            bytes.extend(entry);
+            fs::write(self.file(&format!("{name}_{pid}.db")), bytes).unwrap();
+        }
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.root.join("files").join(name)
+    }
+
+    fn has_files(&self, pid: i32) -> bool {
+        self.file(&format!("counter_{pid}.db")).exists()
+    }
+
+    /// All series, after the files were read.
+    fn read(&mut self) -> Vec<String> {
+        self.files.read(&mut self.keeper);
+        let mut out = Vec::new();
+        render(&self.keeper.merged(), Format::Text, &mut out);
+        let text = String::from_utf8(out).unwrap();
+        let lines = text.lines().filter(|line| !line.starts_with('#'));
+        lines.map(str::to_owned).collect()
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        // Nobody is harmed by what is left.
+        let _ = fs::remove_dir_all(&self.root);
+    }
+}
+
+#[test]
+fn what_a_worker_started_is_in_its_slot_wherever_it_has_gone() {
+    let mut world = World::new("family");
+    world.worker(0, 100, 1);
+    world.worker(1, 200, 2);
+    world.counts(100, 1.0, 1.0);
+    world.counts(200, 2.0, 2.0);
+    // In the group; in a group of its own; the child of that one.
+    world.process(201, 200, 200, 'S');
+    world.process(202, 200, 202, 'S');
+    world.process(203, 202, 203, 'S');
+    for pid in [201, 202, 203] {
+        world.counts(pid, 10.0, 5.0);
+    }
+    let all = [
+        "heat{worker=\"0\"} 1",
+        "heat{worker=\"1\"} 17",
+        "hits_total 33",
+    ];
+    assert_eq!(world.read(), all);
+    for pid in [201, 202, 203] {
+        world.ends(pid);
+    }
+    let left = [
+        "heat{worker=\"0\"} 1",
+        "heat{worker=\"1\"} 2",
+        "hits_total 33",
+    ];
+    assert_eq!(world.read(), left);
+    assert!([201, 202, 203].iter().all(|pid| !world.has_files(*pid)));
+    assert_eq!(world.read(), left);
+}
+
+#[test]
+fn what_belongs_to_no_worker_counts_and_has_no_gauges() {
+    let mut world = World::new("nobody");
+    world.worker(0, 100, 1);
+    world.counts(100, 1.0, 1.0);
+    for pid in [301, 302] {
+        world.process(pid, 1, pid, 'S');
+        world.counts(pid, 10.0, 5.0);
+    }
+    let all = ["heat{worker=\"0\"} 1", "hits_total 21"];
+    assert_eq!(world.read(), ["heat{worker=\"0\"} 1", "hits_total 1"]);
+    assert_eq!(world.read(), all);
+    assert_eq!(world.read(), all);
+    world.counts(301, 14.0, 5.0);
+    let more = ["heat{worker=\"0\"} 1", "hits_total 25"];
+    assert_eq!(world.read(), more);
+    world.ends(301);
+    assert_eq!(world.read(), more);
+    assert!(!world.has_files(301) && world.has_files(302));
+}
+
+/// The pid of a zombie is nobody else's, but it writes nothing more.
+#[test]
+fn one_that_is_dead_but_not_reaped_is_over() {
+    let mut world = World::new("zombie");
+    world.worker(0, 100, 1);
+    world.process(101, 100, 100, 'S');
+    world.counts(101, 10.0, 5.0);
+    assert_eq!(world.read(), ["heat{worker=\"0\"} 5", "hits_total 10"]);
+    world.process(101, 100, 100, 'Z');
+    assert_eq!(world.read(), ["hits_total 10"]);
+    assert!(!world.has_files(101));
+    assert_eq!(world.read(), ["hits_total 10"]);
+}
+
+/// As when there is no descriptor left to look with.
+#[test]
+fn one_that_cannot_be_looked_at_keeps_its_files() {
+    let mut world = World::new("unseen");
+    world.worker(0, 100, 1);
+    world.counts(101, 10.0, 5.0);
+    // A directory is opened, and not read.
+    let stat = world.root.join("proc/101/stat");
+    fs::create_dir_all(stat).unwrap();
+    assert_eq!(world.read(), Vec::<String>::new());
+    assert_eq!(world.read(), ["hits_total 10"]);
+    world.counts(101, 12.0, 5.0);
+    assert_eq!(world.read(), ["hits_total 12"]);
+    assert!(world.has_files(101));
+    world.ends(101);
+    assert_eq!(world.read(), ["hits_total 12"]);
+    assert!(!world.has_files(101));
+}
+
+/// As by `mark_process_dead` and scripts that tidy up.
+#[test]
+fn one_whose_files_somebody_removed_is_forgotten() {
+    let mut world = World::new("removed");
+    world.worker(0, 100, 1);
+    world.counts(100, 1.0, 1.0);
+    world.process(101, 100, 100, 'S');
+    world.counts(101, 10.0, 5.0);
+    assert_eq!(world.read(), ["heat{worker=\"0\"} 6", "hits_total 11"]);
+    for name in ["counter_101.db", "gauge_all_101.db"] {
+        fs::remove_file(world.file(name)).unwrap();
+    }
+    assert_eq!(world.read(), ["heat{worker=\"0\"} 1", "hits_total 11"]);
+    // It goes on with files of its own, or another has its number.
+    world.counts(101, 3.0, 2.0);
+    assert_eq!(world.read(), ["heat{worker=\"0\"} 3", "hits_total 14"]);
+}
+
+/// Life numbers of children come round; that of one which lives long is never given to another.
+#[test]
+fn two_children_never_share_a_life() {
+    let mut world = World::new("lives");
+    world.worker(0, 100, 1);
+    world.process(101, 100, 100, 'S');
+    world.counts(101, 10.0, 0.0);
+    world.read();
+    world.files.given = FAMILY - 1;
+    for pid in [102, 103] {
+        world.process(pid, 100, 100, 'S');
+        world.counts(pid, 1.0, 0.0);
+    }
+    for _ in 0..3 {
+        assert_eq!(world.read(), ["heat{worker=\"0\"} 0", "hits_total 12"]);
+    }
+    let lives = world.files.children.values().map(|child| child.life);
+    let lives: std::collections::BTreeSet<Life> = lives.collect();
+    assert_eq!(lives.len(), 3);
+}
+
+/// The thread hears of a worker a moment after it was started.
+#[test]
+fn a_worker_that_is_not_known_yet_is_not_counted_twice() {
+    let mut world = World::new("early");
+    world.process(100, 1, 100, 'S');
+    world.counts(100, 10.0, 1.0);
+    assert_eq!(world.read(), Vec::<String>::new());
+    world.worker(0, 100, 1);
+    let all = ["heat{worker=\"0\"} 1", "hits_total 10"];
+    assert_eq!(world.read(), all);
+    assert_eq!(world.read(), all);
+}

@@ -1,0 +1,260 @@
+//! One family of all workers.
+#![forbid(unsafe_code)]
+
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+
+use super::account::{Account, Budget, Cost};
+use super::counters::Counters;
+use super::gauges::Gauges;
+use super::lives::{Life, Speaker};
+use super::observed::Observed;
+use super::rules::{Aggregation, Rules};
+use super::suggestions::Suggestions;
+use crate::exposition::{Dropped, Family, Kind, Sample, Suffix, claims};
+
+/// What one worker takes in the list of those that have the family.
+const MEMBER: Cost = Cost {
+    series: 0,
+    bytes: 16,
+};
+
+/// One family, and who has it.
+#[derive(Debug)]
+pub(super) struct Merged {
+    name: Box<str>,
+    form: Form,
+    help: Option<Box<str>>,
+    unit: Option<Box<str>>,
+    /// Who said what it is about.
+    teller: Life,
+    body: Body,
+    /// The living that have it.
+    members: BTreeSet<Life>,
+    /// The latest page that had it.
+    turn: u64,
+    cost: Cost,
+}
+
+/// What a family is merged as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Form {
+    kind: Kind,
+    /// A counter whose samples have no `_total`.
+    bare: bool,
+}
+
+#[derive(Debug)]
+enum Body {
+    Counters(Counters),
+    Observed(Observed),
+    Gauges(Gauges),
+}
+
+/// Where a family of a page comes from, and where what happens to it is noted.
+#[derive(Debug)]
+pub(super) struct Taking<'a> {
+    pub(super) life: Life,
+    /// The number of the page.
+    pub(super) turn: u64,
+    pub(super) budget: &'a mut Budget,
+    pub(super) dropped: &'a mut Dropped,
+}
+
+/// What a worker and those before it do not agree about.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Differs {
+    pub(super) help: bool,
+    pub(super) buckets: bool,
+}
+
+impl Merged {
+    /// A family that has nothing yet, as `family` is and `life` says.
+    pub(super) fn new(life: Life, family: &Family) -> Self {
+        let form = Form::of(family);
+        Self {
+            name: family.name.clone(),
+            form,
+            help: family.help.clone(),
+            unit: family.unit.clone(),
+            teller: life,
+            body: match form.kind {
+                Kind::Counter => Body::Counters(Counters::default()),
+                Kind::Histogram | Kind::Summary => Body::Observed(Observed::default()),
+                _ => Body::Gauges(Gauges::default()),
+            },
+            members: BTreeSet::new(),
+            turn: 0,
+            cost: Cost::default(),
+        }
+    }
+
+    /// The names that are its own.
+    pub(super) fn claims(&self) -> impl Iterator<Item = Cow<'_, str>> {
+        claims(&self.name, self.form.kind, self.form.bare)
+            .filter_map(|(name, claim)| claim.is_firm().then_some(name))
+    }
+
+    /// Whether `family` can be merged into it.
+    pub(super) fn is_like(&self, family: &Family) -> bool {
+        self.form == Form::of(family)
+    }
+
+    /// Whether none that lives has it, but perhaps `life` had it before the page `turn`.
+    pub(super) fn is_left(&self, life: Life, turn: u64) -> bool {
+        self.turn != turn && self.members.iter().all(|member| *member == life)
+    }
+
+    /// Whether it counts: its series have a beginning.
+    pub(super) fn counts(&self) -> bool {
+        !matches!(self.body, Body::Gauges(_))
+    }
+
+    /// Whether nothing is left of it.
+    pub(super) fn is_empty(&self) -> bool {
+        self.members.is_empty() && !self.counts()
+    }
+
+    /// What a worker says. Its labels are as they are to be written.
+    pub(super) fn take(&mut self, family: Family, taking: &mut Taking<'_>) -> Differs {
+        let mut differs = Differs::default();
+        let Taking {
+            life,
+            turn,
+            budget,
+            dropped,
+        } = taking;
+        let (life, kind) = (*life, self.form.kind);
+        self.turn = *turn;
+        let mut account = Account {
+            budget,
+            own: &mut self.cost,
+        };
+        if !self.members.contains(&life) {
+            if !account.charge_known(MEMBER) {
+                dropped.limit += family.samples.len() as u64;
+                return differs;
+            }
+            self.members.insert(life);
+        }
+        match &mut self.body {
+            Body::Counters(counters) => {
+                let left_out = counters.take(life, family.samples, &mut account);
+                dropped.limit += left_out as u64;
+            }
+            Body::Observed(observed) => {
+                differs.buckets = observed.take(life, kind, family.samples, &mut account, dropped);
+            }
+            Body::Gauges(gauges) => {
+                let left_out = gauges.take(life, *turn, family.samples, &mut account);
+                dropped.limit += left_out as u64;
+            }
+        }
+        differs.help = self.hear(life, family.help, family.unit);
+        differs
+    }
+
+    /// Whether help or unit are not as they were said before. Who says it first is believed, as long as it lives.
+    fn hear(&mut self, life: Life, help: Option<Box<str>>, unit: Option<Box<str>>) -> bool {
+        if life == self.teller || !self.members.contains(&self.teller) {
+            self.teller = life;
+            self.help = help.or(self.help.take());
+            self.unit = unit.or(self.unit.take());
+            return false;
+        }
+        let differs = differ(self.help.as_deref(), help.as_deref())
+            || differ(self.unit.as_deref(), unit.as_deref());
+        self.help = self.help.take().or(help);
+        self.unit = self.unit.take().or(unit);
+        differs
+    }
+
+    /// `life` says nothing of it in the page `turn`: what it may fall is not there any more.
+    pub(super) fn silent(&mut self, life: Life, turn: u64, budget: &mut Budget) {
+        let own = &mut self.cost;
+        let mut account = Account { budget, own };
+        if let Body::Gauges(gauges) = &mut self.body
+            && gauges.is_silent(life, turn)
+        {
+            gauges.gone(life, &mut account);
+            self.members.remove(&life);
+            account.refund(MEMBER);
+        }
+    }
+
+    /// It ended.
+    pub(super) fn gone(&mut self, life: Life, budget: &mut Budget) {
+        let own = &mut self.cost;
+        let mut account = Account { budget, own };
+        if !self.members.remove(&life) {
+            return;
+        }
+        account.refund(MEMBER);
+        match &mut self.body {
+            Body::Counters(counters) => counters.gone(life, &mut account),
+            Body::Observed(observed) => observed.gone(life, &mut account),
+            Body::Gauges(gauges) => gauges.gone(life, &mut account),
+        }
+    }
+
+    /// Takes room for itself, if there is some.
+    pub(super) fn charge(&mut self, cost: Cost, budget: &mut Budget) -> bool {
+        let own = &mut self.cost;
+        Account { budget, own }.charge(cost)
+    }
+
+    /// Gives back all that it holds.
+    pub(super) fn forget(mut self, budget: &mut Budget) {
+        let (all, own) = (self.cost, &mut self.cost);
+        Account { budget, own }.refund(all);
+    }
+
+    /// As it is to be written, known as `text_name`.
+    pub(super) fn merged(
+        &self,
+        text_name: &str,
+        rules: &Rules,
+        suggestions: &Suggestions,
+        speakers: &[Speaker],
+    ) -> Family {
+        let kind = self.form.kind;
+        let samples: Vec<Sample> = match &self.body {
+            Body::Counters(counters) => counters.samples(self.form.bare),
+            Body::Observed(observed) => observed.samples(kind),
+            Body::Gauges(gauges) => {
+                let aggregation = match (kind, rules.aggregation(suggestions, text_name)) {
+                    (_, Aggregation::Drop) => Aggregation::Drop,
+                    // Its buckets belong together.
+                    (Kind::GaugeHistogram, _) => Aggregation::Worker,
+                    // It can be nothing but 1.
+                    (Kind::Info, Aggregation::Sum) => Aggregation::Max,
+                    (_, aggregation) => aggregation,
+                };
+                let is_grouped = kind == Kind::GaugeHistogram;
+                gauges.samples(aggregation, is_grouped, speakers)
+            }
+        };
+        Family {
+            name: self.name.clone(),
+            kind,
+            help: self.help.clone(),
+            unit: self.unit.clone(),
+            samples,
+        }
+    }
+}
+
+impl Form {
+    fn of(family: &Family) -> Self {
+        let kind = family.kind;
+        let suffix = family.samples.first().map(|sample| sample.suffix);
+        Self {
+            kind,
+            bare: kind == Kind::Counter && suffix == Some(Suffix::None),
+        }
+    }
+}
+
+fn differ(old: Option<&str>, new: Option<&str>) -> bool {
+    old.zip(new).is_some_and(|(old, new)| old != new)
+}

@@ -1,0 +1,226 @@
+//! Gauges and all that is like them: what each worker says now.
+#![forbid(unsafe_code)]
+
+use std::collections::BTreeMap;
+
+use super::account::{Account, Cost};
+use super::lives::{Life, Speaker};
+use super::rules::Aggregation;
+use super::series;
+use crate::exposition::{Labels, Sample, Suffix};
+
+/// The series of one family.
+#[derive(Debug, Default)]
+pub(super) struct Gauges {
+    lives: BTreeMap<Life, Said>,
+    /// Labels that any has, each once in memory, and how many have them.
+    labels: BTreeMap<Labels, usize>,
+}
+
+/// What one worker said last.
+#[derive(Debug)]
+struct Said {
+    /// In which page.
+    turn: u64,
+    samples: Box<[(Suffix, Labels, f64)]>,
+}
+
+/// What one number takes.
+const SAID: Cost = Cost {
+    series: 1,
+    bytes: size_of::<(Suffix, Labels, f64)>(),
+};
+
+impl Gauges {
+    /// What `life` says, in place of what it said before. Returns for how many there was no room.
+    pub(super) fn take(
+        &mut self,
+        life: Life,
+        turn: u64,
+        samples: Vec<Sample>,
+        account: &mut Account<'_>,
+    ) -> usize {
+        if let Some(said) = self.lives.get_mut(&life)
+            && said.is_like(&samples)
+        {
+            said.turn = turn;
+            for (said, sample) in said.samples.iter_mut().zip(samples) {
+                said.2 = sample.value;
+            }
+            return 0;
+        }
+        self.gone(life, account);
+        let all = samples.len();
+        let mut said = Vec::with_capacity(all);
+        for sample in samples {
+            if let Some(labels) = self.hold(sample.labels, account) {
+                said.push((sample.suffix, labels, sample.value));
+            }
+        }
+        let dropped = all - said.len();
+        let samples = said.into();
+        self.lives.insert(life, Said { turn, samples });
+        dropped
+    }
+
+    /// It ended, or says nothing of this family any more.
+    pub(super) fn gone(&mut self, life: Life, account: &mut Account<'_>) {
+        let Some(said) = self.lives.remove(&life) else {
+            return;
+        };
+        for (_, labels, _) in said.samples {
+            account.refund(SAID);
+            if let Some(uses) = self.labels.get_mut(&labels) {
+                *uses -= 1;
+                if *uses == 0 {
+                    account.refund(Cost::bytes(series::bytes(&labels)));
+                    self.labels.remove(&labels);
+                }
+            }
+        }
+    }
+
+    /// Whether `life` said something, but not in the page `turn`.
+    pub(super) fn is_silent(&self, life: Life, turn: u64) -> bool {
+        self.lives.get(&life).is_some_and(|said| said.turn != turn)
+    }
+
+    /// What those say that count, in the order of their labels; `is_grouped` if the order of a page is to stay.
+    pub(super) fn samples(
+        &self,
+        aggregation: Aggregation,
+        is_grouped: bool,
+        speakers: &[Speaker],
+    ) -> Vec<Sample> {
+        let said = speakers
+            .iter()
+            .filter_map(|speaker| Some((speaker, self.lives.get(&speaker.life)?)));
+        match aggregation {
+            Aggregation::Drop => Vec::new(),
+            Aggregation::Worker if is_grouped => {
+                // Numbers that belong together cannot be added up one by one: the youngest process has said them.
+                let mut all: Vec<_> = said.collect();
+                all.reverse();
+                all.dedup_by_key(|(speaker, _)| speaker.slot);
+                let each = all.iter().rev().flat_map(|(speaker, said)| {
+                    let said = said.samples.iter();
+                    said.map(|(suffix, labels, value)| {
+                        Sample::with(*suffix, speaker.label(labels), *value)
+                    })
+                });
+                each.collect()
+            }
+            Aggregation::Worker => {
+                let mut all = Vec::new();
+                for (speaker, said) in said {
+                    for (suffix, labels, value) in &said.samples {
+                        all.push((labels, speaker, *suffix, *value));
+                    }
+                }
+                all.sort_by_key(|(labels, speaker, suffix, _)| (*labels, speaker.slot, *suffix));
+                let places = all.chunk_by(|one, next| {
+                    (one.1.slot, one.2) == (next.1.slot, next.2) && one.0 == next.0
+                });
+                let sample = |place: &[(&Labels, &Speaker, Suffix, f64)]| {
+                    let (labels, speaker, suffix, _) = *place.first()?;
+                    let aggregation = match suffix {
+                        // It can be nothing but 1.
+                        Suffix::Info => Aggregation::Max,
+                        _ => Aggregation::Sum,
+                    };
+                    let mut together = Together::default();
+                    for (_, speaker, _, value) in place {
+                        together.add(aggregation, speaker.life, *value);
+                    }
+                    let value = together.value(aggregation);
+                    Some(Sample::with(suffix, speaker.label(labels), value))
+                };
+                places.filter_map(sample).collect()
+            }
+            _ => {
+                let mut together: BTreeMap<(&Labels, Suffix), Together> = BTreeMap::new();
+                for (speaker, said) in said {
+                    for (suffix, labels, value) in &said.samples {
+                        let entry = together.entry((labels, *suffix)).or_default();
+                        entry.add(aggregation, speaker.life, *value);
+                    }
+                }
+                let sample = |((labels, suffix), all): ((&Labels, Suffix), Together)| {
+                    Sample::with(suffix, labels.clone(), all.value(aggregation))
+                };
+                together.into_iter().map(sample).collect()
+            }
+        }
+    }
+
+    /// The labels as they are held already, or from now on; `None` if there is no room for another number.
+    fn hold(&mut self, labels: Labels, account: &mut Account<'_>) -> Option<Labels> {
+        let Some((held, _)) = self.labels.get_key_value(&labels) else {
+            let Cost { series, bytes } = SAID;
+            let cost = Cost::new(series, bytes + series::bytes(&labels));
+            return account.charge(cost).then(|| {
+                self.labels.insert(labels.clone(), 1);
+                labels
+            });
+        };
+        let held = held.clone();
+        if !account.charge(SAID) {
+            return None;
+        }
+        if let Some(uses) = self.labels.get_mut(&held) {
+            *uses += 1;
+        }
+        Some(held)
+    }
+}
+
+impl Said {
+    /// Whether these differ from what it said in their numbers alone.
+    fn is_like(&self, samples: &[Sample]) -> bool {
+        let same = |((suffix, labels, _), new): (&(Suffix, Labels, f64), &Sample)| {
+            *suffix == new.suffix && *labels == new.labels
+        };
+        self.samples.len() == samples.len() && self.samples.iter().zip(samples).all(same)
+    }
+}
+
+/// One number of several workers. `NaN` is no number, unless nobody has another.
+#[derive(Debug, Default)]
+struct Together {
+    value: Option<f64>,
+    workers: u32,
+    youngest: Option<Life>,
+}
+
+impl Together {
+    fn add(&mut self, aggregation: Aggregation, life: Life, value: f64) {
+        if value.is_nan() {
+            return;
+        }
+        self.workers += 1;
+        let Some(kept) = &mut self.value else {
+            self.value = Some(value);
+            self.youngest = Some(life);
+            return;
+        };
+        match aggregation {
+            Aggregation::Sum | Aggregation::Avg => *kept += value,
+            Aggregation::Max => *kept = kept.max(value),
+            Aggregation::Min => *kept = kept.min(value),
+            Aggregation::Last | Aggregation::Worker | Aggregation::Drop => {
+                if Some(life) > self.youngest {
+                    *kept = value;
+                    self.youngest = Some(life);
+                }
+            }
+        }
+    }
+
+    fn value(&self, aggregation: Aggregation) -> f64 {
+        match self.value {
+            None => f64::NAN,
+            Some(sum) if aggregation == Aggregation::Avg => sum / f64::from(self.workers),
+            Some(value) => value,
+        }
+    }
+}

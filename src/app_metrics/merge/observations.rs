@@ -1,0 +1,274 @@
+//! One histogram, or one summary: what all workers observed, by the bounds that they have.
+#![forbid(unsafe_code)]
+
+use std::sync::Arc;
+
+use super::account::{Account, Cost};
+use super::groups::Snap;
+use super::layout::{Layout, common};
+use super::lives::Life;
+use super::series::{cost, is_newer, newer};
+use crate::exposition::{Exemplar, Labels, Sample, Suffix};
+
+/// Layouts that are kept apart. A reload needs two.
+const PARTS: usize = 4;
+
+type Exemplars = Vec<Option<Box<Exemplar>>>;
+
+/// One series.
+#[derive(Debug)]
+pub(super) struct Observations {
+    /// By layout; never empty.
+    parts: Vec<Part>,
+    /// What each worker said last, in the order of their lives.
+    seen: Vec<(Life, Snap)>,
+}
+
+/// What was observed with one layout.
+#[derive(Debug)]
+struct Part {
+    layout: Layout,
+    counts: Box<[f64]>,
+    /// `None` as soon as one worker had none.
+    sum: Option<f64>,
+    /// Of those that had the layout.
+    youngest: Life,
+    /// By bound, or none at all.
+    exemplars: Exemplars,
+}
+
+/// It does not fit.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct NoRoom;
+
+impl Observations {
+    /// Of a new series.
+    pub(super) fn new(life: Life, snap: Snap) -> Self {
+        Self {
+            parts: vec![Part::new(life, &snap)],
+            seen: vec![(life, snap)],
+        }
+    }
+
+    /// What a new series takes, without its labels.
+    pub(super) fn cost(snap: &Snap) -> Cost {
+        let Cost { series, bytes } = part_cost(&snap.layout);
+        Cost::new(series, bytes + size_of::<Self>() + snap_bytes(snap))
+    }
+
+    /// What `life` says.
+    pub(super) fn take(
+        &mut self,
+        life: Life,
+        snap: Snap,
+        account: &mut Account<'_>,
+    ) -> Result<(), NoRoom> {
+        let at = self.seen.binary_search_by_key(&life, |(life, _)| *life);
+        let part = self
+            .parts
+            .iter_mut()
+            .find(|part| Arc::ptr_eq(&part.layout, &snap.layout));
+        if let (Ok(at), Some(part)) = (at, part)
+            && Arc::ptr_eq(&self.seen[at].1.layout, &snap.layout)
+        {
+            part.go_on(&self.seen[at].1, &snap);
+            self.seen[at].1 = snap;
+            return Ok(());
+        }
+        // Of a worker that is new, or whose bounds are: the latter began anew.
+        self.begin(life, &snap, account)?;
+        match at {
+            Ok(at) => {
+                account.refund(Cost::bytes(snap_bytes(&self.seen[at].1)));
+                self.seen[at].1 = snap;
+            }
+            Err(at) => self.seen.insert(at, (life, snap)),
+        }
+        self.forget_old_layouts(account);
+        Ok(())
+    }
+
+    /// Whether `life` has other bounds than who was first.
+    pub(super) fn differs(&self, life: Life) -> bool {
+        if self.parts.len() < 2 {
+            return false;
+        }
+        let at = self.seen.binary_search_by_key(&life, |(life, _)| *life);
+        let own = at.ok().map(|at| &self.seen[at].1.layout);
+        let first = self.parts.first().map(|part| &part.layout);
+        own.zip(first)
+            .is_some_and(|(own, first)| !Arc::ptr_eq(own, first))
+    }
+
+    /// It ended: what it observed stays.
+    pub(super) fn gone(&mut self, life: Life, account: &mut Account<'_>) {
+        if let Ok(at) = self.seen.binary_search_by_key(&life, |(life, _)| *life) {
+            let (_, snap) = self.seen.remove(at);
+            account.refund(Cost::bytes(snap_bytes(&snap)));
+            self.forget_old_layouts(account);
+        }
+    }
+
+    /// Notes the exemplars of the buckets that `life` has, if they are newer.
+    pub(super) fn exemplify(&mut self, life: Life, new: Exemplars, account: &mut Account<'_>) {
+        if new.iter().all(Option::is_none) {
+            return;
+        }
+        let Ok(at) = self.seen.binary_search_by_key(&life, |(life, _)| *life) else {
+            return;
+        };
+        let layout = &self.seen[at].1.layout;
+        let part = self
+            .parts
+            .iter_mut()
+            .find(|part| Arc::ptr_eq(&part.layout, layout));
+        let Some(part) = part else { return };
+        if part.exemplars.is_empty() {
+            part.exemplars.resize(new.len(), None);
+        }
+        for (kept, new) in part.exemplars.iter_mut().zip(new) {
+            newer(kept, new, account);
+        }
+    }
+
+    /// Adds the samples of it: buckets if it has any, sum, count.
+    pub(super) fn samples(&self, labels: &Labels, with_buckets: bool, out: &mut Vec<Sample>) {
+        let layouts: Vec<&Layout> = self.parts.iter().map(|part| &part.layout).collect();
+        let mut highest = 0.0_f64;
+        let mut before: Option<Vec<usize>> = None;
+        for places in common(&layouts) {
+            let counts = self.parts.iter().zip(&places);
+            let count: f64 = counts.map(|(part, at)| part.counts[*at]).sum();
+            // Sums are exact below 2^53; above it one could be rounded below the one before it.
+            highest = highest.max(count);
+            if with_buckets {
+                let text = &layouts[0][places[0]].text;
+                out.push(Sample {
+                    suffix: Suffix::Bucket,
+                    labels: labels.with("le", text),
+                    value: highest,
+                    exemplar: self.exemplar(before.as_deref(), &places),
+                });
+            }
+            before = Some(places);
+        }
+        let sums = self.parts.iter().map(|part| part.sum);
+        if let Some(sum) = sums.sum::<Option<f64>>() {
+            out.push(Sample::with(Suffix::Sum, labels.clone(), sum));
+        }
+        out.push(Sample::with(Suffix::Count, labels.clone(), highest));
+    }
+
+    /// The newest behind the places `before` and up to `places`.
+    fn exemplar(&self, before: Option<&[usize]>, places: &[usize]) -> Option<Box<Exemplar>> {
+        let mut newest: Option<&Exemplar> = None;
+        for (index, part) in self.parts.iter().enumerate() {
+            let start = before.map_or(0, |before| before[index] + 1);
+            let those = part.exemplars.get(start..=places[index]);
+            for exemplar in those.into_iter().flatten().flatten() {
+                if is_newer(newest, exemplar) {
+                    newest = Some(exemplar);
+                }
+            }
+        }
+        newest.cloned().map(Box::new)
+    }
+
+    /// Adds what was observed in a life from its beginning.
+    fn begin(&mut self, life: Life, snap: &Snap, account: &mut Account<'_>) -> Result<(), NoRoom> {
+        let same = |part: &&mut Part| Arc::ptr_eq(&part.layout, &snap.layout);
+        if let Some(part) = self.parts.iter_mut().find(same) {
+            if !account.charge_known(Cost::bytes(snap_bytes(snap))) {
+                return Err(NoRoom);
+            }
+            part.add(life, snap);
+            return Ok(());
+        }
+        let Cost { series, bytes } = part_cost(&snap.layout);
+        let cost = Cost::new(series, bytes + snap_bytes(snap));
+        if self.parts.len() == PARTS || !account.charge(cost) {
+            return Err(NoRoom);
+        }
+        self.parts.push(Part::new(life, snap));
+        Ok(())
+    }
+
+    /// When all that live have one layout and are younger than all that had another, what is left of the others, and of
+    /// the ended with this one, is dropped: the count falls to what the living have counted, as after a start from zero.
+    /// Were it dropped while an older one lives, as after a reload that failed, all that one ever counted would seem new.
+    fn forget_old_layouts(&mut self, account: &mut Account<'_>) {
+        let [(oldest, first), others @ ..] = &*self.seen else {
+            return;
+        };
+        let is_same = |layout: &Layout| Arc::ptr_eq(layout, &first.layout);
+        let is_over = |part: &Part| is_same(&part.layout) || part.youngest <= *oldest;
+        if self.parts.len() < 2
+            || !others.iter().all(|(_, snap)| is_same(&snap.layout))
+            || !self.parts.iter().all(is_over)
+        {
+            return;
+        }
+        let Some(at) = self.parts.iter().position(|part| is_same(&part.layout)) else {
+            return;
+        };
+        let mut part = self.parts.swap_remove(at);
+        for old in self.parts.drain(..) {
+            let exemplars = old.exemplars.iter().flatten();
+            exemplars.for_each(|exemplar| account.refund(cost(exemplar)));
+            account.refund(part_cost(&old.layout));
+        }
+        part.counts.copy_from_slice(&first.counts);
+        part.sum = first.sum;
+        part.youngest = *oldest;
+        for (life, snap) in others {
+            part.add(*life, snap);
+        }
+        self.parts.push(part);
+    }
+}
+
+impl Part {
+    fn new(life: Life, snap: &Snap) -> Self {
+        Self {
+            layout: Arc::clone(&snap.layout),
+            counts: snap.counts.clone(),
+            sum: snap.sum,
+            youngest: life,
+            exemplars: Vec::new(),
+        }
+    }
+
+    /// Adds all that was observed in a life.
+    fn add(&mut self, life: Life, snap: &Snap) {
+        for (count, new) in self.counts.iter_mut().zip(&snap.counts) {
+            *count += new;
+        }
+        self.sum = self.sum.zip(snap.sum).map(|(sum, new)| sum + new);
+        self.youngest = self.youngest.max(life);
+    }
+
+    /// Adds what was observed since `old`, or all if it began anew: then it has less of something.
+    fn go_on(&mut self, old: &Snap, new: &Snap) {
+        let mut pairs = old.counts.iter().zip(&new.counts);
+        let again = pairs.any(|(old, new)| new < old);
+        let past = |old: f64| if again { 0.0 } else { old };
+        let pairs = old.counts.iter().zip(&new.counts);
+        for (count, (old, new)) in self.counts.iter_mut().zip(pairs) {
+            *count += new - past(*old);
+        }
+        let sums = self.sum.zip(old.sum).zip(new.sum);
+        self.sum = sums.map(|((sum, old), new)| sum + (new - past(old)));
+    }
+}
+
+fn snap_bytes(snap: &Snap) -> usize {
+    // With room that the list of them has to spare.
+    2 * size_of::<(Life, Snap)>() + size_of_val(&*snap.counts)
+}
+
+/// Its buckets, sum and count, and the bounds as if no other had them.
+fn part_cost(layout: &Layout) -> Cost {
+    const BOUND: usize = 48;
+    let bytes = size_of::<Part>() + layout.len() * (size_of::<f64>() + BOUND);
+    Cost::new(layout.len() + 2, bytes)
+}

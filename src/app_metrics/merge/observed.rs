@@ -1,0 +1,80 @@
+//! Histograms and summaries: what all workers observed.
+#![forbid(unsafe_code)]
+
+use std::collections::BTreeMap;
+
+use super::account::{Account, Cost};
+use super::groups::Group;
+use super::layout::Layouts;
+use super::lives::Life;
+use super::observations::{NoRoom, Observations};
+use super::series;
+use crate::exposition::{Dropped, Kind, Labels, Sample, Suffix};
+
+/// The series of one family, by their labels without `le`.
+#[derive(Debug, Default)]
+pub(super) struct Observed {
+    layouts: Layouts,
+    series: BTreeMap<Labels, Observations>,
+}
+
+impl Observed {
+    /// What `life` says, in groups that stand together. Returns whether who was first has other bounds.
+    pub(super) fn take(
+        &mut self,
+        life: Life,
+        kind: Kind,
+        mut samples: Vec<Sample>,
+        account: &mut Account<'_>,
+        dropped: &mut Dropped,
+    ) -> bool {
+        // Quantiles of several workers cannot be merged.
+        samples.retain(|sample| sample.suffix != Suffix::None);
+        let mut differs = false;
+        let (mut rest, mut ahead) = (samples.into_iter(), None);
+        while let Some(group) = Group::next(&mut rest, &mut ahead) {
+            let len = group.len() as u64;
+            let labels = group.labels.clone();
+            let Some((snap, exemplars)) = group.snap(kind, &mut self.layouts) else {
+                dropped.invalid += len;
+                continue;
+            };
+            let taken = if let Some(series) = self.series.get_mut(&labels) {
+                series.take(life, snap, account)
+            } else {
+                let Cost { series, bytes } = Observations::cost(&snap);
+                let cost = Cost::new(series, bytes + series::bytes(&labels));
+                if account.charge(cost) {
+                    let series = Observations::new(life, snap);
+                    self.series.insert(labels.clone(), series);
+                    Ok(())
+                } else {
+                    Err(NoRoom)
+                }
+            };
+            match (taken, self.series.get_mut(&labels)) {
+                (Ok(()), Some(series)) => {
+                    series.exemplify(life, exemplars, account);
+                    differs |= series.differs(life);
+                }
+                _ => dropped.limit += len,
+            }
+        }
+        differs
+    }
+
+    /// It ended: what it observed stays.
+    pub(super) fn gone(&mut self, life: Life, account: &mut Account<'_>) {
+        for series in self.series.values_mut() {
+            series.gone(life, account);
+        }
+    }
+
+    pub(super) fn samples(&self, kind: Kind) -> Vec<Sample> {
+        let mut samples = Vec::new();
+        for (labels, series) in &self.series {
+            series.samples(labels, kind == Kind::Histogram, &mut samples);
+        }
+        samples
+    }
+}

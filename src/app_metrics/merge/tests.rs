@@ -1,0 +1,68 @@
+#![forbid(unsafe_code)]
+
+mod bounds;
+mod conflicts;
+mod counters;
+mod gauges;
+mod histograms;
+mod pattern;
+mod program;
+mod walk;
+
+use super::{Conflict, Life, Merger, Pattern, Rules};
+use crate::exposition::{Family, Format, Limits, Page, parse};
+use crate::model::SlotId;
+
+/// A page of text 0.0.4, every line of which is good.
+fn page(text: &str) -> Page {
+    let parsed = parse(text.as_bytes(), Format::Text004, &Limits::default()).unwrap();
+    assert_eq!(parsed.dropped.invalid + parsed.dropped.limit, 0, "{text}");
+    parsed.page
+}
+
+/// A page of OpenMetrics, given without its end.
+fn open(text: &str) -> Page {
+    let text = format!("{text}# EOF\n");
+    let parsed = parse(text.as_bytes(), Format::OpenMetrics, &Limits::default()).unwrap();
+    assert_eq!(parsed.dropped.invalid + parsed.dropped.limit, 0, "{text}");
+    parsed.page
+}
+
+fn merger() -> Merger {
+    Merger::new(Rules::default())
+}
+
+/// What becomes of gauges, by pattern.
+fn with(rules: &[(&str, super::Aggregation)]) -> Merger {
+    let rule = |(pattern, aggregation): &(&str, _)| (Pattern::new(pattern).unwrap(), *aggregation);
+    Merger::new(Rules {
+        gauges: rules.iter().map(rule).collect(),
+        ..Rules::default()
+    })
+}
+
+/// The worker `life` of `slot` answers with `page`.
+fn take(merger: &mut Merger, slot: u16, life: u64, page: Page) -> Vec<Conflict> {
+    merger.take(SlotId(slot), Life(life), page)
+}
+
+/// Every sample as text 0.0.4 writes it, without exemplars.
+fn lines(families: &[Family]) -> Vec<String> {
+    let mut lines = Vec::new();
+    for family in families {
+        for sample in &family.samples {
+            let (name, suffix, labels) = (&family.name, sample.suffix.text(), &sample.labels);
+            let labels = match labels.as_str() {
+                "" => String::new(),
+                labels => format!("{{{labels}}}"),
+            };
+            lines.push(format!("{name}{suffix}{labels} {}", sample.value));
+        }
+    }
+    lines
+}
+
+#[track_caller]
+fn is(merger: &Merger, want: &[&str]) {
+    assert_eq!(lines(&merger.merged()), want);
+}

@@ -1,0 +1,306 @@
+//! Workers that count, begin anew, die, come back, change their bounds, answer or not: a random walk beside a model that
+//! keeps every life's last page and adds up.
+#![forbid(unsafe_code)]
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use proptest::prelude::*;
+
+use super::{Life, Merger, Rules, SlotId, lines};
+use crate::exposition::{Dropped, Family, Format, Kind, Limits, Parsed, parse};
+
+const BOUNDS: [&[u32]; 3] = [&[1, 2, 4], &[2, 4, 8], &[4]];
+
+/// One thing that happens.
+#[derive(Clone, Debug)]
+enum Step {
+    /// A worker begins in a slot, beside the one that is there, with these bounds.
+    Start(u16, usize),
+    /// The n-th of the living observes these numbers and is asked.
+    Work(usize, Vec<u32>),
+    /// Its counters begin at zero again, perhaps with other bounds.
+    Reset(usize, usize),
+    /// It does not answer.
+    Silent(usize),
+    /// It ends.
+    Die(usize),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        2 => (0..3_u16, 0..3_usize).prop_map(|(slot, bounds)| Step::Start(slot, bounds)),
+        8 => (0..9_usize, prop::collection::vec(0..10_u32, 0..6))
+            .prop_map(|(worker, values)| Step::Work(worker, values)),
+        1 => (0..9_usize, 0..3_usize).prop_map(|(worker, bounds)| Step::Reset(worker, bounds)),
+        1 => (0..9_usize).prop_map(Step::Silent),
+        2 => (0..9_usize).prop_map(Step::Die),
+    ]
+}
+
+/// A process.
+#[derive(Clone, Debug)]
+struct Worker {
+    life: u64,
+    slot: u16,
+    bounds: usize,
+    observed: Vec<u32>,
+    answered: bool,
+    asked: bool,
+    /// What its gauge said last.
+    said: usize,
+}
+
+impl Worker {
+    fn up_to(&self, bound: u32) -> u32 {
+        let below = self.observed.iter().filter(|value| **value <= bound);
+        u32::try_from(below.count()).unwrap()
+    }
+
+    fn page(&self) -> Parsed {
+        let all = self.observed.len();
+        let mut text = format!(
+            "# TYPE n_total counter\nn_total {all}\n# TYPE g gauge\ng {all}\n# TYPE h histogram\n"
+        );
+        for bound in BOUNDS[self.bounds] {
+            writeln!(text, "h_bucket{{le=\"{bound}\"}} {}", self.up_to(*bound)).unwrap();
+        }
+        let sum: u32 = self.observed.iter().sum();
+        writeln!(
+            text,
+            "h_bucket{{le=\"+Inf\"}} {all}\nh_sum {sum}\nh_count {all}"
+        )
+        .unwrap();
+        parse(text.as_bytes(), Format::Text004, &Limits::default()).unwrap()
+    }
+}
+
+/// What one beginning at zero came to.
+#[derive(Clone, Debug)]
+struct Stretch {
+    life: u64,
+    worker: Worker,
+    live: bool,
+}
+
+#[derive(Debug, Default)]
+struct Model {
+    workers: Vec<Worker>,
+    born: u64,
+    /// For the counter.
+    all: Vec<Stretch>,
+    /// For the histogram: what has not been dropped.
+    kept: Vec<Stretch>,
+}
+
+impl Model {
+    /// A worker's page was taken.
+    fn seen(&mut self, worker: &Worker) {
+        let lists = [
+            (&mut self.all, counter_fell as fn(&Worker, &Worker) -> bool),
+            (&mut self.kept, bucket_fell),
+        ];
+        for (list, fell) in lists {
+            let own = list
+                .iter_mut()
+                .find(|one| one.live && one.life == worker.life);
+            match own {
+                Some(one) if !fell(&one.worker, worker) => one.worker = worker.clone(),
+                found => {
+                    if let Some(old) = found {
+                        old.live = false;
+                    }
+                    list.push(Stretch {
+                        life: worker.life,
+                        worker: worker.clone(),
+                        live: true,
+                    });
+                }
+            }
+        }
+        self.forget();
+    }
+
+    fn dead(&mut self, life: u64) {
+        for list in [&mut self.all, &mut self.kept] {
+            for one in list.iter_mut().filter(|one| one.life == life) {
+                one.live = false;
+            }
+        }
+        self.forget();
+    }
+
+    /// The rule for layouts, as it is written.
+    fn forget(&mut self) {
+        let live: Vec<&Stretch> = self.kept.iter().filter(|one| one.live).collect();
+        let Some(bounds) = live.first().map(|one| one.worker.bounds) else {
+            return;
+        };
+        let oldest = live.iter().map(|one| one.life).min().unwrap();
+        let others = || self.kept.iter().filter(|one| one.worker.bounds != bounds);
+        let is_one = live.iter().all(|one| one.worker.bounds == bounds);
+        if is_one && others().count() > 0 && others().all(|one| one.life <= oldest) {
+            self.kept.retain(|one| one.live);
+        }
+    }
+
+    fn counted(&self) -> usize {
+        self.all.iter().map(|one| one.worker.observed.len()).sum()
+    }
+
+    /// Lines of the histogram.
+    fn histogram(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        if self.kept.is_empty() {
+            return lines;
+        }
+        for bound in 0..10_u32 {
+            let has = |one: &Stretch| BOUNDS[one.worker.bounds].contains(&bound);
+            if self.kept.iter().all(has) {
+                let count: u32 = self.kept.iter().map(|one| one.worker.up_to(bound)).sum();
+                lines.push(format!("h_bucket{{le=\"{bound}\"}} {count}"));
+            }
+        }
+        let all: usize = self.kept.iter().map(|one| one.worker.observed.len()).sum();
+        let sum: u32 = self.kept.iter().flat_map(|one| &one.worker.observed).sum();
+        lines.push(format!("h_bucket{{le=\"+Inf\"}} {all}"));
+        lines.push(format!("h_sum {sum}"));
+        lines.push(format!("h_count {all}"));
+        lines
+    }
+
+    fn gauges(&self) -> Vec<String> {
+        let mut slots: BTreeMap<u16, &Worker> = BTreeMap::new();
+        for worker in self.workers.iter().filter(|worker| worker.asked) {
+            slots.insert(worker.slot, worker);
+        }
+        let speaking = slots.values().filter(|worker| worker.answered);
+        speaking
+            .map(|worker| format!("g{{worker=\"{}\"}} {}", worker.slot, worker.said))
+            .collect()
+    }
+}
+
+/// Whether it can be seen that the counter began anew.
+fn counter_fell(old: &Worker, new: &Worker) -> bool {
+    new.observed.len() < old.observed.len()
+}
+
+/// Whether it can be seen that the histogram did.
+fn bucket_fell(old: &Worker, new: &Worker) -> bool {
+    let fell = |bound: &u32| new.up_to(*bound) < old.up_to(*bound);
+    old.bounds != new.bounds || counter_fell(old, new) || BOUNDS[old.bounds].iter().any(fell)
+}
+
+/// Does one step to both.
+fn walk(step: Step, model: &mut Model, merger: &mut Merger) {
+    let count = model.workers.len();
+    let nth = |n: usize| n.checked_rem(count);
+    match step {
+        Step::Start(slot, bounds) => {
+            model.born += 1;
+            model.workers.push(Worker {
+                life: model.born,
+                slot,
+                bounds,
+                observed: Vec::new(),
+                answered: false,
+                asked: false,
+                said: 0,
+            });
+        }
+        Step::Work(n, values) => {
+            let Some(at) = nth(n) else { return };
+            let worker = &mut model.workers[at];
+            worker.observed.extend(values);
+            (worker.asked, worker.answered) = (true, true);
+            worker.said = worker.observed.len();
+            let worker = worker.clone();
+            let parsed = worker.page();
+            assert_eq!(parsed.dropped, Dropped::default());
+            merger.take(SlotId(worker.slot), Life(worker.life), parsed.page);
+            model.seen(&worker);
+        }
+        Step::Reset(n, bounds) => {
+            let Some(at) = nth(n) else { return };
+            model.workers[at].observed.clear();
+            model.workers[at].bounds = bounds;
+        }
+        Step::Silent(n) => {
+            let Some(at) = nth(n) else { return };
+            let worker = &mut model.workers[at];
+            (worker.asked, worker.answered) = (true, false);
+            merger.missing(SlotId(worker.slot), Life(worker.life));
+        }
+        Step::Die(n) => {
+            let Some(at) = nth(n) else { return };
+            let worker = model.workers.remove(at);
+            merger.gone(Life(worker.life));
+            model.dead(worker.life);
+        }
+    }
+}
+
+/// The lines of one kind.
+fn of(families: &[Family], kind: Kind) -> Vec<String> {
+    let those = families.iter().filter(|family| family.kind == kind);
+    lines(&those.cloned().collect::<Vec<_>>())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn what_is_merged_is_what_was_last_seen(steps in prop::collection::vec(step(), 1..80)) {
+        let (mut model, mut merger) = (Model::default(), Merger::new(Rules::default()));
+        let mut last = 0;
+        for step in steps {
+            walk(step, &mut model, &mut merger);
+            let merged = merger.merged();
+            let counted = model.counted();
+            prop_assert!(counted >= last);
+            last = counted;
+            let counter = of(&merged, Kind::Counter);
+            if model.all.is_empty() {
+                prop_assert_eq!(counter, Vec::<String>::new());
+            } else {
+                prop_assert_eq!(counter, [format!("n_total {counted}")]);
+            }
+            prop_assert_eq!(of(&merged, Kind::Histogram), model.histogram());
+            prop_assert_eq!(of(&merged, Kind::Gauge), model.gauges());
+            // What comes out is a good page in the order of a good page.
+            let again = Parsed::of(merged.clone());
+            prop_assert_eq!(again.dropped, Dropped::default());
+            prop_assert_eq!(again.page.families, merged);
+        }
+    }
+
+    #[test]
+    fn the_order_of_answers_makes_no_difference(
+        sizes in prop::collection::vec(0..9_u32, 1..8),
+        turn in 0..8_usize,
+    ) {
+        let worker = |(slot, size): (usize, &u32)| Worker {
+            life: slot as u64,
+            slot: u16::try_from(slot).unwrap(),
+            bounds: 0,
+            observed: (0..*size).collect(),
+            answered: true,
+            asked: true,
+            said: 0,
+        };
+        let mut workers: Vec<Worker> = sizes.iter().enumerate().map(worker).collect();
+        let mut results = Vec::new();
+        for _ in 0..2 {
+            let mut merger = Merger::new(Rules::default());
+            for worker in &workers {
+                merger.take(SlotId(worker.slot), Life(worker.life), worker.page().page);
+            }
+            results.push(merger.merged());
+            workers.reverse();
+            let count = workers.len();
+            workers.rotate_left(turn % count);
+        }
+        prop_assert_eq!(&results[0], &results[1]);
+    }
+}

@@ -1,0 +1,113 @@
+//! Finding many labels in a map, one after the other.
+#![forbid(unsafe_code)]
+
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
+use std::ops::Bound::{Included, Unbounded};
+
+use super::lives::Life;
+use crate::exposition::Labels;
+
+/// How far behind the last the next is expected; beyond, it is looked up.
+const NEAR: usize = 4;
+
+/// Gives `take` what `map` has for the labels of each item, and gives back those of which it has nothing, or whose labels
+/// are not in order. Pages are in order and say each time the same, so the next is beside the last: a look-up would compare
+/// with many that begin alike.
+pub(super) fn visit<V, T>(
+    map: &mut BTreeMap<Labels, V>,
+    items: impl Iterator<Item = (Labels, T)>,
+    mut take: impl FnMut(&mut V, T),
+) -> Vec<(Labels, T)> {
+    let mut rest = Vec::new();
+    let mut behind = map.range_mut::<Labels, _>(..);
+    let mut next = behind.next();
+    for (labels, item) in items {
+        let mut steps = 0;
+        let found = loop {
+            let order = next.as_ref().map(|(key, _)| (*key).cmp(&labels));
+            if order != Some(Ordering::Less) {
+                break order == Some(Ordering::Equal);
+            }
+            if steps == NEAR {
+                behind = map.range_mut::<Labels, _>((Included(&labels), Unbounded));
+            }
+            next = behind.next();
+            steps += 1;
+        };
+        match &mut next {
+            Some((_, value)) if found => take(value, item),
+            _ => rest.push((labels, item)),
+        }
+    }
+    rest
+}
+
+/// Where `life` stands in a list in the order of lives, or where it would. It stands at the same place in most lists:
+/// `usual`.
+pub(super) fn place<T>(list: &[(Life, T)], life: Life, usual: &mut usize) -> Result<usize, usize> {
+    if list.get(*usual).is_some_and(|(there, _)| *there == life) {
+        return Ok(*usual);
+    }
+    let found = list.binary_search_by_key(&life, |(there, _)| *there);
+    if let Ok(at) = found {
+        *usual = at;
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn labels(number: usize) -> Labels {
+        Labels::new([("n", format!("{number:03}"))]).unwrap()
+    }
+
+    /// What is found of `wanted` in a map of the even numbers below 40, and what is not.
+    fn found(wanted: &[usize]) -> (Vec<usize>, Vec<usize>) {
+        let mut map: BTreeMap<Labels, usize> = (0..40).step_by(2).map(|n| (labels(n), n)).collect();
+        let mut found = Vec::new();
+        let items = wanted.iter().map(|number| (labels(*number), *number));
+        let rest = visit(&mut map, items, |value, number| {
+            assert_eq!(*value, number);
+            found.push(number);
+        });
+        let rest = rest.into_iter().map(|(key, number)| {
+            assert_eq!(key, labels(number));
+            number
+        });
+        (found, rest.collect())
+    }
+
+    #[test]
+    fn what_is_there_is_found_near_and_far() {
+        let all: Vec<usize> = (0..40).step_by(2).collect();
+        assert_eq!(found(&all), (all.clone(), vec![]));
+        assert_eq!(found(&[38]), (vec![38], vec![]));
+        assert_eq!(found(&[8, 10, 30, 30]), (vec![8, 10, 30, 30], vec![]));
+        assert_eq!(found(&[]), (vec![], vec![]));
+    }
+
+    #[test]
+    fn what_is_not_there_comes_back() {
+        assert_eq!(
+            found(&[1, 2, 25, 26, 39, 50]),
+            (vec![2, 26], vec![1, 25, 39, 50])
+        );
+        let out_of_order = found(&[30, 2, 32]);
+        assert_eq!(out_of_order, (vec![30, 32], vec![2]));
+    }
+
+    #[test]
+    fn the_usual_place_is_only_a_guess() {
+        let list: Vec<(Life, ())> = [1, 3, 5].map(|life| (Life(life), ())).into();
+        let mut usual = 0;
+        assert_eq!(place(&list, Life(5), &mut usual), Ok(2));
+        assert_eq!(usual, 2);
+        assert_eq!(place(&list, Life(5), &mut usual), Ok(2));
+        assert_eq!(place(&list, Life(4), &mut usual), Err(2));
+        assert_eq!(place(&list, Life(1), &mut usual), Ok(0));
+        assert_eq!(place(&list[..1], Life(9), &mut usual), Err(1));
+    }
+}

@@ -1,0 +1,188 @@
+//! The pages of all processes, made of the entries of all files.
+#![forbid(unsafe_code)]
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use super::file::{HEAD, entries};
+use super::key::{Key, Title, read};
+use super::process::{Newest, Process, Said};
+use super::{Content, FileName, Mode};
+use crate::app_metrics::merge::Aggregation;
+use crate::exposition::{self, Fault, Parsed};
+
+/// The most that is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Files in the directory that are read.
+    pub files: usize,
+    /// Bytes of one file that are used.
+    pub file_bytes: usize,
+    /// Bytes of all files.
+    pub bytes: usize,
+    /// Numbers in all files.
+    pub entries: usize,
+    /// Of one process: numbers (as series), and the length of what they are called.
+    pub page: exposition::Limits,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            files: 16_384,
+            file_bytes: 8 << 20,
+            bytes: 64 << 20,
+            entries: 250_000,
+            page: exposition::Limits::default(),
+        }
+    }
+}
+
+/// What the files held.
+#[derive(Clone, Debug, Default)]
+pub struct Reading {
+    /// What each process said, by its pid.
+    pub processes: BTreeMap<u32, Parsed>,
+    /// What the program asks to be made of gauges, by their names. Where processes differ, the one with the largest pid,
+    /// perhaps the youngest, is heard.
+    pub modes: BTreeMap<Box<str>, Aggregation>,
+    /// Files that may be of the program, but could not be read.
+    pub unreadable: usize,
+}
+
+/// Takes the files, one by one, in the order of their names.
+#[derive(Debug)]
+pub struct Pages {
+    limits: Limits,
+    processes: BTreeMap<u32, Process>,
+    modes: BTreeMap<Box<str>, Aggregation>,
+    newest: Newest,
+    keys: Keys,
+    bytes: usize,
+    entries: usize,
+}
+
+/// A key that was read, and the number of its family.
+type Known = (Arc<Key>, usize);
+
+/// Most keys are the same in all processes: each is read once.
+#[derive(Debug, Default)]
+struct Keys {
+    /// By the kind of the file, and as they are written.
+    known: BTreeMap<&'static str, HashMap<Box<[u8]>, Known>>,
+    numbers: HashMap<Title, usize>,
+    titles: Vec<Title>,
+}
+
+impl Keys {
+    fn read(
+        &mut self,
+        json: &[u8],
+        content: Content,
+        limits: &exposition::Limits,
+    ) -> Result<Option<Known>, Fault> {
+        let known = self.known.entry(content.kind()).or_default();
+        if let Some(known) = known.get(json) {
+            return Ok(Some(known.clone()));
+        }
+        let Some(key) = read(json, content, limits)? else {
+            return Ok(None);
+        };
+        let number = self.numbers.len();
+        let number = *self.numbers.entry(key.title.clone()).or_insert(number);
+        if number == self.titles.len() {
+            self.titles.push(key.title.clone());
+        }
+        let new = (Arc::new(key), number);
+        known.insert(json.into(), new.clone());
+        Ok(Some(new))
+    }
+}
+
+impl Pages {
+    /// Has nothing yet.
+    pub fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            processes: BTreeMap::new(),
+            modes: BTreeMap::new(),
+            newest: Newest::default(),
+            keys: Keys::default(),
+            bytes: 0,
+            entries: 0,
+        }
+    }
+
+    /// How many bytes of the next file are taken.
+    pub(super) fn room(&self) -> usize {
+        let room = self.limits.bytes.saturating_sub(self.bytes);
+        room.min(self.limits.file_bytes).max(HEAD)
+    }
+
+    /// Takes a file: `bytes` is what is used of it, or less if it was cut.
+    pub fn add(&mut self, name: FileName, bytes: &[u8]) {
+        let room = self.room();
+        let cut = if bytes.len() > room {
+            Fault::Limit
+        } else {
+            Fault::Invalid
+        };
+        let bytes = bytes.get(..room).unwrap_or(bytes);
+        self.bytes += bytes.len();
+        let process = self.processes.entry(name.pid).or_default();
+        let mode = match name.content {
+            Content::Gauge(mode) => Some(mode),
+            _ => None,
+        };
+        for entry in entries(bytes) {
+            let Ok(entry) = entry else {
+                process.dropped.count(cut, 1);
+                continue;
+            };
+            if process.len >= self.limits.page.series || self.entries >= self.limits.entries {
+                process.dropped.count(Fault::Limit, 1);
+                continue;
+            }
+            process.len += 1;
+            self.entries += 1;
+            let known = self.keys.read(entry.key, name.content, &self.limits.page);
+            let (key, family) = match known {
+                Ok(Some(known)) => known,
+                Ok(None) => continue,
+                Err(fault) => {
+                    process.dropped.count(fault, 1);
+                    continue;
+                }
+            };
+            if let Some(aggregation) = mode.and_then(Mode::aggregation) {
+                self.modes.insert(key.title.name.clone(), aggregation);
+            }
+            let is_recent = mode.is_some_and(Mode::is_recent);
+            if is_recent {
+                self.newest.note(&key, entry.time, entry.value);
+            }
+            let said = Said {
+                key,
+                value: entry.value,
+                is_recent,
+            };
+            process.add(family, said);
+        }
+    }
+
+    /// What all of them are. Of a gauge of which the most recent value counts, every process that has it has that one.
+    pub fn finish(self) -> Reading {
+        let Self {
+            processes,
+            newest,
+            keys,
+            ..
+        } = self;
+        let page = |(pid, process): (u32, Process)| (pid, process.page(&keys.titles, &newest));
+        Reading {
+            processes: processes.into_iter().map(page).collect(),
+            modes: self.modes,
+            unreadable: 0,
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! The thread on which everything is gathered.
+#![forbid(unsafe_code)]
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::task::LocalSet;
+use tokio::time::{Instant, timeout_at};
+
+use crate::app_metrics::merge::Life;
+use crate::exposition::Page;
+use crate::exposition::render;
+use crate::sys;
+
+use super::files::Files;
+use super::handle::{Last, Means, Message, Own, Settings, Which};
+use super::keeper::{Keeper, Worker};
+use super::questions::Questions;
+use super::together::together;
+
+/// Parsers and writers keep their pages on the heap; packing wants some.
+const STACK: usize = 512 * 1024;
+
+/// Longest time for which workers are asked while nobody waits for it.
+const UNHURRIED: Duration = Duration::from_secs(5);
+
+pub(super) fn start(
+    settings: Settings,
+    inbox: UnboundedReceiver<Message>,
+    last: Option<Last>,
+) -> nix::Result<()> {
+    let body = move || {
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        runtime.enable_time();
+        if matches!(settings.means, Means::Asked { .. }) {
+            // It takes descriptors, of which there may be few.
+            runtime.enable_io();
+        }
+        // Reading a page may take a while; timers are looked at after each.
+        let runtime = runtime.event_interval(1).build();
+        if let Ok(runtime) = runtime {
+            LocalSet::new().block_on(&runtime, serve(settings, inbox, last));
+        }
+    };
+    sys::thread::start("metrics", STACK, body).map(drop)
+}
+
+/// Where pages come from, once it runs.
+enum Source {
+    Nothing,
+    Asked(Rc<Questions>),
+    Files(Rc<RefCell<Box<Files>>>),
+}
+
+#[derive(Clone)]
+struct Gathering {
+    source: Rc<Source>,
+    keeper: Rc<RefCell<Keeper>>,
+    last: Option<Last>,
+}
+
+async fn serve(settings: Settings, mut inbox: UnboundedReceiver<Message>, last: Option<Last>) {
+    let keeper = Rc::new(RefCell::new(Keeper::new(settings.rules)));
+    let source = match settings.means {
+        Means::Nothing => Source::Nothing,
+        Means::Asked { path, reach } => {
+            let questions = Questions::new(path, reach, Rc::clone(&keeper));
+            Source::Asked(Rc::new(questions))
+        }
+        Means::Files(files) => Source::Files(Rc::new(RefCell::new(files))),
+    };
+    let interval = settings.interval;
+    let interval = interval.filter(|_| !matches!(source, Source::Nothing));
+    let from_now = || interval.and_then(|interval| Instant::now().checked_add(interval));
+    let gathering = Gathering {
+        source: Rc::new(source),
+        keeper,
+        last,
+    };
+    let mut next = from_now();
+    loop {
+        let somebody = gathering.keeper.borrow().workers().next().is_some();
+        let message = match next.filter(|_| somebody) {
+            Some(next) => timeout_at(next, inbox.recv()).await,
+            None => Ok(inbox.recv().await),
+        };
+        match message {
+            Ok(Some(message)) => {
+                if let Message::Page {
+                    which: Which::All, ..
+                } = message
+                {
+                    next = from_now();
+                }
+                gathering.told(message);
+            }
+            Ok(None) => return,
+            Err(_) => {
+                next = from_now();
+                let gathering = gathering.clone();
+                tokio::task::spawn_local(async move { gathering.gather(UNHURRIED).await });
+            }
+        }
+    }
+}
+
+impl Gathering {
+    fn told(&self, message: Message) {
+        match message {
+            Message::Workers(workers) => self.set_workers(&workers),
+            Message::Gone(life) => self.gone(life),
+            Message::Look { life, within, done } => {
+                let this = self.clone();
+                tokio::task::spawn_local(async move {
+                    if let Source::Asked(questions) = &*this.source {
+                        questions.one(life, within).await;
+                    }
+                    drop(done);
+                });
+            }
+            Message::Page {
+                which,
+                own,
+                accept,
+                accept_encoding,
+                within,
+                reply,
+            } => {
+                let this = self.clone();
+                tokio::task::spawn_local(async move {
+                    if which == Which::All {
+                        this.gather(within).await;
+                    }
+                    // Who asked may be gone; a page may be large.
+                    if reply.is_closed() {
+                        return;
+                    }
+                    let page = this.page(which, own);
+                    let answer =
+                        render::answer(&page, accept.as_deref(), accept_encoding.as_deref());
+                    let _ = reply.send(answer);
+                });
+            }
+        }
+    }
+
+    fn set_workers(&self, workers: &[Worker]) {
+        self.keeper.borrow_mut().set_workers(workers);
+        self.drop_questions();
+    }
+
+    fn drop_questions(&self) {
+        if let Source::Asked(questions) = &*self.source {
+            questions.drop_others();
+        }
+    }
+
+    fn gone(&self, life: Life) {
+        let mut keeper = self.keeper.borrow_mut();
+        if let (Source::Files(files), Some(worker)) = (&*self.source, keeper.worker(life)) {
+            files.borrow_mut().ended(&mut keeper, worker);
+        }
+        keeper.gone(life);
+        drop(keeper);
+        self.drop_questions();
+    }
+
+    /// Brings everything up to date, as far as workers answer in time.
+    async fn gather(&self, within: Duration) {
+        match &*self.source {
+            Source::Nothing => {}
+            Source::Asked(questions) => questions.all(within).await,
+            Source::Files(files) => files.borrow_mut().read(&mut self.keeper.borrow_mut()),
+        }
+    }
+
+    fn page(&self, which: Which, own: Own) -> Arc<Page> {
+        let keeper = self.keeper.borrow();
+        let own = own(self.last.as_ref().map(|_| keeper.totals()));
+        match &self.last {
+            Some(last) if which == Which::All => {
+                let page = Arc::new(together(own, keeper.merged()));
+                *last.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&page);
+                page
+            }
+            _ => Arc::new(own),
+        }
+    }
+}

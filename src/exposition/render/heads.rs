@@ -1,0 +1,114 @@
+//! What stands above the samples of a family: its name and kind, which differ by format.
+#![forbid(unsafe_code)]
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+
+use crate::exposition::{Family, Kind, Suffix};
+
+/// The name and kind that a family is announced by.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Head<'a> {
+    pub(super) name: Cow<'a, str>,
+    pub(super) kind: &'static str,
+}
+
+impl Head<'_> {
+    /// Whether exemplars may follow a sample of this suffix.
+    pub(super) fn takes_exemplars(&self, suffix: Suffix) -> bool {
+        match suffix {
+            Suffix::Total => self.kind == "counter",
+            Suffix::Bucket => matches!(self.kind, "histogram" | "gaugehistogram"),
+            _ => false,
+        }
+    }
+
+    /// Whether the unit may be told.
+    pub(super) fn takes_unit(&self, unit: &str) -> bool {
+        let named = self.name.strip_suffix(unit);
+        !matches!(self.kind, "info" | "stateset")
+            && !unit.is_empty()
+            && named.is_some_and(|name| name.ends_with('_'))
+    }
+}
+
+/// In text 0.0.4, which lacks three of the kinds.
+pub(super) fn text(family: &Family) -> Head<'_> {
+    let kind = match family.kind {
+        Kind::Counter => "counter",
+        Kind::Gauge | Kind::Info | Kind::StateSet => "gauge",
+        // For the sake of its buckets; its sum and count are told apart, as gauges.
+        Kind::Histogram | Kind::GaugeHistogram => "histogram",
+        Kind::Summary => "summary",
+        Kind::Unknown => "untyped",
+    };
+    Head {
+        name: family.text_name(),
+        kind,
+    }
+}
+
+/// In OpenMetrics, where no two families may share a name, nor one be what a sample of another may be called. A
+/// counter or an info that collides goes by the name of its samples (every Go program has a gauge `x` beside a counter
+/// `x_total`). What collides all the same (a gauge `x_created` beside a histogram `x`) is `None`: it would make the page
+/// unreadable.
+pub(super) fn open_metrics(families: &[Family]) -> Vec<Option<Head<'_>>> {
+    let mut taken = HashSet::new();
+    let mut heads = vec![None; families.len()];
+    let yields = |family: &Family| matches!(kind(family), "counter" | "info");
+    for turn in [false, true] {
+        let places = families.iter().zip(&mut heads);
+        for (family, place) in places.filter(|(family, _)| yields(family) == turn) {
+            let own = Head {
+                name: Cow::Borrowed(&*family.name),
+                kind: kind(family),
+            };
+            let plain = turn.then(|| Head {
+                name: family.text_name(),
+                kind: if own.kind == "info" {
+                    "gauge"
+                } else {
+                    "unknown"
+                },
+            });
+            *place = claim(own, &mut taken).or_else(|| claim(plain?, &mut taken));
+        }
+    }
+    heads
+}
+
+/// The head, if all names that it stands for are free.
+fn claim<'a>(head: Head<'a>, taken: &mut HashSet<String>) -> Option<Head<'a>> {
+    let suffixes: &[Suffix] = match head.kind {
+        "counter" => &[Suffix::Total, Suffix::Created],
+        "summary" => &[Suffix::Count, Suffix::Sum, Suffix::Created],
+        "histogram" => &[Suffix::Count, Suffix::Sum, Suffix::Bucket, Suffix::Created],
+        "gaugehistogram" => &[Suffix::Gcount, Suffix::Gsum, Suffix::Bucket],
+        "info" => &[Suffix::Info],
+        _ => &[],
+    };
+    let suffixes = suffixes.iter().chain([&Suffix::None]);
+    let names: Vec<String> = suffixes
+        .map(|suffix| format!("{}{}", head.name, suffix.text()))
+        .collect();
+    if names.iter().any(|name| taken.contains(name)) {
+        return None;
+    }
+    taken.extend(names);
+    Some(head)
+}
+
+fn kind(family: &Family) -> &'static str {
+    match family.kind {
+        // A counter has to be called `_total`, or it is none.
+        Kind::Counter if family.samples.iter().any(|s| s.suffix == Suffix::None) => "unknown",
+        Kind::Counter => "counter",
+        Kind::Gauge => "gauge",
+        Kind::Histogram => "histogram",
+        Kind::GaugeHistogram => "gaugehistogram",
+        Kind::Summary => "summary",
+        Kind::Info => "info",
+        Kind::StateSet => "stateset",
+        Kind::Unknown => "unknown",
+    }
+}

@@ -1,0 +1,161 @@
+//! Writes a page.
+#![forbid(unsafe_code)]
+
+use crate::exposition::{Exemplar, Family, Kind, Labels, Sample, Suffix};
+
+use super::Format;
+use super::heads::{self, Head};
+use super::number;
+
+/// Most letters of an exemplar's labels, names and values together, that OpenMetrics allows.
+const EXEMPLAR_LETTERS: usize = 128;
+
+/// Adds `families`, in their order, to `out`. Returns how many had to be left out, because OpenMetrics has no room for
+/// their names beside those of others; of a page in text 0.0.4 nothing is.
+pub fn render(families: &[Family], format: Format, out: &mut Vec<u8>) -> usize {
+    match format {
+        Format::Text => {
+            for family in families {
+                text(family, out);
+            }
+            0
+        }
+        Format::OpenMetrics => {
+            let heads = heads::open_metrics(families);
+            for (family, head) in families.iter().zip(&heads) {
+                if let Some(head) = head {
+                    open_metrics(family, head, out);
+                }
+            }
+            put(out, &["# EOF\n"]);
+            heads.iter().filter(|head| head.is_none()).count()
+        }
+    }
+}
+
+fn text(family: &Family, out: &mut Vec<u8>) {
+    // These two are no samples of a histogram here, so each is a family of its own.
+    let apart = |suffix| matches!(suffix, Suffix::Gcount | Suffix::Gsum);
+    let announce = |head: &Head<'_>, out: &mut Vec<u8>| {
+        if let Some(help) = &family.help {
+            put(out, &["# HELP ", &head.name, " "]);
+            escape(out, help, b"\\\n");
+            put(out, &["\n"]);
+        }
+        put(out, &["# TYPE ", &head.name, " ", head.kind, "\n"]);
+    };
+    announce(&heads::text(family), out);
+    for sample in &family.samples {
+        // The format has no place for when a series began.
+        if !apart(sample.suffix) && sample.suffix != Suffix::Created {
+            line(family, sample, out);
+            put(out, &["\n"]);
+        }
+    }
+    if family.kind != Kind::GaugeHistogram {
+        return;
+    }
+    for suffix in [Suffix::Gcount, Suffix::Gsum] {
+        let head = Head {
+            name: format!("{}{}", family.name, suffix.text()).into(),
+            kind: "gauge",
+        };
+        let mut samples = family.samples.iter().filter(|s| s.suffix == suffix);
+        if let Some(first) = samples.next() {
+            announce(&head, out);
+            for sample in std::iter::once(first).chain(samples) {
+                line(family, sample, out);
+                put(out, &["\n"]);
+            }
+        }
+    }
+}
+
+fn open_metrics(family: &Family, head: &Head<'_>, out: &mut Vec<u8>) {
+    put(out, &["# TYPE ", &head.name, " ", head.kind, "\n"]);
+    if let Some(unit) = family.unit.as_deref().filter(|unit| head.takes_unit(unit)) {
+        put(out, &["# UNIT ", &head.name, " ", unit, "\n"]);
+    }
+    if let Some(help) = &family.help {
+        put(out, &["# HELP ", &head.name, " "]);
+        escape(out, help, b"\\\n\"");
+        put(out, &["\n"]);
+    }
+    for sample in &family.samples {
+        // What goes by the name of its samples has no others.
+        if sample.suffix == Suffix::Created && matches!(head.kind, "unknown" | "gauge") {
+            continue;
+        }
+        line(family, sample, out);
+        let exemplar = sample.exemplar.as_deref();
+        if let Some(exemplar) = exemplar.filter(|_| head.takes_exemplars(sample.suffix)) {
+            add_exemplar(exemplar, out);
+        }
+        put(out, &["\n"]);
+    }
+}
+
+/// One sample, which is the same in both formats; without the end of its line.
+fn line(family: &Family, sample: &Sample, out: &mut Vec<u8>) {
+    put(out, &[&family.name, sample.suffix.text()]);
+    if !sample.labels.is_empty() {
+        put(out, &["{"]);
+        match (family.kind, sample.suffix) {
+            (_, Suffix::Bucket) => labels_with(&sample.labels, "le=\"", out),
+            (Kind::Summary, Suffix::None) => labels_with(&sample.labels, "quantile=\"", out),
+            _ => put(out, &[sample.labels.as_str()]),
+        }
+        put(out, &["}"]);
+    }
+    put(out, &[" "]);
+    number::value(out, sample.value);
+}
+
+/// The labels with the number behind `start` in its canonical spelling. A quote inside of a value is escaped, so what
+/// looks like the start of that label is one, or of another whose name ends alike.
+fn labels_with(labels: &Labels, start: &str, out: &mut Vec<u8>) {
+    let text = labels.as_str();
+    let found = text
+        .match_indices(start)
+        .find(|(at, _)| *at == 0 || text[..*at].ends_with(','));
+    let split = found.and_then(|(at, _)| {
+        let (before, rest) = text.split_at(at + start.len());
+        let (bound, after) = rest.split_at(rest.find('"')?);
+        Some((before, bound.parse().ok()?, after))
+    });
+    match split {
+        Some((before, bound, after)) => put(out, &[before, &number::canonical(bound), after]),
+        None => put(out, &[text]),
+    }
+}
+
+fn add_exemplar(exemplar: &Exemplar, out: &mut Vec<u8>) {
+    let letters = |(name, value): (&str, std::borrow::Cow<'_, str>)| {
+        name.chars().count() + value.chars().count()
+    };
+    if exemplar.labels.iter().map(letters).sum::<usize>() > EXEMPLAR_LETTERS {
+        return;
+    }
+    put(out, &[" # {", exemplar.labels.as_str(), "} "]);
+    number::value(out, exemplar.value);
+    if let Some(time) = exemplar.timestamp {
+        put(out, &[" "]);
+        number::value(out, time);
+    }
+}
+
+fn put(out: &mut Vec<u8>, parts: &[&str]) {
+    for part in parts {
+        out.extend_from_slice(part.as_bytes());
+    }
+}
+
+/// Adds `text` with a backslash before each of `special`; the end of a line becomes a letter.
+fn escape(out: &mut Vec<u8>, text: &str, special: &[u8]) {
+    for byte in text.bytes() {
+        if special.contains(&byte) {
+            out.push(b'\\');
+        }
+        out.push(if byte == b'\n' { b'n' } else { byte });
+    }
+}

@@ -1,0 +1,312 @@
+//! On real sockets of addresses that nobody else binds.
+#![forbid(unsafe_code)]
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::thread;
+
+use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
+use nix::unistd::Pid as Process;
+
+use super::*;
+use crate::model::{ListenerId, Pid, SlotId};
+use crate::ports::testing::{Worker, open, pause, reset, wait_for};
+
+const LOOK: Duration = Duration::from_millis(5);
+
+/// A port that so many workers serve, all of them live.
+fn served(slots: u16, choice: Choice) -> (SharedPorts, PortKey) {
+    let (ports, key) = open(4, slots, choice, 1024);
+    for number in 0..slots {
+        let worker = Pid::new(100 + i32::from(number)).unwrap();
+        ports.occupy(ListenerId(number), worker);
+        ports.taken(key, ListenerId(number), worker);
+    }
+    assert!(ports.steer(all_live(slots)).is_empty());
+    (ports, key)
+}
+
+fn all_live(slots: u16) -> Rotation {
+    let seats: Vec<_> = (0..slots)
+        .map(|number| (ListenerId(number), SlotId(number)))
+        .collect();
+    let all: Vec<ListenerId> = seats.iter().map(|(listener, _)| *listener).collect();
+    Rotation {
+        live: all.clone(),
+        expected: all,
+        seats,
+    }
+}
+
+/// The queue of each listener.
+fn lengths(ports: &SharedPorts, key: PortKey, slots: u16) -> Vec<u32> {
+    (0..slots)
+        .map(|number| ports.queue_length(key, ListenerId(number)).unwrap())
+        .collect()
+}
+
+/// A connection that is over at once and stays in the queue all the same.
+fn knock(addr: SocketAddr) {
+    let client = TcpStream::connect(addr).unwrap();
+    reset(&client);
+}
+
+/// Greets whoever comes to that listener.
+fn worker(ports: &SharedPorts, key: PortKey, number: u16) -> Worker {
+    let mut events = Vec::new();
+    let handed = ports.hand(key, ListenerId(number), true, &mut events);
+    Worker::start(handed.unwrap().unwrap().fd, |mut client| {
+        // A client that knocked only is gone.
+        let _ = client.write_all(b"!");
+    })
+}
+
+fn changes(ports: &SharedPorts) -> u64 {
+    ports.balance().unwrap().changes
+}
+
+/// The slots that are told to be passed over.
+fn passed_over(ports: &SharedPorts) -> Vec<u16> {
+    let slots = ports.balance().unwrap().passed_over.into_iter();
+    slots
+        .filter_map(|(slot, is_out)| is_out.then_some(slot.0))
+        .collect()
+}
+
+fn balancer(ports: &SharedPorts) {
+    Balancer::start(ports, |event| panic!("{event:?}")).unwrap();
+}
+
+#[test]
+fn a_worker_that_accepts_nothing_gets_a_handful() {
+    const CLIENTS: usize = 4;
+    let (ports, key) = served(4, Choice::Adaptive);
+    balancer(&ports);
+    let mut workers: Vec<Worker> = (1..4).map(|number| worker(&ports, key, number)).collect();
+    let client = || {
+        let mut waiting = Vec::new();
+        let mut greeted = 0;
+        for _ in 0..2_000 / CLIENTS {
+            let mut client = TcpStream::connect(key.addr).unwrap();
+            // About 2 ms, so that all of it takes a second.
+            pause(Duration::from_millis(2));
+            client.set_nonblocking(true).unwrap();
+            match client.read(&mut [0]) {
+                Ok(count) => greeted += count,
+                Err(_) => waiting.push(client),
+            }
+        }
+        (greeted, waiting)
+    };
+    let results: Vec<(usize, Vec<TcpStream>)> = thread::scope(|scope| {
+        let clients: Vec<_> = (0..CLIENTS).map(|_| scope.spawn(client)).collect();
+        clients.into_iter().map(|one| one.join().unwrap()).collect()
+    });
+    let mut greeted: usize = results.iter().map(|(greeted, _)| greeted).sum();
+    let mut waiting: Vec<TcpStream> = results
+        .into_iter()
+        .flat_map(|(_, waiting)| waiting)
+        .collect();
+    let stuck = usize::try_from(lengths(&ports, key, 4)[0]).unwrap();
+    // By chance it would have been 500.
+    assert!((1..=100).contains(&stuck), "{stuck}");
+    // Everybody else is served.
+    while greeted + stuck < 2_000 {
+        waiting.retain_mut(|client| {
+            let served = client.read(&mut [0]).is_ok();
+            greeted += usize::from(served);
+            !served
+        });
+        pause(Duration::from_millis(1));
+    }
+    assert_eq!((greeted, waiting.len()), (2_000 - stuck, stuck));
+    assert!(changes(&ports) > 0);
+    // Comes to itself; that is seen as soon as there is anything to look for.
+    workers.push(worker(&ports, key, 0));
+    wait_for("its queue is empty", || lengths(&ports, key, 4)[0] == 0);
+    let in_again = || {
+        knock(key.addr);
+        !held_now(&ports)[0]
+    };
+    wait_for("it gets connections again", in_again);
+}
+
+/// 10 000 connections on eight, and a look every 50: chance alone has a coefficient of variation of 2.6 %.
+#[test]
+fn where_nobody_keeps_up_the_queues_stay_equal() {
+    let spread = |choice| {
+        let (ports, key) = served(8, choice);
+        for _ in 0..200 {
+            (0..50).for_each(|_| knock(key.addr));
+            ports.look(LOOK);
+        }
+        let total = || lengths(&ports, key, 8).iter().sum::<u32>();
+        wait_for("all have arrived", || total() == 10_000);
+        let squares = lengths(&ports, key, 8)
+            .into_iter()
+            .map(|length| (f64::from(length) - 1_250.0).powi(2));
+        (squares.sum::<f64>() / 8.0).sqrt() / 12.5
+    };
+    let adaptive = spread(Choice::Adaptive);
+    // By chance, less likely than one in a hundred.
+    assert!(adaptive < 1.0, "{adaptive} %");
+    let random = spread(Choice::Random);
+    assert!(random > adaptive, "{random} %, {adaptive} %");
+}
+
+/// So many looks at four, of which the first stands still; the others have workers.
+fn stuck(looks: u32) -> (SharedPorts, PortKey, Vec<Worker>) {
+    let (ports, key) = served(4, Choice::Adaptive);
+    let workers = (1..4).map(|number| worker(&ports, key, number)).collect();
+    wait_for("one waits where nobody accepts", || {
+        knock(key.addr);
+        lengths(&ports, key, 4)[0] == 1
+    });
+    wait_for("the others are empty", || {
+        lengths(&ports, key, 4)[1..] == [0, 0, 0]
+    });
+    for _ in 0..looks {
+        ports.look(LOOK);
+    }
+    (ports, key, workers)
+}
+
+fn held_now(ports: &SharedPorts) -> Vec<bool> {
+    let state = ports.lock();
+    let listeners = state.groups[0].listeners.iter();
+    listeners.map(|one| one.standing.held_back).collect()
+}
+
+#[test]
+fn one_that_stands_still_is_held_back_until_it_moves() {
+    let (ports, key, mut workers) = stuck(10);
+    assert!(!held_now(&ports)[0]);
+    assert_eq!(changes(&ports), 0);
+    let look = ports.look(LOOK);
+    assert!(look.changed && look.replaced && look.waiting);
+    assert_eq!(held_now(&ports), [true, false, false, false, false]);
+    assert_eq!(passed_over(&ports), [0]);
+    assert_eq!(ports.balance().unwrap().passed_over.len(), 4, "no spares");
+    assert_eq!(changes(&ports), 1);
+    // The rotation says as before.
+    assert!(ports.queues()[0].in_rotation);
+    (0..200).for_each(|_| knock(key.addr));
+    wait_for("the others take all", || {
+        lengths(&ports, key, 4) == [1, 0, 0, 0]
+    });
+    let look = ports.look(LOOK);
+    assert!(look.waiting && !look.changed, "{look:?}");
+    workers.push(worker(&ports, key, 0));
+    wait_for("its queue is empty", || lengths(&ports, key, 4)[0] == 0);
+    ports.look(LOOK);
+    assert_eq!(held_now(&ports), [false; 5]);
+    assert_eq!(passed_over(&ports), [0; 0]);
+}
+
+#[test]
+fn who_is_held_back_gets_everything_when_nobody_else_is_live() {
+    let (ports, key, _workers) = stuck(11);
+    let alone = Rotation {
+        live: vec![ListenerId(0)],
+        ..all_live(4)
+    };
+    assert!(ports.steer(alone).is_empty());
+    assert!(held_now(&ports)[0]);
+    assert_eq!(passed_over(&ports), [0; 0], "nobody else is there");
+    (0..40).for_each(|_| knock(key.addr));
+    wait_for("all came to it", || lengths(&ports, key, 4)[0] == 41);
+    ports.look(LOOK);
+    assert!(!held_now(&ports)[0]);
+}
+
+#[test]
+fn a_successor_does_not_pay_for_the_one_before() {
+    let (ports, key, _workers) = stuck(11);
+    let before = Pid::new(100).unwrap();
+    let after = Pid::new(200).unwrap();
+    ports.release(ListenerId(0), before);
+    ports.occupy(ListenerId(0), after);
+    ports.taken(key, ListenerId(0), after);
+    // At once, and with the program that is attached.
+    assert!(!held_now(&ports)[0]);
+    (0..200).for_each(|_| knock(key.addr));
+    wait_for("it gets its share", || lengths(&ports, key, 4)[0] > 10);
+}
+
+#[test]
+fn only_adaptive_looks() {
+    for choice in [Choice::Random, Choice::Hash, Choice::Cpu] {
+        let (ports, key) = served(2, choice);
+        (0..20).for_each(|_| knock(key.addr));
+        assert_eq!(ports.look(LOOK), Look::default());
+        assert_eq!(ports.balance(), None);
+        assert!(Balancer::spawn(&ports, drop).unwrap().is_none());
+    }
+}
+
+/// Where only one is live nobody is held back, but it is looked at, if the thread was woken.
+fn arrival_is_seen(ports: &SharedPorts, key: PortKey, number: u16) {
+    let alone = Rotation {
+        live: vec![ListenerId(number)],
+        ..all_live(2)
+    };
+    assert!(ports.steer(alone).is_empty());
+    knock(key.addr);
+    wait_for("the thread looks", || {
+        let state = ports.lock();
+        let mut groups = state.groups.iter().filter(|group| group.key == key);
+        let listener = &groups.next().unwrap().listeners[usize::from(number)];
+        listener.standing != Standing::default()
+    });
+}
+
+#[test]
+fn what_is_new_is_watched_until_the_ports_are_let_go() {
+    let (ports, key) = served(2, Choice::Adaptive);
+    let spawn = || Balancer::spawn(&ports, |event| panic!("{event:?}")).unwrap();
+    let balancer = spawn().unwrap();
+    // One is enough.
+    assert!(spawn().is_none());
+    arrival_is_seen(&ports, key, 0);
+    let add = |key: PortKey, number: u16| {
+        let worker = Pid::new(300 + i32::from(number)).unwrap();
+        ports.occupy(ListenerId(number), worker);
+        ports
+            .hand(key, ListenerId(number), true, &mut Vec::new())
+            .unwrap();
+        ports.taken(key, ListenerId(number), worker);
+    };
+    // A spare, one that was not prepared, and another port.
+    for number in [2, 5] {
+        add(key, number);
+        arrival_is_seen(&ports, key, number);
+    }
+    let other = PortKey::new(SocketAddr::from(([127, 73, 0, 5], key.addr.port())), false);
+    add(other, 1);
+    arrival_is_seen(&ports, other, 1);
+    ports.let_go();
+    wait_for("the thread ends", || balancer.is_finished());
+    balancer.join().unwrap();
+    assert!(spawn().is_none());
+}
+
+/// By the CPU of the client, since on the loopback device a request does not change it.
+#[test]
+fn by_cpu() {
+    let before = sched_getaffinity(Process::from_raw(0)).unwrap();
+    let allowed = (0..CpuSet::count()).filter(|cpu| before.is_set(*cpu).unwrap());
+    for cpu in allowed {
+        let mut only = CpuSet::new();
+        only.set(cpu).unwrap();
+        // This thread is this test's own.
+        sched_setaffinity(Process::from_raw(0), &only).unwrap();
+        let (ports, key) = served(3, Choice::Cpu);
+        (0..20).for_each(|_| knock(key.addr));
+        let mut expected = [0; 3];
+        expected[cpu % 3] = 20;
+        wait_for("all are where they belong", || {
+            lengths(&ports, key, 3) == expected
+        });
+    }
+    sched_setaffinity(Process::from_raw(0), &before).unwrap();
+}

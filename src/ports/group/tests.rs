@@ -1,0 +1,266 @@
+//! On real sockets of addresses that nobody else binds.
+#![forbid(unsafe_code)]
+
+use super::*;
+use crate::model::SlotId;
+use crate::policy::steering::Choice;
+use crate::ports::repair::Repaired;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::os::fd::AsRawFd;
+
+const SLOTS: u16 = 5;
+
+fn group() -> Group {
+    // A port that was free a moment ago, on an address that nobody else binds.
+    let ip = Ipv4Addr::new(127, 73, 0, 1);
+    let free = std::net::TcpListener::bind((ip, 0)).unwrap();
+    let addr: SocketAddr = free.local_addr().unwrap();
+    drop(free);
+    let settings = settings();
+    Group::open(PortKey::new(addr, false), &settings, None, &nobody()).unwrap()
+}
+
+fn settings() -> Settings {
+    Settings {
+        descriptors: 1024,
+        slots: SLOTS,
+        listeners: SLOTS + 1,
+        backlog: 16,
+        rule: crate::policy::handover::PortRule::Any,
+        steering: Some(Steering {
+            choice: Choice::Random,
+            probe: None,
+        }),
+    }
+}
+
+fn shut(group: &Group, number: usize) {
+    let fd = group.listeners[number].fd.as_raw_fd();
+    nix::sys::socket::shutdown(fd, nix::sys::socket::Shutdown::Read).unwrap();
+}
+
+/// Steers to each slot alone and looks where a connection is found.
+fn every_slot_is_where_it_should_be(group: &mut Group) {
+    for slot in (0..SLOTS).map(ListenerId) {
+        group.take(slot);
+    }
+    for slot in (0..SLOTS).map(ListenerId) {
+        let rotation = Rotation {
+            live: vec![slot],
+            expected: vec![slot],
+            ..nobody()
+        };
+        group.steer(&rotation).unwrap();
+        let before = group.queue_length(slot).unwrap();
+        let _client = std::net::TcpStream::connect(group.key.addr).unwrap();
+        let grown = || group.queue_length(slot).unwrap() > before;
+        let mut looks = 0;
+        while !grown() && looks < 100_000 {
+            looks += 1;
+        }
+        assert!(grown(), "{slot:?}: {:?}", group.order);
+    }
+}
+
+/// Every slot is expected on the listener of its number; none is ready.
+fn nobody() -> Rotation {
+    let seats: Vec<_> = (0..SLOTS)
+        .map(|number| (ListenerId(number), SlotId(number)))
+        .collect();
+    Rotation {
+        live: Vec::new(),
+        expected: seats.iter().map(|(listener, _)| *listener).collect(),
+        seats,
+    }
+}
+
+#[test]
+fn a_listener_comes_back_at_the_end() {
+    let mut group = group();
+    every_slot_is_where_it_should_be(&mut group);
+    for number in [1, 4, 1, 0] {
+        shut(&group, number);
+        let repaired = group.repair(&nobody());
+        let expected = Repaired {
+            mended: vec![number],
+            ..Repaired::default()
+        };
+        assert_eq!(repaired, expected);
+        assert_eq!(group.repair(&nobody()), Repaired::default());
+        every_slot_is_where_it_should_be(&mut group);
+    }
+}
+
+#[test]
+fn listeners_that_left_together_come_back_together() {
+    for left in [
+        vec![0, 1],
+        vec![2, 4],
+        vec![0, 1, 2],
+        vec![4, 1, 3, 0],
+        vec![4, 3, 2, 1, 0],
+    ] {
+        let mut group = group();
+        for number in &left {
+            shut(&group, *number);
+        }
+        let repaired = group.repair(&nobody());
+        assert!(repaired.rebuilt && repaired.error.is_none(), "{repaired:?}");
+        every_slot_is_where_it_should_be(&mut group);
+    }
+}
+
+#[test]
+fn steering_while_a_listener_is_out_does_not_keep_it_out() {
+    let mut group = group();
+    every_slot_is_where_it_should_be(&mut group);
+    shut(&group, 0);
+    let rotation = Rotation {
+        live: vec![ListenerId(2)],
+        expected: vec![ListenerId(2)],
+        ..nobody()
+    };
+    group.steer(&rotation).unwrap();
+    assert_eq!(group.repair(&rotation).error, None);
+    every_slot_is_where_it_should_be(&mut group);
+}
+
+#[test]
+fn a_listener_that_cannot_come_back_is_replaced() {
+    let mut group = group();
+    shut(&group, 1);
+    // What happens when somebody attaches a program to it while it is out: it has a group of its own now.
+    let program = group.wanted(&nobody()).unwrap();
+    steering::attach(&group.listeners[1].fd, &program).unwrap();
+    let before = group.listeners[1].inode;
+    assert_eq!(group.repair(&nobody()).error, None);
+    assert_ne!(group.listeners[1].inode, before);
+    every_slot_is_where_it_should_be(&mut group);
+}
+
+#[test]
+fn the_spare_gets_nothing_while_the_port_opens() {
+    let addr = group().key.addr;
+    let over = std::sync::atomic::AtomicBool::new(false);
+    let connect = || {
+        let mut clients = Vec::new();
+        while !over.load(std::sync::atomic::Ordering::Relaxed) && clients.len() < 200 {
+            clients.extend(std::net::TcpStream::connect(addr));
+        }
+        clients.len()
+    };
+    std::thread::scope(|scope| {
+        let clients = scope.spawn(connect);
+        let settings = settings();
+        let key = PortKey::new(addr, false);
+        for _ in 0..50 {
+            let group = Group::open(key, &settings, Some(ListenerId(3)), &nobody()).unwrap();
+            let spare = group.listeners.last().unwrap();
+            assert_eq!(listener::queue(&spare.fd).unwrap().length, 0);
+            assert_eq!(group.order[0], 3);
+        }
+        over.store(true, std::sync::atomic::Ordering::Relaxed);
+        clients.join().unwrap();
+    });
+}
+
+#[test]
+fn connections_of_a_listener_that_was_shut_down_twice_are_whole() {
+    use std::io::{Read, Write};
+    use std::time::Duration;
+    for left in [vec![2], vec![0, 2]] {
+        let mut group = group();
+        every_slot_is_where_it_should_be(&mut group);
+        for number in &left {
+            shut(&group, *number);
+            // It does not listen any more; the kernel says so, and remembers that it was asked.
+            let fd = group.listeners[*number].fd.as_raw_fd();
+            let again = nix::sys::socket::shutdown(fd, nix::sys::socket::Shutdown::Both);
+            assert_eq!(again, Err(nix::errno::Errno::ENOTCONN));
+        }
+        assert_eq!(group.repair(&nobody()).error, None);
+        let slot = ListenerId(2);
+        group.take(slot);
+        let rotation = Rotation {
+            live: vec![slot],
+            expected: vec![slot],
+            ..nobody()
+        };
+        group.steer(&rotation).unwrap();
+        let mut client = std::net::TcpStream::connect(group.key.addr).unwrap();
+        let listener =
+            std::net::TcpListener::from(group.listener(slot).unwrap().try_clone().unwrap());
+        let (mut served, _) = listener.accept().unwrap();
+        served
+            .set_read_timeout(Some(Duration::from_secs(10)))
+            .unwrap();
+        client.write_all(b"ping").unwrap();
+        let mut got = [0; 4];
+        served.read_exact(&mut got).unwrap();
+        served.write_all(b"pong").unwrap();
+        client.read_exact(&mut got).unwrap();
+        assert_eq!(&got, b"pong");
+    }
+}
+
+#[test]
+fn a_spare_gets_nothing_while_a_listener_is_out() {
+    let mut group = group();
+    every_slot_is_where_it_should_be(&mut group);
+    for number in 0..usize::from(SLOTS) {
+        shut(&group, number);
+        for _ in 0..20 {
+            // Refused, queued, or left out by a full queue, which would hold up a client that waits for an answer; but
+            // nowhere where nobody serves.
+            let _ = listener::connect_nonblocking(group.key.addr);
+        }
+        assert!(
+            !listener::queue(&group.listeners.last().unwrap().fd)
+                .unwrap()
+                .listening
+        );
+        group.repair(&nobody());
+    }
+}
+
+#[test]
+fn a_spare_joins_at_the_end_and_is_reached_there() {
+    let mut group = group();
+    let spare = ListenerId(SLOTS);
+    let before = group.order.clone();
+    group.join(spare, &nobody()).unwrap();
+    group.join(spare, &nobody()).unwrap();
+    assert_eq!(group.order[..before.len()], before);
+    assert_eq!(group.order[before.len()..], [usize::from(SLOTS)]);
+    // One that nobody opened yet, behind a number that does not listen: growth beyond what was prepared.
+    let beyond = ListenerId(SLOTS + 2);
+    group.join(beyond, &nobody()).unwrap();
+    for listener in [spare, beyond, ListenerId(0)] {
+        group.take(listener);
+        let rotation = Rotation {
+            live: vec![listener],
+            ..nobody()
+        };
+        group.steer(&rotation).unwrap();
+        let _client = std::net::TcpStream::connect(group.key.addr).unwrap();
+        let arrived = (0..100_000).any(|_| group.queue_length(listener) == Some(1));
+        assert!(arrived, "{listener:?}: {:?}", group.order);
+    }
+    every_slot_is_where_it_should_be(&mut group);
+    // A repair finds all of them again.
+    shut(&group, usize::from(beyond.0));
+    assert_eq!(group.repair(&nobody()).mended, [usize::from(beyond.0)]);
+    shut(&group, 1);
+    assert_eq!(group.repair(&nobody()).mended, [1]);
+    every_slot_is_where_it_should_be(&mut group);
+}
+
+#[test]
+fn a_group_that_is_opened_in_a_reload_has_the_newcomer_first() {
+    let free = std::net::TcpListener::bind("127.73.0.3:0").unwrap();
+    let key = PortKey::new(free.local_addr().unwrap(), false);
+    drop(free);
+    let spare = ListenerId(SLOTS);
+    let group = Group::open(key, &settings(), Some(spare), &nobody()).unwrap();
+    assert_eq!(group.order, [5, 0, 1, 2, 3, 4]);
+}

@@ -1,0 +1,75 @@
+//! On real sockets of addresses that nobody else binds.
+#![forbid(unsafe_code)]
+
+use super::*;
+use crate::policy::steering::Choice;
+use crate::ports::Steering;
+
+const SLOT: ListenerId = ListenerId(0);
+
+fn ports() -> (SharedPorts, PortKey) {
+    let free = std::net::TcpListener::bind("127.73.0.2:0").unwrap();
+    let key = PortKey::new(free.local_addr().unwrap(), false);
+    drop(free);
+    let ports = SharedPorts::new(Settings {
+        descriptors: 1024,
+        slots: 1,
+        listeners: 2,
+        backlog: 16,
+        rule: PortRule::Any,
+        steering: Some(Steering {
+            choice: Choice::Random,
+            probe: Some(crate::policy::steering::ProbePorts {
+                base: 61_000,
+                count: 2,
+            }),
+        }),
+    });
+    ports.open(key).unwrap();
+    (ports, key)
+}
+
+/// Only the listener of a present worker is asked.
+fn has_it(ports: &SharedPorts) -> bool {
+    ports.probe_target(SLOT, None).is_some()
+}
+
+#[test]
+fn late_words_of_a_dead_worker_say_nothing_of_its_successor() {
+    let (ports, key) = ports();
+    let [first, second] = [101, 102].map(|pid| Pid::new(pid).unwrap());
+    ports.occupy(SLOT, first);
+    ports.release(SLOT, first);
+    // Its bind was answered as it died.
+    ports.taken(key, SLOT, first);
+    assert!(!has_it(&ports));
+    ports.occupy(SLOT, second);
+    ports.taken(key, SLOT, first);
+    assert!(!has_it(&ports));
+    ports.taken(key, SLOT, second);
+    assert!(has_it(&ports));
+    // One that did not die of its SIGKILL for long, and now did.
+    ports.release(SLOT, first);
+    assert!(has_it(&ports));
+    ports.release(SLOT, second);
+    assert!(!has_it(&ports));
+}
+
+#[test]
+fn a_worker_is_not_waited_for_at_a_port_that_it_has_not_bound() {
+    let (ports, key) = ports();
+    let free = std::net::TcpListener::bind("127.73.0.2:0").unwrap();
+    let other = PortKey::new(free.local_addr().unwrap(), false);
+    drop(free);
+    ports.open(other).unwrap();
+    let worker = Pid::new(101).unwrap();
+    ports.occupy(SLOT, worker);
+    let _clients = [key, key, other].map(|key| std::net::TcpStream::connect(key.addr).unwrap());
+    assert_eq!(ports.queued(SLOT), 3, "it may bind either");
+    ports.taken(key, SLOT, worker);
+    assert_eq!(ports.queued(SLOT), 2);
+    ports.taken(other, SLOT, worker);
+    assert_eq!(ports.queued(SLOT), 3);
+    ports.release(SLOT, worker);
+    assert_eq!(ports.queued(SLOT), 3, "its successor has bound none");
+}

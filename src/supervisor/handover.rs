@@ -1,0 +1,166 @@
+//! How ports are handed over, what makes a worker ready, and why so.
+#![forbid(unsafe_code)]
+
+use tracing::warn;
+
+use crate::config::{self, Config, Handover, Ports};
+use crate::model::HandoverInfo;
+use crate::policy::ReadyRule;
+use crate::policy::steering::Choice;
+use crate::ports::{self, Steering};
+use crate::sys::intercept::Filter;
+
+use super::boot::{BootError, refused};
+
+/// How a worker comes by its listener.
+pub(super) enum Means {
+    /// Nothing is shared.
+    Nothing,
+    /// Its `bind` is intercepted.
+    Interception(Filter),
+    /// By LISTEN_FDS.
+    Activation,
+}
+
+/// How ports are handed over, and in what words.
+pub(super) struct Chosen {
+    pub(super) info: HandoverInfo,
+    pub(super) steering: Option<Steering>,
+    pub(super) handover: Means,
+}
+
+impl Chosen {
+    /// Whether one worker can be asked over its own listener.
+    pub(super) fn can_ask(&self) -> bool {
+        self.steering
+            .is_some_and(|steering| steering.probe.is_some())
+    }
+}
+
+/// Tries the mechanisms in their order. The reasons of those that fail are told.
+pub(super) fn choose(config: &Config) -> Result<Chosen, BootError> {
+    let unshared = |reason: String| Chosen {
+        info: HandoverInfo {
+            handover: "none",
+            steering: "none",
+            reason,
+        },
+        steering: None,
+        handover: Means::Nothing,
+    };
+    if !config.shares_ports() {
+        let reason = if config.ports == Ports::Off {
+            "RPM_PORTS=off"
+        } else {
+            "RPM_EXEC_MODE=fork"
+        };
+        return Ok(unshared(reason.to_owned()));
+    }
+    let several = config.instances.get() > 1;
+    let filter = Filter::new();
+    let intercepted = match config.handover {
+        Handover::Activation => Err("RPM_HANDOVER=activation".to_owned()),
+        Handover::Auto | Handover::Intercept => ports::interception(&filter).map_err(plainly),
+    };
+    let listed = matches!(config.ports, Ports::List(_));
+    let (handover, name, mut reason) = match intercepted {
+        Ok(()) => (
+            Means::Interception(filter),
+            "intercept",
+            "bind is intercepted".to_owned(),
+        ),
+        Err(why) if config.handover != Handover::Intercept && listed => {
+            (Means::Activation, "activation", why)
+        }
+        Err(why) if several || config.handover == Handover::Intercept => {
+            let workers = config.instances;
+            return Err(refused(format!(
+                "cannot share a port among {workers} workers: bind cannot be intercepted here ({why}), and \
+                 RPM_HANDOVER=activation needs a program that takes LISTEN_FDS and a list in RPM_PORTS. \
+                 Allow seccomp user notifications, or set RPM_INSTANCES=1, or RPM_EXEC_MODE=fork if the workers \
+                 share no port"
+            )));
+        }
+        Err(why) => return Ok(unshared(format!("bind cannot be intercepted here ({why})"))),
+    };
+    let choice = match config.balance {
+        config::Balance::Adaptive => Choice::Adaptive,
+        config::Balance::Random => Choice::Random,
+        config::Balance::Hash => Choice::Hash,
+        config::Balance::Cpu => Choice::Cpu,
+    };
+    let n = config.instances.get();
+    let members = n.saturating_add(config.surge.of(n, true));
+    let served: Vec<u16> = match &config.ports {
+        Ports::List(list) => list.iter().map(|spec| spec.port.get()).collect(),
+        Ports::Auto | Ports::Off => Vec::new(),
+    };
+    let steering = match ports::steering() {
+        Ok(()) => Some(Steering {
+            choice,
+            probe: ports::probe_ports(members, &served),
+        }),
+        Err(why) => {
+            reason = format!("{reason}; one common socket, because {why}");
+            None
+        }
+    };
+    let word = match (steering, choice) {
+        (None, _) => "none",
+        (Some(_), Choice::Adaptive) => "adaptive",
+        (Some(_), Choice::Random) => "random",
+        (Some(_), Choice::Hash) => "hash",
+        (Some(_), Choice::Cpu) => "cpu",
+    };
+    let info = HandoverInfo {
+        handover: name,
+        steering: word,
+        reason,
+    };
+    Ok(Chosen {
+        info,
+        steering,
+        handover,
+    })
+}
+
+/// The kernel's word for the commonest reason says nothing to people: seccomp(2) has EBUSY for a second notifier.
+fn plainly(why: String) -> String {
+    if why.ends_with(nix::errno::Errno::EBUSY.desc()) {
+        format!(
+            "{why}: another notifier is on this process already, of a nested runtime or a sandbox"
+        )
+    } else {
+        why
+    }
+}
+
+/// What makes a worker ready, as far as the policy is concerned, and whether it is asked over its listener.
+pub(super) fn ready_rule(config: &Config, chosen: &Chosen) -> (ReadyRule, bool) {
+    let watched = matches!(chosen.handover, Means::Interception(_));
+    let can_ask = chosen.can_ask();
+    if config.health.check.is_some() && !can_ask {
+        warn!("RPM_HEALTH: one worker cannot be asked here; none is checked");
+    }
+    let listed = matches!(config.ports, Ports::List(_));
+    let fallback = (ReadyRule::Alive(config.min_uptime), false);
+    match config.ready {
+        config::Ready::Delay(time) => (ReadyRule::Alive(time), false),
+        config::Ready::Auto if watched && listed => (ReadyRule::Told, false),
+        config::Ready::Auto if watched => (ReadyRule::Either(config.min_uptime), false),
+        config::Ready::Auto => fallback,
+        config::Ready::Listen if watched => (ReadyRule::Told, false),
+        config::Ready::Notify => (ReadyRule::Told, false),
+        config::Ready::Listen | config::Ready::Tcp | config::Ready::Http(_) if can_ask => {
+            (ReadyRule::Told, true)
+        }
+        config::Ready::Tcp | config::Ready::Http(_) if watched => {
+            warn!("RPM_READY: one worker cannot be asked here; ready means that it listens");
+            (ReadyRule::Told, false)
+        }
+        config::Ready::Listen | config::Ready::Tcp | config::Ready::Http(_) => {
+            warn!(uptime = ?config.min_uptime, "RPM_READY cannot be observed here; ready means alive for RPM_MIN_UPTIME");
+            fallback
+        }
+    }
+}

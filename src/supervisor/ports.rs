@@ -1,0 +1,140 @@
+//! Opens the shared ports that are listed and starts the hand-over.
+#![forbid(unsafe_code)]
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use nix::errno::Errno;
+use tokio::sync::mpsc::UnboundedSender;
+use tracing::{info, warn};
+
+use crate::config::{Config, PortSpec, Ports};
+use crate::policy::handover::{PortKey, PortRule};
+use crate::policy::steering::Choice;
+use crate::ports::{self, Balancer, Rescue, Server, SharedPorts, Steering};
+use crate::sys::intercept::Filter;
+use crate::sys::pid1::FileLimit;
+
+use super::boot::{BootError, refused};
+use super::{Incoming, Sharing, Supervisor};
+
+pub(super) fn share(
+    config: &Config,
+    steering: Option<Steering>,
+    filter: Option<Filter>,
+    listeners: u16,
+    (ask, files): (bool, Option<&FileLimit>),
+    outbox: &UnboundedSender<Incoming>,
+) -> Result<Sharing, BootError> {
+    let (rule, keys) = match &config.ports {
+        Ports::Auto => (PortRule::Any, Vec::new()),
+        Ports::Off => (PortRule::Nothing, Vec::new()),
+        Ports::List(list) => {
+            let rule =
+                PortRule::Listed(list.iter().map(|spec| (spec.ip, spec.port.get())).collect());
+            (
+                rule,
+                list.iter().map(|spec| listed_key(*spec, list)).collect(),
+            )
+        }
+    };
+    let descriptors = files.map_or(1024, |files| {
+        usize::try_from(files.current).unwrap_or(usize::MAX)
+    });
+    let settings = ports::Settings {
+        descriptors,
+        slots: config.instances.get(),
+        listeners,
+        backlog: config.backlog,
+        rule,
+        steering,
+    };
+    let ports = SharedPorts::new(settings);
+    let outbox = outbox.clone();
+    let server = Server::start(ports.clone(), move |event| {
+        drop(outbox.send(Incoming::Port(event)));
+    })
+    .map_err(|error| {
+        refused(format!(
+            "cannot start the thread that hands listeners over: {error}"
+        ))
+    })?;
+    for key in keys {
+        let key = open_listed(&ports, key)?;
+        server.watch(key);
+        info!(port = %key, "sharing a port (RPM_PORTS); clients wait until a worker serves");
+    }
+    Ok(Sharing {
+        ports,
+        server,
+        filter,
+        ask,
+        rescue: None,
+        // One worker has nothing to be balanced; the first that is added starts it.
+        balance: steering.is_some_and(|steering| steering.choice == Choice::Adaptive),
+    })
+}
+
+/// A bare port is every address of both families. `[::]` is both as well, unless `0.0.0.0` is listed beside it.
+fn listed_key(spec: PortSpec, list: &[PortSpec]) -> PortKey {
+    let Some(ip) = spec.ip else {
+        return PortKey::dual_stack(spec.port.get());
+    };
+    let v4_beside = list.iter().any(|other| {
+        other.port == spec.port && other.ip == Some(IpAddr::V4(Ipv4Addr::UNSPECIFIED))
+    });
+    PortKey::new(SocketAddr::new(ip, spec.port.get()), v4_beside)
+}
+
+fn open_listed(ports: &SharedPorts, key: PortKey) -> Result<PortKey, BootError> {
+    let bare = key == PortKey::dual_stack(key.addr.port());
+    let outcome = match ports.open(key) {
+        // No IPv6 here: every address is every IPv4 address.
+        Err(Errno::EAFNOSUPPORT | Errno::EADDRNOTAVAIL) if bare => {
+            let v4 = PortKey::new(
+                SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), key.addr.port()),
+                false,
+            );
+            ports.open(v4).map(|()| v4)
+        }
+        other => other.map(|()| key),
+    };
+    outcome.map_err(|errno| {
+        let hint = match errno {
+            Errno::EADDRINUSE => " (another process has it)",
+            Errno::EACCES => {
+                " (ports below net.ipv4.ip_unprivileged_port_start need CAP_NET_BIND_SERVICE)"
+            }
+            Errno::EADDRNOTAVAIL => " (the address is not of this host)",
+            Errno::EMFILE => " (RLIMIT_NOFILE is too low for a listener for each worker)",
+            _ => "",
+        };
+        refused(format!(
+            "cannot open the shared port {key} of RPM_PORTS: {}{hint}",
+            errno.desc()
+        ))
+    })
+}
+
+impl Supervisor {
+    /// Tells the shared ports which listeners nobody looks at, and starts the balance once there is something to be
+    /// balanced.
+    pub(super) fn mind_listeners(&mut self) {
+        let Some(sharing) = &mut self.sharing else {
+            return;
+        };
+        let outbox = self.outbox.clone();
+        let events = move |event| drop(outbox.send(Incoming::Port(event)));
+        if sharing.balance && self.fleet.snapshot().desired > 1 {
+            sharing.balance = false;
+            if let Err(error) = Balancer::start(&sharing.ports, events.clone()) {
+                warn!(%error, "cannot start the thread that balances (RPM_BALANCE); connections go to random workers");
+            }
+        }
+        let idle = self.fleet.idle();
+        let ports = &sharing.ports;
+        sharing
+            .rescue
+            .get_or_insert_with(|| Rescue::new(ports.clone(), events))
+            .idle(&idle);
+    }
+}
