@@ -7,17 +7,30 @@
 //! main -> config -> policy's parameter types
 //! ```
 
+#[forbid(unsafe_code)]
 pub mod admin;
+#[forbid(unsafe_code)]
 pub mod app_metrics;
+#[forbid(unsafe_code)]
 pub mod checks;
+#[forbid(unsafe_code)]
 pub mod config;
+#[forbid(unsafe_code)]
 pub mod drain;
+#[forbid(unsafe_code)]
 pub mod exposition;
+#[forbid(unsafe_code)]
 pub mod log;
+#[forbid(unsafe_code)]
 pub mod metrics;
+#[forbid(unsafe_code)]
 pub mod model;
+#[forbid(unsafe_code)]
 pub mod policy;
+#[forbid(unsafe_code)]
 pub mod ports;
+#[forbid(unsafe_code)]
 pub mod supervisor;
 pub mod sys;
+#[forbid(unsafe_code)]
 pub mod triggers;

@@ -1,5 +1,4 @@
 //! The words of the runtime: plain values that every layer shares. No behaviour beyond display and conversion.
-#![forbid(unsafe_code)]
 
 mod aggregation;
 mod label;

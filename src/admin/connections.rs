@@ -1,5 +1,4 @@
 //! Who has a place, since when, and who has to leave first.
-#![forbid(unsafe_code)]
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;

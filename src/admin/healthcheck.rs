@@ -1,5 +1,4 @@
 //! `rpm-runtime --healthcheck`: asks a running runtime whether it is ready.
-#![forbid(unsafe_code)]
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};

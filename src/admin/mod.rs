@@ -8,7 +8,6 @@
 //! | `/startupz` | 200 once all workers were ready the first time |
 //! | `/status` | everything, as JSON |
 //! | `/metrics`, `/metrics/runtime` | Prometheus text 0.0.4 or OpenMetrics 1.0, by Accept; gzip |
-#![forbid(unsafe_code)]
 
 mod connections;
 mod healthcheck;

@@ -1,5 +1,4 @@
 //! What a client that asks for metrics wishes, from its headers.
-#![forbid(unsafe_code)]
 
 use std::pin::Pin;
 use std::time::Duration;

@@ -1,5 +1,4 @@
 //! Which path is answered with what.
-#![forbid(unsafe_code)]
 
 use std::fmt;
 

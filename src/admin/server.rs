@@ -1,5 +1,4 @@
 //! Connections: how many, how long, how much.
-#![forbid(unsafe_code)]
 
 use std::cell::Cell;
 use std::convert::Infallible;

@@ -1,5 +1,4 @@
 //! The JSON bodies. Field names are what users parse: they may be added to, never renamed.
-#![forbid(unsafe_code)]
 
 use std::time::Duration;
 

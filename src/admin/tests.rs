@@ -1,5 +1,4 @@
 //! A server on a loopback port, and plain sockets to talk to it.
-#![forbid(unsafe_code)]
 
 mod connections;
 mod healthcheck;

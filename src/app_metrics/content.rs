@@ -1,5 +1,4 @@
 //! In which format a worker wrote its page.
-#![forbid(unsafe_code)]
 
 use crate::exposition::Format;
 

@@ -1,5 +1,4 @@
 //! Whose files they are, by a /proc that the tests write.
-#![forbid(unsafe_code)]
 
 use std::fs;
 use std::path::PathBuf;

@@ -1,5 +1,4 @@
 //! What the loop holds of the gathering: a way to tell and to ask.
-#![forbid(unsafe_code)]
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;

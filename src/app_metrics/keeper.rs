@@ -1,5 +1,4 @@
 //! What is known of the workers' metrics: the last answers, merged, and how asking went.
-#![forbid(unsafe_code)]
 
 use std::collections::BTreeMap;
 use std::time::Duration;

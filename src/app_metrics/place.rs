@@ -1,5 +1,4 @@
 //! The directory in which programs keep their metrics as files.
-#![forbid(unsafe_code)]
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, ErrorKind, Write};

@@ -1,5 +1,4 @@
 //! Asking workers: at most one question to each at a time.
-#![forbid(unsafe_code)]
 
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};

@@ -1,5 +1,4 @@
 //! Workers that are servers on loopback ports, and what is made of their answers.
-#![forbid(unsafe_code)]
 
 mod lives;
 

@@ -1,5 +1,4 @@
 //! The thread on which everything is gathered.
-#![forbid(unsafe_code)]
 
 use std::cell::RefCell;
 use std::rc::Rc;

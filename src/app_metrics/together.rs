@@ -1,5 +1,4 @@
 //! The page that a scrape gets: the runtime's families and the workers'.
-#![forbid(unsafe_code)]
 
 use crate::exposition::{Family, Page};
 

@@ -1,5 +1,4 @@
 //! How the gathering of the workers' own metrics goes.
-#![forbid(unsafe_code)]
 
 use std::time::Duration;
 

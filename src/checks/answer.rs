@@ -1,5 +1,4 @@
 //! The status of an HTTP/1 answer, from bytes that nobody vouches for.
-#![forbid(unsafe_code)]
 
 use super::check::Failure;
 

@@ -1,5 +1,4 @@
 //! What a check found.
-#![forbid(unsafe_code)]
 
 use std::error::Error;
 use std::fmt;

@@ -1,5 +1,4 @@
 //! A connection to exactly one worker.
-#![forbid(unsafe_code)]
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};

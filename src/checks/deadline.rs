@@ -1,5 +1,4 @@
 //! The end of one check.
-#![forbid(unsafe_code)]
 
 use std::time::Duration;
 

@@ -1,5 +1,4 @@
 //! Asking a worker regularly.
-#![forbid(unsafe_code)]
 
 use std::time::Duration;
 

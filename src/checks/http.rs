@@ -1,5 +1,4 @@
 //! Asking one worker by HTTP.
-#![forbid(unsafe_code)]
 
 use std::fmt::Write;
 use std::time::Duration;

@@ -6,7 +6,6 @@
 //! - [`until_http`], [`until_accepts`] ask until the answer is yes: readiness.
 //! - [`Watch`] asks regularly: health.
 //! - [`Notify`] is the other direction, what the worker says by sd_notify(3).
-#![forbid(unsafe_code)]
 
 mod answer;
 mod check;

@@ -1,5 +1,4 @@
 //! Listening to one worker: sd_notify(3).
-#![forbid(unsafe_code)]
 
 use std::io;
 use std::os::unix::net::UnixDatagram as StdDatagram;

@@ -1,5 +1,4 @@
 //! Fetching a page of one worker: its metrics.
-#![forbid(unsafe_code)]
 
 use std::future::{Future, pending, poll_fn};
 use std::pin::{Pin, pin};

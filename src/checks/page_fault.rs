@@ -1,5 +1,4 @@
 //! Why there is no page.
-#![forbid(unsafe_code)]
 
 use std::error::Error;
 use std::fmt;

@@ -1,5 +1,4 @@
 //! Whether one worker accepts connections.
-#![forbid(unsafe_code)]
 
 use std::future::pending;
 use std::pin::pin;

@@ -1,5 +1,4 @@
 //! Asking a starting worker until it does what is asked.
-#![forbid(unsafe_code)]
 
 use std::time::Duration;
 

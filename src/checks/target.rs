@@ -1,5 +1,4 @@
 //! Where one worker is reached.
-#![forbid(unsafe_code)]
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 

@@ -1,5 +1,4 @@
 //! Little servers on the listeners of a real, steered group.
-#![forbid(unsafe_code)]
 
 mod health;
 mod http;

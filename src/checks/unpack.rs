@@ -1,5 +1,4 @@
 //! The bytes of a page, as they come.
-#![forbid(unsafe_code)]
 
 use std::io::{self, ErrorKind, Write};
 

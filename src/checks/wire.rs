@@ -1,5 +1,4 @@
 //! A connection as the HTTP library sees it.
-#![forbid(unsafe_code)]
 
 use std::io;
 use std::pin::Pin;

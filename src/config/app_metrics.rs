@@ -1,5 +1,4 @@
 //! RPM_APP_METRICS and what belongs to it: where the metrics of workers are, and how often they are collected.
-#![forbid(unsafe_code)]
 
 use std::num::NonZeroU16;
 use std::path::PathBuf;

@@ -1,5 +1,4 @@
 //! RPM_APP_METRICS_* by themselves and together with others.
-#![forbid(unsafe_code)]
 
 use super::*;
 use crate::config::output::tests::{NEVER, good, told};

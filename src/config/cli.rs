@@ -1,5 +1,4 @@
 //! The command line: our own options come first, then the command.
-#![forbid(unsafe_code)]
 
 use std::ffi::OsString;
 use std::fmt::{self, Write as _};

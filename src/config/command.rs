@@ -1,5 +1,4 @@
 //! The program, its name, and the variable that is counted up for its workers.
-#![forbid(unsafe_code)]
 
 use std::ffi::{OsStr, OsString};
 use std::path::Path;

@@ -1,5 +1,4 @@
 //! Which known name an unknown one was meant to be.
-#![forbid(unsafe_code)]
 
 /// The name of `known` that is nearest to `name`, if it is near enough to be meant: at most three slips, and at most
 /// one for every three letters beyond the common prefix `RPM_`.

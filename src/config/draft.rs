@@ -1,5 +1,4 @@
 //! A configuration in the making: each field stays `None` if what was given for it is faulty.
-#![forbid(unsafe_code)]
 #![expect(clippy::option_option, reason = "faulty, absent and present are three")]
 
 use std::ffi::OsString;

@@ -5,7 +5,6 @@
 //! - a value that begins with `'` or `"` ends at the next same character, with nothing behind it;
 //! - everything else is taken as it stands: nothing is expanded, no backslash escapes, a `#` in a value is part of it;
 //! - of two lines for one name the later counts.
-#![forbid(unsafe_code)]
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;

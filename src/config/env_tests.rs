@@ -1,5 +1,4 @@
 //! What counts as ours, and where its text comes from.
-#![forbid(unsafe_code)]
 
 use super::*;
 

@@ -1,5 +1,4 @@
 //! What is wrong with the configuration, in words for somebody who has never seen this program.
-#![forbid(unsafe_code)]
 
 use std::ffi::OsStr;
 use std::fmt::{self, Write as _};

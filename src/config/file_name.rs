@@ -1,5 +1,4 @@
 //! RPM_LOG_FILE, RPM_LOG_ERROR_FILE: the name of a file, or one for each worker.
-#![forbid(unsafe_code)]
 
 use std::fmt;
 use std::path::{Component, Path, PathBuf};

@@ -1,5 +1,4 @@
 //! The grammar of RPM_APP_METRICS_GAUGES.
-#![forbid(unsafe_code)]
 
 use glob::Pattern;
 

@@ -1,5 +1,4 @@
 //! RPM_HEALTH and what belongs to it; the grammar of paths that workers are asked for.
-#![forbid(unsafe_code)]
 
 use std::num::NonZeroU32;
 use std::time::Duration;

@@ -1,5 +1,4 @@
 //! RPM_WATCH_IGNORE: which changes below a watched path do not count.
-#![forbid(unsafe_code)]
 
 use std::fmt;
 use std::path::Path;

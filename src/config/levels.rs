@@ -1,5 +1,4 @@
 //! RPM_LOG_LEVEL: which of the runtime's own lines are written.
-#![forbid(unsafe_code)]
 
 use std::fmt;
 

@@ -1,5 +1,4 @@
 //! RPM_LOG_* as typed values.
-#![forbid(unsafe_code)]
 
 use std::fmt;
 use std::time::Duration;

@@ -1,5 +1,4 @@
 //! RPM_LOG_MULTILINE: what the first line of a record looks like.
-#![forbid(unsafe_code)]
 
 use std::fmt;
 

@@ -1,5 +1,4 @@
 //! The names of variables: those of this version, those of a later one, those that workers get.
-#![forbid(unsafe_code)]
 
 use super::types::Config;
 use super::variables::GROUPS;

@@ -1,5 +1,4 @@
 //! From the command line and the environment to what main does next.
-#![forbid(unsafe_code)]
 
 use std::ffi::OsString;
 use std::fmt::Write as _;

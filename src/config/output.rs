@@ -1,5 +1,4 @@
 //! What becomes of the output of workers and of the runtime's own lines.
-#![forbid(unsafe_code)]
 #![expect(clippy::option_option, reason = "faulty, absent and present are three")]
 
 use std::time::Duration;

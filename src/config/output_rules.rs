@@ -1,5 +1,4 @@
 //! Rules between RPM_LOG_* variables. A rule is silent while one of its settings is faulty by itself.
-#![forbid(unsafe_code)]
 
 use std::collections::HashMap;
 

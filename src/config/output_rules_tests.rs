@@ -1,5 +1,4 @@
 //! RPM_LOG_* variables together.
-#![forbid(unsafe_code)]
 
 use crate::config::output::tests::{NEVER, good, told};
 

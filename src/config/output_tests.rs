@@ -1,5 +1,4 @@
 //! RPM_LOG_* by themselves and together.
-#![forbid(unsafe_code)]
 
 use std::ffi::OsString;
 use std::io;

@@ -1,5 +1,4 @@
 //! The rows of RPM_LOG_* in the table of variables.
-#![forbid(unsafe_code)]
 
 use super::names::Preset::{Computed, Text, Unset};
 use super::names::Setting;

@@ -1,6 +1,5 @@
 //! The grammar of values: text in, a typed value or what is wrong with it out. Blanks around a value are ignored,
 //! fixed words may be in any case.
-#![forbid(unsafe_code)]
 
 use std::net::SocketAddr;
 use std::num::NonZeroU16;

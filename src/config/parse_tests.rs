@@ -1,5 +1,4 @@
 //! Tables of good and bad values.
-#![forbid(unsafe_code)]
 
 use proptest::prelude::*;
 

@@ -1,5 +1,4 @@
 //! The grammar of RPM_PORTS.
-#![forbid(unsafe_code)]
 
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU16;

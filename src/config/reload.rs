@@ -1,5 +1,4 @@
 //! How workers are replaced, and what causes it.
-#![forbid(unsafe_code)]
 #![expect(clippy::option_option, reason = "faulty, absent and present are three")]
 
 use std::num::NonZeroU16;

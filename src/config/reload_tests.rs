@@ -1,5 +1,4 @@
 //! Defaults that follow from other settings, and what --check says of them.
-#![forbid(unsafe_code)]
 
 use std::ffi::OsString;
 use std::io;

@@ -1,5 +1,4 @@
 //! What the raw text means: one builder for each group of settings, and every fault told.
-#![forbid(unsafe_code)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;

@@ -1,5 +1,4 @@
 //! Whole environments in, whole configurations out.
-#![forbid(unsafe_code)]
 
 use std::num::{NonZeroU16, NonZeroU32};
 use std::time::Duration;

@@ -1,5 +1,4 @@
 //! Rules between settings. A rule is silent while one of its settings is faulty by itself.
-#![forbid(unsafe_code)]
 
 use super::app_metrics::{MULTIPROC_DIR, MetricsSource};
 use super::draft::Draft;

@@ -1,6 +1,5 @@
 //! RPM_CRON_RELOAD, RPM_LOG_ROTATE_EVERY: five fields as crontab(5) has them, in UTC, since that is what containers run
 //! in.
-#![forbid(unsafe_code)]
 
 use std::fmt;
 use std::time::{Duration, SystemTime};

@@ -1,5 +1,4 @@
 //! Typed values as text that the grammar reads back.
-#![forbid(unsafe_code)]
 
 use std::fmt::Display;
 use std::path::{Path, PathBuf};

@@ -1,5 +1,4 @@
 //! The grammar of RPM_SIGNALS: `TERM=stop,USR2=forward,QUIT=forward:TERM,*=ignore,15=...`.
-#![forbid(unsafe_code)]
 
 use super::faults::{Wrong, quote};
 use super::parse::list;

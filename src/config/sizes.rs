@@ -1,5 +1,4 @@
 //! The grammar of what is measured out to workers: sizes, shares of the workers.
-#![forbid(unsafe_code)]
 
 use super::faults::{Wrong, quote};
 use super::parse::number;

@@ -1,5 +1,4 @@
 //! RPM_LOG_TIMESTAMP: how the time of a line is written.
-#![forbid(unsafe_code)]
 
 use std::fmt::{self, Write as _};
 

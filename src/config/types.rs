@@ -1,5 +1,4 @@
 //! The configuration as typed values; the loop never sees a string. Names and defaults are in `names`.
-#![forbid(unsafe_code)]
 
 use std::ffi::OsString;
 use std::net::{IpAddr, SocketAddr};

@@ -1,6 +1,5 @@
 //! Every variable: its name, its default, what it is for, how its value is shown. Help, defaults, `--check` and the
 //! search for misspelt names all read this table.
-#![forbid(unsafe_code)]
 
 use super::names::Preset::{self, Computed, Text, Unset};
 use super::names::Setting;

@@ -1,5 +1,4 @@
 //! How many connections each worker has.
-#![forbid(unsafe_code)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;

@@ -1,6 +1,5 @@
 //! How the runtime sees, from outside, whether a worker has anything to lose. What it sees, [`crate::policy::drain`]
 //! judges.
-#![forbid(unsafe_code)]
 
 mod count;
 mod freeze;

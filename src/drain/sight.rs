@@ -1,5 +1,4 @@
 //! Looking at workers.
-#![forbid(unsafe_code)]
 
 use std::net::SocketAddr;
 use std::ops::ControlFlow;

@@ -1,5 +1,4 @@
 //! What one dump of the shared ports shows, kept as short as it is needed.
-#![forbid(unsafe_code)]
 
 use std::collections::HashSet;
 use std::net::SocketAddr;

@@ -1,5 +1,4 @@
 //! Real workers with real connections, which they treat as they are told.
-#![forbid(unsafe_code)]
 
 mod count;
 mod freeze;

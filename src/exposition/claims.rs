@@ -1,5 +1,4 @@
 //! Which names of samples belong to a family, so that no two families can have the same.
-#![forbid(unsafe_code)]
 
 use std::borrow::Cow;
 

@@ -1,5 +1,4 @@
 //! The families of a page while it is read: which sample is whose, and what was said of them.
-#![forbid(unsafe_code)]
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;

@@ -1,5 +1,4 @@
 //! The comments that mean something: `# TYPE`, `# HELP`, `# UNIT`.
-#![forbid(unsafe_code)]
 
 use super::line::word_len;
 use super::{Format, Kind};

@@ -1,5 +1,4 @@
 //! The labels of a series, in the form in which they are written.
-#![forbid(unsafe_code)]
 
 use std::borrow::Cow;
 use std::fmt;

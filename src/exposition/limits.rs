@@ -1,5 +1,4 @@
 //! How much of a page is read, and what became of the rest.
-#![forbid(unsafe_code)]
 
 use std::error::Error;
 use std::fmt;

@@ -1,5 +1,4 @@
 //! One line that holds a sample.
-#![forbid(unsafe_code)]
 
 use super::labels::{begins_name, closing_quote, name_len, unescape};
 use super::limits::Fault;

@@ -1,5 +1,4 @@
 //! Numbers as the formats write them.
-#![forbid(unsafe_code)]
 
 /// A decimal number, `NaN`, `+Inf` or `-Inf`; `None` for what is none, or too large.
 pub fn number(text: &str) -> Option<f64> {

@@ -1,5 +1,4 @@
 //! A page, line by line.
-#![forbid(unsafe_code)]
 
 use std::str::Utf8Error;
 

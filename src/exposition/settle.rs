@@ -1,5 +1,4 @@
 //! A family's samples in their order, each once, and only whole groups of them.
-#![forbid(unsafe_code)]
 
 use std::cmp::Ordering;
 use std::iter;

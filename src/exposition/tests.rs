@@ -1,5 +1,3 @@
-#![forbid(unsafe_code)]
-
 mod formats;
 mod limits;
 mod lines;

@@ -1,5 +1,4 @@
 //! What a page holds: families, their samples, and what is known of them.
-#![forbid(unsafe_code)]
 
 use std::borrow::Cow;
 

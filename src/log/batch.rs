@@ -1,5 +1,4 @@
 //! Whole lines on their way out, and whose they are.
-#![forbid(unsafe_code)]
 
 use memchr::memchr_iter;
 

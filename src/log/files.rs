@@ -1,5 +1,4 @@
 //! Which file a line goes to besides (RPM_LOG_FILE, RPM_LOG_ERROR_FILE).
-#![forbid(unsafe_code)]
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

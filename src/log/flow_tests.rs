@@ -1,5 +1,4 @@
 //! The thread with what a user can set: overflow, buffer, records, rates, files.
-#![forbid(unsafe_code)]
 
 use std::fs::{self, File};
 use std::io::{Read, Write};

@@ -1,5 +1,4 @@
 //! What a worker's lines look like on their way out (RPM_LOG_FORMAT).
-#![forbid(unsafe_code)]
 
 use super::handle::Worker;
 use super::json::{self, Labels, Partial};

@@ -1,5 +1,4 @@
 //! RPM_LOG_RATE: how many lines of each worker may pass.
-#![forbid(unsafe_code)]
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};

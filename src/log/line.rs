@@ -2,7 +2,6 @@
 //!
 //! A line longer than the limit passes in pieces. Each piece is cut before a UTF-8 character, gets a newline of its
 //! own, and those after the first are `continued`; take these newlines away and the input is there again.
-#![forbid(unsafe_code)]
 
 use std::{iter, mem};
 

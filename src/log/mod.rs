@@ -11,7 +11,6 @@
 //! - A line above the limit passes in pieces, cut before a UTF-8 character, each with a newline, and marked where the
 //!   format has a place for it. So does the largest of the lines that are held if all together take too much.
 //! - In raw bytes are never changed: bad UTF-8, NUL, carriage returns and colours pass.
-#![forbid(unsafe_code)]
 
 mod batch;
 mod capture;

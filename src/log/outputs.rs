@@ -1,5 +1,4 @@
 //! All places that lines go to: the standard streams, and the files.
-#![forbid(unsafe_code)]
 
 use std::sync::Arc;
 use std::sync::mpsc::Sender;

@@ -1,6 +1,5 @@
 //! The runtime's own lines, one event always exactly one line: `[rpm-runtime] level: message key=value ...`, with the
 //! time in front if there is one, or an object of JSON.
-#![forbid(unsafe_code)]
 
 use std::fmt::{self, Write};
 use std::path::Path;

@@ -1,5 +1,4 @@
 //! Colours, for a terminal (ECMA-48, "Select graphic rendition").
-#![forbid(unsafe_code)]
 
 use tracing::Level;
 

@@ -3,7 +3,6 @@
 //! A record ends where the next first line begins, a moment after its last line ([`super::RECORD_WAIT`]), some
 //! seconds after its first ([`super::RECORD_MOST`]), or at the end of its stream. One that grows beyond the limit goes
 //! out in pieces of whole lines, marked as those of a long line.
-#![forbid(unsafe_code)]
 
 use std::sync::Arc;
 

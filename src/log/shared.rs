@@ -1,5 +1,4 @@
 //! What the threads of the log and its handles share: the inbox and what was counted.
-#![forbid(unsafe_code)]
 
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;

@@ -1,5 +1,4 @@
 //! One worker's stream: bytes in as they are read; lines, records, limits; dressed lines out.
-#![forbid(unsafe_code)]
 
 use std::os::fd::OwnedFd;
 use std::sync::Arc;

@@ -1,5 +1,4 @@
 //! How long a writer stood still because nobody read.
-#![forbid(unsafe_code)]
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};

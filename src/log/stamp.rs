@@ -1,5 +1,4 @@
 //! The time of a line as text, in UTC.
-#![forbid(unsafe_code)]
 
 use std::fmt::Write;
 use std::time::{SystemTime, UNIX_EPOCH};

@@ -1,5 +1,4 @@
 //! One standard stream: the only writer of it. It survives whatever the other side does.
-#![forbid(unsafe_code)]
 
 use std::io::IoSlice;
 use std::os::fd::OwnedFd;

@@ -1,5 +1,4 @@
 //! The last words of a worker that has not proved itself: what its stderr said, for the line that tells why it failed.
-#![forbid(unsafe_code)]
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};

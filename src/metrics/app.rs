@@ -1,5 +1,4 @@
 //! How the gathering of the workers' own metrics goes (RPM_APP_METRICS).
-#![forbid(unsafe_code)]
 
 use crate::app_metrics::AppTotals;
 use crate::app_metrics::merge::Disagreement;

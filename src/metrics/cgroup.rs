@@ -1,5 +1,4 @@
 //! What the cgroup grants, and what it did to whom.
-#![forbid(unsafe_code)]
 
 use std::path::Path;
 

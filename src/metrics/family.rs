@@ -1,5 +1,4 @@
 //! Families that are built anew for each scrape.
-#![forbid(unsafe_code)]
 
 use prometheus::proto;
 

@@ -1,5 +1,4 @@
 //! What the log did.
-#![forbid(unsafe_code)]
 
 use super::family::{Family, number};
 use crate::model::{LogTotals, Snapshot};

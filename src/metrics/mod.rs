@@ -2,7 +2,6 @@
 //!
 //! Counters of events live in a registry of our own. What is a state (the snapshot, the queues, /proc) is turned into
 //! families at each scrape, so that nothing can go stale. The label `worker` is the slot, never a pid.
-#![forbid(unsafe_code)]
 
 mod app;
 mod cgroup;

@@ -1,5 +1,4 @@
 //! The standard `process_*` set, of the runtime itself.
-#![forbid(unsafe_code)]
 
 use std::sync::OnceLock;
 use std::time::Duration;

@@ -2,7 +2,6 @@
 //!
 //! The kernel walks all memory of a process to tell it: some 10 us for the smallest program, and 3 us more for each MiB
 //! in RAM. So the workers take turns, those that were read longest ago first, and in between the last value stands.
-#![forbid(unsafe_code)]
 
 use std::collections::BTreeMap;
 use std::time::Duration;

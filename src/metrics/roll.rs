@@ -1,5 +1,4 @@
 //! Reloads and drains: how they ended and how long they took.
-#![forbid(unsafe_code)]
 
 use std::time::Duration;
 

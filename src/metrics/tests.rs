@@ -1,5 +1,3 @@
-#![forbid(unsafe_code)]
-
 mod docs;
 pub(super) mod formats;
 mod made;

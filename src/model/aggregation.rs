@@ -1,5 +1,4 @@
 //! The words of RPM_APP_METRICS_GAUGES.
-#![forbid(unsafe_code)]
 
 /// What becomes of a gauge that several workers have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,5 +1,4 @@
 //! Words that are label values as well: of the metrics, the status and the log.
-#![forbid(unsafe_code)]
 
 /// What asked for a reload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,5 +1,4 @@
 //! Signals and their names.
-#![forbid(unsafe_code)]
 
 use std::fmt;
 

@@ -1,5 +1,4 @@
 //! How long a slot waits before its next try.
-#![forbid(unsafe_code)]
 
 use std::fmt;
 use std::time::Duration;

@@ -10,7 +10,6 @@
 //! 2. Of those whose queues move, the clearly longer half at most is left out, and never so many that one alone is left.
 //!
 //! Where all are alike, all are in.
-#![forbid(unsafe_code)]
 
 use std::cmp::Reverse;
 use std::time::Duration;

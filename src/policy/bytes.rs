@@ -1,5 +1,4 @@
 //! Sizes of memory in words.
-#![forbid(unsafe_code)]
 
 use std::fmt;
 

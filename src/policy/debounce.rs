@@ -1,5 +1,4 @@
 //! Many changes in a row are one.
-#![forbid(unsafe_code)]
 
 use std::time::Duration;
 

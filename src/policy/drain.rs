@@ -9,7 +9,6 @@
 //! that is over, and so does one of several requests that share a connection (HTTP/2, pipelining) once another one of
 //! them was answered. A client that speaks last though nothing is owed to it (WebSocket, the frames by which HTTP/2
 //! controls its flow) looks as if it waited, and its connection is cut by the drain's cap.
-#![forbid(unsafe_code)]
 
 use std::cmp::Ordering;
 use std::time::Duration;

@@ -1,5 +1,4 @@
 //! Looks in rows, and what one look at a connection means.
-#![forbid(unsafe_code)]
 
 use super::*;
 

@@ -1,5 +1,4 @@
 //! What follows the end of a worker.
-#![forbid(unsafe_code)]
 
 use crate::model::{Cause, Exit, Pid, Sig, SlotId, Tick};
 

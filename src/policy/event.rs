@@ -1,5 +1,4 @@
 //! What the fleet is told, and what it answers.
-#![forbid(unsafe_code)]
 
 use std::time::Duration;
 

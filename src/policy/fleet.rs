@@ -1,5 +1,4 @@
 //! All slots and the retiring: what is, compared with what should be.
-#![forbid(unsafe_code)]
 
 use crate::model::{Command, Exit, Generation, ListenerId, Pid, SlotId, Tick};
 

@@ -1,5 +1,4 @@
 //! What to do when a worker binds or listens.
-#![forbid(unsafe_code)]
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6};

@@ -1,5 +1,4 @@
 //! When a worker that fails its checks counts as unhealthy, and when it is checked.
-#![forbid(unsafe_code)]
 
 use std::time::Duration;
 

@@ -1,7 +1,6 @@
 //! How many workers. In this order: a number is taken as it is; `max` is the number of CPUs that the container may
 //! use; `max-K` leaves K of them; of those, so many as have room in memory. Never less than 1, never more than
 //! `MAX_INSTANCES`.
-#![forbid(unsafe_code)]
 
 use std::num::NonZeroU16;
 

@@ -1,5 +1,4 @@
 //! Which worker uses more memory than it may, and how often that is looked at.
-#![forbid(unsafe_code)]
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -19,7 +19,6 @@
 //! | Launching, in the stop | Spawned, SpawnFailed | Stopped, the worker retires | Stop |
 //!
 //! A worker that drains gets its stop signal when nothing is left, or after the limit at a moment that costs least. A retiring worker gets SIGKILL when its grace is over. What a worker leaves in its process group is retiring too.
-#![forbid(unsafe_code)]
 
 mod backoff;
 pub mod balance;

@@ -1,5 +1,4 @@
 //! Whether an accept queue moves.
-#![forbid(unsafe_code)]
 
 /// What looks at one accept queue tell, one after the other. It is first in, first out, and nothing else than `accept`
 /// takes a connection out of it: one look that finds it shorter than the look before shows that the worker accepts,

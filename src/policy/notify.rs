@@ -1,5 +1,4 @@
 //! What a worker says of itself: the assignments of sd_notify(3).
-#![forbid(unsafe_code)]
 
 use std::time::Duration;
 

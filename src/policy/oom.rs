@@ -1,5 +1,4 @@
 //! Which ends are the kernel's doing, by its counter of processes that it killed for want of memory.
-#![forbid(unsafe_code)]
 
 use std::time::Duration;
 

@@ -1,5 +1,4 @@
 //! What the fleet was asked to be.
-#![forbid(unsafe_code)]
 
 use std::time::Duration;
 

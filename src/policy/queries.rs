@@ -1,5 +1,4 @@
 //! What the loop asks the fleet about between two turns: where connections go, who is looked at, who may be signalled.
-#![forbid(unsafe_code)]
 
 use crate::model::{ListenerId, Pid, SlotId};
 

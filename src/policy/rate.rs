@@ -1,5 +1,4 @@
 //! How many lines a worker may write: a bucket of tokens that fills at a steady rate.
-#![forbid(unsafe_code)]
 
 use std::fmt;
 

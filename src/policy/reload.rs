@@ -1,5 +1,4 @@
 //! A reload from its request to its result.
-#![forbid(unsafe_code)]
 
 use crate::model::{Cause, Generation, Pid, ReloadResult, SlotId, Tick, Trigger};
 

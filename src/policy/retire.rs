@@ -1,5 +1,4 @@
 //! Those who are to end: drain, stop signal, grace, SIGKILL, patience; and what workers leave behind.
-#![forbid(unsafe_code)]
 
 use std::time::Duration;
 

@@ -3,7 +3,6 @@
 //! Nobody is taken away before somebody else is there: a successor starts on a spare listener, must be ready, healthy
 //! and so for RPM_MIN_READY, takes the slot over, and the one before it drains. Where no surge is allowed, or none is
 //! left, and RPM_RELOAD_UNAVAILABLE has room, the worker goes first and its successor starts on the same listener.
-#![forbid(unsafe_code)]
 
 use crate::model::{Cause, ListenerId, Pid, SlotId, Tick};
 

@@ -1,5 +1,4 @@
 //! Which listeners new connections go to.
-#![forbid(unsafe_code)]
 
 use crate::model::{ListenerId, SlotId};
 

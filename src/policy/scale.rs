@@ -1,5 +1,4 @@
 //! One slot more, one slot less.
-#![forbid(unsafe_code)]
 
 use crate::model::{Cause, ListenerId, SlotId, Tick};
 

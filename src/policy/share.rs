@@ -1,5 +1,4 @@
 //! A part of the workers: so many, or so many of a hundred.
-#![forbid(unsafe_code)]
 
 use super::MAX_INSTANCES;
 

@@ -1,5 +1,4 @@
 //! What a signal to the runtime means.
-#![forbid(unsafe_code)]
 
 use crate::model::Sig;
 

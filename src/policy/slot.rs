@@ -1,5 +1,4 @@
 //! One chair and who sits in it; who is to take it over; and those who have left theirs.
-#![forbid(unsafe_code)]
 
 use crate::model::{Cause, Exit, Generation, ListenerId, Pid, SlotId, Tick};
 

@@ -1,5 +1,4 @@
 //! Whether there may be one worker more, or one less, and the listener for one more.
-#![forbid(unsafe_code)]
 
 use crate::model::ListenerId;
 

@@ -4,7 +4,6 @@
 //! group (socket(7), SO_ATTACH_REUSEPORT_CBPF). There is no memory between runs, so only chance and the packet can
 //! choose. A result outside the group falls back to the kernel's own hash over all members, those that must get
 //! nothing included: it is never returned.
-#![forbid(unsafe_code)]
 
 use crate::model::Bpf;
 

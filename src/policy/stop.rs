@@ -1,5 +1,4 @@
 //! What an operator asks of the whole: to stop, to restart; and the last decision of all.
-#![forbid(unsafe_code)]
 
 use crate::model::{Cause, SlotId, Tick};
 

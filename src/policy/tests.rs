@@ -1,5 +1,4 @@
 //! The fleet in tables: each seat and event that matter, each rule of restart, readiness and stop.
-#![forbid(unsafe_code)]
 
 mod drains;
 mod end;

@@ -1,5 +1,4 @@
 //! The fleet as seen from outside.
-#![forbid(unsafe_code)]
 
 use crate::model::{Generation, Pid, RunState, Snapshot, Tick, WorkerState, WorkerView};
 

@@ -1,5 +1,4 @@
 //! A worker that said it would speak regularly, and is silent.
-#![forbid(unsafe_code)]
 
 use std::time::Duration;
 

@@ -4,7 +4,6 @@
 //! It sleeps until a connection arrives anywhere, and again when the queues have come to rest. In between it sleeps from
 //! look to look and is not woken by arrivals: under load they come by the ten thousand a second. A listener that is held
 //! back and comes to itself while nothing else happens is found at the next arrival.
-#![forbid(unsafe_code)]
 
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, BorrowedFd};

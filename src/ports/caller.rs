@@ -1,5 +1,4 @@
 //! What a trapped call says.
-#![forbid(unsafe_code)]
 
 use std::net::SocketAddr;
 

@@ -1,5 +1,4 @@
 //! One shared port: its listeners, their places in the group, and the program that chooses among them.
-#![forbid(unsafe_code)]
 
 use std::os::fd::OwnedFd;
 

@@ -4,7 +4,6 @@
 //! and closes none while it serves: a dead worker's queue waits for its successor. A program on the group (see
 //! [`crate::policy::steering`]) chooses among the live. A thread of its own answers the workers' `bind` and `listen`,
 //! so that they never wait for the loop.
-#![forbid(unsafe_code)]
 
 mod balance;
 mod caller;

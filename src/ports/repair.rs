@@ -1,5 +1,4 @@
 //! Mending a group whose listeners a worker has shut down.
-#![forbid(unsafe_code)]
 
 use crate::policy::Rotation;
 use crate::sys::listener;

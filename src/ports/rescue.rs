@@ -5,7 +5,6 @@
 //! A listener may be handed out by another thread at any moment. So it is accepted on under the lock under which it is
 //! handed out, and only as long as our claim stands; who hands it out takes the claim away first and sets O_NONBLOCK as
 //! the program needs it.
-#![forbid(unsafe_code)]
 
 use std::fmt;
 use std::future::{Future, poll_fn};

@@ -1,6 +1,5 @@
 //! The thread that answers the workers' `bind` and `listen`, and nothing else: if it waited for the loop, a worker
 //! would wait with it.
-#![forbid(unsafe_code)]
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::mpsc::{Receiver, Sender, channel};

@@ -1,5 +1,4 @@
 //! What the tests on real sockets have in common: workers that are threads, and clients.
-#![forbid(unsafe_code)]
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};

@@ -1,5 +1,4 @@
 //! Opens the admin endpoints on what the supervisor knows.
-#![forbid(unsafe_code)]
 
 use std::sync::{Arc, PoisonError};
 

@@ -1,5 +1,4 @@
 //! Application metrics, as far as the loop has to do with them: who is asked, and who is asked once more.
-#![forbid(unsafe_code)]
 
 use std::collections::HashMap;
 use std::num::NonZeroU16;

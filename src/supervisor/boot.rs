@@ -1,5 +1,4 @@
 //! Everything that may fail before the first worker: every error is fatal and explained. Afterwards none is.
-#![forbid(unsafe_code)]
 
 use std::collections::HashMap;
 use std::ffi::OsString;

@@ -1,5 +1,4 @@
 //! Asking workers over their own listeners: whether they are ready, and whether they are healthy.
-#![forbid(unsafe_code)]
 
 use std::collections::HashMap;
 

@@ -1,5 +1,4 @@
 //! Workers that finish what they have are looked at until nothing is left.
-#![forbid(unsafe_code)]
 
 use std::collections::HashMap;
 use std::time::Duration;

@@ -1,5 +1,4 @@
 //! What a worker finds in its environment.
-#![forbid(unsafe_code)]
 
 use std::ffi::{OsStr, OsString};
 

@@ -1,5 +1,4 @@
 //! Signals that go on to the workers.
-#![forbid(unsafe_code)]
 
 use nix::errno::Errno;
 use tracing::warn;

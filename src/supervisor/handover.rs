@@ -1,5 +1,4 @@
 //! How ports are handed over, what makes a worker ready, and why so.
-#![forbid(unsafe_code)]
 
 use tracing::warn;
 

@@ -1,5 +1,4 @@
 //! The log as the configuration wants it.
-#![forbid(unsafe_code)]
 
 use std::ffi::{OsStr, OsString};
 use std::io::{IsTerminal, stderr, stdout};

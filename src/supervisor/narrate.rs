@@ -1,5 +1,4 @@
 //! Each decision is one log line and, where there is one, one metric.
-#![forbid(unsafe_code)]
 
 use std::time::Duration;
 

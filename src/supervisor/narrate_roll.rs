@@ -1,5 +1,4 @@
 //! Reloads, replacements, drains, scale and the stop, in words and in figures.
-#![forbid(unsafe_code)]
 
 use std::time::Duration;
 

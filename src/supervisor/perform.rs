@@ -1,5 +1,4 @@
 //! Actions become calls; their outcomes become events.
-#![forbid(unsafe_code)]
 
 use std::io::IsTerminal;
 use std::os::fd::{AsFd, BorrowedFd};

@@ -1,5 +1,4 @@
 //! Opens the shared ports that are listed and starts the hand-over.
-#![forbid(unsafe_code)]
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 

@@ -1,5 +1,4 @@
 //! Last words: the exit code, and why, for the termination log.
-#![forbid(unsafe_code)]
 
 use std::collections::VecDeque;
 use std::fs::OpenOptions;

@@ -1,6 +1,5 @@
 //! What reloads or replaces by itself: a time of day, a changed file, a worker that grew too large; and the counters of
 //! the kernel's OOM killer.
-#![forbid(unsafe_code)]
 
 use std::path::Path;
 use std::sync::{Arc, PoisonError};

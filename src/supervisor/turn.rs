@@ -1,5 +1,4 @@
 //! One turn of the loop: reap everything first, look, decide, perform, publish.
-#![forbid(unsafe_code)]
 
 use crate::model::Pid;
 use crate::policy::{Action, Event};

@@ -1,4 +1,8 @@
 //! Calls of a child between fork and exec: none of them allocates, locks or logs (signal-safety(7)).
+#![expect(
+    unsafe_code,
+    reason = "plain calls between fork and exec: std may allocate"
+)]
 
 use std::ffi::CStr;
 use std::os::fd::RawFd;

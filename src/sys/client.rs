@@ -1,4 +1,5 @@
 //! Connections that the runtime makes itself.
+#![expect(unsafe_code, reason = "socket options that nix does not know")]
 
 use std::os::fd::{AsFd, AsRawFd};
 

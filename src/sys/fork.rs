@@ -1,4 +1,5 @@
 //! The one fork.
+#![expect(unsafe_code, reason = "fork(2), and _exit(2) in the child")]
 
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 

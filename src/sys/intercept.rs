@@ -2,6 +2,7 @@
 //!
 //! The child installs the filter on itself; it and all its descendants keep it. Each trapped call waits until the
 //! holder of the notifier answers, so the notifier stays open and served for as long as any of them lives.
+#![expect(unsafe_code, reason = "seccomp(2) and its ioctls have no safe wrapper")]
 
 use std::mem::{offset_of, size_of};
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};

@@ -1,4 +1,8 @@
 //! Listening sockets of the shared ports.
+#![expect(
+    unsafe_code,
+    reason = "connect to nobody, listen and TCP_INFO have no safe wrapper"
+)]
 
 use std::mem::{MaybeUninit, size_of};
 use std::net::SocketAddr;

@@ -1,7 +1,6 @@
-//! What the kernel does for us: the only files that may hold `unsafe`, one small file for each family of calls.
+//! What the kernel does for us, one small file for each family of calls. A file that needs `unsafe` says so at its head.
 //! Nothing here logs or decides; errors go up.
 
-#![allow(unsafe_code, reason = "this is the layer that talks to the kernel")]
 pub mod cgroup;
 mod child;
 pub mod client;

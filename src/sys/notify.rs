@@ -1,5 +1,6 @@
 //! The socket on which a worker says how it does (sd_notify(3)): datagrams, in the abstract namespace, which needs no
 //! file (unix(7)).
+#![expect(unsafe_code, reason = "recvmsg(2) with credentials, and getrandom(2)")]
 
 use std::mem::{size_of, zeroed};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};

@@ -1,4 +1,8 @@
 //! What a process that is not ours to ask has open, does with signals, and whether it runs: /proc/PID (proc(5)).
+#![expect(
+    unsafe_code,
+    reason = "getdents64(2) and readlinkat(2) into buffers of our own"
+)]
 
 use std::ffi::CStr;
 use std::fs;

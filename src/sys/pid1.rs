@@ -1,4 +1,5 @@
 //! What a process owes as init: being the one that orphans come to, and the limits it starts with.
+#![expect(unsafe_code, reason = "prctl(2)")]
 
 use nix::errno::Errno;
 use nix::sys::resource::{Resource, getrlimit, rlim_t, setrlimit};

@@ -1,4 +1,8 @@
 //! The only waiter. Two owners of "is it dead?" would steal each other's answers.
+#![expect(
+    unsafe_code,
+    reason = "waitpid(2) and waitid(2) as nix does not offer them"
+)]
 
 use nix::errno::Errno;
 

@@ -1,5 +1,4 @@
 //! Where a program may be found.
-#![forbid(unsafe_code)]
 
 use std::ffi::{CString, OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;

@@ -1,4 +1,5 @@
 //! Which signals we take, how they arrive, and the only calls that send one.
+#![expect(unsafe_code, reason = "kill(2), banned elsewhere")]
 
 use std::io;
 use std::os::unix::net::UnixStream;

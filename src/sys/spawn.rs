@@ -1,5 +1,6 @@
 //! Starting one worker. Everything is prepared before the fork; between fork and exec nothing allocates, locks or
 //! logs, because another thread may hold any lock at that moment (signal-safety(7)).
+#![expect(unsafe_code, reason = "fork, and plain calls between fork and exec")]
 
 use std::ffi::{CString, OsString};
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};

@@ -1,4 +1,5 @@
 //! What a forked worker tells us before it runs its program: a SOCK_SEQPACKET socket that closes on exec.
+#![expect(unsafe_code, reason = "send(2) between fork and exec")]
 
 use std::io::IoSliceMut;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};

@@ -1,4 +1,5 @@
 //! Attaching the program that chooses listeners.
+#![expect(unsafe_code, reason = "SO_ATTACH_REUSEPORT_CBPF has no safe wrapper")]
 
 use std::mem::size_of;
 use std::os::fd::{AsFd, AsRawFd};

@@ -1,5 +1,6 @@
 //! What can be learned, without privilege, about a descriptor and the memory of a process that waits in a trapped
 //! call. Every error means "leave it alone".
+#![expect(unsafe_code, reason = "getxattr(2) has no safe wrapper")]
 
 use std::ffi::CString;
 use std::fs;

@@ -1,5 +1,9 @@
 //! What tests of this layer and of those above it need from the system: processes that do as they are told, threads
 //! with less rights.
+#![expect(
+    unsafe_code,
+    reason = "what tests do to a thread of their own: setresuid, seccomp, socket options"
+)]
 #![allow(
     clippy::disallowed_methods,
     reason = "a test starts programs, and waits for what has no event"

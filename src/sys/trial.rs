@@ -1,4 +1,5 @@
 //! A short-lived child that tries on itself whether `bind` can be intercepted here.
+#![expect(unsafe_code, reason = "fork, and plain calls in the child")]
 
 use std::mem::size_of;
 use std::os::fd::{OwnedFd, RawFd};

@@ -1,5 +1,4 @@
 //! RPM_MAX_MEMORY: looks at what the workers use.
-#![forbid(unsafe_code)]
 
 use std::collections::BTreeMap;
 

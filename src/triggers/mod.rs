@@ -1,6 +1,5 @@
 //! What causes a reload by itself: a time of day, a changed file, a worker that grew too large. Each is a source of
 //! [`Fired`]; what follows is the supervisor's business.
-#![forbid(unsafe_code)]
 
 mod memory;
 mod points;

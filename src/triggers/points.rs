@@ -1,5 +1,4 @@
 //! Which watch stands for what: one directory may matter to several paths, and in several ways.
-#![forbid(unsafe_code)]
 
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsString;

@@ -5,7 +5,6 @@
 //! - Every link and directory that leads there is watched as well: mounted ConfigMaps and releases are changed by turning
 //!   a link. A path that is not there yet is waited for.
 //! - Reading is no change. Many changes in a row are one.
-#![forbid(unsafe_code)]
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -1,5 +1,3 @@
-#![forbid(unsafe_code)]
-
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::time::Duration;

@@ -1,5 +1,3 @@
-#![forbid(unsafe_code)]
-
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;

@@ -1,5 +1,3 @@
-#![forbid(unsafe_code)]
-
 use serde_json::json;
 
 use crate::model::{RunState, Snapshot};

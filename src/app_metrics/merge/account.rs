@@ -1,5 +1,4 @@
 //! How much is held, and how much may be.
-#![forbid(unsafe_code)]
 
 /// Series and bytes, as estimated.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

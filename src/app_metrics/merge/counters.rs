@@ -1,5 +1,4 @@
 //! Counters: what all workers added.
-#![forbid(unsafe_code)]
 
 use std::collections::BTreeMap;
 

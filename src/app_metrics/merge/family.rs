@@ -1,5 +1,4 @@
 //! One family of all workers.
-#![forbid(unsafe_code)]
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;

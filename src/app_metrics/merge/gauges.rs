@@ -1,5 +1,4 @@
 //! Gauges and all that is like them: what each worker says now.
-#![forbid(unsafe_code)]
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,4 @@
 //! The samples of one histogram or summary, put together again.
-#![forbid(unsafe_code)]
 
 use super::layout::{Layout, Layouts};
 use crate::exposition::{Exemplar, Kind, Labels, Sample, Suffix, number};

@@ -1,5 +1,4 @@
 //! A family of a page, as it is merged.
-#![forbid(unsafe_code)]
 
 use crate::exposition::{Dropped, Family, Kind, Labels, Suffix};
 

@@ -1,5 +1,4 @@
 //! The bounds of a histogram.
-#![forbid(unsafe_code)]
 
 use std::sync::Arc;
 

@@ -1,5 +1,4 @@
 //! The processes whose metrics are held.
-#![forbid(unsafe_code)]
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};

@@ -1,5 +1,4 @@
 //! All families of all workers.
-#![forbid(unsafe_code)]
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,4 @@
 //! One histogram, or one summary: what all workers observed, by the bounds that they have.
-#![forbid(unsafe_code)]
 
 use std::sync::Arc;
 

@@ -1,5 +1,4 @@
 //! Histograms and summaries: what all workers observed.
-#![forbid(unsafe_code)]
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,4 @@
 //! Patterns of metric names.
-#![forbid(unsafe_code)]
 
 use crate::exposition::is_metric_name;
 

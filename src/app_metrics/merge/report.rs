@@ -1,5 +1,4 @@
 //! What workers do not agree about.
-#![forbid(unsafe_code)]
 
 /// One thing that is not the same for two workers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

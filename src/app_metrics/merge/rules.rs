@@ -1,5 +1,4 @@
 //! How gauges of several workers become one, and how much is held.
-#![forbid(unsafe_code)]
 
 use super::Pattern;
 use super::suggestions::Suggestions;

@@ -1,5 +1,4 @@
 //! What all kinds of series have in common.
-#![forbid(unsafe_code)]
 
 use super::account::{Account, Cost};
 use crate::exposition::{Exemplar, Labels};

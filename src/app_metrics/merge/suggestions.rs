@@ -1,5 +1,4 @@
 //! What the program itself asks to be made of its gauges.
-#![forbid(unsafe_code)]
 
 use std::collections::BTreeMap;
 

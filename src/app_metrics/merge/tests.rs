@@ -1,5 +1,3 @@
-#![forbid(unsafe_code)]
-
 mod bounds;
 mod conflicts;
 mod counters;

@@ -1,5 +1,4 @@
 //! Finding many labels in a map, one after the other.
-#![forbid(unsafe_code)]
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;

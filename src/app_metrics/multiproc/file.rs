@@ -13,7 +13,6 @@
 //! The writer puts an entry in its place before it counts it as used, and a value or a time in one store of eight bytes
 //! that are aligned here as there. So what is used is whole, if it is read after how much is used. A file that is cut, or
 //! whose writer's stores are seen in another order, loses what is not whole, and no more.
-#![forbid(unsafe_code)]
 
 /// What stands before the entries.
 pub(super) const HEAD: usize = 8;

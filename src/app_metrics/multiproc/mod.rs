@@ -14,7 +14,6 @@
 //!   another is started: a process that got the same pid would go on with the numbers of the old files.
 //! - Nobody tells that a child of a worker has died. Which pids are no processes any more is looked up before a reading;
 //!   after it, what they said last is taken, and they are forgotten in the same way.
-#![forbid(unsafe_code)]
 
 mod file;
 mod key;

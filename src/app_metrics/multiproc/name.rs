@@ -1,5 +1,4 @@
 //! The names of the files: `counter_12.db`, `gauge_livesum_12.db`.
-#![forbid(unsafe_code)]
 
 use std::ffi::OsStr;
 use std::fmt;

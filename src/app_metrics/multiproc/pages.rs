@@ -1,5 +1,4 @@
 //! The pages of all processes, made of the entries of all files.
-#![forbid(unsafe_code)]
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;

@@ -1,5 +1,4 @@
 //! The entries of one process, and the page that they make.
-#![forbid(unsafe_code)]
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,5 +1,4 @@
 //! The directory of the files.
-#![forbid(unsafe_code)]
 
 use std::ffi::OsStr;
 use std::fs::File;

@@ -1,5 +1,4 @@
 //! Workers come and go, and are asked a last time.
-#![forbid(unsafe_code)]
 
 use std::io::Read;
 use std::net::TcpStream;

@@ -1,5 +1,3 @@
-#![forbid(unsafe_code)]
-
 use std::time::Duration;
 
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};

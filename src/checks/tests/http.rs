@@ -1,5 +1,3 @@
-#![forbid(unsafe_code)]
-
 use std::io::Write;
 use std::net::{Ipv6Addr, TcpListener, TcpStream};
 use std::sync::mpsc;

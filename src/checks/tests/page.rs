@@ -1,5 +1,3 @@
-#![forbid(unsafe_code)]
-
 use std::io::Write;
 use std::net::{TcpListener, TcpStream};
 use std::sync::mpsc;

@@ -1,5 +1,3 @@
-#![forbid(unsafe_code)]
-
 use std::net::TcpStream;
 use std::sync::{Arc, Mutex};
 

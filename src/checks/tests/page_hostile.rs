@@ -1,5 +1,3 @@
-#![forbid(unsafe_code)]
-
 use std::io::Write;
 use std::sync::mpsc;
 use std::time::Duration;

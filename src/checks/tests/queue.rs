@@ -1,5 +1,3 @@
-#![forbid(unsafe_code)]
-
 use std::cell::Cell;
 use std::io::ErrorKind;
 use std::sync::Arc;

@@ -1,5 +1,3 @@
-#![forbid(unsafe_code)]
-
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};

@@ -1,5 +1,4 @@
 //! Counting connections by slot.
-#![forbid(unsafe_code)]
 
 use std::collections::BTreeMap;
 

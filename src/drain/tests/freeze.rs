@@ -1,5 +1,4 @@
 //! Stopping workers in a quiet moment, and what they do with signals.
-#![forbid(unsafe_code)]
 
 use std::cell::Cell;
 use std::io::Write;

@@ -1,5 +1,4 @@
 //! A page in the form that one client asked for.
-#![forbid(unsafe_code)]
 
 use std::io::Write;
 

@@ -1,5 +1,4 @@
 //! What a client asks for: the formats by `Accept`, gzip by `Accept-Encoding` (RFC 9110, section 12.5).
-#![forbid(unsafe_code)]
 
 /// How a page is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]

@@ -1,5 +1,3 @@
-#![forbid(unsafe_code)]
-
 use super::Format::{OpenMetrics, Text};
 use super::{negotiate, takes_gzip};
 

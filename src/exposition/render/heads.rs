@@ -1,5 +1,4 @@
 //! What stands above the samples of a family: its name and kind, which differ by format.
-#![forbid(unsafe_code)]
 
 use std::borrow::Cow;
 use std::collections::HashSet;

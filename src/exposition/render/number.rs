@@ -1,5 +1,4 @@
 //! Numbers as they stand on a page.
-#![forbid(unsafe_code)]
 
 use std::io::Write;
 

@@ -1,5 +1,4 @@
 //! Writes a page.
-#![forbid(unsafe_code)]
 
 use crate::exposition::{Exemplar, Family, Kind, Labels, Sample, Suffix};
 

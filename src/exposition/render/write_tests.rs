@@ -1,5 +1,3 @@
-#![forbid(unsafe_code)]
-
 use std::io::Read;
 
 use flate2::read::GzDecoder;

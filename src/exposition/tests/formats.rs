@@ -1,5 +1,4 @@
 //! Whole pages: whose a sample is, what makes sense, where a page ends.
-#![forbid(unsafe_code)]
 
 use super::{Format, Refused, is, open, refused, text};
 

@@ -1,5 +1,4 @@
 //! What passes a limit is left out and counted.
-#![forbid(unsafe_code)]
 
 use super::{Format, Limits, Parsed, Refused, is, parse};
 

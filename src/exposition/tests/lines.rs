@@ -1,5 +1,4 @@
 //! Single lines, good and bad.
-#![forbid(unsafe_code)]
 
 use super::{is, open, text};
 

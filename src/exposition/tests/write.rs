@@ -1,5 +1,4 @@
 //! What was read and is written again is read as the same.
-#![forbid(unsafe_code)]
 
 use std::fmt::Write;
 

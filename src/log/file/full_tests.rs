@@ -1,5 +1,4 @@
 //! Full disks: a small tmpfs, in a mount namespace of its own, in which the test runs once more.
-#![forbid(unsafe_code)]
 #![allow(
     clippy::disallowed_methods,
     reason = "a test starts itself again and asks its environment where it is"

@@ -1,5 +1,4 @@
 //! Packs one rotated file: beside it, then in its place.
-#![forbid(unsafe_code)]
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};

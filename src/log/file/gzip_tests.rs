@@ -1,5 +1,3 @@
-#![forbid(unsafe_code)]
-
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, SystemTime};

@@ -1,5 +1,4 @@
 //! What follows a rotation and may take long, on a thread that lives no longer than that.
-#![forbid(unsafe_code)]
 
 use std::collections::{BTreeSet, VecDeque};
 use std::mem;

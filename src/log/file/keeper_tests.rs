@@ -1,5 +1,3 @@
-#![forbid(unsafe_code)]
-
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
 

@@ -1,5 +1,4 @@
 //! The writer of one log file.
-#![forbid(unsafe_code)]
 
 use std::error::Error;
 use std::fmt;

@@ -7,7 +7,6 @@
 //! - `NAME` is renamed to `NAME.20261122T044012Z`, to `NAME.20261122T044012Z.1` and so on within one second, and packed
 //!   to the same with `.gz`. Nothing else in the directory is touched.
 //! - Lines go in whole. What a full disk tore off is taken back, or ended by a newline before the next line.
-#![forbid(unsafe_code)]
 
 mod due;
 #[cfg(test)]

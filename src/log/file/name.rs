@@ -1,5 +1,4 @@
 //! Names: of a worker's own file, and of rotated files, which carry the time of their rotation.
-#![forbid(unsafe_code)]
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};

@@ -1,5 +1,4 @@
 //! What went wrong, for the caller to tell.
-#![forbid(unsafe_code)]
 
 use std::fmt;
 use std::io;

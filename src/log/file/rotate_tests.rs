@@ -1,5 +1,4 @@
 //! Rotation, with real files and times that the tests choose.
-#![forbid(unsafe_code)]
 
 use std::fmt::Write as _;
 use std::fs::{self, File, OpenOptions, Permissions};

@@ -1,5 +1,4 @@
 //! When to rotate and what to keep.
-#![forbid(unsafe_code)]
 
 use std::fmt;
 use std::sync::Arc;

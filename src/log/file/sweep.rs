@@ -1,5 +1,4 @@
 //! One pass over the rotated files of one name: what is beyond those to keep goes, one is packed.
-#![forbid(unsafe_code)]
 
 use std::ffi::OsStr;
 use std::fs;

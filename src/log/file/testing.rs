@@ -1,5 +1,4 @@
 //! What the tests of log files share: directories, times, and a look at what lies there.
-#![forbid(unsafe_code)]
 
 use std::fs;
 use std::io::Read;

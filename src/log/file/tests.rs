@@ -1,5 +1,4 @@
 //! Opening and writing, with real files. Rotation is in `rotate_tests.rs`, full disks are in `full_tests.rs`.
-#![forbid(unsafe_code)]
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::Write;

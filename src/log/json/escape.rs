@@ -1,5 +1,4 @@
 //! Bytes as they stand between the quotes of a JSON string.
-#![forbid(unsafe_code)]
 
 /// How many bytes are looked at together; two or more vector registers on every machine.
 const STEP: usize = 32;

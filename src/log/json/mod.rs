@@ -5,7 +5,6 @@
 //! - A line that is a whole JSON object stays as it is, byte for byte, and gets those of the members above, before its
 //!   last brace, that it has none of itself; `level` and `message` are its own business.
 //! - A piece of a line that was cut is text, and says which: `partial_id`, `partial_ordinal`, `partial_last`.
-#![forbid(unsafe_code)]
 
 mod escape;
 mod object;

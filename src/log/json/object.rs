@@ -1,5 +1,4 @@
 //! Is a line one whole JSON object, and which of our members has it?
-#![forbid(unsafe_code)]
 
 use std::fmt;
 

@@ -1,5 +1,4 @@
 //! The runtime's own lines.
-#![forbid(unsafe_code)]
 
 use std::io::Write;
 

@@ -1,5 +1,3 @@
-#![forbid(unsafe_code)]
-
 use proptest::prelude::*;
 use serde_json::{Value, json};
 

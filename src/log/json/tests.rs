@@ -1,5 +1,3 @@
-#![forbid(unsafe_code)]
-
 use serde_json::{Map, Value, json};
 
 use super::object::Object;

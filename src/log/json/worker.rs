@@ -1,5 +1,4 @@
 //! A worker's line: wrapped, or with members added.
-#![forbid(unsafe_code)]
 
 use std::io::Write;
 

@@ -1,5 +1,4 @@
 //! The page in both formats, before the judges.
-#![forbid(unsafe_code)]
 
 use crate::exposition::render::Format;
 use crate::exposition::render::judges::{promtool, strict_reader};

@@ -1,5 +1,4 @@
 //! A page with all there is, and what it is made of.
-#![forbid(unsafe_code)]
 
 use std::path::Path;
 use std::time::{Duration, SystemTime};

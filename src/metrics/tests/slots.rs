@@ -1,5 +1,4 @@
 //! What is told of each slot beside its state.
-#![forbid(unsafe_code)]
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -1,5 +1,4 @@
 //! Drains, the stop that waits for them, and scale.
-#![forbid(unsafe_code)]
 
 use super::roll::{RELOAD, SCALE_DOWN, asked, drained, live, result, rises, two};
 use super::*;

@@ -1,5 +1,4 @@
 //! What went wrong once.
-#![forbid(unsafe_code)]
 
 use super::*;
 

@@ -1,5 +1,4 @@
 //! Reload, replacement, drain and scale.
-#![forbid(unsafe_code)]
 
 use super::*;
 use crate::model::{DrainEnd, Generation, ReloadResult, RunState, Trigger};

@@ -1,5 +1,4 @@
 //! From an empty slot to a worker that serves.
-#![forbid(unsafe_code)]
 
 use super::*;
 

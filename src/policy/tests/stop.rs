@@ -1,5 +1,4 @@
 //! What an operator asks of the whole.
-#![forbid(unsafe_code)]
 
 use super::roll::{self, RELOAD, SCALE_DOWN, rises};
 use super::*;

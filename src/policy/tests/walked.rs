@@ -1,5 +1,4 @@
 //! What the random walks found, shrunk.
-#![forbid(unsafe_code)]
 
 use super::roll::{RELOAD, asked, live, result, rises, two};
 use super::*;

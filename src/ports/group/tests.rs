@@ -1,5 +1,4 @@
 //! On real sockets of addresses that nobody else binds.
-#![forbid(unsafe_code)]
 
 use super::*;
 use crate::model::SlotId;

@@ -1,5 +1,4 @@
 //! On real sockets of addresses that nobody else binds; workers and clients are threads.
-#![forbid(unsafe_code)]
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpListener as StdListener, TcpStream as StdStream};

@@ -1,5 +1,4 @@
 //! Everything has a bound, and what is given back is given back.
-#![forbid(unsafe_code)]
 
 use proptest::prelude::*;
 

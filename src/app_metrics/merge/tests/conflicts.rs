@@ -1,5 +1,4 @@
 //! What workers do not agree about.
-#![forbid(unsafe_code)]
 
 use super::{Conflict, Life, Merger, is, merger, open, page, take};
 use crate::app_metrics::merge::Disagreement;

@@ -1,5 +1,4 @@
 //! Counters never fall.
-#![forbid(unsafe_code)]
 
 use super::{Life, SlotId, is, merger, open, page, take};
 

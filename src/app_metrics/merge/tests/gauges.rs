@@ -1,5 +1,4 @@
 //! Gauges are what the workers say now.
-#![forbid(unsafe_code)]
 
 use super::{Life, SlotId, is, merger, open, page, take, with};
 use crate::app_metrics::merge::{Aggregation, Merger};

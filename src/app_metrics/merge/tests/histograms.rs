@@ -1,5 +1,4 @@
 //! Histograms and summaries: what they count never falls, but for one reason.
-#![forbid(unsafe_code)]
 
 use std::fmt::Write;
 

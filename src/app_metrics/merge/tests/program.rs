@@ -1,5 +1,4 @@
 //! What the program asks for, and workers of several processes.
-#![forbid(unsafe_code)]
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,4 @@
 //! The bytes of one file, whole, cut, torn and hostile.
-#![forbid(unsafe_code)]
 
 use proptest::collection::vec;
 use proptest::prelude::*;

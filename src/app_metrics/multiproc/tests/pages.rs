@@ -1,5 +1,4 @@
 //! What becomes of the entries.
-#![forbid(unsafe_code)]
 
 use super::{
     Content, Limits, Mode, Reading, Written, bucket, key, labelled, lines, name, one, read,

@@ -1,5 +1,4 @@
 //! The directory.
-#![forbid(unsafe_code)]
 
 use std::fs::{self, File};
 use std::os::unix::fs::symlink;

@@ -1,5 +1,4 @@
 //! A port with workers that come and go.
-#![forbid(unsafe_code)]
 
 use std::net::{SocketAddr, TcpListener as StdListener, TcpStream as StdStream};
 use std::sync::{Arc, Mutex, mpsc};
