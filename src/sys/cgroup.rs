@@ -1,6 +1,6 @@
-//! What the kernel grants this process: CPU time, CPUs, memory, processes (cgroups(7)). Reads version 1, version 2 and
-//! both mixed; our own cgroup and every parent that can be seen, since the tightest limit is the one that holds.
-//! What is missing or not understood is no known limit, never an error.
+//! Limits of this process: CPU time, CPUs, memory, processes (cgroups(7)). Reads version 1, version 2 and a mix of
+//! both, for our own cgroup and every visible parent, because the tightest limit applies. A missing or unknown value
+//! counts as no limit and is never an error.
 
 mod oom;
 mod pressure;
@@ -16,7 +16,7 @@ use nix::unistd::Pid;
 pub use oom::{Kills, Oom};
 pub use pressure::{Pressure, Stall};
 
-/// The tightest limits that can be seen; `None` where there is none.
+/// The tightest visible limits; `None` where there is no limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Limits {
     /// CPU quota in thousandths of a CPU, rounded up.
@@ -29,10 +29,11 @@ pub struct Limits {
     pub pids: Option<u64>,
 }
 
-/// Above this a memory limit is the kernel's way to write "none" (version 1, page size dependent).
+/// The kernel writes a memory limit above this value to say "no limit" (version 1; the exact value depends on the page
+/// size).
 const NO_MEMORY_LIMIT: u64 = 1 << 62;
 
-/// Reads the limits of this process, with `root` as the root directory (`/`, or a fixture in tests).
+/// Reads the limits of this process. `root` is the root directory: `/`, or a fixture in tests.
 pub fn read(root: &Path) -> Limits {
     let mounts = mounts(root);
     let mut limits = Limits::default();
@@ -51,7 +52,7 @@ pub fn read(root: &Path) -> Limits {
     limits
 }
 
-/// The cgroups of this process: controllers, none for version 2, and path.
+/// The cgroups of this process: their controllers (empty for version 2) and path.
 fn memberships(root: &Path) -> Vec<(Vec<Vec<u8>>, PathBuf)> {
     let own = fs::read(root.join("proc/self/cgroup")).unwrap_or_default();
     let of = |line: &[u8]| {
@@ -112,7 +113,7 @@ fn version_1(dir: &Path, controller: &[u8]) -> Limits {
     let mut limits = Limits::default();
     match controller {
         b"cpu" => {
-            // -1 is no quota, and no number for us either.
+            // A quota of -1 means no quota; it fails to parse as an unsigned number.
             let quota = number(dir, "cpu.cfs_quota_us");
             let period = number(dir, "cpu.cfs_period_us");
             limits.cpu_milli = quota
@@ -133,7 +134,7 @@ fn version_1(dir: &Path, controller: &[u8]) -> Limits {
     limits
 }
 
-/// Thousandths of a CPU, rounded up; nothing for a quota or a period of 0, which the kernel never has.
+/// Thousandths of a CPU, rounded up. `None` for a quota or a period of 0, which the kernel never reports.
 fn milli(quota: u64, period: u64) -> Option<u64> {
     if quota == 0 || period == 0 {
         return None;
@@ -141,7 +142,7 @@ fn milli(quota: u64, period: u64) -> Option<u64> {
     u64::try_from((u128::from(quota) * 1000).div_ceil(u128::from(period))).ok()
 }
 
-/// Number of CPUs in a list such as `0-3,7`; `None` for an empty or an odd one.
+/// Number of CPUs in a list such as `0-3,7`; `None` for an empty or malformed list.
 fn count_cpus(list: &str) -> Option<u32> {
     let mut ranges = Vec::new();
     for part in list.trim().split(',') {
@@ -165,10 +166,10 @@ fn count_cpus(list: &str) -> Option<u32> {
 
 /// A mounted cgroup hierarchy, or a part of one.
 struct Mount {
-    /// Which cgroup the mount shows.
+    /// The cgroup that the mount shows.
     root: PathBuf,
     point: PathBuf,
-    /// Version 1: its controllers and options; `None` is version 2.
+    /// The controllers and options of a version 1 mount; `None` is version 2.
     options: Option<Vec<Vec<u8>>>,
 }
 
@@ -198,7 +199,7 @@ fn mount(line: &[u8]) -> Option<Mount> {
     })
 }
 
-/// Blanks, tabs, line ends and backslashes stand there as `\ooo`.
+/// Decodes blanks, tabs, line ends and backslashes, which mountinfo writes as `\ooo`.
 fn unescape(field: &[u8]) -> OsString {
     let mut out = Vec::with_capacity(field.len());
     let mut rest = field;
@@ -217,8 +218,8 @@ fn unescape(field: &[u8]) -> OsString {
     OsString::from_vec(out)
 }
 
-/// The directories of the cgroup `path` and its parents, as far as they are mounted. In a cgroup namespace whose root
-/// is not the mount's, the place below the mount cannot be known: the mount point itself is then the best there is.
+/// The directories of the cgroup `path` and of its parents, as far as they are mounted. If the root of our cgroup
+/// namespace is not the root of the mount, our place below the mount is unknown; then the mount point itself is used.
 fn levels(root: &Path, mounts: &[Mount], controller: Option<&[u8]>, path: &Path) -> Vec<PathBuf> {
     let ours: Vec<&Mount> = mounts
         .iter()
@@ -258,7 +259,7 @@ fn text(dir: &Path, file: &str) -> Option<String> {
     fs::read_to_string(dir.join(file)).ok()
 }
 
-/// A number that stands alone in its file; `max` and `-1` are none.
+/// Parses a file that holds one number; `None` for `max` and `-1`.
 fn number(dir: &Path, file: &str) -> Option<u64> {
     text(dir, file)?.trim().parse().ok()
 }

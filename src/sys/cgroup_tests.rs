@@ -1,4 +1,4 @@
-//! Fixture trees stand for the root directory of a host or a container.
+//! Fixture trees take the place of the root directory of a host or a container.
 
 use proptest::prelude::*;
 

@@ -1,4 +1,4 @@
-//! Calls of a child between fork and exec: none of them allocates, locks or logs (signal-safety(7)).
+//! Functions for a child between fork and exec. None of them allocates, locks or logs (signal-safety(7)).
 #![expect(
     unsafe_code,
     reason = "plain calls between fork and exec: std may allocate"
@@ -9,39 +9,41 @@ use std::os::fd::RawFd;
 
 use nix::errno::Errno;
 
-/// Whether it is a binary, for another machine then: a shell would read it as a script and say something odd.
+/// Whether the file is an ELF binary. If exec refused it, it is for another machine. A shell would read it as a script
+/// and print a misleading error.
 pub(super) fn is_elf(path: &CStr) -> bool {
     // SAFETY: the path ends in NUL.
     let fd = unsafe { libc::open(path.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC) };
     let mut magic = [0_u8; 4];
-    // SAFETY: the buffer is live and as long as said; a descriptor that is none fails harmlessly.
+    // SAFETY: the buffer is live and the length is its own. An invalid descriptor fails harmlessly.
     let got = unsafe { libc::read(fd, magic.as_mut_ptr().cast(), magic.len()) };
     got == 4 && magic == *b"\x7fELF"
 }
 
-/// Writes once to a file that is there; what fails is left undone.
+/// Writes once to an existing file. Errors are ignored.
 pub(super) fn write_file(path: &CStr, bytes: &[u8]) {
     // SAFETY: the path ends in NUL.
     let fd = unsafe { libc::open(path.as_ptr(), libc::O_WRONLY | libc::O_CLOEXEC) };
-    // SAFETY: the buffer is live and as long as said; a descriptor that is none fails harmlessly.
+    // SAFETY: the buffer is live and the length is its own. An invalid descriptor fails harmlessly.
     unsafe { libc::write(fd, bytes.as_ptr().cast(), bytes.len()) };
-    // SAFETY: an integer only; nobody else knows the descriptor.
+    // SAFETY: an integer only; no other code knows this descriptor.
     unsafe { libc::close(fd) };
 }
 
-/// What the kernel takes for SIG_DFL, no flags, no mask (`struct sigaction` of rt_sigaction(2), the same size on both
-/// machines).
+/// SIG_DFL without flags and with an empty mask, as the kernel reads it (`struct sigaction` of rt_sigaction(2), which
+/// has the same size on both architectures).
 const DEFAULT_ACTION: [u64; 4] = [0; 4];
-/// Bytes of a signal mask in the kernel.
+/// Size of a signal mask in the kernel, bytes.
 const MASK_LEN: usize = 8;
 
-/// Every disposition to its default: ignored signals would survive exec (signal(7)). By hand, because the C library
-/// refuses to touch the two signals that it keeps for itself, and a parent may have ignored those too. KILL and STOP
-/// fail.
+/// Sets the disposition of every signal to its default, because ignored signals would stay ignored after exec
+/// (signal(7)). Calls the kernel directly: the C library refuses to touch the two signals that it reserves for itself,
+/// and a parent may have ignored those too. SIGKILL and SIGSTOP fail; that is harmless.
 pub(super) fn reset_signals() {
     for signal in 1..=64_i64 {
         let none = std::ptr::null_mut::<u64>();
-        // SAFETY: the action is live and as long as the kernel reads; a null pointer asks for no old one.
+        // SAFETY: the action is live and as long as the kernel reads. A null pointer means that the old action is not
+        // wanted.
         unsafe {
             libc::syscall(
                 libc::SYS_rt_sigaction,
@@ -54,10 +56,10 @@ pub(super) fn reset_signals() {
     }
 }
 
-/// No signal is blocked; by hand for the same reason.
+/// Unblocks every signal. Calls the kernel directly for the same reason as [`reset_signals`].
 pub(super) fn unblock_signals() {
     let (empty, none) = (0_u64, std::ptr::null_mut::<u64>());
-    // SAFETY: the mask is live and as long as said; a null pointer asks for no old one.
+    // SAFETY: the mask is live and the length is its own. A null pointer means that the old mask is not wanted.
     unsafe {
         libc::syscall(
             libc::SYS_rt_sigprocmask,
@@ -69,7 +71,8 @@ pub(super) fn unblock_signals() {
     };
 }
 
-/// A copy at `above` or higher; the descriptor itself if it is there already, since there may be no room for another.
+/// Copies the descriptor to a number of at least `above`. Returns the descriptor itself if its number is high enough,
+/// because the limit may leave no room for a copy.
 pub(super) fn lift(fd: RawFd, above: RawFd) -> Result<RawFd, Errno> {
     if fd >= above {
         return Ok(fd);
@@ -83,7 +86,7 @@ pub(super) fn place(fd: RawFd, target: RawFd) -> Result<(), Errno> {
     Errno::result(unsafe { libc::dup2(fd, target) }).map(drop)
 }
 
-/// Descriptors that somebody left open in us without close-on-exec stay ours.
+/// Keeps descriptors from `first` on out of the program, also those that other code opened without close-on-exec.
 pub(super) fn close_on_exec_from(first: libc::c_uint) {
     // SAFETY: integers only.
     let done = unsafe {
@@ -97,7 +100,8 @@ pub(super) fn close_on_exec_from(first: libc::c_uint) {
     if done == 0 {
         return;
     }
-    // Before 5.11, or forbidden: one by one. Beyond this bound nobody keeps inherited descriptors.
+    // Before Linux 5.11, or where a profile forbids the call: one by one. Higher numbers are not used for inherited
+    // descriptors.
     for fd in first..4096 {
         // SAFETY: integers only; a number that is not open fails harmlessly.
         unsafe { libc::fcntl(fd.cast_signed(), libc::F_SETFD, libc::FD_CLOEXEC) };

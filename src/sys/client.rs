@@ -1,4 +1,4 @@
-//! Connections that the runtime makes itself.
+//! Connections that the runtime opens itself.
 #![expect(unsafe_code, reason = "socket options that nix does not know")]
 
 use std::os::fd::{AsFd, AsRawFd};
@@ -6,13 +6,13 @@ use std::os::fd::{AsFd, AsRawFd};
 use nix::errno::Errno;
 use nix::sys::socket::{Shutdown, shutdown};
 
-/// Lets the connection be forgotten when it is closed: the peer reads the end of the stream, so that no program
-/// complains of a reset, and as soon as that is acknowledged the rest is reset (tcp(7), a negative TCP_LINGER2), so that
-/// its addresses do not rest in TIME_WAIT. SO_LINGER with zero seconds would be the reset alone.
+/// Makes the kernel forget the connection soon after it is closed, so that its addresses do not stay in TIME_WAIT. The
+/// peer still reads an orderly end of the stream, so no program logs a reset. As soon as the peer acknowledges it, the
+/// kernel drops the rest (tcp(7), a negative TCP_LINGER2). SO_LINGER with zero seconds would send a reset at once.
 pub fn forget_when_closed(fd: impl AsFd) -> nix::Result<()> {
     let never: libc::c_int = -1;
     let len = libc::socklen_t::try_from(size_of_val(&never)).map_err(|_| Errno::EINVAL)?;
-    // SAFETY: the value is live and as long as said.
+    // SAFETY: the value is live and the length is its own.
     let done = unsafe {
         libc::setsockopt(
             fd.as_fd().as_raw_fd(),
@@ -25,7 +25,7 @@ pub fn forget_when_closed(fd: impl AsFd) -> nix::Result<()> {
     Errno::result(done).map(drop)
 }
 
-/// Says that nothing more will be sent: the peer reads the end of the stream.
+/// Closes our sending side. The peer reads the end of the stream.
 pub fn half_close(fd: impl AsFd) -> nix::Result<()> {
     shutdown(fd.as_fd().as_raw_fd(), Shutdown::Write)
 }

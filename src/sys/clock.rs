@@ -5,24 +5,24 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crate::model::Tick;
 
-/// Wall time: it may jump, so it measures nothing; a schedule goes by it.
+/// Wall time. It may jump, so never measure with it; schedules use it.
 #[expect(clippy::disallowed_methods, reason = "this is the one clock")]
 pub fn wall() -> SystemTime {
     SystemTime::now()
 }
 
-/// Monotonic time, for who measures how long something took.
+/// Monotonic time, for measuring durations.
 #[expect(clippy::disallowed_methods, reason = "this is the one clock")]
 pub fn instant() -> Instant {
     Instant::now()
 }
 
-/// Monotonic time since the start, less the time during which the runtime itself did not run.
+/// Monotonic time since the start, without the time during which the runtime itself did not run.
 #[derive(Clone, Debug)]
 pub struct Clock {
     start: Instant,
     wall: SystemTime,
-    /// Shared with the readers, who only ever see it grow.
+    /// Shared with the readers. It only grows.
     lost: Arc<Mutex<Duration>>,
 }
 
@@ -42,8 +42,8 @@ impl Clock {
         Tick(self.start.elapsed().saturating_sub(self.lost()))
     }
 
-    /// Takes `gap` out of the count: the runtime was frozen (SIGSTOP, a paused container) for so long, and a deadline
-    /// that passed in the meantime says nothing about a worker that was frozen with it.
+    /// Subtracts `gap` from the clock. The runtime was frozen for so long (SIGSTOP, a paused container), and so were
+    /// its workers: a deadline that passed meanwhile says nothing about a worker.
     pub fn skip(&self, gap: Duration) {
         *self.lost.lock().unwrap_or_else(PoisonError::into_inner) += gap;
     }
@@ -65,7 +65,7 @@ impl Clock {
         since.map_or(0, |since| since.as_secs())
     }
 
-    /// Reads this clock elsewhere.
+    /// A function that reads this clock, for other owners.
     pub fn reader(&self) -> impl Fn() -> Tick + 'static {
         let clock = self.clone();
         move || clock.now()
@@ -75,7 +75,7 @@ impl Clock {
         *self.lost.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A number that is as good as random for spreading retries: the low bits of the time.
+    /// A number that is random enough to spread retries: the low bits of the time.
     pub fn jitter(&self) -> u16 {
         let nanos = self.start.elapsed().subsec_nanos();
         u16::try_from(nanos.wrapping_mul(0x9e37_79b1) >> 16).unwrap_or(0)

@@ -1,5 +1,5 @@
-//! A directory that others write to as well: whatever they put there, nothing outside of it is read or removed, and no
-//! open waits.
+//! Access to a directory that other processes write to as well. Whatever they put there, we read and remove nothing
+//! outside of it, and opening never blocks.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -17,7 +17,7 @@ use nix::unistd::{UnlinkatFlags, unlinkat};
 
 use super::retry;
 
-/// Held open: it stays the same one, whatever becomes of its name.
+/// An open directory. It stays the same directory even if its name changes.
 #[derive(Debug)]
 pub struct Directory(OwnedFd);
 
@@ -26,14 +26,14 @@ const LIST: OFlag = OFlag::O_RDONLY
     .union(OFlag::O_CLOEXEC);
 
 impl Directory {
-    /// The one at `path`, which may be a symbolic link.
+    /// Opens the directory at `path`, which may be a symbolic link.
     pub fn open(path: &Path) -> io::Result<Self> {
         let fd = retry(|| open(path, LIST, Mode::empty()))?;
         Ok(Self(fd))
     }
 
-    /// Shows the name of all that is in it, in no order, until `visit` breaks. What is removed or made meanwhile may be
-    /// among them or not.
+    /// Calls `visit` with the name of each entry, in no particular order, until `visit` breaks. Entries that are
+    /// created or removed meanwhile may or may not be visited.
     pub fn each(&self, mut visit: impl FnMut(&OsStr) -> ControlFlow<()>) -> io::Result<()> {
         let mut list = retry(|| Dir::openat(&self.0, ".", LIST, Mode::empty()))?;
         for entry in list.iter() {
@@ -46,10 +46,10 @@ impl Directory {
         Ok(())
     }
 
-    /// Opens a file for reading; `None` if nothing has that name. Fails for what is no regular file, symbolic links
-    /// among it.
+    /// Opens a regular file for reading; `None` if the name does not exist. Fails for anything else, symbolic links
+    /// included.
     pub fn file(&self, name: &OsStr) -> io::Result<Option<File>> {
-        // Without O_NONBLOCK a FIFO would wait for its writer.
+        // Without O_NONBLOCK, opening a FIFO would wait for a writer.
         let flags = OFlag::O_RDONLY
             | OFlag::O_NOFOLLOW
             | OFlag::O_NONBLOCK
@@ -66,7 +66,7 @@ impl Directory {
         Ok(Some(File::from(fd)))
     }
 
-    /// Removes a regular file; `false` if there is none of that name.
+    /// Removes a regular file; `false` if there is no such file.
     pub fn remove(&self, name: &OsStr) -> io::Result<bool> {
         let remove = || {
             let name = plain(name)?;
@@ -74,7 +74,7 @@ impl Directory {
             if !is_regular(&stat) {
                 return Ok(false);
             }
-            // Removes no directory and follows no link, should it be another by now.
+            // If the entry was replaced meanwhile: this call removes no directory and follows no link.
             unlinkat(&self.0, name, UnlinkatFlags::NoRemoveDir).map(|()| true)
         };
         match retry(remove) {
@@ -85,7 +85,7 @@ impl Directory {
     }
 }
 
-/// A name that leads nowhere else.
+/// Accepts only a name that stays inside the directory.
 fn plain(name: &OsStr) -> nix::Result<&OsStr> {
     let leads = name.as_bytes().contains(&b'/') || name == OsStr::new("..");
     if leads { Err(Errno::EINVAL) } else { Ok(name) }
@@ -108,7 +108,7 @@ mod tests {
 
     fn scratch(name: &str) -> PathBuf {
         let path = std::env::temp_dir().join(format!("rpm-dir-{name}-{}", std::process::id()));
-        // One of an earlier process with our number.
+        // Left by an earlier process with our PID.
         let _ = fs::remove_dir_all(&path);
         fs::create_dir_all(path.join("in/sub")).unwrap();
         fs::write(path.join("in/file"), "inside").unwrap();
@@ -119,7 +119,7 @@ mod tests {
         path
     }
 
-    /// What is no regular file in it.
+    /// The entries that are not regular files.
     const OTHERS: [&str; 4] = ["sub", "link", "dangling", "fifo"];
 
     #[test]

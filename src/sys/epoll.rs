@@ -1,4 +1,4 @@
-//! A poller for the threads that have no async runtime, and a way to wake them (epoll(7), eventfd(2)).
+//! A poller for threads without an async runtime, and a way to wake them (epoll(7), eventfd(2)).
 
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
@@ -11,22 +11,22 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 /// What a descriptor is watched for. Errors and hang-ups are always reported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Interest {
-    /// Data to read, as long as there is any.
+    /// Data to read; reported while there is any (level-triggered).
     Readable,
-    /// Something new to read, once each time it arrives.
+    /// New data to read; reported once for each arrival (edge-triggered).
     Arrival,
-    /// Nothing but errors and hang-ups, once each time they come up.
+    /// Only errors and hang-ups; each is reported once (edge-triggered).
     Hangup,
 }
 
 /// One report of [`Poller::wait`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ready {
-    /// The token the descriptor was added with.
+    /// The token from [`Poller::add`].
     pub token: u64,
-    /// There is something to read (data, or the end).
+    /// Data or the end of the stream can be read.
     pub readable: bool,
-    /// The other side is gone, or the descriptor is in error.
+    /// The peer closed, or the descriptor has an error.
     pub hangup: bool,
 }
 
@@ -47,8 +47,9 @@ impl Poller {
         })
     }
 
-    /// Watches `fd` under `token`. The caller removes it before it closes the descriptor if any copy stays open:
-    /// epoll watches open file descriptions, not numbers (epoll(7), "Questions and answers" 6).
+    /// Watches `fd` under `token`. If a copy of the descriptor stays open, the caller must call [`Poller::remove`]
+    /// before it closes `fd`: epoll watches open file descriptions, not descriptor numbers (epoll(7), "Questions and
+    /// answers" 6).
     pub fn add(&self, fd: impl AsFd, token: u64, interest: Interest) -> nix::Result<()> {
         let flags = match interest {
             Interest::Readable => EpollFlags::EPOLLIN,
@@ -63,13 +64,13 @@ impl Poller {
         self.epoll.delete(fd)
     }
 
-    /// Waits until something is ready or `timeout` is over (`None`: for ever), and puts what is ready into `ready`,
-    /// in the order in which it became so.
+    /// Waits until a descriptor is ready or `timeout` has passed (`None`: no timeout). Fills `ready` in the order in
+    /// which the descriptors became ready.
     pub fn wait(&mut self, ready: &mut Vec<Ready>, timeout: Option<Duration>) -> nix::Result<()> {
         ready.clear();
         let timeout = match timeout {
             None => EpollTimeout::NONE,
-            // Rounded up: a wait must not end before its deadline and spin.
+            // Rounded up, because a wait that ends before its deadline would make the caller spin.
             Some(wait) => EpollTimeout::try_from(wait.as_nanos().div_ceil(1_000_000))
                 .unwrap_or(EpollTimeout::MAX),
         };
@@ -95,18 +96,19 @@ impl Poller {
 pub struct Waker(Arc<EventFd>);
 
 impl Waker {
-    /// Makes one; the waiting side adds it to its poller.
+    /// Creates a waker. The waiting thread adds it to its poller.
     pub fn new() -> nix::Result<Self> {
         EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)
             .map(|fd| Self(Arc::new(fd)))
     }
 
-    /// Makes the descriptor readable. A counter that is full is readable already, so the error means nothing.
+    /// Makes the descriptor readable. It fails only if the counter is full; then the descriptor is readable already.
     pub fn wake(&self) {
         let _ = self.0.write(1);
     }
 
-    /// Takes the wake-ups back, before the work they announce is looked for. None there is no error.
+    /// Clears pending wake-ups. Call it before looking for the work that they announce. It is no error if there are
+    /// none.
     pub fn clear(&self) {
         let _ = self.0.read();
     }
@@ -155,7 +157,7 @@ mod tests {
         };
         assert_eq!(told(), 0);
         waker.wake();
-        // What arrived is still there, and nothing new.
+        // The arrived data is still unread, but nothing new arrived.
         assert_eq!([told(), told()], [1, 0]);
         waker.wake();
         assert_eq!([told(), told()], [1, 0]);

@@ -1,4 +1,4 @@
-//! Which processes a worker consists of: its program may be a shell, and may have forked.
+//! Finds the processes of a worker: the program may be a shell, and it may have forked.
 
 use std::collections::{HashMap, HashSet};
 use std::fs;
@@ -9,47 +9,47 @@ use crate::model::Pid;
 
 use super::proc::Proc;
 
-/// As much of /proc/PID/stat as is read: the fields up to the number of threads come early.
+/// Bytes read of /proc/PID/stat. The fields up to the number of threads come early.
 const STAT_HEAD: usize = 512;
 
 /// One process of /proc.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Process {
-    /// Its number; not a [`Pid`], since init is one too.
+    /// The PID. Not a [`Pid`], because init is among them.
     pub pid: i32,
-    /// Its parent's.
+    /// The PID of the parent.
     pub parent: i32,
-    /// Its process group.
+    /// The process group.
     pub group: i32,
-    /// The letter of its main thread's state (proc(5)).
+    /// The state letter of the main thread (proc(5)).
     pub state: u8,
-    /// Its threads.
+    /// The number of threads.
     pub threads: u32,
 }
 
 impl Process {
-    /// It has ended, whether or not it is reaped. One whose main thread alone has ended has not.
+    /// The process has ended, reaped or not. A process of which only the main thread has ended still lives.
     pub fn is_over(&self) -> bool {
         self.is_headless() && self.threads <= 1
     }
 
-    /// Its main thread has ended, so that its own files in /proc are those of nobody.
+    /// The main thread has ended. The process's own files in /proc then show nothing.
     pub fn is_headless(&self) -> bool {
         matches!(self.state, b'Z' | b'X' | b'x')
     }
 }
 
-/// All processes at one moment, or as near to one as reading them one by one gets.
+/// A snapshot of all processes. The rows are read one by one, so it is not exact.
 #[derive(Debug, Default)]
 pub struct Processes {
     rows: Vec<Process>,
-    /// Places in `rows`.
+    /// Indexes into `rows`.
     children: HashMap<i32, Vec<usize>>,
     members: HashMap<i32, Vec<usize>>,
 }
 
 impl Processes {
-    /// Orders them by parent and group.
+    /// Indexes the rows by parent and group.
     pub fn new(rows: Vec<Process>) -> Self {
         let mut this = Self {
             rows,
@@ -62,7 +62,7 @@ impl Processes {
         this
     }
 
-    /// Those in the group that `leader` leads or led, itself among them whatever its group.
+    /// The processes in the group that `leader` leads or led. Includes the leader itself, whatever its group is.
     pub fn group(&self, leader: Pid) -> Vec<Process> {
         let raw = leader.get();
         let own = self.rows.iter().filter(|row| row.pid == raw);
@@ -72,18 +72,18 @@ impl Processes {
             .collect()
     }
 
-    /// The same and all descendants of theirs, wherever these have gone: all that belongs to a worker, but for what has
-    /// left the group and was then left by its parent.
+    /// The group and all its descendants, in whatever group these are. That is all of a worker, except processes that
+    /// left the group and then lost their parent.
     pub fn family(&self, leader: Pid) -> Vec<Process> {
         let mut found = self.group(leader);
-        // The rows are not of one moment, so that a number that was used twice may even close a circle.
+        // The rows were not read at the same moment, so a reused PID may even close a cycle.
         let mut known: HashSet<i32> = found.iter().map(|row| row.pid).collect();
         let mut next = 0;
         while let Some(parent) = found.get(next).map(|row| row.pid) {
             next += 1;
             let children = places(&self.children, parent);
             for child in children.filter_map(|place| self.rows.get(place)) {
-                // Nobody is a child of a worker and parent of all.
+                // Init is never a child of a worker, and it is the parent of all orphans.
                 if child.pid > 1 && known.insert(child.pid) {
                     found.push(*child);
                 }
@@ -98,7 +98,7 @@ fn places(of: &HashMap<i32, Vec<usize>>, number: i32) -> impl Iterator<Item = us
 }
 
 impl Proc {
-    /// Reads every process that can be read: one that ends meanwhile, or that is hidden from us (`hidepid`), is
+    /// Reads every process that is readable. Processes that end meanwhile, or that are hidden from us (`hidepid`), are
     /// missing.
     pub fn processes(&self) -> io::Result<Processes> {
         let mut rows = Vec::new();
@@ -117,21 +117,21 @@ impl Proc {
     }
 }
 
-/// Reads a `stat` file; `None` if it has an unknown form.
+/// Reads a `stat` file; `None` if its format is unknown.
 pub(super) fn stat_head(path: &Path) -> io::Result<Option<Process>> {
     let mut head = [0; STAT_HEAD];
-    // One read: the kernel gives as much of the line as there is room for.
+    // One read: the kernel returns as much of the line as fits.
     let len = fs::File::open(path)?.read(&mut head)?;
     Ok(parse(head.get(..len).unwrap_or_default()))
 }
 
-/// The name is in parentheses and may hold parentheses, but no field behind it does.
+/// The name is in parentheses and may contain parentheses; the fields after it do not.
 fn parse(text: &[u8]) -> Option<Process> {
     let end = text.iter().rposition(|byte| *byte == b')')?;
     let pid = text.split(|byte| *byte == b' ').next()?;
     let pid = std::str::from_utf8(pid).ok()?.parse().ok()?;
     let rest = std::str::from_utf8(text.get(end + 1..)?).ok()?;
-    // Field 3 is the first.
+    // The first item is field 3.
     let mut fields = rest.split_ascii_whitespace();
     let state = *fields.next()?.as_bytes().first()?;
     let parent = fields.next()?.parse().ok()?;

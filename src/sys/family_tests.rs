@@ -1,4 +1,4 @@
-//! Rows made by hand, a tree of files, and real processes.
+//! Made-up rows, a tree of files, and real processes.
 
 use super::*;
 use crate::sys::testing::Puppet;
@@ -26,12 +26,12 @@ fn leader(pid: i32) -> Pid {
 fn a_family_is_the_group_and_all_its_descendants() {
     let all = Processes::new(vec![
         process(1, 0, 1),
-        // The leader's grandchild has a session of its own; its child again.
+        // The leader's grandchild has a session of its own, and so has the grandchild's child.
         process(10, 1, 10),
         process(11, 10, 10),
         process(12, 11, 12),
         process(13, 12, 12),
-        // Left by its parent, but still in the group, and so is what it forked and moved away.
+        // Its parent left it, but it is still in the group, and so is the process that it forked and moved away.
         process(14, 1, 10),
         process(15, 14, 15),
         // Another worker and its child.

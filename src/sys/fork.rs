@@ -1,4 +1,4 @@
-//! The one fork.
+//! The only fork.
 #![expect(unsafe_code, reason = "fork(2), and _exit(2) in the child")]
 
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
@@ -10,13 +10,14 @@ use nix::unistd::{ForkResult, fork};
 
 use crate::model::Pid;
 
-/// Forks a child that runs `child` with all signals blocked and its end of a status socket (see [`super::status`]), and
-/// that exits with the code it returns. Returns the child and our end. EAGAIN, ENOMEM; EMFILE and ENFILE for the socket.
+/// Forks a child. The child runs `child` with all signals blocked and its end of a status socket (see
+/// [`super::status`]), and exits with the returned code. Returns the child's PID and our end of the socket. Fails with
+/// EAGAIN or ENOMEM; for the socket with EMFILE or ENFILE.
 ///
 /// # Safety
 ///
-/// `child` makes async-signal-safe calls only (signal-safety(7)): another thread may hold any lock at this moment. It
-/// drops nothing that frees memory, so what it needs is borrowed.
+/// `child` must make async-signal-safe calls only (signal-safety(7)), because another thread may hold any lock at this
+/// moment. It must not drop anything that frees memory, so it borrows what it needs.
 pub unsafe fn fork_with_status(child: impl FnOnce(RawFd) -> u8) -> nix::Result<(Pid, OwnedFd)> {
     let (ours, theirs) = socketpair(
         AddressFamily::Unix,
@@ -25,17 +26,17 @@ pub unsafe fn fork_with_status(child: impl FnOnce(RawFd) -> u8) -> nix::Result<(
         SockFlag::SOCK_CLOEXEC,
     )?;
     let mut before = SigSet::empty();
-    // No handler of ours may run in the child: it would write to the pipe that wakes the parent.
+    // Our signal handlers must not run in the child: they would write to the pipe that wakes the parent.
     sigprocmask(
         SigmaskHow::SIG_SETMASK,
         Some(&SigSet::all()),
         Some(&mut before),
     )?;
-    // SAFETY: what the child does is the caller's promise; it ends below.
+    // SAFETY: the caller promises what `child` does; the child exits below.
     let forked = unsafe { fork() };
     if let Ok(ForkResult::Child) = forked {
         let code = child(theirs.as_raw_fd());
-        // SAFETY: integers only; no handler of the parent's runs, and none of its buffers is flushed.
+        // SAFETY: integers only; _exit runs no exit handlers and flushes no buffers of the parent.
         unsafe { libc::_exit(i32::from(code)) }
     }
     sigprocmask(SigmaskHow::SIG_SETMASK, Some(&before), None)?;

@@ -1,4 +1,4 @@
-//! Changes of files, as the kernel reports them (inotify(7)).
+//! File changes as the kernel reports them (inotify(7)).
 
 use std::ffi::OsString;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -9,16 +9,16 @@ use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify as Kernel, WatchDescri
 
 use super::retry;
 
-/// What is wanted to be known of a file or a directory. That it was read is never wanted.
+/// What to watch on a file or a directory. Reads are never reported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Concern {
-    /// A directory: what becomes of it, of the names in it, and of what they name.
+    /// A directory: changes of the directory itself, of its entries, and of the content of the files in it.
     Contents,
-    /// A directory: what becomes of it, and of the names in it.
+    /// A directory: changes of the directory itself and of its entries.
     Names,
-    /// A file or a directory: its content, its attributes, and what becomes of it.
+    /// A file or a directory: changes of its content and attributes, and its removal or move.
     Itself,
-    /// A file or a directory: what becomes of it.
+    /// A file or a directory: its removal or move.
     Place,
 }
 
@@ -36,42 +36,42 @@ impl Concern {
     }
 }
 
-/// Widens a watch that is there already instead of replacing it (IN_MASK_ADD, which nix has no name for).
+/// Extends an existing watch instead of replacing it (IN_MASK_ADD, for which nix has no name).
 const WIDEN: AddWatchFlags = AddWatchFlags::from_bits_retain(libc::IN_MASK_ADD);
 
-/// One watch: two paths to one directory have the same.
+/// Identifies one watch. Two paths to the same directory have the same watch.
 pub type Watch = WatchDescriptor;
 
-/// What happened.
+/// What happened to a watched file or directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// A name came to be, by creation or by a move.
+    /// An entry appeared: it was created or moved here.
     Appeared,
-    /// A name is no more, by deletion or by a move.
+    /// An entry disappeared: it was deleted or moved away.
     Vanished,
     /// Content or attributes changed.
     Altered,
-    /// What was watched is not there any more: deleted, moved or unmounted.
+    /// The watched file or directory is gone: deleted, moved or unmounted.
     Gone,
-    /// The watch is over; nothing more comes of it.
+    /// The watch ended. It reports nothing more.
     Ended,
 }
 
-/// One report.
+/// One report from the kernel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// Of one watch.
+    /// A change that one watch saw.
     Change {
-        /// Whose.
+        /// The watch that saw the change.
         watch: Watch,
-        /// The name in the directory; `None`: the watched thing itself.
+        /// The name of the entry in the directory. `None`: the watched object itself changed.
         name: Option<OsString>,
-        /// Whether it is a directory.
+        /// Whether the changed object is a directory.
         directory: bool,
-        /// What became of it.
+        /// What happened to it.
         change: Change,
     },
-    /// Reports were lost: the kernel's queue was full.
+    /// The queue of the kernel was full, so reports were lost.
     Overflow,
 }
 
@@ -80,23 +80,24 @@ pub enum Event {
 pub struct Inotify(Kernel);
 
 impl Inotify {
-    /// EMFILE: the user's limit of instances (fs.inotify.max_user_instances), or of descriptors.
+    /// Fails with EMFILE at the user's limit of instances (fs.inotify.max_user_instances) or at the limit of
+    /// descriptors.
     pub fn new() -> nix::Result<Self> {
         Kernel::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK).map(Self)
     }
 
-    /// Watches what is at `path`, or widens the watch that is on it. ENOSPC: the user's limit of watches
+    /// Watches what is at `path`, or extends the existing watch on it. Fails with ENOSPC at the user's limit of watches
     /// (fs.inotify.max_user_watches).
     pub fn watch(&self, path: &Path, concern: Concern) -> nix::Result<Watch> {
         self.0.add_watch(path, concern.flags() | WIDEN)
     }
 
-    /// Ends a watch; one that has ended already is no error.
+    /// Ends a watch. A watch that has already ended is not an error.
     pub fn unwatch(&self, watch: Watch) {
         let _ = self.0.rm_watch(watch);
     }
 
-    /// What has been reported; empty if nothing was. There may be more: ask again until it is empty.
+    /// Returns pending reports; empty if there are none. More may be pending: call again until the result is empty.
     pub fn read(&self) -> nix::Result<Vec<Event>> {
         match retry(|| self.0.read_events()) {
             Ok(events) => Ok(events.into_iter().filter_map(translate).collect()),

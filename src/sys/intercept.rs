@@ -1,7 +1,7 @@
-//! Interception of `bind` and `listen` by a seccomp user notification (seccomp_unotify(2)).
+//! Intercepts `bind` and `listen` by a seccomp user notification (seccomp_unotify(2)).
 //!
-//! The child installs the filter on itself; it and all its descendants keep it. Each trapped call waits until the
-//! holder of the notifier answers, so the notifier stays open and served for as long as any of them lives.
+//! The child installs the filter on itself; the filter stays on it and on all its descendants. Each trapped call waits
+//! until the owner of the notifier answers, so the notifier must stay open and served while any of them lives.
 #![expect(unsafe_code, reason = "seccomp(2) and its ioctls have no safe wrapper")]
 
 use std::mem::{offset_of, size_of};
@@ -9,26 +9,26 @@ use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
 
-/// Which calls are trapped.
+/// The trapped system calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Call {
     /// bind(2).
     Bind,
     /// listen(2).
     Listen,
-    /// setsockopt(2) of IPV6_V6ONLY, whose value dies with the replaced descriptor.
+    /// setsockopt(2) of IPV6_V6ONLY. Its value would be lost with the replaced descriptor.
     SetV6Only,
 }
 
-/// One call that waits for an answer.
+/// One trapped call that waits for an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Notification {
     id: u64,
-    /// The calling thread, in our pid namespace; 0 if it is in none that we see.
+    /// The calling thread, in our PID namespace; 0 if it is not visible there.
     pub task: i32,
-    /// Which call.
+    /// The system call.
     pub call: Call,
-    /// Its arguments.
+    /// The arguments of the call.
     pub args: [u64; 6],
 }
 
@@ -41,11 +41,11 @@ const LD_W_ABS: u16 = 0x20;
 const JEQ_K: u16 = 0x15;
 const RET_K: u16 = 0x06;
 
-/// Length of the filter.
+/// Number of instructions in the filter.
 const FILTER_LEN: usize = 12;
 
-/// The filter: decides on the number alone for every call but setsockopt, so that the kernel's table of calls that
-/// are always allowed (5.11) keeps covering them. A foreign architecture (i386, x32) passes.
+/// The filter program. Except for setsockopt, it decides by the call number alone, so that the kernel's cache of
+/// always-allowed calls (since 5.11) covers all others. Calls of a foreign architecture (i386, x32) pass.
 fn filter() -> [libc::sock_filter; FILTER_LEN] {
     let load = |k: usize| libc::sock_filter {
         code: LD_W_ABS,
@@ -75,7 +75,7 @@ fn filter() -> [libc::sock_filter; FILTER_LEN] {
         equal(number(libc::SYS_bind), 7, 0),        // 3: notify (11)
         equal(number(libc::SYS_listen), 6, 0),      // 4
         equal(number(libc::SYS_setsockopt), 0, 4),  // 5
-        load(argument(1)), // 6: level; the low word, both machines are little-endian
+        load(argument(1)), // 6: level; the low word, both architectures are little-endian
         equal(option(libc::IPPROTO_IPV6), 0, 2), // 7
         load(argument(2)), // 8: option
         equal(option(libc::IPV6_V6ONLY), 1, 0), // 9
@@ -84,27 +84,27 @@ fn filter() -> [libc::sock_filter; FILTER_LEN] {
     ]
 }
 
-/// The filter, made before a fork so that the child need not.
+/// The filter, built before a fork so that the child need not allocate.
 #[derive(Debug)]
 pub struct Filter([libc::sock_filter; FILTER_LEN]);
 
 impl Filter {
-    /// Makes it.
+    /// Builds the filter.
     pub fn new() -> Self {
         Self(filter())
     }
 
-    /// Installs it on the calling thread and returns the notifier, close-on-exec. Async-signal-safe: for the child
-    /// between fork and exec. Sets no_new_privs only if the kernel asks for it (we may hold CAP_SYS_ADMIN).
+    /// Installs the filter on the calling thread and returns the notifier, close-on-exec. Async-signal-safe: for the
+    /// child between fork and exec. Sets no_new_privs only if the kernel requires it (not needed with CAP_SYS_ADMIN).
     ///
-    /// EBUSY: a filter with a notifier is there already (a nested runtime, some sandboxes). EPERM or ENOSYS: a
-    /// profile forbids it. EINVAL: the kernel is older than 5.5 or an emulation.
+    /// Fails with EBUSY if a filter with a notifier exists already (a nested runtime, some sandboxes), with EPERM or
+    /// ENOSYS if a profile forbids it, with EINVAL on a kernel older than 5.5 or an emulation.
     pub fn install(&self) -> Result<RawFd, Errno> {
         let program = libc::sock_fprog {
             len: u16::try_from(self.0.len()).unwrap_or(0),
             filter: self.0.as_ptr().cast_mut(),
         };
-        // Before 5.16 a filter without SPEC_ALLOW slowed the program down; WAIT_KILLABLE_RECV is 5.19 and keeps a
+        // Before 5.16 a filter without SPEC_ALLOW slowed the program down. WAIT_KILLABLE_RECV (since 5.19) keeps a
         // signal from restarting a call that is being answered.
         let plain = libc::SECCOMP_FILTER_FLAG_NEW_LISTENER | libc::SECCOMP_FILTER_FLAG_SPEC_ALLOW;
         let mut flags = plain | libc::SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV;
@@ -135,7 +135,7 @@ impl Default for Filter {
 
 fn set_filter(flags: libc::c_ulong, program: &libc::sock_fprog) -> Result<RawFd, Errno> {
     let pointer = std::ptr::from_ref(program);
-    // SAFETY: the program and its instructions are live for the call; the kernel copies them.
+    // SAFETY: the program and its instructions are live during the call; the kernel copies them.
     let result = unsafe {
         libc::syscall(
             libc::SYS_seccomp,
@@ -147,7 +147,7 @@ fn set_filter(flags: libc::c_ulong, program: &libc::sock_fprog) -> Result<RawFd,
     Errno::result(result).and_then(|fd| RawFd::try_from(fd).map_err(|_| Errno::EBADF))
 }
 
-/// The holder's end: where trapped calls are seen and answered.
+/// The owner's end, which receives and answers trapped calls.
 #[derive(Debug)]
 pub struct Notifier(OwnedFd);
 
@@ -164,9 +164,9 @@ impl From<OwnedFd> for Notifier {
 }
 
 impl Notifier {
-    /// The next call that waits; `None` if its thread died in the meantime (ENOENT) or a signal came between.
+    /// Receives the next waiting call. `None` if its thread died meanwhile (ENOENT) or a signal interrupted us.
     pub fn receive(&self) -> nix::Result<Option<Notification>> {
-        // SAFETY: integers only, zero is valid; the kernel wants it zeroed (seccomp_unotify(2)).
+        // SAFETY: integers only, for which zero is valid; the kernel requires zeroed memory (seccomp_unotify(2)).
         let mut raw: libc::seccomp_notif = unsafe { std::mem::zeroed() };
         match self.ioctl(libc::SECCOMP_IOCTL_NOTIF_RECV, &mut raw) {
             Ok(()) => {}
@@ -176,7 +176,7 @@ impl Notifier {
         let call = match libc::c_long::from(raw.data.nr) {
             libc::SYS_bind => Call::Bind,
             libc::SYS_listen => Call::Listen,
-            // Nothing else is trapped.
+            // The filter traps no other call.
             _ => Call::SetV6Only,
         };
         let task = i32::try_from(raw.pid).unwrap_or(0);
@@ -188,15 +188,15 @@ impl Notifier {
         }))
     }
 
-    /// Whether the call still waits: what was read of its thread before was really of it, and not of a process that
-    /// got its number since.
+    /// Whether the call still waits. If so, everything read about its thread before this check really belongs to that
+    /// thread, and not to a later process with the same number.
     pub fn is_valid(&self, notification: &Notification) -> bool {
         let mut id = notification.id;
         self.ioctl(libc::SECCOMP_IOCTL_NOTIF_ID_VALID, &mut id)
             .is_ok()
     }
 
-    /// Puts a copy of `source` in the place of the caller's descriptor `target`, which the kernel closes.
+    /// Replaces the caller's descriptor `target` by a copy of `source`. The kernel closes the old one.
     pub fn replace(
         &self,
         notification: &Notification,
@@ -221,7 +221,7 @@ impl Notifier {
         Errno::result(unsafe { libc::ioctl(fd, request, &raw mut raw) }).map(drop)
     }
 
-    /// Lets the kernel do what was asked. A caller that died in the meantime is no error.
+    /// Lets the kernel execute the call. It is no error if the caller died meanwhile.
     pub fn proceed(&self, notification: &Notification) -> nix::Result<()> {
         self.answer(
             notification,
@@ -229,7 +229,7 @@ impl Notifier {
         )
     }
 
-    /// Tells the caller that it succeeded.
+    /// Tells the caller that the call succeeded, without executing it.
     pub fn succeed(&self, notification: &Notification) -> nix::Result<()> {
         self.answer(notification, 0)
     }
@@ -285,9 +285,9 @@ pub fn send_fd(socket: RawFd, tag: u8, fd: RawFd) -> Result<(), Errno> {
     header.cmsg_len = len as _;
     // SAFETY: the header lies in `control`.
     let data = unsafe { libc::CMSG_DATA(header) };
-    // SAFETY: CMSG_LEN(4) left room for four bytes, which need no alignment here.
+    // SAFETY: CMSG_LEN(4) reserved four bytes, which need no alignment here.
     unsafe { std::ptr::write_unaligned(data.cast::<RawFd>(), fd) };
-    // SAFETY: every pointer in the message is to a live local.
+    // SAFETY: every pointer in the message points to a live local.
     Errno::result(unsafe { libc::sendmsg(socket, &raw const message, libc::MSG_NOSIGNAL) })
         .map(drop)
 }

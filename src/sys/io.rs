@@ -13,13 +13,13 @@ use nix::unistd;
 
 use super::retry;
 
-/// A worker's output pipe: our end does not block, the worker's end does. The two ends are open file descriptions of
-/// their own (pipe(7)), so O_NONBLOCK on ours is invisible to the worker.
+/// The output pipe of a worker. Our end is non-blocking, the worker's end blocks. The ends are separate open file
+/// descriptions (pipe(7)), so the worker does not see O_NONBLOCK of our end.
 #[derive(Debug)]
 pub struct OutputPipe {
-    /// Ours.
+    /// The runtime's end.
     pub read: OwnedFd,
-    /// The worker's; close-on-exec until it is moved to 1 or 2 in the child.
+    /// The worker's end; close-on-exec until the child moves it to 1 or 2.
     pub write: OwnedFd,
 }
 
@@ -32,7 +32,8 @@ impl OutputPipe {
     }
 }
 
-/// Sets or clears O_NONBLOCK, which lives in the open file description: everybody who holds it is concerned.
+/// Sets or clears O_NONBLOCK. The flag belongs to the open file description, so every process that shares it is
+/// affected.
 pub fn set_nonblocking(fd: impl AsFd, on: bool) -> nix::Result<()> {
     let fd = fd.as_fd();
     let mut flags = OFlag::from_bits_retain(fcntl(fd, FcntlArg::F_GETFL)?);
@@ -40,18 +41,18 @@ pub fn set_nonblocking(fd: impl AsFd, on: bool) -> nix::Result<()> {
     fcntl(fd, FcntlArg::F_SETFL(flags)).map(drop)
 }
 
-/// What one read found.
+/// Result of one read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Read {
-    /// So many bytes.
+    /// This many bytes.
     Data(usize),
-    /// Nothing now.
+    /// No data now.
     Empty,
-    /// Every writer is gone.
+    /// Every writer has closed.
     End,
 }
 
-/// Reads once into `buffer` (not empty).
+/// Reads once into `buffer`, which must not be empty.
 pub fn read(fd: impl AsFd, buffer: &mut [u8]) -> nix::Result<Read> {
     match retry(|| unistd::read(fd.as_fd(), buffer)) {
         Ok(0) => Ok(Read::End),
@@ -61,29 +62,29 @@ pub fn read(fd: impl AsFd, buffer: &mut [u8]) -> nix::Result<Read> {
     }
 }
 
-/// Whether both are one file, pipe or socket, however it was opened.
+/// Whether both descriptors refer to the same file, pipe or socket, even if it was opened separately.
 pub fn is_same(one: impl AsFd, other: impl AsFd) -> nix::Result<bool> {
     let [one, other] = [fstat(one)?, fstat(other)?];
     Ok((one.st_dev, one.st_ino) == (other.st_dev, other.st_ino))
 }
 
-/// How many bytes wait in a pipe or socket to be read.
+/// How many unread bytes a pipe or socket holds.
 pub fn unread(fd: impl AsFd) -> nix::Result<usize> {
     let mut count: libc::c_int = 0;
-    // SAFETY: FIONREAD writes one int (ioctl(2)), into a variable of ours; the descriptor is open while borrowed.
+    // SAFETY: FIONREAD writes one int (ioctl(2)) into our variable; the descriptor is open while borrowed.
     let done = unsafe { libc::ioctl(fd.as_fd().as_raw_fd(), libc::FIONREAD, &raw mut count) };
     Errno::result(done)?;
     Ok(usize::try_from(count).unwrap_or(0))
 }
 
-/// Writes once, from `parts` (together not empty) in their order, and says how many bytes went; waits as long as the
-/// reader takes. A descriptor that somebody who shares it set to O_NONBLOCK is polled; the flag is never changed,
-/// since it is not ours alone.
+/// Writes once from `parts` in order (together not empty) and returns the number of bytes written. Waits until the
+/// reader takes data. If another process set O_NONBLOCK on the shared description, this polls; it never changes the
+/// flag.
 pub fn write_some(fd: impl AsFd, parts: &[IoSlice<'_>]) -> nix::Result<usize> {
     let fd = fd.as_fd();
     loop {
         match retry(|| writev(fd, parts)) {
-            // Not a thing that write(2) does to a request that is not empty; taken as done, it would be asked for ever.
+            // write(2) never returns 0 for a request that is not empty; treating it as progress would loop forever.
             Ok(0) => return Err(Errno::EIO),
             Err(Errno::EAGAIN) => {
                 let mut fds = [PollFd::new(fd, PollFlags::POLLOUT)];
@@ -94,7 +95,7 @@ pub fn write_some(fd: impl AsFd, parts: &[IoSlice<'_>]) -> nix::Result<usize> {
     }
 }
 
-/// Writes all of `bytes`, waiting as long as the reader takes, as [`write_some`] does.
+/// Writes all of `bytes`, waiting for the reader as [`write_some`] does.
 pub fn write_all(fd: impl AsFd, mut bytes: &[u8]) -> nix::Result<()> {
     while !bytes.is_empty() {
         let count = write_some(fd.as_fd(), &[IoSlice::new(bytes)])?;
@@ -103,7 +104,7 @@ pub fn write_all(fd: impl AsFd, mut bytes: &[u8]) -> nix::Result<()> {
     Ok(())
 }
 
-/// Waits until `fd` has something to read, or `limit` is over; true if it has.
+/// Waits until `fd` is readable or `limit` has passed; true if it is readable.
 pub fn wait_readable(fd: impl AsFd, limit: std::time::Duration) -> nix::Result<bool> {
     let timeout = PollTimeout::try_from(limit).unwrap_or(PollTimeout::MAX);
     let mut fds = [PollFd::new(fd.as_fd(), PollFlags::POLLIN)];

@@ -1,7 +1,7 @@
 //! Listening sockets of the shared ports.
 #![expect(
     unsafe_code,
-    reason = "connect to nobody, listen and TCP_INFO have no safe wrapper"
+    reason = "connect with AF_UNSPEC, listen and TCP_INFO have no safe wrapper"
 )]
 
 use std::mem::{MaybeUninit, size_of};
@@ -12,27 +12,28 @@ use nix::errno::Errno;
 use nix::sys::socket::{self, AddressFamily, SockFlag, SockType, SockaddrStorage, sockopt};
 use nix::sys::stat::fstat;
 
-/// One listener's state, by TCP_INFO (tcp(7)): for a listening socket `tcpi_unacked` is the length of the accept
+/// State of one listener, from TCP_INFO (tcp(7)). For a listening socket, `tcpi_unacked` is the length of the accept
 /// queue and `tcpi_sacked` its limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct QueueState {
-    /// It is in state LISTEN; a worker's `shutdown` takes it out.
+    /// The socket is in state LISTEN. A worker's `shutdown` ends that state.
     pub listening: bool,
-    /// Connections that wait to be accepted.
+    /// Connections in the accept queue.
     pub length: u32,
-    /// The most that may wait.
+    /// Most connections that the accept queue holds.
     pub limit: u32,
 }
 
-/// Opens one listener on `addr`. With `reuse` it joins the SO_REUSEPORT group of that address, family and uid; its
-/// index there is the order of `listen`. EADDRINUSE, EACCES (below 1024), EADDRNOTAVAIL, EAFNOSUPPORT, EMFILE.
+/// Opens one listener on `addr`. With `reuse`, it joins the SO_REUSEPORT group of that address, family and uid; its
+/// index in the group follows the order of the `listen` calls. Fails with EADDRINUSE, EACCES (ports below 1024),
+/// EADDRNOTAVAIL, EAFNOSUPPORT or EMFILE.
 pub fn open(addr: SocketAddr, v6only: bool, backlog: u32, reuse: bool) -> nix::Result<OwnedFd> {
     let fd = bound(addr, v6only, reuse)?;
     listen(&fd, backlog)?;
     Ok(fd)
 }
 
-/// The same, but it does not listen yet.
+/// Opens and binds a socket as [`open`] does, but does not listen yet.
 pub fn bound(addr: SocketAddr, v6only: bool, reuse: bool) -> nix::Result<OwnedFd> {
     let family = if addr.is_ipv4() {
         AddressFamily::Inet
@@ -51,28 +52,30 @@ pub fn bound(addr: SocketAddr, v6only: bool, reuse: bool) -> nix::Result<OwnedFd
     Ok(fd)
 }
 
-/// Takes a listener out of the state LISTEN, and so out of its group; its queue is reset. Not by `shutdown`: on a
-/// socket that does not listen any more that would mark it as shut down, which `listen` does not take back and every
-/// accepted connection inherits. Dissolving the association (connect(2), AF_UNSPEC) clears such a mark as well.
+/// Takes a listener out of the state LISTEN, and so out of its group. The connections in its queue are reset.
+/// `shutdown` is no alternative: on a socket that no longer listens, it sets a mark that `listen` does not clear and
+/// that every accepted connection inherits. Dissolving the association (connect(2), AF_UNSPEC) clears such a mark as
+/// well.
 pub fn stop_listening(fd: impl AsFd) -> nix::Result<()> {
     let nobody = libc::sockaddr {
         sa_family: libc::sa_family_t::try_from(libc::AF_UNSPEC).unwrap_or(0),
         sa_data: [0; 14],
     };
     let len = libc::socklen_t::try_from(size_of::<libc::sockaddr>()).map_err(|_| Errno::EINVAL)?;
-    // SAFETY: the address is live and as long as said.
+    // SAFETY: the address is live and the length is its own.
     Errno::result(unsafe { libc::connect(fd.as_fd().as_raw_fd(), &raw const nobody, len) })
         .map(drop)
 }
 
-/// Makes it listen, or, if it does, only sets the backlog, which the kernel caps by somaxconn (listen(2)).
+/// Starts to listen. On a socket that already listens, it only sets the backlog. The kernel caps the backlog at
+/// somaxconn (listen(2)).
 pub fn listen(fd: impl AsFd, backlog: u32) -> nix::Result<()> {
     let backlog = i32::try_from(backlog).unwrap_or(i32::MAX);
     // SAFETY: integers only.
     Errno::result(unsafe { libc::listen(fd.as_fd().as_raw_fd(), backlog) }).map(drop)
 }
 
-/// How full its queue is.
+/// Reads the state of the accept queue.
 pub fn queue(fd: impl AsFd) -> nix::Result<QueueState> {
     /// TCP_LISTEN in net/tcp_states.h.
     const LISTEN: u8 = 10;
@@ -91,7 +94,7 @@ pub fn queue(fd: impl AsFd) -> nix::Result<QueueState> {
         )
     };
     Errno::result(result)?;
-    // SAFETY: plain integers, all of them zeroed above: any prefix that the kernel wrote is valid.
+    // SAFETY: plain integers, zeroed above, so they are valid whatever part of them the kernel wrote.
     let info = unsafe { info.assume_init() };
     Ok(QueueState {
         listening: info.tcpi_state == LISTEN,
@@ -100,7 +103,7 @@ pub fn queue(fd: impl AsFd) -> nix::Result<QueueState> {
     })
 }
 
-/// The number in `socket:[...]` of every descriptor of it, in every process.
+/// The inode of the socket: the number in `socket:[...]` that every descriptor of it shows, in every process.
 pub fn inode(fd: impl AsFd) -> nix::Result<u64> {
     fstat(fd.as_fd()).map(|stat| stat.st_ino)
 }
@@ -117,7 +120,7 @@ pub fn local_addr(fd: impl AsFd) -> nix::Result<SocketAddr> {
     }
 }
 
-/// A connection attempt to `addr` that does not wait for an answer; on loopback the handshake is over when this
+/// Starts a connection to `addr` without waiting for the answer. On loopback, the handshake is complete when this
 /// returns.
 pub fn connect_nonblocking(addr: SocketAddr) -> nix::Result<OwnedFd> {
     let family = if addr.is_ipv4() {

@@ -1,5 +1,5 @@
-//! What the kernel does for us, one small file for each family of calls. A file that needs `unsafe` says so at its head.
-//! Nothing here logs or decides; errors go up.
+//! System calls, one small file for each family of calls. A file that needs `unsafe` says so at its head. This layer
+//! does not log and does not decide; it returns errors to its callers.
 
 pub mod cgroup;
 mod child;
@@ -34,7 +34,7 @@ pub mod trial;
 
 use nix::errno::Errno;
 
-/// Repeats `call` while a signal interrupts it. Interruption has one home.
+/// Repeats `call` while a signal interrupts it (EINTR). Every call that must survive a signal goes through here.
 pub fn retry<T>(mut call: impl FnMut() -> nix::Result<T>) -> nix::Result<T> {
     loop {
         match call() {

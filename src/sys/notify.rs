@@ -1,4 +1,4 @@
-//! The socket on which a worker says how it does (sd_notify(3)): datagrams, in the abstract namespace, which needs no
+//! The socket on which a worker reports its state (sd_notify(3)): datagrams in the abstract namespace, which needs no
 //! file (unix(7)).
 #![expect(unsafe_code, reason = "recvmsg(2) with credentials, and getrandom(2)")]
 
@@ -10,13 +10,13 @@ use nix::sys::socket::{self, AddressFamily, SockFlag, SockType, UnixAddr, sockop
 
 use super::retry;
 
-/// Opens a socket that does not block, under a name that cannot be guessed; with it what NOTIFY_SOCKET has to say. Fails
+/// Opens a non-blocking socket under a name that cannot be guessed. Also returns the value for NOTIFY_SOCKET. Fails
 /// with EMFILE, ENFILE or ENOMEM.
 pub fn open() -> nix::Result<(OwnedFd, String)> {
     let name = format!("rpm-runtime/notify/{:032x}", random()?);
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
     let fd = socket::socket(AddressFamily::Unix, SockType::Datagram, flags, None)?;
-    // Guessing is not needed where /proc/net/unix can be read: who sends is looked at as well.
+    // The name can be read in /proc/net/unix without guessing, so the sender is checked as well.
     socket::setsockopt(&fd, sockopt::PassCred, &true)?;
     socket::bind(fd.as_raw_fd(), &UnixAddr::new_abstract(name.as_bytes())?)?;
     Ok((fd, format!("@{name}")))
@@ -27,7 +27,7 @@ fn random() -> nix::Result<u128> {
     let mut have = 0;
     while let Some(rest) = bytes.get_mut(have..).filter(|rest| !rest.is_empty()) {
         let got = retry(|| {
-            // SAFETY: the buffer is live and as long as said (getrandom(2)).
+            // SAFETY: the buffer is live and the length is its own (getrandom(2)).
             Errno::result(unsafe { libc::getrandom(rest.as_mut_ptr().cast(), rest.len(), 0) })
         })?;
         have += usize::try_from(got).unwrap_or(0);
@@ -38,24 +38,24 @@ fn random() -> nix::Result<u128> {
 /// One datagram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Datagram {
-    /// Bytes of it in the buffer.
+    /// Number of bytes in the buffer.
     pub len: usize,
-    /// It was longer than the buffer.
+    /// The datagram was longer than the buffer.
     pub cut: bool,
-    /// The sender is a process that we can see: one of another PID namespace has no number here (unix(7),
-    /// SCM_CREDENTIALS), so that it is none of ours.
+    /// The sender has a PID in our namespace. A process of another PID namespace has none here (unix(7),
+    /// SCM_CREDENTIALS), so it is not one of ours.
     pub seen: bool,
 }
 
-/// Room for the sender's credentials and nothing else: CMSG_SPACE of `struct ucred`, laid out as cmsg(3) says.
+/// Room for the sender's credentials and nothing else: CMSG_SPACE of `struct ucred`, laid out as in cmsg(3).
 #[repr(C)]
 struct Control {
     header: libc::cmsghdr,
     credentials: libc::ucred,
 }
 
-/// Receives one datagram; EAGAIN if none is there. Descriptors that came along are closed by the kernel, because there
-/// is no room for them: that answers BARRIER=1, and leaves nobody a way to fill our table.
+/// Receives one datagram; EAGAIN if there is none. The kernel closes descriptors that came with it, because the control
+/// buffer has no room for them. That answers BARRIER=1, and senders cannot fill our descriptor table.
 pub fn receive(fd: impl AsFd, buffer: &mut [u8]) -> nix::Result<Datagram> {
     // SAFETY: integers only, for which zero is valid.
     let mut control: Control = unsafe { zeroed() };
@@ -72,7 +72,7 @@ pub fn receive(fd: impl AsFd, buffer: &mut [u8]) -> nix::Result<Datagram> {
     let raw = fd.as_fd().as_raw_fd();
     let len = retry(|| {
         message.msg_controllen = space as _;
-        // SAFETY: every pointer in the message is to a live local, as long as said.
+        // SAFETY: every pointer in the message points to a live local of the given length.
         Errno::result(unsafe { libc::recvmsg(raw, &raw mut message, libc::MSG_CMSG_CLOEXEC) })
     })?;
     let header = &control.header;

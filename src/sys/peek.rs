@@ -1,4 +1,5 @@
-//! What a process that is not ours to ask has open, does with signals, and whether it runs: /proc/PID (proc(5)).
+//! Inspects another process through /proc/PID (proc(5)): its open sockets, its signal dispositions, and whether it
+//! runs.
 #![expect(
     unsafe_code,
     reason = "getdents64(2) and readlinkat(2) into buffers of our own"
@@ -20,44 +21,44 @@ use crate::model::{Pid, Sig};
 use super::family::{Process, stat_head};
 use super::proc::{Proc, Whose};
 
-/// How often, and how many times at most, [`Proc::stopped_within`] looks.
+/// Interval and most attempts of [`Proc::stopped_within`].
 const STOP_LOOKS: (Duration, u32) = (Duration::from_micros(500), 40);
 
-/// Bytes of directory entries that are read at once.
+/// Bytes of directory entries to read at once.
 const ENTRIES: usize = 8192;
 
-/// Whether something of another process could be seen.
+/// How much of another process could be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Seen {
-    /// All of it, or as much as was asked for.
+    /// Everything, or as much as was requested.
     Whole,
-    /// There is nothing: the process has ended.
+    /// The process has ended.
     Over,
-    /// Not all: another uid's, not dumpable (PR_SET_DUMPABLE), or we lack something ourselves.
+    /// Not everything: the process belongs to another uid or is not dumpable (PR_SET_DUMPABLE), or we lack a resource.
     Hidden,
 }
 
-/// What a process does with each signal: bit n-1 is signal n.
+/// The dispositions of a process, as masks: bit n-1 is signal n.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Dispositions {
-    /// A handler runs.
+    /// Signals with a handler.
     pub caught: u64,
-    /// Nothing happens.
+    /// Ignored signals.
     pub ignored: u64,
-    /// The main thread does not take it now. Who blocks a signal fetches it (sigwait(3), signalfd(2)).
+    /// Signals that the main thread blocks. A program that blocks a signal fetches it itself (sigwait(3), signalfd(2)).
     pub blocked: u64,
 }
 
 impl Dispositions {
-    /// Whether `sig` is in one of the masks.
+    /// Whether `mask` contains `sig`.
     pub fn has(mask: u64, sig: Sig) -> bool {
         mask & (1 << (sig.get() - 1)) != 0
     }
 }
 
 impl Proc {
-    /// Hands the inode of every socket that `process` holds to `socket`, until that has heard enough; one that it holds
-    /// twice, twice. Descriptors that are opened or closed meanwhile may be missing.
+    /// Calls `socket` with the inode of every socket that `process` has open, until `socket` breaks. A socket that is
+    /// open twice is reported twice. Descriptors that are opened or closed meanwhile may be missing.
     pub fn sockets(
         &self,
         process: &Process,
@@ -70,17 +71,19 @@ impl Proc {
             return Seen::Over;
         }
         if process.is_headless() {
-            // Its descriptors are to be had from its other threads only; nobody's server is like that.
+            // Only its other threads still show its descriptors. No server runs like this.
             return Seen::Hidden;
         }
         self.sockets_of(pid, socket)
     }
 
-    /// The same of a process of which nothing else is known: one whose main thread alone has ended shows none.
+    /// As [`Proc::sockets`], for a process of which only the PID is known. A process of which only the main thread has
+    /// ended shows no sockets.
     pub fn sockets_of(&self, pid: Pid, socket: &mut dyn FnMut(u64) -> ControlFlow<()>) -> Seen {
         match self.each_socket(pid, socket) {
             Ok(()) => Seen::Whole,
-            // A zombie's files belong to root (task_dump_owner in fs/proc), so that "forbidden" may mean "gone".
+            // The files of a zombie belong to root (task_dump_owner in fs/proc), so "forbidden" may mean that the
+            // process has ended.
             Err(error) if is_gone(&error) || self.is_over(pid) => Seen::Over,
             Err(_) => Seen::Hidden,
         }
@@ -102,7 +105,7 @@ impl Proc {
             }
             while let Some((name, behind)) = next_entry(rest) {
                 rest = behind;
-                // `.` and `..` are no descriptors.
+                // `.` and `..` are not descriptors.
                 if name.to_bytes().first().is_some_and(u8::is_ascii_digit)
                     && let Some(inode) = socket_inode(&directory, name)?
                     && socket(inode).is_break()
@@ -120,7 +123,7 @@ impl Proc {
         }
     }
 
-    /// What a process does with signals. Not a secret: another uid's can be read.
+    /// Reads the signal dispositions of a process. They are readable for processes of other uids too.
     pub fn dispositions(&self, pid: Pid) -> io::Result<Dispositions> {
         let text = fs::read(self.path(Whose::Of(pid), "status"))?;
         parse_status(&text)
@@ -145,12 +148,12 @@ impl Proc {
         Ok(true)
     }
 
-    /// Waits, on the caller's thread and for some 20 ms at most, until all of them are stopped; false if they are not,
-    /// or it cannot be seen. A thread stops when it next returns to its program, so one that waits in the kernel for a
-    /// disk does not.
+    /// Waits until all threads of `processes` are stopped, for about 20 ms at most, and blocks the calling thread
+    /// meanwhile. False if some still run or if this cannot be read. A thread stops when it next returns to its
+    /// program, so a thread that waits in the kernel for a disk does not stop in time.
     #[expect(
         clippy::disallowed_methods,
-        reason = "nothing tells that a process which is no child of ours has stopped"
+        reason = "no event reports that a process other than our child has stopped"
     )]
     pub fn stopped_within(&self, mut processes: &[Process]) -> bool {
         let (pause, looks) = STOP_LOOKS;
@@ -158,7 +161,7 @@ impl Proc {
             if look > 0 {
                 thread::sleep(pause);
             }
-            // Who has stopped stays so.
+            // A stopped process stays stopped, so it is not checked again.
             while let Some((first, rest)) = processes.split_first() {
                 let Some(pid) = Pid::new(first.pid) else {
                     return false;
@@ -177,13 +180,13 @@ impl Proc {
     }
 }
 
-/// No such file, or no such process any more.
+/// The file or the process does not exist any more.
 fn is_gone(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ESRCH))
 }
 
-/// getdents64(2) by hand, as readlinkat(2) below: workers have many descriptors, and a worker at rest has as many as
-/// one at work. Empty at the end.
+/// Reads directory entries; empty at the end. Calls getdents64(2) directly, and readlinkat(2) below, because this runs
+/// for every descriptor of every worker, also of idle workers.
 fn read_entries(directory: impl AsFd, buffer: &mut [u8]) -> io::Result<&[u8]> {
     let fd = directory.as_fd().as_raw_fd();
     // SAFETY: the buffer is as long as said.
@@ -194,7 +197,7 @@ fn read_entries(directory: impl AsFd, buffer: &mut [u8]) -> io::Result<&[u8]> {
     }
 }
 
-/// The name in the first `struct linux_dirent64`, and what is behind that.
+/// The name in the first `struct linux_dirent64`, and the remaining entries.
 fn next_entry(entries: &[u8]) -> Option<(&CStr, &[u8])> {
     const LENGTH: usize = 16;
     const NAME: usize = 19;
@@ -204,7 +207,8 @@ fn next_entry(entries: &[u8]) -> Option<(&CStr, &[u8])> {
     Some((name, entries.get(len..)?))
 }
 
-/// The number of the socket that this descriptor is; `None` if it is none, or was closed since the directory was read.
+/// The inode of the socket behind this descriptor. `None` if it is no socket, or if it was closed since the directory
+/// was read.
 fn socket_inode(directory: impl AsFd, name: &CStr) -> io::Result<Option<u64>> {
     let mut target = [0_u8; 64];
     let (fd, room) = (directory.as_fd().as_raw_fd(), target.len());
@@ -224,7 +228,7 @@ fn socket_inode(directory: impl AsFd, name: &CStr) -> io::Result<Option<u64>> {
 }
 
 fn parse_status(text: &[u8]) -> Option<Dispositions> {
-    // The name may be no text, but the lines are.
+    // The process name may not be UTF-8, but the numbers are.
     let mask = |name: &[u8]| {
         let mut lines = text.split(|byte| *byte == b'\n');
         let value = lines.find_map(|line| line.strip_prefix(name))?;

@@ -87,9 +87,9 @@ fn a_zombie_of_anybodys_holds_nothing() {
     let proc = Proc::new("/proc");
     let child = Puppet::start("true", &[]);
     until("it has ended", || proc.is_over(child.pid()));
-    // As it was when the processes were listed.
+    // The state from the time when the processes were listed.
     let before = process(child.pid().get(), b'S', 1);
-    // Root may list what is not there.
+    // Root may list a directory that is empty.
     assert_eq!(sockets(&proc, &before), (Seen::Whole, vec![]));
     assert_eq!(as_nobody(|| sockets(&proc, &before)), (Seen::Over, vec![]));
 }
@@ -164,7 +164,7 @@ fn a_group_is_waited_for_until_every_thread_stands() {
     for process in &group {
         assert!(proc.is_stopped(pid(process.pid)).unwrap());
     }
-    // One of them is enough.
+    // One running process is enough.
     send(worker.pid(), Sig::CONT).unwrap();
     until("it runs", || !proc.is_stopped(worker.pid()).unwrap());
     assert!(!proc.stopped_within(&group));

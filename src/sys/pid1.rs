@@ -1,21 +1,21 @@
-//! What a process owes as init: being the one that orphans come to, and the limits it starts with.
+//! Duties of an init process: adopting orphans, and the limits that it starts with.
 #![expect(unsafe_code, reason = "prctl(2)")]
 
 use nix::errno::Errno;
 use nix::sys::resource::{Resource, getrlimit, rlim_t, setrlimit};
 
-/// Where we stand in the process tree.
+/// Our place in the process tree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     /// PID 1 of its namespace.
     Init,
-    /// Somebody else is; orphans of our workers come to us all the same (PR_SET_CHILD_SUBREAPER).
+    /// Another process is PID 1, but orphans of our workers are reparented to us (PR_SET_CHILD_SUBREAPER).
     Subreaper,
-    /// Somebody else is, and orphans go there.
+    /// Another process is PID 1, and orphans are reparented to it.
     Bystander(Errno),
 }
 
-/// Becomes a subreaper where we are not PID 1.
+/// Becomes a subreaper if we are not PID 1.
 pub fn settle() -> Role {
     if std::process::id() == 1 {
         return Role::Init;
@@ -27,16 +27,16 @@ pub fn settle() -> Role {
     }
 }
 
-/// The limit of open descriptors as it was, and as it is for us.
+/// The limit of open descriptors, original and current.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FileLimit {
-    /// What we were started with (soft, hard); workers get it back.
+    /// The limit that we were started with (soft, hard). Workers get it back.
     pub original: (rlim_t, rlim_t),
-    /// What we have now.
+    /// The current soft limit.
     pub current: rlim_t,
 }
 
-/// Raises our soft limit of open descriptors to the hard one: 512 workers need some thousands.
+/// Raises our soft limit of open descriptors to the hard limit: 512 workers need some thousands.
 pub fn raise_file_limit() -> nix::Result<FileLimit> {
     let original = getrlimit(Resource::RLIMIT_NOFILE)?;
     let current = match setrlimit(Resource::RLIMIT_NOFILE, original.1, original.1) {
@@ -46,18 +46,19 @@ pub fn raise_file_limit() -> nix::Result<FileLimit> {
     Ok(FileLimit { original, current })
 }
 
-/// The limit as it is now: somebody may have changed it from outside (prlimit(2)).
+/// The current soft limit. Another process may have changed it (prlimit(2)).
 pub fn file_limit() -> nix::Result<rlim_t> {
     getrlimit(Resource::RLIMIT_NOFILE).map(|(soft, _)| soft)
 }
 
-/// How much more gladly than the runtime the kernel kills a worker when memory is short: a worker can be replaced, and
-/// PID 1 takes all with it.
+/// How much higher the OOM score of a worker is than the runtime's. The kernel should kill a worker first: it can be
+/// replaced, while PID 1 takes the whole container with it.
 const OOM_STEP: i32 = 100;
-/// The most that there is (proc_pid_oom_score_adj(5)).
+/// The highest OOM score adjustment (proc_pid_oom_score_adj(5)).
 const OOM_MOST: i32 = 1000;
 
-/// The score for [`super::spawn::Plan::oom_score_adj`] of workers, from our own; `None` if that cannot be read.
+/// The value of [`super::spawn::Plan::oom_score_adj`] for workers, derived from our own score; `None` if ours cannot be
+/// read.
 pub fn worker_oom_score_adj() -> Option<i32> {
     let own = std::fs::read_to_string("/proc/self/oom_score_adj").ok()?;
     worker_score(&own)

@@ -1,4 +1,4 @@
-//! What /proc tells of a process (proc(5)).
+//! Reads facts about processes from /proc (proc(5)).
 
 use std::fs;
 use std::io::{self, Read};
@@ -9,23 +9,24 @@ use nix::unistd::{SysconfVar, sysconf};
 
 use crate::model::Pid;
 
-/// More than /proc/PID/stat ever is, a name and some fifty numbers of at most twenty digits, and than smaps_rollup is,
-/// some twenty lines.
+/// Size of the read buffer, bytes. /proc/PID/stat (a name and about fifty numbers of at most twenty digits) and
+/// smaps_rollup (about twenty lines) are always shorter.
 const MOST: usize = 2048;
 
-/// Whose files are read.
+/// The process whose files are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Whose {
     /// The runtime's own.
     Own,
-    /// That process's.
+    /// The process with this PID.
     Of(Pid),
 }
 
-/// /proc/PID/stat, in units a reader knows.
+/// The content of /proc/PID/stat, in common units.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ProcessStat {
-    /// The leader of its process group, which may be gone; `None` for us, init and what is outside of our namespace.
+    /// The leader of its process group, which may have ended. `None` if that is us, init, or a process outside of our
+    /// namespace.
     pub group: Option<Pid>,
     /// CPU time in user mode, all threads.
     pub user: Duration,
@@ -33,11 +34,12 @@ pub struct ProcessStat {
     pub system: Duration,
     /// Threads.
     pub threads: u64,
-    /// Start of the process, counted from the start of the system. With the pid it names one life.
+    /// Start of the process, counted from the start of the system. PID and start together identify one process, even if
+    /// the PID is reused.
     pub started: Duration,
-    /// Address space.
+    /// Size of the address space.
     pub virtual_bytes: u64,
-    /// Memory in RAM.
+    /// Resident memory.
     pub resident_bytes: u64,
 }
 
@@ -50,7 +52,7 @@ pub struct ProcessLimits {
     pub address_space: Option<u64>,
 }
 
-/// A mounted proc filesystem. Every read may fail: not mounted, not permitted, the process gone.
+/// A mounted proc filesystem. Every read may fail: not mounted, not permitted, or the process is gone.
 #[derive(Debug)]
 pub struct Proc {
     root: PathBuf,
@@ -65,7 +67,7 @@ struct Units {
 }
 
 impl Proc {
-    /// The one at `root`, `/proc` but for tests. Never fails; the reads do.
+    /// Uses the proc filesystem at `root`: `/proc`, or a fixture in tests. Never fails; the reads may.
     pub fn new(root: impl Into<PathBuf>) -> Self {
         let mut proc = Self {
             root: root.into(),
@@ -75,8 +77,8 @@ impl Proc {
             },
             fd_size_counts: false,
         };
-        // Since Linux 6.2 the size of an fd directory is its number of entries, which spares listing it. Elsewhere the
-        // size may mean anything, so it has to agree once with our own list, and be no accident of zero.
+        // Since Linux 6.2 the size of an fd directory is its number of entries, so it need not be listed. Elsewhere the
+        // size may mean anything, so trust it only if it agrees once with our own count and is not 0.
         if let (Ok(size), Ok(listed)) = (proc.fd_size(Whose::Own), proc.open_fds(Whose::Own)) {
             proc.fd_size_counts = size > 0 && size == listed;
         }
@@ -90,7 +92,7 @@ impl Proc {
         parse_stat(text, self.units).ok_or_else(|| malformed("stat"))
     }
 
-    /// Every process that is seen, but us and init.
+    /// The PIDs of all visible processes, except our own and init.
     pub fn pids(&self) -> io::Result<Vec<Pid>> {
         let own = i32::try_from(std::process::id()).ok();
         let mut found = Vec::new();
@@ -104,8 +106,8 @@ impl Proc {
         Ok(found)
     }
 
-    /// Memory in RAM, that which is shared divided among those who share it (proc_pid_smaps(5)). The kernel walks all of
-    /// the process's memory for it.
+    /// Proportional memory (PSS): each shared page is divided by the number of its users (proc_pid_smaps(5)). The
+    /// kernel walks all memory of the process for it.
     pub fn proportional_bytes(&self, whose: Whose) -> io::Result<u64> {
         let mut lines = [0; MOST];
         let text = self.read(whose, "smaps_rollup", &mut lines)?;
@@ -124,7 +126,7 @@ impl Proc {
             entry?;
             count += 1;
         }
-        // The directory that was just listed is one of ours.
+        // One descriptor is the directory that was just listed.
         Ok(match whose {
             Whose::Own => u64::saturating_sub(count, 1),
             Whose::Of(_) => count,
@@ -142,7 +144,7 @@ impl Proc {
         parse_boot_time(&text).ok_or_else(|| malformed("btime"))
     }
 
-    /// A file that the kernel gives at once: one read, since a scrape asks for hundreds of them.
+    /// Reads a file that the kernel returns in one read. A scrape reads hundreds of such files, so one read must do.
     fn read<'a>(&self, whose: Whose, name: &str, room: &'a mut [u8; MOST]) -> io::Result<&'a [u8]> {
         let length = fs::File::open(self.path(whose, name))?.read(room)?;
         Ok(room.get(..length).unwrap_or_default())
@@ -152,17 +154,17 @@ impl Proc {
         fs::metadata(self.path(whose, "fd")).map(|directory| directory.len())
     }
 
-    /// A table of the network namespace that the runtime is in.
+    /// Opens a table of the network namespace of the runtime.
     pub(super) fn net(&self, table: &str) -> io::Result<fs::File> {
         fs::File::open(self.root.join("net").join(table))
     }
 
-    /// The directory of all processes.
+    /// The root of this proc filesystem.
     pub(super) fn root(&self) -> &Path {
         &self.root
     }
 
-    /// A file of a process.
+    /// Path of a file of a process.
     pub(super) fn path(&self, whose: Whose, file: &str) -> PathBuf {
         let mut path = self.root.clone();
         match whose {
@@ -186,8 +188,8 @@ fn malformed(what: &str) -> io::Error {
     )
 }
 
-/// The second field is the command in parentheses, which may hold spaces, parentheses and bytes that are no text, so
-/// the fields are counted from the last closing one.
+/// The second field is the command in parentheses. It may contain spaces, parentheses and bytes that are not UTF-8, so
+/// fields are counted from the last closing parenthesis.
 fn parse_stat(text: &[u8], units: Units) -> Option<ProcessStat> {
     let end = text.iter().rposition(|byte| *byte == b')')?;
     let rest = std::str::from_utf8(text.get(end + 1..)?).ok()?;
@@ -200,7 +202,7 @@ fn parse_stat(text: &[u8], units: Units) -> Option<ProcessStat> {
             ticks.saturating_mul(1_000_000_000 / units.ticks_per_second),
         ))
     };
-    // Resident pages are signed in the kernel's format.
+    // The kernel prints resident pages as a signed number.
     let pages = field(24)?.parse::<i64>().ok()?;
     Some(ProcessStat {
         group: Pid::new(field(5)?.parse().ok()?),

@@ -1,5 +1,5 @@
-//! The kernel's TCP sockets as /proc/net/tcp and /proc/net/tcp6 tell them (proc(5)), where netlink is refused: every
-//! socket of the network namespace is written out as text, and when data last went over it is not told.
+//! The kernel's TCP sockets from /proc/net/tcp and /proc/net/tcp6 (proc(5)), for systems that refuse netlink. These
+//! files list every socket of the network namespace as text, without the time of the last data.
 
 use std::io::{self, BufRead, BufReader, Read};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -7,16 +7,16 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use super::proc::Proc;
 use super::tcp::{Query, Row, State, canonical};
 
-/// A line has 150 bytes, in tcp6 up to 60 more.
+/// Limit of a line, bytes. A line has 150 bytes, in tcp6 up to 60 more.
 const LONGEST_LINE: u64 = 512;
 
-/// Hands every socket that `query` asks for to `row`.
+/// Calls `row` with every socket that matches `query`.
 pub fn dump(proc: &Proc, query: Query<'_>, row: &mut dyn FnMut(&Row)) -> io::Result<()> {
     let table = if query.ipv6 { "tcp6" } else { "tcp" };
     read(BufReader::new(proc.net(table)?), query, row)
 }
 
-/// Reads one table; the first line is its head.
+/// Reads one table. The first line is the heading.
 fn read(mut table: impl BufRead, query: Query<'_>, row: &mut dyn FnMut(&Row)) -> io::Result<()> {
     let mut line = Vec::new();
     for number in 0_u64.. {
@@ -36,7 +36,10 @@ fn read(mut table: impl BufRead, query: Query<'_>, row: &mut dyn FnMut(&Row)) ->
             .ok()
             .and_then(parse)
             .ok_or_else(|| {
-                io::Error::new(io::ErrorKind::InvalidData, "no line of /proc/net/tcp")
+                io::Error::new(
+                    io::ErrorKind::InvalidData,
+                    "a line of /proc/net/tcp has an unknown form",
+                )
             })?;
         if query.ports.contains(&found.local.port()) && query.states.has(found.state) {
             row(&found);
@@ -45,7 +48,7 @@ fn read(mut table: impl BufRead, query: Query<'_>, row: &mut dyn FnMut(&Row)) ->
     Ok(())
 }
 
-/// One line. A state that is none of TCP's is told as closed: nobody asks for that.
+/// Parses one line. An unknown TCP state becomes `Close`, which no query asks for.
 fn parse(line: &str) -> Option<Row> {
     let mut fields = line.split_ascii_whitespace();
     let mut next = || fields.next();
@@ -68,8 +71,8 @@ fn parse(line: &str) -> Option<Row> {
     })
 }
 
-/// `0100007F:1F90`: the words of the address as this machine reads them from memory, where they are in the order of
-/// the network; the port as a number.
+/// Parses `0100007F:1F90`: the address as hexadecimal words. Each word is in this machine's byte order, while its bytes
+/// in memory are in network order. The port is a plain number.
 fn address(text: &str) -> Option<SocketAddr> {
     let (words, port) = text.split_once(':')?;
     let port = u16::from_str_radix(port, 16).ok()?;

@@ -1,4 +1,4 @@
-//! Lines of the kernel's, and its own tables about sockets of this process.
+//! Lines as the kernel writes them, and its real tables for sockets of this process.
 
 use std::io::Write;
 use std::net::{TcpListener, TcpStream};
@@ -88,7 +88,7 @@ fn a_line_of_another_form_is_an_error() {
     };
     assert_eq!(count(format!("{head}{good}{good}").as_bytes()).unwrap(), 2);
     assert_eq!(count(b"").unwrap(), 0);
-    // The inode is the last that is read.
+    // The inode is the last field that is read.
     let whole = good.find("4242").unwrap();
     for end in 1..=whole {
         let text = format!("{head}{good}{}", &good[..end]);
@@ -98,7 +98,7 @@ fn a_line_of_another_form_is_an_error() {
         let text = format!("{head}{spoilt}\n");
         assert!(count(text.as_bytes()).is_err(), "{spoilt}");
     }
-    // Endless, without a line's end.
+    // Endless input without a line end.
     assert!(read(BufReader::new(io::repeat(b'0')), query, &mut |_| {}).is_err());
 }
 
@@ -114,7 +114,7 @@ proptest! {
     }
 }
 
-/// The kernel's two ways of telling agree, but for what only one of them knows.
+/// Both sources of the kernel agree, except for fields that only one of them has.
 #[test]
 fn the_tables_say_what_netlink_says() {
     let listener = TcpListener::bind("[::]:0").unwrap();

@@ -1,4 +1,4 @@
-//! The only waiter. Two owners of "is it dead?" would steal each other's answers.
+//! The only code that waits for children. Two waiters would steal each other's results.
 #![expect(
     unsafe_code,
     reason = "waitpid(2) and waitid(2) as nix does not offer them"
@@ -10,8 +10,8 @@ use crate::model::{Exit, Pid, Sig};
 
 use super::retry;
 
-/// Collects every child that has ended, ours and adopted ones, until none is left to collect. One SIGCHLD may stand
-/// for many deaths (signal(7): standard signals do not queue).
+/// Reaps every child that has ended, own and adopted. One SIGCHLD may stand for several deaths (signal(7): standard
+/// signals do not queue).
 pub fn reap(mut each: impl FnMut(Pid, Exit)) {
     while let Ok((raw, status)) = retry(|| wait_raw(-1, libc::WNOHANG)) {
         if raw <= 0 {
@@ -23,8 +23,8 @@ pub fn reap(mut each: impl FnMut(Pid, Exit)) {
     }
 }
 
-/// Waits for one child of ours to end. Only before the loop runs (the start-up self-tests): from then on [`reap`] is
-/// the only waiter.
+/// Waits for one child to end. Only for the self-tests before the event loop starts; from then on [`reap`] is the only
+/// waiter.
 pub fn wait_for(pid: Pid) -> nix::Result<Exit> {
     loop {
         let (_, status) = retry(|| wait_raw(pid.get(), 0))?;
@@ -34,7 +34,7 @@ pub fn wait_for(pid: Pid) -> nix::Result<Exit> {
     }
 }
 
-/// waitpid(2) by hand: nix fails with EINVAL where a real-time signal ended the process.
+/// Calls waitpid(2) directly: nix fails with EINVAL if a real-time signal ended the process.
 fn wait_raw(which: i32, options: i32) -> nix::Result<(i32, i32)> {
     let mut status = 0;
     // SAFETY: the pointer is to a live local.
@@ -52,24 +52,24 @@ fn decode(status: i32) -> Option<Exit> {
     }
 }
 
-/// Whether processes are left in the group that the reaped `leader` led.
+/// Whether processes remain in the group that the reaped process `leader` led.
 ///
-/// A group's number is not given to anybody else while a member lives or waits to be reaped. A member that is our
-/// child is pinned by us, the only reaper, so after a `true` the group may be signalled within this turn. As init of
-/// the pid namespace everybody is a descendant of ours and a plain look suffices; elsewhere a member that is nobody's
-/// child of ours is left alone.
+/// The kernel does not reuse a group number while a member of the group lives or is not reaped. A member that is our
+/// child stays until we reap it, so after `true` the caller may signal the group within this turn. If we are init of
+/// the PID namespace, every process descends from us, so a check with signal 0 is enough. Otherwise a member that is
+/// not our child is left alone.
 pub fn group_left(leader: Pid, init: bool) -> bool {
     let Ok(id) = libc::id_t::try_from(leader.get()) else {
         return false;
     };
     let options = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
     let pinned = retry(|| {
-        // SAFETY: a null siginfo is allowed (waitid(2)); nothing is collected (WNOWAIT).
+        // SAFETY: a null siginfo is allowed (waitid(2)); WNOWAIT leaves the child unreaped.
         Errno::result(unsafe { libc::waitid(libc::P_PGID, id, std::ptr::null_mut(), options) })
     });
     if pinned.is_ok() {
         return true;
     }
-    // SAFETY: signal 0 only asks; the negative number names one group because a `Pid` is above 1.
+    // SAFETY: signal 0 only checks for existence. The negative number names one group because a `Pid` is above 1.
     init && Errno::result(unsafe { libc::kill(-leader.get(), 0) }).is_ok()
 }

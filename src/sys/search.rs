@@ -1,17 +1,17 @@
-//! Where a program may be found.
+//! Search for a program in PATH.
 
 use std::ffi::{CString, OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
 use nix::errno::Errno;
 
-/// Fails if there is a NUL in it.
+/// Fails with EINVAL if `bytes` contains a NUL.
 pub(super) fn c_string(bytes: &[u8]) -> nix::Result<CString> {
     CString::new(bytes).map_err(|_| Errno::EINVAL)
 }
 
-/// Whether a path fails in a way that leaves the next to be tried, as execvp(3) has it: nothing is there, or the file
-/// system that should have it is not.
+/// Whether the next path should be tried after this error, as execvp(3) does: the file does not exist, or its file
+/// system is not available.
 pub(super) fn is_absence(errno: Errno) -> bool {
     matches!(
         errno,
@@ -19,12 +19,13 @@ pub(super) fn is_absence(errno: Errno) -> bool {
     )
 }
 
-/// The paths that a shell would try: the word itself if it has a slash, else each directory of the worker's PATH.
+/// The paths that a shell would try: the word itself if it contains a slash, else one path for each directory in the
+/// worker's PATH.
 pub(super) fn candidates(
     program: &OsStr,
     env: &[(OsString, OsString)],
 ) -> nix::Result<Vec<CString>> {
-    /// What execvp(3) and shells use without PATH.
+    /// The search path of execvp(3) and of shells without PATH.
     const DEFAULT: &[u8] = b"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
     if program.as_bytes().contains(&b'/') {
         return Ok(vec![c_string(program.as_bytes())?]);

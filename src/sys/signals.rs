@@ -1,4 +1,4 @@
-//! Which signals we take, how they arrive, and the only calls that send one.
+//! Takes and sends signals. The only calls that send a signal are here.
 #![expect(unsafe_code, reason = "kill(2), banned elsewhere")]
 
 use std::io;
@@ -11,15 +11,16 @@ use signal_hook::iterator::exfiltrator::SignalOnly;
 
 use crate::model::{Pid, Sig};
 
-/// Signals on their way to the loop: the handlers only set a flag and write a byte.
+/// Delivers signals to the event loop. The handlers only set a flag and write a byte.
 #[derive(Debug)]
 pub struct Signals {
     delivery: SignalDelivery<UnixStream, SignalOnly>,
 }
 
 impl Signals {
-    /// Takes `which`, which must all be catchable and no faults (signal-hook panics otherwise, hence the filter), and
-    /// unblocks everything: a parent that blocked all signals must not make us deaf.
+    /// Installs handlers for the signals in `which` that are catchable and no faults (signal-hook panics for the
+    /// others, hence the filter). Then unblocks all signals, because our parent may have started us with signals
+    /// blocked.
     pub fn take(which: impl IntoIterator<Item = Sig>) -> io::Result<Self> {
         let (read, write) = UnixStream::pair()?;
         read.set_nonblocking(true)?;
@@ -34,34 +35,34 @@ impl Signals {
         Ok(Self { delivery })
     }
 
-    /// A descriptor that becomes readable when a signal arrives, for whoever waits; [`Signals::pending`] empties it.
+    /// A descriptor that becomes readable when a signal arrives. [`Signals::pending`] empties it.
     pub fn wakes(&self) -> io::Result<UnixStream> {
         self.delivery.get_read().try_clone()
     }
 
-    /// What arrived since the last call, each at most once, by number.
+    /// The signals that arrived since the last call, each at most once, in the order of their numbers.
     pub fn pending(&mut self) -> Vec<Sig> {
         self.delivery.pending().filter_map(Sig::new).collect()
     }
 }
 
-/// Sends `sig` to one process of ours that is not reaped yet. ESRCH cannot mean "gone": it would be a zombie, which
-/// accepts every signal.
+/// Sends `sig` to one process of ours that is not reaped yet. Such a process at least exists as a zombie, which accepts
+/// every signal, so ESRCH never means that it is gone.
 pub fn send(pid: Pid, sig: Sig) -> nix::Result<()> {
     // SAFETY: kill has no memory preconditions; a `Pid` is above 1, so it names one process.
     let result = unsafe { libc::kill(pid.get(), sig.get()) };
     Errno::result(result).map(drop)
 }
 
-/// Sends `sig` to the process group that `leader` leads or led. The caller makes sure that the number still is ours:
-/// the leader is unreaped, or [`super::reaper::group_left`] said so in this turn.
+/// Sends `sig` to the process group that `leader` leads or led. The caller ensures that the group number is still ours:
+/// the leader is not reaped, or [`super::reaper::group_left`] confirmed the group in this turn.
 pub fn send_group(leader: Pid, sig: Sig) -> nix::Result<()> {
-    // SAFETY: as above; the negative number names one group, never "everybody", because a `Pid` is above 1.
+    // SAFETY: as above. The negative number names one group, never all processes, because a `Pid` is above 1.
     let result = unsafe { libc::kill(-leader.get(), sig.get()) };
     Errno::result(result).map(drop)
 }
 
-/// Blocks every signal in the calling thread, for threads that should not be interrupted: the main one takes them.
+/// Blocks every signal in the calling thread. Only the main thread receives signals.
 pub fn block_all() {
     // It fails only for an invalid `how`.
     let _ = SigSet::all().thread_block();

@@ -1,5 +1,5 @@
-//! Asking the kernel for its TCP sockets over netlink (sock_diag(7)): unlike /proc/net it filters before it tells, and
-//! it knows when data last went over a connection. No privilege is needed.
+//! Queries the kernel's TCP sockets over netlink (sock_diag(7)). Unlike /proc/net it filters in the kernel, and it
+//! knows when data last went over a connection. No privilege is needed.
 
 use std::io::IoSliceMut;
 use std::mem::offset_of;
@@ -16,8 +16,8 @@ use nix::sys::time::{TimeVal, TimeValLike};
 use super::retry;
 use super::tcp::{Past, Query, Row, State, States, canonical};
 
-/// Longest wait for an answer. The kernel writes it before it returns from the question, so only something that
-/// merely resembles Linux keeps us waiting.
+/// Longest wait for an answer, seconds. Linux writes the answer before `sendto` returns, so only an emulation of Linux
+/// lets us wait.
 const PATIENCE_SECONDS: i64 = 1;
 
 /// The kernel fills at most 32 KiB at a time (netlink_recvmsg).
@@ -38,9 +38,10 @@ const TYPE_MASK: u16 = 0x3fff;
 /// How a dump ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dump {
-    /// All is told.
+    /// All sockets were reported.
     Complete,
-    /// The kernel's tables changed so that sockets may be missing, or told twice (NLM_F_DUMP_INTR): ask again.
+    /// The kernel's tables changed during the dump, so sockets may be missing or reported twice (NLM_F_DUMP_INTR). Ask
+    /// again.
     Interrupted,
 }
 
@@ -53,8 +54,8 @@ pub struct SockDiag {
 }
 
 impl SockDiag {
-    /// Opens one and tries it. EPERM, EACCES: forbidden by a security profile; EPROTONOSUPPORT, ENOENT: not built into
-    /// the kernel; ETIMEDOUT: nobody answers.
+    /// Opens a socket and tries it. Fails with EPERM or EACCES if a security profile forbids it, with EPROTONOSUPPORT
+    /// or ENOENT if the kernel lacks it, with ETIMEDOUT if nothing answers.
     pub fn open() -> nix::Result<Self> {
         let socket = socket::socket(
             AddressFamily::Netlink,
@@ -79,8 +80,8 @@ impl SockDiag {
         Ok(this)
     }
 
-    /// Hands every socket that `query` asks for to `row`. The kernel walks through its whole table for it, empty places
-    /// too, which takes some milliseconds on a large machine. After an error open another: what was left of the answer
+    /// Calls `row` with every socket that matches `query`. The kernel walks its whole table, empty buckets included,
+    /// which takes some milliseconds on a large machine. After an error, open a new one: the rest of the old answer
     /// would mix with the next.
     pub fn dump(&mut self, query: Query<'_>, row: &mut dyn FnMut(&Row)) -> nix::Result<Dump> {
         self.sequence = self.sequence.wrapping_add(1);
@@ -105,7 +106,7 @@ impl SockDiag {
     }
 }
 
-/// One datagram, and whether the kernel sent it: any process of root may write to this socket.
+/// Receives one datagram; the flag says whether the kernel sent it. Any root process may write to this socket.
 fn receive(fd: i32, buffer: &mut [u8]) -> nix::Result<(usize, bool)> {
     let mut parts = [IoSliceMut::new(buffer)];
     match socket::recvmsg::<NetlinkAddr>(fd, &mut parts, None, MsgFlags::empty()) {
@@ -147,13 +148,13 @@ fn request(query: Query<'_>, sequence: u32) -> nix::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The program by which the kernel tells several ports apart in one walk (`struct inet_diag_bc_op`): a jump beyond the
-/// end, by 4 bytes, refuses a socket, one to the end takes it. Every step says how long it is where it says how far to
-/// go on "yes". One port has a place in the request, and no port means any.
+/// Builds the filter program that matches several ports in one walk (`struct inet_diag_bc_op`). A jump to the end of
+/// the program accepts a socket; a jump 4 bytes beyond the end rejects it. The "yes" offset of an operation must be its
+/// own length. One port goes into the request itself, and no port matches all, so neither needs a program.
 fn filter(ports: &[u16]) -> nix::Result<Vec<u8>> {
     const AT_LEAST: u8 = 2; // INET_DIAG_BC_S_GE
     const AT_MOST: u8 = 3; // INET_DIAG_BC_S_LE
-    const JUMP: u8 = 1; // INET_DIAG_BC_JMP, always to where "no" goes
+    const JUMP: u8 = 1; // INET_DIAG_BC_JMP, always takes the "no" offset
     const BLOCK: usize = 20; // two comparisons with a port each, one jump
     if ports.len() < 2 {
         return Ok(Vec::new());
@@ -169,7 +170,7 @@ fn filter(ports: &[u16]) -> nix::Result<Vec<u8>> {
     };
     for (place, port) in ports.iter().enumerate() {
         let left = len - place * BLOCK;
-        // The next block, or beyond the end.
+        // The next block, or 4 bytes beyond the end.
         let next = if left == BLOCK { BLOCK + 4 } else { BLOCK };
         step(AT_LEAST, 8, number(next)?);
         step(0, 0, *port);
@@ -180,15 +181,15 @@ fn filter(ports: &[u16]) -> nix::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// What a datagram said beside its rows.
+/// What a datagram contained besides rows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Batch {
     last: bool,
     interrupted: bool,
 }
 
-/// Takes one datagram apart: messages one after the other, those of another sequence being late answers to a question
-/// that was given up. EBADMSG for a length that cannot be.
+/// Parses one datagram, which is a sequence of messages. Messages with another sequence number are late answers to an
+/// abandoned query and are skipped. Fails with EBADMSG for an impossible length.
 fn read(mut bytes: &[u8], sequence: u32, row: &mut dyn FnMut(&Row)) -> nix::Result<Batch> {
     let mut batch = Batch::default();
     while !bytes.is_empty() {
@@ -198,7 +199,7 @@ fn read(mut bytes: &[u8], sequence: u32, row: &mut dyn FnMut(&Row)) -> nix::Resu
         if u32_at(bytes, 8)? == sequence {
             batch.interrupted |= flags & NLM_F_DUMP_INTR != 0;
             match kind {
-                // Both carry a negative errno or 0; the former may carry nothing.
+                // Both carry 0 or a negative errno; NLMSG_DONE may carry nothing.
                 libc::NLMSG_DONE | libc::NLMSG_ERROR => {
                     let code = u32_at(payload, 0).unwrap_or(0).cast_signed();
                     if code != 0 {
@@ -215,13 +216,13 @@ fn read(mut bytes: &[u8], sequence: u32, row: &mut dyn FnMut(&Row)) -> nix::Resu
                 _ => {}
             }
         }
-        // The last message of a datagram need not be padded.
+        // The last message of a datagram may lack its padding.
         bytes = bytes.get(len.next_multiple_of(4)..).unwrap_or_default();
     }
     Ok(batch)
 }
 
-/// One `struct inet_diag_msg` and its attributes; `None` for a family or a state that is none of TCP's.
+/// Parses one `struct inet_diag_msg` and its attributes; `None` for an unknown address family or TCP state.
 fn parse(bytes: &[u8]) -> nix::Result<Option<Row>> {
     if bytes.len() < MESSAGE {
         return Err(Errno::EBADMSG);
@@ -236,7 +237,7 @@ fn parse(bytes: &[u8]) -> nix::Result<Option<Row>> {
     };
     let mut past = None;
     let mut rest = bytes.get(MESSAGE..).unwrap_or_default();
-    // What is shorter than an attribute's head is padding.
+    // A rest shorter than an attribute's head is padding.
     while rest.len() >= ATTRIBUTE {
         let len = usize::from(u16_at(rest, 0)?);
         let value = rest.get(ATTRIBUTE..len).ok_or(Errno::EBADMSG)?;
@@ -257,7 +258,7 @@ fn parse(bytes: &[u8]) -> nix::Result<Option<Row>> {
     }))
 }
 
-/// The address whose port and first byte are there; `None` for another family.
+/// Parses the address with its port and first byte at these offsets; `None` for another family.
 fn address(bytes: &[u8], port: usize, ip: usize) -> nix::Result<Option<SocketAddr>> {
     let port = u16::from_be(u16_at(bytes, port)?);
     let family = bytes.first().copied().map(i32::from);
@@ -268,9 +269,9 @@ fn address(bytes: &[u8], port: usize, ip: usize) -> nix::Result<Option<SocketAdd
     })
 }
 
-/// From `struct tcp_info`, which grows with the kernel: what is behind the end of an old one is not known.
+/// Parses `struct tcp_info`, which grows with the kernel. Fields beyond the end of an older structure are unknown.
 fn parse_info(info: &[u8]) -> Option<Past> {
-    /// Behind the part of the structure that the libc crate knows.
+    /// These offsets are behind the part of the structure that the libc crate knows.
     const BYTES_ACKED: usize = 120;
     const BYTES_RECEIVED: usize = 128;
     const NOT_SENT: usize = 144;

@@ -1,4 +1,4 @@
-//! The kernel's answers about sockets of this process.
+//! Real answers of the kernel about sockets of this process.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -169,7 +169,7 @@ fn more_than_a_buffer_is_told_once_each_and_other_ports_are_not() {
     told.sort_unstable();
     held.sort_unstable();
     assert_eq!(told, held);
-    // So many do not fit into one datagram, so the kernel was asked to go on.
+    // So many rows do not fit into one datagram, so the dump continued over several.
     assert!(told.len() * (HEADER + MESSAGE + 200) > diag.buffer.len());
 }
 
@@ -187,7 +187,7 @@ fn a_socket_in_the_middle_of_an_answer_can_be_replaced() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap();
     let _pairs: Vec<_> = (0..400).map(|_| pair(&listener, "127.0.0.1")).collect();
-    // Too small for what comes.
+    // Too small for the answer.
     diag.buffer.truncate(1000);
     let query = Query {
         ipv6: port.is_ipv6(),
@@ -215,7 +215,7 @@ fn several_ports_are_told_in_one_walk_and_no_others() {
         .iter()
         .map(|port| TcpStream::connect(("127.0.0.1", *port)).unwrap())
         .collect();
-    // A handshake among them, and one in the middle that is not asked for.
+    // The query includes a handshake and leaves out one port in the middle.
     ports.remove(3);
     for count in 1..=ports.len() {
         let asked = &ports[ports.len() - count..];

@@ -1,4 +1,4 @@
-//! Answers made by hand.
+//! Made-up answers.
 
 use proptest::prelude::*;
 
@@ -22,7 +22,7 @@ fn done(code: i32) -> Vec<u8> {
     message(3, 0, SEQUENCE, &code.to_ne_bytes())
 }
 
-/// From [::ffff:10.0.0.2]:50000 to [::ffff:10.0.0.1]:8080, with all that a row may have.
+/// A socket from [::ffff:10.0.0.2]:50000 to [::ffff:10.0.0.1]:8080, with every field that a row may have.
 fn socket_row() -> Vec<u8> {
     let mut bytes = vec![0; MESSAGE];
     bytes[0] = 10;
@@ -35,7 +35,7 @@ fn socket_row() -> Vec<u8> {
     bytes[56..60].copy_from_slice(&11_u32.to_ne_bytes());
     bytes[60..64].copy_from_slice(&12_u32.to_ne_bytes());
     bytes[68..72].copy_from_slice(&4_000_000_000_u32.to_ne_bytes());
-    // An attribute that nobody asked for, with padding.
+    // An attribute that was not requested, with padding.
     bytes.extend([5, 0, 8, 0, 1, 0, 0, 0]);
     let mut info = vec![0; 240];
     info[44..48].copy_from_slice(&100_u32.to_ne_bytes());
@@ -153,7 +153,8 @@ fn a_cut_answer_is_an_error_and_never_half_a_row() {
             "{end}"
         );
     }
-    // The message is whole, what is in it is not; but for where an attribute ends or merely lacks its padding.
+    // The message is whole, but its content is cut. A cut is harmless where an attribute ends or only lacks its
+    // padding.
     let sound = |end: &usize| (72..=75).contains(end) || (77..=83).contains(end);
     for end in (0..socket_row().len()).filter(|end| !sound(end)) {
         let cut = message(SOCK_DIAG_BY_FAMILY, 2, SEQUENCE, &socket_row()[..end]);

@@ -1,5 +1,5 @@
-//! Starting one worker. Everything is prepared before the fork; between fork and exec nothing allocates, locks or
-//! logs, because another thread may hold any lock at that moment (signal-safety(7)).
+//! Starts one worker. Everything is prepared before the fork. Between fork and exec nothing allocates, locks or logs,
+//! because another thread may hold any lock at that moment (signal-safety(7)).
 #![expect(unsafe_code, reason = "fork, and plain calls between fork and exec")]
 
 use std::ffi::{CString, OsString};
@@ -21,30 +21,31 @@ use super::intercept::Filter;
 use super::search::{c_string, candidates, is_absence};
 use super::status::{self, Status};
 
-/// What one worker is started with.
+/// How to start one worker.
 #[derive(Debug)]
 pub struct Plan<'a> {
     /// The program and its arguments; not empty.
     pub argv: &'a [OsString],
-    /// Its environment, whole and in order; what it says about handed descriptors is left out where it is not true.
+    /// The complete environment, in order. Variables about passed descriptors (LISTEN_*) are removed where they would
+    /// be wrong.
     pub env: &'a [(OsString, OsString)],
-    /// Where its stdin, stdout and stderr go; `None`: stdin is /dev/null, the others are ours.
+    /// Source of stdin.
     pub stdin: Stdin,
-    /// stdout and stderr; `None`: ours.
+    /// stdout and stderr; `None`: the runtime's own.
     pub output: Option<(BorrowedFd<'a>, BorrowedFd<'a>)>,
-    /// Descriptors for 3 and up, announced by LISTEN_FDS, LISTEN_PID and LISTEN_FDNAMES (sd_listen_fds(3)).
+    /// Descriptors to pass as 3 and up, announced by LISTEN_FDS, LISTEN_PID and LISTEN_FDNAMES (sd_listen_fds(3)).
     pub activation: &'a [(BorrowedFd<'a>, String)],
-    /// Traps `bind` and `listen`.
+    /// The filter that traps `bind` and `listen`.
     pub filter: Option<&'a Filter>,
-    /// What it gets when we die first.
+    /// The signal that the worker gets when the runtime dies first.
     pub death_signal: Option<Sig>,
-    /// Its limit of open descriptors.
+    /// Soft and hard limit of open descriptors.
     pub file_limit: Option<(rlim_t, rlim_t)>,
-    /// How gladly the kernel kills it when memory is short; `None`: as we are.
+    /// OOM score adjustment of the worker; `None`: inherited from the runtime.
     pub oom_score_adj: Option<i32>,
-    /// It becomes the terminal's foreground group if stdin is a terminal.
+    /// Makes the worker the foreground group of the terminal if stdin is a terminal.
     pub foreground: bool,
-    /// Descriptors that we were started with are passed on, as tini does.
+    /// Passes on the descriptors that the runtime was started with, as tini does.
     pub keep_inherited: bool,
 }
 
@@ -53,45 +54,47 @@ pub struct Plan<'a> {
 pub enum Stdin {
     /// /dev/null.
     Null,
-    /// Ours.
+    /// The runtime's own stdin.
     Inherit,
 }
 
-/// A worker that was forked; it may still fail to execute its program.
+/// A forked worker. It may still fail to execute its program.
 #[derive(Debug)]
 pub struct Spawned {
     /// The worker.
     pub pid: Pid,
-    /// Tells how the start went on: read it with [`super::status::receive`]; its end means that the program runs.
+    /// Reports the progress of the start; read it with [`super::status::receive`]. Its end means that the program runs.
     pub status: OwnedFd,
 }
 
-/// Forks one worker. Call it from the main thread only: PR_SET_PDEATHSIG follows the forking thread (prctl(2)).
+/// Forks one worker. Call it only from the main thread, because PR_SET_PDEATHSIG is tied to the forking thread
+/// (prctl(2)).
 ///
-/// EAGAIN: the limit of processes (RLIMIT_NPROC, pids cgroup). EMFILE, ENFILE: of descriptors. ENOMEM. EINVAL: a NUL
-/// byte in a word.
+/// Fails with EAGAIN at the limit of processes (RLIMIT_NPROC, pids cgroup), with EMFILE or ENFILE at the limit of
+/// descriptors, with ENOMEM, and with EINVAL if a word contains a NUL byte.
 pub fn spawn(plan: &Plan<'_>) -> nix::Result<Spawned> {
     let mut child = Prepared::new(plan)?;
     // SAFETY: `Prepared::run` makes async-signal-safe calls only.
     let (pid, status) = unsafe { fork_with_status(|status| child.run(status)) }?;
     super::io::set_nonblocking(&status, true)?;
-    // Both sides do it, so that neither depends on who runs first; it fails once the child has executed.
+    // Parent and child both do it, because either may run first. The call here fails once the child has executed its
+    // program.
     let leader = nix::unistd::Pid::from_raw(pid.get());
     let _ = nix::unistd::setpgid(leader, leader);
     Ok(Spawned { pid, status })
 }
 
-/// All that the child needs, allocated before the fork.
+/// Everything that the child needs, allocated before the fork.
 struct Prepared<'a> {
     /// Paths to try, in order.
     paths: Vec<CString>,
     argv: Vec<CString>,
     argv_ptrs: Vec<*const libc::c_char>,
-    /// For a file without `#!`: `/bin/sh`, the path (filled in), the arguments.
+    /// For a script without `#!`: `/bin/sh`, the path (filled in by the child), the arguments.
     shell_ptrs: Vec<*const libc::c_char>,
     env: Vec<CString>,
     env_ptrs: Vec<*const libc::c_char>,
-    /// `LISTEN_PID=` and room for the child's own number, which it writes itself; last of the environment.
+    /// `LISTEN_PID=` and room for the child's PID, which the child writes itself. Last in the environment.
     listen_pid: Option<Vec<u8>>,
     stdin: Option<OwnedFd>,
     output: Option<(RawFd, RawFd)>,
@@ -105,7 +108,7 @@ struct Prepared<'a> {
     keep_inherited: bool,
 }
 
-/// What a process is told about descriptors that were handed to it (sd_listen_fds(3)).
+/// Variables that tell a process about passed descriptors (sd_listen_fds(3)).
 const ACTIVATION: [&str; 4] = [
     "LISTEN_PID",
     "LISTEN_PIDFDID",
@@ -113,7 +116,7 @@ const ACTIVATION: [&str; 4] = [
     "LISTEN_FDNAMES",
 ];
 
-/// Digits that are kept free for LISTEN_PID.
+/// Digits reserved for LISTEN_PID.
 const PID_DIGITS: usize = 10;
 
 impl<'a> Prepared<'a> {
@@ -126,8 +129,8 @@ impl<'a> Prepared<'a> {
             .map(|word| c_string(word.as_bytes()))
             .collect::<nix::Result<Vec<_>>>()?;
         let mut env = Vec::with_capacity(plan.env.len() + 3);
-        // What was said to us about descriptors is true of a worker only if it has them as we had them; and getenv(3)
-        // takes the first of two.
+        // Our own LISTEN_* variables are true for a worker only if it gets the same descriptors in the same places.
+        // They must go otherwise, because getenv(3) returns the first of two.
         let passes = plan.keep_inherited && plan.activation.is_empty();
         for (name, value) in plan.env {
             if !passes && ACTIVATION.iter().any(|known| name == known) {
@@ -172,7 +175,7 @@ impl<'a> Prepared<'a> {
         shell_ptrs.extend(argv_ptrs.iter().skip(1));
         let mut env_ptrs = pointers(&env);
         if listen_pid.is_some() {
-            env_ptrs.push(std::ptr::null()); // the one before becomes LISTEN_PID in the child
+            env_ptrs.push(std::ptr::null()); // the entry before it becomes LISTEN_PID in the child
         }
         Ok(Self {
             paths,
@@ -204,7 +207,7 @@ impl<'a> Prepared<'a> {
         })
     }
 
-    /// The child's life until exec. All signals are blocked. Any failure is reported; the code is what to exit with.
+    /// Runs in the child until exec, with all signals blocked. Reports a failure and returns the exit code.
     fn run(&mut self, status: RawFd) -> u8 {
         let (Ok(errno) | Err(errno)) = self.execute(status);
         status::send(status, &Status::ExecFailed(errno));
@@ -219,22 +222,23 @@ impl<'a> Prepared<'a> {
             unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, signal, 0, 0, 0) };
             // SAFETY: no arguments.
             if unsafe { libc::getppid() } != self.parent {
-                // The parent died before the call: nobody would ever send it.
+                // The parent died before the prctl call, so the signal would never come.
                 return Err(Errno::ESRCH);
             }
         }
         let status = self.arrange_descriptors(status)?;
         reset_signals();
         if let Some(limit) = &self.file_limit {
-            // SAFETY: the pointer is to a live value. Lowering a limit to what it was cannot fail.
+            // SAFETY: the pointer points to a live value. Lowering a limit to its former value cannot fail.
             unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, std::ptr::from_ref(limit)) };
         }
         if let Some(score) = &self.oom_score_adj {
-            // Where it cannot be raised, the worker is killed no sooner than we are, and that is all.
+            // Errors are ignored: without a higher score, the kernel only does not prefer the worker to the runtime.
             write_file(c"/proc/self/oom_score_adj", score.as_bytes());
         }
         if self.foreground {
-            // Fails harmlessly where stdin is no terminal; SIGTTOU is blocked, so nothing stops us (tcsetpgrp(3)).
+            // Fails harmlessly if stdin is no terminal. SIGTTOU is blocked, so the call does not stop us
+            // (tcsetpgrp(3)).
             // SAFETY: integers only.
             let own = unsafe { libc::getpid() };
             // SAFETY: integers only.
@@ -253,10 +257,10 @@ impl<'a> Prepared<'a> {
         Ok(self.exec())
     }
 
-    /// 0, 1, 2 and the activated ones in their places, everything else close-on-exec.
+    /// Puts 0, 1, 2 and the passed descriptors in their places, and makes everything else close-on-exec.
     fn arrange_descriptors(&mut self, status: RawFd) -> Result<RawFd, Errno> {
         let above = 3 + RawFd::try_from(self.activation.len()).map_err(|_| Errno::EMFILE)?;
-        // First every source out of the way of every target.
+        // First move every source above all targets.
         let status = lift(status, above)?;
         for fd in &mut self.activation {
             *fd = lift(*fd, above)?;
@@ -278,8 +282,8 @@ impl<'a> Prepared<'a> {
         Ok(status)
     }
 
-    /// Writes the decimal digits of our number, and puts the string in its place before the closing null pointer. No
-    /// leading zeros: libsystemd would read them as octal.
+    /// Writes our PID in decimal digits and puts the string before the closing null pointer. Without leading zeros,
+    /// because libsystemd would read them as octal.
     fn write_listen_pid(&mut self) {
         let Some(entry) = &mut self.listen_pid else {
             return;
@@ -309,11 +313,11 @@ impl<'a> Prepared<'a> {
         }
     }
 
-    /// Tries each path as execvp(3) does; returns why the best of them failed.
+    /// Tries each path as execvp(3) does. Returns the most informative error.
     fn exec(&mut self) -> Errno {
         let mut found = Errno::ENOENT;
         for path in &self.paths {
-            // SAFETY: all strings end in NUL, both lists in a null pointer.
+            // SAFETY: all strings end in NUL and both lists in a null pointer.
             unsafe {
                 libc::execve(
                     path.as_ptr(),
@@ -338,12 +342,12 @@ impl<'a> Prepared<'a> {
                     };
                     return Errno::ENOEXEC;
                 }
-                // A directory of the search path may be closed to us; the program may be in the next.
+                // We may lack access to one directory of the search path; the program may be in the next.
                 errno @ Errno::EACCES => found = errno,
                 errno => return errno,
             }
         }
-        // The strings behind the pointers must live until here.
+        // The strings behind the pointers must live until this line.
         debug_assert!(!self.argv.is_empty() && self.env.len() < self.env_ptrs.len());
         found
     }

@@ -1,4 +1,4 @@
-//! What a forked worker tells us before it runs its program: a SOCK_SEQPACKET socket that closes on exec.
+//! Messages from a forked worker before it executes its program, over a SOCK_SEQPACKET socket that closes on exec.
 #![expect(unsafe_code, reason = "send(2) between fork and exec")]
 
 use std::io::IoSliceMut;
@@ -10,16 +10,16 @@ use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg};
 use super::intercept::{self, Notifier};
 use super::retry;
 
-/// One message, or its absence.
+/// One message, or the end of the socket.
 #[derive(Debug)]
 pub enum Status {
-    /// `bind` and `listen` of this worker come to this notifier.
+    /// The notifier for `bind` and `listen` calls of this worker.
     Notifier(Notifier),
-    /// The filter could not be installed; the program runs without.
+    /// The filter could not be installed; the program runs without interception.
     NotIntercepted(Errno),
     /// The program could not be executed.
     ExecFailed(Errno),
-    /// The socket closed: the program runs, or the process died before it did.
+    /// The socket closed: the program runs, or the process died before exec.
     Closed,
 }
 
@@ -28,7 +28,7 @@ const NOT_INTERCEPTED: u8 = b'I';
 const EXEC_FAILED: u8 = b'E';
 
 impl Status {
-    /// Whether the system was merely short of something, which passes, so that it says nothing about the program.
+    /// Whether the system was only short of a resource. The shortage may pass, and the program is not at fault.
     pub fn is_shortage(errno: Errno) -> bool {
         matches!(
             errno,
@@ -36,7 +36,7 @@ impl Status {
         )
     }
 
-    /// As a shell reports it: 127 for a program that is not there, 126 for one that cannot be executed.
+    /// The exit code as a shell reports it: 127 for a program that does not exist, 126 for one that cannot be executed.
     pub fn exec_code(errno: Errno) -> u8 {
         match errno {
             Errno::ENOENT | Errno::ENOTDIR => 127,
@@ -45,7 +45,7 @@ impl Status {
     }
 }
 
-/// Reads one message; EAGAIN if none is there yet.
+/// Reads one message; fails with EAGAIN if there is none yet.
 pub fn receive(socket: impl AsFd) -> nix::Result<Status> {
     let mut bytes = [0_u8; 5];
     let mut control = nix::cmsg_space!(RawFd);
@@ -87,7 +87,7 @@ pub fn receive(socket: impl AsFd) -> nix::Result<Status> {
     })
 }
 
-/// Sends one of the two failures. Async-signal-safe.
+/// Sends one of the two failures; other messages are ignored. Async-signal-safe.
 pub fn send(socket: RawFd, status: &Status) {
     let (tag, errno) = match status {
         Status::ExecFailed(errno) => (EXEC_FAILED, *errno),
@@ -98,7 +98,7 @@ pub fn send(socket: RawFd, status: &Status) {
     if let Some(place) = bytes.get_mut(1..) {
         place.copy_from_slice(&(errno as i32).to_ne_bytes());
     }
-    // SAFETY: the buffer is live and as long as said. If the parent is gone there is nobody to tell.
+    // SAFETY: the buffer is live and the length is its own. The error is ignored: it means that the parent is gone.
     unsafe {
         libc::send(
             socket,

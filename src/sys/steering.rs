@@ -1,4 +1,4 @@
-//! Attaching the program that chooses listeners.
+//! Attaches the BPF program that chooses the listener of a new connection.
 #![expect(unsafe_code, reason = "SO_ATTACH_REUSEPORT_CBPF has no safe wrapper")]
 
 use std::mem::size_of;
@@ -8,8 +8,9 @@ use nix::errno::Errno;
 
 use crate::model::Bpf;
 
-/// Replaces the program of the group that `member` belongs to, atomically; no privilege is needed (socket(7)).
-/// EPERM if a security profile forbids it, ENOMEM if the program is longer than optmem_max allows.
+/// Replaces the steering program of the SO_REUSEPORT group that `member` belongs to. The replacement is atomic and
+/// needs no privilege (socket(7)). Fails with EPERM if a security profile forbids it, with ENOMEM if the program is
+/// longer than optmem_max allows.
 pub fn attach(member: impl AsFd, program: &[Bpf]) -> nix::Result<()> {
     let mut filter: Vec<libc::sock_filter> = program
         .iter()
@@ -28,7 +29,7 @@ pub fn attach(member: impl AsFd, program: &[Bpf]) -> nix::Result<()> {
     set(member, libc::SO_ATTACH_REUSEPORT_CBPF, &program)
 }
 
-/// Takes the program away: the kernel's hash over all members decides again.
+/// Detaches the program. Afterwards the kernel chooses by its own hash over all members.
 pub fn detach(member: impl AsFd) -> nix::Result<()> {
     /// linux/socket.h; not in the libc crate.
     const SO_DETACH_REUSEPORT_BPF: i32 = 68;
@@ -38,7 +39,7 @@ pub fn detach(member: impl AsFd) -> nix::Result<()> {
 fn set<T>(socket: impl AsFd, option: i32, value: &T) -> nix::Result<()> {
     let len = libc::socklen_t::try_from(size_of::<T>()).map_err(|_| Errno::EINVAL)?;
     let fd = socket.as_fd().as_raw_fd();
-    // SAFETY: the pointer and length describe one live value, whose own pointer, if any, is live too.
+    // SAFETY: the pointer and the length describe one live value. A pointer inside that value is live too.
     let result = unsafe {
         libc::setsockopt(
             fd,

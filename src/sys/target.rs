@@ -1,5 +1,5 @@
-//! What can be learned, without privilege, about a descriptor and the memory of a process that waits in a trapped
-//! call. Every error means "leave it alone".
+//! What can be learned, without privilege, about a descriptor and the memory of a process that waits in a trapped call.
+//! On any error, the caller must let the call pass unchanged.
 #![expect(unsafe_code, reason = "getxattr(2) has no safe wrapper")]
 
 use std::ffi::CString;
@@ -11,16 +11,16 @@ use nix::errno::Errno;
 use nix::sys::uio::{RemoteIoVec, process_vm_readv};
 use nix::unistd;
 
-/// A descriptor of another process; `task` is a thread id in our pid namespace.
+/// A descriptor of another process. `task` is a thread id in our PID namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Descriptor {
-    /// The thread.
+    /// The thread id.
     pub task: i32,
-    /// Its number there.
+    /// The descriptor number in that process.
     pub fd: i32,
 }
 
-/// Flags of a descriptor and of what it refers to.
+/// Flags of a descriptor and of its open file description.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Flags {
     /// O_NONBLOCK, of the open file description.
@@ -30,13 +30,13 @@ pub struct Flags {
 }
 
 impl Descriptor {
-    /// The protocol's name (`TCP`, `TCPv6`, `UDP`, `UNIX-STREAM`, ...) from the extended attribute that every socket
-    /// has (net/socket.c, sockfs_xattr_handlers). Fails for what is no socket.
+    /// The protocol's name (`TCP`, `TCPv6`, `UDP`, `UNIX-STREAM`, ...), from the extended attribute that every socket
+    /// has (net/socket.c, sockfs_xattr_handlers). Fails if the descriptor is no socket.
     pub fn protocol(self) -> nix::Result<String> {
         let path = CString::new(format!("/proc/{}/fd/{}", self.task, self.fd))
             .map_err(|_| Errno::EINVAL)?;
         let mut name = [0_u8; 64];
-        // SAFETY: both strings end in NUL; the buffer is as long as said.
+        // SAFETY: both strings end in NUL; the length is that of the buffer.
         let len = Errno::result(unsafe {
             libc::getxattr(
                 path.as_ptr(),
@@ -64,7 +64,7 @@ impl Descriptor {
             .ok_or(Errno::ENOTSOCK)
     }
 
-    /// Its flags.
+    /// Reads the flags.
     pub fn flags(self) -> nix::Result<Flags> {
         let text = fs::read_to_string(format!("/proc/{}/fdinfo/{}", self.task, self.fd))
             .map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO)))?;
@@ -80,8 +80,8 @@ impl Descriptor {
     }
 }
 
-/// Copies `buffer.len()` bytes from `address` in the memory of `task`. EPERM where it runs under another uid or is not
-/// dumpable (process_vm_readv(2)).
+/// Copies `buffer.len()` bytes from `address` in the memory of `task`. Fails with EPERM if the process runs under
+/// another uid or is not dumpable (process_vm_readv(2)).
 pub fn read_memory(task: i32, address: u64, buffer: &mut [u8]) -> nix::Result<()> {
     let base = usize::try_from(address).map_err(|_| Errno::EFAULT)?;
     let len = buffer.len();
@@ -98,8 +98,8 @@ pub fn read_memory(task: i32, address: u64, buffer: &mut [u8]) -> nix::Result<()
     }
 }
 
-/// An address as a program hands it to `bind`: `struct sockaddr_in` or `sockaddr_in6`. `None` for other families and
-/// for what is too short.
+/// Parses an address that a program passes to `bind`: `struct sockaddr_in` or `sockaddr_in6`. `None` for other families
+/// and for a structure that is too short.
 pub fn parse_sockaddr(bytes: &[u8]) -> Option<SocketAddr> {
     let at = |from: usize, len: usize| bytes.get(from..from + len);
     let family = u16::from_ne_bytes(at(0, 2)?.try_into().ok()?);
@@ -109,7 +109,7 @@ pub fn parse_sockaddr(bytes: &[u8]) -> Option<SocketAddr> {
             let ip: [u8; 4] = at(4, 4)?.try_into().ok()?;
             Some(SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::from(ip), port)))
         }
-        // 24 bytes are enough for the kernel (SIN6_LEN_RFC2133); the scope is then 0.
+        // The kernel accepts 24 bytes (SIN6_LEN_RFC2133); the scope is then 0.
         libc::AF_INET6 if bytes.len() >= 24 => {
             let flow = u32::from_be_bytes(at(4, 4)?.try_into().ok()?);
             let ip: [u8; 16] = at(8, 16)?.try_into().ok()?;

@@ -1,4 +1,4 @@
-//! What the kernel tells of a TCP socket, whichever way it is asked: [`super::sockdiag`] or [`super::procnet`].
+//! TCP sockets as the kernel describes them, through [`super::sockdiag`] or [`super::procnet`].
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -7,27 +7,27 @@ use std::time::Duration;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum State {
-    /// Both sides may speak.
+    /// Both sides may send.
     Established = 1,
-    /// We have called.
+    /// We sent the SYN.
     SynSent,
-    /// A handshake that waits for its last step; since Linux 4.4 no socket yet, so it has no inode.
+    /// A handshake that waits for its last step. Since Linux 4.4 it has no socket yet, so it has no inode.
     SynReceived,
-    /// We have ended our side.
+    /// We closed our side.
     FinWait1,
-    /// And the other side knows.
+    /// We closed our side, and the peer acknowledged it.
     FinWait2,
-    /// Kept for late segments.
+    /// Closed, and kept for late segments.
     TimeWait,
     /// Not connected.
     Close,
-    /// The other side has ended its side.
+    /// The peer closed its side.
     CloseWait,
-    /// Both have, the other side first, and it does not know yet.
+    /// Both sides closed, the peer first; the peer has not acknowledged our close.
     LastAck,
     /// A listener.
     Listen,
-    /// Both have at the same time.
+    /// Both sides closed at the same time.
     Closing,
 }
 
@@ -46,12 +46,12 @@ impl State {
         Self::Closing,
     ];
 
-    /// The one of that number; `None` for numbers that this list does not know.
+    /// The state with that number of the kernel; `None` for an unknown number.
     pub fn new(number: u8) -> Option<Self> {
         Self::ALL
             .into_iter()
             .find(|state| *state as u8 == number)
-            // TCP_NEW_SYN_RECV, by which the kernel knows a request socket.
+            // TCP_NEW_SYN_RECV, the kernel's state of a request socket.
             .or((number == 12).then_some(Self::SynReceived))
     }
 }
@@ -61,7 +61,7 @@ impl State {
 pub struct States(u32);
 
 impl States {
-    /// Those.
+    /// The set of these states.
     pub const fn of(states: &[State]) -> Self {
         let mut bits = 0;
         let mut rest = states;
@@ -72,74 +72,74 @@ impl States {
         Self(bits)
     }
 
-    /// Whether `state` is one of them.
+    /// Whether the set contains `state`.
     pub fn has(self, state: State) -> bool {
         self.0 & (1 << (state as u8)) != 0
     }
 
-    /// As the kernel takes them: bit n is state n.
+    /// The mask that the kernel takes: bit n is state n.
     pub fn bits(self) -> u32 {
         self.0
     }
 }
 
-/// Ports that can be asked for at once: what tells them apart has to have room in one netlink attribute.
+/// Most ports in one query: the filter that tells them apart must fit into one netlink attribute.
 pub const MOST_PORTS: usize = 3000;
 
-/// Which sockets are asked for.
+/// Which sockets to report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Query<'a> {
-    /// Whether those of IPv6 are meant, which may have IPv4 clients, or those of IPv4. A connection is of the family of
-    /// the listener that it came to.
+    /// Whether to report IPv6 sockets (which may have IPv4 peers) or IPv4 sockets. A connection has the family of the
+    /// listener that accepted it.
     pub ipv6: bool,
-    /// Their local ports, at most [`MOST_PORTS`].
+    /// Local ports of the sockets, at most [`MOST_PORTS`].
     pub ports: &'a [u16],
-    /// Their states.
+    /// States of the sockets.
     pub states: States,
-    /// Whether [`Row::past`] is wanted.
+    /// Whether to fill [`Row::past`].
     pub past: bool,
 }
 
 /// One socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Row {
-    /// Its state.
+    /// State of the connection.
     pub state: State,
-    /// Its own address. An IPv4 address that an IPv6 socket has mapped is told as IPv4, here and below, so that both
-    /// ways of asking, and a request and the connection that it becomes, agree.
+    /// The local address. An IPv4-mapped IPv6 address is reported as IPv4, here and below, so that both ways of asking
+    /// agree, and so that a request has the same addresses as the connection that it becomes.
     pub local: SocketAddr,
-    /// The other side's.
+    /// The address of the peer.
     pub remote: SocketAddr,
-    /// The number in `socket:[...]` of the descriptors that hold it; 0 if none does: a handshake, a connection that
-    /// waits in the accept queue, one whose last descriptor is closed.
+    /// The number in `socket:[...]` of the descriptors that refer to the socket. 0 if no descriptor does: a handshake,
+    /// a connection in the accept queue, or a connection whose last descriptor is closed.
     pub inode: u64,
-    /// Bytes that have come and were not read.
+    /// Bytes that arrived and were not read.
     pub unread: u32,
-    /// Bytes that were written and that the other side has not acknowledged.
+    /// Bytes that were written and not acknowledged by the peer.
     pub unsent: u32,
-    /// How often the last segment, or the answer to a handshake, was sent again.
+    /// How often the last segment, or the answer to a handshake, was retransmitted.
     pub again: u8,
-    /// What went over it so far; `None` if that was not asked for or cannot be told.
+    /// Activity of the connection; `None` if it was not requested or is not available.
     pub past: Option<Past>,
 }
 
-/// What went over a connection so far, from `struct tcp_info` (tcp(7)). Times are ages, in steps of the kernel's clock
-/// (1 to 10 ms), all of one moment: two that are equal lay within one step.
+/// Activity of a connection, from `struct tcp_info` (tcp(7)). The durations are ages, in steps of the kernel's clock (1
+/// to 10 ms), all taken at the same time: two equal ages lie within one step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Past {
-    /// Data was last sent; the age of the connection if none was.
+    /// Since data was last sent; the age of the connection if none was sent.
     pub last_sent: Duration,
-    /// Data last came; the age of the connection if none did.
+    /// Since data last arrived; the age of the connection if none arrived.
     pub last_received: Duration,
-    /// The other side last acknowledged something.
+    /// Since the peer last acknowledged something.
     pub last_acknowledged: Duration,
-    /// All bytes that came, and all bytes of ours that were acknowledged; Linux 4.1.
+    /// Total bytes received, and total bytes that the peer acknowledged. Since Linux 4.1.
     pub bytes: Option<(u64, u64)>,
-    /// Bytes that were written and not even sent for the first time; Linux 4.6.
+    /// Bytes that were written and not yet sent even once. Since Linux 4.6.
     pub waiting: Option<u32>,
 }
 
-/// An IPv4 address that is written as an IPv6 one becomes what it is; no scope, no flow.
+/// Converts an IPv4-mapped IPv6 address to IPv4. Drops scope and flow label.
 pub(super) fn canonical(ip: impl Into<std::net::IpAddr>, port: u16) -> SocketAddr {
     SocketAddr::new(ip.into().to_canonical(), port)
 }

@@ -1,5 +1,5 @@
-//! What tests of this layer and of those above it need from the system: processes that do as they are told, threads
-//! with less rights.
+//! Helpers for the tests of this layer and of those above it: processes under remote control, and threads with fewer
+//! rights.
 #![expect(
     unsafe_code,
     reason = "what tests do to a thread of their own: setresuid, seccomp, socket options"
@@ -20,7 +20,7 @@ use crate::model::{Pid, Sig};
 
 use super::signals;
 
-/// A program in a process group of its own that answers each line with a line; killed, with its group, at the end.
+/// A program in a process group of its own that answers each line with a line. It is killed, with its group, on drop.
 pub(crate) struct Puppet {
     child: Child,
     orders: ChildStdin,
@@ -54,7 +54,7 @@ impl Puppet {
         line.trim_end().to_owned()
     }
 
-    /// Returns when it has done that.
+    /// Sends `order` and returns when the program has carried it out.
     pub(crate) fn tell(&mut self, order: &str) {
         writeln!(self.orders, "{order}").unwrap();
         assert_eq!(self.answer(), "done", "{order}");
@@ -63,13 +63,13 @@ impl Puppet {
 
 impl Drop for Puppet {
     fn drop(&mut self) {
-        // The leader is not reaped, so the group is ours.
+        // The leader is not reaped, so the group number is still ours.
         let _ = signals::send_group(self.pid(), Sig::KILL);
         let _ = self.child.wait();
     }
 }
 
-/// Waits for what has no event of its own; `what` names it if it never comes.
+/// Waits for a condition that sends no event. `what` names the condition in the panic message.
 #[track_caller]
 pub(crate) fn until(what: &str, mut condition: impl FnMut() -> bool) {
     let end = Instant::now() + Duration::from_secs(30);
@@ -80,7 +80,7 @@ pub(crate) fn until(what: &str, mut condition: impl FnMut() -> bool) {
 }
 
 /// Runs `task` on a thread that belongs to another user and has no capability. The C library would change all threads,
-/// so the call is made by hand; what it does to the process as a whole is to make it not dumpable.
+/// so this calls the kernel directly. The process as a whole becomes non-dumpable.
 pub(crate) fn as_nobody<T: Send>(task: impl FnOnce() -> T + Send) -> T {
     const NOBODY: u32 = 65534;
     on_a_thread(|| {
@@ -91,10 +91,10 @@ pub(crate) fn as_nobody<T: Send>(task: impl FnOnce() -> T + Send) -> T {
     })
 }
 
-/// How a system may refuse netlink: by a security profile, or since it has none.
+/// The errors with which a system may refuse netlink: a security profile, or no support in the kernel.
 pub(crate) const REFUSALS: [i32; 2] = [libc::EPERM, libc::EPROTONOSUPPORT];
 
-/// Runs `task` on a thread for which sockets of sock_diag(7) cannot be made, by a filter that only this thread has.
+/// Runs `task` on a thread that cannot create sock_diag(7) sockets, because of a filter on this thread alone.
 pub(crate) fn without_sock_diag<T: Send>(errno: i32, task: impl FnOnce() -> T + Send) -> T {
     const LOAD: u16 = 0x20; // BPF_LD | BPF_W | BPF_ABS
     const JUMP_EQUAL: u16 = 0x15; // BPF_JMP | BPF_JEQ | BPF_K
@@ -103,7 +103,7 @@ pub(crate) fn without_sock_diag<T: Send>(errno: i32, task: impl FnOnce() -> T + 
     let number = u32::try_from(libc::SYS_socket).unwrap();
     let domain = u32::try_from(libc::AF_NETLINK).unwrap();
     let protocol = u32::try_from(libc::NETLINK_SOCK_DIAG).unwrap();
-    // struct seccomp_data: the number at 0, the arguments from 16 on.
+    // struct seccomp_data: the call number is at 0, the arguments start at 16.
     let mut steps = [
         step(LOAD, 0, 0),
         step(JUMP_EQUAL, number, 5),
@@ -134,12 +134,13 @@ fn on_a_thread<T: Send>(task: impl FnOnce() -> T + Send) -> T {
     thread::scope(|scope| scope.spawn(task).join()).unwrap()
 }
 
-/// TCP_DEFER_ACCEPT on a listener (tcp(7)): a handshake is over when data comes, and the client does not notice.
+/// Sets TCP_DEFER_ACCEPT on a listener (tcp(7)): the kernel completes a handshake only when data arrives. The client
+/// does not notice.
 pub(crate) fn defer_accept(listener: impl AsFd) {
     let (fd, seconds) = (listener.as_fd().as_raw_fd(), 60_i32);
     let len = libc::socklen_t::try_from(size_of::<i32>()).unwrap();
     let value = (&raw const seconds).cast();
-    // SAFETY: the value is live and as long as said.
+    // SAFETY: the value is live and the length is its own.
     let set =
         unsafe { libc::setsockopt(fd, libc::IPPROTO_TCP, libc::TCP_DEFER_ACCEPT, value, len) };
     assert_eq!(set, 0);

@@ -1,4 +1,4 @@
-//! Threads of our own beside the event loop.
+//! Threads beside the event loop.
 
 use std::thread::{self, JoinHandle};
 
@@ -6,11 +6,11 @@ use nix::errno::Errno;
 
 use super::signals::block_all;
 
-/// Room enough for a thread that does not recurse and keeps little on its stack, bytes.
+/// Stack size for a thread that does not recurse and has no large locals, bytes.
 pub const STACK: usize = 256 * 1024;
 
-/// Starts a thread that no signal interrupts: the main one takes them. Fails with EAGAIN where
-/// the limit of processes is reached, or for want of memory (pthread_create(3)).
+/// Starts a thread with all signals blocked; only the main thread takes signals. Fails with EAGAIN at the limit of
+/// processes or without memory (pthread_create(3)).
 pub fn start(
     name: &str,
     stack: usize,

@@ -1,4 +1,4 @@
-//! A short-lived child that tries on itself whether `bind` can be intercepted here.
+//! A short-lived child that tests whether `bind` can be intercepted here.
 #![expect(unsafe_code, reason = "fork, and plain calls in the child")]
 
 use std::mem::size_of;
@@ -10,8 +10,8 @@ use super::fork::fork_with_status;
 use super::intercept::Filter;
 use super::status::{self, Status};
 
-/// Forks a child that installs the filter, sends the notifier (or why there is none) over the returned socket, binds a
-/// TCP socket and exits with 0 if that socket listens afterwards: only somebody who replaced it can have done that.
+/// Forks a child that installs the filter, sends the notifier (or the error) over the returned socket and binds a TCP
+/// socket. The child exits with 0 if that socket then listens, which is only possible if the socket was replaced.
 pub fn start(filter: &Filter) -> nix::Result<(Pid, OwnedFd)> {
     // SAFETY: the child makes async-signal-safe calls only.
     unsafe { fork_with_status(|status| u8::from(!bind_is_intercepted(status, filter))) }
@@ -40,10 +40,10 @@ fn bind_is_intercepted(status: RawFd, filter: &Filter) -> bool {
     let address_len = libc::socklen_t::try_from(size_of::<libc::sockaddr_in>()).unwrap_or(16);
     // SAFETY: integers only.
     let fd = unsafe { libc::socket(libc::AF_INET, libc::SOCK_STREAM | libc::SOCK_CLOEXEC, 0) };
-    // SAFETY: the address is live and as long as said.
+    // SAFETY: the address is live and the length is its own.
     let bound = unsafe { libc::bind(fd, std::ptr::from_ref(&address).cast(), address_len) };
     let value = std::ptr::from_mut(&mut listens).cast();
-    // SAFETY: the value is live and as long as said.
+    // SAFETY: the value is live and the length is its own.
     let read = unsafe {
         libc::getsockopt(
             fd,

@@ -1,10 +1,11 @@
-//! What the out-of-memory killer did in our cgroup, and whom it would take (the kernel's cgroup-v2 and memcg texts).
+//! What the out-of-memory (OOM) killer did in our cgroup, and what it would kill (the kernel's cgroup-v2 and memcg
+//! texts).
 
 use std::path::{Path, PathBuf};
 
 use super::{levels, lines, memberships, mounts, number};
 
-/// How often the killer struck, since the cgroup was made.
+/// Number of OOM kills since the cgroup was created.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Kills {
     /// Processes killed, in this cgroup and below it.
@@ -13,18 +14,17 @@ pub struct Kills {
     pub groups: u64,
 }
 
-/// Where the kernel counts for us. Found once, read often.
+/// The files in which the kernel counts OOM kills of our cgroup. Found once, read often.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Oom {
     /// `memory.events` (version 2) or `memory.oom_control` (version 1).
     counters: Option<PathBuf>,
-    /// Our cgroup and those above it that are seen (version 2).
+    /// Our cgroup and its visible parents (version 2).
     groups: Vec<PathBuf>,
 }
 
 impl Oom {
-    /// Looks for the files, with `root` as the root directory (`/`, or a fixture in tests). What is not there is known
-    /// not to be, never an error.
+    /// Looks for the files. `root` is the root directory: `/`, or a fixture in tests. A missing file is not an error.
     pub fn find(root: &Path) -> Self {
         let mounts = mounts(root);
         let mut found = Self::default();
@@ -51,7 +51,8 @@ impl Oom {
         found
     }
 
-    /// How often it struck; `None` if the kernel does not say (version 1 before Linux 4.13, no memory controller).
+    /// The number of kills; `None` if the kernel does not report it (version 1 before Linux 4.13, or no memory
+    /// controller).
     pub fn kills(&self) -> Option<Kills> {
         let bytes = std::fs::read(self.counters.as_ref()?).ok()?;
         let count = |key: &str| {
@@ -67,8 +68,8 @@ impl Oom {
         })
     }
 
-    /// Whether one worker that is killed takes the container with it: `memory.oom.group` is set for our cgroup, as
-    /// Kubernetes does, or for one above it that is seen.
+    /// Whether the OOM kill of one worker kills the whole container: `memory.oom.group` is set for our cgroup
+    /// (Kubernetes does so) or for a visible parent.
     pub fn takes_all(&self) -> bool {
         self.groups
             .iter()

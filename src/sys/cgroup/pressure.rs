@@ -1,37 +1,37 @@
-//! For how long tasks of our cgroup could not go on for want of a resource (PSI, the kernel's text accounting/psi).
-//! Version 2 alone counts it.
+//! How long tasks of our cgroup waited for a resource (PSI, the kernel's text accounting/psi). Only cgroup version 2
+//! reports it.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::{levels, memberships, mounts, text};
 
-/// What may be wanting.
+/// The resources and their files.
 const RESOURCES: [(&str, &str); 3] = [
     ("cpu", "cpu.pressure"),
     ("io", "io.pressure"),
     ("memory", "memory.pressure"),
 ];
 
-/// Times since the cgroup was made, which never fall.
+/// Total times since the cgroup was created. They never decrease.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stall {
     /// `cpu`, `io` or `memory`.
     pub resource: &'static str,
-    /// Some of the tasks waited.
+    /// Time during which at least one task waited.
     pub some: Option<Duration>,
-    /// All of them did, so that nothing was done. Of CPUs since Linux 5.13.
+    /// Time during which all tasks waited, so that no work was done. For the CPU only since Linux 5.13.
     pub full: Option<Duration>,
 }
 
-/// Where the kernel counts for us. Found once, read often.
+/// The cgroup directory with the PSI files. Found once, read often.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Pressure {
     dir: Option<PathBuf>,
 }
 
 impl Pressure {
-    /// Looks for our cgroup, with `root` as the root directory (`/`, or a fixture in tests).
+    /// Looks for our cgroup. `root` is the root directory: `/`, or a fixture in tests.
     pub fn find(root: &Path) -> Self {
         let own = memberships(root)
             .into_iter()
@@ -42,7 +42,8 @@ impl Pressure {
         }
     }
 
-    /// The resources that the kernel tells of: none if there is no version 2, or it was built or started without PSI.
+    /// The resources that the kernel reports. Empty without cgroup version 2, or if the kernel was built or started
+    /// without PSI.
     pub fn read(&self) -> Vec<Stall> {
         let Some(dir) = &self.dir else {
             return Vec::new();
@@ -60,7 +61,7 @@ impl Pressure {
     }
 }
 
-/// From a line such as `some avg10=0.00 avg60=0.12 avg300=1.70 total=1234`, in microseconds.
+/// Parses a line such as `some avg10=0.00 avg60=0.12 avg300=1.70 total=1234`; the total is in microseconds.
 fn total(text: &str, kind: &str) -> Option<Duration> {
     let of = |line: &str| {
         let mut words = line.split_ascii_whitespace();
