@@ -160,7 +160,7 @@ fn a_program_that_binds_hundreds_of_ports_does_not_use_up_the_descriptors() {
         .program(python(&program))
         .start();
     runtime.wait_for_lines(4, |line| line == "tried all");
-    runtime.wait_for_line(|line| line.contains("so many ports are shared already"));
+    runtime.wait_for_line(|line| line.contains("too many ports are shared already"));
     let open = std::fs::read_dir(format!("/proc/{}/fd", runtime.pid()))
         .unwrap()
         .count();

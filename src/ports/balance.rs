@@ -1,9 +1,9 @@
-//! The thread that looks at the accept queues and keeps new connections from those that are long or stand still
-//! (RPM_BALANCE=adaptive). What the queues mean is decided in [`crate::policy::balance`].
+//! The balancing thread (RPM_BALANCE=adaptive): it reads the accept queues and gives no new connections to listeners
+//! whose queue is long or does not move. [`crate::policy::balance`] decides what the queues mean.
 //!
-//! It sleeps until a connection arrives anywhere, and again when the queues have come to rest. In between it sleeps from
-//! look to look and is not woken by arrivals: under load they come by the ten thousand a second. A listener that is held
-//! back and comes to itself while nothing else happens is found at the next arrival.
+//! The thread sleeps until a connection arrives on any listener. Then it reads the queues at intervals until they are
+//! at rest, and ignores further arrivals meanwhile: under load there are ten thousand a second. If a held-back listener
+//! recovers while there is no traffic, the thread notices it at the next arrival.
 
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -25,10 +25,10 @@ use super::group::{Group, Listener};
 use super::registry::SharedPorts;
 use super::{PortEvent, Steering};
 
-/// The queues are at rest when so many looks in a row found nothing new and nobody waiting.
+/// The queues are at rest after so many looks in a row without a change and without waiting connections.
 const REST: u32 = 4;
 
-/// The same where somebody waits: by then it is known whose queue stands still.
+/// As [`REST`], while connections wait. After so many looks it is known which queues do not move.
 const REST_WAITING: u32 = 20;
 
 const WAKER: u64 = 0;
@@ -41,15 +41,15 @@ pub struct Balancer<F> {
     events: F,
     poller: Poller,
     waker: Waker,
-    /// Listeners that there are.
+    /// Number of listeners.
     listeners: usize,
-    /// The last program could not be attached, which was told.
+    /// The last steering program could not be attached, and this was reported.
     failing: bool,
 }
 
 impl<F: Fn(PortEvent) + Send + 'static> Balancer<F> {
-    /// Starts the thread, unless it runs already, or RPM_BALANCE is another than adaptive, or the ports were let go, with
-    /// which it ends. `events` is called on it and must not wait.
+    /// Starts the thread. Does nothing if it runs already, if RPM_BALANCE is not adaptive, or after
+    /// [`SharedPorts::let_go`], which also ends the thread. `events` is called on the thread and must not block.
     pub fn start(ports: &SharedPorts, events: F) -> std::io::Result<()> {
         Self::spawn(ports, events).map(drop)
     }
@@ -83,7 +83,7 @@ impl<F: Fn(PortEvent) + Send + 'static> Balancer<F> {
     fn run(mut self) {
         let mut ready = Vec::new();
         while self.watch() && self.poller.wait(&mut ready, None).is_ok() {
-            // A listener that was not listened on, or is not any more, hangs up; that brings no work.
+            // A listener that does not listen, or no longer listens, reports a hang-up; that needs no action.
             let arrived = ready.iter().any(|one| one.token == ARRIVAL && one.readable);
             if arrived && !self.balance() {
                 return;
@@ -91,20 +91,20 @@ impl<F: Fn(PortEvent) + Send + 'static> Balancer<F> {
         }
     }
 
-    /// Watches the listeners that are new. False if the ports were let go.
+    /// Adds new listeners to the poller. False after [`SharedPorts::let_go`].
     fn watch(&mut self) -> bool {
-        // First: what comes up from now on wakes us again.
+        // Clear first, so that a later wake-up is not lost.
         self.waker.clear();
         let poller = &self.poller;
         let listeners = self.ports.watch(|fd| {
-            // One that cannot be watched wakes nobody, but is looked at with the others.
+            // If this fails, the listener wakes nobody, but its queue is still read with the others.
             let _ = poller.add(fd, ARRIVAL, Interest::Arrival);
         });
         self.listeners = listeners.unwrap_or(0);
         listeners.is_some()
     }
 
-    /// Looks at the queues until they are at rest. False if the ports were let go.
+    /// Reads the queues until they are at rest. False after [`SharedPorts::let_go`].
     fn balance(&mut self) -> bool {
         let mut rest = 0;
         loop {
@@ -133,29 +133,30 @@ fn is_adaptive(steering: Option<Steering>) -> bool {
     steering.is_some_and(|steering| steering.choice == Choice::Adaptive)
 }
 
-/// What a listener's present worker has made of it.
+/// State of a listener's queue under its present worker.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Standing {
     queue: Queue,
-    /// It gets nothing new for the moment, live or not.
+    /// The listener gets no new connections for now, even if its worker is live.
     held_back: bool,
 }
 
-/// What a look at the queues found.
+/// Result of one look at the queues.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Look {
-    /// A queue has another length, or a program was replaced.
+    /// The length of a queue changed, or a steering program was replaced.
     pub changed: bool,
-    /// Somebody waits.
+    /// At least one connection waits in a queue.
     pub waiting: bool,
-    /// A program was replaced.
+    /// A steering program was replaced.
     pub replaced: bool,
-    /// One could not be.
+    /// A steering program could not be replaced.
     pub failed: Option<(PortKey, Errno)>,
 }
 
 impl SharedPorts {
-    /// What the balancing thread has done and does. `None` unless RPM_BALANCE is adaptive and connections can be steered.
+    /// Counters and state of the balancing thread. `None` unless RPM_BALANCE is adaptive and connections can be
+    /// steered.
     pub fn balance(&self) -> Option<BalanceSample> {
         let state = self.lock();
         if !is_adaptive(state.settings.steering) {
@@ -178,7 +179,8 @@ impl SharedPorts {
         })
     }
 
-    /// Shows the listeners that were not shown yet. Returns how many there are; `None` if the ports were let go.
+    /// Calls `show` with each listener that is not watched yet. Returns the number of all listeners; `None` after
+    /// [`Self::let_go`].
     fn watch(&self, mut show: impl FnMut(BorrowedFd<'_>)) -> Option<usize> {
         let mut state = self.lock();
         for listener in state.groups.iter_mut().flat_map(Group::unwatched) {
@@ -189,7 +191,7 @@ impl SharedPorts {
         (!state.over).then(|| listeners.sum())
     }
 
-    /// Looks at every queue, `pause` after the last look, and holds back those that policy says.
+    /// Reads every queue, `pause` after the last look, and holds back the listeners that the policy names.
     pub(super) fn look(&self, pause: Duration) -> Look {
         let mut state = self.lock();
         let state = &mut *state;
@@ -207,20 +209,20 @@ impl SharedPorts {
 }
 
 impl Group {
-    /// Those that the balancing thread does not watch yet.
+    /// The listeners that the balancing thread does not watch yet.
     pub(super) fn unwatched(&mut self) -> impl Iterator<Item = &mut Listener> {
         let all = self.listeners.iter_mut();
         all.filter(|listener| !listener.watched)
     }
 
-    /// Takes those away that get nothing new for the moment, unless nobody were left.
+    /// Removes the held-back listeners from `targets`, unless none would remain.
     pub(super) fn leave_out_held_back(&self, targets: &mut Vec<usize>) {
         if !targets.iter().all(|number| self.is_held_back(*number)) {
             targets.retain(|number| !self.is_held_back(*number));
         }
     }
 
-    /// Those that are taken away.
+    /// The listeners that are held back now.
     fn held_back_now(&self, rotation: &Rotation) -> Vec<usize> {
         let mut targets = self.targets(rotation);
         if targets.iter().all(|number| self.is_held_back(*number)) {
@@ -248,7 +250,7 @@ impl Group {
                 one.standing = Standing::default();
                 continue;
             }
-            // One that a worker has shut down has no queue; it is mended by others.
+            // A listener that a worker shut down has no queue; [`Group::repair`] mends it.
             let length = listener::queue(&one.fd).map_or(0, |queue| queue.length);
             look.changed |= !one.standing.queue.seen(length, pause);
             look.waiting |= length > 0;
@@ -259,7 +261,7 @@ impl Group {
             match self.steer(rotation) {
                 Ok(_) => look.replaced = true,
                 Err(errno) => {
-                    // As it was, so that the next look tries again.
+                    // Restore the old marks, so that the next look tries again.
                     self.hold_back(&targets, &before);
                     look.failed = Some((self.key, errno));
                 }
@@ -268,7 +270,7 @@ impl Group {
         look
     }
 
-    /// Marks those of `targets` that are held back. Returns the marks before, if they were others.
+    /// Marks the held-back listeners among `targets`. Returns the previous marks if they were different.
     fn hold_back(&mut self, targets: &[usize], held: &[bool]) -> Option<Vec<bool>> {
         let mut before = held.to_vec();
         for ((number, held), before) in targets.iter().zip(held).zip(&mut before) {

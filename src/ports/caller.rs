@@ -1,4 +1,4 @@
-//! What a trapped call says.
+//! Decodes the arguments of a trapped call.
 
 use std::net::SocketAddr;
 
@@ -7,7 +7,7 @@ use nix::errno::Errno;
 use crate::sys::intercept::Notification;
 use crate::sys::target::{self, Descriptor};
 
-/// The descriptor that an argument names. Arguments are registers: an `int` is the low half of one.
+/// The descriptor in an argument. Arguments are 64-bit registers; an `int` is the lower half.
 pub(super) fn descriptor(notification: &Notification, argument: u64) -> Option<Descriptor> {
     let fd = u32::try_from(argument & u64::from(u32::MAX))
         .ok()?
@@ -18,7 +18,7 @@ pub(super) fn descriptor(notification: &Notification, argument: u64) -> Option<D
     })
 }
 
-/// The address that two arguments name.
+/// The socket address that two arguments (pointer and length) describe.
 pub(super) fn read_address(task: i32, address: u64, len: u64) -> nix::Result<SocketAddr> {
     let len = usize::try_from(len & u64::from(u32::MAX)).unwrap_or(0);
     let mut bytes = [0_u8; 28];

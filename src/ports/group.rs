@@ -1,4 +1,4 @@
-//! One shared port: its listeners, their places in the group, and the program that chooses among them.
+//! One shared port: its listeners, their indexes in the kernel's group, and the steering program.
 
 use std::os::fd::OwnedFd;
 
@@ -17,20 +17,21 @@ use super::{Settings, Steering};
 pub(super) struct Listener {
     pub fd: OwnedFd,
     pub inode: u64,
-    /// A worker has it.
+    /// A worker has it now.
     pub taken: bool,
-    /// Some worker had it.
+    /// A worker has or had it.
     pub ever: bool,
-    /// What its present worker has made of it.
+    /// State of its queue under its present worker.
     pub(super) standing: Standing,
-    /// The balancing thread is woken when a connection arrives.
+    /// The balancing thread watches it for arrivals.
     pub(super) watched: bool,
-    /// We accept on it ourselves as long as this is here; whoever takes it away does so under the lock.
+    /// While this is set, the runtime accepts on the listener itself (see [`super::rescue`]). Take it away only under
+    /// the lock.
     pub(super) rescue: Option<oneshot::Sender<()>>,
 }
 
 impl Listener {
-    /// A new one, bound; nobody has it.
+    /// Creates a bound listener that no worker has.
     pub(super) fn bound(key: PortKey, reuse: bool) -> nix::Result<Self> {
         let fd = listener::bound(key.addr, key.v6only, reuse)?;
         Ok(Self {
@@ -45,7 +46,7 @@ impl Listener {
     }
 }
 
-/// What the rotation has for a listener.
+/// State of a listener in the rotation.
 #[derive(Clone, Copy, Debug, Default)]
 struct Place {
     listens: bool,
@@ -53,24 +54,26 @@ struct Place {
     worker: Option<SlotId>,
 }
 
-/// A SO_REUSEPORT group, or one common socket where steering is not to be had.
+/// A SO_REUSEPORT group; or one common socket where steering is not possible.
 #[derive(Debug)]
 pub(super) struct Group {
     pub key: PortKey,
     pub(super) listeners: Vec<Listener>,
-    /// By index in the kernel's group: the number of the listener. Index = order of `listen` (socket(7)).
+    /// The numbers of the listeners, in the order of their indexes in the kernel's group. The kernel assigns indexes in
+    /// the order of `listen` (socket(7)).
     pub(super) order: Vec<usize>,
     pub(super) steering: Option<Steering>,
     pub(super) program: Option<Vec<Bpf>>,
     pub(super) backlog: u32,
-    /// Some worker had a listener of it.
+    /// A worker has or had a listener of this group.
     used: bool,
 }
 
 impl Group {
-    /// Opens all listeners at once. Those of `seats` listen, the first of them before all others. Spares are bound and
-    /// do not listen before a worker takes them: nobody serves them, and a member of the group may get connections at
-    /// any moment, whatever the program says (when a listener leaves, the last member moves into its place).
+    /// Opens all listeners at once. The listeners of `seats` listen, and `first` before all others. Spares are bound
+    /// but do not listen until a worker takes them: no process serves them, and a member of the group may get
+    /// connections at any moment, whatever the program says (when a listener leaves, the last member moves to its
+    /// index).
     pub fn open(
         key: PortKey,
         settings: &Settings,
@@ -109,7 +112,7 @@ impl Group {
         Ok(group)
     }
 
-    /// Opens listeners until there are so many; they do not listen yet.
+    /// Opens listeners until there are `count`. They do not listen yet.
     fn extend(&mut self, count: usize) -> nix::Result<()> {
         while self.listeners.len() < count {
             self.listeners
@@ -118,8 +121,8 @@ impl Group {
         Ok(())
     }
 
-    /// Makes sure that the listener is there and in the group, at the end if it is new: no other one changes its
-    /// place. It gets nothing before the rotation says so.
+    /// Ensures that the listener exists and listens. A new one joins the group at the end, so no other index changes.
+    /// It gets no connections until the rotation includes it.
     pub fn join(&mut self, listener: ListenerId, rotation: &Rotation) -> nix::Result<()> {
         let number = self.number(listener);
         self.extend(number + 1)?;
@@ -130,13 +133,14 @@ impl Group {
             listener::listen(&new.fd, self.backlog)?;
         }
         self.order.push(number);
-        // A probe can be sent to it from now on.
+        // From now on a probe can reach it.
         self.steer(rotation).map(drop)
     }
 
-    /// Makes those listen, none of whom does, in this order. The program is attached as soon as there is a group, and
-    /// while only some listen an index beyond them falls back to the kernel's hash over those that do. It cannot be
-    /// attached before: `listen` of a socket that has a program fails with EADDRINUSE where another listens already.
+    /// Makes these listeners listen in this order; none of them may listen before. The program is attached as soon as
+    /// the group exists. While only some members listen, an index beyond them falls back to the kernel's hash over
+    /// those that do. It cannot be attached earlier: `listen` on a socket with a program fails with EADDRINUSE if
+    /// another socket already listens.
     pub(super) fn listen_in(&mut self, order: Vec<usize>, rotation: &Rotation) -> nix::Result<()> {
         self.order = order;
         self.program = None;
@@ -155,7 +159,7 @@ impl Group {
         Ok(())
     }
 
-    /// Its place among the listeners of this port; there is but one where it is common.
+    /// Its index in `listeners`; always 0 for a common socket.
     pub(super) fn number(&self, listener: ListenerId) -> usize {
         if self.steering.is_some() {
             usize::from(listener.0)
@@ -164,54 +168,54 @@ impl Group {
         }
     }
 
-    /// The listener of that number.
+    /// The descriptor of this listener.
     pub fn listener(&self, listener: ListenerId) -> Option<&OwnedFd> {
         self.listeners
             .get(self.number(listener))
             .map(|listener| &listener.fd)
     }
 
-    /// All of them, by number.
+    /// All descriptors, by number.
     pub fn descriptors(&self) -> impl Iterator<Item = &OwnedFd> {
         self.listeners.iter().map(|listener| &listener.fd)
     }
 
-    /// Whether a descriptor with this inode is one of ours.
+    /// Whether `inode` is one of our listeners.
     pub fn owns(&self, inode: u64) -> bool {
         self.listeners
             .iter()
             .any(|listener| listener.inode == inode)
     }
 
-    /// Whether any worker ever had a listener of it.
+    /// Whether any worker has or had a listener of this group.
     pub fn used(&self) -> bool {
         self.used
     }
 
-    /// Whether any worker has a listener of it now.
+    /// Whether a worker has a listener of this group now.
     pub fn is_held(&self) -> bool {
         self.listeners.iter().any(|listener| listener.taken)
     }
 
-    /// Whether O_NONBLOCK may be taken away before the next worker gets a listener. The flag lives in the open file
-    /// description: those who have the common socket may rely on it, and would wait in `accept` for ever.
+    /// Whether O_NONBLOCK may be cleared before the next worker gets a listener. The flag belongs to the open file
+    /// description: workers that share a common socket may rely on it, and would block in `accept` forever.
     pub fn may_block(&self) -> bool {
         self.steering.is_some() || !self.used()
     }
 
-    /// A worker has the listener now.
+    /// Marks the listener as taken by a worker.
     pub fn take(&mut self, listener: ListenerId) {
         let number = self.number(listener);
         self.used = true;
         if let Some(listener) = self.listeners.get_mut(number) {
             listener.taken = true;
             listener.ever = true;
-            // How long its queue stood still is the fault of the worker before.
+            // A queue that did not move was the fault of the worker before.
             listener.standing = Standing::default();
         }
     }
 
-    /// Its worker is gone. The common socket stays taken: others have it.
+    /// Marks the listener as free after its worker ended. A common socket stays taken, because other workers have it.
     pub fn release(&mut self, listener: ListenerId) {
         if self.steering.is_some()
             && let Some(listener) = self.listeners.get_mut(usize::from(listener.0))
@@ -227,8 +231,9 @@ impl Group {
             .is_some_and(|listener| listener.taken)
     }
 
-    /// The listeners that get new connections: the live that are listened on here. With none of them, those that were,
-    /// then all that are expected, so that clients wait in a queue which somebody will serve.
+    /// The listeners that get new connections: those of live workers that took them here. If there is none, the
+    /// expected listeners that a worker has or had; if there is none either, all expected ones. So clients wait in a
+    /// queue that a worker will serve.
     pub(super) fn targets(&self, rotation: &Rotation) -> Vec<usize> {
         let places = self.places();
         let listens = |number: &usize| places.get(*number).is_some_and(Option::is_some);
@@ -252,7 +257,7 @@ impl Group {
         targets
     }
 
-    /// The index in the kernel's group of each listener that is in it, by number.
+    /// The index in the kernel's group for each listener number; `None` if the listener is not in the group.
     fn places(&self) -> Vec<Option<u32>> {
         let mut places = vec![None; self.listeners.len()];
         for (index, number) in (0_u32..).zip(&self.order) {
@@ -263,12 +268,12 @@ impl Group {
         places
     }
 
-    /// The program for this rotation; `None` on a common socket.
+    /// The steering program for this rotation; `None` for a common socket.
     fn wanted(&self, rotation: &Rotation) -> Option<Vec<Bpf>> {
         let how = self.steering?;
         let mut targets = self.targets(rotation);
         self.leave_out_held_back(&mut targets);
-        // By number and not by place, so that a hash means the same slot after a repair.
+        // Sorted by number, not by index, so that a hash still selects the same slot after a repair.
         targets.sort_unstable();
         let places = self.places();
         let place = |number: &usize| places.get(*number).copied().flatten();
@@ -282,7 +287,7 @@ impl Group {
         program(members, &places, &live, how.choice, how.probe)
     }
 
-    /// Replaces the program if the rotation asks for another one than is attached. True if it was replaced.
+    /// Replaces the steering program if the rotation needs another one. True if it was replaced.
     pub fn steer(&mut self, rotation: &Rotation) -> nix::Result<bool> {
         let wanted = self.wanted(rotation);
         if let Some(code) = &wanted
@@ -296,32 +301,33 @@ impl Group {
         Ok(false)
     }
 
-    /// A listener that is in the group now. One that a worker has shut down is not: attaching through it would give it
-    /// a group of its own, into which it could never listen again.
+    /// A listener that is in the group now. A listener that a worker shut down is not in it: attaching the program
+    /// there would create a separate group, and the listener could never return to this one.
     fn member(&self) -> Option<&Listener> {
         self.listeners
             .iter()
             .find(|listener| listener::queue(&listener.fd).is_ok_and(|queue| queue.listening))
     }
 
-    /// Source port that reaches the listener from a loopback address.
+    /// The source port that reaches this listener from a loopback address.
     pub fn probe_port(&self, listener: ListenerId) -> Option<u16> {
         let probe = self.steering?.probe?;
         probe.port(u16::try_from(self.number(listener)).ok()?)
     }
 
-    /// Sets every backlog back: programs that got their descriptor by activation lower it (`listen(5)`). One that
-    /// does not listen is not our business here: it would come back without its place being known.
+    /// Resets the backlog of every listener: programs that got their descriptor by activation may lower it
+    /// (`listen(5)`). Skips listeners that do not listen, because `listen` would return them to the group at an unknown
+    /// index.
     pub fn restore_backlog(&self) {
         for listener in &self.listeners {
             if listener::queue(&listener.fd).is_ok_and(|queue| queue.listening) {
-                // The next look shows it if this failed; nothing else depends on it.
+                // An error is visible in the next sample; nothing else depends on it.
                 let _ = listener::listen(&listener.fd, self.backlog);
             }
         }
     }
 
-    /// Clients that wait to be accepted, on all listeners.
+    /// Number of connections that wait in the queues of all listeners.
     pub fn waiting(&self) -> u32 {
         self.listeners
             .iter()
@@ -330,7 +336,7 @@ impl Group {
             .sum()
     }
 
-    /// Queue of each listener, by number.
+    /// The queue of each listener, by number.
     pub fn queues(&self, rotation: &Rotation) -> Vec<QueueSample> {
         let common = self.steering.is_none();
         let mut places = vec![Place::default(); self.listeners.len()];
@@ -364,19 +370,19 @@ impl Group {
         all.filter_map(sample).collect()
     }
 
-    /// Queue of the listener.
+    /// Length of this listener's queue.
     pub fn queue_length(&self, listener: ListenerId) -> Option<u32> {
         self.listener(listener)
             .and_then(|fd| listener::queue(fd).ok())
             .map(|queue| queue.length)
     }
 
-    /// Takes the program away before our descriptors are closed: indices move as members leave.
+    /// Detaches the steering program before our descriptors are closed, because indexes move when members leave.
     pub fn let_go(&self) {
         if self.steering.is_some()
             && let Some(member) = self.member()
         {
-            // The descriptors are closed next; without the program the kernel's hash takes over.
+            // The error is ignored: the descriptors are closed next. Without the program, the kernel's hash chooses.
             let _ = steering::detach(&member.fd);
         }
     }

@@ -1,9 +1,9 @@
-//! The shared ports: who listens where, who gets which connection, and how a worker comes by its listener.
+//! The shared ports: opening them, choosing a listener for each connection, and handing listeners to workers.
 //!
-//! The runtime opens one SO_REUSEPORT group for each shared port, a listener for each slot and spares for a reload, all at once,
-//! and closes none while it serves: a dead worker's queue waits for its successor. A program on the group (see
-//! [`crate::policy::steering`]) chooses among the live. A thread of its own answers the workers' `bind` and `listen`,
-//! so that they never wait for the loop.
+//! For each shared port the runtime opens one SO_REUSEPORT group at once: a listener for each slot, and spares for a
+//! reload. It closes none while it serves, so the queue of a dead worker waits for its successor. A BPF program on the
+//! group (see [`crate::policy::steering`]) chooses among the live listeners. A separate thread answers the workers'
+//! `bind` and `listen` calls, so they never wait for the event loop.
 
 mod balance;
 mod caller;
@@ -29,20 +29,20 @@ pub use rescue::Rescue;
 pub use selftest::{interception, probe_ports, steering};
 pub use serve::{Attendant, Server};
 
-/// How ports are shared.
+/// Settings of the shared ports.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// Number of slots at the start.
     pub slots: u16,
-    /// Listeners that each group has at the start: one for each slot, and spares for a reload's new workers.
+    /// Listeners in each group at the start: one for each slot, and spares for new workers during a reload.
     pub listeners: u16,
-    /// Descriptors that the runtime may have open.
+    /// Limit of open descriptors of the runtime.
     pub descriptors: usize,
-    /// Accept queue of each listener, capped by somaxconn.
+    /// Length limit of each accept queue; the kernel caps it at somaxconn.
     pub backlog: u32,
-    /// Which ports.
+    /// Which ports are shared.
     pub rule: PortRule,
-    /// How connections are steered; `None`: the kernel does not let us, and one common socket serves all slots.
+    /// How connections are steered. `None`: the kernel does not allow it, and one common socket serves all slots.
     pub steering: Option<Steering>,
 }
 
@@ -51,11 +51,11 @@ pub struct Settings {
 pub struct Steering {
     /// RPM_BALANCE.
     pub choice: Choice,
-    /// Source ports that reach one listener; `None` where the range of client ports leaves no room.
+    /// Source ports that reach one particular listener. `None` if the range of client ports leaves no room.
     pub probe: Option<ProbePorts>,
 }
 
-/// What the loop should know.
+/// Events for the event loop.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PortEvent {
     /// A port became shared.
@@ -65,23 +65,23 @@ pub enum PortEvent {
         /// Listeners in its group.
         listeners: usize,
     },
-    /// A port should have been shared and could not be; the program got it by itself.
+    /// A port could not be shared; the program bound its own socket instead.
     NotOpened {
         /// The port.
         key: PortKey,
-        /// Why.
+        /// The reason.
         reason: String,
     },
-    /// A port that was opened before the first worker is not what the program binds; it is closed.
+    /// A port was opened before the first worker, but the program binds another address. The opened port is closed.
     Superseded {
         /// The port that was opened.
         opened: PortKey,
-        /// What the program binds.
+        /// The port that the program binds.
         bound: PortKey,
-        /// Clients that waited there, now reset.
+        /// Connections in the queues of the closed port. They are reset.
         waiting: u32,
     },
-    /// A worker took its listener.
+    /// A worker took its listener by `bind`.
     Taken {
         /// The leader of the worker's group.
         worker: Pid,
@@ -99,37 +99,37 @@ pub enum PortEvent {
         /// The port.
         key: PortKey,
     },
-    /// A process of a worker cannot be looked into (another uid, or not dumpable): what it binds is its own.
+    /// A process of a worker cannot be inspected (another uid, or not dumpable). Its `bind` calls are not intercepted.
     Unseen {
         /// The leader of the worker's group.
         worker: Pid,
         /// Its slot.
         slot: SlotId,
     },
-    /// Listeners had left the group (a worker's `shutdown`); they listen again.
+    /// Listeners had left the group (a worker called `shutdown`). They listen again.
     Repaired {
         /// The port.
         key: PortKey,
         /// Which listeners.
         listeners: Vec<usize>,
-        /// All listeners of the port listen anew, and every queue was reset.
+        /// All listeners of the port were reopened, and every queue was reset.
         rebuilt: bool,
     },
-    /// Connections came to a listener that has no worker and gets none soon (a handshake that ended late, or the queue
-    /// of a worker that had to be killed). They are passed on to a live one.
+    /// Connections arrived on a listener that has no worker and gets none soon: a handshake completed late, or a worker
+    /// was killed with connections in its queue. They are passed on to a live worker.
     Stranded {
         /// The port.
         key: PortKey,
         /// The listener.
         listener: ListenerId,
-        /// How many, since this was last said.
+        /// Number of connections since the last event of this kind.
         count: u32,
     },
-    /// The program that chooses could not be replaced; the one before goes on.
+    /// The steering program could not be replaced; the previous one stays attached.
     SteeringFailed {
         /// The port.
         key: PortKey,
-        /// Why.
+        /// The reason.
         reason: String,
     },
 }

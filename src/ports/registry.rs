@@ -1,4 +1,4 @@
-//! All shared ports, as the loop and the answering thread see them.
+//! All shared ports. Used by the event loop and by the hand-over thread.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -18,7 +18,7 @@ use super::group::Group;
 use super::repair::Repaired;
 use super::{PortEvent, Settings};
 
-/// The shared ports. Cheap to clone; safe from any thread; no call waits for anything but a few syscalls.
+/// The shared ports. Cheap to clone and usable from any thread. No method waits for more than a few system calls.
 #[derive(Clone, Debug)]
 pub struct SharedPorts(Arc<Mutex<State>>);
 
@@ -26,18 +26,18 @@ pub struct SharedPorts(Arc<Mutex<State>>);
 pub(super) struct State {
     pub settings: Settings,
     pub groups: Vec<Group>,
-    /// Each listener's present worker. Words of an earlier one may still be under way.
+    /// The present worker of each listener. Calls and events of an earlier worker may still arrive.
     pub present: HashMap<ListenerId, Pid>,
     pub rotation: Rotation,
-    /// The stop began: nothing is shared any more.
+    /// The stop began, and no port is shared any more.
     pub over: bool,
-    /// Wakes the balancing thread, if there is one: there are listeners that it does not watch, or it is to end.
+    /// Wakes the balancing thread, if it runs: new listeners must be watched, or it must end.
     pub balancer: Option<Waker>,
-    /// Programs that it replaced.
+    /// Number of steering programs that the balancing thread replaced.
     pub balanced: u64,
 }
 
-/// What a worker gets for its descriptor.
+/// A listener that replaces a worker's descriptor.
 #[derive(Debug)]
 pub(super) struct Handed {
     pub fd: OwnedFd,
@@ -45,8 +45,8 @@ pub(super) struct Handed {
 }
 
 impl State {
-    /// Closes the port of the same number as `bound` that was opened for nobody, if there is one: a wildcard that the
-    /// program does not bind, but another of the same family, or, where a bare number is listed, any address.
+    /// Closes an unused port that conflicts with `bound`: it has the same port number and was opened before the program
+    /// bound anything. It is a wildcard of the same family, or any wildcard address if RPM_PORTS lists the bare number.
     fn supersede(&mut self, bound: PortKey) -> Option<PortEvent> {
         let port = bound.addr.port();
         let bare = self.settings.rule.lists_bare(port);
@@ -66,7 +66,7 @@ impl State {
         })
     }
 
-    /// Lets the balancing thread watch what is new, if there is anything.
+    /// Wakes the balancing thread if there are new listeners to watch.
     fn tell_balancer(&mut self) {
         let new = self
             .groups
@@ -77,22 +77,22 @@ impl State {
         }
     }
 
-    /// Most ports that are shared at once under `auto`: a program that binds one fixed port after the other must not
-    /// take all descriptors.
+    /// Limit of shared ports under `auto`, so that a program that binds many fixed ports cannot use up all descriptors.
     fn most_groups(&self) -> usize {
         if self.settings.rule != PortRule::Any {
-            // Their number is the user's choice.
+            // With a list, the user chose the number.
             return usize::MAX;
         }
         let slots = usize::from(self.settings.listeners);
-        // Beside them: ours, and two pipes, a notifier and a socket for each worker that starts, twice over.
+        // Besides listeners: descriptors of the runtime itself, and two pipes, a notifier and a socket for each
+        // starting worker, counted twice.
         let left = self.settings.descriptors.saturating_sub(20 + 8 * slots);
         (left / slots.max(1)).clamp(1, 64)
     }
 }
 
 impl SharedPorts {
-    /// None open yet.
+    /// Creates the registry; no port is open yet.
     pub fn new(settings: Settings) -> Self {
         let seats: Vec<(ListenerId, SlotId)> = (0..settings.slots)
             .map(|number| (ListenerId(number), SlotId(number)))
@@ -115,7 +115,7 @@ impl SharedPorts {
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
-        // Nothing in here panics half-way; a poisoned lock still holds a usable state.
+        // No code under the lock panics half-way, so a poisoned lock still holds a usable state.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -124,7 +124,7 @@ impl SharedPorts {
         self.lock().settings.rule.clone()
     }
 
-    /// Opens a port before the first worker. EADDRINUSE, EACCES, EADDRNOTAVAIL, EMFILE.
+    /// Opens a port before the first worker starts. Fails with EADDRINUSE, EACCES, EADDRNOTAVAIL or EMFILE.
     pub fn open(&self, key: PortKey) -> nix::Result<()> {
         let mut state = self.lock();
         let group = Group::open(key, &state.settings, None, &state.rotation)?;
@@ -133,7 +133,7 @@ impl SharedPorts {
         Ok(())
     }
 
-    /// Sends new connections to these slots from now on. Returns what could not be done.
+    /// Steers new connections as `rotation` says. Returns the groups that could not be changed, as events.
     pub fn steer(&self, rotation: Rotation) -> Vec<PortEvent> {
         let mut state = self.lock();
         let state = &mut *state;
@@ -147,7 +147,7 @@ impl SharedPorts {
         failed
     }
 
-    /// The listener has this worker from now on.
+    /// Records the present worker of a listener.
     pub fn occupy(&self, listener: ListenerId, worker: Pid) {
         let mut state = self.lock();
         state.present.insert(listener, worker);
@@ -156,7 +156,7 @@ impl SharedPorts {
         }
     }
 
-    /// The worker is gone: its listener is nobody's, unless it has a successor already.
+    /// Frees the listener of an ended worker, unless a successor has it already.
     pub fn release(&self, listener: ListenerId, worker: Pid) {
         let mut state = self.lock();
         if state.present.get(&listener) != Some(&worker) {
@@ -168,7 +168,7 @@ impl SharedPorts {
         }
     }
 
-    /// Whether this inode is a listener of ours.
+    /// The port to which the listener with this inode belongs, if it is ours.
     pub(super) fn owns(&self, inode: u64) -> Option<PortKey> {
         self.lock()
             .groups
@@ -177,8 +177,9 @@ impl SharedPorts {
             .map(|group| group.key)
     }
 
-    /// That listener of that port, opened if it is not yet, with O_NONBLOCK as the program's own socket had it (the flag
-    /// lives in the open file description, and only this worker uses it now).
+    /// Returns a descriptor for this listener of this port, and opens the port if needed. O_NONBLOCK is set as on the
+    /// program's own socket; the flag belongs to the open file description, which only this worker uses now. `None`
+    /// after [`Self::let_go`].
     pub(super) fn hand(
         &self,
         key: PortKey,
@@ -194,7 +195,7 @@ impl SharedPorts {
         let known = state.groups.iter().position(|group| group.key == key);
         let opened = known.is_none();
         if opened && state.settings.steering.is_none() {
-            // Without SO_REUSEPORT the two cannot be open at once.
+            // Without SO_REUSEPORT the two ports cannot be open at once.
             events.extend(state.supersede(key));
         }
         let at = if let Some(at) = known {
@@ -220,8 +221,8 @@ impl SharedPorts {
         Ok(Some(Handed { fd, opened }))
     }
 
-    /// The worker has the listener: it may get connections, unless it died in the meantime and was released. Closes the
-    /// port of the same number that was opened for nobody, if there is one.
+    /// Records that the worker has the listener, so it may get connections, unless the worker died and was released
+    /// meanwhile. Also closes an unused port that conflicts with it (see [`State::supersede`]).
     pub(super) fn taken(&self, key: PortKey, listener: ListenerId, worker: Pid) -> Vec<PortEvent> {
         let mut state = self.lock();
         let state = &mut *state;
@@ -237,7 +238,7 @@ impl SharedPorts {
         events
     }
 
-    /// Shows each listener of a port.
+    /// Calls `show` with each listener of a port.
     pub(super) fn each_listener(&self, key: PortKey, show: impl FnMut(BorrowedFd<'_>)) {
         let state = self.lock();
         let groups = state.groups.iter().filter(|group| group.key == key);
@@ -247,7 +248,7 @@ impl SharedPorts {
             .for_each(show);
     }
 
-    /// Mends the listeners of a port that fell out of their group. `None` if the port is not shared any more.
+    /// Mends the listeners of a port that left their group. `None` if the port is no longer shared.
     pub(super) fn repair(&self, key: PortKey) -> Option<Repaired> {
         let mut state = self.lock();
         let state = &mut *state;
@@ -257,8 +258,8 @@ impl SharedPorts {
         Some(repaired)
     }
 
-    /// Copies of that listener of each port with a name each, for activation; blocking, as systemd hands them out. The
-    /// worker that is started has them from now on.
+    /// Copies of this listener of every port, each with a name, for activation. They are in blocking mode, as systemd
+    /// passes them. From now on they count as taken by the worker that is about to start.
     pub fn activation(&self, listener: ListenerId) -> nix::Result<Vec<(OwnedFd, String)>> {
         let mut state = self.lock();
         let mut handed = Vec::new();
@@ -280,13 +281,13 @@ impl SharedPorts {
         Ok(handed)
     }
 
-    /// Sets the backlog of every listener back to RPM_BACKLOG.
+    /// Resets the backlog of every listener to RPM_BACKLOG.
     pub fn restore_backlog(&self) {
         let state = self.lock();
         state.groups.iter().for_each(Group::restore_backlog);
     }
 
-    /// Queue of every listener.
+    /// The queue of every listener.
     pub fn queues(&self) -> Vec<QueueSample> {
         let state = self.lock();
         state
@@ -296,8 +297,8 @@ impl SharedPorts {
             .collect()
     }
 
-    /// A port of which a worker has that listener, and the source port that reaches it alone; `wanted` says which number
-    /// the port must have.
+    /// A port on which a worker has this listener, and the source port that reaches only that listener. `wanted`
+    /// restricts the port number.
     pub fn probe_target(
         &self,
         listener: ListenerId,
@@ -311,7 +312,7 @@ impl SharedPorts {
         Some((group.key, group.probe_port(listener)?))
     }
 
-    /// How many wait at that listener of that port.
+    /// Length of the queue of this listener on this port.
     pub fn queue_length(&self, key: PortKey, listener: ListenerId) -> Option<u32> {
         let state = self.lock();
         state
@@ -321,8 +322,8 @@ impl SharedPorts {
             .queue_length(listener)
     }
 
-    /// How many wait at that listener for its worker: on the ports that it has bound, or, if it has bound none yet, on
-    /// all. Who waits at a port that the program no longer binds waits for somebody else.
+    /// Number of connections that wait for the worker of this listener: on the ports that it has bound, or on all ports
+    /// if it has bound none yet. Connections on a port that the program no longer binds do not wait for this worker.
     pub fn queued(&self, listener: ListenerId) -> u32 {
         let state = self.lock();
         let none = !state.groups.iter().any(|group| group.taken(listener));
@@ -333,21 +334,21 @@ impl SharedPorts {
         its.filter_map(|group| group.queue_length(listener)).sum()
     }
 
-    /// Where the ports that are shared listen.
+    /// Addresses of the shared ports.
     pub fn addresses(&self) -> Vec<SocketAddr> {
         let state = self.lock();
         state.groups.iter().map(|group| group.key.addr).collect()
     }
 
-    /// The same; `None` once they were let go, when workers may still serve there.
+    /// As [`Self::addresses`], but `None` after [`Self::let_go`], when workers may still serve there.
     pub fn shared_addresses(&self) -> Option<Vec<SocketAddr>> {
         let state = self.lock();
         let addresses = state.groups.iter().map(|group| group.key.addr);
         (!state.over).then(|| addresses.collect())
     }
 
-    /// Closes the ports that came by themselves and that no worker has any more, as after a reload to a version that binds
-    /// another: clients are refused there, instead of waiting for nobody.
+    /// Under `auto`, closes ports that no worker has any more, for example after a reload to a version that binds
+    /// another port. Clients are then refused instead of waiting for nothing.
     pub fn close_abandoned(&self) -> Vec<PortKey> {
         let mut state = self.lock();
         if state.settings.rule != PortRule::Any {
@@ -360,7 +361,8 @@ impl SharedPorts {
         gone.iter().map(|group| group.key).collect()
     }
 
-    /// The stop begins: the workers' own descriptors alone decide from now on how long each port listens.
+    /// Closes all descriptors of the runtime because the stop begins. Each port then listens as long as a worker holds
+    /// a descriptor of it.
     pub fn let_go(&self) {
         let mut state = self.lock();
         state.over = true;

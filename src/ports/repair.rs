@@ -1,29 +1,29 @@
-//! Mending a group whose listeners a worker has shut down.
+//! Repairs a group whose listeners a worker has shut down.
 
 use crate::policy::Rotation;
 use crate::sys::listener;
 
 use super::group::{Group, Listener};
 
-/// What [`Group::repair`] did.
+/// Result of [`Group::repair`].
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Repaired {
-    /// Listeners that had left, by number.
+    /// Numbers of the listeners that had left the group.
     pub mended: Vec<usize>,
-    /// All listeners listen anew.
+    /// All listeners were made to listen again.
     pub rebuilt: bool,
-    /// What could not be done.
+    /// The error, if something could not be repaired.
     pub error: Option<nix::errno::Errno>,
 }
 
 impl Group {
-    /// Makes the listeners that left the state LISTEN listen again: a worker called `shutdown` on them, and their
-    /// queues are reset already.
+    /// Makes listeners that left the state LISTEN listen again. A worker called `shutdown` on them, and their queues
+    /// are already reset.
     ///
-    /// One that left went out of the group, whose last member moved into its place, and comes back at the end. Of
-    /// several nobody can tell in which order they left, so all places are unknown: then all listeners are taken out
-    /// and listen anew, which resets every queue of this port, and wakes who blocks in `accept` with EINVAL. That needs
-    /// two workers that shut their listener down within the same moment.
+    /// When one listener leaves the group, the last member moves to its index; when it returns, it gets the last index.
+    /// If several left, their order is unknown, and so are all indexes: then all listeners leave the group and listen
+    /// again. That resets every queue of this port, and a blocked `accept` returns EINVAL. It happens only if two
+    /// workers shut down their listeners at nearly the same time.
     pub fn repair(&mut self, rotation: &Rotation) -> Repaired {
         let mut repaired = Repaired::default();
         match self.gone().as_slice() {
@@ -39,7 +39,7 @@ impl Group {
                         .and_then(|()| listener::listen(&listener.fd, self.backlog))
                         .err();
                 }
-                // Another one may have left before this one was back.
+                // Another listener may have left before this one was back.
                 if repaired.error.is_none() && self.gone().is_empty() {
                     self.order.push(*one);
                 } else {
@@ -69,7 +69,7 @@ impl Group {
 
     fn rebuild(&mut self, rotation: &Rotation, repaired: &mut Repaired) {
         repaired.rebuilt = true;
-        // One that left is out of the order already.
+        // A listener that left may already be missing in the order.
         self.order.extend(&repaired.mended);
         self.order.sort_unstable();
         self.order.dedup();
@@ -77,7 +77,7 @@ impl Group {
         if repaired.error.is_none() {
             return;
         }
-        // A listener that cannot come back is replaced by a new one, which its slot's next worker gets.
+        // A listener that cannot return is replaced by a new one for the next worker of its slot.
         for (number, listener) in self.listeners.iter_mut().enumerate() {
             if !self.order.contains(&number)
                 || listener::queue(&listener.fd).is_ok_and(|queue| queue.listening)
@@ -92,10 +92,10 @@ impl Group {
         repaired.error = self.listen_anew(rotation).err();
     }
 
-    /// Takes every listener out of the group and lets all members listen again, in the order of their numbers.
+    /// Takes every listener out of the group and makes all members listen again, in the order of their numbers.
     fn listen_anew(&mut self, rotation: &Rotation) -> nix::Result<()> {
         for listener in &self.listeners {
-            // What fails here fails to listen below as well.
+            // If this fails, `listen` below fails as well and reports it.
             let _ = listener::stop_listening(&listener.fd);
         }
         self.listen_in(self.order.clone(), rotation)

@@ -1,10 +1,10 @@
-//! Connections that strand: they come to a listener that has no worker and gets none soon, because a handshake ended
-//! late, or because a worker had to be killed with clients in its queue. We accept them ourselves, and pass on what is
-//! said over a new connection to the same port, which reaches a live worker.
+//! Rescue of stranded connections: they arrive on a listener that has no worker and gets none soon, because a handshake
+//! completed late or because a worker was killed with connections in its queue. The runtime accepts them and forwards
+//! the data over a new connection to the same port, which reaches a live worker.
 //!
-//! A listener may be handed out by another thread at any moment. So it is accepted on under the lock under which it is
-//! handed out, and only as long as our claim stands; who hands it out takes the claim away first and sets O_NONBLOCK as
-//! the program needs it.
+//! Another thread may hand out a listener at any moment. So accepting happens under the same lock as handing out, and
+//! only while our claim stands. The thread that hands out a listener first takes the claim away and then sets
+//! O_NONBLOCK as the program needs it.
 
 use std::fmt;
 use std::future::{Future, poll_fn};
@@ -31,26 +31,26 @@ use super::group::Group;
 use super::registry::SharedPorts;
 use super::splice::splice;
 
-/// Most connections that are passed on at a time, if there are descriptors enough.
+/// Most connections that are forwarded at the same time, if the descriptor limit allows.
 const MOST: usize = 1024;
 
-/// A connection on which nothing is said for so long is closed.
+/// A connection without traffic for so long is closed.
 const IDLE: Duration = Duration::from_mins(1);
 
-/// How long we look for a live worker before the client is reset.
+/// How long to look for a live worker before the client's connection is reset.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// First and longest pause between two tries.
+/// Shortest and longest pause between two attempts.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(500));
 
-/// The rescue of connections that strand.
+/// Accepts stranded connections and forwards them.
 pub struct Rescue {
     ports: SharedPorts,
     shared: Arc<Shared>,
 }
 
 struct Shared {
-    /// For connections that are passed on.
+    /// One permit for each forwarded connection.
     places: Arc<Semaphore>,
     events: Box<dyn Fn(PortEvent) + Send + Sync>,
 }
@@ -61,23 +61,23 @@ impl fmt::Debug for Rescue {
     }
 }
 
-/// A listener that we accept on.
+/// A listener on which we accept.
 struct Claimed {
     ports: SharedPorts,
     shared: Arc<Shared>,
     key: PortKey,
     number: ListenerId,
     listener: TcpListener,
-    /// Ends when the claim does.
+    /// Completes when the claim ends.
     claim: oneshot::Receiver<()>,
-    /// Accepted, and not said yet.
+    /// Accepted connections that were not reported yet.
     count: u32,
 }
 
 impl Rescue {
-    /// `events` is told of those that stranded.
+    /// `events` receives [`PortEvent::Stranded`].
     pub fn new(ports: SharedPorts, events: impl Fn(PortEvent) + Send + Sync + 'static) -> Self {
-        // Two descriptors each, and workers must be started all the same.
+        // A forwarded connection uses two descriptors; enough must remain for starting workers.
         let most = (ports.lock().settings.descriptors / 8).clamp(1, MOST);
         let shared = Shared {
             places: Arc::new(Semaphore::new(most)),
@@ -89,11 +89,11 @@ impl Rescue {
         }
     }
 
-    /// These listeners, and no others, have no worker and will have none soon. To be said again after each change, and
-    /// whenever a worker could not be started; saying it twice costs little. Call it inside the runtime.
+    /// Names all listeners that have no worker and get none soon. Call it after each change and whenever a worker could
+    /// not be started; repeating it costs little. Call it inside the async runtime.
     pub fn idle(&self, listeners: &[ListenerId]) {
         for (key, number, fd, claim) in self.ports.claim(listeners) {
-            // Fails for want of memory only; the claim falls, and the next time it is tried again.
+            // Fails only without memory. The claim then ends, and the next call tries again.
             let Ok(listener) = TcpListener::from_std(fd.into()) else {
                 continue;
             };
@@ -115,7 +115,7 @@ impl Claimed {
     async fn run(mut self) {
         while let Some(accepted) = self.accept().await {
             let Ok(client) = accepted else {
-                // No descriptors left, or a listener that is being mended.
+                // No descriptor is left, or the listener is being repaired.
                 if unless_over(&mut self.claim, sleep(PAUSE.1)).await.is_none() {
                     break;
                 }
@@ -129,7 +129,7 @@ impl Claimed {
             tokio::spawn(async move {
                 let _place = match got {
                     Some(place) => place,
-                    // It is with us already.
+                    // The connection is accepted already, so it must be served even though the claim ended.
                     None => place.await,
                 };
                 pass_on(ports, key, client).await;
@@ -141,7 +141,7 @@ impl Claimed {
         self.tell();
     }
 
-    /// The next connection; `None` when the claim is over.
+    /// The next connection; `None` when the claim has ended.
     async fn accept(&mut self) -> Option<io::Result<TcpStream>> {
         poll_fn(|cx| {
             let polled = {
@@ -149,7 +149,8 @@ impl Claimed {
                 if Pin::new(&mut self.claim).poll(cx).is_ready() {
                     return Poll::Ready(None);
                 }
-                // A process that a worker left behind may have it too; nothing of it shall make us wait.
+                // A process that a worker left behind may have the listener too and clear the flag; our accept must
+                // never block.
                 match set_nonblocking(&self.listener, true) {
                     Ok(()) => self.listener.poll_accept(cx),
                     Err(errno) => Poll::Ready(Err(errno.into())),
@@ -176,7 +177,7 @@ impl Claimed {
     }
 }
 
-/// What the future yields, unless the claim ends before.
+/// The output of the future; `None` if the claim ends first.
 async fn unless_over<F: Future>(claim: &mut oneshot::Receiver<()>, future: F) -> Option<F::Output> {
     let mut future = pin!(future);
     poll_fn(|cx| {
@@ -193,14 +194,15 @@ async fn pass_on(ports: SharedPorts, key: PortKey, client: TcpStream) {
     match server {
         Ok(Some(server)) => splice(client, server, IDLE).await,
         Ok(None) | Err(_) => {
-            // Nothing was read of what it asked, and it shall not take the end for an answer.
+            // Nothing of the client's request was read, so reset: an orderly close would look like an answer.
             let _ = client.set_zero_linger();
         }
     }
 }
 
-/// A connection to a live worker. `None` if the port is not shared any more. Goes to the address that the client used:
-/// so we come from an address of this host, and from a loopback address only if the client did. A program may trust those.
+/// Connects to a live worker. `None` if the port is no longer shared. Connects to the address that the client used: so
+/// our source is an address of this host, and a loopback address only if the client used one too. A program may trust
+/// such addresses.
 async fn reach(ports: &SharedPorts, key: PortKey, client: &TcpStream) -> Option<TcpStream> {
     let mut target = client.local_addr().ok()?;
     if let IpAddr::V4(ip) = target.ip().to_canonical() {
@@ -208,7 +210,7 @@ async fn reach(ports: &SharedPorts, key: PortKey, client: &TcpStream) -> Option<
     }
     let mut pause = PAUSE.0;
     loop {
-        // With nobody live it would come back to where it stranded.
+        // Without a live worker, the connection would strand again.
         if ports.is_served(key)?
             && let Ok(server) = TcpStream::connect(target).await
         {
@@ -220,7 +222,7 @@ async fn reach(ports: &SharedPorts, key: PortKey, client: &TcpStream) -> Option<
 }
 
 impl Group {
-    /// A worker will have the listener: from now on we accept nothing there.
+    /// A worker will get the listener: from now on we accept nothing there.
     pub fn reclaim(&mut self, listener: ListenerId) {
         let number = self.number(listener);
         if let Some(listener) = self.listeners.get_mut(number) {
@@ -236,14 +238,14 @@ impl Group {
 }
 
 impl SharedPorts {
-    /// Whether a worker of that port is live. `None` if it is not shared any more.
+    /// Whether a live worker serves this port. `None` if the port is no longer shared.
     fn is_served(&self, key: PortKey) -> Option<bool> {
         let state = self.lock();
         let group = state.groups.iter().find(|group| group.key == key)?;
         Some(group.is_served(&state.rotation))
     }
 
-    /// Claims those of the idle listeners that listen and are not claimed; gives up the claims to all others.
+    /// Claims the idle listeners that listen and are not claimed yet. Ends the claims on all others.
     fn claim(
         &self,
         idle: &[ListenerId],
@@ -269,7 +271,7 @@ impl SharedPorts {
                 if standing || !listener::queue(&one.fd).is_ok_and(|queue| queue.listening) {
                     continue;
                 }
-                // What fails here, for want of descriptors, is tried again the next time.
+                // If this fails for lack of descriptors, the next call tries again.
                 let copy =
                     set_nonblocking(&one.fd, true).and_then(|()| listener::duplicate(&one.fd));
                 if let Ok(fd) = copy {

@@ -1,5 +1,5 @@
-//! Proof, at the start, of what the kernel lets us do here. Versions and error codes do not tell: gVisor takes the
-//! steering program and ignores it.
+//! Self-tests at the start: what the kernel really allows here. Versions and error codes do not tell: gVisor accepts
+//! the steering program and ignores it.
 
 use std::fmt::Display;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -13,18 +13,18 @@ use crate::sys::status::{self, Status};
 use crate::sys::target::{self, Descriptor};
 use crate::sys::{io, listener, reaper, signals, steering as sys_steering, trial};
 
-/// Longest wait for any one answer of the self-tests.
+/// Limit of each wait in the self-tests.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Looks at the test queues within that time.
+/// Number of looks at the test queues within that time.
 const LOOKS: u32 = 400;
 
-/// Connections of the test of steering: that the kernel's own hash sends all of them to the second listener is less
-/// likely than one in ten million.
+/// Connections in the test of steering. The chance that the kernel's own hash sends all of them to the second listener
+/// is below one in ten million.
 const CLIENTS: u32 = 24;
 
-/// Whether a program on a SO_REUSEPORT group decides who gets a connection: one that always says "the second" is put
-/// on a group of two, and a connection must be found there.
+/// Tests whether a program on a SO_REUSEPORT group chooses the listener: a group of two gets a program that always
+/// selects the second, and all connections must arrive there.
 pub fn steering() -> Result<(), String> {
     /// `ret 1`.
     const SECOND: Bpf = Bpf {
@@ -49,7 +49,7 @@ pub fn steering() -> Result<(), String> {
             .map_err(named("TCP_INFO"))
     };
     let mut queues = (at(&first)?, at(&second)?);
-    // The handshakes are over when connect returns, unless the kernel put them off to its own thread.
+    // The handshakes are complete when connect returns, unless the kernel deferred them to its own thread.
     for _ in 0..LOOKS {
         if queues.0 + queues.1 == CLIENTS {
             break;
@@ -65,7 +65,7 @@ pub fn steering() -> Result<(), String> {
     }
 }
 
-/// A listener on the loopback address of whatever family there is.
+/// A listener on the loopback address, IPv4 or IPv6, whichever exists.
 fn loopback_listener() -> Result<(std::os::fd::OwnedFd, SocketAddr), String> {
     let addrs = [
         IpAddr::V4(Ipv4Addr::LOCALHOST),
@@ -84,12 +84,12 @@ fn loopback_listener() -> Result<(std::os::fd::OwnedFd, SocketAddr), String> {
     Err(refused)
 }
 
-/// Whether a child's `bind` can be intercepted and its descriptor replaced: it is done once, for real.
+/// Tests whether a child's `bind` can be intercepted and its descriptor replaced, by really doing it once.
 pub fn interception(filter: &Filter) -> Result<(), String> {
     let (child, socket) = trial::start(filter).map_err(named("fork"))?;
     let outcome = intercept_once(&socket);
     if outcome.is_err() {
-        // It may wait in the trapped call; it is ours and unreaped.
+        // The child may wait in the trapped call. It is ours and not reaped.
         let _ = signals::send(child, Sig::KILL);
     }
     let exit = reaper::wait_for(child).map_err(named("waitpid"))?;
@@ -154,10 +154,10 @@ fn answer_trial(notifier: &Notifier) -> Result<(), String> {
         .map_err(named("SECCOMP_IOCTL_NOTIF_SEND"))
 }
 
-/// Source ports for asking one listener: outside the range that the kernel gives to clients, above or below it, and
-/// none of the ports that are served. `None` if there is no room.
+/// Source ports that address one listener each. They lie above or below the kernel's range of client ports, and none is
+/// a served port. `None` if there is no room.
 pub fn probe_ports(members: u16, served: &[u16]) -> Option<ProbePorts> {
-    /// Linux' default, where the file cannot be read.
+    /// The default of Linux, if the file cannot be read.
     const DEFAULT: (u16, u16) = (32_768, 60_999);
     let text =
         std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
@@ -165,7 +165,7 @@ pub fn probe_ports(members: u16, served: &[u16]) -> Option<ProbePorts> {
         .split_whitespace()
         .map_while(|word| word.parse::<u16>().ok());
     let range = numbers.next().zip(numbers.next()).unwrap_or(DEFAULT);
-    // As many again for workers that are added later, if there is room for them.
+    // Twice as many, for workers that are added later, if there is room.
     let roomy = members.saturating_mul(2).saturating_add(14);
     let find = |count: u16| {
         let base = outside(range, count, served)?;

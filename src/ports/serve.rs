@@ -1,5 +1,5 @@
-//! The thread that answers the workers' `bind` and `listen`, and nothing else: if it waited for the loop, a worker
-//! would wait with it.
+//! The hand-over thread: it answers the workers' `bind` and `listen` calls and does nothing else. If it waited for the
+//! event loop, the workers would wait too.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -17,24 +17,24 @@ use super::PortEvent;
 use super::caller::{descriptor, read_address};
 use super::registry::SharedPorts;
 
-/// Sockets of one worker whose IPV6_V6ONLY is remembered between `setsockopt` and `bind`. Go sets it on every outgoing
-/// IPv6 connection too, so the memory must be bounded.
+/// Limit of sockets of one worker whose IPV6_V6ONLY is remembered between `setsockopt` and `bind`. Needed because Go
+/// sets the option on every outgoing IPv6 connection too.
 const REMEMBERED: usize = 64;
 
 /// A worker whose calls are answered.
 #[derive(Debug)]
 pub struct Attendant {
-    /// Where its calls come from.
+    /// Receives its calls.
     pub notifier: Notifier,
-    /// The leader of its group.
+    /// The leader of its process group.
     pub worker: Pid,
     /// Its slot.
     pub slot: SlotId,
-    /// What it serves.
+    /// The listener that it serves.
     pub listener: ListenerId,
 }
 
-/// The loop's end of the thread.
+/// The event loop's handle of the thread.
 #[derive(Debug, Clone)]
 pub struct Server {
     orders: Sender<Order>,
@@ -48,7 +48,7 @@ enum Order {
 }
 
 impl Server {
-    /// Starts the thread. `events` is called on it; it must not wait.
+    /// Starts the thread. `events` is called on the thread and must not block.
     pub fn start(
         ports: SharedPorts,
         events: impl Fn(PortEvent) + Send + 'static,
@@ -72,7 +72,7 @@ impl Server {
         Ok(Self { orders, waker })
     }
 
-    /// Answers this worker's calls until its last descendant is gone.
+    /// Answers the calls of this worker until its last descendant has ended.
     pub fn attend(&self, attendant: Attendant) {
         self.order(Order::Attend(attendant));
     }
@@ -83,7 +83,7 @@ impl Server {
     }
 
     fn order(&self, order: Order) {
-        // The thread ends with the process only.
+        // The thread runs until the process ends, so sending never fails.
         let _ = self.orders.send(order);
         self.waker.wake();
     }
@@ -91,18 +91,18 @@ impl Server {
 
 const WAKER: u64 = 0;
 
-/// `net.ipv6.bindv6only`: what a socket has that was never told. Absent without IPv6.
+/// `net.ipv6.bindv6only`: the default of IPV6_V6ONLY. The file is absent without IPv6.
 fn v6only_default() -> bool {
     std::fs::read("/proc/sys/net/ipv6/bindv6only").is_ok_and(|value| value.first() == Some(&b'1'))
 }
 
 struct Attended {
     attendant: Attendant,
-    /// Inode and value, oldest first.
+    /// Inode of a socket and its IPV6_V6ONLY, oldest first.
     v6only: VecDeque<(u64, bool)>,
-    /// A process of it could not be looked into, which was told.
+    /// One of its processes could not be inspected, and this was reported.
     unseen: bool,
-    /// A port that it binds could not be shared, which was told.
+    /// A port of it could not be shared, and this was reported.
     refused: bool,
 }
 
@@ -113,7 +113,7 @@ struct Thread<F> {
     waker: Waker,
     inbox: Receiver<Order>,
     attended: HashMap<u64, Attended>,
-    /// The port of each listener that is watched.
+    /// The port of each watched listener, by token.
     watched: HashMap<u64, PortKey>,
     next_token: u64,
     v6only_default: bool,
@@ -138,7 +138,7 @@ impl<F: Fn(PortEvent)> Thread<F> {
         } else if let Some(key) = self.watched.get(&ready.token).copied() {
             self.mend(key);
         } else if let Some(mut attended) = self.attended.remove(&ready.token) {
-            // The last process that has the filter is gone: EPOLLHUP, and nothing more to read.
+            // EPOLLHUP with nothing left to read: the last process with the filter has ended.
             let over = ready.hangup && !ready.readable;
             if over || !self.answer_next(&mut attended) {
                 let _ = self.poller.remove(&attended.attendant.notifier);
@@ -153,8 +153,8 @@ impl<F: Fn(PortEvent)> Thread<F> {
         self.next_token += 1;
         match order {
             Order::Attend(attendant) => {
-                // Out of memory for epoll is the only failure; the worker's calls then fail with ENOSYS as the
-                // notifier is dropped, which is better than waiting for ever.
+                // This fails only without memory for epoll. The notifier is then dropped, and the worker's calls fail
+                // with ENOSYS; that is better than blocking forever.
                 if self
                     .poller
                     .add(&attendant.notifier, token, Interest::Readable)
@@ -177,14 +177,14 @@ impl<F: Fn(PortEvent)> Thread<F> {
         }
     }
 
-    /// Watches for listeners that fall out of the group. Only hang-ups wake us: connections do not. Returns how many
-    /// listeners the port has.
+    /// Watches the listeners of a port for leaving their group. Only hang-ups wake the thread, connections do not.
+    /// Returns the number of listeners.
     fn watch(&mut self, key: PortKey) -> usize {
         let (poller, watched, next) = (&self.poller, &mut self.watched, &mut self.next_token);
         let mut count = 0;
         self.ports.each_listener(key, |fd| {
             count += 1;
-            // A listener that cannot be watched is mended when its worker listens on it.
+            // A listener that cannot be watched is repaired when its worker calls `listen`.
             if poller.add(fd, *next, Interest::Hangup).is_ok() {
                 watched.insert(*next, key);
                 *next += 1;
@@ -193,7 +193,7 @@ impl<F: Fn(PortEvent)> Thread<F> {
         count
     }
 
-    /// Mends what fell out of the group of that port.
+    /// Repairs the listeners of this port that left their group.
     fn mend(&mut self, key: PortKey) {
         let Some(repaired) = self.ports.repair(key) else {
             // The port is not shared any more.
@@ -201,7 +201,7 @@ impl<F: Fn(PortEvent)> Thread<F> {
             return;
         };
         if repaired.rebuilt {
-            // A listener may be a new one; those that are watched already are not added twice.
+            // A listener may have been replaced. Adding one that is already watched has no effect.
             self.watch(key);
         }
         if !repaired.mended.is_empty() {
@@ -216,8 +216,8 @@ impl<F: Fn(PortEvent)> Thread<F> {
         }
     }
 
-    /// Answers one call. False if the notifier is of no use any more. An answer that fails means that the caller is
-    /// gone: nobody waits for it.
+    /// Answers one call. False if the notifier is of no further use. If sending the answer fails, the caller has ended,
+    /// so the error is ignored.
     fn answer_next(&mut self, attended: &mut Attended) -> bool {
         let notification = match attended.attendant.notifier.receive() {
             Ok(Some(notification)) => notification,
@@ -241,10 +241,10 @@ impl<F: Fn(PortEvent)> Thread<F> {
         true
     }
 
-    /// True if the call is done; false if the kernel shall do what was asked.
+    /// True if the call is answered; false if the kernel shall execute it.
     fn answer_bind(&mut self, attended: &mut Attended, notification: &Notification) -> bool {
         let wanted = self.look_at_bind(attended, notification);
-        // Whatever was read is of this caller only if its call still waits.
+        // What was read belongs to this caller only if its call still waits.
         if !attended.attendant.notifier.is_valid(notification) {
             return false;
         }
@@ -268,7 +268,7 @@ impl<F: Fn(PortEvent)> Thread<F> {
         }
     }
 
-    /// An error means that something could not be read, so that the call is the program's own business.
+    /// An error means that something could not be read; the kernel then executes the call unchanged.
     fn look_at_bind(
         &self,
         attended: &Attended,
@@ -292,7 +292,7 @@ impl<F: Fn(PortEvent)> Thread<F> {
         Ok(on_bind(&self.ports.rule(), kind, addr, v6only, ours))
     }
 
-    /// Said once for each worker: a program may try a thousand ports.
+    /// Reported once for each worker, because a program may try a thousand ports.
     fn not_opened(&self, attended: &mut Attended, key: PortKey, reason: String) {
         if !attended.refused {
             attended.refused = true;
@@ -323,7 +323,7 @@ impl<F: Fn(PortEvent)> Thread<F> {
             Err(errno) => {
                 let reason = match errno {
                     Errno::EDQUOT => {
-                        "so many ports are shared already; list those that matter in RPM_PORTS"
+                        "too many ports are shared already; list the needed ports in RPM_PORTS"
                     }
                     errno => errno.desc(),
                 };
@@ -349,7 +349,7 @@ impl<F: Fn(PortEvent)> Thread<F> {
         true
     }
 
-    /// `listen` on a listener of ours is answered, not done: it would only lower the backlog.
+    /// Answers `listen` on one of our listeners without executing it, because it would only change the backlog.
     fn answer_listen(&mut self, attendant: &Attendant, notification: &Notification) -> bool {
         let inode = descriptor(notification, notification.args[0]).and_then(|fd| fd.inode().ok());
         let ours = inode.and_then(|inode| self.ports.owns(inode));

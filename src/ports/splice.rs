@@ -1,4 +1,4 @@
-//! Two connections made one: what comes on either is written to the other, until both sides have ended.
+//! Forwards data between two connections, in both directions, until both sides have closed.
 
 use std::future::poll_fn;
 use std::io::{self, ErrorKind};
@@ -10,27 +10,27 @@ use tokio::io::AsyncWrite;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-/// Bytes that are read at once.
+/// Most bytes in one read.
 const CHUNK: usize = 16 * 1024;
 
-/// Chunks in a row, before others have their turn.
+/// Most chunks in a row before other tasks get their turn.
 const ROUNDS: usize = 16;
 
 /// One direction.
 #[derive(Debug, Default)]
 struct Way {
-    /// Read, and not written yet.
+    /// Bytes that were read and not written yet.
     left: Vec<u8>,
-    /// The end was read.
+    /// The end of the stream was read.
     ended: bool,
-    /// Nothing more is to be done.
+    /// This direction is finished.
     over: bool,
 }
 
-/// Passes on what either side says, and that it has nothing more to say, until both have said that, or nothing was said
-/// for `idle` (up to twice as long), or a connection breaks: then the other one is reset.
+/// Forwards data and the end of each stream, until both sides have ended. Also ends if there is no traffic for `idle`
+/// (up to twice as long), or if one connection breaks: then the other is reset.
 pub(super) async fn splice(mut client: TcpStream, mut server: TcpStream, idle: Duration) {
-    // Without it nothing but the delay of small packets differs.
+    // If this fails, only the delay of small packets differs.
     let _ = client.set_nodelay(true);
     let _ = server.set_nodelay(true);
     let (mut there, mut back) = (Way::default(), Way::default());
@@ -50,7 +50,7 @@ pub(super) async fn splice(mut client: TcpStream, mut server: TcpStream, idle: D
         match timeout(idle, both).await {
             Ok(Ok(())) => return,
             Ok(Err(_)) => {
-                // One side broke off; an orderly end would look to the other like the end of what it was sent.
+                // One side broke off. An orderly close would look to the other side like a complete message.
                 let _ = client.set_zero_linger();
                 let _ = server.set_zero_linger();
                 return;
@@ -62,7 +62,7 @@ pub(super) async fn splice(mut client: TcpStream, mut server: TcpStream, idle: D
 }
 
 impl Way {
-    /// Ready when this way is over; fails when `from` broke.
+    /// Ready when this direction is finished; fails if `from` broke.
     fn poll(
         &mut self,
         from: &mut TcpStream,
@@ -75,10 +75,10 @@ impl Way {
                 return Poll::Ready(Ok(()));
             }
             if ready!(self.poll_write(to, moved, cx)).is_err() {
-                // It reads no more. It may have something to say all the same, such as why.
+                // The receiver reads no more. It may still send something, such as the reason.
                 self.over = true;
             } else if self.ended {
-                // A connection that is broken has no end to be told.
+                // The error is ignored: a broken connection cannot be closed in order.
                 let _ = ready!(Pin::new(&mut *to).poll_shutdown(cx));
                 self.over = true;
             } else {
@@ -89,7 +89,7 @@ impl Way {
         Poll::Pending
     }
 
-    /// Writes what is left.
+    /// Writes the bytes in `left`.
     fn poll_write(
         &mut self,
         to: &TcpStream,
@@ -111,7 +111,7 @@ impl Way {
         Poll::Ready(Ok(()))
     }
 
-    /// Reads once, and writes at once what goes: only what does not is kept, so that a quiet connection takes no room.
+    /// Reads once and writes as much as possible at once. Only the rest is kept, so an idle connection needs no buffer.
     fn poll_read(
         &mut self,
         from: &TcpStream,
@@ -126,7 +126,7 @@ impl Way {
                 Ok(count) => {
                     *moved = true;
                     let read = chunk.get(..count).unwrap_or_default();
-                    // What fails here fails again when the rest is written.
+                    // An error here comes again when the rest is written.
                     let written = to.try_write(read).unwrap_or(0);
                     self.left = read.get(written..).unwrap_or_default().to_vec();
                 }

@@ -1,4 +1,4 @@
-//! What the tests on real sockets have in common: workers that are threads, and clients.
+//! Shared by the tests on real sockets: workers that are threads, and clients.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -17,10 +17,10 @@ use crate::sys::io::wait_readable;
 
 use super::{Settings, SharedPorts, Steering};
 
-/// Longest wait for what must come.
+/// Limit of each wait in the tests.
 pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 
-/// An open port of so many slots and one spare, on an address 127.73.0.`last` that nobody else binds.
+/// Opens a port with `slots` listeners and one spare, on 127.73.0.`last`, which no other test binds.
 pub(super) fn open(
     last: u8,
     slots: u16,
@@ -45,7 +45,7 @@ pub(super) fn open(
     (ports, key)
 }
 
-/// Lets so much time pass; for what has no event.
+/// Waits for `time`, where no event can be awaited.
 pub(super) fn pause(time: Duration) {
     let (_never, nothing) = mpsc::channel::<()>();
     let _ = nothing.recv_timeout(time);
@@ -62,7 +62,7 @@ pub(super) fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {
     panic!("never came true: {what}");
 }
 
-/// Closing it breaks it off, and nothing stays behind.
+/// Makes closing this connection send a reset, so that nothing remains in the kernel.
 pub(super) fn reset(client: &TcpStream) {
     let linger = nix::libc::linger {
         l_onoff: 1,
@@ -81,7 +81,7 @@ pub(super) fn echo(mut client: TcpStream) {
     }
 }
 
-/// A worker that echoes answers.
+/// Sends a word and expects it back from a worker that echoes.
 #[track_caller]
 pub(super) fn ask(client: &mut TcpStream) {
     client.write_all(b"ping").unwrap();
@@ -90,14 +90,14 @@ pub(super) fn ask(client: &mut TcpStream) {
     assert_eq!(&answer, b"ping");
 }
 
-/// Accepts until it is dropped; a thread for each connection.
+/// Accepts until it is dropped, with one thread for each connection.
 pub(super) struct Worker {
     end: Arc<AtomicBool>,
     thread: Option<thread::JoinHandle<()>>,
 }
 
 impl Worker {
-    /// With a listener that does not block.
+    /// Starts on a listener in non-blocking mode.
     pub(super) fn start(
         listener: impl AsFd + Into<TcpListener> + Send + 'static,
         serve: fn(TcpStream),

@@ -1,4 +1,4 @@
-//! On real sockets of addresses that nobody else binds.
+//! Tests on real sockets, on addresses that no other test binds.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -13,7 +13,7 @@ use crate::ports::testing::{Worker, open, pause, reset, wait_for};
 
 const LOOK: Duration = Duration::from_millis(5);
 
-/// A port that so many workers serve, all of them live.
+/// A port with `slots` live workers.
 fn served(slots: u16, choice: Choice) -> (SharedPorts, PortKey) {
     let (ports, key) = open(4, slots, choice, 1024);
     for number in 0..slots {
@@ -37,25 +37,25 @@ fn all_live(slots: u16) -> Rotation {
     }
 }
 
-/// The queue of each listener.
+/// The queue length of each listener.
 fn lengths(ports: &SharedPorts, key: PortKey, slots: u16) -> Vec<u32> {
     (0..slots)
         .map(|number| ports.queue_length(key, ListenerId(number)).unwrap())
         .collect()
 }
 
-/// A connection that is over at once and stays in the queue all the same.
+/// A connection that is reset at once and still stays in the queue.
 fn knock(addr: SocketAddr) {
     let client = TcpStream::connect(addr).unwrap();
     reset(&client);
 }
 
-/// Greets whoever comes to that listener.
+/// A worker that greets each client of this listener.
 fn worker(ports: &SharedPorts, key: PortKey, number: u16) -> Worker {
     let mut events = Vec::new();
     let handed = ports.hand(key, ListenerId(number), true, &mut events);
     Worker::start(handed.unwrap().unwrap().fd, |mut client| {
-        // A client that knocked only is gone.
+        // The client may have left already.
         let _ = client.write_all(b"!");
     })
 }
@@ -64,7 +64,7 @@ fn changes(ports: &SharedPorts) -> u64 {
     ports.balance().unwrap().changes
 }
 
-/// The slots that are told to be passed over.
+/// The slots that are reported as passed over.
 fn passed_over(ports: &SharedPorts) -> Vec<u16> {
     let slots = ports.balance().unwrap().passed_over.into_iter();
     slots
@@ -87,7 +87,7 @@ fn a_worker_that_accepts_nothing_gets_a_handful() {
         let mut greeted = 0;
         for _ in 0..2_000 / CLIENTS {
             let mut client = TcpStream::connect(key.addr).unwrap();
-            // About 2 ms, so that all of it takes a second.
+            // About 2 ms, so that the whole takes a second.
             pause(Duration::from_millis(2));
             client.set_nonblocking(true).unwrap();
             match client.read(&mut [0]) {
@@ -107,9 +107,9 @@ fn a_worker_that_accepts_nothing_gets_a_handful() {
         .flat_map(|(_, waiting)| waiting)
         .collect();
     let stuck = usize::try_from(lengths(&ports, key, 4)[0]).unwrap();
-    // By chance it would have been 500.
+    // By chance it would be 500.
     assert!((1..=100).contains(&stuck), "{stuck}");
-    // Everybody else is served.
+    // All other connections are served.
     while greeted + stuck < 2_000 {
         waiting.retain_mut(|client| {
             let served = client.read(&mut [0]).is_ok();
@@ -120,7 +120,7 @@ fn a_worker_that_accepts_nothing_gets_a_handful() {
     }
     assert_eq!((greeted, waiting.len()), (2_000 - stuck, stuck));
     assert!(changes(&ports) > 0);
-    // Comes to itself; that is seen as soon as there is anything to look for.
+    // The worker recovers. The balancer notices it as soon as there is traffic.
     workers.push(worker(&ports, key, 0));
     wait_for("its queue is empty", || lengths(&ports, key, 4)[0] == 0);
     let in_again = || {
@@ -130,7 +130,8 @@ fn a_worker_that_accepts_nothing_gets_a_handful() {
     wait_for("it gets connections again", in_again);
 }
 
-/// 10 000 connections on eight, and a look every 50: chance alone has a coefficient of variation of 2.6 %.
+/// 10 000 connections on eight listeners, with a look after every 50: by chance alone, the coefficient of variation is
+/// 2.6 %.
 #[test]
 fn where_nobody_keeps_up_the_queues_stay_equal() {
     let spread = |choice| {
@@ -147,13 +148,13 @@ fn where_nobody_keeps_up_the_queues_stay_equal() {
         (squares.sum::<f64>() / 8.0).sqrt() / 12.5
     };
     let adaptive = spread(Choice::Adaptive);
-    // By chance, less likely than one in a hundred.
+    // By chance, this has a probability below one in a hundred.
     assert!(adaptive < 1.0, "{adaptive} %");
     let random = spread(Choice::Random);
     assert!(random > adaptive, "{random} %, {adaptive} %");
 }
 
-/// So many looks at four, of which the first stands still; the others have workers.
+/// So many looks at four listeners. The first does not move; the others have workers.
 fn stuck(looks: u32) -> (SharedPorts, PortKey, Vec<Worker>) {
     let (ports, key) = served(4, Choice::Adaptive);
     let workers = (1..4).map(|number| worker(&ports, key, number)).collect();
@@ -187,7 +188,7 @@ fn one_that_stands_still_is_held_back_until_it_moves() {
     assert_eq!(passed_over(&ports), [0]);
     assert_eq!(ports.balance().unwrap().passed_over.len(), 4, "no spares");
     assert_eq!(changes(&ports), 1);
-    // The rotation says as before.
+    // The rotation did not change.
     assert!(ports.queues()[0].in_rotation);
     (0..200).for_each(|_| knock(key.addr));
     wait_for("the others take all", || {
@@ -226,7 +227,7 @@ fn a_successor_does_not_pay_for_the_one_before() {
     ports.release(ListenerId(0), before);
     ports.occupy(ListenerId(0), after);
     ports.taken(key, ListenerId(0), after);
-    // At once, and with the program that is attached.
+    // It takes effect at once, without a new program.
     assert!(!held_now(&ports)[0]);
     (0..200).for_each(|_| knock(key.addr));
     wait_for("it gets its share", || lengths(&ports, key, 4)[0] > 10);
@@ -243,7 +244,7 @@ fn only_adaptive_looks() {
     }
 }
 
-/// Where only one is live nobody is held back, but it is looked at, if the thread was woken.
+/// With only one live listener, no listener is held back; but the thread looks at it when it wakes.
 fn arrival_is_seen(ports: &SharedPorts, key: PortKey, number: u16) {
     let alone = Rotation {
         live: vec![ListenerId(number)],
@@ -264,7 +265,7 @@ fn what_is_new_is_watched_until_the_ports_are_let_go() {
     let (ports, key) = served(2, Choice::Adaptive);
     let spawn = || Balancer::spawn(&ports, |event| panic!("{event:?}")).unwrap();
     let balancer = spawn().unwrap();
-    // One is enough.
+    // A second thread is not started.
     assert!(spawn().is_none());
     arrival_is_seen(&ports, key, 0);
     let add = |key: PortKey, number: u16| {
@@ -275,7 +276,7 @@ fn what_is_new_is_watched_until_the_ports_are_let_go() {
             .unwrap();
         ports.taken(key, ListenerId(number), worker);
     };
-    // A spare, one that was not prepared, and another port.
+    // A spare, a listener that was not prepared, and another port.
     for number in [2, 5] {
         add(key, number);
         arrival_is_seen(&ports, key, number);
@@ -289,7 +290,7 @@ fn what_is_new_is_watched_until_the_ports_are_let_go() {
     assert!(spawn().is_none());
 }
 
-/// By the CPU of the client, since on the loopback device a request does not change it.
+/// RPM_BALANCE=cpu. The CPU is the client's, because on the loopback device a request stays on its CPU.
 #[test]
 fn by_cpu() {
     let before = sched_getaffinity(Process::from_raw(0)).unwrap();
@@ -297,7 +298,7 @@ fn by_cpu() {
     for cpu in allowed {
         let mut only = CpuSet::new();
         only.set(cpu).unwrap();
-        // This thread is this test's own.
+        // This thread belongs to this test alone.
         sched_setaffinity(Process::from_raw(0), &only).unwrap();
         let (ports, key) = served(3, Choice::Cpu);
         (0..20).for_each(|_| knock(key.addr));

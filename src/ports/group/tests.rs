@@ -1,4 +1,4 @@
-//! On real sockets of addresses that nobody else binds.
+//! Tests on real sockets, on addresses that no other test binds.
 
 use super::*;
 use crate::model::SlotId;
@@ -10,7 +10,7 @@ use std::os::fd::AsRawFd;
 const SLOTS: u16 = 5;
 
 fn group() -> Group {
-    // A port that was free a moment ago, on an address that nobody else binds.
+    // A port that was free a moment ago, on an address that no other test binds.
     let ip = Ipv4Addr::new(127, 73, 0, 1);
     let free = std::net::TcpListener::bind((ip, 0)).unwrap();
     let addr: SocketAddr = free.local_addr().unwrap();
@@ -38,7 +38,7 @@ fn shut(group: &Group, number: usize) {
     nix::sys::socket::shutdown(fd, nix::sys::socket::Shutdown::Read).unwrap();
 }
 
-/// Steers to each slot alone and looks where a connection is found.
+/// Steers to each slot alone and checks that a connection arrives there.
 fn every_slot_is_where_it_should_be(group: &mut Group) {
     for slot in (0..SLOTS).map(ListenerId) {
         group.take(slot);
@@ -128,7 +128,7 @@ fn steering_while_a_listener_is_out_does_not_keep_it_out() {
 fn a_listener_that_cannot_come_back_is_replaced() {
     let mut group = group();
     shut(&group, 1);
-    // What happens when somebody attaches a program to it while it is out: it has a group of its own now.
+    // What happens if a program is attached while the listener is out: it gets a group of its own.
     let program = group.wanted(&nobody()).unwrap();
     steering::attach(&group.listeners[1].fd, &program).unwrap();
     let before = group.listeners[1].inode;
@@ -172,7 +172,7 @@ fn connections_of_a_listener_that_was_shut_down_twice_are_whole() {
         every_slot_is_where_it_should_be(&mut group);
         for number in &left {
             shut(&group, *number);
-            // It does not listen any more; the kernel says so, and remembers that it was asked.
+            // The listener does not listen any more. The kernel refuses the call, but remembers it.
             let fd = group.listeners[*number].fd.as_raw_fd();
             let again = nix::sys::socket::shutdown(fd, nix::sys::socket::Shutdown::Both);
             assert_eq!(again, Err(nix::errno::Errno::ENOTCONN));
@@ -209,8 +209,8 @@ fn a_spare_gets_nothing_while_a_listener_is_out() {
     for number in 0..usize::from(SLOTS) {
         shut(&group, number);
         for _ in 0..20 {
-            // Refused, queued, or left out by a full queue, which would hold up a client that waits for an answer; but
-            // nowhere where nobody serves.
+            // Each connection is refused, queued, or dropped by a full queue (a blocking client would then hang). None
+            // may reach a listener without a worker.
             let _ = listener::connect_nonblocking(group.key.addr);
         }
         assert!(
@@ -231,7 +231,8 @@ fn a_spare_joins_at_the_end_and_is_reached_there() {
     group.join(spare, &nobody()).unwrap();
     assert_eq!(group.order[..before.len()], before);
     assert_eq!(group.order[before.len()..], [usize::from(SLOTS)]);
-    // One that nobody opened yet, behind a number that does not listen: growth beyond what was prepared.
+    // A listener that was not opened yet, after a number that does not listen: the group grows beyond the prepared
+    // listeners.
     let beyond = ListenerId(SLOTS + 2);
     group.join(beyond, &nobody()).unwrap();
     for listener in [spare, beyond, ListenerId(0)] {

@@ -1,4 +1,4 @@
-//! On real sockets of addresses that nobody else binds.
+//! Tests on real sockets, on addresses that no other test binds.
 
 use super::*;
 use crate::policy::steering::Choice;
@@ -28,7 +28,7 @@ fn ports() -> (SharedPorts, PortKey) {
     (ports, key)
 }
 
-/// Only the listener of a present worker is asked.
+/// Only the listener of a present worker is a probe target.
 fn has_it(ports: &SharedPorts) -> bool {
     ports.probe_target(SLOT, None).is_some()
 }
@@ -39,7 +39,7 @@ fn late_words_of_a_dead_worker_say_nothing_of_its_successor() {
     let [first, second] = [101, 102].map(|pid| Pid::new(pid).unwrap());
     ports.occupy(SLOT, first);
     ports.release(SLOT, first);
-    // Its bind was answered as it died.
+    // Its bind was answered while it died.
     ports.taken(key, SLOT, first);
     assert!(!has_it(&ports));
     ports.occupy(SLOT, second);
@@ -47,7 +47,7 @@ fn late_words_of_a_dead_worker_say_nothing_of_its_successor() {
     assert!(!has_it(&ports));
     ports.taken(key, SLOT, second);
     assert!(has_it(&ports));
-    // One that did not die of its SIGKILL for long, and now did.
+    // A worker that survived its SIGKILL for a while and has ended now.
     ports.release(SLOT, first);
     assert!(has_it(&ports));
     ports.release(SLOT, second);

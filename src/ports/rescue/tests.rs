@@ -1,4 +1,4 @@
-//! On real sockets of addresses that nobody else binds; workers and clients are threads.
+//! Tests on real sockets, on addresses that no other test binds. Workers and clients are threads.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpListener as StdListener, TcpStream as StdStream};
@@ -31,7 +31,7 @@ fn a_connection_that_stranded_is_answered_by_a_live_worker() {
     stage.idle(&[LEFT]);
     clients.iter_mut().for_each(ask);
     stage.stranded(5);
-    // Others that come later, and the same ones again.
+    // One more that comes later, and the first five again.
     clients.push(stage.strand());
     stage.idle(&[LEFT]);
     clients.iter_mut().for_each(ask);
@@ -41,13 +41,13 @@ fn a_connection_that_stranded_is_answered_by_a_live_worker() {
 
 #[test]
 fn each_side_may_end_before_the_other() {
-    /// Answers when it has heard all, with how much that was.
+    /// Reads everything, then answers with the number of bytes.
     fn count(mut client: StdStream) {
         let mut all = Vec::new();
         client.read_to_end(&mut all).unwrap();
         write!(client, "{}", all.len()).unwrap();
     }
-    /// Says what it has to say, and listens to the end.
+    /// Sends its greeting, then reads to the end.
     fn greet(mut client: StdStream) {
         client.write_all(b"hello").unwrap();
         client.shutdown(Shutdown::Write).unwrap();
@@ -75,7 +75,7 @@ fn each_side_may_end_before_the_other() {
     drop(client);
 }
 
-/// A program may trust loopback addresses, and tell the families apart.
+/// A program may trust loopback addresses and may treat the families differently.
 #[test]
 fn it_comes_in_the_family_in_which_the_client_came() {
     fn say_who(mut client: StdStream) {
@@ -172,7 +172,7 @@ fn with_nobody_live_it_waits_for_somebody() {
     stage.live(&[ListenerId(1)]);
     let mut answer = [0; 4];
     client.read_exact(&mut answer).unwrap();
-    // It came back to nobody.
+    // It did not strand a second time.
     stage.stranded(1);
 }
 
@@ -181,7 +181,7 @@ fn one_that_comes_late_is_found_too() {
     let stage = Stage::new(1024);
     let _workers = stage.workers(echo);
     ask_after(&stage, stage.strand());
-    // Nothing waits there now, and it is accepted on.
+    // The queue is empty now, and the runtime accepts there.
     for count in 2..5 {
         stage.turn(&[], &[LEFT]);
         let late = StdStream::connect(stage.key.addr).unwrap();
@@ -214,7 +214,7 @@ fn with_the_port_let_go_it_is_reset() {
 
 #[test]
 fn no_more_than_there_is_room_for() {
-    // Room for one.
+    // One permit.
     let stage = Stage::new(8);
     let _workers = stage.workers(echo);
     let mut clients: Vec<StdStream> = (0..3).map(|_| stage.strand()).collect();
@@ -226,7 +226,8 @@ fn no_more_than_there_is_room_for() {
     let error = clients[1].read(&mut [0]).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::WouldBlock);
     assert_eq!(stage.ports.queue_length(stage.key, LEFT), Some(1));
-    // The second was accepted already and is not forgotten with the claim; the third still waits for a worker.
+    // The second connection was accepted and must be served although the claim ended. The third still waits for a
+    // worker.
     let listener = stage.hand(LEFT, true);
     drop(clients.remove(0));
     clients[0].set_read_timeout(Some(PATIENCE)).unwrap();
@@ -244,13 +245,13 @@ fn a_listener_that_is_taken_into_use_is_its_workers_alone() {
     let mut rescued = stage.strand();
     stage.idle(&[LEFT]);
     ask(&mut rescued);
-    // The program waits in accept; nobody else may take what comes, or make it return.
+    // The program blocks in accept. Nothing else may take its connections or make accept return.
     let listener = stage.hand(LEFT, false);
     assert!(!nonblocking(&listener));
     let worker = Pid::new(102).unwrap();
     stage.ports.occupy(LEFT, worker);
     stage.ports.taken(stage.key, LEFT, worker);
-    // Said too late, as long as the worker is there.
+    // This comes too late and must have no effect while the worker is present.
     stage.idle(&[LEFT]);
     stage.live(&[LEFT]);
     for _ in 0..50 {
@@ -263,12 +264,12 @@ fn a_listener_that_is_taken_into_use_is_its_workers_alone() {
         serving.join().unwrap();
         assert!(!nonblocking(&listener));
     }
-    // What was rescued before goes on.
+    // The connection that was rescued earlier goes on.
     ask(&mut rescued);
     stage.stranded(1);
 }
 
-/// A worker comes and goes, while clients come all the time: each is answered, by it or by another.
+/// A worker comes and goes while clients connect continuously. Each client is answered, by this worker or by another.
 #[test]
 fn while_a_listener_changes_hands_nobody_is_lost() {
     let stage = Stage::new(1024);
@@ -293,7 +294,7 @@ fn while_a_listener_changes_hands_nobody_is_lost() {
             let listener = stage.hand(LEFT, false);
             assert!(!nonblocking(&listener));
             stage.live(&[ListenerId(0), LEFT]);
-            // It has clients in its queue, and serves one of them.
+            // It has connections in its queue and serves one of them.
             let (served, _) = listener.accept().unwrap();
             let serving = scope.spawn(move || echo(served));
             assert!(!nonblocking(&listener));

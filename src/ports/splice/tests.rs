@@ -1,4 +1,4 @@
-//! On real sockets of addresses that nobody else binds.
+//! Tests on real sockets, on addresses that no other test binds.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener as StdListener, TcpStream as StdStream};
