@@ -1,4 +1,4 @@
-//! How many connections each worker has.
+//! Counts connections per worker, for scrapes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -10,16 +10,16 @@ use crate::sys::peek::Seen;
 use super::sight::{Sight, holds_leader};
 use super::survey::{Survey, Want};
 
-/// The count that goes on.
+/// State of one count.
 struct Count<'a> {
     survey: &'a mut Survey,
-    /// Connections that nobody was found to hold yet.
+    /// Connections whose owner is not found yet.
     left: usize,
     open: BTreeMap<SlotId, u64>,
 }
 
 impl Count<'_> {
-    /// One socket of the worker at that place.
+    /// Counts one socket of the worker at this index.
     fn socket(&mut self, (place, slot): (usize, SlotId), inode: u64) -> ControlFlow<()> {
         if self.survey.take(place, inode) {
             *self.open.entry(slot).or_default() += 1;
@@ -34,12 +34,13 @@ impl Count<'_> {
 }
 
 impl Sight {
-    /// How many connections on `ports` these workers have accepted and not closed, by slot; a slot may have several. A
-    /// slot with a worker that cannot be seen is missing; `None`: the kernel does not tell the connections.
+    /// Counts the connections on `ports` that these workers have accepted and not closed, by slot. A slot may have
+    /// several workers. A slot is missing if one of its workers cannot be read. `None` if the kernel does not report
+    /// connections.
     ///
-    /// It walks once for each family of addresses through the kernel's connections, then, if there is one that the last
-    /// count did not find, through the workers' descriptors until it knows who holds each; other processes are looked at
-    /// only if the workers themselves do not hold all.
+    /// Reads the kernel's connections once for each address family. For connections that the last count did not know,
+    /// it then reads the workers' descriptors until every owner is found. Other processes are read only if the workers
+    /// themselves do not hold all connections.
     pub fn connections(
         &mut self,
         workers: &[(SlotId, Pid)],
@@ -58,7 +59,7 @@ impl Sight {
             .collect();
         for (inode, pid) in &self.holders {
             if let Some(holder) = known.get(pid) {
-                // The walk below looks itself whether that was all.
+                // The result is ignored: the loops below check whether connections are left.
                 let _ = count.socket(*holder, *inode);
             }
         }
@@ -77,12 +78,13 @@ impl Sight {
         if count.left > 0 {
             self.of_families(workers, &mut count, &mut hidden);
         }
-        // All that there is was found, so that who is hidden has nothing.
+        // If every connection has an owner, hidden processes hold none.
         if count.left > 0 {
             count.open.retain(|slot, _| !hidden.contains(slot));
         }
         let open = count.open;
-        // A socket keeps its number until it is closed everywhere, and it takes billions of others until one has it again.
+        // A socket keeps its inode number until it is closed everywhere, and the number is reused only after billions
+        // of other sockets. So this can be kept for the next count.
         let taken = survey.taken();
         self.holders = taken
             .filter_map(|(inode, place)| Some((inode, workers.get(place)?.1)))
@@ -90,7 +92,7 @@ impl Sight {
         Some(open)
     }
 
-    /// Goes on with what belongs to the workers beside themselves.
+    /// Continues with the other processes of each worker.
     fn of_families(
         &self,
         workers: &[(SlotId, Pid)],

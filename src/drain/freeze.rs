@@ -1,4 +1,4 @@
-//! Catching a worker that lives off its clients' open connections in a moment when none of them is at work.
+//! Stops a worker at a moment without a request at work, although its clients keep their connections open.
 
 use std::net::SocketAddr;
 
@@ -9,25 +9,25 @@ use crate::sys::signals;
 use super::sight::{Sight, Subject};
 use super::survey::Handshakes;
 
-/// What came of it.
+/// Result of [`Sight::moment`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Moment {
-    /// The worker has nothing to lose. It is stopped: the stop signal and SIGCONT are the caller's.
+    /// The worker has nothing to lose. It is stopped by SIGSTOP; the caller sends the stop signal and SIGCONT.
     Quiet,
-    /// It has something to lose, and goes on.
+    /// The worker has something to lose and continues to run.
     Busy,
-    /// Its connections cannot be seen, so that it makes no sense to wait for such a moment. It was not stopped.
+    /// The connections of the worker cannot be read, so there is no point in trying again. It was not stopped.
     Blind,
 }
 
-/// A group that has been sent SIGSTOP, and gets SIGCONT whatever happens, unless it shall stay as it is.
+/// A process group that was sent SIGSTOP. Dropping this sends SIGCONT, unless [`Frozen::stays`] was called.
 struct Frozen {
     leader: Pid,
     stays: bool,
 }
 
 impl Frozen {
-    /// Even if the signal cannot be sent, the other one will be: it does no harm.
+    /// Sends SIGSTOP. If that fails, the later SIGCONT does no harm.
     fn freeze(leader: Pid) -> (Self, bool) {
         let frozen = Self {
             leader,
@@ -45,21 +45,22 @@ impl Frozen {
 impl Drop for Frozen {
     fn drop(&mut self) {
         if !self.stays {
-            // Nobody is left to be told if it fails: the group is gone.
+            // It fails only if the group is gone; then nothing needs the signal.
             let _ = signals::send_group(self.leader, Sig::CONT);
         }
     }
 }
 
 impl Sight {
-    /// Looks at `leader`'s worker; if it is as `aim` says, stops its whole group, waits until every
-    /// thread of it stands still, and looks again, since a request may have come in between. If it is still quiet, it
-    /// stays stopped. `queued` gives the length of its listeners' queues, which are ours and outlive it.
+    /// Looks at the worker of `leader`. If it meets `aim`, stops its whole process group, waits until every thread is
+    /// stopped, and looks again, because a request may have arrived in between. If it still meets `aim`, it stays
+    /// stopped. `queued` returns the length of its listeners' queues, which belong to the runtime and outlive the
+    /// worker.
     ///
-    /// Blocks the caller's thread for two looks and, between them, up to some 20 ms. The caller is the only one who
-    /// reaps, and has not reaped `leader`. The worker may notice: some calls return EINTR after a stop (signal(7)), so
-    /// this is for those that the stop signal would end anyway. Without sock_diag, only a worker without connections is
-    /// ever found quiet. A process of the worker's that has left its group is looked at but not
+    /// Blocks the calling thread for two looks and up to about 20 ms between them. The caller must be the only reaper
+    /// and must not have reaped `leader`. The worker may notice the stop, because some system calls return EINTR after
+    /// it (signal(7)); so use this only for workers that the stop signal would end anyway. Without sock_diag only a
+    /// worker without connections can be found quiet. A process that has left the worker's group is looked at but not
     /// stopped.
     pub fn moment(
         &mut self,
@@ -76,7 +77,7 @@ impl Sight {
             return Moment::Busy;
         }
         let (frozen, sent) = Frozen::freeze(leader);
-        // Read after the signal: nobody who has it pending can fork any more, so none is missed.
+        // The group is read after the signal: a process with a pending SIGSTOP cannot fork any more, so none is missed.
         let stopped = sent
             && self
                 .group(leader)
@@ -91,7 +92,7 @@ impl Sight {
         Moment::Busy
     }
 
-    /// The same, for a moment in which nothing is at work.
+    /// As [`Sight::moment`] with [`Aim::Quiet`].
     #[cfg(test)]
     pub fn quiet_moment(
         &mut self,

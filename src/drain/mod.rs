@@ -1,5 +1,4 @@
-//! How the runtime sees, from outside, whether a worker has anything to lose. What it sees, [`crate::policy::drain`]
-//! judges.
+//! Finds out from outside whether a worker has anything to lose. [`crate::policy::drain`] judges the results.
 
 mod count;
 mod freeze;

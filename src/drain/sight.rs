@@ -1,4 +1,4 @@
-//! Looking at workers.
+//! Looks at the connections of workers.
 
 use std::net::SocketAddr;
 use std::ops::ControlFlow;
@@ -15,38 +15,39 @@ use super::survey::{Handshakes, Survey, Want};
 /// A worker to look at.
 #[derive(Clone, Copy, Debug)]
 pub struct Subject<'a> {
-    /// The worker, which is a child of ours that is not reaped.
+    /// The leader of the worker: our child, and not reaped.
     pub leader: Pid,
-    /// Those that might still become connections of its; empty if that does not matter.
+    /// Handshakes that may still reach this worker; empty if they do not matter.
     pub handshakes: &'a Handshakes,
-    /// What is waited for: the count ends at the first connection that stands in its way. `None`: all are counted, which
-    /// for a worker with thousands of them takes as long as everything else.
+    /// The goal of the drain: counting stops at the first connection that prevents it. `None`: counts all connections,
+    /// which takes most of the time for a worker with thousands of them.
     pub aim: Option<Aim>,
-    /// Connections in its listeners' queues, read before the look: what leaves a queue in between shows as open.
+    /// Connections in the queues of its listeners. Read this before the look; a connection that leaves the queue in
+    /// between is then counted as open.
     pub queued: u32,
 }
 
-/// What a worker does with a signal.
+/// How a worker handles a signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Disposition {
-    /// A handler runs, or the program fetches it (sigwait(3), signalfd(2)).
+    /// A handler runs, or the program fetches the signal itself (sigwait(3), signalfd(2)).
     Caught,
-    /// Nothing happens.
+    /// The signal is ignored.
     Ignored,
-    /// What signal(7) says; for most signals the process ends at once.
+    /// The default action of signal(7); for most signals it ends the process at once.
     Default,
-    /// That cannot be seen.
+    /// The disposition cannot be read.
     Unknown,
 }
 
-/// How the runtime sees its workers' connections, and the only one that looks. The ports that it is asked about are the
-/// addresses of shared ports, of which the family and the number matter.
+/// Reads the workers' connections; all such reads go through here. `ports` in its methods are the addresses of shared
+/// ports, of which only the family and the port number matter.
 #[derive(Debug)]
 pub struct Sight {
     pub(super) proc: Proc,
-    /// `None` where netlink is refused.
+    /// `None` if netlink is refused.
     diag: Option<SockDiag>,
-    /// Who was last found to hold a socket, for [`Sight::connections`].
+    /// The owner of each socket as found by the last [`Sight::connections`].
     pub(super) holders: Vec<(u64, Pid)>,
 }
 
@@ -57,7 +58,7 @@ impl Default for Sight {
 }
 
 impl Sight {
-    /// Finds out which means there are.
+    /// Tests which sources are available.
     pub fn new() -> Self {
         Self {
             proc: Proc::new("/proc"),
@@ -66,8 +67,8 @@ impl Sight {
         }
     }
 
-    /// The means, for the log: `sock_diag`, or `/proc/net`, which costs more and cannot tell a request in work from an
-    /// idle connection.
+    /// The source, for the log: `sock_diag`, or `/proc/net`, which costs more and cannot tell an idle connection from a
+    /// request at work.
     pub fn means(&self) -> &'static str {
         if self.diag.is_some() {
             "sock_diag"
@@ -76,24 +77,24 @@ impl Sight {
         }
     }
 
-    /// The handshakes that are under way on `ports`. Taken right after a worker has left the steering, they are all
-    /// that may still become connections of its; those that begin later go elsewhere.
+    /// The handshakes in progress on `ports`. Taken right after a worker left the steering, these are all that may
+    /// still become connections of that worker; later handshakes go to others.
     pub fn handshakes(&mut self, ports: &[SocketAddr]) -> Handshakes {
         self.survey(ports, Want::Handshakes)
             .map(|survey| survey.handshakes)
             .unwrap_or_default()
     }
 
-    /// Looks at all `subjects` at once, and gives one answer for each, in their order. It walks once for each family
-    /// of addresses through the kernel's connections, reads every process once, and the descriptors of the subjects; where no
-    /// process holds a connection, it only does the first.
+    /// Looks at all `subjects` at once and returns one result for each, in their order. Reads the kernel's connections
+    /// once for each address family, every process once, and the descriptors of the subjects. If no process holds a
+    /// connection, it reads only the first.
     pub fn look(&mut self, subjects: &[Subject<'_>], ports: &[SocketAddr]) -> Vec<Look> {
         let survey = self.survey(ports, Want::All);
         let processes = match &survey {
             Some(survey) if survey.any_held() => self.proc.processes().ok(),
             _ => None,
         };
-        // What could not be asked for is not visible.
+        // If the dump failed, nothing is visible.
         let (mut survey, asked) =
             survey.map_or_else(|| (Survey::default(), false), |survey| (survey, true));
         let whole = asked && survey.whole;
@@ -117,7 +118,7 @@ impl Sight {
         looks.collect()
     }
 
-    /// Counts the connections that a family holds, as far as the aim asks for it.
+    /// Counts the connections of a worker's processes, as far as the aim requires it.
     fn count(
         &self,
         family: &[Process],
@@ -152,9 +153,10 @@ impl Sight {
         }
     }
 
-    /// What `leader`'s worker does with `sig`: the processes of it that hold a connection on `ports` are asked, or, if
-    /// none is seen to, the leader. One that catches it answers for all, and one that dies of it for those that ignore
-    /// it. Some language runtimes catch signals that their program knows nothing of.
+    /// How the worker of `leader` handles `sig`. Asks the worker's processes that hold a connection on `ports`; if none
+    /// is found, the leader. If one of them catches the signal, the answer is `Caught`. If some ignore it and others
+    /// have the default action, the answer is `Default`. Note that some language runtimes catch signals of which their
+    /// program knows nothing.
     pub fn disposition(&mut self, leader: Pid, ports: &[SocketAddr], sig: Sig) -> Disposition {
         let mut holders = self.holders(leader, ports);
         if holders.is_empty() {
@@ -213,7 +215,7 @@ impl Sight {
         family.enumerate().filter_map(holds).collect()
     }
 
-    /// The processes of `leader`'s group that may run.
+    /// The processes of the group of `leader` that have not ended.
     pub(super) fn group(&self, leader: Pid) -> Option<Vec<Process>> {
         let processes: Processes = self.proc.processes().ok()?;
         let mut group = processes.group(leader);
@@ -222,16 +224,16 @@ impl Sight {
         known.then_some(group)
     }
 
-    /// One dump, by whichever way there is: a netlink socket that fails is replaced once, and if the new one fails too
-    /// this dump is made from the files. `None` if these cannot be read either.
+    /// Makes one dump. If the netlink socket fails, it is replaced once; if the new one fails too, this dump reads the
+    /// files in /proc/net. `None` if these cannot be read either.
     pub(super) fn survey(&mut self, ports: &[SocketAddr], want: Want) -> Option<Survey> {
         if let Some(diag) = &mut self.diag {
             let survey = Survey::by_netlink(diag, ports, want);
             if survey.is_some() {
                 return survey;
             }
-            // What is left of the answer is lost with the socket. One that cannot be had now may be to be had at the
-            // next look (descriptors, memory), so the broken one stays as the sign that there once was one.
+            // The rest of the broken answer is lost with its socket. If no new socket can be opened now (descriptors,
+            // memory), the broken one is kept, so that the next look tries again.
             if let Ok(mut fresh) = SockDiag::open() {
                 let survey = Survey::by_netlink(&mut fresh, ports, want);
                 *diag = fresh;
@@ -244,7 +246,8 @@ impl Sight {
     }
 }
 
-/// A leader that is not among the processes is hidden from us (`hidepid`): it is a child of ours and not reaped.
+/// Whether the leader is among the processes. It is our child and not reaped, so if it is missing, it is hidden from us
+/// (`hidepid`).
 pub(super) fn holds_leader(family: &[Process], leader: Pid) -> bool {
     family.iter().any(|process| process.pid == leader.get())
 }

@@ -1,4 +1,4 @@
-//! What one dump of the shared ports shows, kept as short as it is needed.
+//! The result of one dump of the shared ports, reduced to what is needed.
 
 use std::collections::HashSet;
 use std::net::SocketAddr;
@@ -9,8 +9,8 @@ use crate::sys::procnet;
 use crate::sys::sockdiag::{Dump, SockDiag};
 use crate::sys::tcp::{MOST_PORTS, Query, Row, State, States};
 
-/// What a worker may hold and lose; in the states that are left out all is said, or there never was anything. A socket
-/// whose handshake is not over can be accepted already (TCP Fast Open).
+/// The states in which a worker may lose something. In other states everything was sent, or there never was anything. A
+/// socket whose handshake is not complete may already be accepted (TCP Fast Open).
 const ALL: States = States::of(&[
     State::Established,
     State::CloseWait,
@@ -21,55 +21,56 @@ const ALL: States = States::of(&[
 
 const OPENING: States = States::of(&[State::SynReceived]);
 
-/// Connections, and handshakes, that are kept at most, some 8 MB each. A descriptor limit ends the former long before, a
-/// flood of calls the latter: what is beyond is not waited for.
+/// Most connections and most handshakes to keep, about 8 MB each. The limit of descriptors ends the former long before,
+/// while a SYN flood may exceed the latter; handshakes beyond the limit are not waited for.
 const MOST: (usize, usize) = (1 << 18, 1 << 16);
 
-/// How often an interrupted dump is asked for again before it is taken as it is: the next look is as good a try.
+/// Most attempts at a dump that is interrupted. Then the result is used as it is, because the next look is as good as
+/// another attempt.
 const TRIES: u32 = 3;
 
-/// Both ends of a connection.
+/// Local and remote address of a connection.
 type Pair = (SocketAddr, SocketAddr);
 
-/// Handshakes that were under way at one moment. With SYN cookies (tcp_syncookies) none is to be seen.
+/// Handshakes in progress at one moment. With SYN cookies (tcp_syncookies) none can be seen.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Handshakes(HashSet<Pair>);
 
 impl Handshakes {
-    /// Whether there is none.
+    /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// How many there are.
+    /// The number of handshakes.
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether any of them is still under way.
+    /// Whether any of them is still in progress in `now`.
     pub(super) fn any_in(&self, now: &Self) -> bool {
         self.0.iter().any(|pair| now.0.contains(pair))
     }
 }
 
-/// A connection that some process holds.
+/// A connection that a process holds open.
 #[derive(Clone, Copy, Debug)]
 struct Held {
     inode: u64,
     busy: bool,
     costs: bool,
-    /// Who was last found to hold it, so that one which is held twice counts once.
+    /// The process that was last found to hold it, so that a connection held twice counts once.
     by: Option<usize>,
 }
 
-/// What is asked for.
+/// What a dump asks for.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Want {
     /// Handshakes only.
     Handshakes,
-    /// The connections that processes hold, too.
+    /// Handshakes, and connections that processes hold open.
     All,
-    /// The same, but not what went over them, so that all look as if they were at work.
+    /// As `All`, but without the activity of the connections, so all of them look as if they were at work.
     Number,
 }
 
@@ -82,18 +83,18 @@ impl Want {
     }
 }
 
-/// What was found.
+/// The result of a dump.
 #[derive(Debug, Default)]
 pub(super) struct Survey {
-    /// In the order of their inodes.
+    /// Sorted by inode.
     held: Vec<Held>,
     pub(super) handshakes: Handshakes,
-    /// There was room for all connections.
+    /// All connections fitted into the limit.
     pub(super) whole: bool,
 }
 
 impl Survey {
-    /// Over netlink; `None` if that fails.
+    /// Makes a dump over netlink; `None` if that fails.
     pub(super) fn by_netlink(
         diag: &mut SockDiag,
         ports: &[SocketAddr],
@@ -114,7 +115,7 @@ impl Survey {
         None
     }
 
-    /// From /proc/net; `None` if that fails.
+    /// Makes a dump from /proc/net; `None` if that fails.
     pub(super) fn by_files(proc: &Proc, ports: &[SocketAddr], want: Want) -> Option<Self> {
         let questions = Questions::new(ports, want);
         let mut found = Self::empty();
@@ -150,26 +151,26 @@ impl Survey {
         }
     }
 
-    /// The kernel may tell a socket twice if its tables change meanwhile.
+    /// Sorts, and removes duplicates: the kernel may report a socket twice if its tables change meanwhile.
     fn ordered(mut self) -> Self {
         self.held.sort_unstable_by_key(|held| held.inode);
         self.held.dedup_by_key(|held| held.inode);
         self
     }
 
-    /// Whether any process holds a connection.
+    /// Whether any process holds a connection open.
     pub(super) fn any_held(&self) -> bool {
         !self.held.is_empty()
     }
 
-    /// How many connections processes hold.
+    /// Number of connections that processes hold open.
     pub(super) fn held(&self) -> usize {
         self.held.len()
     }
 
-    /// `holder` holds this socket: whether it is at work and whether it would lose a
-    /// request, if it is a connection and `holder` has not named it before.
-    /// All sockets of one holder come before those of the next.
+    /// Records that `holder` has this socket. Returns whether the connection is at work and whether its loss would cost
+    /// a request. `None` if it is no connection, or if `holder` named it before. The caller names all sockets of one
+    /// holder before those of the next.
     pub(super) fn claim(&mut self, holder: usize, inode: u64) -> Option<(bool, bool)> {
         let held = self.find(inode)?;
         let first = held.by != Some(holder);
@@ -177,13 +178,13 @@ impl Survey {
         first.then_some((held.busy, held.costs))
     }
 
-    /// The same, but the socket is the first's that names it. True if that is `holder`, and now.
+    /// As [`Self::claim`], but only the first holder gets the socket. True if that is `holder`, now.
     pub(super) fn take(&mut self, holder: usize, inode: u64) -> bool {
         let free = self.find(inode).filter(|held| held.by.is_none());
         free.map(|held| held.by = Some(holder)).is_some()
     }
 
-    /// The sockets that were named, and the last who named them.
+    /// The sockets that were named, each with its last holder.
     pub(super) fn taken(&self) -> impl Iterator<Item = (u64, usize)> {
         let held = self.held.iter();
         held.filter_map(|held| Some((held.inode, held.by?)))
@@ -195,11 +196,12 @@ impl Survey {
     }
 }
 
-/// One for each family.
+/// The queries of a dump: one or more for each address family.
 #[derive(Debug)]
 struct Questions {
     want: Want,
-    /// IPv4, IPv6; each port once, since two listeners of one may have different addresses.
+    /// Ports for IPv4 and for IPv6. Each port is listed once, although several listeners with different addresses may
+    /// have it.
     ports: [Vec<u16>; 2],
 }
 

@@ -1,4 +1,4 @@
-//! Real workers with real connections, which they treat as they are told.
+//! Real workers with real connections, which the test controls.
 
 mod count;
 mod freeze;
@@ -12,7 +12,7 @@ use crate::policy::drain::{Aim, Drain, Look};
 use crate::sys::proc::Proc;
 use crate::sys::testing::{Puppet, REFUSALS, as_nobody, defer_accept, until, without_sock_diag};
 
-/// A worker and its clients; connection n is both sides' n.
+/// A worker and its clients. Connection n has the same number on both sides.
 struct Scene {
     worker: Puppet,
     port: SocketAddr,
@@ -39,7 +39,7 @@ impl Scene {
         self.worker.pid()
     }
 
-    /// A connection that the worker has accepted.
+    /// Opens a connection that the worker has accepted.
     fn connect(&mut self) -> usize {
         let client = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port.port())).unwrap();
         self.clients.push(client);
@@ -47,13 +47,13 @@ impl Scene {
         self.clients.len() - 1
     }
 
-    /// One request, which the worker has read.
+    /// Sends one request, which the worker has read.
     fn ask(&mut self, number: usize) {
         self.clients[number].write_all(b"request").unwrap();
         self.worker.tell(&format!("read {number} 7"));
     }
 
-    /// And its answer, which the client has read.
+    /// Sends one request and reads its answer.
     fn serve(&mut self, number: usize) {
         self.ask(number);
         self.worker.tell(&format!("write {number} 6"));
@@ -107,7 +107,7 @@ fn answered_connections_are_open_and_become_quiet() {
         drain.look(Tick::default(), &scene.look(&mut sight))
     });
     assert_eq!(counts(scene.look(&mut sight)), (3, 0, true));
-    // The same clients keep it from being empty.
+    // The same open connections keep the worker from being empty.
     let mut drain = Drain::new(Aim::Empty);
     assert!((0..10).all(|_| !drain.look(Tick::default(), &scene.look(&mut sight))));
     scene.clients.clear();
@@ -123,11 +123,11 @@ fn answered_connections_are_open_and_become_quiet() {
 fn a_request_that_was_read_and_not_answered_is_at_work() {
     let (mut sight, mut scene) = (Sight::new(), Scene::new());
     scene.connect();
-    // The first on its connection, which may be as young as the connection.
+    // The first request on its connection may be as young as the connection.
     scene.ask(0);
     assert_eq!(counts(scene.look(&mut sight)), (1, 1, true));
     scene.worker.tell("write 0 6");
-    // So long after the answer that the kernel's clock tells what was first.
+    // Wait until the kernel's clock can tell the order of request and answer.
     scene.until_quiet(&mut sight);
     scene.ask(0);
     let mut quiet = Drain::new(Aim::Quiet);
@@ -192,7 +192,7 @@ fn one_dump_tells_several_workers_apart() {
             scene.connect();
         }
     }
-    // An IPv4 client of a socket of both families, and one of IPv6.
+    // An IPv4 client and an IPv6 client of a dual-stack socket.
     let client = TcpStream::connect((Ipv6Addr::LOCALHOST, scenes[2].port.port())).unwrap();
     scenes[2].worker.tell("accept");
     let none = Handshakes::default();
@@ -210,7 +210,7 @@ fn one_dump_tells_several_workers_apart() {
     let open: Vec<u32> = looks.iter().map(|look| look.open).collect();
     assert_eq!(open, [0, 1, 3]);
     assert!(looks.iter().all(|look| look.visible && look.queued == 7));
-    // Other ports are other people's, and a port that is named twice is one.
+    // Connections on other ports do not count, and a port that is named twice counts once.
     let looks = sight.look(&subjects, &[ports[0], ports[2], ports[2]]);
     let open: Vec<u32> = looks.iter().map(|look| look.open).collect();
     assert_eq!(open, [0, 0, 3]);
@@ -259,7 +259,7 @@ fn another_users_connections_are_not_visible_until_there_is_none() {
     assert_eq!(counts(hidden), (0, 0, false));
     let moment = as_nobody(|| Sight::new().quiet_moment(scene.leader(), &[scene.port], || 0));
     assert_eq!(moment, Moment::Blind);
-    // What it does with signals is no secret.
+    // Signal dispositions are readable for other users.
     scene.worker.tell("signal 15 catch");
     let disposition =
         as_nobody(|| Sight::new().disposition(scene.leader(), &[scene.port], Sig::TERM));
@@ -273,7 +273,7 @@ fn a_worker_whose_processes_cannot_be_listed_is_not_visible() {
     let mut sight = Sight::new();
     sight.proc = Proc::new("/nonexistent");
     assert_eq!(counts(scene.look(&mut sight)), (0, 0, false));
-    // As under `hidepid`: others are there, this one is not.
+    // As under `hidepid`: other processes are visible, this one is not.
     sight.proc = Proc::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/proc"));
     assert_eq!(counts(scene.look(&mut sight)), (0, 0, false));
     assert_eq!(
@@ -318,7 +318,7 @@ fn without_netlink_and_without_files_nothing_is_visible() {
     assert!(handshakes.is_empty());
 }
 
-/// Only those that were there count, and only until they are over. False if any of it was not so.
+/// Only handshakes from the given moment count, and only until they complete. False if that does not hold.
 fn handshakes_are_remembered(sight: &mut Sight) -> bool {
     let listener = TcpListener::bind("[::]:0").unwrap();
     defer_accept(&listener);
@@ -356,8 +356,8 @@ fn only_handshakes_that_were_under_way_are_waited_for() {
 
 #[test]
 fn only_handshakes_that_were_under_way_are_waited_for_without_netlink() {
-    // There a handshake that the listener defers looks after 3 s as if the client were gone, and a machine with many
-    // connections may take as long to tell them.
+    // Through /proc/net, a handshake that the listener defers looks after 3 s as if the client were gone; and on a
+    // machine with many connections reading may take that long.
     without_sock_diag(REFUSALS[0], || {
         let mut sight = Sight::new();
         until("it is as it should be", || {
