@@ -25,7 +25,7 @@ fn limited(runtime: &Runtime, slot: u64) -> u64 {
 
 /// The sum of what the announcements name, for a slot.
 fn announced(lines: &[String], slot: u64) -> u64 {
-    let text = "a worker wrote more lines than RPM_LOG_RATE lets pass";
+    let text = "a worker wrote more lines than RPM_LOG_RATE allows; the rest was dropped";
     let told = lines.iter().filter(|line| line.contains(text));
     told.filter_map(|line| {
         let mut words = line.split(' ');

@@ -1,11 +1,11 @@
-//! Whole lines on their way out, and whose they are.
+//! Batches of whole lines on the way to an output, with their owners.
 
 use memchr::memchr_iter;
 
 use super::Stream;
 use crate::model::SlotId;
 
-/// Whose lines they are, in the order of [`crate::model::LogTotals`].
+/// The source of lines, in the order of [`crate::model::LogTotals`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
     Stdout = 0,
@@ -22,11 +22,11 @@ impl From<Stream> for Origin {
     }
 }
 
-/// Whose lines they are, to the worker.
+/// The source of lines, down to the worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Whose {
     pub origin: Origin,
-    /// `None` if they are the runtime's own.
+    /// `None` for the runtime's own lines.
     pub slot: Option<SlotId>,
 }
 
@@ -37,10 +37,10 @@ impl Whose {
     };
 }
 
-/// What a batch takes besides its bytes and its runs: its place in a queue, and what the allocator adds.
+/// Estimated overhead of a batch besides its bytes and runs, bytes: its place in a queue and the allocator's share.
 const BATCH: usize = 256;
 
-/// Lines of one owner that follow each other.
+/// Consecutive lines of one owner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Run {
     pub whose: Whose,
@@ -48,7 +48,7 @@ pub struct Run {
     pub bytes: usize,
 }
 
-/// Bytes that are written together, and the runs that they are made of.
+/// Bytes that are written together, and the runs that they consist of.
 #[derive(Debug, Default)]
 pub struct Batch {
     pub bytes: Vec<u8>,
@@ -56,7 +56,7 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// Notes whose the bytes are that come next.
+    /// Records the owner of the next bytes.
     pub fn note(&mut self, run: Run) {
         match self.runs.last_mut() {
             Some(last) if last.whose == run.whose => {
@@ -67,7 +67,7 @@ impl Batch {
         }
     }
 
-    /// Puts what is in `other` behind.
+    /// Appends the content of `other`.
     pub fn append(&mut self, other: &Self) {
         self.bytes.extend_from_slice(&other.bytes);
         other.runs.iter().for_each(|run| self.note(*run));
@@ -77,12 +77,12 @@ impl Batch {
         &self.runs
     }
 
-    /// The memory that it takes while it waits, roughly: of a few short lines the least part is theirs.
+    /// Estimated memory of the batch while it waits, bytes. For a few short lines, most of it is overhead.
     pub fn cost(&self) -> usize {
         self.bytes.len() + self.runs.len() * size_of::<Run>() + BATCH
     }
 
-    /// Empty again; room beyond `keep` bytes is given back.
+    /// Empties the batch. Frees memory beyond `keep` bytes.
     pub fn clear(&mut self, keep: usize) {
         self.bytes.clear();
         self.bytes.shrink_to(keep);
@@ -90,8 +90,8 @@ impl Batch {
     }
 }
 
-/// How far each run came, if only the first `written` bytes of `parts`, which the runs are made of, went out: what
-/// went, and the lines of it that did not go as a whole.
+/// For each run: what was written if only the first `written` bytes of `parts` (which consist of `runs`) went out, and
+/// the number of lines that were not written completely.
 pub fn outcome(runs: &[Run], parts: &[&[u8]], written: usize) -> impl Iterator<Item = (Run, u64)> {
     let mut start = 0;
     runs.iter().map(move |run| {
@@ -113,7 +113,7 @@ pub fn outcome(runs: &[Run], parts: &[&[u8]], written: usize) -> impl Iterator<I
     })
 }
 
-/// Newlines between two places in `parts`, taken as one.
+/// Number of newlines between two offsets in `parts`, taken as one buffer.
 fn newlines(parts: &[&[u8]], from: usize, to: usize) -> u64 {
     let (mut at, mut count) = (0, 0);
     for part in parts {

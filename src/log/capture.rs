@@ -1,4 +1,4 @@
-//! The thread: every worker's pipes in, whole lines to the outputs.
+//! The log thread: reads the workers' pipes and passes whole lines to the outputs.
 
 use std::mem;
 use std::sync::Arc;
@@ -20,12 +20,13 @@ use crate::sys::epoll::{Interest, Poller, Ready};
 use crate::sys::io::{self, Read};
 use crate::sys::thread;
 
-/// One read takes at most so much: what a pipe holds (pipe(7), "Pipe capacity"). All streams share one such buffer.
+/// Most bytes in one read, equal to the capacity of a pipe (pipe(7), "Pipe capacity"). All streams share one such
+/// buffer.
 const READ: usize = 64 * 1024;
-/// The inbox's token; that of a stream is its place in the table plus one.
+/// The token of the inbox. The token of a stream is its index in the table plus one.
 const INBOX: u64 = 0;
 
-/// Starts the log. Fails if the kernel has no descriptor or no thread for it.
+/// Starts the log thread. Fails if the kernel refuses a descriptor or a thread.
 pub fn start(mut settings: Settings) -> nix::Result<Log> {
     settings.app_name = settings.app_name.replace(char::is_control, "?");
     let form = Form {
@@ -54,7 +55,7 @@ pub fn start(mut settings: Settings) -> nix::Result<Log> {
         buffer: vec![0; READ],
         tails: match settings.overflow {
             Overflow::Block => settings.buffer / 2,
-            // The queues have the other half.
+            // The other half belongs to the queues.
             Overflow::Drop => settings.buffer / 4,
         },
         settings,
@@ -65,7 +66,7 @@ pub fn start(mut settings: Settings) -> nix::Result<Log> {
     Ok(Log::new(shared))
 }
 
-/// What a read left behind.
+/// Result of reading from a stream once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum After {
     Took(usize),
@@ -81,7 +82,7 @@ struct Capture {
     stamper: Stamper,
     sources: Vec<Option<Source>>,
     buffer: Vec<u8>,
-    /// The most that unfinished lines and records may take, all together.
+    /// Most bytes that all unfinished lines and records together may take.
     tails: usize,
     settings: Settings,
     over: bool,
@@ -95,14 +96,14 @@ impl Capture {
                 .due()
                 .map(|due| due.saturating_duration_since(clock::instant()));
             if self.poller.wait(&mut ready, wait).is_err() {
-                // For no reason that a program which got here could give it (epoll_wait(2)).
+                // Not possible for a poller that worked before (epoll_wait(2)).
                 return;
             }
             self.tick();
             let mut inbox = false;
             for &Ready { token, .. } in &ready {
                 match token.checked_sub(1).map(usize::try_from) {
-                    // One read each, so that nobody waits for the loudest.
+                    // One read for each stream, so that no stream waits for the loudest one.
                     Some(Ok(at)) => drop(self.take(at)),
                     _ => inbox = true,
                 }
@@ -126,7 +127,7 @@ impl Capture {
         time.extend_from_slice(self.stamper.stamp(clock::wall()));
     }
 
-    /// When something is to be done though nothing happens.
+    /// When something must be done even if nothing arrives.
     fn due(&self) -> Option<Instant> {
         let limits = self.press.limits.as_ref().and_then(Limits::due);
         if self.settings.multiline.is_none() {
@@ -157,7 +158,7 @@ impl Capture {
         }
     }
 
-    /// Says what there is still to say. What the last writes give occasion to say themselves is the last.
+    /// Reports what is still to be reported. The last writes may cause further reports, so this runs twice.
     fn end(&mut self) {
         self.tell_limits(None);
         for _ in 0..2 {
@@ -166,11 +167,11 @@ impl Capture {
         }
     }
 
-    /// Takes over what waits in the inbox.
+    /// Processes the content of the inbox.
     fn serve(&mut self) {
         self.shared.waker.clear();
         let inbox = mem::take(&mut *self.shared.inbox());
-        // `mem::take` reset the word; it is said once.
+        // `mem::take` reset the flag, so remember it here.
         self.over |= inbox.over;
         let Inbox {
             attached,
@@ -180,7 +181,7 @@ impl Capture {
             reopen,
             ..
         } = inbox;
-        // What was said before a worker's first word comes before it, whenever that is read.
+        // Own lines that were logged before a worker was attached come before the worker's lines.
         let before = attached.last().map_or(0, |attached| attached.after);
         let (before, own) = own.split_at(before.min(own.len()));
         self.press.outputs.own(before);
@@ -188,7 +189,7 @@ impl Capture {
             self.attach(attached);
         }
         if !flush.is_empty() {
-            // First, so that the runtime's last words come last.
+            // Drain the pipes first, so that the runtime's last lines come last.
             self.drain();
             self.tell_limits(None);
         }
@@ -204,7 +205,7 @@ impl Capture {
         if flush.is_empty() {
             return;
         }
-        // What the writing itself gave occasion to say.
+        // Reports that the writing itself caused.
         let own = self.shared.inbox().take_own();
         self.press.outputs.own(&own);
         self.press.outputs.flush();
@@ -225,7 +226,7 @@ impl Capture {
         let free = self.sources.iter().position(Option::is_none);
         let at = free.unwrap_or(self.sources.len());
         if let Err(errno) = self.poller.add(&*pipe, at as u64 + 1, Interest::Readable) {
-            // No memory, or the user's share of watches is used up: the worker finds its output closed.
+            // No memory, or the user's limit of epoll watches is reached. The worker finds its output closed.
             let line = self.shared.formed(&own::unwatched(slot, errno));
             self.press.outputs.own(&line);
             return;
@@ -250,7 +251,7 @@ impl Capture {
         }
     }
 
-    /// Reads once from a stream. At its end it is finished and closed.
+    /// Reads once from a stream. At the end of the stream, finishes its last line and closes it.
     fn take(&mut self, at: usize) -> After {
         let Some(place) = self.sources.get_mut(at) else {
             return After::End;
@@ -271,13 +272,14 @@ impl Capture {
                 After::Took(count)
             }
             Ok(Read::Empty) => After::Empty,
-            // A pipe has no errors of its own; one that cannot be read is as good as ended.
+            // A pipe has no read errors of its own; treat an error as the end.
             Ok(Read::End) | Err(_) => {
                 source.finish(&mut self.press);
                 if let Some(tail) = &source.tail {
                     tail.end();
                 }
-                // The number may be lent out at this moment (`Log::unwritten`), so closing alone would not do.
+                // `Log::unwritten` may hold the descriptor at this moment, so closing alone would not remove it from
+                // the poller.
                 let _ = self.poller.remove(&*source.pipe);
                 *place = None;
                 After::End
@@ -285,7 +287,7 @@ impl Capture {
         }
     }
 
-    /// Keeps what unfinished lines and records take below the limit: the largest go out in pieces.
+    /// Keeps unfinished lines and records below the limit: the largest go out in pieces.
     fn bound(&mut self) {
         loop {
             let rooms = self.sources.iter().flatten().map(Source::room);
@@ -306,7 +308,7 @@ impl Capture {
         }
     }
 
-    /// Reads what lies in the pipes now, and no more, whoever goes on writing; then finishes every line.
+    /// Reads what is in the pipes now, and not what is written meanwhile. Then ends every unfinished line.
     fn drain(&mut self) {
         for at in 0..self.sources.len() {
             let Some(Some(source)) = self.sources.get(at) else {

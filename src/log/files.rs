@@ -1,4 +1,4 @@
-//! Which file a line goes to besides (RPM_LOG_FILE, RPM_LOG_ERROR_FILE).
+//! Chooses the file for a line (RPM_LOG_FILE, RPM_LOG_ERROR_FILE).
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -17,19 +17,19 @@ use super::shared::{Reason, Shared};
 use crate::model::SlotId;
 use crate::sys::clock;
 
-/// What files there are to be.
+/// Settings of the log files.
 #[derive(Clone, Debug, Default)]
 pub struct FileSettings {
-    /// RPM_LOG_FILE; `{slot}` in it gives one file a worker.
+    /// RPM_LOG_FILE; `{slot}` in it makes one file for each slot.
     pub out: Option<String>,
-    /// RPM_LOG_ERROR_FILE: stderr goes there instead.
+    /// RPM_LOG_ERROR_FILE: receives stderr instead.
     pub error: Option<String>,
-    /// When a file is put aside, and for how long it is kept.
+    /// When to rotate a file and how many to keep.
     pub rotation: Arc<Rotation>,
 }
 
 impl FileSettings {
-    /// Whether there are any.
+    /// Whether any file is configured.
     pub fn any(&self) -> bool {
         self.out.is_some() || self.error.is_some()
     }
@@ -42,15 +42,15 @@ pub struct Files {
     queue: Option<Arc<Queue>>,
     keeper: Keeper,
     outputs: Vec<Output>,
-    /// Where in `outputs` a file is.
+    /// Index in `outputs` of each file.
     by_path: BTreeMap<PathBuf, usize>,
-    /// And that of an owner: whether it is stderr, and its slot.
+    /// Index in `outputs` for each source: whether it is stderr, and its slot.
     by_owner: BTreeMap<(bool, Option<SlotId>), Option<usize>>,
     shared: Arc<Shared>,
 }
 
 impl Files {
-    /// With a queue, its thread writes them all.
+    /// With a queue, the thread of the queue writes all files.
     pub fn new(settings: FileSettings, queue: Option<Arc<Queue>>, shared: Arc<Shared>) -> Self {
         Self {
             settings,
@@ -63,7 +63,7 @@ impl Files {
         }
     }
 
-    /// The file of these lines.
+    /// The file for these lines.
     pub fn of(&mut self, whose: Whose) -> Option<&mut Output> {
         if !self.settings.any() {
             return None;
@@ -86,7 +86,7 @@ impl Files {
         }?;
         let path = match whose.slot {
             Some(slot) => expand(template, slot),
-            // Own lines are no worker's.
+            // The runtime's own lines belong to no slot.
             None if template.contains("{slot}") => return None,
             None => PathBuf::from(template),
         };
@@ -110,12 +110,12 @@ impl Files {
         Some(at)
     }
 
-    /// Writes, or queues, all that was taken.
+    /// Writes or queues everything that was taken.
     pub fn flush(&mut self) {
         self.outputs.iter_mut().for_each(Output::flush);
     }
 
-    /// What they lost for want of room, once it flows again.
+    /// Lines lost for lack of room, once there is room again.
     pub fn lost(&mut self) -> Option<Gone> {
         let all = self.outputs.iter_mut().filter_map(Output::lost);
         all.reduce(|one, other| Gone {
@@ -124,7 +124,7 @@ impl Files {
         })
     }
 
-    /// Opens each anew, after what was taken before.
+    /// Reopens each file after the lines that were taken before.
     pub fn reopen(&mut self) {
         self.outputs.iter_mut().for_each(Output::reopen);
         if let Some(queue) = &self.queue {
@@ -132,7 +132,7 @@ impl Files {
         }
     }
 
-    /// Drops the copies of `done` once all that was taken is written.
+    /// Drops the copies of `done` once everything that was taken is written.
     pub fn done(&mut self, done: &Sender<()>) {
         for output in &mut self.outputs {
             output.done(done.clone());
@@ -140,17 +140,17 @@ impl Files {
     }
 }
 
-/// One file, and who is told about it.
+/// One file, and where its problems are reported.
 #[derive(Debug)]
 pub struct FileWriter {
     file: LogFile,
     shared: Arc<Shared>,
-    /// What of its counters is in ours.
+    /// The part of the file's counters that is already in the shared counters.
     counted: file::Counters,
 }
 
 impl FileWriter {
-    /// Writes the batch and then `more`, whose run the batch knows.
+    /// Writes the batch and then `more`, which belongs to the last run of the batch.
     pub fn write(&mut self, batch: &Batch, more: [&[u8]; 2]) {
         let parts = [&batch.bytes[..], more[0], more[1]];
         let total = parts.iter().map(|part| part.len()).sum();
@@ -163,7 +163,7 @@ impl FileWriter {
         self.tell();
     }
 
-    /// Opens it anew.
+    /// Reopens the file.
     pub fn reopen(&mut self) {
         self.file.reopen(clock::wall());
         self.tell();
@@ -197,7 +197,8 @@ fn said(note: &Note) -> Said {
                 .count("lost", *lost)
         }
         Note::RotationFailed { path, why } => {
-            let text = "cannot rotate a log file, it grows on; trying again every ten seconds";
+            let text =
+                "cannot rotate a log file, so it keeps growing; trying again every ten seconds";
             Said::new(Level::WARN, text).of(path, Some(why))
         }
         Note::CompressFailed { path, why } => {

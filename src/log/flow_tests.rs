@@ -1,4 +1,4 @@
-//! The thread with what a user can set: overflow, buffer, records, rates, files.
+//! The log thread with user settings: overflow, buffer, records, rates, files.
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
@@ -17,7 +17,7 @@ use crate::model::SlotId;
 use crate::policy::Rate;
 use crate::sys::io;
 
-/// A log of these settings, and a thread that gives all that came out once the log is over.
+/// A log with these settings, and a thread that returns the whole output once the log has ended.
 fn collected(change: impl FnOnce(&mut Settings)) -> (Log, thread::JoinHandle<Vec<u8>>) {
     let (read_end, write_end) = pipe2(OFlag::O_CLOEXEC).unwrap();
     let mut settings = settings(write_end, Format::Raw, Settings::MAX_LINE);
@@ -25,7 +25,7 @@ fn collected(change: impl FnOnce(&mut Settings)) -> (Log, thread::JoinHandle<Vec
     (start(settings).unwrap(), collector(read_end))
 }
 
-/// What a worker wrote and nobody read.
+/// Bytes that a worker wrote and nothing has read.
 fn unread(worker: &File) -> usize {
     io::unread(worker).unwrap()
 }
@@ -46,7 +46,7 @@ fn a_stuck_reader_costs_whole_lines_that_are_counted_and_told_when_lines_are_to_
     for number in 0..LINES {
         writeln!(worker, "line {number}").unwrap();
     }
-    // Nobody reads yet, and the worker never waited.
+    // The output is not read yet, and the worker never waited.
     while log.totals().dropped[0][0] == 0 || unread(&worker) > 0 {
         thread::yield_now();
     }
@@ -144,7 +144,7 @@ fn what_many_unfinished_lines_take_is_bounded() {
         40
     );
     assert_eq!(out.bytes().filter(|byte| *byte != b'\n').count(), 40 * 4004);
-    // Half of the buffer holds no more than sixteen of them.
+    // Half of the buffer holds at most sixteen of them.
     assert!(totals.split >= 20, "{totals:?}");
 }
 
@@ -156,7 +156,7 @@ fn a_record_is_one_object_and_goes_out_when_the_next_begins_or_time_is_up() {
     });
     let mut worker = stream(&log, 0, Stream::Stderr);
     worker.write_all(b"E one\n  at a\n").unwrap();
-    // Written once the wait is over, without another line.
+    // Written after the wait, without a further line.
     while log.totals().lines[1] == 0 {
         thread::yield_now();
     }
@@ -186,7 +186,7 @@ fn lines_that_never_match_do_not_stay_away() {
     let mut worker = stream(&log, 0, Stream::Stdout);
     let mut written = 0;
     while log.totals().lines[0] == 0 {
-        // Faster than the wait for one more line, until the record is out.
+        // Faster than the wait for one more line, until the record goes out.
         written += 1;
         assert!(written < 1000, "nothing came out");
         worker.write_all(b" beat\n").unwrap();
@@ -232,7 +232,7 @@ fn no_more_lines_pass_than_the_rate_allows_and_the_rest_is_told() {
     assert!((10..20).contains(&passed), "{out}");
     assert_eq!(totals.dropped[0], [0, 500 - passed, 0, 0]);
     assert_eq!(totals.workers[&SlotId(2)], [0, 500 - passed, 0]);
-    let text = "warn: a worker wrote more lines than RPM_LOG_RATE lets pass";
+    let text = "warn: a worker wrote more lines than RPM_LOG_RATE allows; the rest was dropped";
     let told = own(&format!("{text} slot=2 lines={}", 500 - passed));
     assert!(out.ends_with(&told), "{out}");
     assert!(out.starts_with("0\n1\n2\n3\n4\n5\n6\n7\n8\n9\n"));

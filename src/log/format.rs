@@ -1,23 +1,23 @@
-//! What a worker's lines look like on their way out (RPM_LOG_FORMAT).
+//! Output formats of worker lines (RPM_LOG_FORMAT).
 
 use super::handle::Worker;
 use super::json::{self, Labels, Partial};
 use super::line::Block;
 use super::{Format, Stream, paint};
 
-/// How one stream's lines are dressed.
+/// The format of one stream's lines.
 #[derive(Debug)]
 pub enum Dress {
     Raw,
     Prefix {
         /// `[name:slot] `
         first: Box<[u8]>,
-        /// `[name:slot+] `, for the rest of a cut line.
+        /// `[name:slot+] `, for the further pieces of a cut line.
         continued: Box<[u8]>,
     },
     Json {
         labels: Box<Labels>,
-        /// Cut lines so far, and pieces of the present one.
+        /// Number of cut lines so far; below: number of pieces of the present one.
         cut: u64,
         pieces: u32,
     },
@@ -55,7 +55,8 @@ impl Dress {
         }
     }
 
-    /// Appends the lines of `block`, and says how many they became. In raw they stay as they are, and `out` empty.
+    /// Appends the formatted lines of `block` and returns their number. In raw format the lines stay as they are, and
+    /// `out` stays empty.
     pub fn put(&mut self, block: Block<'_>, time: &[u8], out: &mut Vec<u8>) -> u64 {
         match self {
             Self::Raw => block.count(),
@@ -115,7 +116,7 @@ fn objects(block: Block<'_>, labels: &Labels, time: &[u8], out: &mut Vec<u8>) ->
     lines
 }
 
-/// Without the newline at its end.
+/// Removes the newline at the end.
 fn unended(body: &[u8]) -> &[u8] {
     body.strip_suffix(b"\n").unwrap_or(body)
 }

@@ -1,4 +1,4 @@
-//! The side of the log that everybody else sees: what can be told to the thread without ever waiting for it.
+//! The handle of the log for all other code. No call waits for the log thread, except [`Log::flush`].
 
 use std::mem;
 use std::os::fd::OwnedFd;
@@ -12,7 +12,7 @@ use super::{Stream, Tail};
 use crate::model::{Generation, LogTotals, Pid, SlotId};
 use crate::sys::{clock, io};
 
-/// One worker, as its lines name it.
+/// A worker, as its log lines identify it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Worker {
     /// Its slot.
@@ -23,53 +23,53 @@ pub struct Worker {
     pub pid: Pid,
 }
 
-/// A pipe on its way to the thread.
+/// A pipe to be attached by the log thread.
 #[derive(Debug)]
 pub struct Attached {
     pub worker: Worker,
     pub stream: Stream,
     pub pipe: Arc<OwnedFd>,
     pub tail: Option<Tail>,
-    /// How much of [`Inbox::own`] was said before.
+    /// Length of [`Inbox::own`] when the pipe was added.
     pub after: usize,
 }
 
-/// What waits for the thread. The lock is held for moments only, never across a write.
+/// Work for the log thread. The lock is held only briefly, never during a write.
 #[derive(Debug, Default)]
 pub struct Inbox {
     pub attached: Vec<Attached>,
-    /// Own lines, each with its newline, in their order.
+    /// The runtime's own lines in order, each with its newline.
     pub own: Vec<u8>,
     pub own_lines: u64,
-    /// Own lines that found no room after those in `own`.
+    /// Own lines that did not fit after those in `own`.
     pub missing: u64,
     pub flush: Vec<Sender<()>>,
     pub reopen: bool,
-    /// Nobody holds a [`Log`] any more.
+    /// The last [`Log`] was dropped.
     pub over: bool,
 }
 
 impl Inbox {
-    /// Takes the own lines, and gives room for others.
+    /// Takes the own lines, which makes room for others.
     pub fn take_own(&mut self) -> Vec<u8> {
         self.own_lines = 0;
         mem::take(&mut self.own)
     }
 }
 
-/// How a [`Log::flush`] ended.
+/// Result of [`Log::flush`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flushed {
-    /// Everything was written, or given up and counted in `dropped`.
+    /// Everything was written, or dropped and counted in `dropped`.
     Done,
-    /// The time was over first; at most so many bytes were not written.
+    /// The time limit passed first.
     Unfinished {
-        /// Bytes read and not known to be written, and those that still lie in the pipes.
+        /// Most bytes that may be unwritten: those read and not known to be written, and those still in the pipes.
         bytes: u64,
     },
 }
 
-/// A handle on the log, cheap to clone. The thread lives until the last one is gone and every stream is at its end.
+/// A handle of the log, cheap to clone. The thread runs until the last handle is dropped and every stream has ended.
 #[derive(Clone, Debug)]
 pub struct Log(Arc<Handle>);
 
@@ -92,8 +92,8 @@ impl Log {
         &self.0.0
     }
 
-    /// Reads a worker's pipe from now on until its end. `read_end` does not block ([`io::OutputPipe`]). The last lines
-    /// can be asked for as long as `tail` is held.
+    /// Starts to read a worker's pipe, until its end. `read_end` must be non-blocking ([`io::OutputPipe`]). The last
+    /// lines can be read from `tail` while the caller holds a copy of it.
     pub fn attach(&self, worker: Worker, stream: Stream, read_end: OwnedFd, tail: Option<Tail>) {
         let pipe = Arc::new(read_end);
         let mut pipes = locked(&self.shared().pipes);
@@ -113,35 +113,36 @@ impl Log {
         self.shared().waker.wake();
     }
 
-    /// Writes one line of the runtime's own, whatever RPM_LOG_LEVEL says; the level only names it. Control characters
+    /// Writes one line of the runtime's own, whatever RPM_LOG_LEVEL says; the level is only shown. Control characters
     /// in the text are escaped.
     pub fn line(&self, level: tracing::Level, text: &str) {
         self.say(&Said::new(level, text));
     }
 
-    /// Queues one own line. Once one found no room, nothing is taken until the thread has been here, so that the gap
-    /// is in one place.
+    /// Queues one own line. After a line found no room, no further line is accepted until the thread has processed the
+    /// inbox, so that there is only one gap.
     pub(super) fn say(&self, said: &Said) {
         self.shared().say(said);
     }
 
-    /// Has the log files opened anew, after all that was read before: somebody has renamed them.
+    /// Makes the thread reopen the log files after everything that was read before; an external tool has renamed them.
     pub fn reopen(&self) {
         self.shared().inbox().reopen = true;
         self.shared().waker.wake();
     }
 
-    /// What has been done so far.
+    /// The totals since the start.
     pub fn totals(&self) -> LogTotals {
         self.shared().totals()
     }
 
-    /// Has everything written that lies in the pipes at this moment, tails included, then the own lines, and waits for
-    /// it at most `limit`. Never waits for the end of a pipe: an orphan may hold it. The log goes on afterwards.
+    /// Makes the thread write everything that is in the pipes now, unfinished lines included, and then the runtime's
+    /// own lines. Waits at most `limit`. Does not wait for the end of a pipe, because an orphan may hold it open. The
+    /// log continues afterwards.
     pub fn flush(&self, limit: Duration) -> Flushed {
         let begin = clock::instant();
         match self.flush_once(limit) {
-            // What was dropped meanwhile is told once it flows again.
+            // The first flush may cause a report about dropped lines, so flush once more.
             Flushed::Done => self.flush_once(limit.saturating_sub(begin.elapsed())),
             unfinished @ Flushed::Unfinished { .. } => unfinished,
         }
@@ -152,10 +153,10 @@ impl Log {
         self.shared().inbox().flush.push(done);
         self.shared().waker.wake();
         match wait.recv_timeout(limit) {
-            // Whoever had something to write has dropped its end.
+            // Every output has dropped its sender.
             Ok(()) | Err(RecvTimeoutError::Disconnected) => Flushed::Done,
             Err(RecvTimeoutError::Timeout) => match self.unwritten() {
-                // All but the word about it.
+                // Only the confirmation is missing.
                 0 => Flushed::Done,
                 bytes => Flushed::Unfinished { bytes },
             },

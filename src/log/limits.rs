@@ -1,4 +1,4 @@
-//! RPM_LOG_RATE: how many lines of each worker may pass.
+//! RPM_LOG_RATE: limits the lines of each worker.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 use crate::model::{SlotId, Tick};
 use crate::policy::{Bucket, Rate};
 
-/// What was held back is told so often at most.
+/// Shortest interval between two reports about dropped lines of a worker.
 const TELL: Duration = Duration::from_secs(5);
 
-/// All workers' limits.
+/// The limits of all workers.
 #[derive(Debug)]
 pub struct Limits {
     rate: Rate,
@@ -20,12 +20,12 @@ pub struct Limits {
 #[derive(Debug)]
 struct Limit {
     bucket: Bucket,
-    /// Lines held back since that was last told, and when it is to be.
+    /// Lines dropped since the last report, and when to report them.
     held: Option<(u64, Instant)>,
 }
 
 impl Limits {
-    /// Time counts from `now`.
+    /// Creates the limits; time counts from `now`.
     pub fn new(rate: Rate, now: Instant) -> Self {
         Self {
             rate,
@@ -34,8 +34,8 @@ impl Limits {
         }
     }
 
-    /// How many of these lines may pass; the others are noted as held back. A `whole` record passes with all its lines
-    /// or not at all; one that is longer than the burst passes if that is there.
+    /// Returns how many of these lines may pass; the others are counted as dropped. A `whole` record passes completely
+    /// or not at all. A record longer than the burst passes if the whole burst is available.
     pub fn pass(&mut self, slot: SlotId, lines: u64, whole: bool, now: Instant) -> u64 {
         let tick = Tick(now.saturating_duration_since(self.start));
         let burst = u64::from(self.rate.burst);
@@ -56,7 +56,7 @@ impl Limits {
         passed
     }
 
-    /// Lines are held back since what they belong to is.
+    /// Counts lines as dropped because the line or record that they belong to was dropped.
     pub fn hold(&mut self, slot: SlotId, lines: u64, now: Instant) {
         let tick = Tick(now.saturating_duration_since(self.start));
         let held = &mut self.limit(slot, tick).held;
@@ -71,13 +71,13 @@ impl Limits {
         })
     }
 
-    /// When something is to be told.
+    /// When the next report is due.
     pub fn due(&self) -> Option<Instant> {
         let held = self.slots.values().filter_map(|limit| limit.held);
         held.map(|(_, due)| due).min()
     }
 
-    /// Who was held back, and how many lines, where it is time to tell; `None` is the end of all times.
+    /// Returns the slots and the numbers of dropped lines that are due to be reported; all of them if `now` is `None`.
     pub fn told(&mut self, now: Option<Instant>) -> Vec<(SlotId, u64)> {
         let mut told = Vec::new();
         for (slot, limit) in &mut self.slots {

@@ -1,32 +1,34 @@
-//! The pure splitter: bytes in as they were read, whole lines out, lossless on bad UTF-8.
+//! The line splitter, without I/O: takes bytes as they were read and returns whole lines. Lossless, also for bytes that
+//! are not UTF-8.
 //!
-//! A line longer than the limit passes in pieces. Each piece is cut before a UTF-8 character, gets a newline of its
-//! own, and those after the first are `continued`; take these newlines away and the input is there again.
+//! A line above the limit passes in pieces. Each piece is cut before a UTF-8 character and gets a newline; pieces after
+//! the first are marked `continued`. Without these newlines, the output equals the input.
 
 use std::{iter, mem};
 
 use memchr::{memchr, memchr_iter, memrchr};
 
-/// Room for a held tail that is kept once the tail is gone; more is given back, since most streams are idle.
+/// Capacity that is kept for an unfinished line after the line has ended, bytes. More is freed, since most streams are
+/// idle.
 const KEEP: usize = 1024;
 
-/// Whole lines that belong together: `head` followed by `body`. There is no newline in `head`; `body` ends in one.
+/// Whole lines that belong together: `head` followed by `body`. `head` contains no newline; `body` ends with one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Block<'a> {
-    /// What was held of the first line, or a piece of it.
+    /// The held part of the first line, or a piece of it.
     pub head: &'a [u8],
-    /// The rest of the first line, and the lines that follow it.
+    /// The rest of the first line, and the lines after it.
     pub body: &'a [u8],
-    /// The first line is the rest of one that was cut; there is no second then.
+    /// The block is a further piece of a cut line, and contains only that.
     pub continued: bool,
-    /// The line is cut here, and more of it follows; there is no second then.
+    /// The line is cut here and continues in the next block. The block contains only this piece.
     pub partial: bool,
     /// All lines together are one record.
     pub joined: bool,
 }
 
 impl<'a> Block<'a> {
-    /// Lines that were not cut.
+    /// A block of lines that were not cut.
     pub fn whole(head: &'a [u8], body: &'a [u8]) -> Self {
         Self {
             head,
@@ -37,7 +39,7 @@ impl<'a> Block<'a> {
         }
     }
 
-    /// Its lines one by one, in two parts each, the newline at the end of the second.
+    /// Its lines one by one, each in two parts; the second part ends with the newline.
     pub fn lines(&self) -> impl Iterator<Item = [&'a [u8]; 2]> + use<'a> {
         let Self { mut head, body, .. } = *self;
         let mut rest = body;
@@ -48,28 +50,28 @@ impl<'a> Block<'a> {
         })
     }
 
-    /// How many lines it has.
+    /// Number of lines.
     pub fn count(&self) -> u64 {
         memchr_iter(b'\n', self.body).count() as u64
     }
 
-    /// How many bytes it has.
+    /// Number of bytes.
     pub fn size(&self) -> usize {
         self.head.len() + self.body.len()
     }
 }
 
-/// One stream's splitter. It holds what came after the last newline, never more than the limit.
+/// The splitter of one stream. It holds the bytes after the last newline, never more than the limit.
 #[derive(Debug)]
 pub struct Splitter {
     max: usize,
     held: Vec<u8>,
-    /// A piece of the line that is held has gone out already.
+    /// A piece of the held line has already gone out.
     cut: bool,
 }
 
 impl Splitter {
-    /// `max` is the longest line, its newline not counted; 0 is taken as 1.
+    /// `max` is the longest line without its newline, bytes; 0 is taken as 1.
     pub fn new(max: usize) -> Self {
         Self {
             max: max.max(1),
@@ -78,18 +80,18 @@ impl Splitter {
         }
     }
 
-    /// How many bytes it holds.
+    /// Number of held bytes.
     pub fn held(&self) -> usize {
         self.held.len()
     }
 
-    /// The room that it takes for them.
+    /// Allocated capacity for held bytes.
     pub fn room(&self) -> usize {
         self.held.capacity()
     }
 
-    /// Takes what one read gave and emits every line that is now complete. Returns how many lines turned out to be
-    /// too long.
+    /// Takes the bytes of one read and emits every line that is now complete. Returns the number of lines that turned
+    /// out to be too long.
     pub fn feed(&mut self, chunk: &[u8], mut emit: impl FnMut(Block<'_>)) -> u64 {
         let mut split = 0;
         let mut rest = chunk;
@@ -149,7 +151,7 @@ impl Splitter {
         split
     }
 
-    /// The stream is over, or taken to be so: what is held goes out, with a newline added.
+    /// Ends the stream, or treats it as ended: emits the held bytes with a newline.
     pub fn finish(&mut self, mut emit: impl FnMut(Block<'_>)) {
         if !self.held.is_empty() {
             emit(Block {
@@ -161,19 +163,19 @@ impl Splitter {
         self.cut = false;
     }
 
-    /// What is held goes out at once as a piece of its line, so that its room is free for others. Returns how many
-    /// lines turned out to be too long: one, if this is its first piece.
+    /// Emits the held bytes at once as a piece of their line, to free memory. Returns the number of lines that turned
+    /// out to be too long: 1 if this is the first piece, else 0.
     pub fn shed(&mut self, mut emit: impl FnMut(Block<'_>)) -> u64 {
         if self.held.is_empty() {
             return 0;
         }
-        // Whether its last character is whole, only the next read could tell: it stays, if it has several bytes.
+        // Only the next read could tell whether the last character is complete. So if it has several bytes, it stays.
         let split = self.cut(&[0x80], &mut emit);
         self.held.shrink_to(KEEP);
         split
     }
 
-    /// Cuts what is held, which `after` continues.
+    /// Emits a piece of the held bytes, which `after` continues.
     fn cut(&mut self, after: &[u8], emit: &mut impl FnMut(Block<'_>)) -> u64 {
         let (piece, left) = self.held.split_at(border(&self.held, after));
         emit(Block {
@@ -190,7 +192,7 @@ impl Splitter {
         split
     }
 
-    /// Grows by doubling, but never beyond the limit.
+    /// Appends to the held bytes. The capacity doubles, but never exceeds the limit.
     fn hold(&mut self, more: &[u8]) {
         let need = self.held.len() + more.len();
         if need > self.held.capacity() {
@@ -209,12 +211,13 @@ impl Splitter {
     }
 }
 
-/// Where to cut `piece`, which `after` continues: at its end, or before its last character if that one goes on.
+/// Where to cut `piece`, which `after` continues: at its end, or before its last character if that character continues
+/// in `after`.
 fn border(piece: &[u8], after: &[u8]) -> usize {
     let goes_on = |byte: &u8| byte & 0b1100_0000 == 0b1000_0000;
     if after.first().is_some_and(goes_on) {
         let tail = piece.iter().rev().take_while(|byte| goes_on(byte)).count();
-        // A character has at most three such bytes after its first; anything else is not UTF-8, and cut anywhere.
+        // A character has at most three continuation bytes. Anything else is not UTF-8 and may be cut anywhere.
         if tail < 3
             && let Some(start) = piece.len().checked_sub(tail + 1)
             && start > 0
@@ -231,7 +234,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// What comes out, how many lines were cut, and the most that was ever held.
+    /// Returns the emitted lines, the number of cut lines, and the most bytes that were ever held.
     fn run(max: usize, chunks: &[&[u8]]) -> (Vec<(Vec<u8>, bool)>, u64, usize) {
         let mut splitter = Splitter::new(max);
         let (mut out, mut split, mut capacity) = (Vec::new(), 0, 0);
@@ -275,7 +278,7 @@ mod tests {
             (10, &["", "\n", "\n\n"], &["\n", "\n\n"], 0),
             (10, &["a", "b", "c"], &["abc\n"], 0),
             (10, &["a\r\n", "\0\n"], &["a\r\n", "\0\n"], 0),
-            // Exactly the limit is no split, with its newline at once, later, or never.
+            // A line of exactly the limit is not cut, whether its newline comes at once, later, or never.
             (4, &["abcd\n"], &["abcd\n"], 0),
             (4, &["ab", "cd", "\n"], &["abcd\n"], 0),
             (4, &["abcd"], &["abcd\n"], 0),
@@ -293,7 +296,7 @@ mod tests {
                 &["abcd\n", "efgh\n", "ijkl\n"],
                 1,
             ),
-            // Cut before a character, never inside.
+            // Cut before a character, never inside it.
             (4, &["abcé\n"], &["abc\n", "é\n"], 1),
             (4, &["abc", "é", "\n"], &["abc\n", "é\n"], 1),
             (4, &["a€€\n"], &["a€\n", "€\n"], 1),

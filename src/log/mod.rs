@@ -1,16 +1,17 @@
-//! One stream out of the output of all workers, and the runtime's own lines in it.
+//! Merges the output of all workers and the runtime's own lines into one stream.
 //!
-//! One thread, `log`, reads every worker's pipes, splits them into lines and brings them to the outputs: stdout, stderr
-//! if that is apart, and files. With [`Overflow::Block`] it writes itself: if stdout is stuck, that thread stands in its
-//! write, the pipes fill and the workers wait, as they would if stdout were theirs; nothing is lost and nobody else
-//! notices. With [`Overflow::Drop`] each output has a queue and a thread of its own. Everybody else holds a [`Log`],
-//! whose calls never wait for an output ([`Log::flush`] excepted, as long as it is told to).
+//! One thread, `log`, reads every worker's pipes, splits the bytes into lines and passes these to the outputs: stdout,
+//! stderr if it is separate, and files. With [`Overflow::Block`] this thread also writes: if stdout is stuck, the
+//! thread blocks in its write, the pipes fill, and the workers wait as if they wrote to stdout themselves. Nothing is
+//! lost, and the rest of the runtime is not affected. With [`Overflow::Drop`] each output has a queue and a thread. All
+//! other code holds a [`Log`], whose calls never wait for an output (except [`Log::flush`], up to its limit).
 //!
-//! - A record ends at `\n`. Lines that were read together go out together, so a stack trace stays in one piece.
-//! - What follows the last newline is held until its own, the end of the stream or the last flush; both add a newline.
-//! - A line above the limit passes in pieces, cut before a UTF-8 character, each with a newline, and marked where the
-//!   format has a place for it. So does the largest of the lines that are held if all together take too much.
-//! - In raw bytes are never changed: bad UTF-8, NUL, carriage returns and colours pass.
+//! - A line ends at `\n`. Lines that were read together go out together, so a stack trace stays in one piece.
+//! - Bytes after the last newline are held until the next newline, the end of the stream, or the last flush; the latter
+//!   two add a newline.
+//! - A line above the limit passes in pieces. Each is cut before a UTF-8 character, gets a newline, and is marked if
+//!   the format can mark it. If all held lines together take too much memory, the largest passes in pieces as well.
+//! - In raw format, bytes are never changed: invalid UTF-8, NUL, carriage returns and colours pass.
 
 mod batch;
 mod capture;
@@ -52,76 +53,77 @@ use regex::bytes::Regex;
 
 use crate::policy::Rate;
 
-/// How long a record waits for one more line (RPM_LOG_MULTILINE): longer than a program takes between two lines of a
-/// stack trace, shorter than anybody waits for a line.
+/// How long a record waits for its next line (RPM_LOG_MULTILINE). Longer than a program needs between two lines of a
+/// stack trace, and short enough not to delay lines noticeably.
 pub const RECORD_WAIT: Duration = Duration::from_millis(500);
 
-/// How long a record waits in all: lines that never match, one after the other, must not stay away for hours.
+/// Longest total wait of a record, so that lines which never match are not delayed without limit.
 pub const RECORD_MOST: Duration = Duration::from_secs(3);
 
-/// What a line looks like on its way out.
+/// Format of a log line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Format {
-    /// Byte for byte. Also right if the workers write to our stdout themselves and only own lines pass here.
+    /// Byte for byte. Also used if the workers write to our stdout themselves and only the runtime's own lines pass
+    /// here.
     #[default]
     Raw,
-    /// `time [name:slot] line`; `time [name:slot+] rest` for the further pieces of a line that was too long.
+    /// `time [name:slot] line`; `time [name:slot+] rest` for the further pieces of a line above the limit.
     Prefix,
-    /// One object a line, see [`json`].
+    /// One JSON object for each line, see [`json`].
     Json,
 }
 
-/// What happens to lines that an output does not take fast enough.
+/// What happens to lines if an output is too slow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Overflow {
     /// The workers wait.
     #[default]
     Block,
-    /// They are dropped and counted.
+    /// The lines are dropped and counted.
     Drop,
 }
 
-/// Where a worker's bytes come from.
+/// The stream of a worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stream {
-    /// Its descriptor 1.
+    /// Descriptor 1.
     Stdout,
-    /// Its descriptor 2.
+    /// Descriptor 2.
     Stderr,
 }
 
-/// What [`start`] needs to know.
+/// Settings of the log, for [`start`].
 #[derive(Debug, Default)]
 pub struct Settings {
-    /// What a line looks like.
+    /// Format of the lines.
     pub format: Format,
-    /// How the time stands in it; raw has none.
+    /// Format of the time; raw lines have none.
     pub timestamp: stamp::Timestamp,
-    /// Whether labels have colours: the output is a terminal.
+    /// Whether labels are coloured, because the output is a terminal.
     pub colour: bool,
-    /// The name in prefix and JSON. Control characters become `?`.
+    /// The application name in prefix and JSON format. Control characters become `?`.
     pub app_name: String,
-    /// The longest line, and the longest record, without its newline, bytes; 0 is taken as 1.
+    /// Longest line and longest record without the newline, bytes; 0 is taken as 1.
     pub max_line: usize,
-    /// The most that lines on their way may take, bytes.
+    /// Most memory for lines that are not written yet, bytes.
     pub buffer: usize,
-    /// Whether workers wait for the outputs.
+    /// What happens to lines if an output is too slow.
     pub overflow: Overflow,
-    /// What a record of several lines begins with.
+    /// Matches the first line of a record of several lines.
     pub multiline: Option<Arc<Regex>>,
-    /// How many lines of each worker pass.
+    /// Limit of lines for each worker.
     pub rate: Option<Rate>,
-    /// Where everything goes: a copy of descriptor 1. Its flags are left alone, it may block or not.
+    /// Output of all lines: a copy of descriptor 1. Its flags are not changed; it may be blocking or not.
     pub out: Option<OwnedFd>,
-    /// Where the workers' stderr and the runtime's own lines go instead: a copy of descriptor 2.
+    /// Separate output for the workers' stderr and the runtime's own lines: a copy of descriptor 2.
     pub err: Option<OwnedFd>,
-    /// Files that get the lines besides.
+    /// Files that also get the lines.
     pub files: FileSettings,
 }
 
 impl Settings {
-    /// RPM_LOG_MAX_LINE if nobody set it.
+    /// Default of RPM_LOG_MAX_LINE.
     pub const MAX_LINE: usize = 256 * 1024;
-    /// RPM_LOG_BUFFER if nobody set it.
+    /// Default of RPM_LOG_BUFFER.
     pub const BUFFER: usize = 8 * 1024 * 1024;
 }

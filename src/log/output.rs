@@ -1,4 +1,4 @@
-//! One output: whole lines are gathered, and written by who reads or by a thread of their own.
+//! One output: collects whole lines, and either writes them on the reading thread or passes them to a writing thread.
 
 use std::mem;
 use std::sync::Arc;
@@ -12,12 +12,13 @@ use super::queue::Queue;
 use super::shared::{Reason, Shared};
 use super::stream::StreamWriter;
 
-/// From here on lines are written from where they were read; below, they are copied, to spare a call.
+/// Lines of at least this size are written directly from the read buffer; smaller ones are copied into the batch, to
+/// save a system call. Bytes.
 const DIRECT: usize = 16 * 1024;
-/// The batch goes out when it is that long, at the end of a turn in any case.
+/// Size at which a batch is written, bytes. At the end of a turn it is written in any case.
 pub const FULL: usize = 64 * 1024;
 
-/// Where bytes end up.
+/// The destination of an output.
 #[derive(Debug)]
 pub enum Target {
     Stream(StreamWriter),
@@ -25,7 +26,7 @@ pub enum Target {
 }
 
 impl Target {
-    /// Writes the batch and then `more`, whose run the batch knows.
+    /// Writes the batch and then `more`, which belongs to the last run of the batch.
     pub fn write(&mut self, batch: &Batch, more: [&[u8]; 2]) {
         match self {
             Self::Stream(stream) => stream.write(batch, more),
@@ -33,7 +34,8 @@ impl Target {
         }
     }
 
-    /// Room for a batch that is kept between two: there may be a file for each of hundreds of workers.
+    /// Batch capacity that is kept between two batches. Small for files, because there may be one for each of hundreds
+    /// of workers.
     fn keep(&self) -> usize {
         match self {
             Self::Stream(_) => 2 * FULL,
@@ -41,7 +43,7 @@ impl Target {
         }
     }
 
-    /// Opens its file anew, if it has one.
+    /// Reopens the file, if the target is one.
     pub fn reopen(&mut self) {
         if let Self::File(file) = self {
             file.reopen();
@@ -49,28 +51,28 @@ impl Target {
     }
 }
 
-/// Who writes.
+/// Which thread writes.
 #[derive(Debug)]
 enum Way {
-    /// The thread that reads: nobody reads on while it stands in a write.
+    /// The reading thread. It does not read while it blocks in a write.
     Here(Target),
-    /// The thread of the queue, where this is the place of that number.
+    /// The thread of this queue, in which the target has this index.
     Queue(Arc<Queue>, usize),
 }
 
-/// Lines that found no room since it last flowed.
+/// Lines dropped since there was last enough room.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Gone {
     pub lines: u64,
     pub bytes: u64,
 }
 
-/// Lines on their way to one place.
+/// Lines on the way to one destination.
 #[derive(Debug)]
 pub struct Output {
     way: Way,
     batch: Batch,
-    /// Why lines that find no room are counted as lost.
+    /// The reason under which dropped lines are counted.
     reason: Reason,
     shared: Arc<Shared>,
     gone: Gone,
@@ -81,7 +83,7 @@ impl Output {
         Self::new(Way::Here(target), Reason::BufferFull, shared)
     }
 
-    /// Through the queue; what finds no room there is counted under `reason`.
+    /// Writes through the queue. Lines that find no room are counted under `reason`.
     pub fn queued(queue: &Arc<Queue>, target: Target, reason: Reason, shared: Arc<Shared>) -> Self {
         let place = queue.open(target);
         Self::new(Way::Queue(Arc::clone(queue), place), reason, shared)
@@ -97,7 +99,8 @@ impl Output {
         }
     }
 
-    /// Takes a line about what was lost. It has always room: there is one for each time that it flows again.
+    /// Takes a report about dropped lines. It always fits, because there is only one report each time that there is
+    /// room again.
     pub fn tell(&mut self, whose: Whose, line: &[u8]) {
         let run = Run {
             whose,
@@ -107,8 +110,8 @@ impl Output {
         self.gather(run, [line, b""]);
     }
 
-    /// Takes whole lines, `parts` being one after the other, as many as find room: the first ones. Says whether these
-    /// were all.
+    /// Takes whole lines; `parts` are concatenated. If not all fit, takes the first ones that do. Returns whether all
+    /// were taken.
     pub fn take(&mut self, run: Run, parts: [&[u8]; 2]) -> bool {
         match &mut self.way {
             Way::Here(target) if run.bytes >= DIRECT => {
@@ -144,7 +147,7 @@ impl Output {
         }
     }
 
-    /// Takes the lines that end within the first `room` bytes; the others are gone.
+    /// Takes the lines that end within the first `room` bytes and drops the others.
     fn take_some(&mut self, run: Run, [head, body]: [&[u8]; 2], room: usize) -> bool {
         let within = room.saturating_sub(head.len()).min(body.len());
         let end = body.get(..within).and_then(|body| memrchr(b'\n', body));
@@ -171,14 +174,14 @@ impl Output {
         false
     }
 
-    /// Lines that are not taken, or not any more since what they belong to was not.
+    /// Counts lines as dropped: they did not fit, or the beginning of their line did not.
     pub fn lose(&mut self, run: Run) {
         self.gone.lines += run.lines;
         self.gone.bytes += run.bytes as u64;
         self.shared.dropped(run.whose, self.reason, run.lines);
     }
 
-    /// Writes, or queues, all that was taken.
+    /// Writes or queues everything that was taken.
     pub fn flush(&mut self) {
         if self.batch.bytes.is_empty() {
             return;
@@ -192,7 +195,7 @@ impl Output {
         }
     }
 
-    /// What was lost for want of room, once it flows again; to be told.
+    /// Lines dropped for lack of room, once there is room again; the caller reports them.
     pub fn lost(&mut self) -> Option<Gone> {
         let flows = match &self.way {
             Way::Here(_) => true,
@@ -201,7 +204,7 @@ impl Output {
         (self.gone.lines > 0 && flows).then(|| mem::take(&mut self.gone))
     }
 
-    /// Opens its file anew, after what was taken before. Where there is a queue, its owner does that for all.
+    /// Reopens its file after the lines that were taken before. With a queue, the owner of the queue reopens all files.
     pub fn reopen(&mut self) {
         self.flush();
         if let Way::Here(target) = &mut self.way {
@@ -209,7 +212,7 @@ impl Output {
         }
     }
 
-    /// Drops `done` once all that was taken is written.
+    /// Drops `done` once everything that was taken is written.
     pub fn done(&mut self, done: Sender<()>) {
         self.flush();
         if let Way::Queue(queue, _) = &self.way {

@@ -1,4 +1,4 @@
-//! All places that lines go to: the standard streams, and the files.
+//! All destinations of lines: the standard streams and the files.
 
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
@@ -13,10 +13,10 @@ use super::shared::{Reason, Shared};
 use super::stream::StreamWriter;
 use super::{Overflow, Settings, own};
 
-/// Names in the line about what was dropped.
+/// Names in reports about dropped lines.
 const STREAMS: [&str; 2] = ["stdout", "stderr"];
 
-/// Which outputs have all pieces of the present line so far: one that had no room for a piece does not get the next.
+/// Which outputs have all pieces of the present line so far. An output that dropped a piece does not get the next ones.
 #[derive(Clone, Copy, Debug)]
 pub struct Rest {
     stream: bool,
@@ -32,17 +32,17 @@ impl Default for Rest {
     }
 }
 
-/// Where everything goes.
+/// All outputs.
 #[derive(Debug)]
 pub struct Outputs {
-    /// Stdout, and stderr if that is apart.
+    /// Stdout, and stderr if it is separate.
     streams: Vec<Output>,
     files: Files,
     shared: Arc<Shared>,
 }
 
 impl Outputs {
-    /// Takes the descriptors and the files out of `settings`. Fails if there is no thread for a queue.
+    /// Takes the descriptors and the files out of `settings`. Fails if a thread for a queue cannot be started.
     pub fn start(settings: &mut Settings, shared: &Arc<Shared>) -> nix::Result<Self> {
         let err = settings.err.take();
         let fds = [settings.out.take(), err];
@@ -76,8 +76,8 @@ impl Outputs {
         })
     }
 
-    /// Takes whole lines: `lines` of them, `parts` one after the other. `rest` says of which outputs they are only the
-    /// rest of a line, and whether that output has what comes before.
+    /// Takes `lines` whole lines; `parts` are concatenated. `rest` tells which outputs have the earlier pieces of a cut
+    /// line.
     pub fn take(&mut self, whose: Whose, lines: u64, parts: [&[u8]; 2], rest: &mut Rest) {
         let run = Run {
             whose,
@@ -103,7 +103,7 @@ impl Outputs {
         }
     }
 
-    /// Takes own lines.
+    /// Takes the runtime's own lines.
     pub fn own(&mut self, lines: &[u8]) {
         let count = memchr_iter(b'\n', lines).count() as u64;
         if count > 0 {
@@ -111,7 +111,7 @@ impl Outputs {
         }
     }
 
-    /// Writes, or queues, all that was taken, and tells what was dropped where it flows again.
+    /// Writes or queues everything that was taken, and reports dropped lines of outputs that have room again.
     pub fn flush(&mut self) {
         let mut said = Vec::new();
         for (stream, name) in self.streams.iter_mut().zip(STREAMS) {
@@ -135,12 +135,12 @@ impl Outputs {
         self.files.flush();
     }
 
-    /// Opens the files anew, after what was taken before.
+    /// Reopens the files after the lines that were taken before.
     pub fn reopen(&mut self) {
         self.files.reopen();
     }
 
-    /// Drops the copies of `done` once all that was taken is written.
+    /// Drops the copies of `done` once everything that was taken is written.
     pub fn done(&mut self, done: &Sender<()>) {
         for stream in &mut self.streams {
             stream.done(done.clone());

@@ -1,5 +1,5 @@
-//! The runtime's own lines, one event always exactly one line: `[rpm-runtime] level: message key=value ...`, with the
-//! time in front if there is one, or an object of JSON.
+//! The runtime's own lines. Each event is exactly one line: `[rpm-runtime] level: message key=value ...`, after the
+//! time if there is one, or one JSON object.
 
 use std::fmt::{self, Write};
 use std::path::Path;
@@ -17,7 +17,7 @@ use super::{Format, Log, paint};
 use crate::model::SlotId;
 use crate::sys::clock;
 
-/// The subscriber that sends the events that `filter` lets pass into `log`.
+/// The subscriber that sends the events that pass `filter` to `log`.
 pub fn subscriber(log: &Log, filter: Targets) -> impl Subscriber + Send + Sync + use<> {
     tracing_subscriber::registry()
         .with(Queue(log.clone()))
@@ -46,7 +46,7 @@ impl Said {
         self
     }
 
-    /// About a log file.
+    /// Adds the path of a log file, and the error if there is one.
     pub fn of(self, path: &Path, why: Option<&dyn fmt::Display>) -> Self {
         let said = self.text("path", path.display());
         match why {
@@ -64,13 +64,13 @@ impl Said {
     }
 }
 
-/// Own lines found no room.
+/// Own lines of the runtime were dropped because the queue was full.
 pub fn missing(lines: u64) -> Said {
     let text = "lines of the runtime are missing here, the output was stuck";
     Said::new(Level::WARN, text).count("lines", lines)
 }
 
-/// The output was gone and is there again.
+/// The output failed and works again.
 pub fn lost(lines: u64, errno: Errno) -> Said {
     let text = "lines were lost before this one, the output did not take them";
     Said::new(Level::ERROR, text)
@@ -78,7 +78,7 @@ pub fn lost(lines: u64, errno: Errno) -> Said {
         .text("error", format_args!("{errno:?}"))
 }
 
-/// The output did not keep up (RPM_LOG_OVERFLOW=drop), and does again.
+/// The output was too slow (RPM_LOG_OVERFLOW=drop) and has room again.
 pub fn dropped(output: &str, lines: u64, bytes: u64) -> Said {
     let text = "lines were dropped, the output did not keep up";
     Said::new(Level::WARN, text)
@@ -87,9 +87,9 @@ pub fn dropped(output: &str, lines: u64, bytes: u64) -> Said {
         .count("bytes", bytes)
 }
 
-/// RPM_LOG_RATE held lines back.
+/// RPM_LOG_RATE dropped lines.
 pub fn limited(slot: SlotId, lines: u64) -> Said {
-    let text = "a worker wrote more lines than RPM_LOG_RATE lets pass";
+    let text = "a worker wrote more lines than RPM_LOG_RATE allows; the rest was dropped";
     Said::new(Level::WARN, text)
         .count("slot", slot.0.into())
         .count("lines", lines)
@@ -103,18 +103,18 @@ pub fn unwatched(slot: SlotId, errno: Errno) -> Said {
         .text("error", format_args!("{errno:?}"))
 }
 
-/// What own lines look like.
+/// Format of the runtime's own lines.
 #[derive(Clone, Debug)]
 pub struct Form {
     pub format: Format,
     pub timestamp: Timestamp,
     pub app: String,
-    /// Whether levels have colours.
+    /// Whether levels are coloured.
     pub colour: bool,
 }
 
 impl Form {
-    /// The event as one line, with its newline. Its time is now.
+    /// The event as one line with its newline and the present time.
     pub fn line(&self, said: &Said) -> Vec<u8> {
         let mut stamper = Stamper::new(&self.timestamp);
         let time = stamper.stamp(clock::wall());
@@ -163,12 +163,12 @@ fn word(level: Level) -> &'static str {
     }
 }
 
-/// What could end a line, or hide in one.
+/// Characters that could end a line or hide in it.
 fn is_unprintable(c: char) -> bool {
     c.is_control() || matches!(c, '\u{2028}' | '\u{2029}')
 }
 
-/// Text on one line.
+/// Text on one line, with such characters escaped.
 struct Escaped<'a>(&'a str);
 
 impl fmt::Display for Escaped<'_> {
@@ -184,7 +184,7 @@ impl fmt::Display for Escaped<'_> {
     }
 }
 
-/// A value that can be told from what surrounds it: in quotes unless it is one plain word.
+/// A value that is clearly delimited: quoted unless it is one plain word.
 struct Value<'a>(&'a str);
 
 impl fmt::Display for Value<'_> {
@@ -217,7 +217,7 @@ impl Visit for Said {
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         let text = format!("{value:?}");
-        // These come here by their `Display`.
+        // These fields are recorded through their `Display`.
         let is_number = matches!(field.name(), "slot" | "pid" | "old" | "generation");
         match text.parse() {
             Ok(number) if is_number => self.record_i128(field, number),
@@ -246,7 +246,7 @@ impl Visit for Said {
     }
 }
 
-/// Hands each event to the log.
+/// Sends each event to the log.
 struct Queue(Log);
 
 impl<S: Subscriber> Layer<S> for Queue {

@@ -1,4 +1,4 @@
-//! RPM_LOG_OVERFLOW=drop: a thread that writes, and a queue of bytes before it that never makes anybody wait.
+//! RPM_LOG_OVERFLOW=drop: a writing thread with a bounded queue. Adding to the queue never blocks.
 
 use std::collections::VecDeque;
 use std::mem;
@@ -11,21 +11,21 @@ use super::output::{FULL, Target};
 use super::shared::Shared;
 use crate::sys::thread;
 
-/// What the thread is told, in this order.
+/// Messages to the thread. It processes them in order.
 enum Message {
-    /// Another place to write to; it gets the next number.
+    /// Adds a target. It gets the next number.
     Open(Target),
-    /// For the place of that number.
+    /// A batch for the target with this number.
     Write(usize, Batch),
     Reopen,
-    /// Dropped once all that came before is written.
+    /// Dropped once everything before it is written.
     Done(#[expect(dead_code, reason = "its end is the word")] Sender<()>),
 }
 
 #[derive(Default)]
 struct State {
     messages: VecDeque<Message>,
-    /// An empty batch, to spare an allocation for each.
+    /// An empty batch to reuse, which saves allocations.
     spare: Option<Batch>,
     over: bool,
 }
@@ -33,10 +33,10 @@ struct State {
 struct Inner {
     state: Mutex<State>,
     more: Condvar,
-    /// What is in the queue and in the thread's hands takes so many bytes ([`Batch::cost`]).
+    /// Memory of the batches in the queue and in the thread's hands, bytes ([`Batch::cost`]).
     bytes: AtomicUsize,
     limit: usize,
-    /// Somebody found no room and wants to know when there is.
+    /// A caller found too little room and must be woken when there is enough again.
     starved: AtomicBool,
     shared: Arc<Shared>,
 }
@@ -51,12 +51,12 @@ impl Inner {
     }
 }
 
-/// The side that never waits. The thread ends after the last message once this is gone.
+/// The sending side; it never blocks. Dropping it ends the thread after the last message.
 pub struct Queue {
     inner: Arc<Inner>,
-    /// How many places there are.
+    /// Number of targets.
     places: AtomicUsize,
-    /// Bytes in batches that are not here yet.
+    /// Bytes in batches that were not pushed yet.
     gathered: AtomicUsize,
 }
 
@@ -74,7 +74,7 @@ impl Drop for Queue {
 }
 
 impl Queue {
-    /// Starts the thread `name`; at most `limit` bytes wait for it.
+    /// Starts the thread `name`. At most `limit` bytes wait in its queue.
     pub fn start(name: &str, limit: usize, shared: Arc<Shared>) -> nix::Result<Self> {
         let inner = Arc::new(Inner {
             state: Mutex::default(),
@@ -93,14 +93,15 @@ impl Queue {
         })
     }
 
-    /// Another place to write to, and its number.
+    /// Adds a target and returns its number.
     pub fn open(&self, target: Target) -> usize {
         self.send(Message::Open(target));
         self.places.fetch_add(1, SeqCst)
     }
 
-    /// How many bytes may wait beside what waits already, and what is gathered to come; `batch` is what that of the
-    /// caller takes. If nothing is there yet, anything may: a line that is longer than the limit would never pass.
+    /// How many bytes may be added to what is queued and what callers have collected; `batch` is the cost of this
+    /// caller's batch. If nothing waits yet, any amount may be added, because a line above the limit would otherwise
+    /// never pass.
     pub fn room(&self, batch: usize) -> usize {
         let gathered = self.gathered.load(SeqCst);
         let waiting = self.inner.bytes.load(SeqCst) + gathered.max(batch);
@@ -114,12 +115,12 @@ impl Queue {
         room
     }
 
-    /// So many bytes are in a batch that will come.
+    /// Records that a caller has collected `bytes` more for a later push.
     pub fn gathers(&self, bytes: usize) {
         self.gathered.fetch_add(bytes, SeqCst);
     }
 
-    /// Whether less than half of the room is taken, with `more` that is about to come: it flows.
+    /// Whether at most half of the limit would be used after adding `more` bytes.
     pub fn flows(&self, more: usize) -> bool {
         let flows = self.inner.flows(more);
         if !flows {
@@ -128,7 +129,7 @@ impl Queue {
         flows
     }
 
-    /// Has the reading thread woken when it flows again, be it already.
+    /// Wakes the reading thread when enough room is free; at once if it is free already.
     fn want_word(&self) {
         self.inner.starved.store(true, SeqCst);
         if self.inner.flows(0) {
@@ -136,8 +137,8 @@ impl Queue {
         }
     }
 
-    /// Queues what is in `batch`, and leaves an empty one. Short ones that wait for the same place become one, or those
-    /// of a slow trickle would take many times the room of their lines.
+    /// Queues the content of `batch` and leaves an empty batch. Short batches for the same target are merged, because
+    /// their overhead would exceed their lines.
     pub fn push(&self, place: usize, batch: &mut Batch) {
         self.gathered.fetch_sub(batch.bytes.len(), SeqCst);
         let mut state = self.inner.lock();
@@ -148,7 +149,7 @@ impl Queue {
             let before = waiting.cost();
             waiting.append(batch);
             self.inner.bytes.fetch_add(waiting.cost() - before, SeqCst);
-            // The writer has been woken for it, and takes it under the same lock.
+            // The writer was woken for that batch already, and takes it under the same lock.
             batch.clear(2 * FULL);
             return;
         }
@@ -218,7 +219,7 @@ mod tests {
     use crate::log::{Format, output::Output};
     use crate::model::SlotId;
 
-    /// A queue before an output that nobody reads.
+    /// A queue for an output that is never read.
     fn stuck(limit: usize) -> (std::fs::File, Arc<Queue>, Output, Arc<Shared>) {
         let form = Form {
             format: Format::Raw,
@@ -253,7 +254,7 @@ mod tests {
             output.flush();
         }
         assert_eq!(shared.totals().dropped[0][0], 0);
-        // One may be in the thread's hands already.
+        // One message may already be in the thread's hands.
         assert!(queue.inner.lock().messages.len() <= 3);
         drop((output, queue));
         let out = text(collector(reader));

@@ -1,8 +1,9 @@
-//! Records of several lines (RPM_LOG_MULTILINE): what follows a first line belongs to it, such as a stack trace.
+//! Records of several lines (RPM_LOG_MULTILINE): lines after a first line belong to its record, for example a stack
+//! trace.
 //!
-//! A record ends where the next first line begins, a moment after its last line ([`super::RECORD_WAIT`]), some
-//! seconds after its first ([`super::RECORD_MOST`]), or at the end of its stream. One that grows beyond the limit goes
-//! out in pieces of whole lines, marked as those of a long line.
+//! A record ends where the next first line begins, [`super::RECORD_WAIT`] after its last line, [`super::RECORD_MOST`]
+//! after its first line, or at the end of its stream. A record above the limit goes out in pieces of whole lines, which
+//! are marked like pieces of a long line.
 
 use std::sync::Arc;
 
@@ -10,20 +11,20 @@ use regex::bytes::Regex;
 
 use super::line::Block;
 
-/// One stream's record in the making.
+/// The unfinished record of one stream.
 #[derive(Debug)]
 pub struct Joiner {
-    /// One for all streams: each copy has a cache of its own, of megabytes if the pattern is odd.
+    /// Shared by all streams: each copy of a regex has a cache, which takes megabytes for some patterns.
     first: Arc<Regex>,
     max: usize,
-    /// Whole lines, the newline of the last included.
+    /// The held lines, with the newline of the last.
     held: Vec<u8>,
-    /// A piece of the record has gone out already.
+    /// A piece of the record has already gone out.
     cut: bool,
 }
 
 impl Joiner {
-    /// `first` matches the first line of a record, without its newline; `max` is the longest record.
+    /// `first` matches the first line of a record, without its newline; `max` is the longest record, bytes.
     pub fn new(first: Arc<Regex>, max: usize) -> Self {
         Self {
             first,
@@ -33,12 +34,12 @@ impl Joiner {
         }
     }
 
-    /// How many bytes it holds.
+    /// Number of held bytes.
     pub fn held(&self) -> usize {
         self.held.len()
     }
 
-    /// The room that it takes for them.
+    /// Allocated capacity for held bytes.
     pub fn room(&self) -> usize {
         self.held.capacity()
     }
@@ -46,7 +47,7 @@ impl Joiner {
     /// Takes lines and emits every record that is now complete.
     pub fn feed(&mut self, block: Block<'_>, mut emit: impl FnMut(Block<'_>)) {
         if block.partial || block.continued {
-            // Too long by itself: it is its own record, and what follows it another.
+            // The line itself is above the limit. It is a record of its own, and the next line begins another.
             self.finish(&mut emit);
             emit(block);
             return;
@@ -68,7 +69,7 @@ impl Joiner {
         }
     }
 
-    /// The first `len` bytes go out.
+    /// Emits the first `len` bytes.
     fn out(&mut self, len: usize, partial: bool, emit: &mut impl FnMut(Block<'_>)) {
         if let Some(record) = self.held.get(..len).filter(|record| !record.is_empty()) {
             emit(Block {
@@ -82,7 +83,7 @@ impl Joiner {
         self.held.drain(..len);
     }
 
-    /// The record is complete, or taken to be so.
+    /// Ends the record: it is complete, or is treated as complete.
     pub fn finish(&mut self, mut emit: impl FnMut(Block<'_>)) {
         self.out(self.held.len(), false, &mut emit);
         self.held = Vec::new();

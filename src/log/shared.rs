@@ -1,4 +1,4 @@
-//! What the threads of the log and its handles share: the inbox and what was counted.
+//! State shared by the threads of the log and its handles: the inbox and the counters.
 
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
@@ -13,28 +13,28 @@ use super::stall::Stall;
 use crate::model::{LogTotals, SlotId};
 use crate::sys::epoll::Waker;
 
-/// Own lines that may wait for the thread, in lines and in bytes.
+/// Most own lines that may wait for the thread, in lines and in bytes.
 const OWN_LINES: u64 = 1024;
 const OWN_BYTES: usize = 256 * 1024;
 
-/// Why lines are given up; the order is that of [`LogTotals::dropped`].
+/// Why lines are dropped. The order is that of [`LogTotals::dropped`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
-    /// RPM_LOG_OVERFLOW=drop, and the output did not keep up.
+    /// RPM_LOG_OVERFLOW=drop, and the output was too slow.
     BufferFull = 0,
     /// RPM_LOG_RATE.
     RateLimit = 1,
-    /// The output refused them: nobody reads, or there is no room.
+    /// The output refused the lines: no reader, or no space.
     Closed = 2,
-    /// Own lines, while the thread stood in a write.
+    /// Own lines of the runtime, while the thread was blocked in a write.
     OwnQueueFull = 3,
-    /// A file's queue was full; its lines are counted apart, since others have them.
+    /// The queue of the files was full. Counted separately, because other outputs may have the lines.
     FileBufferFull,
-    /// A file refused them.
+    /// A file refused the lines.
     FileRefused,
 }
 
-/// Counters as [`LogTotals`] has them.
+/// Counters for [`LogTotals`].
 #[derive(Debug, Default)]
 pub struct Counters {
     lines: [AtomicU64; 3],
@@ -46,7 +46,7 @@ pub struct Counters {
 }
 
 impl Counters {
-    /// Lines that went out.
+    /// Counts lines that were written.
     pub fn wrote(&self, run: Run) {
         let at = run.whose.origin as usize;
         if let (Some(lines), Some(bytes)) = (self.lines.get(at), self.bytes.get(at)) {
@@ -56,21 +56,21 @@ impl Counters {
     }
 }
 
-/// What the threads and the handles share.
+/// State shared by the threads and the handles.
 #[derive(Debug)]
 pub struct Shared {
     inbox: Mutex<Inbox>,
     /// Every pipe that the thread still reads.
     pub pipes: Mutex<Vec<Weak<OwnedFd>>>,
     pub counters: Counters,
-    /// Lines given up, by slot and the first three reasons.
+    /// Dropped lines, by slot and the first three reasons.
     workers: Mutex<BTreeMap<SlotId, [u64; 3]>>,
-    /// Bytes that were read, or made of what was read, and are neither written nor given up.
+    /// Bytes that were read, or formatted from read bytes, and are neither written nor dropped.
     owed: AtomicU64,
     /// RPM_LOG_BUFFER.
     limit: usize,
     stalls: Mutex<Vec<Arc<Stall>>>,
-    /// What own lines look like.
+    /// Format of the runtime's own lines.
     form: Form,
     pub waker: Waker,
 }
@@ -110,12 +110,12 @@ impl Shared {
         self.waker.wake();
     }
 
-    /// One own line at once, for the thread itself.
+    /// Formats one own line for the log thread itself.
     pub fn formed(&self, said: &Said) -> Vec<u8> {
         self.form.line(said)
     }
 
-    /// Lines were given up.
+    /// Counts dropped lines.
     pub fn dropped(&self, whose: Whose, reason: Reason, lines: u64) {
         if lines == 0 {
             return;
@@ -140,12 +140,12 @@ impl Shared {
         }
     }
 
-    /// So many bytes more are in our hands.
+    /// Adds to the bytes in flight.
     pub fn owes(&self, bytes: usize) {
         self.owed.fetch_add(bytes as u64, Relaxed);
     }
 
-    /// So many bytes are written, given up, or became others.
+    /// Subtracts bytes from those in flight: written, dropped, or replaced by formatted bytes.
     pub fn settled(&self, bytes: usize) {
         self.owed.fetch_sub(bytes as u64, Relaxed);
     }
@@ -154,7 +154,7 @@ impl Shared {
         self.owed.load(Relaxed)
     }
 
-    /// The stall of one more output.
+    /// Creates the stall counter of one more output.
     pub fn stall(&self) -> Arc<Stall> {
         let stall = Arc::new(Stall::new());
         locked(&self.stalls).push(Arc::clone(&stall));
@@ -182,7 +182,7 @@ impl Shared {
     }
 }
 
-/// A lock that outlives a panic of its holder: what it guards is whole after every statement.
+/// Locks a mutex even if a thread panicked while holding it; the guarded values are valid after every statement.
 pub fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

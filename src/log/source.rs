@@ -1,4 +1,4 @@
-//! One worker's stream: bytes in as they are read; lines, records, limits; dressed lines out.
+//! One stream of a worker: splits bytes into lines, joins records, applies limits, formats lines.
 
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -16,19 +16,19 @@ use super::shared::{Reason, Shared};
 use super::{RECORD_MOST, RECORD_WAIT, Stream, Tail};
 use crate::model::SlotId;
 
-/// Room for dressed lines that is kept between two reads.
+/// Capacity for formatted lines that is kept between two reads, bytes.
 const KEEP: usize = 256 * 1024;
 
-/// What all streams go through.
+/// State shared by all streams.
 #[derive(Debug)]
 pub struct Press {
     pub outputs: Outputs,
     pub limits: Option<Limits>,
     pub shared: Arc<Shared>,
-    /// The time of this turn, and as lines show it.
+    /// The time of this turn; below: the same as text.
     pub now: Instant,
     pub time: Vec<u8>,
-    /// Dressed lines.
+    /// Formatted lines.
     pub dressed: Vec<u8>,
 }
 
@@ -36,26 +36,26 @@ pub struct Press {
 #[derive(Debug)]
 pub struct Source {
     pub pipe: Arc<OwnedFd>,
-    /// Who may ask for the last lines.
+    /// Keeps the last bytes for a caller that may ask for them.
     pub tail: Option<Tail>,
     splitter: Splitter,
     joiner: Option<Joiner>,
-    /// When the record that is held is taken to be complete.
+    /// When the held record is treated as complete.
     pub due: Option<Instant>,
-    /// When it is in any case.
+    /// The latest time for that, counted from the first line of the record.
     overdue: Option<Instant>,
     way: Way,
 }
 
-/// The part that comes after whole lines.
+/// The steps after splitting and joining.
 #[derive(Debug)]
 struct Way {
     slot: SlotId,
     stream: Stream,
     dress: Dress,
-    /// Whether the pieces of the present line pass the limit.
+    /// Whether the pieces of the present line pass RPM_LOG_RATE.
     passing: bool,
-    /// And who has those before.
+    /// Which outputs have the earlier pieces of the present line.
     rest: Rest,
 }
 
@@ -85,12 +85,12 @@ impl Source {
         }
     }
 
-    /// The room that held bytes take.
+    /// Allocated capacity for held bytes.
     pub fn room(&self) -> usize {
         self.splitter.room() + self.joiner.as_ref().map_or(0, Joiner::room)
     }
 
-    /// Takes what one read gave.
+    /// Takes the bytes of one read.
     pub fn feed(&mut self, chunk: &[u8], press: &mut Press) {
         press.shared.owes(chunk.len());
         if let Some(tail) = &self.tail {
@@ -124,7 +124,7 @@ impl Source {
         });
     }
 
-    /// The record that is held is complete.
+    /// Ends the held record.
     pub fn end_record(&mut self, press: &mut Press) {
         self.due = None;
         self.overdue = None;
@@ -133,7 +133,7 @@ impl Source {
         }
     }
 
-    /// The stream is over, or taken to be so.
+    /// Ends the stream, or treats it as ended.
     pub fn finish(&mut self, press: &mut Press) {
         let Self {
             splitter,
@@ -141,7 +141,7 @@ impl Source {
             way,
             ..
         } = self;
-        // The newline that is added was never read.
+        // Count the added newline, which was not read.
         press.shared.owes(usize::from(splitter.held() > 0));
         match joiner {
             None => splitter.finish(|block| way.put(block, press)),
@@ -152,7 +152,7 @@ impl Source {
         self.end_record(press);
     }
 
-    /// Gives up as much of what is held as can be had, in pieces.
+    /// Emits as much of the held bytes as possible, in pieces.
     pub fn shed(&mut self, press: &mut Press) {
         self.end_record(press);
         let way = &mut self.way;
@@ -180,7 +180,7 @@ impl Way {
 
     fn put(&mut self, block: Block<'_>, press: &mut Press) {
         if block.partial && !block.joined {
-            // As above; a piece ends where the line does not. That of a record ends with a line.
+            // Count the newline that is added to a piece. A piece of a record ends with a line, so nothing is added.
             press.shared.owes(1);
         }
         let taken = block.size();
@@ -206,7 +206,7 @@ impl Way {
         press.shared.settled(taken);
     }
 
-    /// As much of `block` as passes RPM_LOG_RATE.
+    /// The part of `block` that passes RPM_LOG_RATE.
     fn limited<'a>(&mut self, block: Block<'a>, press: &mut Press) -> Option<Block<'a>> {
         let Some(limits) = &mut press.limits else {
             return Some(block);

@@ -1,18 +1,18 @@
-//! How long a writer stood still because nobody read.
+//! Measures how long a writer was blocked because nothing read its output.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use crate::sys::clock;
 
-/// A write that took longer waited for its reader; a shorter one only copied.
+/// A write that took longer than this waited for its reader; a shorter one only copied.
 const WAITED: Duration = Duration::from_millis(1);
 
-/// The time of one output.
+/// The blocked time of one output.
 #[derive(Debug)]
 pub struct Stall {
     start: Instant,
-    /// Nanoseconds from `start` to the beginning of the write that goes on, plus one; 0 if none does.
+    /// Start of the present write, as nanoseconds since `start` plus one; 0 if there is none.
     since: AtomicU64,
     total: AtomicU64,
 }
@@ -26,18 +26,18 @@ impl Stall {
         }
     }
 
-    /// A write begins.
+    /// Marks the begin of a write.
     pub fn begin(&self) {
         self.since.store(self.elapsed() + 1, Relaxed);
     }
 
-    /// It is over.
+    /// Marks the end of a write.
     pub fn end(&self) {
         let since = self.since.swap(0, Relaxed);
         self.total.fetch_add(self.waited(since), Relaxed);
     }
 
-    /// All of it so far, with the write that goes on.
+    /// The total so far, including the present write.
     pub fn total(&self) -> Duration {
         let now = self.waited(self.since.load(Relaxed));
         Duration::from_nanos(self.total.load(Relaxed) + now)

@@ -1,4 +1,4 @@
-//! The time of a line as text, in UTC.
+//! Formats the time of a line, in UTC.
 
 use std::fmt::Write;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -6,23 +6,23 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use chrono::format::{Item, StrftimeItems};
 use chrono::{DateTime, SecondsFormat, Utc};
 
-/// How the time of a line is written (RPM_LOG_TIMESTAMP).
+/// Format of the time (RPM_LOG_TIMESTAMP).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Timestamp {
-    /// Not at all.
+    /// No time.
     #[default]
     None,
     /// `2026-11-22T04:40:12.345Z`.
     Rfc3339,
-    /// As chrono's `strftime` does. One that chrono cannot format is written as [`Timestamp::Rfc3339`].
+    /// A chrono `strftime` pattern. A pattern that chrono cannot format is replaced by [`Timestamp::Rfc3339`].
     Pattern(String),
 }
 
-/// Writes times, and remembers the last one: many lines come with one read, and many reads with one second.
+/// Formats times and caches the last one: many lines come in one read, and many reads in one second.
 #[derive(Clone, Debug)]
 pub struct Stamper {
     form: Form,
-    /// The second and the millisecond of what is in `text`.
+    /// Second and millisecond of the cached text.
     last: Option<(i64, u32)>,
     text: String,
 }
@@ -35,7 +35,7 @@ enum Form {
 }
 
 impl Stamper {
-    /// One that has written nothing yet.
+    /// Creates a stamper without a cached time.
     pub fn new(timestamp: &Timestamp) -> Self {
         let form = match timestamp {
             Timestamp::None => Form::None,
@@ -51,8 +51,8 @@ impl Stamper {
         }
     }
 
-    /// `now` as text, on one line; empty for [`Timestamp::None`]. Parts of a millisecond that a pattern asks for may
-    /// be those of an earlier call in the same millisecond.
+    /// `now` as text on one line; empty for [`Timestamp::None`]. If a pattern shows parts of a millisecond, they may
+    /// come from an earlier call in the same millisecond.
     pub fn stamp(&mut self, now: SystemTime) -> &[u8] {
         if matches!(self.form, Form::None) {
             return b"";
@@ -73,7 +73,7 @@ impl Stamper {
                     if write!(self.text, "{time}").is_ok() {
                         one_line(&mut self.text);
                     } else {
-                        // It will not do better the next time.
+                        // The pattern would fail again, so stop using it.
                         self.form = Form::Rfc3339;
                         self.text = rfc3339(second, nanos);
                     }
@@ -89,7 +89,7 @@ fn rfc3339(second: i64, nanos: u32) -> String {
     calendar(second, nanos).to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
-/// Whole seconds since 1970, and the nanoseconds that follow them: before 1970 too.
+/// Whole seconds since 1970 and the nanoseconds after them; also correct before 1970.
 fn since_epoch(now: SystemTime) -> (i64, u32) {
     match now.duration_since(UNIX_EPOCH) {
         Ok(after) => (
@@ -107,7 +107,7 @@ fn since_epoch(now: SystemTime) -> (i64, u32) {
     }
 }
 
-/// The nearest time that the calendar has: it ends in some hundred thousand years.
+/// The nearest time in the range of the calendar, which ends in some hundred thousand years.
 fn calendar(second: i64, nanos: u32) -> DateTime<Utc> {
     let edge = if second < 0 {
         DateTime::<Utc>::MIN_UTC
@@ -117,7 +117,7 @@ fn calendar(second: i64, nanos: u32) -> DateTime<Utc> {
     DateTime::from_timestamp(second, nanos).unwrap_or(edge)
 }
 
-/// `%n` in a pattern is a newline, which would end the line of the log.
+/// Replaces control characters: `%n` in a pattern is a newline, which would end the log line.
 fn one_line(text: &mut String) {
     let ends = |letter: char| letter.is_control() && letter != '\t';
     if text.contains(ends) {
@@ -152,7 +152,7 @@ mod tests {
         assert_eq!(at(654), "2026-11-22T04:40:12.999Z");
         assert_eq!(at(655), "2026-11-22T04:40:13.000Z");
         assert_eq!(at(664), "2026-11-22T04:40:13.009Z");
-        // A clock that is set back.
+        // The clock is set back.
         assert_eq!(at(0), "2026-11-22T04:40:12.345Z");
     }
 

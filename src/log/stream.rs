@@ -1,4 +1,4 @@
-//! One standard stream: the only writer of it. It survives whatever the other side does.
+//! The only writer of one standard stream. It survives all errors of the reader.
 
 use std::io::IoSlice;
 use std::os::fd::OwnedFd;
@@ -12,14 +12,14 @@ use super::shared::{Reason, Shared};
 use super::stall::Stall;
 use crate::sys::io;
 
-/// Lines lost since the output last took something.
+/// Lines lost since the output last accepted data.
 #[derive(Debug)]
 struct Loss {
     lines: u64,
     errno: Errno,
 }
 
-/// Stdout or stderr. Its descriptor may block, its flags are never changed.
+/// Stdout or stderr. The descriptor may block; its flags are never changed.
 #[derive(Debug)]
 pub struct StreamWriter {
     out: OwnedFd,
@@ -42,8 +42,9 @@ impl StreamWriter {
         }
     }
 
-    /// Writes the batch and then `more`, whose run the batch knows. An error is never the end: what could not be
-    /// written is counted as lost, and the next write is a new try, since a disk may get room and a FIFO a reader.
+    /// Writes the batch and then `more`, which belongs to the last run of the batch. An error is never final: what
+    /// could not be written is counted as lost, and the next write tries again, since a disk may get space and a FIFO a
+    /// reader.
     pub fn write(&mut self, batch: &Batch, more: [&[u8]; 2]) {
         let mend: &[u8] = if self.torn { b"\n" } else { b"" };
         let parts = [mend, &batch.bytes, more[0], more[1]];
@@ -76,7 +77,7 @@ impl StreamWriter {
         self.loss = Some(Loss { lines, errno });
     }
 
-    /// How many bytes went, and what stopped it.
+    /// Writes `parts`. Returns the number of written bytes and the error, if any.
     fn push(&self, parts: [&[u8]; 4]) -> (usize, Option<Errno>) {
         let total: usize = parts.iter().map(|part| part.len()).sum();
         let mut slices = parts.map(IoSlice::new);

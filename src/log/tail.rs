@@ -1,18 +1,18 @@
-//! The last words of a worker that has not proved itself: what its stderr said, for the line that tells why it failed.
+//! The last stderr lines of a worker that is not ready yet. They are shown in the log line that says why it failed.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
-/// What is remembered of a stream, bytes.
+/// Bytes to keep of a stream.
 const REMEMBERED: usize = 2048;
-/// How many lines of it are told.
+/// Most lines to show.
 const LINES: usize = 5;
-/// How long the thread may take to read what a dead worker left in its pipe. It reads at once, unless its own output
-/// is stuck.
+/// How long to wait for the thread to read what a dead worker left in its pipe. The thread reads at once, unless its
+/// own output is stuck.
 const PATIENCE: Duration = Duration::from_millis(50);
 
-/// The end of a stream as it goes by. Nothing is kept once the last copy outside the log's thread is gone.
+/// The end of a stream. Bytes are no longer kept once the last copy outside the log thread is dropped.
 #[derive(Clone, Debug, Default)]
 pub struct Tail(Arc<Inner>);
 
@@ -29,7 +29,7 @@ struct Seen {
 }
 
 impl Tail {
-    /// Whether anybody may still ask.
+    /// Whether a copy outside the log thread exists.
     pub(super) fn is_wanted(&self) -> bool {
         Arc::strong_count(&self.0) > 1
     }
@@ -48,7 +48,8 @@ impl Tail {
         self.0.ended.notify_all();
     }
 
-    /// The last lines, oldest first. Waits a moment for the end of the stream if `ended` says that its writer is gone.
+    /// The last lines, oldest first. If `ended` says that the writer has ended, waits briefly for the end of the
+    /// stream.
     pub fn lines(&self, ended: bool) -> Vec<String> {
         let mut seen = self.0.seen.lock().unwrap_or_else(PoisonError::into_inner);
         if ended {

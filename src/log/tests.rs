@@ -1,4 +1,4 @@
-//! The thread with real pipes at both ends.
+//! The log thread with real pipes at both ends.
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -16,7 +16,7 @@ use crate::model::{Generation, Pid, SlotId};
 use crate::sys::epoll::{Interest, Poller};
 use crate::sys::io::{OutputPipe, set_nonblocking, write_all};
 
-/// How long a test waits for what must come at once.
+/// Limit of each wait for something that must come at once.
 pub const PATIENCE: Duration = Duration::from_mins(1);
 
 fn log_to(out: impl Into<OwnedFd>, format: Format, max_line: usize) -> Log {
@@ -34,13 +34,13 @@ pub fn settings(out: impl Into<OwnedFd>, format: Format, max_line: usize) -> Set
     }
 }
 
-/// A log, and a thread that gives all that came out once the log is over.
+/// A log, and a thread that returns the whole output once the log has ended.
 fn collected(format: Format, max_line: usize) -> (Log, JoinHandle<Vec<u8>>) {
     let (read_end, write_end) = pipe2(OFlag::O_CLOEXEC).unwrap();
     (log_to(write_end, format, max_line), collector(read_end))
 }
 
-/// A thread that gives all that comes out.
+/// A thread that returns everything that it reads.
 pub fn collector(read_end: impl Into<OwnedFd>) -> JoinHandle<Vec<u8>> {
     let mut reader = File::from(read_end.into());
     thread::spawn(move || {
@@ -50,7 +50,7 @@ pub fn collector(read_end: impl Into<OwnedFd>) -> JoinHandle<Vec<u8>> {
     })
 }
 
-/// A worker's stream: what is written here is read by the log.
+/// A worker's stream: the log reads what the test writes here.
 pub fn stream(log: &Log, slot: u16, stream: Stream) -> File {
     let OutputPipe { read, write } = OutputPipe::new().unwrap();
     attach(log, slot, stream, read);
@@ -66,7 +66,7 @@ pub fn attach(log: &Log, slot: u16, stream: Stream, read: OwnedFd) {
     log.attach(worker, stream, read, None);
 }
 
-/// The reader of a pipe that is full, and the writer's end of it.
+/// The read end of a full pipe, and its write end.
 pub fn full_pipe() -> (File, OwnedFd) {
     let (read_end, write_end) = pipe2(OFlag::O_CLOEXEC).unwrap();
     set_nonblocking(&write_end, true).unwrap();
@@ -156,7 +156,7 @@ fn a_flush_does_not_wait_for_an_orphan() {
     orphan.write_all(b"whole\nhalf").unwrap();
     log.line(tracing::Level::INFO, "stopped");
     assert_eq!(log.flush(PATIENCE), Flushed::Done);
-    // Two lines of the orphan and one of our own; the own one may have come at any time.
+    // Two lines of the orphan and one of our own, in any order.
     assert_eq!(log.totals().lines, [2, 0, 1]);
     orphan.write_all(b"later\n").unwrap();
     assert_eq!(log.flush(PATIENCE), Flushed::Done);
@@ -184,7 +184,7 @@ fn a_flush_does_not_wait_for_an_orphan_that_goes_on_writing() {
     stop.send(()).unwrap();
     let rounds = writer.join().unwrap();
     drop(log);
-    // A flush in the middle of a line ends it, that is all.
+    // A flush in the middle of a line only ends the line.
     assert!(text(collector).replace('\n', "") == "again and again".repeat(rounds));
 }
 
@@ -212,7 +212,7 @@ fn a_stuck_reader_costs_own_lines_only_and_they_are_counted() {
     let out = text(collector);
     let out = out.trim_start_matches('.');
     assert!(out.contains("from a worker\n"));
-    // Every number is there, or in a gap of the size that is told at its place.
+    // Every number is there, or is in a gap whose size is reported in its place.
     let (mut next, mut gaps) = (0, 0);
     for line in out.lines() {
         if let Some(number) = line.strip_prefix("[rpm-runtime] info: number ") {
@@ -249,7 +249,7 @@ fn a_closed_reader_is_survived_and_counted() {
     drop(read_end);
     let log = log_to(out, Format::Raw, Settings::MAX_LINE);
     let mut worker = stream(&log, 0, Stream::Stdout);
-    // Far more than the pipes hold: the worker would wait for ever if nobody read.
+    // Far more than the pipes hold: the worker would block forever if nothing read them.
     for _ in 0..1000 {
         worker.write_all(&b"into the void\n".repeat(100)).unwrap();
     }

@@ -1,22 +1,23 @@
-//! When something is due by the wall clock, which may jump either way. Pure: the time is an argument.
+//! Calculates when something is due by the wall clock, which may jump in either direction. Pure: the time is an
+//! argument.
 
 use std::time::{Duration, SystemTime};
 
 use super::rotation::Every;
 
-/// The point at which a file is to be rotated.
+/// The next time at which a file must be rotated.
 #[derive(Clone, Debug)]
 pub struct Due {
-    /// The latest time seen.
+    /// The latest time seen by the last check.
     seen: SystemTime,
-    /// `at` is the first point after it.
+    /// `at` is the first rotation time after this.
     from: SystemTime,
     /// `None`: never.
     at: Option<SystemTime>,
 }
 
 impl Due {
-    /// The first point after `from`; a `from` that is yet to come is taken as now.
+    /// The first rotation time after `from`. A `from` in the future is treated as now.
     pub fn new(every: Option<&Every>, from: SystemTime, now: SystemTime) -> Self {
         let from = from.min(now);
         Self {
@@ -26,11 +27,11 @@ impl Due {
         }
     }
 
-    /// Whether the point has come.
+    /// Whether the rotation time has come.
     ///
-    /// A clock that was set back by years would leave it years ahead, so it is counted anew then. It is left alone if
-    /// only one point came between: that one is done, and a clock that was corrected by a moment at midnight must not
-    /// rotate twice. So there are never more than two points between now and the next rotation.
+    /// If the clock was set back by years, `at` would be years ahead, so it is calculated again. It stays if only one
+    /// rotation time lies in between: that one is done, and a small correction of the clock at midnight must not rotate
+    /// twice. So there are never more than two rotation times between now and the next rotation.
     pub fn is_over(&mut self, every: Option<&Every>, now: SystemTime) -> bool {
         if now < self.seen && now < self.from {
             let next = |after| every.and_then(|every| every.next(after));
@@ -46,17 +47,17 @@ impl Due {
     }
 }
 
-/// A pause between two tries. A clock that jumps, either way, ends it early, never late.
+/// A pause between two attempts. If the clock jumps in either direction, the pause ends early, never late.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Pause(Option<SystemTime>);
 
 impl Pause {
-    /// It begins.
+    /// Starts the pause.
     pub fn begin(&mut self, now: SystemTime) {
         self.0 = Some(now);
     }
 
-    /// Whether it has lasted for `length`, or never began.
+    /// Whether the pause has lasted for `length` or was never started.
     pub fn is_over(self, now: SystemTime, length: Duration) -> bool {
         let passed = self.0.map(|begin| now.duration_since(begin));
         passed.is_none_or(|passed| passed.map_or(true, |passed| passed >= length))
@@ -78,7 +79,7 @@ mod tests {
         Every::Period(Duration::from_secs(DAY))
     }
 
-    /// Asks at each of `times`; rotates when told, as the writer does.
+    /// Checks at each of `times` and returns when a rotation was due, as the writer does.
     fn rotations(start: u64, times: &[u64]) -> Vec<u64> {
         let every = daily();
         let mut due = Due::new(Some(&every), at(start), at(start));
@@ -98,21 +99,21 @@ mod tests {
             (&[10 * DAY + 1, 11 * DAY - 1], &[]),
             (&[11 * DAY], &[11 * DAY]),
             (&[11 * DAY + 5, 11 * DAY + 6, 12 * DAY - 1], &[11 * DAY + 5]),
-            // Nobody wrote for days: one rotation, not four.
+            // No writes for days: one rotation, not four.
             (&[14 * DAY + 5, 14 * DAY + 6], &[14 * DAY + 5]),
-            // Back over midnight by a moment, and forth.
+            // The clock goes back over midnight by a moment, and forward again.
             (
                 &[11 * DAY, 11 * DAY - 1, 11 * DAY, 11 * DAY + 1, 12 * DAY],
                 &[11 * DAY, 12 * DAY],
             ),
-            // Within the day.
+            // The clock goes back within the day.
             (&[10 * DAY + 9, 10 * DAY + 3, 11 * DAY], &[11 * DAY]),
-            // Back by years, then on as usual.
+            // The clock goes back by years, then continues as usual.
             (
                 &[4000 * DAY, 11 * DAY + 7, 11 * DAY + 8, 12 * DAY, 13 * DAY],
                 &[4000 * DAY, 12 * DAY, 13 * DAY],
             ),
-            // Back by years in two steps.
+            // The clock goes back by years in two steps.
             (
                 &[4000 * DAY, 4000 * DAY - 1, 11 * DAY, 12 * DAY],
                 &[4000 * DAY, 12 * DAY],
@@ -130,7 +131,7 @@ mod tests {
         assert!(due.is_over(Some(&every), at(11 * DAY + 60)));
         let mut due = Due::new(Some(&every), at(11 * DAY + 30), at(11 * DAY + 60));
         assert!(!due.is_over(Some(&every), at(11 * DAY + 60)));
-        // Written by a clock that was ahead.
+        // The file was written under a clock that was ahead.
         let mut due = Due::new(Some(&every), at(99 * DAY), at(11 * DAY + 60));
         assert!(!due.is_over(Some(&every), at(12 * DAY - 1)));
         assert!(due.is_over(Some(&every), at(12 * DAY)));
@@ -156,8 +157,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever the clock does: a rotation for each point that was passed, or for each step back, at most; and
-        /// never more than two points ahead of the next.
+        /// Whatever the clock does, there is at most one rotation for each passed rotation time and for each step back,
+        /// and never more than two rotation times before the next rotation.
         #[test]
         fn a_clock_that_jumps_neither_loops_nor_ends_it(
             steps in prop::collection::vec((-4_000..5_000_i64, any::<bool>()), 1..200),

@@ -1,4 +1,4 @@
-//! Full disks: a small tmpfs, in a mount namespace of its own, in which the test runs once more.
+//! Full disks: a small tmpfs in a mount namespace of its own, in which the test runs again.
 #![allow(
     clippy::disallowed_methods,
     reason = "a test starts itself again and asks its environment where it is"
@@ -17,7 +17,7 @@ use super::{Note, Why};
 const DISK: &str = "RPM_TEST_DISK";
 const FULL: Why = Why::Os(Errno::ENOSPC);
 
-/// The small disk; `None` where the test is only the one that starts it.
+/// The small disk; `None` in the outer test process, which only starts the inner one.
 fn disk(test: &str, options: &str) -> Option<PathBuf> {
     if let Some(disk) = std::env::var_os(DISK) {
         return Some(disk.into());
@@ -40,7 +40,7 @@ fn disk(test: &str, options: &str) -> Option<PathBuf> {
     None
 }
 
-/// Takes all but `left` bytes of what is free.
+/// Fills the disk except for `left` bytes.
 fn fill(disk: &Path, left: u64) -> PathBuf {
     let path = disk.join("ballast");
     let mut ballast = File::create(&path).unwrap();
@@ -50,7 +50,7 @@ fn fill(disk: &Path, left: u64) -> PathBuf {
     path
 }
 
-/// `count` numbered lines of uneven length.
+/// `count` numbered lines of different lengths.
 fn batch(first: usize, count: usize) -> String {
     let line = |number: usize| format!("{number} {}\n", "x".repeat(number * 7 % 90));
     let lines: Vec<String> = (first..first + count).map(line).collect();
@@ -97,7 +97,7 @@ fn a_full_disk_takes_whole_lines_and_the_rest_is_counted() {
     };
     assert_eq!(file.notes(), [told]);
 
-    // Room again: the next line is whole, and after a second it is told.
+    // There is room again: the next line is whole, and after a second this is reported.
     fs::remove_file(ballast).unwrap();
     put(&mut file, "room\n", 500);
     assert_eq!(file.notes(), []);
@@ -119,7 +119,7 @@ fn what_another_writer_appended_is_never_cut() {
     let mut file = log_file(&path, never());
     put(&mut file, "first\n", 0);
     let ballast = fill(&disk, 4096);
-    // Within the second, so that we know nothing of it.
+    // Within the second between two checks, so the log file does not notice it.
     let mut other = File::options().append(true).open(&path).unwrap();
     other.write_all(b"other\n").unwrap();
     let lines = batch(0, 300);
@@ -129,7 +129,7 @@ fn what_another_writer_appended_is_never_cut() {
     let torn = there.strip_prefix("first\nother\n").unwrap();
     assert!(lines.starts_with(torn) && !torn.ends_with('\n'));
     assert_eq!(failed.written, torn.rfind('\n').unwrap() + 1);
-    // Not even a newline has room: it stays owed.
+    // There is no room even for a newline, so it is written later.
     let mut written = 0;
     while other.write_all(b"x").is_ok() {
         written += 1;
@@ -143,7 +143,7 @@ fn what_another_writer_appended_is_never_cut() {
 
 #[test]
 fn a_rotation_without_room_for_a_new_file_is_taken_back() {
-    // The root, the file, and one more.
+    // Room for the root directory, the file, and one more.
     let Some(disk) = disk(
         "a_rotation_without_room_for_a_new_file_is_taken_back",
         "size=256k,nr_inodes=3",
@@ -155,7 +155,7 @@ fn a_rotation_without_room_for_a_new_file_is_taken_back() {
     put(&mut file, "one\n", 0);
     File::create(disk.join("last")).unwrap();
     put(&mut file, "two\n", 1);
-    // What could not be opened was another file.
+    // The file that could not be opened was another file.
     file.reopen(at(2));
     put(&mut file, "three\n", 2);
     assert_eq!(names(&disk), ["app.log", "last"]);

@@ -1,4 +1,4 @@
-//! Packs one rotated file: beside it, then in its place.
+//! Compresses one rotated file: first next to it, then in its place.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -11,17 +11,17 @@ use nix::fcntl::OFlag;
 
 use super::open::NO_WAIT;
 
-/// Read at once; the packer's own buffers are of the same order.
+/// Bytes in one read; the buffers of the compressor have a similar size.
 const BUFFER: usize = 32 * 1024;
 
-/// Packs `original` to `unfinished`, gives it the name `finished` and removes the original. On an error the original
-/// stays. Nothing is synced: the log itself is not either, and the original goes last.
+/// Compresses `original` to `unfinished`, renames that to `finished` and removes the original. If an error occurs, the
+/// original stays. There is no fsync, as for the log itself; the original is removed last.
 pub fn gzip(original: &Path, unfinished: &Path, finished: &Path) -> io::Result<()> {
     let done = pack(original, unfinished).and_then(|()| fs::rename(unfinished, finished));
     match done {
         Ok(()) => fs::remove_file(original),
         Err(error) => {
-            // It may not even be there; the next sweep looks for it again.
+            // The file may not exist; the next sweep looks for it again.
             let _ = fs::remove_file(unfinished);
             Err(error)
         }
@@ -52,7 +52,7 @@ fn pack(original: &Path, unfinished: &Path) -> io::Result<()> {
     }
     let target: File = encoder.finish()?;
     target.set_permissions(meta.permissions())?;
-    // A nicety: `ls -t` shows the order of the rotations.
+    // Only a convenience: `ls -t` then shows the order of the rotations.
     let _ = meta.modified().and_then(|time| target.set_modified(time));
     Ok(())
 }

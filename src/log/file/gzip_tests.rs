@@ -53,12 +53,12 @@ fn an_error_leaves_the_original() {
     let original = dir.path("a");
     let finished = dir.path("a.gz");
     fs::write(&original, "line\n").unwrap();
-    // A file cannot become a directory.
+    // A file cannot replace a directory.
     fs::create_dir(&finished).unwrap();
     gzip(&original, &dir.path("a.gz.tmp"), &finished).unwrap_err();
     assert_eq!(dir.names(), ["a", "a.gz"]);
     fs::remove_dir(&finished).unwrap();
-    // Nor is anything overwritten that is not ours.
+    // A file of somebody else is not overwritten either.
     let taken = dir.path("taken");
     std::os::unix::fs::symlink("/dev/null", &taken).unwrap();
     gzip(&original, &taken, &finished).unwrap_err();

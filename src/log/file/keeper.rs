@@ -1,4 +1,4 @@
-//! What follows a rotation and may take long, on a thread that lives no longer than that.
+//! Slow work after a rotation, on a thread that ends when the work is done.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::mem;
@@ -10,34 +10,35 @@ use super::note::Note;
 use super::sweep::{Swept, sweep};
 use crate::sys::thread;
 
-/// The packer builds its tables on the stack before it moves them where they belong; what is not used costs nothing.
+/// Stack size, bytes. The compressor builds its tables on the stack before it moves them. Unused stack costs nothing.
 const STACK: usize = 1024 * 1024;
 
-/// Removes and packs rotated files. All [`super::LogFile`]s share one, so that there is one thread at a time. Its end,
-/// and that of the process, waits for nothing; what was left unfinished is found at the next rotation.
+/// Removes and compresses rotated files. All [`super::LogFile`]s share one keeper, so only one thread runs at a time.
+/// Neither the drop of this handle nor the end of the process waits for the thread; the next rotation finds unfinished
+/// work.
 #[derive(Clone, Debug, Default)]
 pub struct Keeper(Arc<Shared>);
 
 #[derive(Debug, Default)]
 struct Shared {
     state: Mutex<State>,
-    /// `notes` is not empty.
+    /// Whether `notes` is not empty.
     told: AtomicBool,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    /// In their order, no path twice.
+    /// In order; each path at most once.
     queue: VecDeque<Task>,
-    /// There is a thread, or will be.
+    /// A thread runs or is about to start.
     running: bool,
     notes: Vec<Note>,
-    /// Files whose rotated files cannot be removed, or not packed.
+    /// Files whose rotated files could not be removed, and (below) compressed.
     unremoved: BTreeSet<PathBuf>,
     unpacked: BTreeSet<PathBuf>,
 }
 
-/// To sweep what lies beside `path`.
+/// A sweep of the rotated files of `path`.
 #[derive(Debug)]
 struct Task {
     path: PathBuf,
@@ -46,7 +47,7 @@ struct Task {
 }
 
 impl Keeper {
-    /// `path` was rotated.
+    /// Called after a rotation of `path`.
     pub(super) fn rotated(&self, path: PathBuf, retain: Option<usize>, compress: bool) {
         let mut state = self.0.state();
         state.push(Task {
@@ -61,19 +62,20 @@ impl Keeper {
         let shared = Arc::clone(&self.0);
         let thread = thread::start("log-keeper", STACK, move || shared.work(true));
         if thread.is_err() {
-            // No thread to be had now: what keeps the disk from filling is done here, packing can wait.
+            // No thread can be started now. Remove old files here, so that the disk does not fill; compression can
+            // wait.
             self.0.work(false);
         }
     }
 
-    /// What went wrong since the last call.
+    /// Moves the problems since the last call into `into`.
     pub(super) fn take_notes(&self, into: &mut Vec<Note>) {
         if self.0.told.swap(false, Relaxed) {
             into.append(&mut self.0.state().notes);
         }
     }
 
-    /// Whether nothing is left to do.
+    /// Whether no work is left.
     #[cfg(test)]
     pub(super) fn is_idle(&self) -> bool {
         !self.0.state().running
@@ -81,7 +83,7 @@ impl Keeper {
 }
 
 impl Shared {
-    /// The lock is held for moments, never across a call of the file system.
+    /// The lock is held only briefly, never during a file system call.
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -111,7 +113,7 @@ impl State {
         }
     }
 
-    /// Whether there is something to tell.
+    /// Records the result of a sweep. Returns whether there is something to report.
     fn take(&mut self, task: Task, swept: Swept) -> bool {
         let before = self.notes.len();
         match swept.removed {

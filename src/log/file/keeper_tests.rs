@@ -73,7 +73,7 @@ fn only_what_is_ours_is_touched() {
 #[test]
 fn what_an_earlier_life_left_is_finished() {
     let dir = with_rotated("keeper-left");
-    // It died while it packed the first, and before it removed the second.
+    // The process died while it compressed the first file and before it removed the second.
     fs::write(dir.path("app.log.20261122T044012Z.gz.tmp"), "half").unwrap();
     fs::write(
         dir.path("app.log.20261122T044012Z.1.gz"),
@@ -145,7 +145,7 @@ fn what_cannot_be_packed_stays_and_is_told_once() {
     turn(&[]);
     assert_eq!(unpacked(&blocked), STAMPS[0].as_bytes());
     assert_eq!(dir.names().len(), STAMPS.len());
-    // It has worked, so the next time is news.
+    // The sweep worked in between, so the next failure is reported again.
     fs::write(dir.path("app.log.20261122T044012Z"), "again").unwrap();
     fs::remove_file(&blocked).unwrap();
     fs::create_dir(&blocked).unwrap();
@@ -172,6 +172,6 @@ fn what_cannot_be_removed_is_told_once() {
     assert_eq!(dir.names().len(), 4);
     turn(0o700, &[]);
     assert_eq!(dir.names().len(), 3);
-    // Nor can a directory be looked at.
+    // A directory that cannot be read is reported too.
     turn(0o300, &[told(dir.0.clone())]);
 }

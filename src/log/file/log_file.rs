@@ -1,4 +1,4 @@
-//! The writer of one log file.
+//! Writes one log file.
 
 use std::error::Error;
 use std::fmt;
@@ -18,37 +18,37 @@ use super::note::{Note, Why};
 use super::open::Opened;
 use super::rotation::Rotation;
 
-/// Between two tries to open the file.
+/// Pause between two attempts to open the file.
 const OPEN_AGAIN: Duration = Duration::from_secs(1);
-/// Between two looks whether the path still names the open file.
+/// Pause between two checks whether the path still names the open file.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
-/// Between two tries of a rotation that failed.
+/// Pause between two attempts of a failed rotation.
 const ROTATE_AGAIN: Duration = Duration::from_secs(10);
-/// The file works again if it took everything for so long. A disk that is nearly full takes a short line and not the
-/// next batch; without this, each of both would be told.
+/// The file counts as working again after so long without an error. An almost full disk accepts a short line and
+/// refuses the next batch; without this pause, both would be reported each time.
 const CALM: Duration = Duration::from_secs(1);
 
-/// What a file did so far.
+/// Totals of one file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
-    /// Bytes of whole lines written.
+    /// Bytes written, in whole lines.
     pub bytes: u64,
     /// Rotations.
     pub rotations: u64,
-    /// Rotations that failed, each try.
+    /// Failed rotation attempts.
     pub rotations_failed: u64,
     /// Lines that were not written.
     pub lost_lines: u64,
 }
 
-/// A write that failed.
+/// A failed write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Failed {
-    /// So many bytes of it are in the file, all of them whole lines.
+    /// Number of bytes that are in the file, all of them whole lines.
     pub written: usize,
-    /// So many lines are not.
+    /// Number of lines that are not.
     pub lost: u64,
-    /// Why.
+    /// The reason.
     pub why: Why,
 }
 
@@ -60,42 +60,42 @@ impl fmt::Display for Failed {
 
 impl Error for Failed {}
 
-/// A log file. Lines go in whole or not at all; what went wrong is in [`LogFile::notes`].
+/// A log file. Each line is written completely or not at all. Problems are reported by [`LogFile::notes`].
 ///
-/// A file that was renamed, removed or replaced by somebody else, or whose directory was, is noticed within a second,
-/// and opened again. Lines that were written in that second to a file which nobody can name any more are gone, and
-/// counted as written: the kernel took them.
+/// If another process renames, removes or replaces the file or its directory, this is noticed within a second, and the
+/// path is opened again. Lines written in that second to a file that has no name any more are lost, but counted as
+/// written, because the kernel accepted them.
 #[derive(Debug)]
 pub struct LogFile {
     path: PathBuf,
     rotation: Arc<Rotation>,
     keeper: Keeper,
     file: Option<Opened>,
-    /// Why it could not be opened, and since the last try.
+    /// Why the file could not be opened, and the pause since the last attempt.
     broken: Option<(Why, Pause)>,
-    /// Since the last look at what the path names.
+    /// Pause since the last check of the path.
     look: Pause,
-    /// Since the last rotation that failed.
+    /// Pause since the last failed rotation.
     stuck: Pause,
-    /// That is told.
+    /// The failed rotation was reported.
     unrotatable: bool,
-    /// The last rotation's name.
+    /// The name of the last rotation.
     last: Option<Turn>,
     spell: Option<Spell>,
     notes: Vec<Note>,
     counters: Counters,
 }
 
-/// A time in which lines are lost.
+/// A period in which lines are lost.
 #[derive(Debug, Default)]
 struct Spell {
     lost: u64,
-    /// Since the last loss.
+    /// Time since the last loss.
     calm: Pause,
 }
 
 impl LogFile {
-    /// Opens nothing yet; the first line does. All files share one `keeper`.
+    /// Does not open the file; the first line does. All files share one `keeper`.
     pub fn new(path: PathBuf, rotation: Arc<Rotation>, keeper: Keeper) -> Self {
         Self {
             path,
@@ -113,24 +113,25 @@ impl LogFile {
         }
     }
 
-    /// Where it is.
+    /// The configured path.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// What it did so far.
+    /// The totals since the start.
     pub fn counters(&self) -> Counters {
         self.counters
     }
 
-    /// What went wrong since the last call, here and in the keeper's thread (there, with any file). Cheap if nothing did.
+    /// The problems since the last call, of this file and of the keeper's thread (for any file). Cheap if there are
+    /// none.
     pub fn notes(&mut self) -> Vec<Note> {
         let mut notes = mem::take(&mut self.notes);
         self.keeper.take_notes(&mut notes);
         notes
     }
 
-    /// Writes whole lines: `parts` together end in a newline. `now` is wall time; it may jump.
+    /// Writes whole lines: `parts` together end in a newline. `now` is wall time and may jump.
     pub fn write(&mut self, parts: &[&[u8]], now: SystemTime) -> Result<(), Failed> {
         let total: usize = parts.iter().map(|part| part.len()).sum();
         if total == 0 {
@@ -154,8 +155,8 @@ impl LogFile {
         }
     }
 
-    /// Closes the file and opens what its path names now: an outside logrotate has renamed it (USR1). One that was never
-    /// opened stays so.
+    /// Closes the file and opens what its path names now, after an external logrotate renamed it (USR1). A file that
+    /// was never opened stays closed.
     pub fn reopen(&mut self, now: SystemTime) {
         let before = self.file.take();
         if before.is_none() && self.broken.take().is_none() {
@@ -182,14 +183,14 @@ impl LogFile {
             opened = self.rotate(opened, now).map_err(none)?;
         }
         let done = opened.append(parts);
-        // A file server may have forgotten it; then only opening helps.
+        // A network file system may have lost the handle; then only opening again helps.
         if !matches!(done, Err((_, Errno::ESTALE))) {
             self.file = Some(opened);
         }
         done.map_err(|(written, errno)| (written, errno.into()))
     }
 
-    /// The open file, if it still is what the path names; else the one that is.
+    /// The open file if the path still names it; otherwise opens the path again.
     fn opened(&mut self, now: SystemTime) -> Result<Opened, Why> {
         let Some(mut opened) = self.file.take() else {
             return self.open(now);
@@ -204,7 +205,7 @@ impl LogFile {
         Ok(opened)
     }
 
-    /// Tries to open the path, unless it failed a moment ago.
+    /// Opens the path, unless the last attempt failed a moment ago.
     fn open(&mut self, now: SystemTime) -> Result<Opened, Why> {
         if let Some((why, pause)) = self.broken
             && !pause.is_over(now, OPEN_AGAIN)
@@ -217,7 +218,7 @@ impl LogFile {
         opened
     }
 
-    /// Whether `total` more bytes must not come before a rotation.
+    /// Whether the file must be rotated before `total` more bytes are written.
     fn is_due(&self, opened: &mut Opened, total: u64, now: SystemTime) -> bool {
         let every = self.rotation.every.as_ref();
         let by_time = opened.due.is_over(every, now);
@@ -231,21 +232,20 @@ impl LogFile {
         if !self.stuck.is_over(now, ROTATE_AGAIN) {
             return false;
         }
-        // Somebody may have truncated it (copytruncate).
+        // Another process may have truncated the file (copytruncate).
         opened.refresh();
         if by_time && opened.size == 0 {
-            // There is nothing to put away.
+            // The file is empty, so there is nothing to rotate.
             opened.due = Due::new(every, now, now);
         }
         opened.size > 0 && (by_time || too_large(opened.size))
     }
 
-    /// Puts the file away under another name and opens a new one. If either cannot be done, it goes on with the one it
-    /// has.
+    /// Renames the file and opens a new one. If either fails, continues with the old file.
     fn rotate(&mut self, mut opened: Opened, now: SystemTime) -> Result<Opened, Why> {
         let real = opened.real.clone();
         if !opened.is_at(&real) {
-            // Somebody else has put it away.
+            // Another process has renamed it already.
             opened.finish();
             return self.open(now);
         }
@@ -269,7 +269,7 @@ impl LogFile {
             }
             Err(why) => {
                 self.rotation_failed(why, now);
-                // What stands in its place now is not ours to overwrite.
+                // If another file is in its place now, it must not be overwritten.
                 if is_there(&real) || fs::rename(&away, &real).is_err() {
                     return Err(why);
                 }
@@ -279,10 +279,10 @@ impl LogFile {
         }
     }
 
-    /// A name of this second that nobody has.
+    /// A free name for this second.
     fn free_turn(&self, real: &Path, now: SystemTime) -> Turn {
         let stamp = Stamp::of(now);
-        // Not one that has become free again: its place in the order is before those that came after it.
+        // Do not reuse a name that became free: its place in the order would be too early.
         let last = self.last.filter(|last| last.stamp == stamp);
         let first = last.map_or(0, |last| last.number.saturating_add(1));
         let mut turn = Turn {
@@ -338,7 +338,7 @@ fn is_there(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok()
 }
 
-/// How many lines of `parts` come after their first `count` bytes.
+/// Number of lines in `parts` after the first `count` bytes.
 fn newlines_after(parts: &[&[u8]], mut count: usize) -> u64 {
     let mut lines = 0;
     for part in parts {

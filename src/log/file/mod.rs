@@ -1,12 +1,14 @@
-//! Log files: whole lines appended, rotated by size and by time, kept in number, packed in the background.
+//! Log files: append whole lines, rotate by size and time, limit the number of rotated files, compress them in the
+//! background.
 //!
-//! A [`LogFile`] belongs to the thread that writes. It never fails for good: what goes wrong is told once ([`Note`]),
-//! counted, and tried again with the lines that follow. A [`Keeper`] does what may take long (removing and packing
-//! rotated files) on a thread of its own; all files share one.
+//! A [`LogFile`] belongs to the writing thread. It never fails permanently: a problem is reported once ([`Note`]),
+//! counted, and the write is tried again with the next lines. A [`Keeper`] removes and compresses rotated files on a
+//! thread of its own, because that may take long; all files share one.
 //!
-//! - `NAME` is renamed to `NAME.20261122T044012Z`, to `NAME.20261122T044012Z.1` and so on within one second, and packed
-//!   to the same with `.gz`. Nothing else in the directory is touched.
-//! - Lines go in whole. What a full disk tore off is taken back, or ended by a newline before the next line.
+//! - `NAME` is renamed to `NAME.20261122T044012Z`; further rotations in the same second get `.1` and so on; compressed
+//!   files get `.gz`. Nothing else in the directory is touched.
+//! - Lines are written completely. If a full disk cut a line, the part is removed, or ended by a newline before the
+//!   next line.
 
 mod due;
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Names: of a worker's own file, and of rotated files, which carry the time of their rotation.
+//! File names: of per-worker log files, and of rotated files, which contain the time of their rotation.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -11,12 +11,12 @@ use chrono::{DateTime, Datelike, Timelike, Utc};
 
 use crate::model::SlotId;
 
-/// A worker's own file: `{slot}` in `template` becomes its number, wherever it stands.
+/// The file of one worker: replaces each `{slot}` in `template` by the slot number.
 pub fn expand(template: &str, slot: SlotId) -> PathBuf {
     template.replace("{slot}", &slot.to_string()).into()
 }
 
-/// A second of UTC, written `20261122T044012Z`.
+/// A UTC second, written as `20261122T044012Z`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Stamp {
     year: u16,
@@ -25,7 +25,7 @@ pub struct Stamp {
 }
 
 impl Stamp {
-    /// Before 1970 it is 1970; after 9999, the last second that four digits can name.
+    /// A time before 1970 becomes 1970. A time after 9999 becomes the last second of that year.
     pub fn of(time: SystemTime) -> Self {
         let since = time.duration_since(SystemTime::UNIX_EPOCH);
         let seconds = since.unwrap_or_default().as_secs();
@@ -87,17 +87,17 @@ impl fmt::Display for Stamp {
     }
 }
 
-/// One rotated file, in whatever forms it lies there. The order is that of the rotations.
+/// One rotated file, plain or compressed. Ordered by the time of rotation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Turn {
     /// When it was rotated.
     pub stamp: Stamp,
-    /// The how-manieth of that second, from 0 on.
+    /// Number of the rotation within that second, from 0.
     pub number: u32,
 }
 
 impl Turn {
-    /// `NAME.20261122T044012Z`, `NAME.20261122T044012Z.1`, with the form's ending.
+    /// `NAME.20261122T044012Z` or `NAME.20261122T044012Z.1`, with the suffix of the form.
     pub fn file_name(self, base: &OsStr, form: Form) -> OsString {
         let Self { stamp, number } = self;
         let number = match number {
@@ -110,14 +110,14 @@ impl Turn {
     }
 }
 
-/// How a rotated file lies there.
+/// The form of a rotated file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Form {
-    /// As it was written.
+    /// Not compressed.
     Plain,
-    /// Packed, whole.
+    /// Completely compressed.
     Packed,
-    /// Being packed, or left so by an earlier life.
+    /// Being compressed, or left unfinished by an earlier process.
     Unfinished,
 }
 
@@ -131,7 +131,7 @@ impl Form {
     }
 }
 
-/// What `name` is among the rotated files of `base`; `None`: none of ours.
+/// Parses `name` as a rotated file of `base`; `None` if it is not one of ours.
 pub fn parse(base: &OsStr, name: &OsStr) -> Option<(Turn, Form)> {
     let rest = name.as_bytes().strip_prefix(base.as_bytes())?;
     let rest = str::from_utf8(rest.strip_prefix(b".")?).ok()?;
@@ -146,30 +146,30 @@ pub fn parse(base: &OsStr, name: &OsStr) -> Option<(Turn, Form)> {
         None => return None,
         Some(digits) => {
             let number = digits.parse().ok()?;
-            // No `+1`, `01` or `0`: never written so.
+            // Rejects `+1`, `01` and `0`, which are never written.
             (number > 0 && format!("{number}") == digits).then_some(number)?
         }
     };
     Some((Turn { stamp, number }, form))
 }
 
-/// What is to be done with the rotated files of one name.
+/// What to do with the rotated files of one log file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Plan {
-    /// These go.
+    /// Files to remove.
     pub remove: Vec<(Turn, Form)>,
-    /// These are to be packed, the oldest first.
+    /// Files to compress, the oldest first.
     pub pack: Vec<Turn>,
 }
 
-/// Keeps the newest `retain` and decides about the rest, and about what an earlier life left unfinished. A plain file
-/// that lies beside its packed form is the one to trust: it is packed again.
+/// Keeps the newest `retain` files. Removes the others, and unfinished files of an earlier process. If a plain file
+/// exists next to its compressed form, the plain one is trusted and compressed again.
 pub fn plan(found: &[(Turn, Form)], retain: Option<usize>, compress: bool) -> Plan {
     let mut turns: BTreeMap<Turn, Vec<Form>> = BTreeMap::new();
     for (turn, form) in found {
         turns.entry(*turn).or_default().push(*form);
     }
-    // What is unfinished is no file to keep.
+    // An unfinished file does not count as a file to keep.
     let whole = |forms: &[Form]| forms.iter().any(|form| *form != Form::Unfinished);
     let many = turns.values().filter(|forms| whole(forms)).count();
     let mut beyond = retain.map_or(0, |retain| many.saturating_sub(retain));

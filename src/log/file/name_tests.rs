@@ -120,7 +120,7 @@ fn the_oldest_go() {
         (&[(1, 0, Plain)], None, false, &[], &[]),
         (&[(1, 0, Plain)], Some(1), true, &[], &[(1, 0)]),
         (&[(1, 0, Plain)], Some(0), true, &[(1, 0, Plain)], &[]),
-        // By number, not by letter.
+        // Ordered by number, not by character.
         (
             &[
                 (1, 10, Plain),
@@ -134,7 +134,7 @@ fn the_oldest_go() {
             &[(1, 0, Plain), (1, 1, Packed), (1, 9, Plain)],
             &[(1, 10), (2, 0)],
         ),
-        // The forms of one are one.
+        // Several forms of one file count as one.
         (
             &[(1, 0, Packed), (1, 0, Plain), (2, 0, Packed)],
             Some(2),
@@ -156,7 +156,7 @@ fn the_oldest_go() {
             &[(1, 0, Plain), (1, 0, Packed)],
             &[],
         ),
-        // What an earlier life did not finish goes, and takes nobody's place.
+        // Files that an earlier process left unfinished are removed and do not count.
         (
             &[(3, 0, Unfinished), (2, 0, Plain), (2, 0, Unfinished)],
             Some(1),

@@ -1,4 +1,4 @@
-//! What went wrong, for the caller to tell.
+//! Problems of log files, for the caller to report.
 
 use std::fmt;
 use std::io;
@@ -6,14 +6,14 @@ use std::path::PathBuf;
 
 use nix::errno::Errno;
 
-/// Why something could not be done.
+/// Why something failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Why {
-    /// The kernel said so.
+    /// An error of the kernel.
     Os(Errno),
-    /// What stands at the path is no file and no character device: `a FIFO`, `a socket`.
+    /// The path is neither a file nor a character device: `a FIFO`, `a socket`.
     NotAFile(&'static str),
-    /// The standard library found it out by itself.
+    /// An error of the standard library.
     Other(io::ErrorKind),
 }
 
@@ -42,43 +42,42 @@ impl fmt::Display for Why {
     }
 }
 
-/// Something to tell. Each is told once, however often it happens, until what failed has worked again.
+/// A problem to report. Each is reported once, however often it occurs, until the operation has succeeded again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Note {
-    /// Lines for this file are being lost; each later write tries again.
+    /// Lines for this file are being lost. Each later write tries again.
     Failed {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The reason.
         why: Why,
     },
-    /// The file has taken everything for a second.
+    /// The file has accepted everything for a second.
     Works {
         /// The file.
         path: PathBuf,
-        /// Lines lost since the [`Note::Failed`] before.
+        /// Lines lost since the previous [`Note::Failed`].
         lost: u64,
     },
-    /// The file is due and cannot be rotated; it grows on, and is tried again every ten seconds.
+    /// The file is due but cannot be rotated. It keeps growing, and the rotation is tried again every ten seconds.
     RotationFailed {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The reason.
         why: Why,
     },
-    /// A rotated file cannot be packed and stays as it is; it is tried again after the next rotation.
+    /// A rotated file cannot be compressed and stays as it is. Tried again after the next rotation.
     CompressFailed {
         /// The rotated file.
         path: PathBuf,
-        /// Why.
+        /// The reason.
         why: Why,
     },
-    /// A rotated file beyond those to keep cannot be removed, or the directory cannot be read; it is tried again after
-    /// the next rotation.
+    /// An old rotated file cannot be removed, or the directory cannot be read. Tried again after the next rotation.
     RemoveFailed {
         /// The rotated file, or the directory.
         path: PathBuf,
-        /// Why.
+        /// The reason.
         why: Why,
     },
 }

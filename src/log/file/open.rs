@@ -1,4 +1,4 @@
-//! A file that is open: opened with care, appended to in whole lines.
+//! An open log file: opens it carefully and appends whole lines.
 
 use std::fs::{self, DirBuilder, File, Metadata, OpenOptions};
 use std::io::{self, IoSlice};
@@ -16,16 +16,18 @@ use super::note::Why;
 use super::rotation::Every;
 use crate::sys;
 
-/// Logs tell secrets, so nobody else reads them; a collector that shares the group (fsGroup) may. Less the umask.
+/// Mode of log files, before the umask. Logs contain secrets, so others cannot read them; a collector in the same group
+/// (fsGroup) can.
 const FILE: u32 = 0o640;
-/// The same for directories.
+/// Mode of log directories, before the umask.
 const DIRECTORY: u32 = 0o750;
-/// Opening never waits (for a FIFO's reader, a line's carrier, a lease) and gives PID 1 no controlling terminal.
+/// Open flags: opening never blocks (on a FIFO's reader, a carrier signal, a lease) and never gives PID 1 a controlling
+/// terminal.
 pub const NO_WAIT: OFlag = OFlag::O_NONBLOCK.union(OFlag::O_NOCTTY);
-/// One writev(2) takes so many parts, IOV_MAX.
+/// Most parts in one writev(2), IOV_MAX.
 const PARTS: usize = 1024;
 
-/// Which file it is, whatever its name.
+/// Identifies a file independently of its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct FileId {
     device: u64,
@@ -46,23 +48,23 @@ impl From<&Metadata> for FileId {
 pub struct Opened {
     file: File,
     id: FileId,
-    /// It has a size, and can be renamed and truncated; a device does not.
+    /// The file has a size and can be renamed and truncated; a device cannot.
     pub regular: bool,
-    /// Its own name: a symbolic link at the path is followed, so that what is rotated is the file and not the link.
+    /// The real path: a symbolic link is followed, so that the file is rotated and not the link.
     pub real: PathBuf,
-    /// As far as we know: others may write to it, or truncate it.
+    /// The size as far as we know; other processes may write to the file or truncate it.
     pub size: u64,
-    /// It ends inside a line.
+    /// The file ends inside a line.
     torn: bool,
     /// When to rotate it by time.
     pub due: Due,
 }
 
 impl Opened {
-    /// Opens `path`, and makes it and its directories if they are missing. Counts from its last change, if it has
-    /// content, to when it is due, so that a restart skips no rotation.
+    /// Opens `path`, and creates it and its directories if they are missing. If the file has content, its rotation time
+    /// is counted from its last change, so that a restart skips no rotation.
     pub fn open(path: &Path, every: Option<&Every>, now: SystemTime) -> Result<Self, Why> {
-        // Before it is opened, too: the reader of a FIFO would take that for a writer which has left.
+        // Check before opening too: the reader of a FIFO would see the open as a writer that came and left.
         if let Ok(meta) = fs::metadata(path) {
             refuse_odd(&meta)?;
         }
@@ -75,7 +77,7 @@ impl Opened {
         };
         let meta = file.metadata()?;
         refuse_odd(&meta)?;
-        // The description is ours alone.
+        // The open file description is ours alone, so its flags may be changed.
         sys::io::set_nonblocking(&file, false)?;
         let regular = meta.is_file();
         let size = if regular { meta.len() } else { 0 };
@@ -94,7 +96,7 @@ impl Opened {
         })
     }
 
-    /// Whether it still is what `path` names. Takes the size from there if so.
+    /// Whether `path` still names this file. If so, also updates the size.
     pub fn is_at(&mut self, path: &Path) -> bool {
         match fs::metadata(path) {
             Ok(meta) => {
@@ -104,7 +106,7 @@ impl Opened {
                 }
                 same
             }
-            // Anything else says nothing about the file: a directory may have been closed to us.
+            // Other errors say nothing about the file: we may have lost access to a directory.
             Err(error) => !matches!(
                 error.kind(),
                 io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
@@ -112,7 +114,7 @@ impl Opened {
         }
     }
 
-    /// Asks the kernel for the size.
+    /// Reads the size from the kernel.
     pub fn refresh(&mut self) {
         if let Ok(meta) = self.file.metadata() {
             self.take_size(&meta);
@@ -122,12 +124,12 @@ impl Opened {
     fn take_size(&mut self, meta: &Metadata) {
         if self.regular {
             self.size = meta.len();
-            // Somebody truncated it.
+            // If another process truncated the file, there is no cut line any more.
             self.torn &= self.size > 0;
         }
     }
 
-    /// Appends whole lines. On an error says how many bytes of `parts` are in the file, all of them whole lines.
+    /// Appends whole lines. On an error, returns how many bytes of `parts` are in the file, all of them whole lines.
     pub fn append(&mut self, parts: &[&[u8]]) -> Result<(), (usize, Errno)> {
         let mend: &[u8] = if self.torn { b"\n" } else { b"" };
         let mut slices: Vec<IoSlice<'_>> = iter::once(mend)
@@ -165,7 +167,8 @@ impl Opened {
         })
     }
 
-    /// Cuts the last `count` bytes off, unless the file has another size than we think: the end may be another's then.
+    /// Removes the last `count` bytes, unless the file has another size than expected: then another process may have
+    /// written the end.
     fn take_back(&mut self, count: usize) -> bool {
         let expected = self.size;
         let Some(size) = expected.checked_sub(count as u64) else {
@@ -183,10 +186,10 @@ impl Opened {
         cut
     }
 
-    /// Ends a torn line, since no other line comes here any more.
+    /// Ends a cut line with a newline, because no other line follows in this file.
     pub fn finish(&mut self) {
         if self.torn {
-            // The disk may still be full; the rest of the line is lost and counted anyway.
+            // The disk may still be full. The rest of the line is lost and counted in any case.
             let _ = self.append(&[]);
         }
     }
@@ -197,7 +200,7 @@ fn open_once(path: &Path) -> io::Result<File> {
         .append(true)
         .create(true)
         .mode(FILE)
-        // O_CLOEXEC is always set by the standard library.
+        // The standard library always sets O_CLOEXEC.
         .custom_flags(NO_WAIT.bits())
         .open(path)
 }
@@ -213,7 +216,7 @@ fn make_parents(path: &Path) -> io::Result<()> {
         .create(parent)
 }
 
-/// A log is a file, or a character device: /dev/null, a terminal.
+/// Accepts only files and character devices (/dev/null, a terminal).
 fn refuse_odd(meta: &Metadata) -> Result<(), Why> {
     let kind = meta.file_type();
     let odd = [
@@ -228,7 +231,7 @@ fn refuse_odd(meta: &Metadata) -> Result<(), Why> {
     }
 }
 
-/// Whether an earlier life left it without a newline at its end. What cannot be read is taken to be whole.
+/// Whether an earlier process left the file without a final newline. An unreadable file is taken to be complete.
 fn ends_torn(path: &Path, id: FileId, size: u64) -> bool {
     let last = || {
         let file = OpenOptions::new()
@@ -244,7 +247,7 @@ fn ends_torn(path: &Path, id: FileId, size: u64) -> bool {
     last().is_ok_and(|last| last != *b"\n")
 }
 
-/// How many of the first `count` bytes of `parts` are whole lines.
+/// How many of the first `count` bytes of `parts` belong to whole lines.
 fn whole_lines(parts: &[&[u8]], count: usize) -> usize {
     let (mut before, mut whole) = (0, 0);
     for part in parts {

@@ -1,4 +1,4 @@
-//! Rotation, with real files and times that the tests choose.
+//! Rotation, with real files and with times chosen by the tests.
 
 use std::fmt::Write as _;
 use std::fs::{self, File, OpenOptions, Permissions};
@@ -14,7 +14,7 @@ use super::{Every, Note, Rotation, Why};
 use crate::sys::testing::as_nobody;
 
 const AWAY: &str = "app.log.20261122T044012Z";
-/// To midnight.
+/// Milliseconds from the start to midnight.
 const NIGHT: u64 = (DAY - (4 * 3600 + 40 * 60 + 12)) * 1000;
 
 #[test]
@@ -24,12 +24,12 @@ fn a_file_that_would_grow_too_large_is_put_away_first() {
     let mut file = log_file(&path, by_size(10));
     put(&mut file, "aaaa\n", 0);
     put(&mut file, "bbbb\n", 0);
-    // Exactly the size is not above it.
+    // A file of exactly the limit is not above it.
     assert_eq!(dir.names(), ["app.log"]);
     put(&mut file, "c\n", 0);
     assert_eq!(dir.read(AWAY), "aaaa\nbbbb\n");
     assert_eq!(read(&path), "c\n");
-    // A single write goes in whole, however large, and the next finds no room beside it.
+    // A single write is never split, however large it is. The next write finds no room after it and rotates.
     put(&mut file, "0123456789\n0123456789\n", 0);
     assert_eq!(dir.read(&format!("{AWAY}.1")), "c\n");
     put(&mut file, "d\n", 1000);
@@ -85,7 +85,7 @@ fn the_order_holds_within_one_second() {
         put(&mut file, &format!("{number:03}\n"), number);
         settled(&keeper);
     }
-    // Names that became free are not used again: they would be the oldest.
+    // Names that became free are not used again, because they would be the oldest.
     let last = [21, 22, 23].map(|number| format!("{AWAY}.{number}"));
     assert_eq!(
         dir.names()[1..],
@@ -114,7 +114,7 @@ fn no_line_is_lost_or_split_when_it_rotates_at_every_turn() {
     assert_eq!(file.notes(), []);
     let mut names = dir.names();
     assert_eq!(names.remove(0), "app.log");
-    // By number, not by letter.
+    // By number, not by character.
     let turn = |name: &String| parse("app.log".as_ref(), name.as_ref()).unwrap();
     names.sort_by_key(turn);
     let mut found = String::new();
@@ -138,7 +138,7 @@ fn the_first_line_after_midnight_rotates() {
     put(&mut file, "two\n", NIGHT - 1);
     put(&mut file, "three\n", NIGHT + 5000);
     put(&mut file, "four\n", NIGHT + 5001);
-    // A clock that is set back neither rotates again nor ends it.
+    // A clock that is set back causes no further rotation and does not stop rotation.
     put(&mut file, "five\n", NIGHT - 1);
     put(&mut file, "six\n", NIGHT + 6000);
     assert_eq!(dir.read("app.log.20261123T000005Z"), "one\ntwo\n");
@@ -175,7 +175,7 @@ fn a_restart_after_midnight_skips_nothing() {
     put(&mut log_file(&path, daily()), "today\n", NIGHT + 60_000);
     assert_eq!(dir.read("app.log.20261123T000100Z"), "yesterday\n");
     assert_eq!(read(&path), "today\n");
-    // One of today is none of yesterday's.
+    // A file of today is not due for yesterday's rotation.
     File::options()
         .append(true)
         .open(&path)
@@ -192,14 +192,14 @@ fn an_empty_file_is_not_put_away() {
     let path = dir.path("app.log");
     let mut file = log_file(&path, daily());
     put(&mut file, "one\n", 0);
-    // By the time that it is due, somebody has emptied it.
+    // When it is due, another process has emptied it.
     OpenOptions::new()
         .write(true)
         .truncate(true)
         .open(&path)
         .unwrap();
     put(&mut file, "two\n", NIGHT);
-    // Nor is the new day's, which has begun.
+    // It is not rotated on the new day either, which has already begun.
     put(&mut file, "two\n", NIGHT + 1);
     assert_eq!(dir.names(), ["app.log"]);
     put(&mut file, "three\n", NIGHT + DAY * 1000);
@@ -222,7 +222,7 @@ fn what_others_do_to_the_size_is_noticed_when_it_matters() {
     put(&mut file, "abcd\n", 1);
     assert_eq!(dir.names(), ["app.log"]);
     assert_eq!(read(&path), "abcd\n");
-    // Within a second, so does what others write.
+    // Within the second, writes of another process are in the old file too.
     let mut other = File::options().append(true).open(&path).unwrap();
     other.write_all(b"other\n").unwrap();
     put(&mut file, "x\n", 1001);
@@ -258,7 +258,7 @@ fn a_link_is_followed() {
     assert_eq!(dir.read("disk/real.log.20261122T044012Z"), "one\n");
 }
 
-/// A name so long that no stamp fits behind it, whoever we are.
+/// A name so long that no time stamp fits after it, so renaming fails even for root.
 #[test]
 fn a_rotation_that_fails_is_told_once_and_loses_nothing() {
     let dir = Dir::new("too-long");
@@ -312,7 +312,7 @@ fn a_directory_that_cannot_be_written_to_is_tried_again() {
     assert_eq!(read(&path), "one\ntwo\nthree\nfour\n");
     assert_eq!(turn("five\n", 20_001), []);
     assert_eq!(read(&path), "five\n");
-    // It has worked, so it is news.
+    // The rotation worked in between, so the failure is reported again.
     set(0o500);
     assert_eq!(turn("six\n", 20_002), told);
     set(0o700);
@@ -351,7 +351,7 @@ fn trouble_of_the_keeper_is_told_by_the_file() {
     };
     let (mut file, keeper) = kept(dir.path("app.log"), rotation);
     put(&mut file, "one\n", 0);
-    // What is no file is not removed, even under a name of ours.
+    // A directory is not removed, even under one of our names.
     fs::create_dir(dir.path(&format!("{AWAY}.gz.tmp"))).unwrap();
     put(&mut file, "two\n", 1);
     settled(&keeper);

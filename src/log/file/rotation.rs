@@ -4,29 +4,29 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-/// When to rotate and what to keep. By default nothing is ever rotated.
+/// When to rotate and how many files to keep. The default never rotates.
 #[derive(Clone, Debug, Default)]
 pub struct Rotation {
-    /// A write that would bring the file above so many bytes rotates it first; `None`: by time only.
+    /// If a write would bring the file above this size in bytes, it is rotated first; `None`: only by time.
     pub size: Option<u64>,
-    /// Points of wall time; `None`: by size only.
+    /// Times of rotation (wall time); `None`: only by size.
     pub every: Option<Every>,
-    /// How many rotated files stay; `None`: all of them.
+    /// Number of rotated files to keep; `None`: all of them.
     pub retain: Option<usize>,
-    /// Rotated files are packed with gzip.
+    /// Whether rotated files are compressed with gzip.
     pub compress: bool,
 }
 
-/// The first point after a moment, if there is one.
+/// Returns the first rotation time after the given time, if there is one.
 pub type Points = Arc<dyn Fn(SystemTime) -> Option<SystemTime> + Send + Sync>;
 
-/// Points of wall time, UTC, that come again and again.
+/// Recurring points of wall time, UTC.
 #[derive(Clone)]
 pub enum Every {
-    /// Multiples of it since 1970 began, so that a day begins at midnight; a week would begin on a Thursday. Zero never
-    /// comes.
+    /// Multiples of this period since the start of 1970. So days begin at midnight; weeks would begin on a Thursday. A
+    /// period of zero means never.
     Period(Duration),
-    /// A calendar's.
+    /// Times of a calendar.
     Points(Points),
 }
 
@@ -40,7 +40,7 @@ impl fmt::Debug for Every {
 }
 
 impl Every {
-    /// The first point after `after`; `None` if time, or the calendar, ends before.
+    /// The first time after `after`; `None` if there is no later one.
     pub fn next(&self, after: SystemTime) -> Option<SystemTime> {
         let next = match self {
             Self::Period(period) => {
@@ -51,13 +51,13 @@ impl Every {
                     .checked_div(period)?
                     .checked_add(1)?
                     .checked_mul(period)?;
-                // Beyond, the conversion would panic.
+                // The conversion would panic above this limit.
                 let next = (next <= Duration::MAX.as_nanos()).then_some(next)?;
                 SystemTime::UNIX_EPOCH.checked_add(Duration::from_nanos_u128(next))?
             }
             Self::Points(points) => points(after)?,
         };
-        // A point that does not lie ahead would be due again and again.
+        // A time that is not in the future would be due again and again.
         (next > after).then_some(next)
     }
 }

@@ -1,4 +1,4 @@
-//! One pass over the rotated files of one name: what is beyond those to keep goes, one is packed.
+//! One pass over the rotated files of one log file: removes old files, compresses one.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -9,29 +9,29 @@ use super::gzip::gzip;
 use super::name::{Form, Turn, parse, plan};
 use super::note::Why;
 
-/// What could not be done with which file.
+/// The file and the reason of a failure.
 pub type Fault = (PathBuf, Why);
 
-/// How a pass ended.
+/// Result of a pass.
 #[derive(Debug)]
 pub struct Swept {
-    /// The first that could not be removed.
+    /// The first failure to remove a file.
     pub removed: Result<(), Fault>,
-    /// The one that was to be packed, if there was one.
+    /// The result of compression, if a file was due.
     pub packed: Option<Result<(), Fault>>,
-    /// There is more to pack.
+    /// More files must be compressed.
     pub again: bool,
 }
 
-/// Looks at what lies beside `path`. Only regular files with names of ours are touched. One file is packed in a pass, so
-/// that the space of a fast writer is bounded, and other files of ours have their turns.
+/// Processes the rotated files of `path`. Touches only regular files with our names. Each pass compresses one file, so
+/// that the disk space of a fast writer stays bounded and other log files get their turn.
 pub fn sweep(path: &Path, retain: Option<usize>, compress: bool) -> Swept {
     let base = path.file_name().unwrap_or_default();
     let parent = path.parent().filter(|dir| !dir.as_os_str().is_empty());
     let dir = parent.unwrap_or(Path::new("."));
     let found = match list(dir, base) {
         Ok(found) => found,
-        // Somebody was faster, and thorough.
+        // The whole directory was removed meanwhile.
         Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
         Err(error) => {
             return Swept {

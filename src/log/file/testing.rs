@@ -1,4 +1,4 @@
-//! What the tests of log files share: directories, times, and a look at what lies there.
+//! Shared by the tests of log files: directories, times, directory listings.
 
 use std::fs;
 use std::io::Read;
@@ -15,18 +15,18 @@ use crate::sys::testing::until;
 pub const START: u64 = 1_795_322_412;
 pub const DAY: u64 = 86_400;
 
-/// `millis` after [`START`].
+/// The time `millis` after [`START`].
 pub fn at(millis: u64) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(START) + Duration::from_millis(millis)
 }
 
-/// A directory that is removed at the end.
+/// A directory that is removed on drop.
 pub struct Dir(pub PathBuf);
 
 impl Dir {
     pub fn new(name: &str) -> Self {
         let path = std::env::temp_dir().join(format!("rpm-file-{name}-{}", std::process::id()));
-        // One of an earlier process with our number.
+        // Left by an earlier process with our PID.
         let _ = fs::remove_dir_all(&path);
         fs::create_dir(&path).unwrap();
         Self(path)
@@ -36,7 +36,7 @@ impl Dir {
         self.0.join(name)
     }
 
-    /// What lies there.
+    /// The names in the directory.
     pub fn names(&self) -> Vec<String> {
         names(&self.0)
     }
@@ -74,7 +74,7 @@ pub fn unpacked(path: &Path) -> Vec<u8> {
     all
 }
 
-/// Never rotates, keeps all.
+/// Never rotates, keeps all files.
 pub fn never() -> Rotation {
     Rotation {
         size: None,
@@ -102,7 +102,7 @@ pub fn log_file(path: impl Into<PathBuf>, rotation: Rotation) -> LogFile {
     LogFile::new(path.into(), Arc::new(rotation), Keeper::default())
 }
 
-/// A file, and the keeper to wait for.
+/// A file, and its keeper to wait for.
 pub fn kept(path: impl Into<PathBuf>, rotation: Rotation) -> (LogFile, Keeper) {
     let keeper = Keeper::default();
     let file = LogFile::new(path.into(), Arc::new(rotation), keeper.clone());

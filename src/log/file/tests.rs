@@ -1,4 +1,4 @@
-//! Opening and writing, with real files. Rotation is in `rotate_tests.rs`, full disks are in `full_tests.rs`.
+//! Opening and writing with real files. Rotation is tested in `rotate_tests.rs`, full disks in `full_tests.rs`.
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::Write;
@@ -163,7 +163,7 @@ fn the_reader_of_a_fifo_notices_nothing() {
         std::os::fd::AsFd::as_fd(&reader),
         PollFlags::POLLIN,
     )];
-    // POLLHUP would say that a writer has been there.
+    // POLLHUP would mean that a writer was there.
     assert_eq!(poll(&mut fds, PollTimeout::ZERO), Ok(0));
 }
 
@@ -176,7 +176,7 @@ fn devices_take_what_they_take() {
     assert_eq!(file.counters().rotations_failed, 0);
     assert_eq!(file.notes(), []);
 
-    // Each write is a new try; the word about it is one.
+    // Each write tries again, but only one report is made.
     let mut file = log_file("/dev/full", by_size(10));
     let why = Why::Os(Errno::ENOSPC);
     for millis in 0..10 {
@@ -254,7 +254,7 @@ fn a_path_that_leads_nowhere_is_tried_once_a_second() {
         }]
     );
 
-    // A clock that was set back ends the wait.
+    // Setting the clock back ends the pause.
     fs::remove_dir_all(dir.path("a")).unwrap();
     fs::write(dir.path("a"), "in the way").unwrap();
     failed(&mut file, 2000);
@@ -279,7 +279,7 @@ fn losses_in_a_row_are_one_spell() {
     let mut told = Vec::new();
     for (millis, block) in [(0, true), (500, false), (900, true), (1800, false)] {
         blocked(block);
-        // Whoever looks at an open file looks once a second.
+        // An open file is checked once a second.
         file.reopen(at(millis));
         let done = file.write(&[b"line\n"], at(millis));
         assert_eq!(done.is_err(), block, "{millis}");
@@ -309,13 +309,13 @@ fn usr1_after_an_outside_rotation() {
     fs::rename(&path, dir.path("app.log.1")).unwrap();
     put(&mut file, "two\n", 1);
     file.reopen(at(2));
-    // It is there before the next line, for those who wait for it.
+    // The file exists before the next line, for processes that wait for it.
     assert_eq!(read(&path), "");
     put(&mut file, "three\n", 3);
     assert_eq!(dir.read("app.log.1"), "one\ntwo\n");
     assert_eq!(read(&path), "three\n");
 
-    // What cannot be opened is told, and tried again.
+    // A file that cannot be opened is reported, and opening is tried again.
     fs::rename(&path, dir.path("app.log.2")).unwrap();
     fs::create_dir(&path).unwrap();
     file.reopen(at(4));
@@ -346,7 +346,7 @@ fn a_directory_that_was_closed_to_us_does_not_matter_to_an_open_file() {
     as_nobody(|| put(&mut file, "one\n", 0));
     close(0);
     as_nobody(|| put(&mut file, "two\n", 5000));
-    // A new one it could not open.
+    // It could not open a new file.
     let why = Why::Os(Errno::EACCES);
     let other = dir.path("other.log");
     let failed = as_nobody(|| log_file(&other, never()).write(&[b"one\n"], at(0)));
@@ -360,7 +360,7 @@ fn a_directory_that_was_closed_to_us_does_not_matter_to_an_open_file() {
 fn files_can_be_written_where_only_others_may_read() {
     let dir = Dir::new("dropbox");
     let path = dir.path("app.log");
-    // No permission to read: its last byte cannot be looked at.
+    // Without read permission, the last byte cannot be read.
     let before = Duration::from_secs(5);
     let mut old = File::create(&path).unwrap();
     old.write_all(b"before\n").unwrap();

@@ -1,11 +1,11 @@
-//! Bytes as they stand between the quotes of a JSON string.
+//! Escapes bytes for a JSON string.
 
-/// How many bytes are looked at together; two or more vector registers on every machine.
+/// Number of bytes that are checked together: two or more vector registers on every machine.
 const STEP: usize = 32;
 
 const HEX: [u8; 16] = *b"0123456789abcdef";
 
-/// Appends `bytes`, which are text if they are UTF-8; what is not becomes the text `\xNN`.
+/// Appends `bytes` as text. Bytes that are not UTF-8 become the text `\xNN`.
 pub fn bytes(out: &mut Vec<u8>, bytes: &[u8]) {
     if let Ok(whole) = str::from_utf8(bytes) {
         text(out, whole);
@@ -31,10 +31,10 @@ pub fn text(out: &mut Vec<u8>, text: &str) {
     out.extend_from_slice(rest);
 }
 
-/// The bytes before the first that must be escaped, that one, and what follows it.
+/// Splits at the first byte that must be escaped: the bytes before it, the byte, and the bytes after it.
 fn cut(bytes: &[u8]) -> Option<(&[u8], &u8, &[u8])> {
     let (steps, _) = bytes.as_chunks::<STEP>();
-    // Without a branch inside a step, which is what makes the compiler use vector instructions.
+    // No branch inside a step, so that the compiler uses vector instructions.
     let plain = |step: &&[u8; STEP]| !step.iter().fold(false, |any, byte| any | is_special(*byte));
     let skipped = STEP * steps.iter().take_while(plain).count();
     let (_, rest) = bytes.split_at_checked(skipped)?;

@@ -1,10 +1,10 @@
-//! Lines as JSON (RPM_LOG_FORMAT=json): each exactly one object (RFC 8259, UTF-8) and one newline.
+//! Lines as JSON (RPM_LOG_FORMAT=json): each is exactly one object (RFC 8259, UTF-8) and one newline.
 //!
-//! - Text is wrapped: `{"time":…,"level":…,"app":…,"worker":…,"generation":…,"pid":…,"stream":…,"message":"…"}`. `level`
-//!   is `info` for stdout and `error` for stderr; a byte that is not UTF-8 is `\xNN` in the text.
-//! - A line that is a whole JSON object stays as it is, byte for byte, and gets those of the members above, before its
-//!   last brace, that it has none of itself; `level` and `message` are its own business.
-//! - A piece of a line that was cut is text, and says which: `partial_id`, `partial_ordinal`, `partial_last`.
+//! - Text is wrapped: `{"time":…,"level":…,"app":…,"worker":…,"generation":…,"pid":…,"stream":…,"message":"…"}`.
+//!   `level` is `info` for stdout and `error` for stderr. A byte that is not UTF-8 becomes `\xNN` in the text.
+//! - A line that is a whole JSON object stays byte for byte. Before its last brace, the members above that it lacks are
+//!   added, except `level` and `message`.
+//! - A piece of a cut line is wrapped as text, with `partial_id`, `partial_ordinal` and `partial_last`.
 
 mod escape;
 mod object;

@@ -1,30 +1,30 @@
-//! Is a line one whole JSON object, and which of our members has it?
+//! Checks whether a line is one whole JSON object, and which of our members it already has.
 
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
-/// How many members we add: `time`, `app`, `worker`, `generation`, `pid` and `stream`, in this order.
+/// Number of members that we add: `time`, `app`, `worker`, `generation`, `pid` and `stream`, in this order.
 pub const MEMBERS: usize = 6;
 
 /// One whole object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Object<'a> {
-    /// From its first brace on, the last one left out.
+    /// The object from its first brace up to, but without, the last one.
     pub open: &'a str,
-    /// It has members at all.
+    /// Whether the object has any members.
     pub filled: bool,
-    /// Which of ours it has. A time by another name is one.
+    /// Which of our members the object has. A time under another common name counts.
     pub has: [bool; MEMBERS],
 }
 
 impl<'a> Object<'a> {
-    /// `None` if `line` is anything else than one object with white space around it.
+    /// `None` if `line` is anything else than one object with optional white space around it.
     ///
-    /// An object is taken if `serde_json::Value` could hold it. That is RFC 8259 and a little less, which other parsers
-    /// stumble over as well: no half surrogate pairs, no numbers beyond a double's range, at most 127 levels.
+    /// Accepts an object that `serde_json::Value` could hold. That is RFC 8259 without forms on which other parsers
+    /// fail as well: no half surrogate pairs, no numbers beyond the range of a double, at most 127 levels.
     pub fn read(line: &'a [u8]) -> Option<Self> {
-        // Text seldom begins and ends like this, so it costs no more than a look at both ends.
+        // Text rarely begins and ends like this, so most lines cost only a look at both ends.
         let line @ [b'{', .., b'}'] = trimmed(line) else {
             return None;
         };
@@ -37,7 +37,7 @@ impl<'a> Object<'a> {
     }
 }
 
-/// Without JSON's white space at its ends.
+/// Removes JSON white space at both ends.
 fn trimmed(mut line: &[u8]) -> &[u8] {
     while let [b' ' | b'\t' | b'\n' | b'\r', rest @ ..]
     | [rest @ .., b' ' | b'\t' | b'\n' | b'\r'] = line
@@ -47,7 +47,7 @@ fn trimmed(mut line: &[u8]) -> &[u8] {
     line
 }
 
-/// The object itself: looks at the names of its members.
+/// Visits the object itself and checks the names of its members.
 struct Top;
 
 impl<'de> Visitor<'de> for Top {
@@ -70,7 +70,7 @@ impl<'de> Visitor<'de> for Top {
     }
 }
 
-/// A name: which of our members it is.
+/// Visits a member name and returns which of our members it is.
 struct Key;
 
 impl<'de> DeserializeSeed<'de> for Key {
@@ -101,8 +101,8 @@ impl Visitor<'_> for Key {
     }
 }
 
-/// Any value, read and forgotten. `IgnoredAny` will not do: serde_json skips what it ignores, without a look at UTF-8,
-/// at surrogates, at the range of numbers or at the depth.
+/// Reads any value and discards it. `IgnoredAny` is not enough: serde_json skips ignored values without checking UTF-8,
+/// surrogates, the range of numbers or the depth.
 #[derive(Clone, Copy)]
 struct Any;
 

@@ -1,10 +1,10 @@
-//! The runtime's own lines.
+//! The runtime's own lines as JSON.
 
 use std::io::Write;
 
 use super::escape;
 
-/// What no field may be called: a line has these already, or could have.
+/// Names that fields must not use, because a line has or may have these members already.
 const TAKEN: [&str; 5] = ["time", "level", "app", "stream", "message"];
 
 /// The value of a field.
@@ -14,14 +14,15 @@ pub enum OwnValue {
     Text(String),
     /// A number without a fraction.
     Integer(i128),
-    /// Any number; what JSON has no word for (infinity) becomes a string.
+    /// Any number. What JSON cannot express (infinity) becomes a string.
     Float(f64),
     /// `true` or `false`.
     Bool(bool),
 }
 
-/// Appends one object and a newline: an event's fields follow its message, `slot` as `worker`. A field whose name is taken, by one of our
-/// members or by a field before it, gets a `_` at its end. There is no `time` member if `time` is empty.
+/// Appends one object and a newline. The fields of the event follow its message; `slot` is written as `worker`. If the
+/// name of a field is already used, by a member or by an earlier field, `_` is appended to it. If `time` is empty,
+/// there is no `time` member.
 pub fn own(
     out: &mut Vec<u8>,
     app: &str,
@@ -51,7 +52,7 @@ pub fn own(
     let mut names: Vec<String> = Vec::new();
     for (name, value) in fields {
         let mut name = match *name {
-            // What the lines of a worker call it.
+            // The name that worker lines use.
             "slot" => "worker".to_owned(),
             name => name.to_owned(),
         };
@@ -67,7 +68,7 @@ pub fn own(
         out.push(b',');
         names.push(name);
     }
-    // The comma behind the last member.
+    // The comma after the last member.
     out.pop();
     out.extend_from_slice(b"}\n");
 }
@@ -80,7 +81,7 @@ fn put(out: &mut Vec<u8>, value: &OwnValue) {
             Ok(())
         }
         OwnValue::Integer(number) => write!(out, "{number}"),
-        // With an exponent where `Display` would write hundreds of zeros.
+        // `Debug` writes an exponent where `Display` would write hundreds of zeros.
         OwnValue::Float(number) if number.is_finite() => write!(out, "{number:?}"),
         OwnValue::Float(number) => write!(out, "\"{number}\""),
         OwnValue::Bool(yes) => write!(out, "{yes}"),

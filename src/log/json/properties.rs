@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use super::tests::{TIME, parsed, written};
 use super::{OwnValue, Partial, own};
 
-/// What the text of a message must be: bytes that are no text as `\xNN`.
+/// The expected text of a message: bytes that are not UTF-8 as `\xNN`.
 fn readable(bytes: &[u8]) -> String {
     let mut text = String::new();
     for chunk in bytes.utf8_chunks() {
@@ -15,7 +15,7 @@ fn readable(bytes: &[u8]) -> String {
     text
 }
 
-/// Tokens of JSON, mostly in an order that makes sense.
+/// JSON tokens, mostly in a valid order.
 fn object() -> impl Strategy<Value = String> {
     let name = prop_oneof![
         Just("a".to_owned()),
@@ -48,7 +48,7 @@ fn object() -> impl Strategy<Value = String> {
         .prop_map(|(before, object, after)| format!("{before}{object}{after}"))
 }
 
-/// Every promise of a line, whatever the text is.
+/// Checks every guarantee about a line, for any text.
 fn check(text: &[u8], cut: usize, time: &str, partial: Option<Partial>) {
     let (head, body) = text.split_at(cut.min(text.len()));
     let line = written(time, head, body, partial);
@@ -63,7 +63,7 @@ fn check(text: &[u8], cut: usize, time: &str, partial: Option<Partial>) {
             return;
         }
     };
-    // The bytes are there in their order, so the members are.
+    // The bytes are unchanged and in order, so the members are too.
     let text = str::from_utf8(text).unwrap().trim();
     let kept = text.strip_suffix('}').unwrap().replace(['\n', '\r'], "");
     let added = line.strip_prefix(&kept).unwrap();
@@ -109,7 +109,7 @@ proptest! {
         check(text.as_bytes(), cut, if timed { TIME } else { "" }, None);
     }
 
-    /// One byte is changed: most are still nearly objects.
+    /// One byte is changed, so most inputs are almost objects.
     #[test]
     fn nearly_objects_are_one_object(text in object(), at in any::<proptest::sample::Index>(), byte in any::<u8>()) {
         let mut text = text.into_bytes();
@@ -133,7 +133,7 @@ proptest! {
         let text = String::from_utf8(out).unwrap();
         prop_assert_eq!(text.find('\n'), Some(text.len() - 1));
         let got = parsed(&text);
-        // None of the names came twice.
+        // No name occurs twice.
         prop_assert_eq!(got.len(), 4 + fields.len());
         prop_assert_eq!(&got["app"], &app);
         prop_assert_eq!(&got["message"], &message);

@@ -15,7 +15,7 @@ fn labels(stream: Stream) -> Labels {
 
 /// One line of a worker's stdout, without the newline.
 pub fn written(time: &str, head: &[u8], body: &[u8], partial: Option<Partial>) -> String {
-    // What is there already stays.
+    // Existing content of the buffer stays.
     let mut out = b"before\n".to_vec();
     let labels = labels(Stream::Stdout);
     line(&mut out, &labels, time.as_bytes(), head, body, partial);
@@ -53,7 +53,8 @@ fn text_is_wrapped() {
         ),
         (b"ends in \r", "ends in \\r"),
         ("é€\u{1f600}\u{2028}".as_bytes(), "é€\u{1f600}\u{2028}"),
-        // Not UTF-8: stray, cut off, too long a form, half a pair, above the last character.
+        // Invalid UTF-8: a stray byte, a cut character, an overlong form, half a surrogate pair, above the last
+        // character.
         (b"a\xffb\x80", "a\\\\xffb\\\\x80"),
         (b"\xe2\x82", "\\\\xe2\\\\x82"),
         (b"\xc0\xaf", "\\\\xc0\\\\xaf"),
@@ -147,7 +148,7 @@ fn an_object_gets_what_it_lacks_before_its_last_brace() {
             r#"{"z" : 1.50 , "z":2e3 }"#,
             format!(r#"{{"z" : 1.50 , "z":2e3 ,{all}}}"#),
         ),
-        // A time by any of its names.
+        // A time under any of its names.
         (r#"{"time":0}"#, format!(r#"{{"time":0,{ADDED}}}"#)),
         (r#"{"ts":0}"#, format!(r#"{{"ts":0,{ADDED}}}"#)),
         (
@@ -174,12 +175,12 @@ fn an_object_gets_what_it_lacks_before_its_last_brace() {
             r#"{"time":0,"stream":0,"pid":0,"generation":0,"worker":0,"app":0}"#,
             r#"{"time":0,"stream":0,"pid":0,"generation":0,"worker":0,"app":0}"#.to_owned(),
         ),
-        // `level` and `message` are the object's own business.
+        // `level` and `message` of the object are not checked.
         (
             r#"{"level":30,"msg":"a\n\"}"}"#,
             format!(r#"{{"level":30,"msg":"a\n\"}}",{all}}}"#),
         ),
-        // Joined records: one line.
+        // Joined records become one line.
         (
             "{\n  \"a\": [\r\n    1\n  ]\n}\r",
             format!("{{  \"a\": [    1  ],{all}}}"),
@@ -238,16 +239,16 @@ fn what_is_no_object_that_all_can_read_is_text() {
         b"{}\0",
         b"{\x0b}",
         b"{\xc2\xa0}",
-        // Control characters in a string: joined records are no exception.
+        // Control characters in a string are invalid in joined records too.
         b"{\"a\":\"\n\"}",
         b"{\"a\":\"\t\"}",
         b"{\"a\":\"\0\"}",
         b"{\"a\n\":0}",
-        // Not UTF-8, in a value and in a name.
+        // Invalid UTF-8 in a value and in a name.
         b"{\"a\":\"\xff\"}",
         b"{\"\xff\":1}",
         b"{\"a\":\"\xed\xa0\x80\"}",
-        // The grammar allows these, and parsers stumble over them: half a pair of surrogates, numbers beyond range.
+        // The grammar allows these, but parsers fail on them: half a surrogate pair, numbers beyond the range.
         b"{\"a\":\"\\ud800\"}",
         b"{\"a\":\"\\ude00\"}",
         b"{\"a\":\"\\ud800\\u0041\"}",
@@ -264,7 +265,7 @@ fn what_is_no_object_that_all_can_read_is_text() {
             assert_eq!(got["message"], text);
         }
     }
-    // The rarer of what is allowed.
+    // Rare but valid forms.
     let table = [
         r#"{"a":"\ud83d\ude00\u0000\/"}"#,
         r#"{"a":-0,"b":1E+2,"c":1e-999,"d":123456789012345678901234567890}"#,

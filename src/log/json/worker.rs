@@ -1,4 +1,4 @@
-//! A worker's line: wrapped, or with members added.
+//! A worker's line as JSON: wrapped, or with members added.
 
 use std::io::Write;
 
@@ -9,21 +9,21 @@ use super::object::{MEMBERS, Object};
 use crate::log::Stream;
 use crate::model::{Generation, Pid, SlotId};
 
-/// What is the same on each line of one stream, escaped once.
+/// The part that is the same for all lines of one stream, escaped once.
 #[derive(Clone, Debug)]
 pub struct Labels {
     /// `"level":"info","app":"web",…,"stream":"stdout",`
     wrapped: Vec<u8>,
-    /// `"app":"web"` and so on, each by itself, in the order of [`Object::has`] behind the time.
+    /// `"app":"web"` and so on, one each, in the order of [`Object::has`] without the time.
     members: [Vec<u8>; MEMBERS - 1],
-    /// All of them, with a comma between: most objects have none.
+    /// All of them, joined by commas. Most objects have none of them.
     all: Vec<u8>,
-    /// `0-17-stdout-`, which the number of a cut line follows.
+    /// `0-17-stdout-`; the number of the cut line follows.
     partial_id: Vec<u8>,
 }
 
 impl Labels {
-    /// Those of one stream of one worker.
+    /// The labels of one stream of one worker.
     pub fn new(app: &str, slot: SlotId, generation: Generation, pid: Pid, stream: Stream) -> Self {
         let (level, stream) = match stream {
             Stream::Stdout => ("info", "stdout"),
@@ -49,19 +49,19 @@ impl Labels {
     }
 }
 
-/// Which piece of a cut line it is, in Docker's words.
+/// Which piece of a cut line this is, with Docker's member names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Partial {
-    /// The first piece is 1.
+    /// Number of the piece, from 1.
     pub ordinal: u32,
-    /// Nothing follows.
+    /// This is the last piece.
     pub last: bool,
-    /// Which line of this stream: the same for all its pieces.
+    /// Number of the cut line in this stream; the same for all its pieces.
     pub id: u64,
 }
 
-/// Appends one object and a newline. The text is `head` and `body` together, without its final newline; there is no
-/// `time` member if `time` is empty.
+/// Appends one object and a newline. The text is `head` followed by `body`, without the final newline. If `time` is
+/// empty, there is no `time` member.
 pub fn line(
     out: &mut Vec<u8>,
     labels: &Labels,
@@ -74,7 +74,7 @@ pub fn line(
     let text = if head.is_empty() {
         body
     } else {
-        // A character, or an object, may begin in one and end in the other. It is one line of many in a read.
+        // A character or an object may begin in `head` and end in `body`. This happens at most once in a read.
         joined = [head, body].concat();
         &joined
     };
@@ -136,15 +136,15 @@ fn enriched(out: &mut Vec<u8>, labels: &Labels, time: &[u8], object: &Object<'_>
     out.extend_from_slice(b"}\n");
 }
 
-/// `"time":"…"`. A pattern may hold anything, quotes too.
+/// Appends `"time":"…"`. A pattern may produce any text, quotes too.
 fn member_time(out: &mut Vec<u8>, time: &[u8]) {
     out.extend_from_slice(b"\"time\":\"");
     escape::bytes(out, time);
     out.push(b'"');
 }
 
-/// An object without its line breaks: it was joined from several lines. In a string there are none, they would have to
-/// be escaped; between tokens they are white space.
+/// Appends an object that was joined from several lines, without its line breaks. Strings contain none, because there
+/// they must be escaped; between tokens they are white space.
 fn one_line(out: &mut Vec<u8>, mut object: &[u8]) {
     while let Some(at) = memchr2(b'\n', b'\r', object) {
         let (run, rest) = object.split_at(at);
