@@ -137,7 +137,11 @@ fn a_reset_connection() {
 
 #[test]
 fn half_a_page() {
-    one_beside_three("half", 10, &unread(&["ended before its answer was whole"]));
+    one_beside_three(
+        "half",
+        10,
+        &unread(&["ended before its answer was complete"]),
+    );
 }
 
 #[test]
@@ -147,7 +151,7 @@ fn a_web_page() {
 
 #[test]
 fn more_behind_the_end() {
-    one_beside_three("eof", 10, &unread(&["goes on behind # EOF"]));
+    one_beside_three("eof", 10, &unread(&["continues after # EOF"]));
 }
 
 #[test]

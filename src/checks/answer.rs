@@ -1,27 +1,27 @@
-//! The status of an HTTP/1 answer, from bytes that nobody vouches for.
+//! Reads the status of an HTTP/1 answer from untrusted bytes.
 
 use super::check::Failure;
 
-/// Most bytes that are read of one answer.
+/// Most bytes to read of one answer.
 pub(super) const MOST_BYTES: usize = 64 * 1024;
 
-/// Bytes of a foreign answer that are shown.
+/// Bytes of a non-HTTP answer to show.
 const SHOWN: usize = 32;
 
-/// What every status line begins with.
+/// The begin of every status line.
 const BEGIN: &[u8] = b"HTTP/1.";
 
-/// Where in the answer it is.
+/// The present position in the answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
     StatusLine,
-    /// Header lines of an interim answer (1xx); so long is the line.
+    /// Header lines of an interim answer (1xx); `line` is the length of the present line.
     Interim {
         line: usize,
     },
 }
 
-/// Reads the status line of the final answer, and nothing behind it.
+/// Reads the status line of the final answer, and nothing after it.
 #[derive(Debug)]
 pub(super) struct StatusReader {
     place: Place,
@@ -38,7 +38,7 @@ impl StatusReader {
         }
     }
 
-    /// Takes in the next bytes. `None`: more are needed.
+    /// Processes the next bytes. `None`: more are needed.
     pub fn feed(&mut self, bytes: &[u8]) -> Option<Result<u16, Failure>> {
         for (at, byte) in bytes.iter().enumerate() {
             self.total += 1;
@@ -51,7 +51,7 @@ impl StatusReader {
                     }
                     if *byte == b'\n' {
                         match status(&self.line) {
-                            // 101 is final: what follows is another protocol, which nobody asked for.
+                            // 101 is final: another protocol would follow, which was not requested.
                             Some(interim @ 100..200) if interim != 101 => {
                                 self.line.clear();
                                 self.place = Place::Interim { line: 0 };
@@ -77,8 +77,8 @@ impl StatusReader {
         None
     }
 
-    /// How the line begins is seen before it ends: a program that speaks first in another language, and then waits,
-    /// would never end it.
+    /// Checks the begin of the line before the line ends: a program that speaks another protocol, sends first and then
+    /// waits would never end it.
     fn may_be_http(&self) -> bool {
         self.line.iter().zip(BEGIN).all(|(is, should)| is == should)
     }
@@ -88,14 +88,14 @@ impl StatusReader {
     }
 }
 
-/// The first `most` of foreign bytes, fit for one line of the log.
+/// The first `most` bytes of untrusted data, escaped for one log line.
 pub(super) fn shown(bytes: &[u8], most: usize) -> String {
     let begin = bytes.get(..most).unwrap_or(bytes);
     let end = if bytes.len() > most { "..." } else { "" };
     format!("{}{end}", begin.escape_ascii())
 }
 
-/// `HTTP/1.x NNN`, then nothing or a blank and a reason, then the end of the line.
+/// Parses `HTTP/1.x NNN`, then nothing or a blank and a reason, then the end of the line.
 fn status(line: &[u8]) -> Option<u16> {
     let line = line.strip_suffix(b"\n")?;
     let line = line.strip_suffix(b"\r").unwrap_or(line);
@@ -243,7 +243,7 @@ mod tests {
                 rest = behind;
             }
             let same = match (&answer, &read(&bytes)) {
-                // How much of it is shown depends on how much came.
+                // How much is shown depends on how many bytes have arrived.
                 (Some(Err(Failure::NotHttp(_))), Some(Err(Failure::NotHttp(_)))) => true,
                 (pieces, whole) => pieces == whole,
             };

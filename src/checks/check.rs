@@ -1,61 +1,62 @@
-//! What a check found.
+//! Results of checks.
 
 use std::error::Error;
 use std::fmt;
 use std::time::Duration;
 
-/// One check of one worker.
+/// The result of one check of one worker.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Check {
-    /// The worker does what was asked of it.
+    /// The worker passed the check.
     Passed,
-    /// It does not.
+    /// The worker failed the check.
     Failed(Failure),
-    /// It could not be asked, for a reason that is ours and says nothing about it: which.
+    /// The check could not be made, for a reason of the runtime that says nothing about the worker. Contains the
+    /// reason.
     NotMade(String),
 }
 
-/// What is wrong with the worker.
+/// Why a worker failed a check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Failure {
-    /// Nobody listens.
+    /// No process listens.
     Refused,
     /// The connection was reset.
     Reset,
-    /// The time was over.
+    /// The time limit passed.
     TimedOut {
-        /// What was waited for.
+        /// The step that was waited for.
         step: Step,
-        /// The time for the whole check.
+        /// The time limit of the whole check.
         limit: Duration,
     },
-    /// An HTTP status that is none of success.
+    /// An HTTP status other than 2xx and 3xx.
     Status(u16),
-    /// It closed the connection without an answer.
+    /// The worker closed the connection without an answer.
     Closed,
-    /// The answer is not HTTP/1; its first bytes, escaped.
+    /// The answer is not HTTP/1; contains its first bytes, escaped.
     NotHttp(String),
-    /// More bytes than an answer may have before its status.
+    /// The answer exceeds the limit without a status.
     TooLong,
     /// Connections wait in the queue, and none was accepted.
     Stuck {
-        /// How many.
+        /// How many wait.
         waiting: u32,
         /// For how long.
         limit: Duration,
     },
 }
 
-/// What a check waits for.
+/// A step of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// The kernel, which completes the handshake unless the accept queue is full.
+    /// The connection: the kernel completes the handshake unless the accept queue is full.
     Connect,
-    /// The worker's `accept`.
+    /// The worker calls `accept`.
     Accept,
-    /// Its answer.
+    /// The worker's answer.
     Answer,
-    /// The end of its answer.
+    /// The complete body of the answer.
     Page,
 }
 
@@ -68,7 +69,7 @@ impl fmt::Display for Failure {
                 Step::Connect => write!(f, "no connection within {limit:?}, its queue is full"),
                 Step::Accept => write!(f, "it did not accept a connection within {limit:?}"),
                 Step::Answer => write!(f, "no answer within {limit:?}"),
-                Step::Page => write!(f, "its answer was not whole within {limit:?}"),
+                Step::Page => write!(f, "its answer was not complete within {limit:?}"),
             },
             Self::Status(status) => write!(f, "status {status}"),
             Self::Closed => f.write_str("it closed the connection without an answer"),
@@ -98,12 +99,12 @@ impl From<Failure> for Fault {
 }
 
 impl Fault {
-    /// There is no source port that reaches the worker.
+    /// No source port reaches the worker.
     pub fn no_target() -> Self {
         Self::Ours("it has no shared port on which it can be asked".to_owned())
     }
 
-    /// The length of its queue is not known.
+    /// The length of the worker's queue is unknown.
     pub fn no_queue() -> Self {
         Self::Ours("the length of its queue cannot be read".to_owned())
     }

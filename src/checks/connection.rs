@@ -1,4 +1,4 @@
-//! A connection to exactly one worker.
+//! A connection to one particular worker.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -16,32 +16,32 @@ use super::check::{Failure, Fault, Step};
 use super::deadline::Deadline;
 use super::target::Target;
 
-/// Source addresses that are tried: each may still be used by, or rest from, another connection.
+/// Number of source addresses to try: another connection may use an address or leave it in TIME_WAIT.
 const TRIES: u32 = 16;
 
-/// Pause between two tries where there is one source address only.
+/// Pause between two attempts if there is only one source address.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// How long, and how much of it, the rest of an answer is waited for.
+/// Limits of waiting for the rest of an answer: time and bytes.
 const REST: (Duration, usize) = (Duration::from_millis(200), 64 * 1024);
 
-/// Counts connections, of all workers: each gets the next source address.
+/// Number of connections to all workers; selects the next source address.
 static MADE: AtomicU32 = AtomicU32::new(0);
 
-/// Closed when it is dropped; it does not rest in TIME_WAIT then, see [`client::forget_when_closed`].
+/// Closes the connection on drop. The connection does not enter TIME_WAIT, see [`client::forget_when_closed`].
 #[derive(Debug)]
 pub(super) struct Connection(TcpStream);
 
 impl Connection {
-    /// Connects to the target's listener. The kernel accepts for the worker, so this says only that the listener is
-    /// there and its queue is not full.
+    /// Connects to the target's listener. The kernel completes the handshake before the worker accepts, so success only
+    /// means that the listener exists and its queue is not full.
     pub async fn open(target: Target, deadline: &Deadline) -> Result<Self, Fault> {
         let mut refused = Errno::EADDRNOTAVAIL;
         for _ in 0..TRIES {
             let connecting = async { Ok(open_from(target, source(target)).await) };
             let error = match deadline.step(Step::Connect, connecting).await? {
                 Ok(stream) => {
-                    // Without it there is a rest in TIME_WAIT, and the next source address to ask from.
+                    // If this fails, the connection enters TIME_WAIT, and the next check uses another source address.
                     let _ = client::forget_when_closed(&stream);
                     return Ok(Self(stream));
                 }
@@ -65,7 +65,7 @@ impl Connection {
         )))
     }
 
-    /// Sends all of `bytes`.
+    /// Sends all bytes.
     pub async fn send(&self, mut bytes: &[u8]) -> io::Result<()> {
         while !bytes.is_empty() {
             self.0.writable().await?;
@@ -78,7 +78,7 @@ impl Connection {
         Ok(())
     }
 
-    /// Waits for the next bytes; 0 is the end.
+    /// Waits for the next bytes; 0 means the end of the stream.
     pub async fn receive(&self, buffer: &mut [u8]) -> io::Result<usize> {
         loop {
             self.0.readable().await?;
@@ -89,8 +89,8 @@ impl Connection {
         }
     }
 
-    /// Waits for the worker's end, a moment and no longer than `limit`: a program that is cut off while it still sends would
-    /// complain, and if both sides end at once, both may rest in TIME_WAIT.
+    /// Waits briefly, at most `limit`, for the worker to close. A program that is cut off while it sends would log an
+    /// error, and if both sides close at the same time, both may enter TIME_WAIT.
     pub async fn see_off(&self, limit: Duration) {
         let rest = async {
             let mut piece = [0; 4096];
@@ -102,22 +102,22 @@ impl Connection {
                 }
             }
         };
-        // However it ends, the answer stands.
+        // The result of the check does not depend on how this ends.
         let _ = timeout(REST.0.min(limit), rest).await;
     }
 
-    /// For the HTTP library.
+    /// The stream, for the HTTP library.
     pub fn stream(&mut self) -> Pin<&mut TcpStream> {
         Pin::new(&mut self.0)
     }
 
-    /// Returns when the worker did something with the connection, which it cannot without having accepted it: it sent
-    /// something, or closed. After `open` it reads the end of the stream, upon which most programs close.
+    /// Returns when the worker has used the connection, which shows that it accepted it: it sent something or closed.
+    /// After `open` this closes our sending side, upon which most programs close.
     pub async fn used(&self, open: Duration) -> Result<(), Fault> {
         let mut byte = [0];
         let mut used = timeout(open, self.receive(&mut byte)).await;
         if used.is_err() {
-            // It fails if the connection is over, and then there is something to receive.
+            // This fails if the connection has ended; then the next receive returns.
             let _ = client::half_close(&self.0);
             used = Ok(self.receive(&mut byte).await);
         }
@@ -139,7 +139,7 @@ async fn open_from(target: Target, source: IpAddr) -> io::Result<TcpStream> {
     socket.connect(target.addr).await
 }
 
-/// The next address to ask from.
+/// The next source address.
 fn source(target: Target) -> IpAddr {
     if target.addr.is_ipv6() {
         return Ipv6Addr::LOCALHOST.into();
@@ -147,7 +147,7 @@ fn source(target: Target) -> IpAddr {
     rotated(MADE.fetch_add(1, Ordering::Relaxed)).into()
 }
 
-/// 127.0.1.1 to 127.0.254.254, one after the other.
+/// The addresses 127.0.1.1 to 127.0.254.254, in turn.
 fn rotated(number: u32) -> Ipv4Addr {
     let octet = |number: u32| u8::try_from(1 + number % 254).unwrap_or(1);
     Ipv4Addr::new(127, 0, octet(number / 254), octet(number))

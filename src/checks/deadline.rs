@@ -1,4 +1,4 @@
-//! The end of one check.
+//! The time limit of one check.
 
 use std::time::Duration;
 
@@ -9,11 +9,11 @@ use crate::sys::clock::Clock;
 
 use super::check::{Failure, Fault, Step};
 
-/// A wake-up that comes later than this was slept over: the runtime itself did not run, and most likely the worker, in
-/// the same container, did not either.
+/// If a wake-up is later than this, the runtime itself did not run. Most likely the worker, which is in the same
+/// container, did not run either.
 const FROZEN: Duration = Duration::from_secs(1);
 
-/// When a check ends.
+/// The time limit of a check.
 #[derive(Debug)]
 pub(super) struct Deadline {
     clock: Clock,
@@ -21,7 +21,7 @@ pub(super) struct Deadline {
 }
 
 impl Deadline {
-    /// That far from now.
+    /// Starts now and ends after `limit`.
     pub fn new(limit: Duration) -> Self {
         Self {
             clock: Clock::start(),
@@ -29,13 +29,13 @@ impl Deadline {
         }
     }
 
-    /// The moment when so much of it is over.
+    /// The time when `part` of the check has passed.
     pub fn at(&self, part: Duration) -> Instant {
         Instant::from_std(self.clock.instant(Tick(part)))
     }
 
-    /// Waits for `work`, and no longer than to the end. Too late, `fault` says what it means for the worker, unless
-    /// nobody was there to look.
+    /// Waits for `work` until the limit. After that, returns the failure from `fault`, or a fault of ours if the
+    /// runtime itself did not run.
     pub async fn bound<T>(
         &self,
         work: impl Future<Output = Result<T, Fault>>,
@@ -50,7 +50,7 @@ impl Deadline {
         }
     }
 
-    /// The same, for one step.
+    /// As [`Self::bound`], with a timeout of `step` as the failure.
     pub async fn step<T>(
         &self,
         step: Step,

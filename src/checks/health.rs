@@ -1,4 +1,4 @@
-//! Asking a worker regularly.
+//! Regular checks of a worker.
 
 use std::time::Duration;
 
@@ -11,34 +11,34 @@ use super::http::http;
 use super::queue::{accept, tcp};
 use super::target::Target;
 
-/// What is asked (RPM_HEALTH).
+/// The kind of check (RPM_HEALTH).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// `http:PATH`: it answers with 2xx or 3xx.
+    /// `http:PATH`: the worker answers with 2xx or 3xx.
     Http(String),
-    /// `tcp`: it accepts a connection.
+    /// `tcp`: the worker accepts a connection.
     Tcp,
-    /// `accept`: its queue moves, if anybody waits there.
+    /// `accept`: the worker's queue moves if connections wait in it.
     Accept,
 }
 
-/// The checks of one worker.
+/// The regular checks of one worker.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Watch {
-    /// What is asked.
+    /// The kind of check.
     pub kind: Kind,
-    /// How often (RPM_HEALTH_INTERVAL).
+    /// Interval between checks (RPM_HEALTH_INTERVAL).
     pub interval: Duration,
-    /// Time for one check (RPM_HEALTH_TIMEOUT).
+    /// Time limit of one check (RPM_HEALTH_TIMEOUT).
     pub timeout: Duration,
-    /// Differs between the workers, so that not all are asked at the same moment: the pid, say.
+    /// A number that differs between workers, such as the PID, so that they are not all checked at the same time.
     pub seed: u64,
 }
 
 impl Watch {
-    /// Checks for ever, and reports each check; the caller drops it when the worker is no longer to be checked. The
-    /// first check comes after a part of the interval. `target` and `queue` are asked anew each time; a worker that
-    /// cannot be asked gives [`Check::NotMade`], which says nothing about it.
+    /// Checks at each interval and reports each result. Never returns; the caller drops the future to stop. The first
+    /// check comes after a part of the interval. `target` and `queue` are called for each check. If a worker cannot be
+    /// checked, the result is [`Check::NotMade`].
     pub async fn run(
         &self,
         target: impl Fn() -> Option<Target>,
@@ -46,9 +46,9 @@ impl Watch {
         report: impl Fn(Check),
     ) {
         sleep(first_check(self.interval, self.seed)).await;
-        // Zero would be refused by a panic.
+        // A zero interval would panic.
         let mut ticks = interval(self.interval.max(Duration::from_millis(1)));
-        // A check that took longer than the interval is followed by a whole one, not by two checks at once.
+        // If a check takes longer than the interval, wait a whole interval after it instead of catching up.
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
@@ -62,7 +62,7 @@ impl Watch {
         queue: &impl Fn() -> Option<u32>,
     ) -> Check {
         match (&self.kind, target()) {
-            // It needs none as long as the queue moves.
+            // No target is needed while the queue moves.
             (Kind::Accept, _) => accept(target, queue, self.timeout).await,
             (Kind::Http(path), Some(target)) => http(target, path, self.timeout).await,
             (Kind::Tcp, Some(target)) => tcp(target, queue, self.timeout).await,

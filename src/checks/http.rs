@@ -1,4 +1,4 @@
-//! Asking one worker by HTTP.
+//! HTTP checks of one worker.
 
 use std::fmt::Write;
 use std::time::Duration;
@@ -9,10 +9,10 @@ use super::connection::Connection;
 use super::deadline::Deadline;
 use super::target::Target;
 
-/// As whom we ask.
+/// Our User-Agent.
 pub(super) const USER_AGENT: &str = concat!("rpm-runtime/", env!("CARGO_PKG_VERSION"));
 
-/// Sends `GET path` to one worker; a status of 2xx or 3xx passes, as with the kubelet. All of it takes no longer than
+/// Sends `GET path` to one worker. A status of 2xx or 3xx passes, as for the kubelet. The whole check takes at most
 /// `limit`.
 pub async fn http(target: Target, path: &str, limit: Duration) -> Check {
     ask(target, path, limit).await.into()
@@ -40,8 +40,8 @@ fn request(path: &str, port: u16) -> String {
     )
 }
 
-/// A path as a request has it: what would end the line, or the path, goes escaped (RFC 3986, 2.1), and what no path
-/// may have.
+/// Escapes a path for the request line (RFC 3986, 2.1): bytes that would end the line or the path, and bytes that are
+/// not allowed in a path.
 pub(super) fn escaped(path: &str) -> String {
     let mut target = String::with_capacity(path.len());
     for byte in path.bytes() {
@@ -57,7 +57,7 @@ pub(super) fn escaped(path: &str) -> String {
 
 /// Sends the request and reads the status.
 async fn exchange(connection: &Connection, request: &[u8]) -> Result<u16, Failure> {
-    // A worker that answers and closes before it has read all is still heard.
+    // The error is ignored: a worker may answer and close before it has read the whole request.
     let _ = connection.send(request).await;
     let mut reader = StatusReader::new();
     let mut piece = [0; 4096];

@@ -1,11 +1,11 @@
-//! Finding out how one worker of an unmodified program does: by asking it, and by listening to it.
+//! Finds out the state of one worker of an unmodified program, by checks and by its own notifications.
 //!
-//! - [`http`], [`tcp`], [`accept`] ask once. A connection from a loopback address whose source port names a listener
-//!   reaches that listener and nobody else's (see [`crate::policy::steering`]), so it asks exactly one worker.
-//! - [`page`] fetches what it tells of itself: its metrics.
-//! - [`until_http`], [`until_accepts`] ask until the answer is yes: readiness.
-//! - [`Watch`] asks regularly: health.
-//! - [`Notify`] is the other direction, what the worker says by sd_notify(3).
+//! - [`http`], [`tcp`] and [`accept`] make one check. A connection from a loopback address whose source port identifies
+//!   a listener reaches exactly that listener (see [`crate::policy::steering`]), so it checks exactly one worker.
+//! - [`page`] fetches the metrics of a worker.
+//! - [`until_http`] and [`until_accepts`] repeat a check until it passes: readiness.
+//! - [`Watch`] checks at intervals: health.
+//! - [`Notify`] receives what the worker sends by sd_notify(3).
 
 mod answer;
 mod check;

@@ -1,4 +1,4 @@
-//! Listening to one worker: sd_notify(3).
+//! Receives notifications of one worker: sd_notify(3).
 
 use std::io;
 use std::os::unix::net::UnixDatagram as StdDatagram;
@@ -12,26 +12,27 @@ use tokio::time::sleep;
 use crate::policy::notify::{Message, merge, parse};
 use crate::sys::notify::{open, receive};
 
-/// Longest datagram that is read whole.
+/// Longest datagram that is read completely, bytes.
 const LONGEST: usize = 64 * 1024;
 
-/// Datagrams that are read in one turn; about as many as wait there at most (net.unix.max_dgram_qlen).
+/// Most datagrams to read in one turn; about as many as the socket can queue (net.unix.max_dgram_qlen).
 const MOST_A_TURN: u32 = 8;
 
-/// Pause after a full turn: a worker that never stops talking waits (unix(7): so does its `send`), and nobody else.
+/// Pause after a full turn. A worker that sends without end then blocks in its own `send` (unix(7)) and delays nothing
+/// else.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// One worker's socket. Its name goes into the worker's environment as NOTIFY_SOCKET.
+/// The socket of one worker. Its name is passed to the worker in NOTIFY_SOCKET.
 #[derive(Debug)]
 pub struct Notify {
     socket: UnixDatagram,
-    /// The last turn left something.
+    /// The last turn left datagrams in the socket.
     full: AtomicBool,
 }
 
 impl Notify {
-    /// A new socket, and what NOTIFY_SOCKET has to say. Only within a tokio runtime. Fails with EMFILE, ENFILE or
-    /// ENOMEM.
+    /// Creates a socket. Also returns the value for NOTIFY_SOCKET. Call it inside a tokio runtime. Fails with EMFILE,
+    /// ENFILE or ENOMEM.
     pub fn new() -> io::Result<(Self, String)> {
         let (fd, name) = open()?;
         let socket = UnixDatagram::from_std(StdDatagram::from(fd))?;
@@ -42,8 +43,8 @@ impl Notify {
         Ok((notify, name))
     }
 
-    /// Waits until the worker has said something, and returns it: at least one message, in their order. Descriptors that
-    /// came along are closed. Nothing is lost if it is dropped while it waits.
+    /// Waits for messages of the worker and returns at least one, in order. Descriptors that came with them are closed.
+    /// Cancel-safe: dropping the future loses nothing.
     pub async fn next(&self) -> Vec<Message> {
         loop {
             if self.full.load(Ordering::Relaxed) {
@@ -51,7 +52,7 @@ impl Notify {
             }
             match self.socket.ready(Interest::READABLE).await {
                 Ok(_) => {}
-                // The runtime is going down; there is nothing to wait for.
+                // The async runtime is shutting down, so wait forever.
                 Err(_) => std::future::pending().await,
             }
             let messages = self.turn();
@@ -61,7 +62,7 @@ impl Notify {
         }
     }
 
-    /// Reads what is there, but not for ever.
+    /// Reads waiting datagrams, up to a limit.
     fn turn(&self) -> Vec<Message> {
         let mut buffer = vec![0; LONGEST];
         let mut messages = Vec::new();
@@ -76,7 +77,7 @@ impl Notify {
                     messages.extend(parse(whole_lines(bytes, datagram.cut)));
                 }
                 Ok(_) => {}
-                // Out of memory: what is there stays there.
+                // Without memory, the datagrams stay in the socket.
                 Err(error) => {
                     full = error.kind() != io::ErrorKind::WouldBlock;
                     break;
@@ -88,7 +89,7 @@ impl Notify {
     }
 }
 
-/// A datagram that was cut ends somewhere in a line.
+/// The complete lines of a datagram. A cut datagram may end inside a line.
 fn whole_lines(bytes: &[u8], cut: bool) -> &[u8] {
     let end = match bytes.iter().rposition(|byte| *byte == b'\n') {
         _ if !cut => bytes.len(),

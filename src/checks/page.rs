@@ -1,4 +1,4 @@
-//! Fetching a page of one worker: its metrics.
+//! Fetches a page of one worker: its metrics.
 
 use std::future::{Future, pending, poll_fn};
 use std::pin::{Pin, pin};
@@ -23,36 +23,36 @@ use super::target::Target;
 use super::unpack::Unpacker;
 use super::wire::Wire;
 
-/// What we read, the better first: as Prometheus asks for it.
+/// The formats that we read, the preferred one first, as Prometheus requests them.
 const ACCEPT: &str =
     "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5,*/*;q=0.1";
 
-/// How many pieces a page may come in: so many, and one more for each so many bytes. Each costs the same, however short
-/// it is; a program that writes every line by itself stays far below.
+/// Limit of pieces in a page: this number, plus one for each so many bytes. Each piece costs the same, however short it
+/// is. A program that writes each line separately stays far below.
 const PIECES: (usize, usize) = (50_000, 64);
 
-/// How servers answer with status 400 to a request that should have come by TLS: Go, nginx, Apache.
+/// How servers answer with status 400 to a plain request on a TLS port: Go, nginx, Apache.
 const TOLD_OF_TLS: [&str; 3] = [
     "HTTP request to an HTTPS server",
     "HTTP request was sent to HTTPS port",
     "HTTP to an SSL-enabled server port",
 ];
 
-/// Where in the answer, and how long, that is looked for.
+/// How many bytes of the answer are searched for that, and for how long.
 const TOLD_WITHIN: (usize, Duration) = (4096, Duration::from_millis(200));
 
-/// A page as the worker sent it, unpacked.
+/// A page as the worker sent it, decompressed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fetched {
-    /// What the worker says that it is.
+    /// The Content-Type of the answer.
     pub content_type: Option<String>,
     /// The page.
     pub body: Vec<u8>,
 }
 
-/// Sends `GET path` to one worker and takes the page that it answers with, whole or not at all. Bounds: all of it takes no
-/// longer than `limit`, and the page has `most` bytes at most, as it comes and unpacked; the rest of the answer is
-/// bounded too. Dropping it closes the connection.
+/// Sends `GET path` to one worker and returns the page, complete or not at all. The whole takes at most `limit`. The
+/// page has at most `most` bytes, both as received and decompressed; the rest of the answer is limited too. Dropping
+/// the future closes the connection.
 pub async fn page(
     target: Target,
     path: &str,
@@ -95,12 +95,12 @@ pub(super) async fn fetch(
 ) -> Result<Fetched, PageFault> {
     let (mut sender, talk) = http1::Builder::new()
         .max_buf_size(MOST_BYTES)
-        // Some programs do not know that case does not matter.
+        // Some programs do not know that header names are case-insensitive.
         .title_case_headers(true)
         .handshake(TokioIo::new(Wire::new(connection)))
         .await?;
     let mut talk = pin!(async {
-        // Whom it concerns is told of an error.
+        // Errors are reported through the request and the body.
         let _ = talk.await;
         pending::<()>().await;
     });
@@ -112,7 +112,7 @@ pub(super) async fn fetch(
     deadline.step(Step::Page, page).await?
 }
 
-/// Does `work`, which waits for what is done in `talk`.
+/// Polls `work` together with `talk`, which drives the connection.
 async fn alongside<T>(
     mut talk: Pin<&mut impl Future<Output = ()>>,
     work: impl Future<Output = T>,
@@ -147,7 +147,7 @@ async fn read(answer: Response<Incoming>, most: usize) -> Result<Fetched, PageFa
     let (mut received, mut pieces) = (0, 0);
     let mut page = Unpacker::new(gzip, most);
     while let Some(frame) = body.frame().await {
-        // The other kind are trailers.
+        // Other frames are trailers.
         let Ok(data) = frame?.into_data() else {
             continue;
         };
@@ -181,13 +181,13 @@ async fn tells_of_tls(body: &mut Incoming) -> bool {
             text.extend_from_slice(frame.data_ref().map_or(&[], |data| data));
         }
     };
-    // What came until then has to do.
+    // If the limit passes, search in what has arrived.
     let _ = timeout(TOLD_WITHIN.1, begin).await;
     let text = String::from_utf8_lossy(&text);
     TOLD_OF_TLS.iter().any(|told| text.contains(told))
 }
 
-/// Whether the body is packed by gzip, and by nothing else.
+/// Whether the body is compressed by gzip and by nothing else.
 fn is_gzip(headers: &HeaderMap) -> Result<bool, PageFault> {
     let all = joined(headers, header::CONTENT_ENCODING);
     let names = all.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
@@ -205,14 +205,14 @@ fn is_chunked(headers: &HeaderMap) -> bool {
     joined(headers, header::TRANSFER_ENCODING).ends_with(b"chunked")
 }
 
-/// All values of a list, in lower case.
+/// All values of a list header, in lower case.
 fn joined(headers: &HeaderMap, name: header::HeaderName) -> Vec<u8> {
     let values = headers.get_all(name).iter().map(HeaderValue::as_bytes);
     values.collect::<Vec<_>>().join(&b',').to_ascii_lowercase()
 }
 
-/// Where a page ends with the connection, nothing tells whether the worker was done, or died. Every page of metrics ends
-/// with a whole line.
+/// If the page ends with the connection, nothing tells whether it is complete or the worker died. A complete page of
+/// metrics ends with a whole line.
 fn ends_well(page: &[u8]) -> bool {
     page.ends_with(b"\n") || page.ends_with(b"# EOF")
 }

@@ -1,4 +1,4 @@
-//! Why there is no page.
+//! Why a page could not be fetched.
 
 use std::error::Error;
 use std::fmt;
@@ -7,49 +7,51 @@ use std::io::{self, ErrorKind};
 use super::answer::shown;
 use super::check::{Failure, Fault};
 
-/// What else there is than metrics by plain HTTP on a shared port.
+/// What the user can do if there are no metrics over plain HTTP on a shared port.
 const INSTEAD: &str = "RPM_APP_METRICS can name a plain port as :PORT/path, or be multiproc";
 
-/// Longest foreign text that is shown, in bytes.
+/// Longest untrusted text to show, bytes.
 const SHOWN: usize = 64;
 
-/// Why a page could not be fetched. Its text is one short line; the worker is to blame, unless it begins with "not asked".
+/// Why a page could not be fetched. Its text is one short line. The worker is at fault, unless the text begins with
+/// "not asked".
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PageFault {
-    /// It could not be asked, for a reason that is ours and says nothing about it: which.
+    /// The worker could not be asked, for a reason of the runtime that says nothing about the worker. Contains the
+    /// reason.
     NotAsked(String),
-    /// It did not answer, or not with a page.
+    /// The worker did not answer, or not with a page.
     Worker(Failure),
-    /// Its port speaks TLS: the answer that shows it.
+    /// The port speaks TLS; contains the answer that shows it.
     Tls(Failure),
-    /// The page is elsewhere.
+    /// The answer is a redirect.
     Redirect {
         /// The HTTP status.
         status: u16,
-        /// Where, escaped; empty if that is not said.
+        /// The target, escaped; empty if there is none.
         to: String,
     },
-    /// The head of its answer is longer than it may be.
+    /// The head of the answer is too long.
     Head,
-    /// Its answer is against the rules of HTTP: which, escaped.
+    /// The answer is not valid HTTP; contains the violated rule, escaped.
     Garbled(String),
-    /// The connection ended before the answer was whole.
+    /// The connection ended before the answer was complete.
     Cut,
-    /// The page, packed or not, is longer than so many bytes.
+    /// The page is too long, compressed or decompressed.
     TooLong {
-        /// The bound.
+        /// The limit, bytes.
         most: usize,
     },
-    /// The page comes in far too many pieces.
+    /// The page arrived in far too many pieces.
     Crumbs,
-    /// It is packed in a way that was not asked for: which, escaped.
+    /// The page has an encoding that was not requested; contains its name, escaped.
     Encoding(String),
-    /// It cannot be unpacked: why.
+    /// The page cannot be decompressed; contains the reason.
     Packed(String),
 }
 
 impl PageFault {
-    /// Whether the reason is ours, and says nothing about the worker.
+    /// Whether the reason lies in the runtime and says nothing about the worker.
     pub fn is_ours(&self) -> bool {
         matches!(self, Self::NotAsked(_))
     }
@@ -71,7 +73,7 @@ impl fmt::Display for PageFault {
             Self::Worker(Failure::Status(404)) => {
                 f.write_str("status 404: RPM_APP_METRICS has to name the path of the metrics")
             }
-            // How OpenSSL answers a request without TLS.
+            // OpenSSL answers like this to a request without TLS.
             Self::Worker(failure @ (Failure::Closed | Failure::Reset)) => {
                 write!(f, "{failure}; if the port speaks TLS: {INSTEAD}")
             }
@@ -88,16 +90,16 @@ impl fmt::Display for PageFault {
             }
             Self::Head => f.write_str("the head of its answer is too long"),
             Self::Garbled(rule) => write!(f, "its answer is not valid HTTP: {rule}"),
-            Self::Cut => f.write_str("the connection ended before its answer was whole"),
+            Self::Cut => f.write_str("the connection ended before its answer was complete"),
             Self::TooLong { most } => write!(f, "its page is longer than {most} bytes"),
             Self::Crumbs => f.write_str("its page comes in too many pieces"),
             Self::Encoding(name) => {
                 write!(
                     f,
-                    "its page is packed with \"{name}\", and gzip was asked for"
+                    "its page is encoded with \"{name}\", only gzip was requested"
                 )
             }
-            Self::Packed(reason) => write!(f, "its page cannot be unpacked: {reason}"),
+            Self::Packed(reason) => write!(f, "its page cannot be decompressed: {reason}"),
         }
     }
 }
@@ -142,14 +144,14 @@ impl From<hyper::Error> for PageFault {
     }
 }
 
-/// Whether the chunks of the body are not as they should be.
+/// Whether the chunks of the body are malformed.
 fn is_of_form(error: &io::Error) -> bool {
     let kinds = [ErrorKind::InvalidInput, ErrorKind::InvalidData];
     kinds.contains(&error.kind())
 }
 
-/// An alert or a handshake of TLS, of which perhaps only the first byte has come. As it is shown: what was a backslash is
-/// two there.
+/// Whether the answer is an alert or a handshake of TLS; perhaps only its first byte has arrived. `shown` is escaped,
+/// so a real backslash appears as two.
 fn is_tls(shown: &str) -> bool {
     ["\\x15", "\\x16"].into_iter().any(|record| {
         let version = shown.strip_prefix(record);

@@ -1,4 +1,4 @@
-//! Whether one worker accepts connections.
+//! Checks whether one worker accepts connections.
 
 use std::future::pending;
 use std::pin::pin;
@@ -14,21 +14,21 @@ use super::connection::Connection;
 use super::deadline::Deadline;
 use super::target::Target;
 
-/// First pause between two looks at a queue; each is twice as long as the one before.
+/// First pause between two looks at a queue. Each further pause is twice as long.
 const FIRST_PAUSE: Duration = Duration::from_millis(2);
 
-/// Looks at a queue within the time of a check, about. Many, because a queue that is refilled at once (as many clients
-/// as ever wait, or it is full) is shorter for moments only.
+/// Approximate number of looks within the time of a check. It is large because a queue that refills at once (with a
+/// constant number of clients, or when it is full) is shorter only for moments.
 const LOOKS: u32 = 200;
 
-/// Makes a connection to one worker; passes when the worker has accepted it, or another that waited. `queue` is the
+/// Connects to one worker. Passes when the worker has accepted this or another waiting connection. `queue` returns the
 /// length of its accept queue.
 pub async fn tcp(target: Target, queue: impl Fn() -> Option<u32>, limit: Duration) -> Check {
     let looks = Looks::within(limit);
     accepts(target, &queue, looks, limit).await.into()
 }
 
-/// The same, with the pauses between the looks said.
+/// As [`tcp`], with given pauses between the looks.
 pub(super) async fn accepts(
     target: Target,
     queue: &impl Fn() -> Option<u32>,
@@ -41,10 +41,10 @@ pub(super) async fn accepts(
     deadline.step(Step::Accept, accepted).await
 }
 
-/// Looks at the accept queue of one worker; passes when nobody waits there, or when it moves. For half of the time it
-/// only looks. Then it makes a connection of its own, if there is a `target`, and closes it at once for its part: the
-/// worker does so too when it comes to it, and thereby shows that it accepts, even if the queue is as long as ever at
-/// each look.
+/// Looks at the accept queue of one worker. Passes when the queue is empty or moves. For half of the time it only
+/// looks. Then it opens a connection of its own, if there is a `target`, and closes its sending side at once. When the
+/// worker accepts that connection, it closes too, and so shows that it accepts, even if the queue has the same length
+/// at each look.
 pub async fn accept(
     target: impl Fn() -> Option<Target>,
     queue: impl Fn() -> Option<u32>,
@@ -69,7 +69,7 @@ pub async fn accept(
         };
         match own.await {
             Ok(()) => Ok(()),
-            // A full queue takes no connection of ours, and may move all the same.
+            // A full queue takes no connection of ours, but it may still move.
             Err(_) => pending().await,
         }
     };
@@ -81,7 +81,7 @@ pub async fn accept(
     deadline.bound(moves, stuck).await.into()
 }
 
-/// Looks at a queue, one after the other.
+/// A sequence of looks at a queue.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Looks {
     motion: Motion,
@@ -90,7 +90,7 @@ pub(super) struct Looks {
 }
 
 impl Looks {
-    /// With pauses that grow up to `longest`.
+    /// Pauses grow up to `longest`.
     pub fn up_to(longest: Duration) -> Self {
         Self {
             motion: Motion::default(),
@@ -99,7 +99,7 @@ impl Looks {
         }
     }
 
-    /// As many as a check of that length may have.
+    /// As many looks as a check of that length may have.
     fn within(limit: Duration) -> Self {
         Self::up_to((limit / LOOKS).max(FIRST_PAUSE))
     }
@@ -107,7 +107,7 @@ impl Looks {
     /// Returns when the queue is seen to move.
     async fn until_moving(mut self, queue: &impl Fn() -> Option<u32>) -> Result<(), Fault> {
         loop {
-            // The pause comes first: the kernel may put the last step of a handshake off for a moment.
+            // Pause first, because the kernel may defer the last step of a handshake for a moment.
             sleep(self.pause).await;
             self.pause = (self.pause * 2).min(self.longest);
             if self.motion.look(queue().ok_or_else(Fault::no_queue)?) {
@@ -117,7 +117,7 @@ impl Looks {
     }
 }
 
-/// Waits for whichever is ready first.
+/// Returns the output of the future that is ready first.
 async fn either<T>(first: impl Future<Output = T>, second: impl Future<Output = T>) -> T {
     let (mut first, mut second) = (pin!(first), pin!(second));
     std::future::poll_fn(|context| match first.as_mut().poll(context) {

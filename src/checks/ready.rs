@@ -1,4 +1,4 @@
-//! Asking a starting worker until it does what is asked.
+//! Repeats checks of a starting worker until one passes: readiness.
 
 use std::time::Duration;
 
@@ -9,15 +9,15 @@ use super::http::http;
 use super::queue::{Looks, accepts};
 use super::target::Target;
 
-/// First and longest pause, between two questions and between two looks at a queue.
+/// First and longest pause, between two attempts and between two looks at a queue.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(200));
 
-/// Time for the first question, and the most for one: a program may take long for its first answer, and a question may
-/// be lost in it for ever.
+/// First and largest time limit of one attempt: a program may take long for its first answer, and it may never answer a
+/// particular request.
 const LIMIT: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 
-/// Returns when the worker has answered `GET path` with 2xx or 3xx. Never gives up: the caller drops it when the time is
-/// over or the worker is gone. `heard` is told of every question that did not pass.
+/// Returns when the worker has answered `GET path` with 2xx or 3xx. Never gives up: the caller drops the future when
+/// the start times out or the worker ends. `heard` receives each result that did not pass.
 pub async fn until_http(target: impl Fn() -> Option<Target>, path: &str, heard: impl Fn(&Check)) {
     let mut tries = Tries::new();
     loop {
@@ -33,7 +33,7 @@ pub async fn until_http(target: impl Fn() -> Option<Target>, path: &str, heard: 
     }
 }
 
-/// Returns when the worker has accepted a connection, see [`super::tcp`]. Never gives up, as above.
+/// Returns when the worker has accepted a connection, see [`super::tcp`]. Never gives up, as [`until_http`].
 pub async fn until_accepts(
     target: impl Fn() -> Option<Target>,
     queue: impl Fn() -> Option<u32>,
@@ -55,9 +55,8 @@ pub async fn until_accepts(
     }
 }
 
-/// How long the next question may take, and the pause before it. Each pause is twice as long as the one before. So is a
-/// question after one that got no answer in time: few connections shall wait in the worker's queue which nobody wants
-/// any more.
+/// Time limit of the next attempt, and the pause before it. Each pause doubles. The time limit doubles after an attempt
+/// that timed out, so that few abandoned connections wait in the worker's queue.
 #[derive(Debug)]
 struct Tries {
     limit: Duration,

@@ -1,27 +1,27 @@
-//! Where one worker is reached.
+//! How to reach one particular worker.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use crate::policy::handover::PortKey;
 
-/// How one worker is reached, and no other.
+/// How to reach one worker and no other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Target {
-    /// Where to connect.
+    /// The address to connect to.
     pub addr: SocketAddr,
-    /// From which port of a loopback address.
+    /// The source port, used with a loopback address.
     pub source_port: u16,
 }
 
 impl Target {
-    /// The worker whose listener of the shared port `key` has this source port. What listens on every address of both
-    /// families is asked over IPv4: there are millions of loopback addresses to ask from, in IPv6 there is one.
+    /// The worker whose listener of the shared port `key` has this source port. A dual-stack wildcard port is reached
+    /// over IPv4, because there are millions of IPv4 loopback addresses to connect from and only one of IPv6.
     pub fn new(key: PortKey, source_port: u16) -> Self {
         let ip = match key.addr.ip() {
             IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
             IpAddr::V6(ip) if ip.is_unspecified() && !key.v6only => Ipv4Addr::LOCALHOST.into(),
             IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-            // With the scope of a link-local address.
+            // Keep the scope of a link-local address.
             _ => {
                 return Self {
                     addr: key.addr,

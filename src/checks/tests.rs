@@ -1,4 +1,4 @@
-//! Little servers on the listeners of a real, steered group.
+//! Small servers on the listeners of a real group with steering.
 
 mod health;
 mod http;
@@ -21,10 +21,10 @@ use crate::sys::{listener, steering};
 
 use super::Target;
 
-/// Longer than any check of these tests that shall pass.
+/// Longer than any check of these tests that must pass.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// What a worker must fail within.
+/// Time limit of checks that must fail.
 const SHORT: Duration = Duration::from_millis(300);
 
 /// Source port of listener 0.
@@ -38,7 +38,7 @@ fn block_on<T>(work: impl Future<Output = T>) -> T {
         .block_on(work)
 }
 
-/// A shared port, as the runtime opens it. Of its listeners only the first is in the program.
+/// A shared port as the runtime opens it. Only its first listener is in the steering program.
 #[derive(Clone)]
 struct Group {
     key: PortKey,
@@ -48,7 +48,7 @@ struct Group {
 impl Group {
     fn open(addr: &str, v6only: bool, members: u16, backlog: u32) -> Self {
         let ip: SocketAddr = addr.parse().unwrap();
-        // A port that was free a moment ago, and is so on every address.
+        // A port that was free a moment ago on every address.
         let free = TcpListener::bind(ip).unwrap().local_addr().unwrap();
         let key = PortKey::new(free, v6only);
         let listeners: Vec<OwnedFd> = (0..members)
@@ -74,7 +74,7 @@ impl Group {
         }
     }
 
-    /// Of four members.
+    /// A group of four listeners.
     fn new() -> Self {
         Self::open("127.0.0.1:0", false, 4, 64)
     }
@@ -95,7 +95,7 @@ impl Group {
         listener::duplicate(&self.listeners[number]).unwrap().into()
     }
 
-    /// The worker of this listener does `serve` with one client after the other.
+    /// Runs `serve` for one client after the other on this listener.
     fn work(&self, number: usize, serve: impl Fn(TcpStream) + Send + 'static) {
         let listener = self.accepting(number);
         thread::spawn(move || {
@@ -105,7 +105,7 @@ impl Group {
         });
     }
 
-    /// So many clients that wait at this listener.
+    /// Clients that wait at this listener.
     fn crowd(&self, number: u16, clients: u16) -> Vec<TcpStream> {
         let before = self.queue(usize::from(number))().unwrap();
         let crowd: Vec<TcpStream> = (0..clients).map(|_| self.client(number)).collect();
@@ -145,17 +145,17 @@ fn request(stream: &TcpStream) -> String {
     head
 }
 
-/// A worker's last words are no concern of it.
+/// Sends and ignores errors: the client may be gone.
 fn send(mut stream: &TcpStream, bytes: impl AsRef<[u8]>) {
     let _ = stream.write_all(bytes.as_ref());
 }
 
-/// Waits for the client's end.
+/// Reads until the client closes.
 fn rest(mut stream: &TcpStream) -> std::io::Result<usize> {
     stream.read_to_end(&mut Vec::new())
 }
 
-/// Its end is a reset.
+/// Makes closing the connection send a reset.
 fn reset_at_the_end(stream: &TcpStream) {
     let now = nix::libc::linger {
         l_onoff: 1,
@@ -164,7 +164,7 @@ fn reset_at_the_end(stream: &TcpStream) {
     nix::sys::socket::setsockopt(stream, nix::sys::socket::sockopt::Linger, &now).unwrap();
 }
 
-/// Connections of ours to worker 2 of this group that rest in TIME_WAIT.
+/// Number of our connections to worker 2 in TIME_WAIT.
 fn resting(group: &Group) -> usize {
     let (ours, theirs) = (BASE + 2, group.key.addr.port());
     let rows =
@@ -178,7 +178,7 @@ fn resting(group: &Group) -> usize {
     rows.concat().lines().filter(is_one).count()
 }
 
-/// A worker that answers every request with `status`, or with what it is then.
+/// A worker that answers every request with `status`, which the test can change.
 fn answer(status: &str) -> (impl Fn(TcpStream) + Send + 'static, Arc<Mutex<String>>) {
     let status = Arc::new(Mutex::new(status.to_owned()));
     let now = Arc::clone(&status);

@@ -1,4 +1,4 @@
-//! The bytes of a page, as they come.
+//! Collects the body of a page while it arrives.
 
 use std::io::{self, ErrorKind, Write};
 
@@ -7,7 +7,7 @@ use tokio::task::yield_now;
 
 use super::page_fault::PageFault;
 
-/// Takes the body of an answer piece by piece, and keeps the page that it is, unpacked.
+/// Takes the body of an answer piece by piece and keeps the decompressed page.
 #[derive(Debug)]
 pub(super) enum Unpacker {
     Plain(Bounded),
@@ -15,7 +15,7 @@ pub(super) enum Unpacker {
 }
 
 impl Unpacker {
-    /// For a page of `most` bytes at most.
+    /// For a page of at most `most` bytes.
     pub fn new(gzip: bool, most: usize) -> Self {
         let page = Bounded {
             page: Vec::new(),
@@ -28,7 +28,7 @@ impl Unpacker {
         }
     }
 
-    /// Takes the next bytes. Others have their turn after each step.
+    /// Takes the next bytes. Yields after each step, so that other tasks run.
     pub async fn take(&mut self, mut bytes: &[u8]) -> Result<(), PageFault> {
         let (decoder, most) = match self {
             Self::Plain(page) => return page.write_all(bytes).map_err(|_| page.too_long()),
@@ -38,7 +38,7 @@ impl Unpacker {
             }
         };
         while !bytes.is_empty() {
-            // One `write` unpacks no more than the decoder's buffer takes.
+            // One `write` decompresses at most one buffer of the decoder.
             match decoder.write(bytes) {
                 Ok(0) => return Err(PageFault::Packed("corrupt gzip stream".to_owned())),
                 Ok(count) => bytes = bytes.get(count..).unwrap_or_default(),
@@ -49,7 +49,7 @@ impl Unpacker {
         Ok(())
     }
 
-    /// There are no more bytes.
+    /// Ends the body and returns the page.
     pub fn finish(self) -> Result<Vec<u8>, PageFault> {
         match self {
             Self::Plain(page) => Ok(page.page),
@@ -70,7 +70,7 @@ fn blame(error: &io::Error, most: usize) -> PageFault {
     }
 }
 
-/// A page that does not grow beyond its bound.
+/// A page with a limited length.
 #[derive(Debug)]
 pub(super) struct Bounded {
     page: Vec<u8>,

@@ -1,4 +1,4 @@
-//! A connection as the HTTP library sees it.
+//! The connection as the HTTP library uses it.
 
 use std::io;
 use std::pin::Pin;
@@ -10,17 +10,17 @@ use super::answer::StatusReader;
 use super::check::Failure;
 use super::connection::Connection;
 
-/// Lets one request pass, and the answer to it. What comes before a status is looked at here: what is not HTTP ends it at
-/// once, and so do interim answers (1xx) without an end. Such an end is a [`Failure`] in an [`io::Error`].
+/// Passes one request and its answer. Checks the bytes before the final status itself: an answer that is not HTTP, or
+/// endless interim answers (1xx), end it at once with a [`Failure`] inside an [`io::Error`].
 #[derive(Debug)]
 pub(super) struct Wire<'a> {
     connection: &'a mut Connection,
-    /// Until the status is known.
+    /// Set until the final status is known.
     status: Option<StatusReader>,
-    /// Something of the request was sent; before that nothing is read, because the library would take an answer that
-    /// comes early for a mistake.
+    /// A part of the request was sent. Nothing is read before that, because the library would treat an early answer as
+    /// an error.
     asked: bool,
-    /// Waits for that.
+    /// The reader that waits for that.
     reader: Option<Waker>,
 }
 
@@ -34,7 +34,7 @@ impl<'a> Wire<'a> {
         }
     }
 
-    /// Looks at the next bytes; none are the end.
+    /// Checks the next bytes; no bytes mean the end.
     fn look(&mut self, bytes: &[u8]) -> Result<(), Failure> {
         let Some(reader) = &mut self.status else {
             return Ok(());
@@ -82,7 +82,7 @@ impl AsyncWrite for Wire<'_> {
         if let Some(reader) = self.reader.take() {
             reader.wake();
         }
-        // A worker that answers and closes before it has read all is still heard.
+        // A worker may answer and close before it has read the whole request, so ignore the error and read the answer.
         Poll::Ready(Ok(written.unwrap_or(bytes.len())))
     }
 
@@ -90,7 +90,7 @@ impl AsyncWrite for Wire<'_> {
         Poll::Ready(Ok(()))
     }
 
-    /// Nothing is said before the connection is closed: an end that is sent before would let it rest in TIME_WAIT.
+    /// Sends no end of stream before the connection is closed; otherwise the connection would enter TIME_WAIT.
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
     }

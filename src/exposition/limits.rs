@@ -1,11 +1,11 @@
-//! How much of a page is read, and what became of the rest.
+//! Limits for reading a page, and counts of what was left out.
 
 use std::error::Error;
 use std::fmt;
 
 use super::Page;
 
-/// How a page is written.
+/// The format of a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     /// `text/plain; version=0.0.4`
@@ -14,25 +14,25 @@ pub enum Format {
     OpenMetrics,
 }
 
-/// The most that is taken of one page. Lengths are bytes as they are written.
+/// Limits for one page. Lengths are in bytes, as written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Bytes of the page; a longer one is refused.
+    /// Length of the page; a longer page is refused.
     pub bytes: usize,
-    /// Lines of the page, whatever stands in them; what follows is not read. Room for the series and all that may be said
-    /// of them, with much to spare: reading takes a time that depends on lines.
+    /// Number of lines of any kind; further lines are not read. It is well above what the allowed series and their
+    /// comments need; it limits the time for reading.
     pub lines: usize,
-    /// Series, and names in `# TYPE`, `# HELP` and `# UNIT`.
+    /// Number of series, and number of names in `# TYPE`, `# HELP` and `# UNIT`.
     pub series: usize,
-    /// Labels of one series.
+    /// Number of labels of one series.
     pub labels: usize,
-    /// Length of a label's name.
+    /// Length of a label name.
     pub label_name: usize,
-    /// Length of a label's value.
+    /// Length of a label value.
     pub label_value: usize,
-    /// Length of a metric's name.
+    /// Length of a metric name.
     pub name: usize,
-    /// Length of a help text; a longer one is no help.
+    /// Length of a help text; a longer text is ignored.
     pub help: usize,
 }
 
@@ -51,17 +51,17 @@ impl Default for Limits {
     }
 }
 
-/// Series, or lines, that were left out.
+/// Number of series or lines that were left out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Dropped {
-    /// Beyond a limit.
+    /// Because of a limit.
     pub limit: u64,
-    /// Against the format, or without sense.
+    /// Because they were invalid or made no sense.
     pub invalid: u64,
 }
 
 impl Dropped {
-    /// Adds what `fault` cost.
+    /// Counts `series` under `fault`.
     pub(crate) fn count(&mut self, fault: Fault, series: u64) {
         match fault {
             Fault::Limit => self.limit += series,
@@ -77,25 +77,25 @@ pub(crate) enum Fault {
     Invalid,
 }
 
-/// What a page held.
+/// The result of parsing a page.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Parsed {
-    /// What could be read.
+    /// The valid part.
     pub page: Page,
-    /// And what could not.
+    /// Counts of what was left out.
     pub dropped: Dropped,
 }
 
-/// Why nothing of a page is taken.
+/// Why a whole page is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refused {
     /// It is longer than the limit.
     TooLong,
-    /// No line of it can be read.
+    /// No line of it is valid.
     NotMetrics,
-    /// OpenMetrics without `# EOF`: it may be cut off anywhere.
+    /// OpenMetrics without `# EOF`: the page may have been cut.
     NoEnd,
-    /// OpenMetrics that goes on behind `# EOF`.
+    /// OpenMetrics with content after `# EOF`.
     BehindEnd,
 }
 
@@ -105,7 +105,7 @@ impl fmt::Display for Refused {
             Self::TooLong => "the page is too long",
             Self::NotMetrics => "no line of the page is a metric",
             Self::NoEnd => "the page ends without # EOF",
-            Self::BehindEnd => "the page goes on behind # EOF",
+            Self::BehindEnd => "the page continues after # EOF",
         })
     }
 }

@@ -14,7 +14,7 @@ fn watch(kind: Kind, timeout: Duration) -> Watch {
     }
 }
 
-/// Starts the watch of worker 2, and gives what it reports.
+/// Starts the watch of worker 2 and returns its reports.
 fn start(
     watch: Watch,
     target: Option<Target>,
@@ -33,7 +33,7 @@ async fn next(checks: &mut UnboundedReceiver<Check>) -> Check {
     next.unwrap().unwrap()
 }
 
-/// Waits for it; there may be others before.
+/// Waits for this result; others may come before it.
 async fn until(checks: &mut UnboundedReceiver<Check>, wanted: &Check) {
     while next(checks).await != *wanted {}
 }

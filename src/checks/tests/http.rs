@@ -12,12 +12,12 @@ use super::{
 };
 use crate::sys::clock::Clock;
 
-/// Asks worker 2, which is not in the program.
+/// Checks worker 2, which is not in the steering program.
 fn ask(group: &Group, limit: Duration) -> Check {
     block_on(http(group.target(2), "/healthz", limit))
 }
 
-/// What a worker is told that serves in this way.
+/// The result of a check of a worker that serves in this way.
 fn told(limit: Duration, serve: impl Fn(TcpStream) + Send + 'static) -> Check {
     let group = Group::new();
     group.work(2, serve);
@@ -101,7 +101,7 @@ fn what_a_worker_answers_is_what_it_is_told() {
 
 #[test]
 fn a_worker_that_says_nothing_is_out_of_time() {
-    // It does not accept, it does not answer, it answers a byte at a time.
+    // A worker that does not accept, one that does not answer, and one that sends one byte at a time.
     assert_eq!(ask(&Group::new(), SHORT), silent());
     assert_eq!(told(SHORT, |stream| drop(rest(&stream))), silent());
     let slow = told(SHORT, |stream| {
@@ -142,7 +142,7 @@ fn endless_answers_are_ended() {
         endless("HTTP/1.1 100\r\n\r\n", "HTTP/1.1 100\r\n\r\n"),
         too_long
     );
-    // The status is known, the rest is not read.
+    // The status is known, so the rest is not read.
     assert_eq!(endless("HTTP/1.1 200 OK\r\n", "A: b\r\n"), Check::Passed);
 }
 
@@ -160,15 +160,15 @@ fn a_reset_and_a_refusal_are_told_apart() {
     assert_eq!(refused, failed(Failure::Refused));
 }
 
-/// On IPv6 there is one address to ask from: a connection that rested in TIME_WAIT might bar the next check. And the
-/// worker is not to be irritated by a reset.
+/// With IPv6 there is only one source address: a connection in TIME_WAIT might block the next check. And the worker
+/// must not see a reset.
 #[test]
 fn checks_follow_each_other_and_leave_without_a_reset() {
     let (heard, hear) = mpsc::channel();
     for (addr, v6only) in [("127.0.0.1:0", false), ("[::1]:0", true)] {
         let group = Group::open(addr, v6only, 4, 64);
         let heard = heard.clone();
-        // It keeps the connection, whatever is asked.
+        // The worker keeps the connection open in spite of the request.
         group.work(2, move |stream| {
             request(&stream);
             send(&stream, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
@@ -197,12 +197,12 @@ fn the_rest_of_an_answer_is_waited_for() {
         let mut left = false;
         for part in ["HTTP/1.1 200 OK\r\n\r\n", "one\n", "two\n"] {
             send(&stream, part);
-            // In the meantime the status has long been read.
+            // The status was read long before.
             left |= rest(&stream).is_ok();
         }
         heard.send((left, clock.now().since(begun))).unwrap();
     });
-    // It is not waited for without an end, and this machine may be slow.
+    // The wait is limited, and this machine may be slow.
     let left = loop {
         assert_eq!(ask(&group, PATIENCE), Check::Passed);
         let (left, took) = hear.recv().unwrap();
@@ -215,7 +215,7 @@ fn the_rest_of_an_answer_is_waited_for() {
 
 #[test]
 fn a_source_port_that_is_not_to_be_had_says_nothing_of_the_worker() {
-    // One that no other test asks from.
+    // A port that no other test uses.
     let source_port = 64_900;
     let worker = TcpListener::bind("127.0.0.1:0").unwrap();
     let target = Target {
@@ -230,7 +230,7 @@ fn a_source_port_that_is_not_to_be_had_says_nothing_of_the_worker() {
     assert_eq!(block_on(http(target, "/", SHORT)), silent());
 }
 
-/// The only source address is in use: for longer than the check may take, and then for a moment.
+/// The only source address is in use: first longer than the check, then for a moment.
 #[test]
 fn a_source_address_that_is_in_use_says_nothing_of_the_worker() {
     let group = Group::open("[::1]:0", true, 4, 64);
@@ -248,7 +248,7 @@ fn a_source_address_that_is_in_use_says_nothing_of_the_worker() {
         assert!(reason.starts_with("cannot use source port"), "{reason}");
         let asking = tokio::spawn(http(target, "/", PATIENCE));
         tokio::task::yield_now().await;
-        // The reset leaves nothing behind.
+        // The reset leaves no connection behind.
         other.set_zero_linger().unwrap();
         drop(other);
         assert_eq!(asking.await.unwrap(), Check::Passed);

@@ -9,7 +9,7 @@ use flate2::write::GzEncoder;
 use super::super::{Failure, Fetched, PageFault, Step, Target, page};
 use super::{Group, PATIENCE, SHORT, block_on, request, rest, resting, send};
 
-/// More than any good page of these tests.
+/// Larger than any valid page of these tests.
 pub(super) const MOST: usize = 4 << 20;
 
 pub(super) type Outcome = Result<Fetched, PageFault>;
@@ -18,7 +18,7 @@ pub(super) fn ask(group: &Group, limit: Duration, most: usize) -> Outcome {
     block_on(page(group.target(2), "/metrics", limit, most))
 }
 
-/// What becomes of a page that a worker serves in this way.
+/// The result for a worker that serves in this way.
 pub(super) fn told(
     limit: Duration,
     most: usize,
@@ -29,7 +29,7 @@ pub(super) fn told(
     ask(&group, limit, most)
 }
 
-/// The same, of a worker that answers so and closes.
+/// The result for a worker that sends `answer` and closes.
 pub(super) fn answered(answer: impl AsRef<[u8]> + Send + 'static) -> Outcome {
     told(PATIENCE, MOST, move |stream| {
         request(&stream);
@@ -108,7 +108,7 @@ fn every_way_to_say_where_the_page_ends_is_known() {
         "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\na 1\n",
         "HTTP/1.1 200 OK\r\nCONTENT-LENGTH:4\r\nConnection: keep-alive\r\n\r\na 1\n",
         "HTTP/1.0 200 OK\r\nContent-Length: 4\r\n\r\na 1\n",
-        // Nobody asked for more.
+        // The second answer was not requested.
         "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\na 1\nHTTP/1.1 200 OK\r\n\r\nb 2\n",
         "HTTP/1.1 200 OK\r\nContent-Length: 4\r\nContent-Length: 4\r\n\r\na 1\n",
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\na 1\n\r\n0\r\n\r\n",
@@ -124,7 +124,7 @@ fn every_way_to_say_where_the_page_ends_is_known() {
         assert_eq!(body(answer), Ok(b"a 1\n".to_vec()), "{answer}");
     }
     assert_eq!(body("HTTP/1.0 200 OK\r\n\r\n# EOF"), Ok(b"# EOF".to_vec()));
-    // The length says that it is whole.
+    // The length shows that the page is complete.
     assert_eq!(body(with("", b"a 1")), Ok(b"a 1".to_vec()));
 }
 
@@ -235,12 +235,12 @@ fn a_port_that_speaks_tls_is_known_for_it() {
         let expected = format!("status 400: the port speaks TLS; {instead}");
         assert_eq!(seen(told), expected);
     }
-    // How OpenSSL does it.
+    // As OpenSSL answers.
     assert_eq!(
         seen(b""),
         format!("it closed the connection without an answer; if the port speaks TLS: {instead}")
     );
-    // Others that look a little like it.
+    // Other answers that look similar.
     for other in ["\\x15\\x03", "\x15\x02", "\x14\x03"] {
         let outcome = answered(other);
         assert!(
@@ -250,7 +250,7 @@ fn a_port_that_speaks_tls_is_known_for_it() {
     }
     let bad = answered("HTTP/1.1 400 Bad Request\r\nContent-Length: 100\r\n\r\nno such thing");
     assert_eq!(bad, Err(failed(Failure::Status(400))));
-    // It is not waited for.
+    // The rest is not waited for.
     let open = told(PATIENCE, MOST, |stream| {
         request(&stream);
         send(&stream, "HTTP/1.1 400 Bad Request\r\n\r\nbecause");
@@ -268,7 +268,7 @@ fn a_full_queue_is_no_connection() {
 
 #[test]
 fn what_is_our_fault_is_not_the_workers() {
-    // One that no other test asks from.
+    // A port that no other test uses.
     let source_port = 64_901;
     let worker = TcpListener::bind("127.0.0.1:0").unwrap();
     let target = Target {
@@ -293,7 +293,7 @@ fn what_is_our_fault_is_not_the_workers() {
     assert_eq!(refused.to_string(), "connection refused");
 }
 
-/// On IPv6 there is one address to ask from: a connection that rested in TIME_WAIT might bar the next page.
+/// With IPv6 there is only one source address: a connection in TIME_WAIT might block the next page.
 #[test]
 fn pages_follow_each_other_and_leave_without_a_reset() {
     let (heard, hear) = mpsc::channel();
@@ -334,7 +334,7 @@ fn one_that_is_dropped_leaves_nothing_open() {
             }
             let (client, _) = worker.accept().unwrap();
             client.set_nonblocking(true).unwrap();
-            // The request has come.
+            // The request has arrived.
             while client.peek(&mut [0]).is_err() {
                 tokio::task::yield_now().await;
             }
@@ -349,14 +349,14 @@ fn one_that_is_dropped_leaves_nothing_open() {
         client.set_nonblocking(false).unwrap();
         client.set_read_timeout(Some(PATIENCE)).unwrap();
         assert!(request(&client).starts_with("GET / HTTP/1.1\r\n"));
-        // What was sent and not read may make it a reset.
+        // Data that was sent but not read may cause a reset.
         let end = rest(&client).map_err(|error| error.kind());
         let reset = Err(std::io::ErrorKind::ConnectionReset);
         assert!(end == Ok(0) || end == reset, "{begin}: {end:?}");
     }
 }
 
-/// Many at once, on one thread, as the runtime does it.
+/// Many at once on one thread, as in the runtime.
 #[test]
 fn pages_of_many_workers_are_fetched_together() {
     let group = Group::new();

@@ -31,7 +31,7 @@ impl Script {
     }
 }
 
-/// An answer with this page, and whether its end is marked.
+/// An answer with this page; the flag says whether its end is marked.
 fn answer_with(
     page: &[u8],
     gzip: bool,
@@ -70,8 +70,8 @@ fn answer_with(
     (answer, gzip || length || chunks.is_some())
 }
 
-/// Whatever becomes of an answer, it gives its page or none. Only a plain page whose end nothing marks can be taken for
-/// one that ends after an earlier line.
+/// However an answer is cut, the result is the whole page or none. Only a plain page without a marked end may appear to
+/// end after an earlier line.
 #[test]
 fn a_part_of_a_page_is_never_taken_for_it() {
     let group = Group::new();

@@ -90,7 +90,7 @@ fn a_page_is_not_longer_than_it_may_be() {
     assert!(bomb.len() < most);
     let fault = bounded(most, &with(gzip, &bomb));
     assert_eq!(fault, Err(PageFault::TooLong { most }));
-    // It counts as it comes, too.
+    // The compressed length counts too.
     let (page, most) = (packed(b"a 1\n"), 10);
     let fault = bounded(most, &with(gzip, &page));
     assert_eq!(fault, Err(PageFault::TooLong { most }));
@@ -106,7 +106,7 @@ fn a_page_may_come_line_by_line_and_not_letter_by_letter() {
                 "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
             );
             let piece = format!("{:x}\r\n{line}\r\n", line.len());
-            // It may be cut off.
+            // The connection may be cut.
             let _ = stream.write_all(piece.repeat(times).as_bytes());
             let _ = stream.write_all(b"0\r\n\r\n");
         })
@@ -166,14 +166,14 @@ fn endless_answers_are_ended() {
     assert_eq!(endless("HTTP/1.1 200 O", "K"), status);
     let interim = "HTTP/1.1 100 Continue\r\n\r\n";
     assert_eq!(endless(interim, interim), status);
-    // Too many lines of it, or too many bytes: whichever is seen first.
+    // Too many lines or too many bytes, whichever is noticed first.
     let outcome = endless("HTTP/1.1 100 Continue\r\n", "A: b\r\n");
     assert!(outcome == head || outcome == status, "{outcome:?}");
 }
 
 #[test]
 fn what_is_not_http_is_no_page() {
-    // It speaks first, and waits.
+    // The worker sends first and waits.
     let banner = told(PATIENCE, MOST, |stream| {
         send(&stream, "SSH-2.0-OpenSSH_9.2p1 Debian-2\r\n");
         let _ = rest(&stream);
@@ -228,7 +228,7 @@ fn a_page_that_was_cut_off_is_none() {
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\na 1\n",
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\na 1\n\r\n",
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\na 1\n\r\n0\r\n",
-        // In the middle of a line, or before the first.
+        // Cut in the middle of a line, or before the first line.
         "HTTP/1.1 200 OK\r\n\r\na 1\nb 2",
         "HTTP/1.1 200 OK\r\n\r\n",
     ] {
@@ -263,7 +263,7 @@ fn a_worker_that_takes_too_long_is_out_of_time() {
             request(&stream);
             stream.set_read_timeout(Some(SHORT / 20)).unwrap();
             send(&stream, begin);
-            // Until it hears of our end.
+            // Until it sees that we closed.
             while let Err(error) = rest(&stream) {
                 if error.kind() != std::io::ErrorKind::WouldBlock {
                     break;
@@ -314,7 +314,7 @@ fn a_fault_is_one_short_line() {
     }
 }
 
-/// It is there before we have asked, and at the second time the worker is already gone.
+/// The answer arrives before the request is sent; in the second round the worker is already gone.
 #[test]
 fn an_answer_is_heard_though_the_request_is_not() {
     for (gone, seen) in [(false, Interest::READABLE), (true, Interest::ERROR)] {
@@ -357,7 +357,7 @@ fn the_worker_may_end_first() {
         let left = rest(&stream).is_ok();
         heard.send((left, clock.now().since(begun))).unwrap();
     });
-    // It is not waited for without an end, and this machine may be slow.
+    // The wait is limited, and this machine may be slow.
     let left = loop {
         assert_eq!(ask(&group, PATIENCE, MOST).unwrap().body, b"a 1\n");
         let (left, took) = hear.recv().unwrap();

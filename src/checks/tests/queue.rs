@@ -37,7 +37,7 @@ fn a_worker_that_is_busy_with_the_queue_before_us_passes() {
     let group = Group::new();
     let crowd = group.crowd(2, 40);
     group.work(2, |stream| drop(rest(&stream)));
-    // It takes the first, and serves it until it leaves.
+    // It accepts the first connection and serves it until the client leaves.
     let worker = thread::spawn(move || {
         for client in crowd {
             drop(client);
@@ -48,7 +48,7 @@ fn a_worker_that_is_busy_with_the_queue_before_us_passes() {
     worker.join().unwrap();
 }
 
-/// As many as ever seem to wait: only the worker's own deed tells that it came to ours.
+/// The queue always seems to have the same length; only the worker's own action shows that it reached our connection.
 #[test]
 fn what_a_worker_does_with_our_connection_counts_whatever_the_queue_looks_like() {
     let group = Group::new();
@@ -80,12 +80,12 @@ fn a_queue_that_does_not_move_though_clients_wait_is_stuck() {
     let Check::Failed(Failure::Stuck { waiting, limit }) = accept_of(&group, SHORT) else {
         panic!("it passed");
     };
-    // Ours waits there too.
+    // Our own connection waits there too.
     assert_eq!((waiting, limit), (4, SHORT));
-    // Others are not concerned.
+    // Other workers are not affected.
     let other = accept(|| Some(group.target(1)), group.queue(1), SHORT);
     assert_eq!(block_on(other), Check::Passed);
-    // Without a way to ask, what is seen counts all the same.
+    // Without a target, the looks still count.
     let unasked = block_on(accept(|| None, || Some(3), SHORT));
     let expected = Failure::Stuck {
         waiting: 3,
@@ -104,7 +104,7 @@ fn a_full_queue_that_does_not_move_is_stuck() {
     ));
 }
 
-/// Full at nearly every look: one that is not tells it all.
+/// The queue is full at almost every look; one look at which it is not is enough.
 #[test]
 fn one_shorter_look_is_enough() {
     let looks = Cell::new(0);
@@ -117,7 +117,7 @@ fn one_shorter_look_is_enough() {
     assert_eq!(looks.get(), 20);
 }
 
-/// Three clients ask again as soon as they are answered, and a worker serves one at a time: mostly two of them wait.
+/// Three clients send again as soon as they are answered, and the worker serves one at a time: mostly two of them wait.
 #[test]
 fn a_worker_that_accepts_while_as_many_arrive_is_not_stuck() {
     let group = Group::new();
@@ -126,7 +126,7 @@ fn a_worker_that_accepts_while_as_many_arrive_is_not_stuck() {
     let count = Arc::clone(&served);
     group.work(2, move |stream| {
         request(&stream);
-        // So long does its work take.
+        // The time that its work takes.
         stream
             .set_read_timeout(Some(Duration::from_millis(20)))
             .unwrap();

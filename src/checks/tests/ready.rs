@@ -9,7 +9,7 @@ async fn in_time<T>(work: impl Future<Output = T>) -> T {
     tokio::time::timeout(PATIENCE, work).await.unwrap()
 }
 
-/// Known from the third question on.
+/// A target that is known from the third attempt on.
 fn late(target: Target) -> impl Fn() -> Option<Target> {
     let asked = AtomicU32::new(0);
     move || (asked.fetch_add(1, Ordering::Relaxed) >= 2).then_some(target)
@@ -60,7 +60,7 @@ fn a_question_that_is_lost_is_asked_again() {
     );
 }
 
-/// In a task of its own, as the supervisor does it.
+/// In a task of its own, as in the supervisor.
 #[test]
 fn it_is_asked_until_it_accepts() {
     let group = Group::new();
@@ -71,7 +71,7 @@ fn it_is_asked_until_it_accepts() {
         let asking = tokio::spawn(until_accepts(target, queue, move |_| {
             count.fetch_add(1, Ordering::Relaxed);
         }));
-        // Asked, and not accepted.
+        // The connection is made but not accepted.
         let queue = group.queue(2);
         while queue() != Some(1) || heard.load(Ordering::Relaxed) < 3 {
             tokio::task::yield_now().await;
