@@ -314,7 +314,7 @@ fn what_is_not_there_yet_is_told_and_waited_for() {
     fs::write(&there, "x").unwrap();
     let watched = Watched::new(&[&deep, &there, &dir.join("c")], "", DELAY);
     let told = format!(
-        "not there yet, waited for: {}, {}",
+        "not found, waiting until it exists: {}, {}",
         deep.display(),
         dir.join("c").display()
     );

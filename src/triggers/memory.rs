@@ -1,4 +1,4 @@
-//! RPM_MAX_MEMORY: looks at what the workers use.
+//! RPM_MAX_MEMORY: measures the memory of the workers.
 
 use std::collections::BTreeMap;
 
@@ -7,8 +7,8 @@ use crate::model::Pid;
 use crate::policy::MemoryGuard;
 use crate::sys::proc::{Proc, Whose};
 
-/// Says [`Fired::Memory`] of each worker that uses more than it may, as often as `guard` wants it looked at. A worker is
-/// its leader and all in its process group; `workers` names the leaders of now. Never ends.
+/// Sends [`Fired::Memory`] for each worker above its limit, and measures at the interval that `guard` sets. A worker is
+/// its leader and all processes of its group. `workers` returns the present leaders. Never ends.
 pub async fn memory(
     mut guard: MemoryGuard,
     proc: Proc,
@@ -23,18 +23,18 @@ pub async fn memory(
     }
 }
 
-/// Bytes by worker. Resident memory is cheap to read, but counts what forked workers share in each of them; so the
-/// dearer proportional measure decides where the first is above the limit.
+/// Bytes per worker. Resident memory is cheap to read, but counts shared pages in each forked process. So where it is
+/// above the limit, the more expensive proportional size decides.
 fn measure(guard: &MemoryGuard, proc: &Proc, workers: &[Pid]) -> Vec<(Pid, u64)> {
     let mut members: BTreeMap<Pid, Vec<(Pid, u64)>> =
         workers.iter().map(|leader| (*leader, Vec::new())).collect();
-    // Without /proc nothing is known of anybody.
+    // Without /proc, nothing is measured.
     for pid in proc.pids().unwrap_or_default() {
-        // It may have ended since.
+        // The process may have ended meanwhile.
         let Ok(stat) = proc.stat(Whose::Of(pid)) else {
             continue;
         };
-        // A leader may have left for another group.
+        // A leader may have moved to another group.
         let leader = if members.contains_key(&pid) {
             Some(pid)
         } else {
@@ -72,11 +72,11 @@ mod tests {
         Pid::new(raw).unwrap()
     }
 
-    /// A /proc in which each row is a process: number, group, resident pages, and proportional kilobytes if they can be
-    /// read.
+    /// A fake /proc. Each row is a process: PID, group, resident pages, and proportional kilobytes if they are
+    /// readable.
     fn fake(name: &str, rows: &[(i32, i32, u64, Option<u64>)]) -> PathBuf {
         let root = std::env::temp_dir().join(format!("rpm-memory-{name}-{}", std::process::id()));
-        let _ = fs::remove_dir_all(&root); // left over from a process of the same number
+        let _ = fs::remove_dir_all(&root); // left by an earlier process with our PID
         for (number, group, pages, proportional) in rows {
             let dir = root.join(number.to_string());
             fs::create_dir_all(&dir).unwrap();
@@ -92,7 +92,7 @@ mod tests {
         root
     }
 
-    /// In pages.
+    /// The result in pages.
     fn measured(root: &Path, limit: u64, workers: &[i32]) -> Vec<(i32, u64)> {
         let page = page(root);
         let guard = MemoryGuard::new(Bytes(limit.saturating_mul(page)));
@@ -104,7 +104,7 @@ mod tests {
             .collect()
     }
 
-    /// Bytes of a page: process 9 has one.
+    /// Size of a page, bytes: process 9 has one page.
     fn page(root: &Path) -> u64 {
         let stat = Proc::new(root).stat(Whose::Of(pid(9)));
         stat.map_or(1, |stat| stat.resident_bytes)

@@ -1,5 +1,5 @@
-//! What causes a reload by itself: a time of day, a changed file, a worker that grew too large. Each is a source of
-//! [`Fired`]; what follows is the supervisor's business.
+//! Triggers of an automatic reload: a time of day, a changed file, a worker that uses too much memory. Each sends
+//! [`Fired`]; the supervisor decides what follows.
 
 mod memory;
 mod points;
@@ -15,31 +15,31 @@ pub use memory::memory;
 pub use schedule::schedule;
 pub use watch::{Watch, watch};
 
-/// What a trigger has to say.
+/// An event of a trigger.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fired {
     /// A time of RPM_CRON_RELOAD has come.
     Schedule,
-    /// Something below RPM_WATCH changed, and nothing more since.
+    /// Something below RPM_WATCH changed, followed by a time without changes.
     Files {
-        /// What changed first.
+        /// The first change.
         path: PathBuf,
     },
-    /// A worker was found above RPM_MAX_MEMORY twice in a row. Said once of each.
+    /// A worker was above RPM_MAX_MEMORY in two measurements in a row. Sent once for each worker.
     Memory {
         /// The worker.
         pid: Pid,
-        /// What it and its process group use.
+        /// Memory of the worker and its process group, bytes.
         bytes: u64,
     },
-    /// RPM_WATCH is in force from now on. Said once.
+    /// RPM_WATCH is active. Sent once.
     Watching {
-        /// Files and directories that are watched for it.
+        /// Number of watched files and directories.
         watches: usize,
     },
-    /// RPM_WATCH is not, or not wholly, in force: a line for the log.
+    /// RPM_WATCH is not, or only partly, active.
     Unwatched {
-        /// What is not watched, and why.
+        /// What is not watched and why, for the log.
         text: String,
     },
 }

@@ -1,4 +1,4 @@
-//! Which watch stands for what: one directory may matter to several paths, and in several ways.
+//! The reasons for each inotify watch. One directory may matter to several paths and for several reasons.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsString;
@@ -6,19 +6,19 @@ use std::path::{Path, PathBuf};
 
 use crate::sys::inotify::Watch;
 
-/// Which of the watched paths.
+/// Index of a path of RPM_WATCH.
 pub(super) type Root = usize;
 
 /// Why something is watched.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Role {
-    /// The path leads through this directory.
+    /// A directory on the way to the path.
     Through,
-    /// The path leads over this name in it.
+    /// An entry in this directory that is part of the path.
     Name(OsString),
-    /// It is the file at the end of the path.
+    /// The file at the end of the path.
     File,
-    /// It is the directory at the end of the path, or one below.
+    /// The directory at the end of the path, or one below it.
     Tree(PathBuf),
 }
 
@@ -33,7 +33,7 @@ pub(super) struct Point {
 #[derive(Debug, Default)]
 pub(super) struct Points {
     by_watch: HashMap<Watch, Vec<Point>>,
-    /// The directories of trees: those below one stand behind it.
+    /// The directories of trees. The directories below one follow it in the order.
     trees: BTreeMap<(Root, PathBuf), Watch>,
 }
 
@@ -46,8 +46,8 @@ impl Points {
         self.by_watch.get(&watch).cloned().unwrap_or_default()
     }
 
-    /// Adds a reason. What is not watched any more for it, because another directory has taken the place of one of a
-    /// tree, is given back.
+    /// Adds a reason. Returns a watch that lost its last reason, because another directory took the place of a
+    /// directory in a tree.
     pub(super) fn add(&mut self, watch: Watch, point: Point) -> Option<Watch> {
         let mut idle = None;
         if let Role::Tree(path) = &point.role {
@@ -63,7 +63,7 @@ impl Points {
         idle
     }
 
-    /// Forgets a watch that the kernel has ended.
+    /// Removes a watch that the kernel has ended.
     pub(super) fn ended(&mut self, watch: Watch) {
         for point in self.by_watch.remove(&watch).unwrap_or_default() {
             if let Role::Tree(path) = point.role {
@@ -75,7 +75,7 @@ impl Points {
         }
     }
 
-    /// Forgets a directory of a tree and all below; the watches that have no reason left.
+    /// Removes a directory of a tree and everything below. Returns the watches that have no reason left.
     pub(super) fn drop_below(&mut self, root: Root, path: &Path) -> Vec<Watch> {
         let below: Vec<(PathBuf, Watch)> = self
             .trees
@@ -93,7 +93,7 @@ impl Points {
         idle
     }
 
-    /// Forgets every reason of a path; the watches stay until [`Points::idle`] names them.
+    /// Removes every reason of a path. The watches stay until [`Points::idle`] returns them.
     pub(super) fn clear(&mut self, root: Root) {
         for points in self.by_watch.values_mut() {
             points.retain(|point| point.root != root);
@@ -101,7 +101,7 @@ impl Points {
         self.trees.retain(|(other, _), _| *other != root);
     }
 
-    /// Takes out the watches that have no reason left.
+    /// Removes and returns the watches that have no reason left.
     pub(super) fn idle(&mut self) -> Vec<Watch> {
         let idle = self.by_watch.extract_if(|_, points| points.is_empty());
         idle.map(|(watch, _)| watch).collect()

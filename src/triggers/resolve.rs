@@ -1,4 +1,4 @@
-//! Where a path leads, step by step: whoever wants to know when it leads elsewhere has to watch each step.
+//! Resolves a path step by step. To notice when the path leads elsewhere, each step must be watched.
 
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
@@ -6,37 +6,37 @@ use std::fs;
 use std::io;
 use std::path::{Component, Path, PathBuf};
 
-/// As many links as the kernel follows (path_resolution(7)).
+/// As many symbolic links as the kernel follows (path_resolution(7)).
 const MOST_LINKS: u32 = 40;
 
-/// One thing that decides where a path leads. Its directory is free of links.
+/// One step of a path. Its directory contains no symbolic links.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Step {
-    /// A directory on the way: as long as it is there, the way is.
+    /// A directory on the way, which must not disappear.
     Through(PathBuf),
-    /// A name that is a link, the end of the way, or missing.
+    /// An entry that is a symbolic link, the end of the path, or missing.
     Name { dir: PathBuf, name: OsString },
 }
 
-/// What is at the end.
+/// What the path leads to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum End {
     Directory(PathBuf),
-    /// A file, or anything else that is no directory.
+    /// A file, or anything else that is not a directory.
     File(PathBuf),
     Missing,
-    /// It cannot be known.
+    /// The end cannot be read.
     Hidden(io::ErrorKind),
 }
 
-/// A path, resolved.
+/// A resolved path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Way {
     pub(super) steps: Vec<Step>,
     pub(super) end: End,
 }
 
-/// Follows an absolute path from the root.
+/// Resolves an absolute path from the root.
 pub(super) fn resolve(path: &Path) -> Way {
     let mut steps = vec![Step::Through(PathBuf::from("/"))];
     let mut at = PathBuf::from("/");
@@ -99,7 +99,7 @@ fn failed(kind: io::ErrorKind) -> End {
     }
 }
 
-/// The names of a path, `..` among them.
+/// The components of a path, including `..`.
 fn parts(path: &Path) -> impl Iterator<Item = OsString> {
     path.components().filter_map(|part| match part {
         Component::Normal(name) => Some(name.to_owned()),
@@ -115,12 +115,12 @@ mod tests {
 
     fn scratch(name: &str) -> PathBuf {
         let path = std::env::temp_dir().join(format!("rpm-way-{name}-{}", std::process::id()));
-        let _ = fs::remove_dir_all(&path); // left over from a process of the same number
+        let _ = fs::remove_dir_all(&path); // left by an earlier process with our PID
         fs::create_dir_all(&path).unwrap();
         path.canonicalize().unwrap()
     }
 
-    /// The steps below `root` in short.
+    /// The steps below `root`, in short form.
     fn steps(way: &Way, root: &Path) -> Vec<String> {
         let below = |path: &Path| {
             let rest = path.strip_prefix(root).ok()?;

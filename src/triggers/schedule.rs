@@ -1,18 +1,18 @@
-//! RPM_CRON_RELOAD: by wall clock.
+//! RPM_CRON_RELOAD, by the wall clock.
 
 use std::time::{Duration, SystemTime};
 
 use super::Fired;
 
-/// The wall clock is looked at so often: it may be set, and the machine may have been suspended.
+/// Longest time between two looks at the wall clock: it may be set, and the machine may have been suspended.
 const LOOK: Duration = Duration::from_mins(1);
 
-/// A clock that is set back by more than this was wrong before, and what was done under it does not count; by less, it
-/// is corrected, and what was done is done.
+/// If the clock is set back by more than this, it was wrong before, and the times already handled do not count. If by
+/// less, it is a correction, and they count.
 const CORRECTION: Duration = Duration::from_hours(1);
 
-/// Says [`Fired::Schedule`] at each time that `next` (the first after a given one) names. Times that were slept over
-/// are one. Ends when there is no next time.
+/// Sends [`Fired::Schedule`] at each time that `next` returns (`next` returns the first time after a given one).
+/// Several times that passed during a suspension count as one. Ends when there is no next time.
 pub async fn schedule(
     next: impl Fn(SystemTime) -> Option<SystemTime>,
     wall: impl Fn() -> SystemTime,
@@ -35,11 +35,11 @@ enum Look {
     Never,
 }
 
-/// Up to when all is done.
+/// The times that are already handled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Timetable {
     done: SystemTime,
-    /// The latest time that was acted upon.
+    /// The latest time for which an event was sent.
     acted: Option<SystemTime>,
 }
 
@@ -57,7 +57,7 @@ impl Timetable {
             self.done = now;
         }
         let mut due = next(self.done);
-        // The clock was set back behind it.
+        // The clock was set back to before that time.
         if due.is_some() && due == self.acted {
             due = due.and_then(&next);
         }
@@ -178,7 +178,7 @@ mod tests {
             .enable_time()
             .build()
             .unwrap();
-        // A clock that shows 30 ms before the last hours; each look is some real milliseconds later.
+        // The clock shows 30 ms before one of the last hours; between two looks a few real milliseconds pass.
         let clock = Clock::start();
         let start = at(99 * HOUR) - Duration::from_millis(30);
         let fired = RefCell::new(Vec::new());

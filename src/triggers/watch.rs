@@ -1,10 +1,11 @@
-//! RPM_WATCH: files and directories whose change reloads.
+//! RPM_WATCH: files and directories whose change causes a reload.
 //!
-//! - A directory is watched with all below, but for what is ignored and what lies behind links.
-//! - A file is watched itself, for it may be mounted alone, and by its name, for editors and `mv` put another in its place.
-//! - Every link and directory that leads there is watched as well: mounted ConfigMaps and releases are changed by turning
-//!   a link. A path that is not there yet is waited for.
-//! - Reading is no change. Many changes in a row are one.
+//! - A directory is watched with everything below it, except ignored paths and what lies behind symbolic links.
+//! - A file is watched itself, because it may be a mount of its own, and by its name, because editors and `mv` replace
+//!   it.
+//! - Every link and directory on the way is watched as well: mounted ConfigMaps and releases change by replacing a
+//!   link. A path that does not exist yet is awaited.
+//! - Reading is no change. Many changes in a row count as one.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -23,22 +24,22 @@ use crate::sys::epoll::{Interest, Poller};
 use crate::sys::inotify::{Change, Concern, Event, Inotify};
 use crate::sys::thread;
 
-/// What is to be watched.
+/// What to watch.
 pub struct Watch {
-    /// Files and directories; relative ones count from the working directory.
+    /// Files and directories. Relative ones are relative to the working directory.
     pub paths: Vec<PathBuf>,
-    /// Whether a change at this path, counted from the watched one, is none.
+    /// Whether to ignore changes at this path, relative to the watched one.
     pub ignore: Box<dyn Fn(&Path) -> bool + Send>,
-    /// Nothing must have changed for so long before it is said.
+    /// Time without changes before the event is sent.
     pub delay: Duration,
 }
 
-/// How often a path may lead elsewhere while it is looked at before the last look is taken as good.
+/// Most attempts at a path that leads elsewhere while it is being resolved; then the last result is used.
 const LOOKS: u32 = 5;
 
-/// Starts a thread that says [`Fired::Watching`] once, [`Fired::Files`] after changes, and [`Fired::Unwatched`] where it
-/// cannot do all that was asked. A thread of its own, because directories may be many and disks slow. `tell` is called
-/// on it; it must not wait.
+/// Starts a thread that sends [`Fired::Watching`] once, [`Fired::Files`] after changes, and [`Fired::Unwatched`] if it
+/// cannot watch everything. It is a separate thread because there may be many directories and slow disks. `tell` is
+/// called on the thread and must not block.
 pub fn watch(what: Watch, tell: impl Fn(Fired) + Send + 'static) -> io::Result<()> {
     let mut watcher = Watcher::new(what, tell)?;
     let mut poller = Poller::new()?;
@@ -54,13 +55,16 @@ pub fn watch(what: Watch, tell: impl Fn(Fired) + Send + 'static) -> io::Result<(
                 break errno;
             }
         };
-        let text = format!("no more changes are seen: {}", error.desc());
+        let text = format!(
+            "watching has stopped, later changes cause no reload: {}",
+            error.desc()
+        );
         (watcher.tell)(Fired::Unwatched { text });
     })?;
     Ok(())
 }
 
-/// Why there is nothing to watch with.
+/// The error if inotify is not available.
 fn no_inotify(errno: Errno) -> io::Error {
     match errno {
         Errno::EMFILE => io::Error::other(
@@ -71,20 +75,20 @@ fn no_inotify(errno: Errno) -> io::Error {
 }
 
 struct Watcher<F> {
-    /// Absolute.
+    /// Absolute paths.
     paths: Vec<PathBuf>,
-    /// The directory at the end of each path, if it is one.
+    /// The directory at the end of each path; `None` if the end is no directory.
     bases: Vec<Option<PathBuf>>,
     ignore: Box<dyn Fn(&Path) -> bool + Send>,
     inotify: Inotify,
     points: Points,
     clock: Clock,
     debounce: Debounce,
-    /// What changed first since the last word.
+    /// The first change since the last event.
     first: PathBuf,
-    /// What could not be watched, since the last word: the first of them, why, and how many.
+    /// What could not be watched since the last report: the first path, its error, and the number of paths.
     trouble: Option<(PathBuf, Errno, usize)>,
-    /// Of what kind of trouble there was a word.
+    /// The errors that were already reported.
     told: BTreeSet<i32>,
     overflow_told: bool,
     tell: F,
@@ -103,7 +107,8 @@ impl<F: Fn(Fired)> Watcher<F> {
             ignore: what.ignore,
             inotify: Inotify::new().map_err(no_inotify)?,
             points: Points::default(),
-            // Its own: the loop's is put back after a freeze, and what was seen before that would seem to lie ahead.
+            // A clock of its own: the loop's clock is corrected after a freeze, and earlier changes would then seem to
+            // lie in the future.
             clock: Clock::start(),
             debounce: Debounce::new(what.delay),
             first: PathBuf::new(),
@@ -114,7 +119,7 @@ impl<F: Fn(Fired)> Watcher<F> {
         })
     }
 
-    /// Watches everything for the first time.
+    /// Watches all paths for the first time.
     fn start(&mut self) {
         let mut missing = Vec::new();
         for root in 0..self.paths.len() {
@@ -127,7 +132,7 @@ impl<F: Fn(Fired)> Watcher<F> {
             }
         }
         if !missing.is_empty() {
-            let text = format!("not there yet, waited for: {}", missing.join(", "));
+            let text = format!("not found, waiting until it exists: {}", missing.join(", "));
             (self.tell)(Fired::Unwatched { text });
         }
         self.tell_trouble();
@@ -136,13 +141,13 @@ impl<F: Fn(Fired)> Watcher<F> {
         });
     }
 
-    /// How long to wait for the next report; `None`: for ever.
+    /// How long to wait for the next report; `None`: no limit.
     fn patience(&self) -> Option<Duration> {
         let due = self.debounce.due()?;
         Some(due.since(self.clock.now()))
     }
 
-    /// Takes what was reported, and speaks if it is time.
+    /// Processes the reports, and sends the event if it is due.
     fn turn(&mut self) -> nix::Result<()> {
         let mut stale = BTreeSet::new();
         for event in self.inotify.read()? {
@@ -159,14 +164,14 @@ impl<F: Fn(Fired)> Watcher<F> {
         Ok(())
     }
 
-    /// Puts the paths that lead elsewhere since into `stale`.
+    /// Processes one report. Adds the paths that must be resolved again to `stale`.
     fn take(&mut self, event: Event, stale: &mut BTreeSet<Root>) {
         let (watch, name, directory, change) = match event {
             Event::Overflow => {
                 if !self.overflow_told {
                     self.overflow_told = true;
-                    let text = "more changed at once than the kernel keeps (fs.inotify.max_queued_events); \
-                                it counts as a change of everything";
+                    let text = "the kernel lost reports of changes (limit fs.inotify.max_queued_events); \
+                                treating every watched path as changed";
                     (self.tell)(Fired::Unwatched {
                         text: text.to_owned(),
                     });
@@ -189,7 +194,7 @@ impl<F: Fn(Fired)> Watcher<F> {
                     self.below(root, path, directory, change);
                 }
                 (Role::Tree(dir), None, Change::Gone) if !self.is_base(root, &dir) => {
-                    // It was moved, and may be back already, or something was unmounted from it.
+                    // The directory was moved and may be back already, or a file system was unmounted from it.
                     self.below(root, dir.clone(), true, Change::Vanished);
                     if dir.is_dir() {
                         self.scan(root, dir);
@@ -214,7 +219,7 @@ impl<F: Fn(Fired)> Watcher<F> {
         }
     }
 
-    /// Something below a watched directory changed.
+    /// Handles a change below a watched directory.
     fn below(&mut self, root: Root, path: PathBuf, directory: bool, change: Change) {
         if self.is_ignored(root, &path) {
             return;
@@ -236,13 +241,13 @@ impl<F: Fn(Fired)> Watcher<F> {
         }
     }
 
-    /// Watches a path anew, wherever it leads now.
+    /// Resolves a path again and watches it, wherever it leads now.
     fn arm(&mut self, root: Root) -> End {
         let mut way = resolve(self.path(root));
         for _ in 0..LOOKS {
             self.points.clear(root);
             self.follow(root, &way);
-            // It may have led elsewhere before everything was watched.
+            // The path may have changed before every step was watched.
             let again = resolve(self.path(root));
             if again == way {
                 break;
@@ -279,11 +284,11 @@ impl<F: Fn(Fired)> Watcher<F> {
         }
     }
 
-    /// Watches a directory and all below.
+    /// Watches a directory and everything below.
     fn scan(&mut self, root: Root, dir: PathBuf) {
         let mut left = vec![dir];
         while let Some(dir) = left.pop() {
-            // Watched first, listed then: what comes between is seen twice, not never.
+            // Watch first and list then: a change in between is seen twice, but never missed.
             if !self.add(root, &dir, Concern::Contents, Role::Tree(dir.clone())) {
                 continue;
             }
@@ -298,7 +303,7 @@ impl<F: Fn(Fired)> Watcher<F> {
         }
     }
 
-    /// Whether it is watched now.
+    /// Adds a watch. Returns whether the path is watched now.
     fn add(&mut self, root: Root, path: &Path, concern: Concern, role: Role) -> bool {
         match self.inotify.watch(path, concern) {
             Ok(watch) => {
@@ -307,7 +312,8 @@ impl<F: Fn(Fired)> Watcher<F> {
                 }
                 true
             }
-            // It went away just now, which another watch tells; or nobody may list it, as many a directory above.
+            // The path disappeared just now, which another watch reports; or we may not list it, as is common for
+            // parent directories.
             Err(Errno::ENOENT | Errno::ENOTDIR) => false,
             Err(Errno::EACCES) if role == Role::Through => false,
             Err(errno) => {
@@ -320,7 +326,7 @@ impl<F: Fn(Fired)> Watcher<F> {
         }
     }
 
-    /// One line for each kind of trouble.
+    /// Reports each kind of error once.
     fn tell_trouble(&mut self) {
         let Some((path, errno, count)) = self.trouble.take() else {
             return;

@@ -1,4 +1,4 @@
-//! What real changes do not bring about when a test wants it.
+//! Cases that a test cannot produce with real changes.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -10,7 +10,7 @@ type Told = Rc<RefCell<Vec<Fired>>>;
 /// A watcher whose turns the test takes itself.
 fn watcher(name: &str) -> (PathBuf, Watcher<impl Fn(Fired)>, Told) {
     let dir = std::env::temp_dir().join(format!("rpm-watch-{name}-{}", std::process::id()));
-    let _ = fs::remove_dir_all(&dir); // left over from a process of the same number
+    let _ = fs::remove_dir_all(&dir); // left by an earlier process with our PID
     fs::create_dir_all(dir.join("sub")).unwrap();
     let dir = dir.canonicalize().unwrap();
     let told = Told::default();
@@ -24,7 +24,7 @@ fn watcher(name: &str) -> (PathBuf, Watcher<impl Fn(Fired)>, Told) {
     (dir, watcher, told)
 }
 
-/// Takes all that was reported; the paths that lead elsewhere since.
+/// Processes all reports. Returns the paths that must be resolved again.
 fn settle(watcher: &mut Watcher<impl Fn(Fired)>) -> BTreeSet<Root> {
     let mut stale = BTreeSet::new();
     loop {
@@ -65,7 +65,7 @@ fn what_appeared_while_reports_were_lost_is_watched_afterwards() {
     watcher.start();
     let before = watcher.points.len();
     fs::create_dir_all(dir.join("sub/deep")).unwrap();
-    // As if the report of it were among the lost.
+    // As if its report were among the lost ones.
     watcher.inotify.read().unwrap();
     watcher.take(Event::Overflow, &mut BTreeSet::new());
     watcher.arm(0);
