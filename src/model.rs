@@ -1,4 +1,4 @@
-//! The words of the runtime: plain values that every layer shares. No behaviour beyond display and conversion.
+//! Plain values that all layers share. No behaviour except display and conversion.
 
 mod aggregation;
 mod label;
@@ -13,24 +13,24 @@ pub use aggregation::Aggregation;
 pub use label::{Cause, DrainEnd, ReloadResult, RunState, Trigger, WorkerState};
 pub use signal::Sig;
 
-/// A moment, counted from the start of the runtime by a clock that stands still while the runtime itself was frozen.
+/// A point in time, counted from the start of the runtime. The clock excludes time during which the runtime was frozen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Tick(pub Duration);
 
 impl Tick {
-    /// The moment `by` after this one; saturates.
+    /// The time `by` later; saturates.
     #[must_use]
     pub fn after(self, by: Duration) -> Self {
         Self(self.0.saturating_add(by))
     }
 
-    /// Time from `earlier` to this moment; zero if `earlier` is later.
+    /// The duration from `earlier` to this time; zero if `earlier` is later.
     pub fn since(self, earlier: Self) -> Duration {
         self.0.saturating_sub(earlier.0)
     }
 }
 
-/// A chair, 0..N-1, stable across restarts of the worker that sits in it.
+/// A slot, numbered 0..N-1. Its number stays the same when its worker is replaced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SlotId(pub u16);
 
@@ -40,7 +40,8 @@ impl fmt::Display for SlotId {
     }
 }
 
-/// One listener of every shared port: the same number in each of their groups. A worker has one; which, the policy says.
+/// A listener number: it names one listener in the group of every shared port. Each worker has one number, which the
+/// policy assigns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ListenerId(pub u16);
 
@@ -50,7 +51,7 @@ impl fmt::Display for ListenerId {
     }
 }
 
-/// Which reload a worker belongs to; the first workers are generation 0.
+/// Number of the reload that started a worker; the first workers are generation 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Generation(pub u32);
 
@@ -60,8 +61,8 @@ impl fmt::Display for Generation {
     }
 }
 
-/// The number of one process that is not us and not init: always above 1, so that `kill(0)`, `kill(-1)` and
-/// `kill(1)` cannot be written.
+/// The PID of a process other than init. It is always above 1, so that `kill(0)`, `kill(-1)` and `kill(1)` are
+/// impossible.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Pid(NonZeroI32);
 
@@ -75,7 +76,7 @@ impl Pid {
         }
     }
 
-    /// The number as the kernel writes it.
+    /// The PID as a kernel integer.
     pub fn get(self) -> i32 {
         self.0.get()
     }
@@ -87,17 +88,17 @@ impl fmt::Display for Pid {
     }
 }
 
-/// How a process ended: a code or a signal, never both in one number.
+/// How a process ended: by an exit code or by a signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
-    /// It called exit with this code.
+    /// It exited with this code.
     Code(u8),
-    /// This signal ended it.
+    /// This signal killed it.
     Signal(Sig),
 }
 
 impl Exit {
-    /// As a shell reports it: the code, or 128 + the signal.
+    /// The exit code as a shell reports it: the code itself, or 128 + the signal number.
     pub fn shell_code(self) -> u8 {
         match self {
             Self::Code(code) => code,
@@ -115,65 +116,65 @@ impl fmt::Display for Exit {
     }
 }
 
-/// What an operator can ask of the fleet; signals and, later, the control socket are translated to it at the edge.
+/// A command of the operator. Signals (and later the control socket) are translated to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Command {
-    /// End the service: delay, stop signal, grace, SIGKILL. A second one hurries.
+    /// Stops the service: shutdown delay, stop signal, grace, SIGKILL. A second stop shortens this.
     Stop,
-    /// Stop every worker and start it again on its slot, all at once.
+    /// Stops all workers at once and starts each again on its slot.
     Restart,
-    /// Replace every worker by a new one, slot by slot, while the others serve. One at a time: a second request is
-    /// remembered once.
+    /// Replaces every worker by a new one, slot by slot, while the others serve. Only one reload runs at a time; one
+    /// further request is remembered.
     Reload(Trigger),
-    /// One slot more.
+    /// Adds one slot.
     ScaleUp,
-    /// One slot less: the highest.
+    /// Removes the highest slot.
     ScaleDown,
 }
 
-/// One slot, or one retiring worker, as seen from outside.
+/// One slot, or one retiring worker, as shown to users.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WorkerView {
-    /// The slot it sits, or sat, in.
+    /// The slot of the worker; for a retiring worker its former slot.
     pub slot: SlotId,
-    /// What it is doing.
+    /// State of the worker or of the empty slot.
     pub state: WorkerState,
-    /// The process, if one is alive.
+    /// The PID, if a process lives.
     pub pid: Option<Pid>,
     /// Generation of that process, or of the next one.
     pub generation: Generation,
     /// When that process was started.
     pub started: Option<Tick>,
-    /// How often this slot's worker was replaced because it ended.
+    /// How often the worker of this slot ended and was replaced.
     pub restarts: u64,
-    /// Consecutive lives that were too short.
+    /// Consecutive workers of this slot that did not live long enough.
     pub streak: u32,
-    /// How the slot's last worker ended.
+    /// How the last worker of this slot ended.
     pub last_exit: Option<Exit>,
-    /// What it says of itself (sd_notify, STATUS=).
+    /// The worker's own status text (sd_notify, STATUS=).
     pub status: Option<String>,
-    /// When the next try is due (`Backoff`), or SIGKILL follows (`Retiring`).
+    /// When the next start is due (`Backoff`), or when SIGKILL follows (`Retiring`).
     pub due: Option<Tick>,
 }
 
-/// What the fleet looks like after a turn of the loop; the only thing that metrics and control know of it.
+/// State of the fleet after one turn of the event loop. Metrics and the admin port know nothing else of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Snapshot {
     /// The runtime's state.
     pub state: RunState,
-    /// What /readyz answers: a worker is ready, and no stop was asked for.
+    /// The answer of /readyz: a worker is ready, and no stop was requested.
     pub ready: bool,
-    /// What /startupz answers: all workers were ready once.
+    /// The answer of /startupz: all workers have been ready once.
     pub started: bool,
-    /// Workers wanted.
+    /// Number of workers wanted.
     pub desired: u16,
     /// Current generation.
     pub generation: Generation,
-    /// The slots in order, one each.
+    /// One entry for each slot, in order.
     pub slots: Vec<WorkerView>,
-    /// New workers that are to take a slot over and do not serve yet.
+    /// New workers that will take over a slot and do not serve yet.
     pub rising: Vec<WorkerView>,
-    /// Workers that hold no slot any more, drain or were told to stop, and are still alive.
+    /// Workers without a slot that drain or were told to stop, and still live.
     pub retiring: Vec<WorkerView>,
 }
 
@@ -182,28 +183,28 @@ pub struct Snapshot {
 pub struct QueueSample {
     /// The shared port's address, e.g. `[::]:3000`.
     pub listener: String,
-    /// The slot that serves the listener; `None` for a spare.
+    /// The slot that uses the listener; `None` for a spare.
     pub worker: Option<SlotId>,
-    /// Connections that wait to be accepted (`tcpi_unacked` of a listener, tcp(7)).
+    /// Connections in the accept queue (`tcpi_unacked` of a listener, tcp(7)).
     pub length: u32,
-    /// The most that may wait (`tcpi_sacked` of a listener).
+    /// Limit of the accept queue (`tcpi_sacked` of a listener).
     pub limit: u32,
-    /// Whether new connections are steered to it.
+    /// Whether new connections are steered to this listener.
     pub in_rotation: bool,
-    /// Whether the slot's present worker has it.
+    /// Whether the present worker of the slot has taken the listener.
     pub held: bool,
 }
 
-/// What the balance does at this moment (RPM_BALANCE=adaptive).
+/// State of the balancing thread (RPM_BALANCE=adaptive).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BalanceSample {
-    /// How often it has changed who gets new connections.
+    /// How often it changed the set of listeners that get new connections.
     pub changes: u64,
-    /// By slot, whether its worker gets none for the moment, on any port.
+    /// By slot: whether its worker gets no new connections for now, on any port.
     pub passed_over: BTreeMap<SlotId, bool>,
 }
 
-/// One instruction of classic BPF, as `struct sock_filter` (linux/filter.h).
+/// One instruction of classic BPF, like `struct sock_filter` (linux/filter.h).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bpf {
     /// Operation.
@@ -216,45 +217,46 @@ pub struct Bpf {
     pub k: u32,
 }
 
-/// How the workers get the shared port.
+/// How workers get their listener of the shared port.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct HandoverInfo {
     /// `intercept`, `activation` or `none`.
     pub handover: &'static str,
-    /// `adaptive`, `random`, `hash`, `cpu`, or `none` (one common socket, or nothing shared).
+    /// `adaptive`, `random`, `hash`, `cpu`, or `none` (one common socket, or no shared port).
     pub steering: &'static str,
-    /// Why this and not the choice before it.
+    /// Why this and not the preferred choice.
     pub reason: String,
 }
 
-/// What the log has done so far.
+/// Totals of the log since the start.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LogTotals {
-    /// Lines written, by `stdout`, `stderr`, `runtime`.
+    /// Lines written, by source: `stdout`, `stderr`, `runtime`.
     pub lines: [u64; 3],
-    /// Bytes written, by the same.
+    /// Bytes written, by source.
     pub bytes: [u64; 3],
-    /// Lines given up, by the same and by `buffer_full` (RPM_LOG_OVERFLOW=drop), `rate_limit` (RPM_LOG_RATE), `closed`
-    /// (the output refused them) and `own_queue_full` (the runtime's own lines, while the output was stuck).
+    /// Lines dropped, by source and reason: `buffer_full` (RPM_LOG_OVERFLOW=drop), `rate_limit` (RPM_LOG_RATE),
+    /// `closed` (the output refused the line), `own_queue_full` (a line of the runtime itself while the output was
+    /// stuck).
     pub dropped: [[u64; 4]; 3],
-    /// Lines given up, by worker and the first three of these reasons; those without any are left out.
+    /// Lines dropped, by worker and by the first three of these reasons. Workers without dropped lines are left out.
     pub workers: BTreeMap<SlotId, [u64; 3]>,
-    /// Lines longer than the limit, passed in pieces.
+    /// Lines above the length limit, which were passed on in pieces.
     pub split: u64,
-    /// Bytes read and not yet written.
+    /// Bytes read and not written yet.
     pub buffer: u64,
     /// RPM_LOG_BUFFER.
     pub buffer_limit: u64,
-    /// How long writes waited for a reader.
+    /// Total time that writes waited for a reader.
     pub blocked: Duration,
-    /// Lines that files did not get, by `buffer_full` and `write_error`.
+    /// Lines not written to files, by reason: `buffer_full`, `write_error`.
     pub files: [u64; 2],
-    /// Rotations of files, by `success` and `failure`.
+    /// Rotations of files, by result: `success`, `failure`.
     pub rotations: [u64; 2],
 }
 
 impl LogTotals {
-    /// Lines that an output did not get though they were meant for it: all but those of RPM_LOG_RATE.
+    /// Lines that did not reach an output although they should have: all reasons except RPM_LOG_RATE.
     pub fn unwritten(&self) -> u64 {
         let reasons = self.dropped.iter().flat_map(|of| of.iter().enumerate());
         let meant = reasons.filter(|(reason, _)| *reason != 1);

@@ -1,26 +1,26 @@
-//! The words of RPM_APP_METRICS_GAUGES.
+//! The values of RPM_APP_METRICS_GAUGES.
 
-/// What becomes of a gauge that several workers have.
+/// How to merge a gauge that several workers export.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Aggregation {
-    /// One series each, with the label `worker`.
+    /// One series for each worker, with the label `worker`.
     Worker,
-    /// All together.
+    /// The sum.
     Sum,
-    /// The largest.
+    /// The maximum.
     Max,
-    /// The smallest.
+    /// The minimum.
     Min,
-    /// The one of the youngest worker.
+    /// The value of the youngest worker.
     Last,
-    /// All together, divided by the workers that have it.
+    /// The sum, divided by the number of workers that export it.
     Avg,
-    /// It is left out.
+    /// The gauge is left out.
     Drop,
 }
 
 impl Aggregation {
-    /// Every one, in the order in which they are shown.
+    /// All values, in the order in which they are shown.
     pub const ALL: [Self; 7] = [
         Self::Sum,
         Self::Max,
@@ -31,7 +31,7 @@ impl Aggregation {
         Self::Drop,
     ];
 
-    /// As it is written in RPM_APP_METRICS_GAUGES.
+    /// The word in RPM_APP_METRICS_GAUGES.
     pub fn word(self) -> &'static str {
         match self {
             Self::Worker => "worker",

@@ -1,6 +1,6 @@
-//! Words that are label values as well: of the metrics, the status and the log.
+//! States and causes that are label values in metrics, status and log.
 
-/// What asked for a reload.
+/// What requested a reload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trigger {
     /// A signal, or an operator.
@@ -12,7 +12,7 @@ pub enum Trigger {
 }
 
 impl Trigger {
-    /// In a line of the log.
+    /// The text in the log.
     pub fn label(self) -> &'static str {
         match self {
             Self::Operator => "asked for",
@@ -27,14 +27,14 @@ impl Trigger {
 pub enum ReloadResult {
     /// Every worker was replaced.
     Success,
-    /// A new worker did not come up; the others stayed.
+    /// A new worker did not become ready; the other workers stayed.
     Failure,
-    /// The stop, or a restart, came first.
+    /// A stop or a restart came first.
     Superseded,
 }
 
 impl ReloadResult {
-    /// Every result, in the order of the metric's series.
+    /// All results, in the order of the metric's series.
     pub const ALL: [Self; 3] = [Self::Success, Self::Failure, Self::Superseded];
 
     /// The label value.
@@ -47,23 +47,23 @@ impl ReloadResult {
     }
 }
 
-/// How a worker's drain ended, as counted in `rpm_drains_total{result}`.
+/// How the drain of a worker ended, as counted in `rpm_drains_total{result}`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DrainEnd {
-    /// Nothing was left: no connection, none queued.
+    /// No open or queued connection was left.
     Empty,
-    /// The time was over, but a moment was found at which no request was in work.
+    /// The time limit passed, but then a moment was found without a request at work.
     Quiet,
-    /// The time was over.
+    /// The time limit passed.
     Timeout,
-    /// The worker ended by itself.
+    /// The worker exited by itself.
     Exited,
-    /// The stop came first.
+    /// A stop came first.
     Stopped,
 }
 
 impl DrainEnd {
-    /// Every end, in the order of the metric's series.
+    /// All results, in the order of the metric's series.
     pub const ALL: [Self; 5] = [
         Self::Empty,
         Self::Quiet,
@@ -87,34 +87,34 @@ impl DrainEnd {
 /// Why a worker ended, as counted in `rpm_worker_exits_total{cause}`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Cause {
-    /// It ended by itself with an exit code.
+    /// It exited by itself with an exit code.
     Exit,
-    /// A signal that was not ours ended it.
+    /// A signal that the runtime did not send killed it.
     Signal,
-    /// The kernel killed it for want of memory.
+    /// The kernel's OOM killer killed it.
     Oom,
-    /// It was replaced because it grew beyond RPM_MAX_MEMORY.
+    /// The runtime replaced it because it used more than RPM_MAX_MEMORY.
     MemoryLimit,
-    /// It was replaced because it failed its checks (RPM_HEALTH, or sd_notify's watchdog).
+    /// The runtime replaced it because its checks failed (RPM_HEALTH, or the watchdog of sd_notify).
     Unhealthy,
-    /// It was replaced by a reload, or was new in one that failed.
+    /// A reload replaced it, or it was a new worker of a failed reload.
     Reload,
-    /// Its slot was given up (scale-down).
+    /// Its slot was removed (scale-down).
     Scale,
-    /// It was not ready within RPM_READY_TIMEOUT and was ended for it.
+    /// It was not ready within RPM_READY_TIMEOUT, so the runtime ended it.
     StartTimeout,
-    /// It was asked to stop (shutdown) and did.
+    /// It was told to stop (shutdown) and did.
     Stop,
-    /// It was asked to stop and had to be killed after the grace.
+    /// It was told to stop and was killed after the grace.
     StopTimeout,
-    /// It was stopped to be started again (`restart`).
+    /// It was stopped by a restart.
     Restart,
-    /// The program could not be executed at all.
+    /// The program could not be executed.
     ExecFailed,
 }
 
 impl Cause {
-    /// Every cause, in the order of the metric's series.
+    /// All causes, in the order of the metric's series.
     pub const ALL: [Self; 12] = [
         Self::Exit,
         Self::Signal,
@@ -149,24 +149,25 @@ impl Cause {
     }
 }
 
-/// What the runtime as a whole is doing.
+/// State of the runtime as a whole.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum RunState {
-    /// Not all workers have been ready once yet.
+    /// Not all workers have been ready once.
     #[default]
     Starting,
     /// Serving.
     Running,
     /// Serving, while a reload replaces the workers.
     Reloading,
-    /// Told to stop, still serving: for RPM_SHUTDOWN_DELAY, then until no request is in work.
+    /// A stop was requested and the workers still serve: during RPM_SHUTDOWN_DELAY, and then until no request is at
+    /// work.
     Draining,
-    /// Workers have their stop signal.
+    /// The workers were sent their stop signal.
     Stopping,
 }
 
 impl RunState {
-    /// Every state, in the order of the metric's series.
+    /// All states, in the order of the metric's series.
     pub const ALL: [Self; 5] = [
         Self::Starting,
         Self::Running,
@@ -187,25 +188,25 @@ impl RunState {
     }
 }
 
-/// What one worker, or an empty slot, is doing.
+/// State of one worker or of an empty slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WorkerState {
     /// Started, not ready yet.
     Starting,
-    /// Serves.
+    /// It serves.
     Ready,
-    /// Gets nothing new and finishes what it has; holds no slot any more.
+    /// It gets no new connections and finishes its requests; it has no slot any more.
     Draining,
-    /// Told to stop; holds no slot any more.
+    /// It was told to stop; it has no slot any more.
     Retiring,
-    /// The slot waits for its next try.
+    /// The slot waits for its next start.
     Backoff,
     /// The slot stays empty (RPM_RESTART, RPM_STOP_EXIT_CODES).
     Stopped,
 }
 
 impl WorkerState {
-    /// Every state, in the order of the metric's series.
+    /// All states, in the order of the metric's series.
     pub const ALL: [Self; 6] = [
         Self::Starting,
         Self::Ready,

@@ -47,8 +47,8 @@ impl Sig {
             .map(Self)
     }
 
-    /// The signal of that name, with or without `SIG`, in any case, or of that number; `RTMIN+n` and `RTMAX-n` too
-    /// (RTMIN is 34, as glibc and musl have it for programs).
+    /// Parses a signal name, with or without `SIG`, in any case, or a signal number. Also accepts `RTMIN+n` and
+    /// `RTMAX-n` (RTMIN is 34, as in glibc and musl).
     pub fn parse(text: &str) -> Option<Self> {
         let upper = text.trim().to_ascii_uppercase();
         if let Ok(number) = upper.parse::<i32>() {
@@ -86,17 +86,19 @@ impl Sig {
         i32::from(self.0)
     }
 
-    /// The number, as small as it is.
+    /// The number as u8.
     pub(super) fn number(self) -> u8 {
         self.0
     }
 
-    /// Signals that report a fault of the receiving process itself; the runtime never collects them (tini).
+    /// Whether the signal reports a fault of the receiving process itself. The runtime never takes such signals (as
+    /// tini).
     pub fn is_fault(self) -> bool {
         matches!(self.0, 4 | 5 | 6 | 7 | 8 | 11 | 31)
     }
 
-    /// KILL and STOP cannot be caught (signal(7)); 32 and 33 belong to the C library.
+    /// Whether a program can catch the signal: not KILL and STOP (signal(7)), and not 32 and 33, which the C library
+    /// reserves.
     pub fn is_catchable(self) -> bool {
         !matches!(self.0, 9 | 19 | 32 | 33)
     }
