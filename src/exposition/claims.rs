@@ -1,28 +1,28 @@
-//! Which names of samples belong to a family, so that no two families can have the same.
+//! Which sample names belong to a family, so that no two families use the same name.
 
 use std::borrow::Cow;
 
 use super::{Kind, Suffix};
 
-/// How a family holds a name.
+/// How a family claims a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Claim {
-    /// Its samples are named so.
+    /// Samples of the family have this name.
     Sample(Suffix),
-    /// None of its samples is, and no other family can be.
+    /// No sample of the family has this name, and no other family may use it.
     Reserved,
-    /// None of its samples is, but another family may be.
+    /// No sample of the family has this name, but another family may use it.
     Shared,
 }
 
 impl Claim {
-    /// Whether no other family can have the name. `_created` is never kept, so it stands in nobody's way.
+    /// Whether no other family may use the name. `_created` samples are never kept, so they block no name.
     pub fn is_firm(self) -> bool {
         !matches!(self, Self::Shared | Self::Sample(Suffix::Created))
     }
 }
 
-/// The names that a family has, given its name without suffix and whether a counter's samples lack `_total`.
+/// The names that a family claims. `name` has no suffix; `bare` says that the samples of a counter lack `_total`.
 pub fn claims(name: &str, kind: Kind, bare: bool) -> impl Iterator<Item = (Cow<'_, str>, Claim)> {
     use Claim::{Reserved, Sample, Shared};
     const COUNTER: &[(&str, Claim)] = &[

@@ -1,4 +1,4 @@
-//! The families of a page while it is read: which sample is whose, and what was said of them.
+//! Collects the families of a page while it is read: assigns samples to families, and keeps type, help and unit.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -10,28 +10,28 @@ use super::limits::Fault;
 use super::line::Line;
 use super::{Claim, Family, Format, Kind, Limits, Sample, Suffix, claims, is_metric_name};
 
-/// Whose samples have a name.
+/// The family to which samples of a name belong.
 #[derive(Clone, Copy, Debug)]
 struct Owner {
-    /// Its place among the families; `None` if it was refused.
+    /// Index of the family; `None` if the family was refused.
     family: Option<usize>,
     claim: Claim,
 }
 
-/// What was read so far.
+/// The families read so far.
 #[derive(Debug)]
 pub(super) struct Collected<'a> {
     format: Format,
     limits: &'a Limits,
     families: Vec<Family>,
-    /// By the names of samples.
+    /// By sample name.
     owners: BTreeMap<Cow<'a, str>, Owner>,
-    /// The latest family of each name that stood in a `# TYPE`.
+    /// The latest family for each name in a `# TYPE`.
     declared: BTreeMap<&'a str, usize>,
-    /// What was said of names before their `# TYPE`.
+    /// Help texts (and below: units) that came before their `# TYPE`.
     helps: BTreeMap<&'a str, &'a str>,
     units: BTreeMap<&'a str, &'a str>,
-    /// Whose the sample before was: most follow one of the same name.
+    /// The family of the previous sample: most samples have the same name as the one before.
     last: Option<(&'a str, Owner)>,
     series: usize,
 }
@@ -51,12 +51,12 @@ impl<'a> Collected<'a> {
         }
     }
 
-    /// `# TYPE`: the samples of these names are this family's from now on.
+    /// Processes `# TYPE`: from now on, samples with the names of this family belong to it.
     pub(super) fn declare(&mut self, declared: &'a str, word: &str) -> Result<(), Fault> {
         self.check_name(declared)?;
         let kind = kind(word, self.format).ok_or(Fault::Invalid)?;
         let (name, bare) = match self.format {
-            // Its name there is the sample's.
+            // In this format the name in `# TYPE` is the name of the sample.
             Format::Text004 if kind == Kind::Counter => match declared.strip_suffix("_total") {
                 Some(name) if is_metric_name(name) => (name, false),
                 _ => (declared, true),
@@ -68,7 +68,7 @@ impl<'a> Collected<'a> {
         {
             return Ok(());
         }
-        // As Python writes it in text 0.0.4: a family of its own for what its counter or histogram has.
+        // Python writes such a separate family in text 0.0.4 for the `_created` samples of its counters and histograms.
         if kind == Kind::Gauge && declared.ends_with(Suffix::Created.text()) {
             let owner = self.owners.get(declared);
             if owner.is_some_and(|owner| owner.claim == Claim::Sample(Suffix::Created)) {
@@ -84,7 +84,7 @@ impl<'a> Collected<'a> {
         let is_free = claims(name, kind, bare).all(is_free);
         let family = is_free.then_some(self.families.len());
         for (name, claim) in claims(name, kind, bare) {
-            // The samples of a refused family are nobody's.
+            // Samples of a refused family belong to no family.
             let claim = family.map_or(Claim::Shared, |_| claim);
             let owner = Owner { family, claim };
             match self.owners.entry(name) {
@@ -106,13 +106,13 @@ impl<'a> Collected<'a> {
         Ok(())
     }
 
-    /// `# HELP`.
+    /// Processes `# HELP`.
     pub(super) fn help(&mut self, name: &'a str, text: &'a str) -> Result<(), Fault> {
         self.check_name(name)?;
         if text.is_empty() || text.len() > self.limits.help {
             return Ok(());
         }
-        // Behind its `# TYPE`, or before that of the next family of this name.
+        // It may come after its `# TYPE`, or before the `# TYPE` of the next family with this name.
         if let Some(family) = self.open(name)
             && family.help.is_none()
         {
@@ -122,7 +122,7 @@ impl<'a> Collected<'a> {
         remember(&mut self.helps, name, text, self.limits.series)
     }
 
-    /// `# UNIT`.
+    /// Processes `# UNIT`.
     pub(super) fn unit(&mut self, name: &'a str, unit: &'a str) -> Result<(), Fault> {
         self.check_name(name)?;
         if unit.is_empty() {
@@ -143,7 +143,7 @@ impl<'a> Collected<'a> {
         remember(&mut self.units, name, unit, self.limits.series)
     }
 
-    /// A line with a number.
+    /// Processes a sample line.
     pub(super) fn sample(&mut self, line: Line<'a>) -> Result<(), Fault> {
         let owner = match self.last {
             Some((name, owner)) if name == line.name => Some(owner),
@@ -182,7 +182,7 @@ impl<'a> Collected<'a> {
         Ok(())
     }
 
-    /// The families with their samples in the order in which they came.
+    /// The families with their samples in the order of the page.
     pub(super) fn finish(self) -> Vec<Family> {
         self.families
     }
@@ -204,14 +204,14 @@ impl<'a> Collected<'a> {
         Ok(())
     }
 
-    /// The family that was declared by that name, unless its samples have come.
+    /// The family that was declared with this name, unless it has samples already.
     fn open(&mut self, declared: &str) -> Option<&mut Family> {
         let at = *self.declared.get(declared)?;
         let family = self.families.get_mut(at)?;
         family.samples.is_empty().then_some(family)
     }
 
-    /// Adds a family, which is the last then.
+    /// Appends a family.
     fn add(&mut self, declared: &str, name: &str, kind: Kind) -> usize {
         let help = self.helps.remove(declared);
         self.families.push(Family {
@@ -226,13 +226,13 @@ impl<'a> Collected<'a> {
 }
 
 impl Owner {
-    /// Whether no other family can have the name.
+    /// Whether no other family may use the name.
     fn is_firm(&self) -> bool {
         self.family.is_some() && self.claim.is_firm()
     }
 }
 
-/// Keeps the first that was said of a name.
+/// Keeps the first text for a name.
 fn remember<'a>(
     said: &mut BTreeMap<&'a str, &'a str>,
     name: &'a str,

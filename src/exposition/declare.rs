@@ -1,22 +1,22 @@
-//! The comments that mean something: `# TYPE`, `# HELP`, `# UNIT`.
+//! The comments with a meaning: `# TYPE`, `# HELP`, `# UNIT`.
 
 use super::line::word_len;
 use super::{Format, Kind};
 
-/// What a comment says.
+/// The content of a comment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Comment<'a> {
-    /// Name and type, as they are written.
+    /// Name and type, as written.
     Type(&'a str, &'a str),
-    /// Name and text, escaped.
+    /// Name and text, still escaped.
     Help(&'a str, &'a str),
     /// Name and unit.
     Unit(&'a str, &'a str),
-    /// Of no meaning.
+    /// A comment without meaning.
     Other,
 }
 
-/// Reads a line that begins with `#`.
+/// Parses a line that begins with `#`.
 pub(super) fn comment(line: &str, format: Format) -> Comment<'_> {
     let strict = format == Format::OpenMetrics;
     let (hash, rest) = word(line, strict);
@@ -31,7 +31,7 @@ pub(super) fn comment(line: &str, format: Format) -> Comment<'_> {
     }
 }
 
-/// The next word, and what follows the blank, or blanks, behind it.
+/// Splits off the next word and the blank, or blanks, after it.
 fn word(text: &str, strict: bool) -> (&str, &str) {
     if strict {
         return text.split_once(' ').unwrap_or((text, ""));
@@ -41,7 +41,7 @@ fn word(text: &str, strict: bool) -> (&str, &str) {
     (word, rest.trim_start_matches([' ', '\t']))
 }
 
-/// The kind that `word` names in this format.
+/// The kind that `word` means in this format.
 pub(super) fn kind(word: &str, format: Format) -> Option<Kind> {
     let found = match word {
         "counter" => Kind::Counter,
@@ -63,7 +63,7 @@ fn rare(word: &str, format: Format) -> Option<Kind> {
             _ => None,
         },
         Format::Text004 => {
-            // Older programs write them in capitals.
+            // Older programs write types in capitals.
             match &*word.to_ascii_lowercase() {
                 "untyped" => Some(Kind::Unknown),
                 lower if lower != word => kind(lower, format),

@@ -6,18 +6,18 @@ use std::sync::{Arc, LazyLock};
 
 use super::Limits;
 
-/// No labels: most gauges have none, and share this.
+/// No labels. Shared, because most gauges have none.
 static NONE: LazyLock<Labels> = LazyLock::new(|| Labels("".into()));
 
-/// The labels of one series, ordered by name, none twice. An empty value is no label, as for Prometheus.
+/// The labels of one series, sorted by name, without duplicates. As in Prometheus, an empty value means no label.
 ///
-/// They are kept as they stand between the braces, escaped, in one piece of memory that clones share: there may be
-/// hundreds of thousands.
+/// They are stored escaped, as between the braces, in one allocation that clones share: there may be hundreds of
+/// thousands.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Labels(Arc<str>);
 
 impl Labels {
-    /// From names and values in any order; `None` if a name is not one, or is there twice.
+    /// From names and values in any order. `None` if a name is invalid or occurs twice.
     pub fn new<N: AsRef<str>, V: AsRef<str>>(
         pairs: impl IntoIterator<Item = (N, V)>,
     ) -> Option<Self> {
@@ -36,8 +36,8 @@ impl Labels {
         ))
     }
 
-    /// From what follows an opening brace, if it is written just as it is kept here: in order, nothing escaped, no blanks.
-    /// Most programs write so, and it spares taking it to pieces. With what follows the closing brace.
+    /// Parses the text after an opening brace if it is already in the stored form: sorted, nothing escaped, no blanks.
+    /// Most programs write like this, and it saves parsing each label. Also returns the text after the closing brace.
     pub(super) fn as_written<'a>(text: &'a str, limits: &Limits) -> Option<(Self, &'a str)> {
         let (mut last, mut at) = ("", 0);
         for _ in 0..limits.labels {
@@ -66,12 +66,12 @@ impl Labels {
         None
     }
 
-    /// As they stand between the braces, in either format: `code="200",path="a\"b"`. Empty without labels.
+    /// The text between the braces, in either format: `code="200",path="a\"b"`. Empty without labels.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Whether there is none.
+    /// Whether there are no labels.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -87,7 +87,7 @@ impl Labels {
             .find_map(|label| (label.name == name).then(|| unescape(label.value)))
     }
 
-    /// With this label, whose name is a proper one of ours, in place of another of that name.
+    /// Returns these labels with `name` set to `value`, replacing a label of that name. `name` must be valid.
     #[must_use]
     pub fn with(&self, name: &'static str, value: &str) -> Self {
         debug_assert!(is_label_name(name), "{name}");
@@ -101,13 +101,13 @@ impl Labels {
         Self(text.into())
     }
 
-    /// Without the label of that name.
+    /// Returns these labels without the label of that name.
     #[must_use]
     pub fn without(&self, name: &str) -> Self {
         self.without_or(name, &NONE)
     }
 
-    /// Without the label of that name: `same`, if these are the same then.
+    /// As [`Self::without`], but returns a clone of `same` if the result equals it.
     #[must_use]
     pub(crate) fn without_or(&self, name: &str, same: &Self) -> Self {
         let (before, behind) = self.around(name);
@@ -124,7 +124,7 @@ impl Labels {
         Self([before, comma, behind].concat().into())
     }
 
-    /// What stands before the place of a label, and behind it, without commas at the border.
+    /// The text before and after the place of a label, without commas at the border.
     fn around(&self, name: &str) -> (&str, &str) {
         let text = &*self.0;
         let mut before = 0;
@@ -139,7 +139,7 @@ impl Labels {
         (text, "")
     }
 
-    /// From pairs that are in order and whose names are good.
+    /// From sorted pairs with valid names.
     fn sorted<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)> + Clone) -> Self {
         let lengths = pairs.clone().map(|(name, value)| name.len() + value.len());
         let mut text = String::with_capacity(lengths.map(|both| both + 4).sum());
@@ -149,7 +149,7 @@ impl Labels {
         Self(text.into())
     }
 
-    /// The labels as they are written.
+    /// The labels as written.
     fn each(&self) -> impl Iterator<Item = Written<'_>> {
         let text = &*self.0;
         let mut start = 0;
@@ -165,14 +165,14 @@ impl Labels {
                 value,
                 end,
             };
-            // A comma, or nothing more.
+            // A comma follows, or the end.
             start = end + 1;
             Some(written)
         })
     }
 }
 
-/// One label where it stands; its value is escaped.
+/// One label and its position in the text; the value is escaped.
 struct Written<'a> {
     start: usize,
     name: &'a str,
@@ -192,18 +192,18 @@ impl fmt::Debug for Labels {
     }
 }
 
-/// Whether it may name a family or a sample. Quoted names, which are UTF-8, are not taken.
+/// Whether `name` is valid for a family or a sample. Quoted UTF-8 names are not accepted.
 pub fn is_metric_name(name: &str) -> bool {
     begins_name(name) && name_len(name) == name.len()
 }
 
-/// Whether a name, if it is made of what names are made of, may begin so.
+/// Whether the first character may begin a name.
 pub(super) fn begins_name(text: &str) -> bool {
     let first = text.bytes().next();
     first.is_some_and(|byte| !byte.is_ascii_digit())
 }
 
-/// How far it is made of what names are made of.
+/// Length of the prefix that consists of name characters.
 pub(super) fn name_len(text: &str) -> usize {
     const PART: [bool; 256] = {
         let mut part = [false; 256];
@@ -218,12 +218,13 @@ pub(super) fn name_len(text: &str) -> usize {
     end.unwrap_or(text.len())
 }
 
-/// Whether it may name a label. Names that begin with two underscores, such as `__name__`, are Prometheus' own.
+/// Whether `name` is valid for a label. Names with two leading underscores, such as `__name__`, are reserved by
+/// Prometheus.
 pub fn is_label_name(name: &str) -> bool {
     !name.starts_with("__") && !name.contains(':') && is_metric_name(name)
 }
 
-/// Where the quote is that ends a value: the first that no backslash escapes.
+/// Position of the quote that ends a value: the first one that is not escaped.
 pub(super) fn closing_quote(text: &str) -> Option<usize> {
     let mut escaped = false;
     text.bytes().position(|byte| {
@@ -233,7 +234,7 @@ pub(super) fn closing_quote(text: &str) -> Option<usize> {
     })
 }
 
-/// Adds a label.
+/// Appends a label.
 fn add(text: &mut String, name: &str, value: &str) {
     join(text, name);
     text.push_str("=\"");
@@ -241,7 +242,7 @@ fn add(text: &mut String, name: &str, value: &str) {
     text.push('"');
 }
 
-/// Adds what comes next, with a comma if there is something before it.
+/// Appends `next`, after a comma if the text is not empty.
 fn join(text: &mut String, next: &str) {
     if !text.is_empty() && !next.is_empty() {
         text.push(',');
@@ -249,7 +250,7 @@ fn join(text: &mut String, next: &str) {
     text.push_str(next);
 }
 
-/// Adds `value` as it is written between quotes.
+/// Appends `value`, escaped for use between quotes.
 fn escape(text: &mut String, value: &str) {
     let mut rest = value;
     while let Some(at) = rest.find(['\\', '"', '\n']) {
@@ -265,7 +266,7 @@ fn escape(text: &mut String, value: &str) {
     text.push_str(rest);
 }
 
-/// What escaped text means; a backslash that escapes nothing known stands for itself.
+/// Unescapes a text. An unknown escape stands for itself, backslash included.
 pub(super) fn unescape(text: &str) -> Cow<'_, str> {
     if !text.contains('\\') {
         return Cow::Borrowed(text);

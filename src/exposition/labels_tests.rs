@@ -51,13 +51,13 @@ proptest! {
         prop_assert_eq!(more.without_or("zz_zz", &made), more.without("zz_zz"));
         prop_assert_eq!(more.without_or("zz_zz", &more), more.without("zz_zz"));
         prop_assert_eq!(&more.without("zz_zz"), &made);
-        // Longer than any of them.
+        // Longer than any of the names.
         let again = made.with("zzzzz", "1").without("zzzzz");
         prop_assert_eq!(again, made);
     }
 
-    /// In order or not, with an escape, an empty value, a name twice, a comma or a blank too many: whichever way a line is
-    /// read, its labels are these, or there are none.
+    /// Sorted or not, with an escape, an empty value, a duplicate name, or an extra comma or blank: both ways of
+    /// parsing give these labels, or none.
     #[test]
     fn what_is_read_is_what_was_written(
         pairs in prop::collection::vec(("[a-c_]{1,2}", "[a-c\"\\\\\n,={}é ]{0,3}"), 0..4),

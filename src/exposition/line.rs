@@ -1,13 +1,13 @@
-//! One line that holds a sample.
+//! Parses one sample line.
 
 use super::labels::{begins_name, closing_quote, name_len, unescape};
 use super::limits::Fault;
 use super::{Exemplar, Format, Labels, Limits, number};
 
-/// Letters in the labels of an exemplar, by OpenMetrics.
+/// Most characters in the labels of an exemplar, by OpenMetrics.
 const EXEMPLAR_LETTERS: usize = 128;
 
-/// What a line says.
+/// The content of a sample line.
 #[derive(Debug)]
 pub(super) struct Line<'a> {
     pub(super) name: &'a str,
@@ -16,7 +16,7 @@ pub(super) struct Line<'a> {
     pub(super) exemplar: Option<Box<Exemplar>>,
 }
 
-/// Reads a line that is neither empty nor a comment.
+/// Parses a line that is neither empty nor a comment.
 pub(super) fn read<'a>(line: &'a str, format: Format, limits: &Limits) -> Result<Line<'a>, Fault> {
     let mut reader = Reader {
         rest: line,
@@ -36,7 +36,7 @@ pub(super) fn read<'a>(line: &'a str, format: Format, limits: &Limits) -> Result
     let labels = if reader.take('{') {
         reader.labels()?
     } else {
-        // The name ends where the blanks or the labels begin.
+        // A blank or the labels must follow the name.
         if !reader.strict && line[name.len()..].len() == reader.rest.len() {
             return Err(Fault::Invalid);
         }
@@ -60,7 +60,7 @@ pub(super) fn read<'a>(line: &'a str, format: Format, limits: &Limits) -> Result
     })
 }
 
-/// How far it is to the next blank.
+/// Length up to the next blank.
 pub(super) fn word_len(text: &str) -> usize {
     let end = text.bytes().position(|byte| matches!(byte, b' ' | b'\t'));
     end.unwrap_or(text.len())
@@ -68,13 +68,13 @@ pub(super) fn word_len(text: &str) -> usize {
 
 struct Reader<'a, 'l> {
     rest: &'a str,
-    /// One blank between two parts, and none elsewhere.
+    /// Exactly one blank between two parts, and none elsewhere.
     strict: bool,
     limits: &'l Limits,
 }
 
 impl<'a> Reader<'a, '_> {
-    /// What may be a name; perhaps nothing.
+    /// The characters that may form a name; may be empty.
     fn name(&mut self) -> &'a str {
         let (name, rest) = self.rest.split_at(name_len(self.rest));
         self.rest = rest;
@@ -95,7 +95,7 @@ impl<'a> Reader<'a, '_> {
         self.take(' ').then_some(()).ok_or(Fault::Invalid)
     }
 
-    /// Up to the next blank.
+    /// The text up to the next blank.
     fn word(&mut self) -> &'a str {
         if !self.strict {
             self.skip_blanks();
@@ -109,7 +109,7 @@ impl<'a> Reader<'a, '_> {
         number(self.word()).ok_or(Fault::Invalid)
     }
 
-    /// What follows the opening brace, and the closing one.
+    /// Parses the labels after the opening brace, including the closing one.
     fn labels(&mut self) -> Result<Labels, Fault> {
         if let Some((labels, rest)) = Labels::as_written(self.rest, self.limits) {
             self.rest = rest;
@@ -141,7 +141,7 @@ impl<'a> Reader<'a, '_> {
             }
             pairs.push((name, unescape(value)));
             self.label_blanks();
-            // A comma may be the last, as it may for Prometheus.
+            // A trailing comma is allowed, as in Prometheus.
             if !self.take(',') && !self.rest.starts_with('}') {
                 return Err(Fault::Invalid);
             }
@@ -155,7 +155,7 @@ impl<'a> Reader<'a, '_> {
         }
     }
 
-    /// The time of text 0.0.4, if there is one, and the end.
+    /// Parses the optional timestamp of text 0.0.4 and the end of the line.
     fn milliseconds(&mut self) -> Result<(), Fault> {
         let word = self.word();
         if !word.is_empty() {
@@ -165,7 +165,7 @@ impl<'a> Reader<'a, '_> {
         self.end()
     }
 
-    /// The time and the exemplar of OpenMetrics, if there are any, and the end.
+    /// Parses the optional timestamp and exemplar of OpenMetrics and the end of the line.
     fn time_and_exemplar(&mut self) -> Result<Option<Exemplar>, Fault> {
         self.time(" # ")?;
         let exemplar = if self.rest.is_empty() {
@@ -187,7 +187,7 @@ impl<'a> Reader<'a, '_> {
         Ok(exemplar)
     }
 
-    /// A time, unless `next` or nothing comes.
+    /// Parses a timestamp, unless `next` or the end follows.
     fn time(&mut self, next: &str) -> Result<Option<f64>, Fault> {
         if self.rest.is_empty() || self.rest.starts_with(next) {
             return Ok(None);
@@ -202,7 +202,7 @@ impl<'a> Reader<'a, '_> {
     }
 }
 
-/// Whether it may be written again; one that may not costs its sample nothing.
+/// Whether the exemplar may be written again. If not, only the exemplar is dropped, not its sample.
 fn is_short(exemplar: &Exemplar) -> bool {
     let letters = exemplar
         .labels

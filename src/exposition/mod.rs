@@ -1,16 +1,18 @@
-//! The pages that programs offer to Prometheus, as values: what a page holds, and how one is read.
+//! Reads the metrics pages of programs: the types for their content, and the parser.
 //!
-//! Nothing here knows whose page it is or writes one. A value that exists is safe to write: names are names, labels are
-//! escaped and sorted, none is there twice.
+//! This module does not know which process a page comes from. Every value can be written safely: names are valid,
+//! labels are escaped, sorted and unique.
 //!
-//! What is read: text 0.0.4 and OpenMetrics 1.0. A line or series that is wrong is left out and counted, and costs
-//! nothing else: one bad metric must not hide the others. The page as a whole is refused only if it may be cut off, has
-//! two ends, is too long, or holds nothing that can be read.
+//! It reads text 0.0.4 and OpenMetrics 1.0. An invalid line or series is left out and counted, because one bad metric
+//! must not hide the others. The whole page is refused only if it may be cut, has two ends, is too long, or has no
+//! valid line.
 //!
-//! - Families may be interleaved, in both formats: they are put together.
-//! - Each name of a sample belongs to one family; a later `# TYPE` that claims it as well is invalid, with its samples.
-//! - Text 0.0.4: blanks, tabs, empty lines, other comments and CRLF are let pass. OpenMetrics: one blank, none of these.
-//! - Left out and not counted: times of samples, `_created`, labels without a value.
+//! - Families may be interleaved in both formats; they are merged.
+//! - Each sample name belongs to one family. A later `# TYPE` that claims the same name is invalid, and so are its
+//!   samples.
+//! - Text 0.0.4: extra blanks, tabs, empty lines, other comments and CRLF are accepted. OpenMetrics: exactly one blank,
+//!   and none of these.
+//! - Left out without counting: timestamps of samples, `_created`, labels with an empty value.
 
 mod claims;
 mod collect;

@@ -1,4 +1,4 @@
-//! A page, line by line.
+//! Parses a page line by line.
 
 use std::str::Utf8Error;
 
@@ -14,7 +14,7 @@ use super::{Dropped, Format, Limits, Parsed, Refused};
 const END: &[u8] = b"# EOF";
 const END_BETWEEN: &[u8] = b"\n# EOF\n";
 
-/// Reads a page.
+/// Parses a page.
 pub fn parse(bytes: &[u8], format: Format, limits: &Limits) -> Result<Parsed, Refused> {
     if bytes.len() > limits.bytes {
         return Err(Refused::TooLong);
@@ -31,7 +31,7 @@ pub fn parse(bytes: &[u8], format: Format, limits: &Limits) -> Result<Parsed, Re
         meant: false,
         dropped: Dropped::default(),
     };
-    // `split` of text is the faster one, and nearly every page is text.
+    // Splitting text is faster, and almost every page is valid UTF-8.
     if bytes.is_empty() {
         return reader.finish();
     }
@@ -46,7 +46,7 @@ pub fn parse(bytes: &[u8], format: Format, limits: &Limits) -> Result<Parsed, Re
     reader.finish()
 }
 
-/// The page without its last line, which must be the end and the only one.
+/// The page without its last line, which must be the only `# EOF`.
 fn before_end(bytes: &[u8]) -> Result<&[u8], Refused> {
     let whole = bytes.strip_suffix(b"\n").unwrap_or(bytes);
     if let Some(behind) = whole.strip_prefix(END)
@@ -68,15 +68,15 @@ struct Reader<'a> {
     format: Format,
     limits: &'a Limits,
     collected: Collected<'a>,
-    /// Nowhere is a letter that some readers would see the end of a line in.
+    /// The page contains no character that some readers treat as a line end.
     clean: bool,
-    /// Whether any line had a meaning.
+    /// Whether any line was valid.
     meant: bool,
     dropped: Dropped,
 }
 
 impl<'a> Reader<'a> {
-    /// Lines, the last of them perhaps with all that is not read.
+    /// Processes lines; beyond the limit, the last piece contains all unread lines.
     fn pieces(&mut self, pieces: impl Iterator<Item = (&'a [u8], Result<&'a str, Utf8Error>)>) {
         for (at, (bytes, piece)) in pieces.enumerate() {
             match piece {
@@ -99,7 +99,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Whether the line had one.
+    /// Processes a line and returns whether it had a meaning.
     fn meaning(&mut self, line: &'a str) -> Result<bool, Fault> {
         let lenient = self.format == Format::Text004;
         let line = if lenient {

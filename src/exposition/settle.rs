@@ -1,4 +1,4 @@
-//! A family's samples in their order, each once, and only whole groups of them.
+//! Sorts the samples of a family, removes duplicates, and keeps only complete groups.
 
 use std::cmp::Ordering;
 use std::iter;
@@ -8,7 +8,7 @@ use super::number::{is_amount, is_count, is_flag};
 use super::{Family, Kind, Labels, Page, Parsed, Sample, Suffix, number};
 
 impl Parsed {
-    /// A page of families whose names are good and claim nothing twice: in order, each sample once, without numbers that
+    /// Builds a page from families with valid names and distinct claims: sorted, each sample once, without values that
     /// make no sense.
     pub fn of(mut families: Vec<Family>) -> Self {
         let mut dropped = Dropped::default();
@@ -22,13 +22,13 @@ impl Parsed {
     }
 }
 
-/// Sorts the samples, leaves out what is there twice (the first stays), and histograms without sense.
+/// Sorts the samples. Removes duplicates (the first stays) and invalid histograms.
 fn settle(family: &mut Family, dropped: &mut Dropped) {
     let mut samples = std::mem::take(&mut family.samples);
     samples.retain(|sample| sample.suffix != Suffix::Created);
     let before = samples.len();
     for sample in &mut samples {
-        // Negative zero would be written as such.
+        // Negative zero would be written with its sign.
         sample.value += 0.0;
     }
     let samples = match family.kind {
@@ -39,27 +39,27 @@ fn settle(family: &mut Family, dropped: &mut Dropped) {
     family.samples = samples;
 }
 
-/// Of a family whose samples are numbers by themselves.
+/// For a family whose samples are independent of each other.
 fn each(family: &Family, mut samples: Vec<Sample>) -> Vec<Sample> {
     let order = |one: &Sample, other: &Sample| {
         let labels = one.labels.cmp(&other.labels);
         labels.then(one.suffix.cmp(&other.suffix))
     };
     samples.retain(|sample| makes_sense(family, sample, None));
-    // Stable: of two at the same place, the first stays the first.
+    // The sort is stable: of duplicates, the first stays first.
     samples.sort_by(order);
     samples.dedup_by(|later, first| order(first, later).is_eq());
     samples
 }
 
-/// Of a family whose samples belong together in groups.
+/// For a family whose samples form groups.
 fn grouped(family: &Family, samples: Vec<Sample>) -> Vec<Sample> {
     let mut placed: Vec<Placed> = Vec::with_capacity(samples.len());
     for sample in samples {
         let near = placed.last().map(|last| &last.group);
         placed.extend(Placed::new(family, sample, near));
     }
-    // Stable: of two at the same place, the first stays the first.
+    // The sort is stable: of duplicates, the first stays first.
     placed.sort_by(Placed::order);
     placed.dedup_by(|later, first| first.order(later).is_eq());
     if family.kind != Kind::Summary {
@@ -73,17 +73,17 @@ fn grouped(family: &Family, samples: Vec<Sample>) -> Vec<Sample> {
     placed.into_iter().map(|placed| placed.sample).collect()
 }
 
-/// A sample and where it stands.
+/// A sample with its sort key.
 struct Placed {
     /// The labels without `le` and `quantile`.
     group: Labels,
-    /// The value of these.
+    /// The value of `le` or `quantile`.
     bound: f64,
     sample: Sample,
 }
 
 impl Placed {
-    /// `None` if such a family cannot have that sample. Most have the labels of the one before them, `near`.
+    /// `None` if such a family cannot have that sample. Most samples have the same group as the previous one, `near`.
     fn new(family: &Family, sample: Sample, near: Option<&Labels>) -> Option<Self> {
         let by = match (family.kind, sample.suffix) {
             (Kind::Histogram | Kind::GaugeHistogram, Suffix::Bucket) => Some("le"),
@@ -100,7 +100,7 @@ impl Placed {
                 (Some(by), None) => sample.labels.without(by),
                 (None, _) => sample.labels.clone(),
             },
-            // No negative zero: the order of floats would tell it from zero.
+            // Adding 0.0 removes negative zero, which the order of floats would distinguish from zero.
             bound: bound.flatten().unwrap_or_default() + 0.0,
             sample,
         })
@@ -114,7 +114,7 @@ impl Placed {
     }
 }
 
-/// Whether the buckets of one label set never fall, and count everything at last.
+/// Whether the buckets of one label set never decrease and end with an infinite bound.
 fn is_histogram(group: &[Placed]) -> bool {
     let is_bucket = |placed: &&Placed| placed.sample.suffix == Suffix::Bucket;
     let buckets = || group.iter().filter(is_bucket);
@@ -124,7 +124,7 @@ fn is_histogram(group: &[Placed]) -> bool {
     rising && buckets().next_back().map(|last| last.bound) == Some(f64::INFINITY)
 }
 
-/// Whether such a family can have that sample; `bound` is the number in its label `le` or `quantile`.
+/// Whether such a family can have that sample. `bound` is the number in its label `le` or `quantile`.
 fn makes_sense(family: &Family, sample: &Sample, bound: Option<f64>) -> bool {
     let value = sample.value;
     let label = |name| sample.labels.get(name);

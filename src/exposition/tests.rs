@@ -5,12 +5,12 @@ mod write;
 
 use super::{Format, Limits, Parsed, Refused, parse};
 
-/// What becomes of a page of text 0.0.4.
+/// Parses a page in text 0.0.4.
 fn text(page: &str) -> Parsed {
     parse(page.as_bytes(), Format::Text004, &Limits::default()).unwrap()
 }
 
-/// What becomes of an OpenMetrics page, given without its end.
+/// Parses an OpenMetrics page, given without its end.
 fn open(page: &str) -> Parsed {
     let page = format!("{page}# EOF\n");
     parse(page.as_bytes(), Format::OpenMetrics, &Limits::default()).unwrap()
@@ -20,7 +20,7 @@ fn refused(page: &[u8], format: Format) -> Refused {
     parse(page, format, &Limits::default()).unwrap_err()
 }
 
-/// A parsed page as one line for each sample, in order: kind, name with suffix, labels, value; and what was dropped.
+/// A parsed page as one line for each sample, in order: kind, name with suffix, labels, value; then what was dropped.
 fn seen(parsed: &Parsed) -> Vec<String> {
     let mut seen = Vec::new();
     for family in &parsed.page.families {

@@ -1,55 +1,55 @@
-//! What a page holds: families, their samples, and what is known of them.
+//! The content of a page: families, samples and metadata.
 
 use std::borrow::Cow;
 
 use super::Labels;
 
-/// What a family measures.
+/// The type of a family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
-    /// It never falls while its process lives.
+    /// Never decreases while its process lives.
     Counter,
-    /// It may fall.
+    /// May decrease.
     Gauge,
-    /// Observations counted by bounds, since the start.
+    /// Counts of observations by bounds, since the start.
     Histogram,
-    /// Observations counted by bounds, as they are now. OpenMetrics only.
+    /// Present counts of observations by bounds. OpenMetrics only.
     GaugeHistogram,
-    /// Observations, and perhaps their quantiles.
+    /// Sum and count of observations, and perhaps quantiles.
     Summary,
-    /// Always 1: its labels say what there is to say. OpenMetrics only.
+    /// Always 1; its labels contain the information. OpenMetrics only.
     Info,
-    /// 1 for each state that holds, 0 for the others. OpenMetrics only.
+    /// 1 for each state that applies, 0 for the others. OpenMetrics only.
     StateSet,
-    /// Nothing was said of it. `untyped` in text 0.0.4.
+    /// No type given. `untyped` in text 0.0.4.
     Unknown,
 }
 
-/// What follows the name of the family in the name of a sample.
+/// The suffix of a sample name after the family's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Suffix {
-    /// Nothing: the sample has the family's name.
+    /// No suffix: the sample has the family's name.
     None,
     /// Of a counter.
     Total,
-    /// Observations up to the bound that the label `le` names.
+    /// Observations up to the bound in the label `le`.
     Bucket,
     /// Sum of all observations.
     Sum,
-    /// How many observations.
+    /// Number of observations.
     Count,
-    /// Sum, of a gauge histogram.
+    /// Sum of a gauge histogram.
     Gsum,
-    /// How many, of a gauge histogram.
+    /// Number of observations of a gauge histogram.
     Gcount,
-    /// When the series began.
+    /// Time when the series began.
     Created,
     /// Of an info.
     Info,
 }
 
 impl Suffix {
-    /// As it is written behind the family's name.
+    /// The suffix as written after the family's name.
     pub fn text(self) -> &'static str {
         match self {
             Self::None => "",
@@ -65,32 +65,32 @@ impl Suffix {
     }
 }
 
-/// What stood behind a number: one observation that it counts, as a rule with the id of a trace.
+/// An exemplar: one observation that a number counts, usually with a trace id.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Exemplar {
-    /// What the observation is known by.
+    /// The labels that identify the observation.
     pub labels: Labels,
-    /// What was observed.
+    /// The observed value.
     pub value: f64,
-    /// When, in seconds since 1970.
+    /// The time in seconds since 1970.
     pub timestamp: Option<f64>,
 }
 
-/// One number. Its own time, if the program wrote one, is not kept: the scrape's counts.
+/// One number. A timestamp that the program wrote is not kept; the time of the scrape counts.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sample {
-    /// What follows the family's name.
+    /// The suffix of its name.
     pub suffix: Suffix,
-    /// Its labels, with `le` or `quantile`.
+    /// Its labels, including `le` or `quantile`.
     pub labels: Labels,
-    /// The number.
+    /// The value.
     pub value: f64,
-    /// Of a counter or a bucket.
+    /// The exemplar of a counter or a bucket.
     pub exemplar: Option<Box<Exemplar>>,
 }
 
 impl Sample {
-    /// A sample that has the family's name.
+    /// A sample without suffix.
     pub fn new(labels: Labels, value: f64) -> Self {
         Self::with(Suffix::None, labels, value)
     }
@@ -108,25 +108,25 @@ impl Sample {
 
 /// All samples of one name and its suffixes.
 ///
-/// Two families may share a name: a counter `foo`, written `foo_total`, and a gauge `foo` (every Go program has such a
-/// pair). Their [`text_name`](Self::text_name) differ.
+/// Two families may have the same name: a counter `foo`, written `foo_total`, and a gauge `foo` (every Go program has
+/// such a pair). Their [`text_name`](Self::text_name)s differ.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Family {
-    /// Without the suffix of its samples: `foo` for `foo_total` and for `foo_bucket`.
+    /// The name without the suffix of its samples: `foo` for `foo_total` and for `foo_bucket`.
     pub name: Box<str>,
-    /// What it measures.
+    /// The type.
     pub kind: Kind,
-    /// What it is about, not escaped.
+    /// The help text, not escaped.
     pub help: Option<Box<str>>,
-    /// Its unit, with which the name ends.
+    /// The unit; the name ends with it.
     pub unit: Option<Box<str>>,
-    /// The samples. Those of one histogram or summary stand together: buckets by their bounds, sum, count.
+    /// The samples. Those of one histogram or summary are adjacent: buckets by bound, sum, count.
     pub samples: Vec<Sample>,
 }
 
 impl Family {
-    /// The name that text 0.0.4 gives it in `# TYPE`: a counter's with `_total` and an info's with `_info`, where the
-    /// samples have it. No two families of a page share it.
+    /// The name in `# TYPE` of text 0.0.4. It includes `_total` for a counter and `_info` for an info if the samples
+    /// have that suffix. It is unique in a page.
     pub fn text_name(&self) -> Cow<'_, str> {
         match self.samples.first().map(|sample| sample.suffix) {
             Some(suffix @ (Suffix::Total | Suffix::Info)) => {
@@ -137,9 +137,9 @@ impl Family {
     }
 }
 
-/// What one process offers, or all together.
+/// The metrics of one process, or of all processes merged.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Page {
-    /// Ordered by their [`text_name`](Family::text_name); none without a sample.
+    /// Sorted by [`text_name`](Family::text_name); each has at least one sample.
     pub families: Vec<Family>,
 }

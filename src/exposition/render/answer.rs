@@ -1,4 +1,4 @@
-//! A page in the form that one client asked for.
+//! A page in the form that a client requested.
 
 use std::io::Write;
 
@@ -8,23 +8,23 @@ use flate2::write::GzEncoder;
 use super::{Format, negotiate, render, takes_gzip};
 use crate::exposition::Page;
 
-/// Pages up to this size fit into a packet or two as they are.
+/// Pages up to this size, bytes, are not compressed: they fit into one or two packets.
 const WORTH_PACKING: usize = 1024;
 
-/// The body, and what its headers have to say of it.
+/// The body and the facts for its headers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
-    /// How it is written.
+    /// The format of the body.
     pub format: Format,
-    /// Whether it is packed, to be told as `Content-Encoding: gzip`.
+    /// Whether the body is compressed (`Content-Encoding: gzip`).
     pub gzip: bool,
-    /// It.
+    /// The body.
     pub body: Vec<u8>,
-    /// Families that [`render`] left out.
+    /// Number of families that [`render`] left out.
     pub left_out: usize,
 }
 
-/// The page as these headers, as they were sent, wish to have it.
+/// Renders the page as these request headers ask for it.
 pub fn answer(page: &Page, accept: Option<&str>, accept_encoding: Option<&str>) -> Answer {
     let format = negotiate(accept);
     let mut body = Vec::new();
@@ -40,7 +40,8 @@ pub fn answer(page: &Page, accept: Option<&str>, accept_encoding: Option<&str>) 
     }
 }
 
-/// Series repeat themselves so much that more effort than the least gains next to nothing, and the loop waits.
+/// Compresses with the least effort: series repeat so much that more effort gains almost nothing, and the event loop
+/// waits for it.
 fn pack(body: &[u8]) -> Option<Vec<u8>> {
     let mut encoder = GzEncoder::new(Vec::with_capacity(body.len() / 8), Compression::fast());
     encoder.write_all(body).ok()?;

@@ -1,9 +1,9 @@
-//! What a client asks for: the formats by `Accept`, gzip by `Accept-Encoding` (RFC 9110, section 12.5).
+//! Content negotiation: the format by `Accept`, gzip by `Accept-Encoding` (RFC 9110, section 12.5).
 
-/// How a page is written.
+/// The format of a page.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Format {
-    /// Prometheus' text format, version 0.0.4: what everybody reads.
+    /// The text format of Prometheus, version 0.0.4, which every reader knows.
     #[default]
     Text,
     /// OpenMetrics, version 1.0.0.
@@ -11,7 +11,7 @@ pub enum Format {
 }
 
 impl Format {
-    /// Its Content-Type. Prometheus 3 refuses a page without one.
+    /// The Content-Type. Prometheus 3 refuses a page without one.
     pub fn content_type(self) -> &'static str {
         match self {
             Self::Text => "text/plain; version=0.0.4; charset=utf-8",
@@ -22,8 +22,8 @@ impl Format {
     }
 }
 
-/// The format for this `Accept`. OpenMetrics has to be asked for by name and version and at least as much as text; a
-/// wish that nothing here fulfils gets text, since a page that may be readable is better than none.
+/// The format for this `Accept` header. OpenMetrics must be requested by name and version, and with at least the same
+/// quality as text. If nothing matches, the answer is text, because a page that may be readable is better than none.
 pub fn negotiate(accept: Option<&str>) -> Format {
     let mut open_metrics: Option<Wish> = None;
     let mut text: Option<Wish> = None;
@@ -37,7 +37,7 @@ pub fn negotiate(accept: Option<&str>) -> Format {
             "*/*" => (&mut text, 0),
             _ => continue,
         };
-        // The range that fits most exactly counts for a format, however much more a wider one is wished for.
+        // For each format the most exact range counts, even if a wider range has a higher quality.
         let better = slot.is_none_or(|known| {
             exactness > known.exactness
                 || exactness == known.exactness && range.quality > known.quality
@@ -64,13 +64,13 @@ pub fn negotiate(accept: Option<&str>) -> Format {
     }
 }
 
-/// Whether this `Accept-Encoding` names gzip and does not refuse it.
+/// Whether this `Accept-Encoding` header names gzip and does not refuse it.
 pub fn takes_gzip(accept_encoding: Option<&str>) -> bool {
     ranges(accept_encoding.unwrap_or_default())
         .any(|range| matches!(range.name.as_str(), "gzip" | "x-gzip") && range.quality > 0.0)
 }
 
-/// How much a format is wished for, and by what.
+/// How much a format is wanted, and by which range.
 #[derive(Clone, Copy)]
 struct Wish {
     quality: f32,
@@ -79,14 +79,14 @@ struct Wish {
 }
 
 struct Range<'a> {
-    /// In lower case.
+    /// The name in lower case.
     name: String,
     version: Option<&'a str>,
-    /// From 0, never, to 1.
+    /// From 0 (never) to 1.
     quality: f32,
 }
 
-/// The members of such a header; those whose quality is no number from 0 to 1 are left out.
+/// The members of such a header. Members whose quality is not a number from 0 to 1 are left out.
 fn ranges(header: &str) -> impl Iterator<Item = Range<'_>> {
     header.split(',').filter_map(|member| {
         let mut parts = member.split(';');

@@ -18,7 +18,7 @@ fn the_format_goes_by_quality() {
             "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8",
             OpenMetrics,
         ),
-        // Versions that are not ours.
+        // Versions that we do not write.
         ("application/openmetrics-text;version=0.0.1", Text),
         ("application/openmetrics-text;version=2.0.0", Text),
         (
@@ -29,7 +29,7 @@ fn the_format_goes_by_quality() {
             "text/plain;version=1.0.0, application/openmetrics-text;q=0.1",
             OpenMetrics,
         ),
-        // Prometheus 2.42, and 3.
+        // Prometheus 2.42 and Prometheus 3.
         (
             "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,\
              text/plain;version=0.0.4;q=0.5,*/*;q=0.1",
@@ -41,14 +41,14 @@ fn the_format_goes_by_quality() {
              text/plain;version=0.0.4;q=0.3,*/*;q=0.2",
             OpenMetrics,
         ),
-        // Text is wished for more.
+        // Text has a higher quality.
         (
             "text/plain;version=0.0.4;q=0.9,application/openmetrics-text;version=1.0.0;q=0.5",
             Text,
         ),
         ("application/openmetrics-text;q=0.5,text/*;q=0.6", Text),
         ("application/openmetrics-text;q=0.5,*/*;q=0.6", Text),
-        // It is named, and less than all else.
+        // OpenMetrics is named, with the lowest quality.
         (
             "application/openmetrics-text;q=0.5,text/plain;q=0.4,*/*",
             OpenMetrics,
@@ -57,18 +57,18 @@ fn the_format_goes_by_quality() {
             "application/openmetrics-text;q=0.5,text/plain;q=0.6,text/*;q=0.1",
             Text,
         ),
-        // As much: the first, but a name goes before a range.
+        // Equal quality: the first wins, but a name wins over a range.
         ("text/plain,application/openmetrics-text", Text),
         ("application/openmetrics-text,text/plain", OpenMetrics),
         ("*/*,application/openmetrics-text", OpenMetrics),
-        // Nobody wants it.
+        // OpenMetrics is refused.
         ("application/openmetrics-text;q=0", Text),
         ("application/openmetrics-text;q=0,text/plain;q=0", Text),
         (
             "application/openmetrics-text;q=0.1,text/plain;q=0",
             OpenMetrics,
         ),
-        // No numbers from 0 to 1.
+        // The quality is not a number from 0 to 1.
         ("application/openmetrics-text;q=NaN", Text),
         ("application/openmetrics-text;q=2,text/plain;q=0.1", Text),
         ("application/openmetrics-text;q=-1", Text),

@@ -1,11 +1,11 @@
-//! What stands above the samples of a family: its name and kind, which differ by format.
+//! The metadata lines above the samples of a family: name and kind, which differ by format.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
 
 use crate::exposition::{Family, Kind, Suffix};
 
-/// The name and kind that a family is announced by.
+/// The name and kind in the metadata of a family.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Head<'a> {
     pub(super) name: Cow<'a, str>,
@@ -13,7 +13,7 @@ pub(super) struct Head<'a> {
 }
 
 impl Head<'_> {
-    /// Whether exemplars may follow a sample of this suffix.
+    /// Whether a sample with this suffix may have an exemplar.
     pub(super) fn takes_exemplars(&self, suffix: Suffix) -> bool {
         match suffix {
             Suffix::Total => self.kind == "counter",
@@ -22,7 +22,7 @@ impl Head<'_> {
         }
     }
 
-    /// Whether the unit may be told.
+    /// Whether the unit may be written.
     pub(super) fn takes_unit(&self, unit: &str) -> bool {
         let named = self.name.strip_suffix(unit);
         !matches!(self.kind, "info" | "stateset")
@@ -31,12 +31,12 @@ impl Head<'_> {
     }
 }
 
-/// In text 0.0.4, which lacks three of the kinds.
+/// For text 0.0.4, which lacks three of the kinds.
 pub(super) fn text(family: &Family) -> Head<'_> {
     let kind = match family.kind {
         Kind::Counter => "counter",
         Kind::Gauge | Kind::Info | Kind::StateSet => "gauge",
-        // For the sake of its buckets; its sum and count are told apart, as gauges.
+        // A gauge histogram is written as a histogram for its buckets; its sum and count become separate gauges.
         Kind::Histogram | Kind::GaugeHistogram => "histogram",
         Kind::Summary => "summary",
         Kind::Unknown => "untyped",
@@ -47,10 +47,10 @@ pub(super) fn text(family: &Family) -> Head<'_> {
     }
 }
 
-/// In OpenMetrics, where no two families may share a name, nor one be what a sample of another may be called. A
-/// counter or an info that collides goes by the name of its samples (every Go program has a gauge `x` beside a counter
-/// `x_total`). What collides all the same (a gauge `x_created` beside a histogram `x`) is `None`: it would make the page
-/// unreadable.
+/// For OpenMetrics, where no two families may share a name, and no family may have the name of another family's sample.
+/// A counter or an info that collides is written under the name of its samples (every Go program has a gauge `x` beside
+/// a counter `x_total`). A family that still collides (a gauge `x_created` beside a histogram `x`) is `None` and left
+/// out, because it would make the page invalid.
 pub(super) fn open_metrics(families: &[Family]) -> Vec<Option<Head<'_>>> {
     let mut taken = HashSet::new();
     let mut heads = vec![None; families.len()];
@@ -76,7 +76,7 @@ pub(super) fn open_metrics(families: &[Family]) -> Vec<Option<Head<'_>>> {
     heads
 }
 
-/// The head, if all names that it stands for are free.
+/// Returns the head if all names that it claims are free, and reserves them.
 fn claim<'a>(head: Head<'a>, taken: &mut HashSet<String>) -> Option<Head<'a>> {
     let suffixes: &[Suffix] = match head.kind {
         "counter" => &[Suffix::Total, Suffix::Created],
@@ -99,7 +99,7 @@ fn claim<'a>(head: Head<'a>, taken: &mut HashSet<String>) -> Option<Head<'a>> {
 
 fn kind(family: &Family) -> &'static str {
     match family.kind {
-        // A counter has to be called `_total`, or it is none.
+        // In OpenMetrics a counter must have the suffix `_total`.
         Kind::Counter if family.samples.iter().any(|s| s.suffix == Suffix::None) => "unknown",
         Kind::Counter => "counter",
         Kind::Gauge => "gauge",

@@ -1,10 +1,11 @@
-//! Programs that judge a page: `promtool` for text 0.0.4, prometheus_client's strict parser for OpenMetrics.
+//! External programs that check a page: `promtool` for text 0.0.4, the strict parser of prometheus_client for
+//! OpenMetrics.
 
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-/// What a program says of `page`, if it is not content.
+/// Runs a program on `page` and returns its output, as an error if the program failed.
 fn judged(program: &mut Command, page: &str) -> Result<String, String> {
     let mut judge = program
         .stdin(Stdio::piped())
@@ -31,7 +32,7 @@ pub(crate) fn promtool(page: &str) -> Result<String, String> {
     judged(Command::new("promtool").args(["check", "metrics"]), page)
 }
 
-/// The strict reader of prometheus_client; how many families it found.
+/// The strict parser of prometheus_client. Returns the number of families that it found.
 #[expect(clippy::disallowed_methods, reason = "the judge is a program")]
 pub(crate) fn strict_reader(page: &str) -> Result<usize, String> {
     let program = "import sys\n\

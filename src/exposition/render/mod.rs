@@ -1,7 +1,7 @@
-//! Pages as they leave the runtime: which format a client gets, and how it is written.
+//! Writes pages: selects the format for a client, and renders it.
 //!
-//! Both formats write the same sample lines; they differ in what stands above them. Text 0.0.4 knows fewer kinds of
-//! families, OpenMetrics 1.0 is stricter about names and ends with a mark.
+//! Both formats have the same sample lines; their metadata differ. Text 0.0.4 has fewer kinds of families; OpenMetrics
+//! 1.0 is stricter about names and ends with `# EOF`.
 
 mod answer;
 mod format;

@@ -1,11 +1,11 @@
-//! Numbers as they stand on a page.
+//! Formats numbers for a page.
 
 use std::io::Write;
 
-/// Plain digits reach so far; beyond they would only be many.
+/// Range of values that are written without an exponent; others would need too many digits.
 const PLAIN: std::ops::Range<f64> = 1e-5..1e21;
 
-/// Adds a value; the digits are as many as it takes to read the same number again.
+/// Appends a value with as many digits as are needed to read the same number again.
 pub(super) fn value(out: &mut Vec<u8>, value: f64) {
     // Writing to memory does not fail.
     let _ = match (value, value.abs()) {
@@ -17,8 +17,8 @@ pub(super) fn value(out: &mut Vec<u8>, value: f64) {
     };
 }
 
-/// A bound or a quantile, which is part of the series' name: the canonical spelling of OpenMetrics, which Prometheus 3
-/// turns every other one into.
+/// Formats a bound or a quantile, which is part of the identity of a series. Uses the canonical form of OpenMetrics, to
+/// which Prometheus 3 converts every other form.
 pub(super) fn canonical(value: f64) -> String {
     if !value.is_finite() {
         let mut text = Vec::new();

@@ -1,4 +1,4 @@
-//! Writes a page.
+//! Renders a page.
 
 use crate::exposition::{Exemplar, Family, Kind, Labels, Sample, Suffix};
 
@@ -6,11 +6,11 @@ use super::Format;
 use super::heads::{self, Head};
 use super::number;
 
-/// Most letters of an exemplar's labels, names and values together, that OpenMetrics allows.
+/// Most characters in the labels of an exemplar, names and values together, by OpenMetrics.
 const EXEMPLAR_LETTERS: usize = 128;
 
-/// Adds `families`, in their order, to `out`. Returns how many had to be left out, because OpenMetrics has no room for
-/// their names beside those of others; of a page in text 0.0.4 nothing is.
+/// Appends `families` to `out` in their order. Returns the number of families that were left out because their names
+/// collide in OpenMetrics; always 0 for text 0.0.4.
 pub fn render(families: &[Family], format: Format, out: &mut Vec<u8>) -> usize {
     match format {
         Format::Text => {
@@ -33,7 +33,7 @@ pub fn render(families: &[Family], format: Format, out: &mut Vec<u8>) -> usize {
 }
 
 fn text(family: &Family, out: &mut Vec<u8>) {
-    // These two are no samples of a histogram here, so each is a family of its own.
+    // In text 0.0.4 these two are not part of a histogram, so each becomes a family of its own.
     let apart = |suffix| matches!(suffix, Suffix::Gcount | Suffix::Gsum);
     let announce = |head: &Head<'_>, out: &mut Vec<u8>| {
         if let Some(help) = &family.help {
@@ -45,7 +45,7 @@ fn text(family: &Family, out: &mut Vec<u8>) {
     };
     announce(&heads::text(family), out);
     for sample in &family.samples {
-        // The format has no place for when a series began.
+        // The format cannot express when a series began.
         if !apart(sample.suffix) && sample.suffix != Suffix::Created {
             line(family, sample, out);
             put(out, &["\n"]);
@@ -81,7 +81,7 @@ fn open_metrics(family: &Family, head: &Head<'_>, out: &mut Vec<u8>) {
         put(out, &["\n"]);
     }
     for sample in &family.samples {
-        // What goes by the name of its samples has no others.
+        // A family that is written under the name of its samples has no other samples.
         if sample.suffix == Suffix::Created && matches!(head.kind, "unknown" | "gauge") {
             continue;
         }
@@ -94,7 +94,7 @@ fn open_metrics(family: &Family, head: &Head<'_>, out: &mut Vec<u8>) {
     }
 }
 
-/// One sample, which is the same in both formats; without the end of its line.
+/// Appends one sample, without the line end. It is the same in both formats.
 fn line(family: &Family, sample: &Sample, out: &mut Vec<u8>) {
     put(out, &[&family.name, sample.suffix.text()]);
     if !sample.labels.is_empty() {
@@ -110,8 +110,8 @@ fn line(family: &Family, sample: &Sample, out: &mut Vec<u8>) {
     number::value(out, sample.value);
 }
 
-/// The labels with the number behind `start` in its canonical spelling. A quote inside of a value is escaped, so what
-/// looks like the start of that label is one, or of another whose name ends alike.
+/// Appends the labels with the number after `start` in its canonical form. Quotes in values are escaped, so `start`
+/// matches only a label name, or the end of a longer label name (which is checked).
 fn labels_with(labels: &Labels, start: &str, out: &mut Vec<u8>) {
     let text = labels.as_str();
     let found = text
@@ -149,7 +149,7 @@ fn put(out: &mut Vec<u8>, parts: &[&str]) {
     }
 }
 
-/// Adds `text` with a backslash before each of `special`; the end of a line becomes a letter.
+/// Appends `text` with a backslash before each byte in `special`; a newline becomes `\n`.
 fn escape(out: &mut Vec<u8>, text: &str, special: &[u8]) {
     for byte in text.bytes() {
         if special.contains(&byte) {

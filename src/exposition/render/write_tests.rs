@@ -30,7 +30,7 @@ fn one(name: &str, kind: Kind, suffix: Suffix) -> Family {
     )
 }
 
-/// A whole one: its buckets, its sum, its count.
+/// A complete histogram: buckets, sum, count.
 fn histogram(name: &str, kind: Kind) -> Family {
     let [sum, count] = match kind {
         Kind::GaugeHistogram => [Suffix::Gsum, Suffix::Gcount],
@@ -325,7 +325,7 @@ const KINDS: [(Kind, Suffix); 5] = [
 ];
 
 proptest! {
-    // A process each.
+    // Each case starts a process.
     #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
@@ -349,7 +349,7 @@ proptest! {
                 family
             })
             .collect();
-        // As every page holds.
+        // Every page is sorted.
         page.sort_by(|one, other| one.text_name().cmp(&other.text_name()));
         page.dedup_by(|one, other| one.text_name() == other.text_name());
         let mut out = Vec::new();
@@ -357,7 +357,7 @@ proptest! {
         let open = String::from_utf8(out).unwrap();
         prop_assert_eq!(strict_reader(&open), Ok(page.len() - left_out), "{}", open);
         let text = written(&page, Format::Text);
-        // What it says of names and missing help is not for a renderer.
+        // Its remarks about names and missing help do not concern the renderer.
         let said = promtool(&text);
         prop_assert!(!said.as_ref().is_err_and(|said| said.contains("error while linting")), "{:?}\n{}", said, text);
     }

@@ -1,4 +1,4 @@
-//! Whole pages: whose a sample is, what makes sense, where a page ends.
+//! Whole pages: the families of samples, plausible values, the end of a page.
 
 use super::{Format, Refused, is, open, refused, text};
 
@@ -85,7 +85,7 @@ fn every_kind_of_open_metrics_has_its_suffixes() {
 
 #[test]
 fn a_name_belongs_to_one_family() {
-    // The first has it; the samples of the other are not taken for anything else.
+    // The first family has the name; samples of the other are not assigned to anything else.
     let page = "# TYPE foo_count gauge\nfoo_count 1\n# TYPE foo histogram\nfoo_bucket{le=\"+Inf\"} 1\nfoo_sum 1\n";
     is(&text(page), &["gauge foo_count() {} 1", "invalid 3"]);
     let page = "# TYPE foo gauge\nfoo 1\n# TYPE foo counter\nfoo 2\n";
@@ -118,7 +118,7 @@ fn the_same_type_may_be_said_twice_and_an_unknown_one_is_no_type() {
             "invalid 1",
         ],
     );
-    // Words of the other format.
+    // Type names of the other format.
     is(
         &text("# TYPE a info\na_info 1\n"),
         &["unknown a_info() {} 1", "invalid 1"],
@@ -184,15 +184,15 @@ fn buckets_are_ordered_by_number() {
 fn a_histogram_without_sense_is_left_out_by_label_set() {
     let good = "a_bucket{x=\"1\",le=\"+Inf\"} 3\na_sum{x=\"1\"} -1\n";
     let bad = [
-        // It falls.
+        // The count decreases.
         (
             "a_bucket{le=\"1\"} 4\na_bucket{le=\"+Inf\"} 3\na_sum 1\n",
             3,
         ),
-        // The last is missing.
+        // The last bucket is missing.
         ("a_bucket{le=\"1\"} 4\na_count 4\n", 2),
         ("a_sum 4\n", 1),
-        // Bounds and counts that are none.
+        // Invalid bounds and counts.
         (
             "a_bucket{le=\"x\"} 4\na_bucket{le=\"NaN\"} 4\na_bucket 4\na_bucket{le=\"1\"} 0.5\na_bucket{le=\"2\"} -1\n",
             5,
@@ -273,7 +273,7 @@ fn open_metrics_has_one_end_and_nothing_behind_it() {
         );
         assert_eq!(parsed, Ok(super::Parsed::default()));
     }
-    // In text it is a comment like any other.
+    // In text 0.0.4 it is an ordinary comment.
     is(
         &text("a 1\n# EOF\nb 1\n"),
         &["unknown a() {} 1", "unknown b() {} 1"],

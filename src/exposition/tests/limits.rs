@@ -1,4 +1,4 @@
-//! What passes a limit is left out and counted.
+//! What exceeds a limit is left out and counted.
 
 use super::{Format, Limits, Parsed, Refused, is, parse};
 
@@ -42,7 +42,7 @@ fn of_lines() {
         let page = format!("{nothing}{behind}");
         is(&small(&page), expected);
     }
-    // Also where a line is no text.
+    // Also if a line is not UTF-8.
     let page = [nothing.as_bytes(), b"b 1\nc 1\n\xff\nd 1\n"].concat();
     let parsed = parse(&page, Format::Text004, &SMALL).unwrap();
     is(

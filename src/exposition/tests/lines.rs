@@ -1,8 +1,8 @@
-//! Single lines, good and bad.
+//! Single lines, valid and invalid.
 
 use super::{is, open, text};
 
-/// Lines of text 0.0.4 behind a good one, and what is seen of them.
+/// Lines of text 0.0.4 after a valid one, and the expected result.
 const TEXT: &[(&str, &str)] = &[
     ("a 1", "a() {} 1"),
     ("a 1 1395066363000", "a() {} 1"),
@@ -57,7 +57,7 @@ const TEXT: &[(&str, &str)] = &[
     ("\u{feff}a 1", "-"),
 ];
 
-/// The same of OpenMetrics.
+/// The same for OpenMetrics.
 const OPEN: &[(&str, &str)] = &[
     ("a 1", "a() {} 1"),
     ("a 1 1395066363.5", "a() {} 1"),
@@ -131,7 +131,7 @@ fn a_line_needs_no_newline_at_the_end() {
 
 #[test]
 fn nothing_is_added_by_a_value() {
-    // What would be a second line, if the escapes were not kept.
+    // This would be a second line if escapes were not kept.
     let parsed = text("a{b=\"x\\\"} 1\\nrpm_ready 0\"} 2\n");
     is(&parsed, &["unknown a() {b=\"x\\\"} 1\\nrpm_ready 0\"} 2"]);
     let label = parsed.page.families[0].samples[0].labels.get("b").unwrap();

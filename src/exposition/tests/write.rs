@@ -1,4 +1,4 @@
-//! What was read and is written again is read as the same.
+//! A page that is parsed, written and parsed again is the same.
 
 use std::fmt::Write;
 
@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::{Format, Limits, parse};
 use crate::exposition::{Dropped, Page};
 
-/// The least that writes a page of OpenMetrics.
+/// A minimal writer of OpenMetrics.
 fn write(page: &Page) -> String {
     let mut out = String::new();
     for family in &page.families {
@@ -22,7 +22,7 @@ fn write(page: &Page) -> String {
     out + "# EOF\n"
 }
 
-/// A page of lines that have something to do with each other.
+/// A page of lines that are related to each other.
 fn page() -> impl Strategy<Value = String> {
     let kind = "(counter|gauge|histogram|summary|info|stateset|unknown|gaugehistogram)";
     let name = "[ab](_total|_bucket|_sum|_count|_info|_gcount|_gsum|_created)?";
@@ -39,7 +39,7 @@ proptest! {
     fn it_is_the_same(page in page()) {
         let limits = Limits::default();
         if let Ok(first) = parse(page.as_bytes(), Format::OpenMetrics, &limits) {
-            // Go has families of the same name; this writer writes them as Go does.
+            // Go has families with the same name; this writer writes them as Go does.
             let written = write(&first.page);
             let again = parse(written.as_bytes(), Format::OpenMetrics, &limits).unwrap();
             prop_assert_eq!(again.dropped, Dropped::default(), "{}", written);
