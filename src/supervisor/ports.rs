@@ -7,14 +7,18 @@ use tokio::sync::mpsc::UnboundedSender;
 use tracing::{info, warn};
 
 use crate::config::{Config, PortSpec, Ports};
+use crate::policy::Event;
 use crate::policy::handover::{PortKey, PortRule};
 use crate::policy::steering::Choice;
-use crate::ports::{self, Balancer, Rescue, Server, SharedPorts, Steering};
+use crate::ports::{self, Balancer, PortEvent, Rescue, Server, SharedPorts, Steering};
 use crate::sys::intercept::Filter;
 use crate::sys::pid1::FileLimit;
 
 use super::boot::{BootError, refused};
 use super::{Incoming, Sharing, Supervisor};
+
+/// Connections that strand are told of no more often; all are counted.
+const BETWEEN_STRANDED: std::time::Duration = std::time::Duration::from_mins(1);
 
 pub(super) fn share(
     config: &Config,
@@ -135,5 +139,47 @@ impl Supervisor {
             .rescue
             .get_or_insert_with(|| Rescue::new(ports.clone(), events))
             .idle(&idle);
+    }
+
+    /// Sends new connections to those that serve now.
+    pub(super) fn steer(&mut self) {
+        let Some(sharing) = &self.sharing else { return };
+        let rotation = self.fleet.rotation();
+        if !self.let_go && rotation != self.rotation {
+            self.rotation.clone_from(&rotation);
+            for failed in sharing.ports.steer(rotation) {
+                Self::narrate_port(&failed);
+            }
+        }
+    }
+
+    /// The shared ports said something.
+    pub(super) fn port_event(&mut self, event: &PortEvent) -> Event {
+        if let PortEvent::Stranded { count, .. } = event {
+            self.metrics.stranded(u64::from(*count));
+            let told = self.told_stranded;
+            if told.is_some_and(|told| self.now.since(told) < BETWEEN_STRANDED) {
+                return Event::Woke;
+            }
+            self.told_stranded = Some(self.now);
+        }
+        Self::narrate_port(event);
+        let PortEvent::Listening { worker, .. } = *event else {
+            return Event::Woke;
+        };
+        // It may have died since, and its number must not be taken for its successor's.
+        if !self.fleet.workers().any(|(_, pid)| pid == worker) {
+            return Event::Woke;
+        }
+        if self.sharing.as_ref().is_some_and(|sharing| sharing.ask) {
+            self.ask(worker);
+            return Event::Woke;
+        }
+        if self.config.ready == crate::config::Ready::Auto
+            || self.config.ready == crate::config::Ready::Listen
+        {
+            return Event::Ready { pid: worker };
+        }
+        Event::Woke
     }
 }

@@ -1,0 +1,166 @@
+//! Starts a worker: its pipes, its environment, what it is handed.
+
+use std::io::IsTerminal;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
+
+use nix::errno::Errno;
+use tokio::net::UnixDatagram;
+use tracing::{error, info, warn};
+
+use crate::config::LogFormat;
+use crate::log::{self, Stream, Tail};
+use crate::model::{Generation, ListenerId, Pid, SlotId};
+use crate::policy::Event;
+use crate::sys::io::OutputPipe;
+use crate::sys::pid1::{self, Role};
+use crate::sys::spawn::{Plan, Spawned, Stdin, spawn};
+
+use super::{Beginning, Supervisor, environment};
+
+impl Supervisor {
+    pub(super) fn start(
+        &mut self,
+        slot: SlotId,
+        listener: ListenerId,
+        generation: Generation,
+    ) -> Event {
+        match self.spawn(slot, listener, generation) {
+            Ok(pid) => Event::Spawned {
+                slot,
+                listener,
+                pid,
+            },
+            Err(errno) => {
+                self.metrics.spawn_failed();
+                let cause = Self::shortage(errno);
+                error!(%slot, error = errno.desc(), %cause, "cannot start a worker");
+                self.history.push(format!(
+                    "slot {slot}: cannot start a worker: {} ({cause})",
+                    errno.desc()
+                ));
+                Event::SpawnFailed { slot, listener }
+            }
+        }
+    }
+
+    fn spawn(
+        &mut self,
+        slot: SlotId,
+        listener: ListenerId,
+        generation: Generation,
+    ) -> nix::Result<Pid> {
+        let config = Arc::clone(&self.config);
+        let inherit = config.log.format == LogFormat::Inherit;
+        let alone = config.instances.get() == 1;
+        let pipes = if inherit {
+            None
+        } else {
+            Some((OutputPipe::new()?, OutputPipe::new()?))
+        };
+        let handed = match &self.sharing {
+            Some(sharing) if sharing.filter.is_none() => sharing.ports.activation(listener)?,
+            Some(_) | None => Vec::new(),
+        };
+        let activation: Vec<(BorrowedFd<'_>, String)> = handed
+            .iter()
+            .map(|(fd, name)| (fd.as_fd(), name.clone()))
+            .collect();
+        let base = self.base_environment();
+        let workers = self.fleet.snapshot().desired;
+        let mut env = environment::build(&base, &config, slot, generation, workers);
+        if let Some((name, value)) = self.gathering.variable() {
+            environment::set(&mut env, name, value);
+        }
+        let notify = self.prepare_to_hear().map(|(notify, name)| {
+            environment::set(&mut env, "NOTIFY_SOCKET", name);
+            // It names the process that is watched, which was our own.
+            env.retain(|(name, _)| name != "WATCHDOG_PID");
+            notify
+        });
+        let one_shot = config.one_shot();
+        let terminal = std::io::stdin().is_terminal();
+        let foreground = alone && (inherit || one_shot) && terminal;
+        let plan = Plan {
+            argv: &config.argv,
+            env: &env,
+            // A worker in the background that read from the terminal would be stopped (SIGTTIN).
+            stdin: if alone && (!terminal || foreground) {
+                Stdin::Inherit
+            } else {
+                Stdin::Null
+            },
+            output: pipes
+                .as_ref()
+                .map(|(out, err)| (out.write.as_fd(), err.write.as_fd())),
+            activation: &activation,
+            filter: self
+                .sharing
+                .as_ref()
+                .and_then(|sharing| sharing.filter.as_ref()),
+            death_signal: config.pdeathsig.filter(|_| self.role != Role::Init),
+            file_limit: self.files.map(|files| files.original),
+            oom_score_adj: self.oom_score_adj,
+            foreground,
+            keep_inherited: one_shot,
+        };
+        let Spawned { pid, status } = spawn(&plan)?;
+        if let Some(sharing) = &self.sharing {
+            sharing.ports.occupy(listener, pid);
+            self.listeners.insert(pid, listener);
+        }
+        self.gathering.begin(pid);
+        if let Some(notify) = notify {
+            self.hear(pid, notify);
+        }
+        // Said before its output is read, so that its first line comes after.
+        info!(%slot, %pid, %generation, "worker started");
+        if let Some((out, err)) = pipes {
+            let worker = log::Worker {
+                slot,
+                generation,
+                pid,
+            };
+            self.log.attach(worker, Stream::Stdout, out.read, None);
+            let tail = Tail::default();
+            self.tails.insert(pid, tail.clone());
+            self.log
+                .attach(worker, Stream::Stderr, err.read, Some(tail));
+        }
+        match UnixDatagram::from_std(status.into()) {
+            Ok(status) => {
+                let status = Arc::new(status);
+                let watch = self.watch_status(pid, Arc::clone(&status));
+                self.beginning.insert(
+                    pid,
+                    Beginning {
+                        slot,
+                        status,
+                        watch,
+                    },
+                );
+            }
+            // The worker runs; only its first words are lost. It is told to stop if it is never ready.
+            Err(error) => warn!(%slot, %pid, %error, "cannot watch the start of a worker"),
+        }
+        Ok(pid)
+    }
+
+    /// What the system is short of.
+    pub(super) fn shortage(errno: Errno) -> String {
+        match errno {
+            Errno::EAGAIN => {
+                "the limit of processes is reached: pids of the cgroup, or RLIMIT_NPROC".to_owned()
+            }
+            Errno::EMFILE => {
+                let reached = "the limit of open descriptors is reached: RLIMIT_NOFILE";
+                pid1::file_limit()
+                    .map_or_else(|_| reached.to_owned(), |limit| format!("{reached} {limit}"))
+            }
+            Errno::ENFILE => "the system's limit of open files is reached".to_owned(),
+            Errno::ENOMEM => "no memory".to_owned(),
+            Errno::ENOENT => "/dev/null is missing".to_owned(),
+            _ => "the system refused".to_owned(),
+        }
+    }
+}
