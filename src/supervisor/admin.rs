@@ -59,7 +59,7 @@ pub(super) async fn serve(
         }
     };
     let page = {
-        let gatherer = supervisor.gathering.gatherer.clone();
+        let gatherer = supervisor.app_metrics.gatherer.clone();
         let (metrics, log) = (Arc::clone(&supervisor.metrics), supervisor.log.clone());
         let (queues, snapshot) = (queues.clone(), snapshot.clone());
         let shared = supervisor.sharing.as_ref();

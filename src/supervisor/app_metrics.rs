@@ -1,6 +1,5 @@
-//! Application metrics, as far as the loop has to do with them: who is asked, and who is asked once more.
+//! Application metrics: which workers are asked for theirs, and the final scrape of one that is to stop.
 
-use std::collections::HashMap;
 use std::num::NonZeroU16;
 use std::path::Path;
 use std::time::Duration;
@@ -8,14 +7,15 @@ use std::time::Duration;
 use tracing::{info, warn};
 
 use crate::app_metrics::merge::{Life, Pattern, Rules};
-use crate::app_metrics::{self, Files, Gatherer, Means, Place, Settings, Worker};
+use crate::app_metrics::{self, Files, Gatherer, Means, Place, Settings};
 use crate::checks::Target;
 use crate::config::{Config, MetricsSource};
 use crate::model::{ListenerId, Pid, Tick, WorkerState};
 use crate::ports::SharedPorts;
 
+use super::Supervisor;
 use super::boot::{BootError, refused};
-use super::{Incoming, Supervisor};
+use super::incoming::{Incoming, Report};
 
 /// How long a worker that is to stop may take for its last answer: whoever waits for the stop waits for it. It is time
 /// that it does not have for its stop, of which it may be this part.
@@ -28,18 +28,15 @@ const YOUNG: Duration = Duration::from_millis(100);
 /// That may take this part of the time, because no moment is found meanwhile.
 const SHARE: u32 = 5;
 
-/// The gathering, and what it was told.
+/// The thread that gathers, and what it was told.
 #[derive(Debug)]
-pub(super) struct Gathering {
+pub(super) struct AppMetrics {
     /// `None`: there is nobody to make pages for.
     pub(super) gatherer: Option<Gatherer>,
     way: Way,
     /// The files' directory.
     place: Option<Place>,
-    lives: HashMap<Pid, Life>,
-    started: u64,
-    told: Vec<Worker>,
-    last: HashMap<Pid, Last>,
+    told: Vec<app_metrics::Worker>,
 }
 
 /// How the workers' metrics come here.
@@ -50,16 +47,16 @@ enum Way {
     Files,
 }
 
-/// The last question to one worker.
+/// The scrape of one worker before its stop signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Last {
+pub(super) enum FinalScrape {
     /// It is under way; whether the worker is to be told to stop after it.
     Asked { since: Tick, stop: bool },
     /// It is over.
     Over { at: Tick, took: Duration },
 }
 
-impl Last {
+impl FinalScrape {
     /// Whether the worker has counted too long since.
     fn is_old(self, now: Tick) -> bool {
         match self {
@@ -69,7 +66,7 @@ impl Last {
     }
 }
 
-impl Gathering {
+impl AppMetrics {
     pub(super) fn start(
         config: &Config,
         ports: Option<SharedPorts>,
@@ -117,10 +114,7 @@ impl Gathering {
             gatherer,
             way,
             place,
-            lives: HashMap::new(),
-            started: 0,
             told: Vec::new(),
-            last: HashMap::new(),
         })
     }
 
@@ -130,17 +124,10 @@ impl Gathering {
         Some(("PROMETHEUS_MULTIPROC_DIR", place.path().into()))
     }
 
-    /// A worker was started.
-    pub(super) fn begin(&mut self, pid: Pid) {
-        self.started += 1;
-        self.lives.insert(pid, app_metrics::life(self.started));
-    }
-
-    /// It was reaped.
-    pub(super) fn end(&mut self, pid: Pid) {
-        self.last.remove(&pid);
-        self.told.retain(|worker| worker.pid != pid);
-        if let (Some(life), Some(gatherer)) = (self.lives.remove(&pid), &self.gatherer)
+    /// A worker was reaped.
+    pub(super) fn worker_ended(&mut self, life: Life) {
+        self.told.retain(|worker| worker.life != life);
+        if let Some(gatherer) = &self.gatherer
             && self.way != Way::None
         {
             gatherer.gone(life);
@@ -181,68 +168,70 @@ fn directory(wanted: Option<&Path>) -> Result<(Place, Files), BootError> {
 }
 
 impl Supervisor {
-    /// Says who is asked from now on: the ready ones, those that finish what they have, and those that are asked for the
-    /// last time. Files are kept by all.
+    /// Tells the thread which workers it asks from now on: the ready ones, those that drain, and those whose final scrape
+    /// is under way. Files are kept by all.
     pub(super) fn gather(&mut self) {
-        if self.gathering.way == Way::None {
+        if self.app_metrics.way == Way::None {
             return;
         }
         // The stop waits for requests in work, ours too.
         let over = self.fleet.stop_drain().is_some() || self.fleet.stopping();
         let seen = self.fleet.snapshot();
-        let files = self.gathering.way == Way::Files;
-        let slots = seen.slots.iter().chain(&seen.rising).chain(&seen.retiring);
-        let mut workers = Vec::new();
-        for worker in slots {
-            let Some(pid) = worker.pid else { continue };
-            let asked = matches!(worker.state, WorkerState::Ready | WorkerState::Draining)
-                || matches!(self.gathering.last.get(&pid), Some(Last::Asked { .. }));
+        let files = self.app_metrics.way == Way::Files;
+        let views = seen.slots.iter().chain(&seen.rising).chain(&seen.retiring);
+        let mut told = Vec::new();
+        for view in views {
+            let Some(worker) = view.pid.and_then(|pid| self.workers.get(pid)) else {
+                continue;
+            };
+            let asked = matches!(view.state, WorkerState::Ready | WorkerState::Draining)
+                || matches!(worker.final_scrape, Some(FinalScrape::Asked { .. }));
             let asked = asked && !over;
-            let listener = self.listeners.get(&pid).copied();
-            let listener = listener.or(files.then_some(ListenerId(worker.slot.0)));
-            if let (Some(life), Some(listener)) = (self.gathering.lives.get(&pid), listener)
+            let listener = worker.listener.or(files.then_some(ListenerId(view.slot.0)));
+            if let Some(listener) = listener
                 && (asked || files)
             {
-                workers.push(Worker {
-                    life: *life,
-                    slot: worker.slot,
-                    pid,
+                told.push(app_metrics::Worker {
+                    life: worker.id.life,
+                    slot: view.slot,
+                    pid: worker.id.pid,
                     listener,
                 });
             }
         }
-        if workers != self.gathering.told {
-            self.gathering.told.clone_from(&workers);
-            if let Some(gatherer) = &self.gathering.gatherer {
-                gatherer.set_workers(workers);
+        if told != self.app_metrics.told {
+            self.app_metrics.told.clone_from(&told);
+            if let Some(gatherer) = &self.app_metrics.gatherer {
+                gatherer.set_workers(told);
             }
         }
     }
 
-    /// Whether a worker may be told to stop, as far as its metrics go; if not, it is asked, and [`Self::looked`] follows.
-    /// At the stop of the runtime nobody will ask for them any more.
-    pub(super) fn has_looked(&mut self, pid: Pid) -> bool {
+    /// Whether a worker may be told to stop, as far as its metrics go. If not, it is asked for them now, and
+    /// [`Self::final_scrape_ended`] follows. At the stop of the runtime nobody will ask for them any more.
+    fn final_scrape_is_over(&mut self, pid: Pid) -> bool {
         let since = self.now;
-        let gathering = &mut self.gathering;
-        if gathering.way != Way::Asked || self.fleet.stopping() {
+        let metrics = &self.app_metrics;
+        if metrics.way != Way::Asked || self.fleet.stopping() {
             return true;
         }
-        match gathering.last.get(&pid) {
-            Some(Last::Over { .. }) => true,
-            Some(Last::Asked { .. }) => false,
+        let (Some(worker), Some(gatherer)) = (self.workers.get_mut(pid), &metrics.gatherer) else {
+            return true;
+        };
+        match worker.final_scrape {
+            Some(FinalScrape::Over { .. }) => true,
+            Some(FinalScrape::Asked { .. }) => false,
             None => {
-                let asked = gathering.told.iter().any(|worker| worker.pid == pid);
-                let life = gathering.lives.get(&pid).filter(|_| asked);
-                let (Some(life), Some(gatherer)) = (life, &gathering.gatherer) else {
+                let id = worker.id;
+                if !metrics.told.iter().any(|told| told.life == id.life) {
                     return true;
-                };
-                let last = Last::Asked { since, stop: false };
-                gathering.last.insert(pid, last);
-                let (life, within) = (*life, LAST.min(self.config.stop_timeout / PART));
+                }
+                worker.final_scrape = Some(FinalScrape::Asked { since, stop: false });
+                let within = LAST.min(self.config.stop_timeout / PART);
                 let outbox = self.outbox.clone();
-                let tell = move || drop(outbox.send(Incoming::Looked(pid, life)));
+                let tell = move || drop(outbox.send(Incoming::Worker(id, Report::Scraped)));
                 let too_late = tell.clone();
-                gatherer.look(life, within, tell);
+                gatherer.look(id.life, within, tell);
                 tokio::spawn(async move {
                     tokio::time::sleep(within + LATE.min(within)).await;
                     too_late();
@@ -253,34 +242,35 @@ impl Supervisor {
     }
 
     /// The same of a worker that serves on while it is not known when it will be told to stop.
-    pub(super) fn has_looked_lately(&mut self, pid: Pid) -> bool {
-        let last = self.gathering.last.get(&pid);
-        if last.is_some_and(|last| last.is_old(self.now)) {
-            self.gathering.last.remove(&pid);
+    pub(super) fn final_scrape_is_recent(&mut self, pid: Pid) -> bool {
+        let now = self.now;
+        if let Some(worker) = self.workers.get_mut(pid) {
+            worker.final_scrape = worker.final_scrape.filter(|scrape| !scrape.is_old(now));
         }
-        self.has_looked(pid)
+        self.final_scrape_is_over(pid)
     }
 
-    /// Whether it gets its stop signal now; if not, it does after its last answer.
+    /// Whether a worker gets its stop signal now; if not, it gets it after its final scrape.
     pub(super) fn may_stop_now(&mut self, pid: Pid) -> bool {
-        let may = self.has_looked(pid);
-        if let Some(Last::Asked { stop, .. }) = self.gathering.last.get_mut(&pid) {
+        let may = self.final_scrape_is_over(pid);
+        let worker = self.workers.get_mut(pid);
+        if let Some(FinalScrape::Asked { stop, .. }) =
+            worker.and_then(|worker| worker.final_scrape.as_mut())
+        {
             *stop = true;
         }
         may
     }
 
-    /// Its last answer has come, or will not.
-    pub(super) fn looked(&mut self, pid: Pid, life: Life) {
+    /// The final scrape of a worker was answered, or took too long.
+    pub(super) fn final_scrape_ended(&mut self, pid: Pid) {
         let at = self.now;
-        // It may have ended, and its number be somebody else's.
-        let same = self.gathering.lives.get(&pid) == Some(&life);
-        let Some(last) = self.gathering.last.get_mut(&pid).filter(|_| same) else {
+        let Some(worker) = self.workers.get_mut(pid) else {
             return;
         };
-        if let Last::Asked { since, stop } = *last {
+        if let Some(FinalScrape::Asked { since, stop }) = worker.final_scrape {
             let took = at.since(since);
-            *last = Last::Over { at, took };
+            worker.final_scrape = Some(FinalScrape::Over { at, took });
             if stop {
                 self.tell_to_stop(pid);
             }
@@ -295,15 +285,16 @@ mod tests {
     #[test]
     fn a_worker_that_serves_on_is_asked_again_but_not_most_of_the_time() {
         let at = Tick::default().after(Duration::from_secs(9));
-        let over = |took: u64| Last::Over {
+        let over = |took: u64| FinalScrape::Over {
             at,
             took: Duration::from_millis(took),
         };
-        let old = |last: Last, age: u64| last.is_old(at.after(Duration::from_millis(age)));
+        let old =
+            |scrape: FinalScrape, age: u64| scrape.is_old(at.after(Duration::from_millis(age)));
         assert!(!old(over(2), 0) && !old(over(2), 100) && old(over(2), 101));
         // A slow one.
         assert!(!old(over(300), 1500) && old(over(300), 1501));
-        let asked = Last::Asked {
+        let asked = FinalScrape::Asked {
             since: at,
             stop: false,
         };

@@ -1,6 +1,5 @@
 //! Everything that may fail before the first worker: every error is fatal and explained. Afterwards none is.
 
-use std::collections::HashMap;
 use std::ffi::OsString;
 use std::fmt;
 use std::path::Path;
@@ -19,7 +18,7 @@ use crate::sys::clock::Clock;
 use crate::sys::pid1::{FileLimit, Role};
 use crate::sys::proc::Proc;
 
-use super::app_metrics::Gathering;
+use super::app_metrics::AppMetrics;
 use super::handover::{Chosen, Means, choose, ready_rule};
 use super::ports::share;
 use super::{Supervisor, report};
@@ -112,14 +111,14 @@ pub async fn boot(boot: Boot) -> Result<(Supervisor, Log), BootError> {
         )?),
     };
     let ports = sharing.as_ref().map(|sharing| sharing.ports.clone());
-    let gathering = Gathering::start(&config, ports, can_ask)?;
+    let app_metrics = AppMetrics::start(&config, ports, can_ask)?;
     let snapshot = Arc::new(Mutex::new(Snapshot::default()));
     let facts = facts(&boot.clock, &boot.limits, &config, chosen.info.clone());
     let metrics = Metrics::new(config.instances.get(), facts)
         .map_err(|error| refused(format!("cannot set up the metrics: {error}")))?;
     let metrics = Arc::new(metrics);
     *snapshot.lock().unwrap_or_else(PoisonError::into_inner) = fleet.snapshot();
-    let saying = super::notify::Saying::new(&boot.env);
+    let watchdog_preset = super::notify::watchdog_preset(&boot.env);
     let oom = super::triggers::OomKills::find();
     if oom.takes_all() {
         warn!(
@@ -141,18 +140,15 @@ pub async fn boot(boot: Boot) -> Result<(Supervisor, Log), BootError> {
         rotation: crate::policy::Rotation::default(),
         inbox,
         outbox,
-        beginning: HashMap::new(),
-        asking: super::checks::Asking::default(),
-        gathering,
-        watched: super::drains::Watched::default(),
-        saying,
+        app_metrics,
+        drains: super::drains::DrainWatch::default(),
+        watchdog_preset,
+        workers: super::worker::Workers::default(),
         oom,
         told_stranded: None,
         // In tini's role nothing is changed for the one worker.
         oom_score_adj: crate::sys::pid1::worker_oom_score_adj().filter(|_| !config.one_shot()),
         env_file: Vec::new(),
-        tails: HashMap::new(),
-        listeners: HashMap::new(),
         history: report::History::default(),
         gave_up: None,
         asked_to_stop: false,

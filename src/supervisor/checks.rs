@@ -1,45 +1,26 @@
 //! Asking workers over their own listeners: whether they are ready, and whether they are healthy.
 
-use std::collections::HashMap;
-
-use tokio::task::JoinHandle;
 use tracing::{debug, warn};
 
 use crate::checks::{Check, Kind, Target, Watch, until_accepts, until_http};
 use crate::config::{HealthCheck, Ready};
-use crate::model::{ListenerId, Pid};
+use crate::model::{ListenerId, Pid, SlotId};
 use crate::policy::Event;
 use crate::ports::SharedPorts;
 
-use super::{Incoming, Supervisor};
+use super::Supervisor;
+use super::incoming::{Incoming, Report};
+use super::worker::AbortOnDrop;
 
 /// Longest time between two checks of a worker that is to take a slot over: somebody waits for the first that passes.
 const EAGER: std::time::Duration = std::time::Duration::from_secs(1);
 
-/// The questions that are under way; each ends with its worker.
-#[derive(Debug, Default)]
-pub(super) struct Asking {
-    ready: HashMap<Pid, JoinHandle<()>>,
-    health: HashMap<Pid, Checking>,
-}
-
+/// The checks of one worker.
 #[derive(Debug)]
-struct Checking {
-    /// Somebody waits for the answer.
+pub(super) struct HealthTask {
+    /// Somebody waits for the first that passes.
     eager: bool,
-    task: JoinHandle<()>,
-}
-
-impl Asking {
-    /// The worker is gone.
-    pub(super) fn forget(&mut self, pid: Pid) {
-        if let Some(task) = self.ready.remove(&pid) {
-            task.abort();
-        }
-        if let Some(checking) = self.health.remove(&pid) {
-            checking.task.abort();
-        }
-    }
+    _task: AbortOnDrop,
 }
 
 /// How the worker that has this listener is reached now.
@@ -55,35 +36,30 @@ fn queue(ports: &SharedPorts, listener: ListenerId) -> Option<u32> {
 
 impl Supervisor {
     /// Finds out whether a starting worker does what RPM_READY asks for.
-    pub(super) fn ask(&mut self, pid: Pid) {
-        let (Some(sharing), Some(listener)) = (&self.sharing, self.listeners.get(&pid).copied())
-        else {
+    pub(super) fn ask_if_ready(&mut self, pid: Pid) {
+        let (Some(sharing), Some(worker)) = (&self.sharing, self.workers.get_mut(pid)) else {
             return;
         };
-        if self.asking.ready.contains_key(&pid) {
+        let Some(listener) = worker.listener else {
+            return;
+        };
+        if worker.readiness.is_some() {
             return;
         }
-        let (ports, outbox) = (sharing.ports.clone(), self.outbox.clone());
+        let (id, ports, outbox) = (worker.id, sharing.ports.clone(), self.outbox.clone());
         let path = match &self.config.ready {
             Ready::Http(path) => Some(path.clone()),
             _ => None,
         };
-        let task = tokio::spawn(async move {
+        worker.readiness = Some(AbortOnDrop::spawn(async move {
             let target = || reach(&ports, listener);
             let heard = |check: &Check| debug!(%pid, ?check, "worker is not ready yet");
             match path {
                 Some(path) => until_http(target, &path, heard).await,
                 None => until_accepts(target, || queue(&ports, listener), heard).await,
             }
-            let _ = outbox.send(Incoming::Accepted(pid));
-        });
-        self.asking.ready.insert(pid, task);
-    }
-
-    /// A worker was asked, and does what RPM_READY asks for.
-    pub(super) fn accepted(&mut self, pid: Pid) -> Event {
-        self.asking.ready.remove(&pid);
-        Event::Ready { pid }
+            let _ = outbox.send(Incoming::Worker(id, Report::Accepted));
+        }));
     }
 
     /// Begins and ends the checks of RPM_HEALTH as workers come and go.
@@ -93,20 +69,21 @@ impl Supervisor {
         };
         let Some(sharing) = &self.sharing else { return };
         let wanted: Vec<_> = self.fleet.checked_workers().collect();
-        self.asking.health.retain(|pid, checking| {
-            let stays = wanted
-                .iter()
-                .any(|one| one.pid == *pid && one.eager == checking.eager);
-            if !stays {
-                checking.task.abort();
-            }
-            stays
-        });
+        for worker in self.workers.iter_mut() {
+            let stays = |health: &HealthTask| {
+                let mut wanted = wanted.iter();
+                wanted.any(|one| one.pid == worker.id.pid && one.eager == health.eager)
+            };
+            worker.health = worker.health.take().filter(stays);
+        }
         for one in wanted {
-            let (pid, listener) = (one.pid, one.listener);
-            if self.asking.health.contains_key(&pid) {
+            let Some(worker) = self.workers.get_mut(one.pid) else {
+                continue;
+            };
+            if worker.health.is_some() {
                 continue;
             }
+            let (id, listener) = (worker.id, one.listener);
             let health = &self.config.health;
             let watch = Watch {
                 kind: match kind {
@@ -123,12 +100,13 @@ impl Supervisor {
                 seed: if one.eager {
                     0
                 } else {
-                    u64::from(pid.get().unsigned_abs())
+                    u64::from(id.pid.get().unsigned_abs())
                 },
             };
             let (ports, outbox) = (sharing.ports.clone(), self.outbox.clone());
-            let task = tokio::spawn(async move {
-                let report = |check| drop(outbox.send(Incoming::Checked(pid, check)));
+            let task = AbortOnDrop::spawn(async move {
+                let report =
+                    |check| drop(outbox.send(Incoming::Worker(id, Report::Checked(check))));
                 watch
                     .run(
                         || reach(&ports, listener),
@@ -137,19 +115,19 @@ impl Supervisor {
                     )
                     .await;
             });
-            let eager = one.eager;
-            self.asking.health.insert(pid, Checking { eager, task });
+            worker.health = Some(HealthTask {
+                eager: one.eager,
+                _task: task,
+            });
         }
     }
 
     /// The answer to a check.
-    pub(super) fn checked(&mut self, pid: Pid, check: &Check) -> Event {
+    pub(super) fn checked(&self, pid: Pid, slot: SlotId, check: &Check) -> Event {
         let passed = match check {
             Check::Passed => true,
             Check::Failed(failure) => {
-                let slot = self.fleet.workers().find(|(_, worker)| *worker == pid);
-                let slot = slot.map_or_else(String::new, |(slot, _)| slot.to_string());
-                warn!(slot, %pid, %failure, "worker failed a check (RPM_HEALTH)");
+                warn!(%slot, %pid, %failure, "worker failed a check (RPM_HEALTH)");
                 false
             }
             Check::NotMade(reason) => {

@@ -1,6 +1,5 @@
 //! Workers that finish what they have are looked at until nothing is left.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use tracing::{info, warn};
@@ -26,19 +25,19 @@ const LULL: Duration = Duration::from_millis(500);
 /// has, but the handlers that Node, Go and Java install by themselves only end the process.
 const CATCHING: Duration = Duration::from_secs(2);
 
-/// The drains that go on. Empty, and without a descriptor, while there is none.
+/// The looks at workers that drain. No descriptor is open while there is no drain.
 #[derive(Debug, Default)]
-pub(super) struct Watched {
+pub(super) struct DrainWatch {
     sight: Option<Sight>,
-    workers: HashMap<Pid, One>,
     /// The drain of all before the stop.
     stop: Option<Drain>,
     next: Option<Tick>,
     told: bool,
 }
 
+/// One worker's drain, as far as looks have seen it.
 #[derive(Debug)]
-struct One {
+pub(super) struct WorkerDrain {
     drain: Drain,
     /// Those that may still become connections of its.
     handshakes: Handshakes,
@@ -46,7 +45,7 @@ struct One {
     patience: Option<(Tick, Tick)>,
 }
 
-impl Watched {
+impl DrainWatch {
     /// When the next look is due.
     pub(super) fn deadline(&self) -> Option<Tick> {
         self.next
@@ -59,20 +58,22 @@ impl Supervisor {
     pub(super) fn follow_drains(&mut self) {
         let Some(sharing) = &self.sharing else { return };
         let draining: Vec<Drains> = self.fleet.draining().collect();
-        let watched = &mut self.watched;
-        watched
-            .workers
-            .retain(|pid, _| draining.iter().any(|one| one.pid == *pid));
+        for worker in self.workers.iter_mut() {
+            if !draining.iter().any(|one| one.pid == worker.id.pid) {
+                worker.drain = None;
+            }
+        }
+        let watch = &mut self.drains;
         let stops = self.fleet.stop_drain().is_some();
         if draining.is_empty() && !stops {
-            watched.stop = None;
-            watched.next = None;
-            watched.sight = None;
+            watch.stop = None;
+            watch.next = None;
+            watch.sight = None;
             return;
         }
-        let sight = watched.sight.get_or_insert_with(Sight::new);
-        if !watched.told && sight.means() != "sock_diag" {
-            watched.told = true;
+        let sight = watch.sight.get_or_insert_with(Sight::new);
+        if !watch.told && sight.means() != "sock_diag" {
+            watch.told = true;
             let means = sight.means();
             info!(
                 means,
@@ -80,29 +81,31 @@ impl Supervisor {
             );
         }
         let mut new: Vec<Pid> = draining.iter().map(|one| one.pid).collect();
-        new.retain(|pid| !watched.workers.contains_key(pid));
+        let known = |pid| self.workers.get(pid).is_some_and(|one| one.drain.is_some());
+        new.retain(|pid| !known(*pid));
         if !new.is_empty() {
             let ports = sharing.ports.addresses();
             for pid in new {
-                let one = One {
-                    drain: Drain::new(Aim::Empty),
-                    handshakes: sight.handshakes(&ports),
-                    patience: None,
-                };
-                watched.workers.insert(pid, one);
+                if let Some(worker) = self.workers.get_mut(pid) {
+                    worker.drain = Some(WorkerDrain {
+                        drain: Drain::new(Aim::Empty),
+                        handshakes: sight.handshakes(&ports),
+                        patience: None,
+                    });
+                }
             }
         }
-        if stops && watched.stop.is_none() {
-            watched.stop = Some(Drain::new(Aim::Quiet));
+        if stops && watch.stop.is_none() {
+            watch.stop = Some(Drain::new(Aim::Quiet));
         }
-        if watched.next.is_none() {
-            watched.next = Some(self.now);
+        if watch.next.is_none() {
+            watch.next = Some(self.now);
         }
     }
 
     /// Looks, if it is time to, and tells the fleet what was seen.
     pub(super) fn look_at_drains(&mut self, actions: &mut Vec<Action>) {
-        if self.watched.next.is_none_or(|at| at > self.now) {
+        if self.drains.next.is_none_or(|at| at > self.now) {
             return;
         }
         let began = self.clock.now();
@@ -119,22 +122,22 @@ impl Supervisor {
         let cost = self.clock.now().since(began);
         let chooses = self.fleet.draining().any(|one| one.choosing);
         let pause = if chooses { PAUSE_CHOOSING } else { PAUSE };
-        self.watched.next = Some(self.now.after(pause.max(cost * SHARE)));
+        self.drains.next = Some(self.now.after(pause.max(cost * SHARE)));
     }
 
     fn looks(&mut self) -> Vec<Event> {
         let draining: Vec<Drains> = self.fleet.draining().collect();
         let (mut choosing, draining): (Vec<Drains>, Vec<Drains>) =
             draining.into_iter().partition(|one| one.choosing);
-        // Who stands still at a moment cannot be asked for its metrics.
-        choosing.retain(|one| self.has_looked_lately(one.pid));
-        let (Some(sharing), Some(sight)) = (&self.sharing, &mut self.watched.sight) else {
+        // A worker is stopped while its connections are looked at: its metrics are asked for before.
+        choosing.retain(|one| self.final_scrape_is_recent(one.pid));
+        let (Some(sharing), Some(sight)) = (&self.sharing, &mut self.drains.sight) else {
             return Vec::new();
         };
         let ports = sharing.ports.addresses();
         let queued = |listener: ListenerId| sharing.ports.queued(listener);
         let mut events = Vec::new();
-        if let (Some(all), Some(drain)) = (self.fleet.stop_drain(), &mut self.watched.stop) {
+        if let (Some(all), Some(drain)) = (self.fleet.stop_drain(), &mut self.drains.stop) {
             let nothing = Handshakes::default();
             let subjects: Vec<Subject<'_>> = all
                 .iter()
@@ -152,7 +155,11 @@ impl Supervisor {
         }
         let mut subjects = Vec::new();
         for one in &draining {
-            if let Some(known) = self.watched.workers.get(&one.pid) {
+            if let Some(known) = self
+                .workers
+                .get(one.pid)
+                .and_then(|worker| worker.drain.as_ref())
+            {
                 subjects.push(Subject {
                     leader: one.pid,
                     handshakes: &known.handshakes,
@@ -164,14 +171,16 @@ impl Supervisor {
         let pids: Vec<Pid> = subjects.iter().map(|one| one.leader).collect();
         let looks = sight.look(&subjects, &ports);
         for (pid, look) in pids.into_iter().zip(looks) {
-            if let Some(one) = self.watched.workers.get_mut(&pid)
-                && one.drain.look(self.now, &look)
+            let worker = self.workers.get_mut(pid);
+            if let Some(known) = worker.and_then(|worker| worker.drain.as_mut())
+                && known.drain.look(self.now, &look)
             {
                 events.push(Event::Drained { pid });
             }
         }
         for one in choosing {
-            let Some(known) = self.watched.workers.get_mut(&one.pid) else {
+            let worker = self.workers.get_mut(one.pid);
+            let Some(known) = worker.and_then(|worker| worker.drain.as_mut()) else {
                 continue;
             };
             let (pid, signal) = (one.pid, self.config.stop_signal);

@@ -4,15 +4,15 @@ use std::time::Duration;
 
 use tracing::warn;
 
-use crate::app_metrics::merge::Life;
 use crate::checks::Check;
-use crate::model::{Command, Pid, Sig};
+use crate::model::{Command, Sig};
 use crate::policy::Event;
 use crate::policy::notify::Message;
 use crate::ports::PortEvent;
 use crate::triggers::Fired;
 
 use super::Supervisor;
+use super::worker::WorkerId;
 
 /// A wake-up that comes later than this was slept over: the runtime itself did not run.
 const FROZEN: Duration = Duration::from_secs(1);
@@ -25,24 +25,31 @@ const BEAT: Duration = Duration::from_millis(500);
 pub(super) enum Incoming {
     /// Signals are pending.
     Signals(Vec<Sig>),
-    /// A worker that is being started has something to say.
-    Status(Pid),
-    /// The shared ports have.
+    /// The shared ports have something to say.
     Port(PortEvent),
     /// Somebody asked for it.
     Asked(Command),
-    /// The worker does what RPM_READY asks for.
-    Accepted(Pid),
     /// A trigger has something to say.
     Fired(Fired),
-    /// A worker said something of itself.
-    Said(Pid, Vec<Message>),
-    /// And it means this.
+    /// Of a worker. It counts for nothing once that worker is reaped.
+    Worker(WorkerId, Report),
+    /// A worker said something, and it means this.
     Told(Event),
-    /// The worker was asked whether it is healthy.
-    Checked(Pid, Check),
-    /// The worker was asked for its metrics a last time.
-    Looked(Pid, Life),
+}
+
+/// What is reported of one worker.
+#[derive(Debug)]
+pub(super) enum Report {
+    /// It is being started and has something to say.
+    Status,
+    /// It does what RPM_READY asks for.
+    Accepted,
+    /// It said something of itself (sd_notify).
+    Said(Vec<Message>),
+    /// It was asked whether it is healthy.
+    Checked(Check),
+    /// Its final scrape is over.
+    Scraped,
 }
 
 impl Supervisor {
@@ -57,8 +64,8 @@ impl Supervisor {
         let incoming = loop {
             let deadlines = [
                 self.fleet.next_deadline(),
-                self.watched.deadline(),
-                self.saying.deadline(),
+                self.drains.deadline(),
+                self.workers.watchdog_deadline(),
             ];
             let Some(deadline) = deadlines.into_iter().flatten().min() else {
                 let incoming = self.inbox.recv().await;
@@ -92,16 +99,29 @@ impl Supervisor {
     fn translate(&mut self, incoming: Incoming) -> Event {
         match incoming {
             Incoming::Signals(pending) => self.signalled(&pending),
-            Incoming::Status(pid) => self.read_status(pid).unwrap_or(Event::Woke),
             Incoming::Port(event) => self.port_event(&event),
             Incoming::Fired(fired) => self.fired(fired),
-            Incoming::Said(pid, messages) => self.said(pid, &messages),
             Incoming::Told(event) => event,
             Incoming::Asked(command) => Event::Operator(command),
-            Incoming::Accepted(pid) => self.accepted(pid),
-            Incoming::Checked(pid, check) => self.checked(pid, &check),
-            Incoming::Looked(pid, life) => {
-                self.looked(pid, life);
+            Incoming::Worker(id, report) => self.reported(id, report),
+        }
+    }
+
+    fn reported(&mut self, id: WorkerId, report: Report) -> Event {
+        let Some(worker) = self.workers.find(id) else {
+            return Event::Woke;
+        };
+        let (pid, slot) = (id.pid, worker.slot);
+        match report {
+            Report::Status => self.read_status(pid).unwrap_or(Event::Woke),
+            Report::Accepted => {
+                worker.readiness = None;
+                Event::Ready { pid }
+            }
+            Report::Said(messages) => self.said(pid, &messages),
+            Report::Checked(check) => self.checked(pid, slot, &check),
+            Report::Scraped => {
+                self.final_scrape_ended(pid);
                 Event::Woke
             }
         }

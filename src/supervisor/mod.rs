@@ -23,19 +23,19 @@ mod spawn;
 mod starting;
 mod triggers;
 mod turn;
+mod worker;
 
-use std::collections::HashMap;
 use std::ffi::OsString;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use tokio::net::{UnixDatagram, UnixStream};
+use tokio::net::UnixStream;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
-use tokio::task::JoinHandle;
 
 use crate::config::Config;
-use crate::log::{Log, Tail};
+use crate::log::Log;
 use crate::metrics::Metrics;
-use crate::model::{ListenerId, Pid, SlotId, Snapshot, Tick};
+use crate::model::{Snapshot, Tick};
 use crate::policy::{Event, Fleet, Rotation};
 use crate::ports::{Rescue, Server, SharedPorts};
 use crate::sys::clock::Clock;
@@ -67,14 +67,6 @@ struct Sharing {
     balance: bool,
 }
 
-/// A worker between fork and exec, or with its question under way.
-#[derive(Debug)]
-struct Beginning {
-    slot: SlotId,
-    status: Arc<UnixDatagram>,
-    watch: JoinHandle<()>,
-}
-
 /// The running service. Made by [`boot`]; from then on no error ends it.
 #[derive(Debug)]
 pub struct Supervisor {
@@ -95,19 +87,15 @@ pub struct Supervisor {
     rotation: Rotation,
     inbox: UnboundedReceiver<Incoming>,
     outbox: UnboundedSender<Incoming>,
-    beginning: HashMap<Pid, Beginning>,
-    asking: checks::Asking,
-    gathering: app_metrics::Gathering,
-    watched: drains::Watched,
-    saying: notify::Saying,
+    workers: worker::Workers,
+    app_metrics: app_metrics::AppMetrics,
+    drains: drains::DrainWatch,
+    /// WATCHDOG_USEC of our own environment, which the workers inherit.
+    watchdog_preset: Option<Duration>,
     oom: triggers::OomKills,
     told_stranded: Option<Tick>,
     /// Of the workers.
     oom_score_adj: Option<i32>,
-    /// Last words of the workers that have not proved themselves.
-    tails: HashMap<Pid, Tail>,
-    /// What each worker serves.
-    listeners: HashMap<Pid, ListenerId>,
     /// Last words about the workers, for the termination log.
     history: report::History,
     /// Why it gave up, if it did.
@@ -130,20 +118,5 @@ impl Supervisor {
             }
             event = self.next_event().await;
         }
-    }
-
-    /// The worker is gone: nobody waits for its words any more.
-    fn forget(&mut self, pid: Pid) {
-        if let Some(beginning) = self.beginning.remove(&pid) {
-            beginning.watch.abort();
-        }
-        self.asking.forget(pid);
-    }
-
-    /// And nobody hears it any more.
-    fn forget_dead(&mut self, pid: Pid) {
-        self.forget(pid);
-        self.gathering.end(pid);
-        self.saying.forget(pid);
     }
 }

@@ -157,7 +157,7 @@ impl Supervisor {
 
     /// The next worker takes its listener, unless somebody has it already.
     fn release(&mut self, pid: Pid) {
-        let listener = self.listeners.remove(&pid);
+        let listener = self.workers.take_listener(pid);
         if let (Some(sharing), Some(listener)) = (&self.sharing, listener) {
             sharing.ports.release(listener, pid);
         }

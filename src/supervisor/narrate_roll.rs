@@ -138,7 +138,7 @@ impl Supervisor {
             NotUp::Unfit => "it failed its checks".to_owned(),
         };
         let ended = matches!(why, NotUp::Ended(_));
-        let tail = pid.and_then(|pid| self.tails.remove(&pid));
+        let tail = pid.and_then(|pid| self.workers.take_tail(pid));
         let words = tail.map(|tail| tail.lines(ended)).unwrap_or_default();
         let stderr = (!words.is_empty()).then(|| words.join(" | "));
         match (pid, stderr) {

@@ -1,69 +1,54 @@
 //! What workers say of themselves: sd_notify(3), with RPM_READY=notify.
 
-use std::collections::HashMap;
+use std::ffi::OsString;
 use std::time::Duration;
 
-use tokio::task::JoinHandle;
 use tracing::{debug, warn};
 
-use crate::checks::Notify;
+use crate::checks;
 use crate::config::Ready;
 use crate::model::{Cause, Pid, Snapshot, Tick};
 use crate::policy::notify::Message;
 use crate::policy::watchdog::{Watchdog, preset};
 use crate::policy::{Action, Event};
 
-use super::{Incoming, Supervisor};
+use super::Supervisor;
+use super::incoming::{Incoming, Report};
+use super::worker::{AbortOnDrop, WorkerId, Workers};
 
-/// The workers that speak.
-#[derive(Debug, Default)]
-pub(super) struct Saying {
-    workers: HashMap<Pid, One>,
-    /// WATCHDOG_USEC of our own environment, which the workers inherit.
-    preset: Option<Duration>,
-}
-
+/// One worker's socket, and what came over it.
 #[derive(Debug)]
-struct One {
-    task: JoinHandle<()>,
+pub(super) struct Notify {
+    _task: AbortOnDrop,
     watchdog: Watchdog,
-    /// It was told of.
+    /// The log and the fleet were told that the watchdog has expired.
     expired: bool,
     status: Option<String>,
 }
 
-impl Saying {
-    /// With what our own environment asks for.
-    pub(super) fn new(env: &[(std::ffi::OsString, std::ffi::OsString)]) -> Self {
-        let usec = env.iter().find(|(name, _)| name == "WATCHDOG_USEC");
-        Self {
-            workers: HashMap::new(),
-            preset: usec.and_then(|(_, value)| preset(value.to_str()?)),
-        }
-    }
+/// WATCHDOG_USEC of our own environment, which the workers inherit.
+pub(super) fn watchdog_preset(env: &[(OsString, OsString)]) -> Option<Duration> {
+    let usec = env.iter().find(|(name, _)| name == "WATCHDOG_USEC");
+    usec.and_then(|(_, value)| preset(value.to_str()?))
+}
 
-    /// The worker is gone.
-    pub(super) fn forget(&mut self, pid: Pid) {
-        if let Some(one) = self.workers.remove(&pid) {
-            one.task.abort();
-        }
-    }
-
+impl Workers {
     /// When the next watchdog expires.
-    pub(super) fn deadline(&self) -> Option<Tick> {
-        let waiting = self.workers.values().filter(|one| !one.expired);
-        waiting.filter_map(|one| one.watchdog.deadline()).min()
+    pub(super) fn watchdog_deadline(&self) -> Option<Tick> {
+        let notify = self.iter().filter_map(|worker| worker.notify.as_ref());
+        let waiting = notify.filter(|notify| !notify.expired);
+        waiting
+            .filter_map(|notify| notify.watchdog.deadline())
+            .min()
     }
 
-    /// Their own words, beside what is known of them.
-    pub(super) fn add_to(&self, seen: &mut Snapshot) {
-        if self.workers.is_empty() {
-            return;
-        }
+    /// Adds what the workers say of themselves to what is known of them.
+    pub(super) fn add_status(&self, seen: &mut Snapshot) {
         let views = seen.slots.iter_mut().chain(&mut seen.rising);
         for view in views.chain(&mut seen.retiring) {
-            let one = view.pid.and_then(|pid| self.workers.get(&pid));
-            view.status = one.and_then(|one| one.status.clone());
+            let worker = view.pid.and_then(|pid| self.get(pid));
+            let notify = worker.and_then(|worker| worker.notify.as_ref());
+            view.status = notify.and_then(|notify| notify.status.clone());
         }
     }
 }
@@ -71,11 +56,11 @@ impl Saying {
 impl Supervisor {
     /// A socket for the worker that is about to be started, and its name for NOTIFY_SOCKET. Without one it runs all the
     /// same; it is told to stop if it is never ready.
-    pub(super) fn prepare_to_hear(&self) -> Option<(Notify, String)> {
+    pub(super) fn notify_socket(&self) -> Option<(checks::Notify, String)> {
         if self.config.ready != Ready::Notify {
             return None;
         }
-        match Notify::new() {
+        match checks::Notify::new() {
             Ok(both) => Some(both),
             Err(error) => {
                 warn!(%error, "no socket for sd_notify, the worker cannot say that it is ready");
@@ -84,38 +69,40 @@ impl Supervisor {
         }
     }
 
-    pub(super) fn hear(&mut self, pid: Pid, notify: Notify) {
+    pub(super) fn listen_to(&self, id: WorkerId, socket: checks::Notify) -> Notify {
         let outbox = self.outbox.clone();
-        let task = tokio::spawn(async move {
-            while outbox
-                .send(Incoming::Said(pid, notify.next().await))
-                .is_ok()
-            {}
+        let task = AbortOnDrop::spawn(async move {
+            loop {
+                let report = Report::Said(socket.next().await);
+                if outbox.send(Incoming::Worker(id, report)).is_err() {
+                    return;
+                }
+            }
         });
-        let one = One {
-            task,
-            watchdog: Watchdog::new(self.saying.preset),
+        Notify {
+            _task: task,
+            watchdog: Watchdog::new(self.watchdog_preset),
             expired: false,
             status: None,
-        };
-        self.saying.workers.insert(pid, one);
+        }
     }
 
     /// A worker said something.
     pub(super) fn said(&mut self, pid: Pid, messages: &[Message]) -> Event {
         let now = self.now;
-        let Some(one) = self.saying.workers.get_mut(&pid) else {
+        let worker = self.workers.get_mut(pid);
+        let Some(notify) = worker.and_then(|worker| worker.notify.as_mut()) else {
             return Event::Woke;
         };
         for message in messages {
-            one.watchdog.hear(now, message);
+            notify.watchdog.hear(now, message);
             let event = match message {
                 Message::Ready => Event::Ready { pid },
                 Message::Stopping => Event::Leaving { pid },
                 Message::ExtendTimeout(by) => Event::Extended { pid, by: *by },
                 Message::Status(text) => {
                     debug!(%pid, status = text, "worker says");
-                    one.status = Some(text.clone());
+                    notify.status = Some(text.clone());
                     continue;
                 }
                 Message::Reloading => {
@@ -135,10 +122,13 @@ impl Supervisor {
     /// Watchdogs that have expired.
     pub(super) fn look_at_watchdogs(&mut self, actions: &mut Vec<Action>) {
         let mut expired = Vec::new();
-        for (pid, one) in &mut self.saying.workers {
-            if !one.expired && one.watchdog.expired(self.now) {
-                one.expired = true;
-                expired.push(*pid);
+        for worker in self.workers.iter_mut() {
+            let Some(notify) = &mut worker.notify else {
+                continue;
+            };
+            if !notify.expired && notify.watchdog.expired(self.now) {
+                notify.expired = true;
+                expired.push(worker.id.pid);
             }
         }
         for pid in expired {

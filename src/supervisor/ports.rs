@@ -168,11 +168,11 @@ impl Supervisor {
             return Event::Woke;
         };
         // It may have died since, and its number must not be taken for its successor's.
-        if !self.fleet.workers().any(|(_, pid)| pid == worker) {
+        if self.workers.get(worker).is_none() {
             return Event::Woke;
         }
         if self.sharing.as_ref().is_some_and(|sharing| sharing.ask) {
-            self.ask(worker);
+            self.ask_if_ready(worker);
             return Event::Woke;
         }
         if self.config.ready == crate::config::Ready::Auto

@@ -10,7 +10,7 @@ impl Supervisor {
     /// What others see, and where connections go.
     pub(super) fn publish(&mut self) {
         let mut seen = self.fleet.snapshot();
-        self.saying.add_to(&mut seen);
+        self.workers.add_status(&mut seen);
         *self.snapshot.lock().unwrap_or_else(PoisonError::into_inner) = seen;
         self.keep_last_words();
         self.gather();
@@ -30,17 +30,21 @@ impl Supervisor {
 
     /// Only those that are on trial are asked for their last words.
     fn keep_last_words(&mut self) {
-        if self.tails.is_empty() {
+        if self.workers.iter().all(|worker| worker.tail.is_none()) {
             return;
         }
         let seen = self.fleet.snapshot();
         let reloads = seen.state == RunState::Reloading;
-        let on_trial = |worker: &&WorkerView| worker.state == WorkerState::Starting || reloads;
+        let on_trial = |view: &&WorkerView| view.state == WorkerState::Starting || reloads;
         let slots = seen.slots.iter().filter(on_trial);
         let kept: Vec<Pid> = slots
             .chain(&seen.rising)
-            .filter_map(|worker| worker.pid)
+            .filter_map(|view| view.pid)
             .collect();
-        self.tails.retain(|pid, _| kept.contains(pid));
+        for worker in self.workers.iter_mut() {
+            if !kept.contains(&worker.id.pid) {
+                worker.tail = None;
+            }
+        }
     }
 }

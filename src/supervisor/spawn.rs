@@ -16,7 +16,8 @@ use crate::sys::io::OutputPipe;
 use crate::sys::pid1::{self, Role};
 use crate::sys::spawn::{Plan, Spawned, Stdin, spawn};
 
-use super::{Beginning, Supervisor, environment};
+use super::worker::Worker;
+use super::{Supervisor, environment};
 
 impl Supervisor {
     pub(super) fn start(
@@ -69,10 +70,10 @@ impl Supervisor {
         let base = self.base_environment();
         let workers = self.fleet.snapshot().desired;
         let mut env = environment::build(&base, &config, slot, generation, workers);
-        if let Some((name, value)) = self.gathering.variable() {
+        if let Some((name, value)) = self.app_metrics.variable() {
             environment::set(&mut env, name, value);
         }
-        let notify = self.prepare_to_hear().map(|(notify, name)| {
+        let notify = self.notify_socket().map(|(notify, name)| {
             environment::set(&mut env, "NOTIFY_SOCKET", name);
             // It names the process that is watched, which was our own.
             env.retain(|(name, _)| name != "WATCHDOG_PID");
@@ -105,44 +106,33 @@ impl Supervisor {
             keep_inherited: one_shot,
         };
         let Spawned { pid, status } = spawn(&plan)?;
+        let id = self.workers.identify(pid);
+        let mut worker = Worker::new(id, slot);
         if let Some(sharing) = &self.sharing {
             sharing.ports.occupy(listener, pid);
-            self.listeners.insert(pid, listener);
+            worker.listener = Some(listener);
         }
-        self.gathering.begin(pid);
-        if let Some(notify) = notify {
-            self.hear(pid, notify);
-        }
+        worker.notify = notify.map(|notify| self.listen_to(id, notify));
         // Said before its output is read, so that its first line comes after.
         info!(%slot, %pid, %generation, "worker started");
         if let Some((out, err)) = pipes {
-            let worker = log::Worker {
+            let writer = log::Worker {
                 slot,
                 generation,
                 pid,
             };
-            self.log.attach(worker, Stream::Stdout, out.read, None);
+            self.log.attach(writer, Stream::Stdout, out.read, None);
             let tail = Tail::default();
-            self.tails.insert(pid, tail.clone());
+            worker.tail = Some(tail.clone());
             self.log
-                .attach(worker, Stream::Stderr, err.read, Some(tail));
+                .attach(writer, Stream::Stderr, err.read, Some(tail));
         }
         match UnixDatagram::from_std(status.into()) {
-            Ok(status) => {
-                let status = Arc::new(status);
-                let watch = self.watch_status(pid, Arc::clone(&status));
-                self.beginning.insert(
-                    pid,
-                    Beginning {
-                        slot,
-                        status,
-                        watch,
-                    },
-                );
-            }
+            Ok(status) => worker.start = Some(self.watch_start(id, status)),
             // The worker runs; only its first words are lost. It is told to stop if it is never ready.
             Err(error) => warn!(%slot, %pid, %error, "cannot watch the start of a worker"),
         }
+        self.workers.insert(worker);
         Ok(pid)
     }
 

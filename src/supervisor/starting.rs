@@ -13,34 +13,51 @@ use crate::policy::Event;
 use crate::ports::Attendant;
 use crate::sys::status::{self, Status};
 
-use super::{Incoming, Supervisor};
+use super::Supervisor;
+use super::incoming::{Incoming, Report};
+use super::worker::{AbortOnDrop, WorkerId};
+
+/// A worker's way to its program.
+#[derive(Debug)]
+pub(super) struct Start {
+    status: Arc<UnixDatagram>,
+    _watch: AbortOnDrop,
+}
 
 impl Supervisor {
-    pub(super) fn watch_status(
-        &self,
-        pid: Pid,
-        status: Arc<UnixDatagram>,
-    ) -> tokio::task::JoinHandle<()> {
-        let outbox = self.outbox.clone();
-        tokio::spawn(async move {
-            while let Ok(ready) = status.ready(Interest::READABLE).await {
-                let _ = status.try_io(Interest::READABLE, super::not_now);
+    pub(super) fn watch_start(&self, id: WorkerId, status: UnixDatagram) -> Start {
+        let status = Arc::new(status);
+        let (watched, outbox) = (Arc::clone(&status), self.outbox.clone());
+        let watch = AbortOnDrop::spawn(async move {
+            while let Ok(ready) = watched.ready(Interest::READABLE).await {
+                let _ = watched.try_io(Interest::READABLE, super::not_now);
                 // A closed socket stays ready for ever; all that is left in it can be read at once.
-                if outbox.send(Incoming::Status(pid)).is_err() || ready.is_read_closed() {
+                let sent = outbox.send(Incoming::Worker(id, Report::Status));
+                if sent.is_err() || ready.is_read_closed() {
                     return;
                 }
             }
-        })
+        });
+        Start {
+            status,
+            _watch: watch,
+        }
     }
 
     /// One message of a worker that is being started, and what it means; `None` if there is none now.
     pub(super) fn read_status(&mut self, pid: Pid) -> Option<Event> {
-        let beginning = self.beginning.get(&pid)?;
-        let slot = beginning.slot;
-        let message = status::receive(&*beginning.status).ok()?;
+        let worker = self.workers.get(pid)?;
+        let (id, slot) = (worker.id, worker.slot);
+        let message = status::receive(&*worker.start.as_ref()?.status).ok()?;
         // There may be another behind it, and the descriptor reports each arrival once.
-        let _ = self.outbox.send(Incoming::Status(pid));
+        let _ = self.outbox.send(Incoming::Worker(id, Report::Status));
         Some(self.begun(pid, slot, message))
+    }
+
+    fn start_is_over(&mut self, pid: Pid) {
+        if let Some(worker) = self.workers.get_mut(pid) {
+            worker.start = None;
+        }
     }
 
     /// A worker said something on its way to its program.
@@ -53,9 +70,9 @@ impl Supervisor {
                         worker: pid,
                         slot,
                         listener: self
-                            .listeners
-                            .get(&pid)
-                            .copied()
+                            .workers
+                            .get(pid)
+                            .and_then(|worker| worker.listener)
                             .unwrap_or(ListenerId(slot.0)),
                     });
                 }
@@ -78,7 +95,7 @@ impl Supervisor {
                     "slot {slot}: cannot start a worker: {} ({cause})",
                     errno.desc()
                 ));
-                self.forget(pid);
+                self.start_is_over(pid);
                 Event::Starved { pid }
             }
             Status::ExecFailed(errno) => {
@@ -99,11 +116,11 @@ impl Supervisor {
                 error!(%slot, %pid, program, error = why, "cannot execute the program");
                 self.history
                     .push(format!("cannot execute {program:?}: {why}"));
-                self.forget(pid);
+                self.start_is_over(pid);
                 Event::ExecFailed { pid, code }
             }
             Status::Closed => {
-                self.forget(pid);
+                self.start_is_over(pid);
                 self.ask_without_listen(pid);
                 Event::Executed { pid }
             }
@@ -117,7 +134,7 @@ impl Supervisor {
             .as_ref()
             .is_some_and(|sharing| sharing.ask && sharing.filter.is_none())
         {
-            self.ask(pid);
+            self.ask_if_ready(pid);
         }
     }
 }

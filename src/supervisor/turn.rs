@@ -41,7 +41,15 @@ impl Supervisor {
             }
         }
         self.publish();
+        self.workers.forget_reaped();
         end
+    }
+
+    /// The only place where the record of a worker goes.
+    fn forget(&mut self, pid: Pid) {
+        if let Some(id) = self.workers.reap(pid) {
+            self.app_metrics.worker_ended(id.life);
+        }
     }
 
     fn decide(&mut self, event: Event, out: &mut Vec<Action>) {
@@ -62,13 +70,13 @@ impl Supervisor {
         let init = self.role == Role::Init;
         let oom = self.oom_struck(&ended);
         for (pid, exit) in ended {
-            let ours = self.fleet.workers().any(|(_, worker)| worker == pid);
+            let ours = self.workers.get(pid).is_some();
             if ours {
                 // What it said before it died counts: why it could not run its program.
                 while let Some(event) = self.read_status(pid) {
                     self.take(event, actions);
                 }
-                self.forget_dead(pid);
+                self.forget(pid);
             }
             let leftovers = ours && reaper::group_left(pid, init);
             self.take(

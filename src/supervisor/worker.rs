@@ -1,0 +1,226 @@
+//! One record for each worker: everything that the loop holds of a process until it is reaped.
+
+use std::collections::HashMap;
+
+use tokio::task::JoinHandle;
+
+use crate::app_metrics::{self, merge::Life};
+use crate::log::Tail;
+use crate::model::{ListenerId, Pid, SlotId};
+
+use super::app_metrics::FinalScrape;
+use super::checks::HealthTask;
+use super::drains::WorkerDrain;
+use super::notify::Notify;
+use super::starting::Start;
+
+/// One process of the program. The kernel uses a pid again; the life tells the two processes apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct WorkerId {
+    pub(super) pid: Pid,
+    pub(super) life: Life,
+}
+
+/// A task that ends with its owner.
+#[derive(Debug)]
+pub(super) struct AbortOnDrop(JoinHandle<()>);
+
+impl AbortOnDrop {
+    /// Runs it.
+    pub(super) fn spawn(task: impl Future<Output = ()> + Send + 'static) -> Self {
+        Self(tokio::spawn(task))
+    }
+}
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// What the loop holds of one worker. Dropping it aborts the worker's tasks and closes its descriptors.
+#[derive(Debug)]
+pub(super) struct Worker {
+    pub(super) id: WorkerId,
+    pub(super) slot: SlotId,
+    /// What it serves. `None` if no port is shared, and once the listener was released.
+    pub(super) listener: Option<ListenerId>,
+    /// Its way to its program. `None` once the program runs, or cannot run.
+    pub(super) start: Option<Start>,
+    /// Asks whether it is ready (RPM_READY).
+    pub(super) readiness: Option<AbortOnDrop>,
+    /// Asks whether it is healthy (RPM_HEALTH).
+    pub(super) health: Option<HealthTask>,
+    /// What it says of itself (sd_notify).
+    pub(super) notify: Option<Notify>,
+    /// The last lines of its stderr, for the line that tells why it did not come up. `None` once it has.
+    pub(super) tail: Option<Tail>,
+    /// Its connections are looked at until it has none.
+    pub(super) drain: Option<WorkerDrain>,
+    /// It was asked for its metrics before its stop signal.
+    pub(super) final_scrape: Option<FinalScrape>,
+}
+
+impl Worker {
+    /// Nothing is known of it but that it was forked.
+    pub(super) fn new(id: WorkerId, slot: SlotId) -> Self {
+        Self {
+            id,
+            slot,
+            listener: None,
+            start: None,
+            readiness: None,
+            health: None,
+            notify: None,
+            tail: None,
+            drain: None,
+            final_scrape: None,
+        }
+    }
+}
+
+/// The records of all workers.
+#[derive(Debug, Default)]
+pub(super) struct Workers {
+    unreaped: HashMap<Pid, Worker>,
+    /// Of this turn. What is said of a worker's end needs its last lines, and its listener is released with it.
+    reaped: Vec<Worker>,
+    /// How many were started.
+    started: u64,
+}
+
+impl Workers {
+    /// The identity of a process that was just forked.
+    pub(super) fn identify(&mut self, pid: Pid) -> WorkerId {
+        self.started += 1;
+        let life = app_metrics::life(self.started);
+        WorkerId { pid, life }
+    }
+
+    pub(super) fn insert(&mut self, worker: Worker) {
+        self.unreaped.insert(worker.id.pid, worker);
+    }
+
+    /// The unreaped worker that has this pid.
+    pub(super) fn get(&self, pid: Pid) -> Option<&Worker> {
+        self.unreaped.get(&pid)
+    }
+
+    /// The same, to be changed.
+    pub(super) fn get_mut(&mut self, pid: Pid) -> Option<&mut Worker> {
+        self.unreaped.get_mut(&pid)
+    }
+
+    /// The worker of a message; `None` once it is reaped, even if another worker has its pid now.
+    pub(super) fn find(&mut self, id: WorkerId) -> Option<&mut Worker> {
+        let worker = self.unreaped.get_mut(&id.pid)?;
+        (worker.id == id).then_some(worker)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Worker> {
+        self.unreaped.values()
+    }
+
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Worker> {
+        self.unreaped.values_mut()
+    }
+
+    /// The process is reaped: nothing is asked of the worker any more, and nothing that it said is heard.
+    pub(super) fn reap(&mut self, pid: Pid) -> Option<WorkerId> {
+        let worker = self.unreaped.remove(&pid)?;
+        let id = worker.id;
+        self.reaped.push(worker);
+        Some(id)
+    }
+
+    /// Drops the records of the workers that were reaped in this turn.
+    pub(super) fn forget_reaped(&mut self) {
+        self.reaped.clear();
+    }
+
+    /// The listener of a worker that has ended or cannot be ended; once.
+    pub(super) fn take_listener(&mut self, pid: Pid) -> Option<ListenerId> {
+        self.known(pid)?.listener.take()
+    }
+
+    /// The last lines of a worker, reaped in this turn or not; once.
+    pub(super) fn take_tail(&mut self, pid: Pid) -> Option<Tail> {
+        self.known(pid)?.tail.take()
+    }
+
+    /// Whoever was reaped in this turn comes first: it is its end that is spoken of.
+    fn known(&mut self, pid: Pid) -> Option<&mut Worker> {
+        let reaped = self.reaped.iter_mut();
+        let mut known = reaped.chain(self.unreaped.get_mut(&pid));
+        known.find(|worker| worker.id.pid == pid)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn started(workers: &mut Workers, pid: i32, listener: u16) -> WorkerId {
+        let id = workers.identify(Pid::new(pid).unwrap());
+        let mut worker = Worker::new(id, SlotId(0));
+        worker.listener = Some(ListenerId(listener));
+        worker.tail = Some(Tail::default());
+        workers.insert(worker);
+        id
+    }
+
+    #[test]
+    fn a_message_of_a_reaped_worker_is_not_taken_for_one_of_the_next_with_its_pid() {
+        let mut workers = Workers::default();
+        let old = started(&mut workers, 7, 0);
+        assert!(workers.find(old).is_some());
+        assert_eq!(workers.reap(old.pid), Some(old));
+        assert!(workers.find(old).is_none() && workers.get(old.pid).is_none());
+        let new = started(&mut workers, 7, 1);
+        assert!(workers.find(old).is_none());
+        assert_eq!(workers.find(new).unwrap().id, new);
+    }
+
+    #[test]
+    fn the_end_of_a_worker_takes_its_own_listener_once_even_if_its_pid_is_used_again() {
+        let mut workers = Workers::default();
+        let pid = started(&mut workers, 7, 0).pid;
+        workers.reap(pid);
+        started(&mut workers, 7, 1);
+        assert_eq!(workers.take_listener(pid), Some(ListenerId(0)));
+        assert_eq!(workers.take_listener(pid), None);
+        workers.forget_reaped();
+        assert_eq!(workers.take_listener(pid), Some(ListenerId(1)));
+    }
+
+    #[test]
+    fn the_last_lines_of_a_worker_are_there_until_the_turn_of_its_end_is_over() {
+        let mut workers = Workers::default();
+        let pid = started(&mut workers, 7, 0).pid;
+        workers.reap(pid);
+        assert!(workers.take_tail(pid).is_some());
+        let pid = started(&mut workers, 8, 1).pid;
+        workers.reap(pid);
+        workers.forget_reaped();
+        assert!(workers.take_tail(pid).is_none());
+        assert_eq!(workers.reap(pid), None);
+    }
+
+    #[test]
+    fn the_tasks_of_a_worker_end_with_its_record() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build();
+        let ended = runtime.unwrap().block_on(async {
+            let (held, dropped) = tokio::sync::oneshot::channel::<()>();
+            let mut workers = Workers::default();
+            let id = started(&mut workers, 7, 0);
+            workers.find(id).unwrap().readiness = Some(AbortOnDrop::spawn(async move {
+                let _held = held;
+                std::future::pending::<()>().await;
+            }));
+            workers.reap(id.pid);
+            workers.forget_reaped();
+            dropped.await
+        });
+        assert!(ended.is_err());
+    }
+}
