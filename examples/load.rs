@@ -23,7 +23,7 @@
 )]
 #![allow(dead_code, unused_imports, reason = "tests use the rest of it")]
 
-#[path = "../tests/harness/load/mod.rs"]
+#[path = "../tests/it/harness/load/mod.rs"]
 mod load;
 
 use std::net::{Ipv4Addr, SocketAddr};
