@@ -21,8 +21,8 @@
     clippy::unwrap_used,
     reason = "the shared part is written for tests, which end at the first surprise"
 )]
-#![allow(dead_code, unused_imports, reason = "tests use the rest of it")]
 
+#[allow(dead_code, unused_imports, reason = "tests use the rest of it")]
 #[path = "../tests/it/harness/load/mod.rs"]
 mod load;
 

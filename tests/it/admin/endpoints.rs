@@ -1,11 +1,4 @@
 //! What the admin endpoints tell of a real runtime, and when.
-#![allow(
-    clippy::disallowed_methods,
-    reason = "tests start, signal and await processes from outside"
-)]
-#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
-
-mod harness;
 
 use std::fs;
 use std::io::Write;
@@ -14,8 +7,10 @@ use std::path::PathBuf;
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
-use harness::exposition::{counters, page, series};
-use harness::{Builder, Connection, Runtime, Signal, Stream, example, free_port, scratch, until};
+use crate::harness::exposition::{counters, page, series};
+use crate::harness::{
+    self, Builder, Connection, Runtime, Signal, Stream, example, free_port, scratch, until,
+};
 use nix::sys::stat::Mode;
 
 /// Workers that serve a port of their own test.

@@ -1,18 +1,11 @@
 //! The forms in which metrics come: formats, encodings, HEAD.
-#![allow(
-    clippy::disallowed_methods,
-    reason = "tests start, signal and await processes from outside"
-)]
-#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
-
-mod harness;
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
+use crate::harness::exposition::{OPENMETRICS, ask, series};
+use crate::harness::{Builder, Reply, Runtime, example, free_port};
 use flate2::read::GzDecoder;
-use harness::exposition::{OPENMETRICS, ask, series};
-use harness::{Builder, Reply, Runtime, example, free_port};
 
 /// Workers that serve a port of their own test.
 fn serving(workers: usize) -> Builder {

@@ -1,11 +1,6 @@
 //! Wrong environments and the exact words that answer them: nothing starts, every fault is named, exit code 64.
 //!
-//! `UPDATE_SNAPSHOTS=1 cargo test --test bad_input` writes the words anew; read the difference before it is kept.
-#![allow(
-    clippy::disallowed_methods,
-    clippy::unwrap_used,
-    reason = "a test starts the real binary, reads its own environment and may end at once"
-)]
+//! `UPDATE_SNAPSHOTS=1 cargo nextest run bad_input` writes the words anew; read the difference before it is kept.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;

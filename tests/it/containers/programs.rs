@@ -1,19 +1,11 @@
 //! PID 1 of real containers, with programs of many languages, all unmodified, and every privilege taken away: no
 //! capability, no new privileges, the default seccomp profile, a read-only root, any uid.
-#![allow(
-    clippy::disallowed_methods,
-    reason = "tests start, signal and await processes from outside"
-)]
-#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
-
-mod container;
-mod harness;
 
 use std::collections::BTreeSet;
 use std::fs;
 
-use container::{Container, Engine, Root, build_dockerfile, payloads};
-use harness::{Reply, children, descendants, http_get, until, until_some};
+use crate::containers::{Container, Engine, Root, build_dockerfile, payloads};
+use crate::harness::{Reply, children, descendants, http_get, until, until_some};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 

@@ -1,11 +1,4 @@
 //! What real processes use, and whom the kernel would kill first.
-#![allow(
-    clippy::unwrap_used,
-    clippy::disallowed_methods,
-    reason = "a test ends at the first surprise, and awaits what it started"
-)]
-
-mod harness;
 
 use std::cell::Cell;
 use std::ffi::OsString;
@@ -14,7 +7,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::os::fd::AsFd;
 use std::rc::Rc;
 
-use harness::{patience, until};
+use crate::harness::{self, patience, until};
 use rpm_runtime::model::{Exit, Pid, Sig};
 use rpm_runtime::policy::{Bytes, MemoryGuard};
 use rpm_runtime::sys::pid1::worker_oom_score_adj;

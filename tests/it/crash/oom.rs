@@ -2,27 +2,16 @@
 //!
 //! This needs a cgroup with a limit, below our own. Where none can be made, the counter is read from a fixture instead, and
 //! that is said.
-#![allow(
-    clippy::disallowed_methods,
-    reason = "tests start, signal and await processes from outside"
-)]
-#![allow(clippy::print_stdout, reason = "what could not be tried is said")]
-#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
-
-mod harness;
-mod rolling;
-mod sharing;
-mod watching;
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use harness::{Runtime, Signal, example, free_port, http_get, patience, scratch, until};
+use crate::harness::shared_port::{send, stop, v4, wait_ready, wait_rotation, worker};
+use crate::harness::status::{Status, counter, exits, status, to_slot, wait_status};
+use crate::harness::{Runtime, Signal, example, free_port, http_get, patience, scratch, until};
 use rpm_runtime::sys::cgroup::{Kills, Oom};
-use sharing::{send, stop, v4, wait_ready, wait_rotation, worker};
-use watching::{Status, counter, exits, status, to_slot, wait_status};
 
 const LIMIT: &str = "100663296"; // 96 Mi
 const KILLS: &str = "rpm_oom_kills_total";

@@ -1,21 +1,13 @@
 //! A worker's crash costs no client that it had not accepted: the queue waits for the successor, and nobody new joins it
 //! while others serve.
-#![allow(
-    clippy::disallowed_methods,
-    reason = "tests start, signal and await processes from outside"
-)]
-#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
-
-mod harness;
-mod sharing;
 
 use std::net::TcpStream;
 
-use harness::{Builder, Connection, Reply, Runtime, Signal, example, free_port, until};
-use sharing::{
+use crate::harness::shared_port::{
     all_answer, ask, connect_to, connect_to_slot, freeze, queue_length, say, send, sockets, spread,
     stop, v4, wait_ready, wait_rotation, worker,
 };
+use crate::harness::{Builder, Connection, Reply, Runtime, Signal, example, free_port, until};
 
 /// Workers that listen on all IPv4 addresses; their readiness is that they listen.
 fn servers(port: u16, instances: u16) -> Builder {

@@ -1,17 +1,10 @@
 //! Workers that cannot stay up: the pace, the limit, the code, and the last words.
-#![allow(
-    clippy::disallowed_methods,
-    clippy::unwrap_used,
-    reason = "a test looks at the system itself and may end at once"
-)]
-
-mod harness;
 
 use std::fs::{self, OpenOptions};
 use std::io::Read;
 use std::os::unix::fs::OpenOptionsExt;
 
-use harness::{Builder, Runtime, example, scratch, until};
+use crate::harness::{Builder, Runtime, example, scratch, until};
 
 fn service() -> Builder {
     Runtime::builder()

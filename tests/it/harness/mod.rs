@@ -1,8 +1,7 @@
 //! Starts the runtime as a real process, hears what it says, and leaves nothing behind.
 //!
 //! ```ignore
-//! mod harness;
-//! use harness::{Runtime, example};
+//! use crate::harness::{Runtime, example};
 //!
 //! let mut runtime = Runtime::builder().env("RPM_INSTANCES", "4").program([example("echo_server")]).start();
 //! runtime.wait_for_line(|line| line.contains("listening"));
@@ -12,39 +11,27 @@
 //!
 //! Nothing here sleeps for a guess: output and exits are awaited as events, and [`until`] is the one place that polls.
 //! Each wait is bounded by the patience, `RPM_TEST_PATIENCE` seconds (30), and on running out shows all output so far.
-#![allow(
-    dead_code,
-    reason = "each test file is a crate of its own and uses a part"
-)]
-#![allow(unused_imports, reason = "as above")]
-#![allow(
-    clippy::disallowed_methods,
-    reason = "tests start, signal and await processes from outside"
-)]
-#![allow(
-    clippy::print_stderr,
-    reason = "output of the runtime is shown when a test fails"
-)]
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "a test ends at the first surprise"
-)]
 
 mod builder;
 pub mod exposition;
 mod formats;
 mod http;
 mod ledger;
-mod load;
+pub mod load;
 mod log_files;
 mod output;
 mod ports;
 mod processes;
+pub mod programs;
 mod prometheus;
 mod reader;
+pub mod reloads;
 mod runtime;
+pub mod scraping;
+pub mod shared_port;
+pub mod status;
 mod terminal;
+mod tests;
 mod written;
 
 use std::path::{Path, PathBuf};
@@ -56,12 +43,11 @@ pub use builder::Builder;
 pub use formats::{Entry, Form, is_time};
 pub use http::{Connection, Reply, http_get};
 pub use ledger::Ledger;
-pub use load::{Failure, Histogram, Kind, Load, Pace, Plan, Report, Style, nonce};
 pub use log_files::{log_bytes, log_files, log_lines};
 pub use nix::sys::signal::Signal;
-pub use output::{Line, Stream};
+pub use output::Stream;
 pub use ports::{free_port, free_ports};
-pub use processes::{Process, children, descendants, process};
+pub use processes::{children, descendants, process};
 pub use prometheus::Prometheus;
 pub use reader::{Reader, Speed, lines_of};
 pub use runtime::Runtime;
@@ -91,15 +77,6 @@ pub fn until_some<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T 
         found.is_some()
     });
     found.unwrap()
-}
-
-impl Load {
-    /// Waits for `count` more answers.
-    #[track_caller]
-    pub fn wait_answers(&self, count: u64) {
-        let goal = self.answered() + count;
-        until("the clients are answered", || self.answered() >= goal);
-    }
 }
 
 fn eventually(mut condition: impl FnMut() -> bool) -> bool {

@@ -1,13 +1,4 @@
 //! What the tests of the shared port have in common: clients that choose their source, and one payload.
-#![allow(
-    dead_code,
-    reason = "each test file is a crate of its own and uses a part"
-)]
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "a test ends at the first surprise"
-)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;

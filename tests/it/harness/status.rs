@@ -1,10 +1,5 @@
 //! What can be seen of a reload while it goes on: `/status` again and again, and the log, in which every start and every
 //! end of a worker is a line.
-#![allow(
-    dead_code,
-    reason = "each test file is a crate of its own and uses a part"
-)]
-#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -14,8 +9,8 @@ use std::thread::{self, JoinHandle};
 
 use serde_json::Value;
 
+use crate::harness::shared_port::{connect_from, field, steered_port};
 use crate::harness::{Builder, Connection, Reply, Runtime, example, http_get, until};
-use crate::sharing::{connect_from, field, steered_port};
 
 /// One worker, or an empty slot.
 #[derive(Clone, Debug)]
@@ -113,7 +108,9 @@ impl Status {
     /// The worker of a slot.
     #[track_caller]
     pub fn pid(&self, slot: usize) -> i32 {
-        let pid = self.slots.get(slot).and_then(|worker| worker.pid);
+        let mut slots = self.slots.iter();
+        let worker = slots.find(|worker| usize::from(worker.slot) == slot);
+        let pid = worker.and_then(|worker| worker.pid);
         pid.unwrap_or_else(|| panic!("nobody in slot {slot}: {self:?}"))
     }
 }

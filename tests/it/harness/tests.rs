@@ -1,12 +1,10 @@
 //! The harness tells the truth: tried on a small init that does little, so that a fault of the runtime cannot hide one.
-#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
-
-mod harness;
 
 use std::panic;
 
-use harness::{
-    Builder, Ledger, Load, Runtime, Signal, Stream, Style, account, children, example, free_ports,
+use crate::harness::load::{Load, Style};
+use crate::harness::{
+    self, Builder, Ledger, Runtime, Signal, Stream, account, children, example, free_ports,
     http_get, tally, until,
 };
 

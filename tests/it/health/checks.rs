@@ -1,24 +1,19 @@
 //! RPM_HEALTH: each worker is asked by itself, and who does not answer as it should is replaced while the others serve.
-#![allow(
-    clippy::disallowed_methods,
-    reason = "tests start, signal and await processes from outside"
-)]
-#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
-
-mod harness;
-mod rolling;
-mod sharing;
-mod watching;
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs;
 use std::io::Write;
 
-use harness::{Builder, Connection, Runtime, Signal, example, free_port, http_get, scratch, until};
-use rolling::{Program, pids, reload_fails};
-use sharing::{Gate, connect_to_slot, freeze, send, stop, v4, wait_ready, wait_rotation, worker};
-use watching::{Sampler, ask_slot, counter, echo, exits, status, wait_status};
+use crate::harness::programs::Program;
+use crate::harness::reloads::{pids, reload_fails};
+use crate::harness::shared_port::{
+    Gate, connect_to_slot, freeze, send, stop, v4, wait_ready, wait_rotation, worker,
+};
+use crate::harness::status::{Sampler, ask_slot, counter, echo, exits, status, wait_status};
+use crate::harness::{
+    Builder, Connection, Runtime, Signal, example, free_port, http_get, scratch, until,
+};
 
 const PASSED: &str = "rpm_health_checks_total{result=\"pass\"}";
 const FAILED: &str = "rpm_health_checks_total{result=\"fail\"}";

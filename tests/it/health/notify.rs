@@ -1,22 +1,12 @@
 //! RPM_READY=notify: what a worker says of itself by sd_notify(3) is what counts.
-#![allow(
-    clippy::disallowed_methods,
-    reason = "tests start, signal and await processes from outside"
-)]
-#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
-
-mod harness;
-mod rolling;
-mod sharing;
-mod watching;
 
 use std::ffi::OsString;
 use std::time::Instant;
 
-use harness::{Builder, Runtime, free_port, http_get, source, until};
-use rolling::{pids, reload, reload_fails};
-use sharing::{Gate, field, stop, v4, wait_ready, wait_rotation, worker};
-use watching::{ask_slot, exits, status, wait_status};
+use crate::harness::reloads::{pids, reload, reload_fails};
+use crate::harness::shared_port::{Gate, field, stop, v4, wait_ready, wait_rotation, worker};
+use crate::harness::status::{ask_slot, exits, status, wait_status};
+use crate::harness::{Builder, Runtime, free_port, http_get, source, until};
 
 fn notified(program: impl IntoIterator<Item = impl Into<OsString>>) -> Builder {
     Runtime::builder()

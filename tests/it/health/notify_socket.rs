@@ -1,12 +1,5 @@
 //! The socket of sd_notify(3), with senders that are not ours: Python's, one that sends descriptors along, one that
 //! never stops, one from outside.
-#![allow(
-    clippy::disallowed_methods,
-    reason = "tests start, signal and await processes from outside"
-)]
-#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
-
-mod harness;
 
 use std::env;
 use std::fs;
@@ -19,7 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use harness::{Signal, free_port, patience, source, until};
+use crate::harness::{Signal, free_port, patience, source, until};
 use nix::sys::signal::kill;
 use nix::unistd::Pid;
 use rpm_runtime::checks::{Check, Notify, Target, http};

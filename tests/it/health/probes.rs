@@ -1,17 +1,10 @@
 //! Asking real programs, none of them changed: they answer, and have nothing to complain of.
-#![allow(
-    clippy::disallowed_methods,
-    reason = "tests start, signal and await processes from outside"
-)]
-#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
-
-mod harness;
 
 use std::net::{Ipv4Addr, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use harness::{example, free_port, patience, source, until};
+use crate::harness::{example, free_port, patience, source, until};
 use rpm_runtime::checks::{Check, Failure, Target, http, tcp};
 
 /// Ended with the test.

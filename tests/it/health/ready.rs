@@ -1,19 +1,13 @@
 //! RPM_READY: what makes a worker count as serving.
-#![allow(
-    clippy::disallowed_methods,
-    reason = "tests start, signal and await processes from outside"
-)]
-#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
-
-mod harness;
-mod sharing;
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::time::Instant;
 
-use harness::{Builder, Runtime, Signal, example, free_port, http_get, source, until};
-use sharing::{Gate, all_answer, field, queue_length, sockets, stop, v4, wait_ready};
+use crate::harness::shared_port::{
+    Gate, all_answer, field, queue_length, sockets, stop, v4, wait_ready,
+};
+use crate::harness::{Builder, Runtime, Signal, example, free_port, http_get, source, until};
 
 fn ready(rule: &str) -> Builder {
     Runtime::builder()

@@ -1,17 +1,10 @@
 //! A runtime that did not run for a while (SIGSTOP, a paused container, a suspended machine) kills nobody for it.
-#![allow(
-    clippy::disallowed_methods,
-    clippy::unwrap_used,
-    reason = "a test lets time pass where that is what it is about"
-)]
-
-mod harness;
 
 use std::path::Path;
 use std::time::{Duration, Instant};
 use std::{fs, thread};
 
-use harness::{Builder, Runtime, Signal, process, scratch, until};
+use crate::harness::{self, Builder, Runtime, Signal, process, scratch, until};
 
 const DEADLINE: &str = "2s";
 

@@ -1,18 +1,11 @@
 //! tini's role (RPM_RESTART=never, one instance), side by side with the real tini.
-#![allow(
-    clippy::disallowed_methods,
-    clippy::unwrap_used,
-    reason = "a test may end at the first surprise"
-)]
-
-mod harness;
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write;
 use std::process::Stdio;
 
-use harness::{Builder, Runtime, Signal, Stream, example, scratch};
+use crate::harness::{Builder, Runtime, Signal, Stream, example, scratch};
 
 /// Who plays the role.
 const PLAYERS: [&str; 2] = ["rpm-runtime", "tini"];

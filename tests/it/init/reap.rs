@@ -1,12 +1,6 @@
 //! Nothing is left a zombie.
-#![allow(
-    clippy::unwrap_used,
-    reason = "a test looks at the system itself and may end at once"
-)]
 
-mod harness;
-
-use harness::{Builder, Runtime, Signal, example, until};
+use crate::harness::{Builder, Runtime, Signal, example, until};
 
 const ORPHANS: u16 = 5_000;
 /// Of those; every reaper that works from a timer lets thousands stand.

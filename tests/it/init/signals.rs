@@ -1,11 +1,8 @@
 //! What each signal to the runtime does, and what the runtime's own death does.
-#![allow(clippy::unwrap_used, reason = "a test may end at the first surprise")]
-
-mod harness;
 
 use std::os::unix::process::ExitStatusExt;
 
-use harness::{Builder, Runtime, Signal, example, until};
+use crate::harness::{self, Builder, Runtime, Signal, example, until};
 
 /// Signals of no default meaning to us, by number: ALRM, STKFLT, CONT, TSTP, URG, XCPU, XFSZ, VTALRM, PROF, WINCH, IO,
 /// PWR, USR1, USR2 and the real-time ones.

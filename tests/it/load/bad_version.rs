@@ -1,21 +1,15 @@
 //! A new version that is broken in one of many ways: the reload fails and says why, the old workers serve on, and no client
 //! notices.
-#![allow(
-    clippy::disallowed_methods,
-    reason = "tests start, signal and await processes from outside"
-)]
-#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
-
-mod harness;
-mod rolling;
-mod sharing;
 
 use std::fs;
 use std::path::PathBuf;
 
-use harness::{Load, Runtime, Style, scratch};
-use rolling::{Program, WORKERS, lost_nothing, pids, reload, reload_fails};
-use sharing::{stop, wait_ready};
+use super::{WORKERS, lost_nothing};
+use crate::harness::load::{Load, Style};
+use crate::harness::programs::Program;
+use crate::harness::reloads::{pids, reload, reload_fails};
+use crate::harness::shared_port::{stop, wait_ready};
+use crate::harness::{Runtime, scratch};
 
 /// What a broken version says on its standard error.
 const COMPLAINT: &str = "no such table: accounts";

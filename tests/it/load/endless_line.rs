@@ -1,11 +1,4 @@
 //! A gigabyte without a newline: it passes in pieces, and the runtime's memory stays within its bound.
-#![allow(
-    clippy::disallowed_methods,
-    clippy::unwrap_used,
-    reason = "a test prepares the system itself and may end at once"
-)]
-
-mod harness;
 
 use std::fs;
 use std::io::Read;
@@ -13,7 +6,7 @@ use std::process::Stdio;
 use std::sync::mpsc::channel;
 use std::thread;
 
-use harness::{Builder, Runtime, Signal, process, until};
+use crate::harness::{Builder, Runtime, Signal, process, until};
 
 const GIGABYTE: usize = 1 << 30;
 /// RPM_LOG_BUFFER by default, and RPM_LOG_MAX_LINE.

@@ -2,27 +2,17 @@
 //! is refused, and who had not been accepted yet is served.
 //!
 //! `RPM_TEST_SEED` repeats a run. The tests named `soak` are the long form; `make soak` runs them.
-#![allow(
-    clippy::disallowed_methods,
-    reason = "tests start, signal and await processes from outside"
-)]
-#![allow(
-    clippy::print_stdout,
-    reason = "what was counted is shown when a test fails"
-)]
-#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
-
-mod harness;
-mod rolling;
-mod sharing;
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use harness::{Builder, Load, Plan, Runtime, Signal, Style, patience};
-use rolling::{Program, WORKERS, lost_nothing, not_cut, pids};
-use sharing::{freeze, send, stop, wait_ready};
+use super::{WORKERS, lost_nothing, not_cut};
+use crate::harness::load::{Load, Plan, Style};
+use crate::harness::programs::Program;
+use crate::harness::reloads::pids;
+use crate::harness::shared_port::{freeze, send, stop, wait_ready};
+use crate::harness::{self, Builder, Runtime, Signal, patience};
 
 const CLIENTS: u32 = 8;
 

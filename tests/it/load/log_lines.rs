@@ -1,18 +1,11 @@
 //! Everything at once: eight writers, reloads, kills, rotation, files opened anew, a slow and a stuck reader; and every
 //! line arrives once, whole and in the order of its stream, at stdout and in the files.
-#![allow(
-    clippy::disallowed_methods,
-    clippy::unwrap_used,
-    reason = "a test prepares the system itself and may end at once"
-)]
-
-mod harness;
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 
-use harness::{
+use crate::harness::{
     Form, Ledger, Reader, Runtime, Signal, Speed, Stream, account, example, lines_of, log_files,
     log_lines, scratch, until,
 };

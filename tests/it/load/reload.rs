@@ -1,21 +1,15 @@
 //! A rolling reload costs no client anything, whatever the program does on SIGTERM.
 //!
 //! The tests named `soak` are the long form; `make soak` runs them.
-#![allow(
-    clippy::disallowed_methods,
-    reason = "tests start, signal and await processes from outside"
-)]
-#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
-
-mod harness;
-mod rolling;
-mod sharing;
 
 use std::time::Duration;
 
-use harness::{Builder, Load, Pace, Style};
-use rolling::{Program, WORKERS, lost_nothing, reload};
-use sharing::{stop, wait_ready};
+use super::{WORKERS, lost_nothing};
+use crate::harness::Builder;
+use crate::harness::load::{Load, Pace, Style};
+use crate::harness::programs::Program;
+use crate::harness::reloads::reload;
+use crate::harness::shared_port::{stop, wait_ready};
 
 /// How long a test goes on: at least so many reloads, and requests in all.
 struct Length {

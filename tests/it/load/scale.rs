@@ -1,19 +1,13 @@
 //! More and fewer workers under load: who is told to leave has served all that came to it.
-#![allow(
-    clippy::disallowed_methods,
-    reason = "tests start, signal and await processes from outside"
-)]
-#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
-
-mod harness;
-mod rolling;
-mod sharing;
 
 use std::collections::BTreeSet;
 
-use harness::{Load, Runtime, Signal, Style, until};
-use rolling::{Program, WORKERS, count, lost_nothing, pids, wait_scale};
-use sharing::{field, stop, wait_ready};
+use super::{WORKERS, lost_nothing};
+use crate::harness::load::{Load, Style};
+use crate::harness::programs::Program;
+use crate::harness::reloads::{count, pids, wait_scale};
+use crate::harness::shared_port::{field, stop, wait_ready};
+use crate::harness::{Runtime, Signal, until};
 
 /// One signal after the other, from so many workers to so many: two of a kind at once may be one to the kernel.
 fn scale(runtime: &Runtime, from: u32, to: u32, loads: &[&Load]) {

@@ -1,19 +1,12 @@
 //! The end of a pod: readiness says so at once, and who still comes is served until all that send clients have heard of it.
-#![allow(
-    clippy::disallowed_methods,
-    reason = "tests start, signal and await processes from outside"
-)]
-#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
-
-mod harness;
-mod rolling;
-mod sharing;
 
 use std::io::Write;
 
-use harness::{Connection, Load, Runtime, Signal, Style, until};
-use rolling::{Program, WORKERS, lost_nothing};
-use sharing::{connect_to, v4, wait_ready};
+use super::{WORKERS, lost_nothing};
+use crate::harness::load::{Load, Style};
+use crate::harness::programs::Program;
+use crate::harness::shared_port::{connect_to, v4, wait_ready};
+use crate::harness::{Connection, Runtime, Signal, until};
 
 /// TERM in the middle. The clients go on until they are told: `heard` answers after the first 503, as where an endpoint
 /// controller and its proxies take their time.

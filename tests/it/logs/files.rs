@@ -1,20 +1,13 @@
 //! Log files: what goes where, rotation, and all that may happen to a file and its directory.
-#![allow(
-    clippy::disallowed_methods,
-    clippy::unwrap_used,
-    reason = "a test prepares the system itself and may end at once"
-)]
-
-mod harness;
 
 use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use harness::{
-    Builder, Entry, Form, Ledger, Runtime, Signal, Stream, Tally, example, lines_of, log_bytes,
-    log_files, log_lines, scratch, tally, until,
+use crate::harness::{
+    self, Builder, Entry, Form, Ledger, Runtime, Signal, Stream, Tally, example, lines_of,
+    log_bytes, log_files, log_lines, scratch, tally, until,
 };
 
 fn service(workers: usize) -> Builder {

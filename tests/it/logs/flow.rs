@@ -1,19 +1,12 @@
 //! What happens if the output does not keep up, or is gone: who waits, what is lost, and how it is told.
-#![allow(
-    clippy::disallowed_methods,
-    clippy::unwrap_used,
-    reason = "a test prepares the system itself and may end at once"
-)]
-
-mod harness;
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::time::{Duration, Instant};
 
-use harness::{
-    Builder, Form, Ledger, Reader, Runtime, Signal, Speed, example, lines_of, process, scratch,
-    tally, until,
+use crate::harness::{
+    self, Builder, Form, Ledger, Reader, Runtime, Signal, Speed, example, lines_of, process,
+    scratch, tally, until,
 };
 
 /// Writers in the common log, as many as there are slots.

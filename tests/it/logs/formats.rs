@@ -1,16 +1,9 @@
 //! What a line of the log looks like: the workers' and the runtime's own, in every format.
-#![allow(
-    clippy::disallowed_methods,
-    clippy::unwrap_used,
-    reason = "a test prepares the system itself and may end at once"
-)]
-
-mod harness;
 
 use std::fs;
 use std::io::Read;
 
-use harness::{Builder, Entry, Form, Runtime, Stream, is_time, lines_of, scratch, terminal};
+use crate::harness::{Builder, Entry, Form, Runtime, Stream, is_time, lines_of, scratch, terminal};
 use serde_json::Value;
 
 /// A script that runs once, in the common log.

@@ -1,13 +1,6 @@
 //! Which of the runtime's own lines are written.
-#![allow(
-    clippy::disallowed_methods,
-    clippy::unwrap_used,
-    reason = "a test prepares the system itself and may end at once"
-)]
 
-mod harness;
-
-use harness::{Builder, Form, Runtime, Signal};
+use crate::harness::{self, Builder, Form, Runtime, Signal};
 
 fn service(level: &str) -> Builder {
     Runtime::builder()

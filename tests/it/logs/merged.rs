@@ -1,11 +1,4 @@
 //! The merged log with real programs: what a worker wrote comes out once, whole and in order, whatever the reader does.
-#![allow(
-    clippy::disallowed_methods,
-    reason = "tests start, signal and await processes from outside"
-)]
-#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
-
-mod harness;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -14,8 +7,8 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use harness::{
-    Builder, Form, Runtime, Signal, Stream, example, process, scratch, tally, terminal, until,
+use crate::harness::{
+    self, Builder, Form, Runtime, Signal, Stream, example, process, scratch, tally, terminal, until,
 };
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use rpm_runtime::sys::io::unread;

@@ -1,13 +1,6 @@
 //! The rate limit: what passes, what is counted, and how it is told.
-#![allow(
-    clippy::disallowed_methods,
-    clippy::unwrap_used,
-    reason = "a test prepares the system itself and may end at once"
-)]
 
-mod harness;
-
-use harness::{Builder, Form, Runtime, Signal, Stream, lines_of, until};
+use crate::harness::{Builder, Form, Runtime, Signal, Stream, lines_of, until};
 
 fn service(form: Form, script: &str) -> Builder {
     Runtime::builder()

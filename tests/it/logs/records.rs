@@ -1,17 +1,10 @@
 //! Records of several lines, and lines that have no end or are too long.
-#![allow(
-    clippy::disallowed_methods,
-    clippy::unwrap_used,
-    reason = "a test prepares the system itself and may end at once"
-)]
-
-mod harness;
 
 use std::fs;
 use std::io::Write;
 use std::process::Stdio;
 
-use harness::{Builder, Form, Runtime, Signal, Stream, lines_of, scratch, source};
+use crate::harness::{Builder, Form, Runtime, Signal, Stream, lines_of, scratch, source};
 use serde_json::Value;
 
 fn once(form: Form) -> Builder {

@@ -1,12 +1,5 @@
 //! What is looked at: the alert rules and the dashboard, before promtool and before a real Prometheus that has scraped a
 //! real runtime.
-#![allow(
-    clippy::disallowed_methods,
-    reason = "tests start, signal and await processes from outside"
-)]
-#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
-
-mod harness;
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -14,7 +7,9 @@ use std::fs;
 use std::net::SocketAddr;
 use std::process::Command;
 
-use harness::{Runtime, Signal, example, free_port, http_get, scratch, source, until, until_some};
+use crate::harness::{
+    self, Runtime, Signal, example, free_port, http_get, scratch, source, until, until_some,
+};
 use serde_json::Value;
 
 const RULES: &str = "charts/rpm-runtime/alerts/rpm-runtime.rules.yaml";

@@ -1,7 +1,5 @@
 //! RPM_APP_METRICS_GAUGES: what the configuration takes as a pattern is one to the merger, though neither may use the
 //! other.
-#![forbid(unsafe_code)]
-#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
 use std::io;
 

@@ -1,6 +1,4 @@
 //! The example of docs/application-metrics.md is what the merger does.
-#![forbid(unsafe_code)]
-#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
 use std::fs;
 use std::path::Path;

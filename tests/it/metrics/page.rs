@@ -1,13 +1,6 @@
 //! The metrics of a program, of all workers together, as whoever scrapes the runtime gets them.
 //!
 //! The program is Python with prometheus_client as it is, its own registry and pages.
-#![allow(
-    clippy::disallowed_methods,
-    reason = "tests start, signal and await processes from outside"
-)]
-#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
-
-mod harness;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -15,12 +8,12 @@ use std::io::{Read, Write};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use flate2::read::GzDecoder;
-use harness::exposition::{OPENMETRICS, ask, page, series, types};
-use harness::{
+use crate::harness::exposition::{OPENMETRICS, ask, page, series, types};
+use crate::harness::{
     Builder, Connection, Runtime, Signal, example, free_port, http_get, scratch, source, until,
     until_some,
 };
+use flate2::read::GzDecoder;
 use nix::sys::stat::Mode;
 use nix::unistd::Pid;
 

@@ -1,23 +1,12 @@
 //! Metrics of programs whose port speaks TLS, in which workers cannot be asked.
-#![allow(
-    clippy::disallowed_methods,
-    reason = "tests start, signal and await processes from outside"
-)]
-#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
-
-mod harness;
-mod rolling;
-mod scraping;
-mod sharing;
-mod watching;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use harness::scratch;
-use rolling::reload;
-use scraping::{Server, WORKERS, scrape, serving};
-use sharing::{field, steered_port, stop};
+use crate::harness::reloads::reload;
+use crate::harness::scraping::{Server, WORKERS, scrape, serving};
+use crate::harness::scratch;
+use crate::harness::shared_port::{field, steered_port, stop};
 
 /// A key, and a certificate that it has signed itself.
 fn certificate(name: &str) -> PathBuf {

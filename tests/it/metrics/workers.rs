@@ -1,23 +1,14 @@
 //! What the runtime's page tells of each worker, beside what the worker itself would say.
-#![allow(
-    clippy::disallowed_methods,
-    reason = "tests start, signal and await processes from outside"
-)]
-#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
-
-mod harness;
-mod sharing;
-mod watching;
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use harness::{Builder, Connection, Runtime, Signal, example, free_port, process, until};
-use rpm_runtime::sys::cgroup::Pressure;
-use sharing::{
+use crate::harness::shared_port::{
     connect_to, connect_to_slot, freeze, send, stop, v4, wait_ready, wait_rotation, worker,
 };
-use watching::{echo, exits, status, wait_status};
+use crate::harness::status::{self, echo, exits, status, wait_status};
+use crate::harness::{Builder, Connection, Runtime, Signal, example, free_port, process, until};
+use rpm_runtime::sys::cgroup::Pressure;
 
 /// A family of whole numbers with the label `worker` only, by slot.
 fn by_slot(runtime: &Runtime, name: &str) -> BTreeMap<u16, u64> {
@@ -97,7 +88,7 @@ fn a_worker_that_drains_keeps_its_connections_in_its_slots_count() {
     let before = status(&runtime).pid(0);
     runtime.signal(Signal::SIGHUP);
     wait_status(&runtime, "the first drains", |seen| {
-        let drains = |one: &watching::Worker| one.pid == Some(before) && one.state == "draining";
+        let drains = |one: &status::Worker| one.pid == Some(before) && one.state == "draining";
         seen.retiring.iter().any(drains)
     });
     // The new one has the listener that was spare.

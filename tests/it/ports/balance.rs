@@ -1,12 +1,4 @@
 //! Who gets a new connection: by chance, by the client's address, or by a source port that names the slot.
-#![allow(
-    clippy::disallowed_methods,
-    reason = "tests start, signal and await processes from outside"
-)]
-#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
-
-mod harness;
-mod sharing;
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -16,15 +8,15 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::thread;
 use std::time::Duration;
 
-use harness::{
+use crate::harness::shared_port::{
+    ask, connect_from, connect_to, connect_to_slot, freeze, queue_length, send, sockets, spread,
+    steered_port, stop, v4, v6, wait_ready, wait_rotation, worker,
+};
+use crate::harness::{
     Builder, Connection, Runtime, Signal, example, free_port, free_ports, http_get, until,
 };
 use nix::sched::{CloneFlags, CpuSet, sched_getaffinity, sched_setaffinity, setns};
 use nix::unistd::Pid;
-use sharing::{
-    ask, connect_from, connect_to, connect_to_slot, freeze, queue_length, send, sockets, spread,
-    steered_port, stop, v4, v6, wait_ready, wait_rotation, worker,
-};
 
 fn four(port: u16) -> Builder {
     Runtime::builder()

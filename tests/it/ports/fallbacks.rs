@@ -1,20 +1,14 @@
 //! Where the kernel refuses what sharing is made of: the next best, and always a word of why.
-#![allow(
-    clippy::disallowed_methods,
-    reason = "tests start, signal and await processes from outside"
-)]
-#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
-
-mod harness;
-mod sharing;
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::net::TcpStream;
 
-use harness::{Builder, Connection, Runtime, Signal, example, free_port, http_get, until};
-use sharing::{
+use crate::harness::shared_port::{
     all_answer, ask, connect_to, freeze, gunicorn, send, sockets, stop, v4, wait_ready, worker,
+};
+use crate::harness::{
+    self, Builder, Connection, Runtime, Signal, example, free_port, http_get, until,
 };
 
 fn without(what: &str) -> Builder {

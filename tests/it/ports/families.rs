@@ -1,17 +1,9 @@
 //! A program gets the socket that it asked for: family, address, flags; and what is not to be shared stays its own.
-#![allow(
-    clippy::disallowed_methods,
-    reason = "tests start, signal and await processes from outside"
-)]
-#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
-
-mod harness;
-mod sharing;
 
 use std::net::{SocketAddr, UdpSocket};
 
-use harness::{Builder, Runtime, free_port, free_ports, patience, scratch, until};
-use sharing::{all_answer, ask, connect_to, sockets, stop, v4, v6, wait_ready};
+use crate::harness::shared_port::{all_answer, ask, connect_to, sockets, stop, v4, v6, wait_ready};
+use crate::harness::{Builder, Runtime, free_port, free_ports, patience, scratch, until};
 
 const WORKERS: usize = 4;
 

@@ -1,17 +1,11 @@
 //! RPM_PORTS as a list: the ports are open before the first worker, so that clients wait instead of being refused.
-#![allow(
-    clippy::disallowed_methods,
-    reason = "tests start, signal and await processes from outside"
-)]
-#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
-
-mod harness;
-mod sharing;
 
 use std::net::{SocketAddr, TcpListener};
 
-use harness::{Builder, Runtime, example, free_port};
-use sharing::{Gate, all_answer, ask, connect_to, queue_length, sockets, stop, v4, v6, wait_ready};
+use crate::harness::shared_port::{
+    Gate, all_answer, ask, connect_to, queue_length, sockets, stop, v4, v6, wait_ready,
+};
+use crate::harness::{Builder, Runtime, example, free_port};
 
 fn listed(ports: &str) -> Builder {
     Runtime::builder()

@@ -1,28 +1,20 @@
 //! What a port must bear while it opens, and what programs bind that nobody thought of.
-#![allow(
-    clippy::disallowed_methods,
-    reason = "tests start, signal and await processes from outside"
-)]
-#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
-
-mod harness;
-mod sharing;
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::thread;
 use std::time::Instant;
 
-use harness::{Load, Runtime, Style, example, free_port, http_get, patience, until};
-use sharing::{send, stop, v4, wait_ready};
+use crate::harness::shared_port::{send, stop, v4, wait_ready};
+use crate::harness::{Runtime, example, free_port, http_get, patience, until};
 
 /// A Python program in a word.
-fn python(text: &str) -> Vec<String> {
+pub fn python(text: &str) -> Vec<String> {
     ["/usr/bin/python3", "-c", text].map(str::to_owned).to_vec()
 }
 
 /// One that listens by `start` and answers one client after the other with its pid.
-fn server(start: &str) -> String {
+pub fn server(start: &str) -> String {
     format!(
         "import os, socket\n\
          {start}\n\
@@ -71,47 +63,6 @@ fn clients_that_come_while_the_port_opens_are_answered() {
         assert_eq!(answered.count(), 300, "{}", runtime.shown());
         stop(runtime);
     }
-}
-
-/// The queues of workers that are not ready yet are those that clients wait in; they need not be empty.
-#[test]
-fn workers_get_ready_by_tcp_under_load() {
-    let port = free_port();
-    let runtime = Runtime::builder()
-        .env("RPM_INSTANCES", "2")
-        .env("RPM_PORTS", format!("0.0.0.0:{port}"))
-        .env("RPM_READY", "tcp")
-        .env("PORT", port.to_string())
-        .program([
-            "sh".to_owned(),
-            "-c".to_owned(),
-            format!("exec {} --delay 30", example("echo_server").display()),
-        ])
-        .start();
-    let load = Load::start(v4(port), 60, Style::Short);
-    wait_ready(&runtime, 2);
-    load.wait_answers(100);
-    let report = load.stop();
-    assert_eq!(report.by_pid.len(), 2, "{report:?}");
-    stop(runtime);
-}
-
-/// A worker that serves one client at a time may wait for the runtime's own connection to speak, which it never does.
-#[test]
-fn a_worker_that_serves_one_at_a_time_gets_ready_by_tcp_under_load() {
-    let port = free_port();
-    let server = server(&format!("s = socket.create_server(('0.0.0.0', {port}))"));
-    let runtime = Runtime::builder()
-        .env("RPM_INSTANCES", "2")
-        .env("RPM_PORTS", format!("0.0.0.0:{port}"))
-        .env("RPM_READY", "tcp")
-        .program(python(&server))
-        .start();
-    let load = Load::start(v4(port), 40, Style::Short);
-    wait_ready(&runtime, 2);
-    load.wait_answers(100);
-    load.stop();
-    stop(runtime);
 }
 
 /// `bind` looks at neither the flow nor, for a wildcard, the scope: whatever stands there, it is one port.

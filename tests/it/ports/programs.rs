@@ -1,16 +1,9 @@
 //! Real programs, none of them changed: four workers of each answer on one port.
-#![allow(
-    clippy::disallowed_methods,
-    reason = "tests start, signal and await processes from outside"
-)]
-#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
-
-mod harness;
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 
-use harness::{
+use crate::harness::{
     Builder, Reply, Runtime, Signal, example, free_port, go_server, http_get, scratch, source,
     until,
 };

@@ -1,15 +1,5 @@
 //! Reloads of programs and in surroundings of all kinds: behind a shell, without a shared port, without steering, with
 //! descriptors by activation, frozen, deaf, replaced on disk, in back-off.
-#![allow(
-    clippy::disallowed_methods,
-    reason = "tests start, signal and await processes from outside"
-)]
-#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
-
-mod harness;
-mod rolling;
-mod sharing;
-mod watching;
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -18,15 +8,18 @@ use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use harness::{
+use crate::harness::reloads::{pids, reload, reload_fails};
+use crate::harness::shared_port::{
+    self, connect_to_slot, field, freeze, gunicorn, sockets, stop, v4, wait_ready, wait_rotation,
+    worker,
+};
+use crate::harness::status::{
+    counter, drains, echo, exits, most_alive, status, wait_reload_ends, wait_status,
+};
+use crate::harness::{
     Builder, Connection, Runtime, Signal, example, free_port, free_ports, http_get, scratch,
     source, until,
 };
-use rolling::{pids, reload, reload_fails};
-use sharing::{
-    connect_to_slot, field, freeze, gunicorn, sockets, stop, v4, wait_ready, wait_rotation, worker,
-};
-use watching::{counter, drains, echo, exits, most_alive, status, wait_reload_ends, wait_status};
 
 /// A reload leaves nothing of what was there before it: no shell, no child of one.
 #[track_caller]
@@ -180,7 +173,7 @@ fn a_program_with_descriptors_by_activation_gets_the_spare_listener() {
     reload(&runtime);
     wait_rotation(&runtime, &[0, 1]);
     assert_eq!(status(&runtime).order(), [Some(1), None, Some(0)]);
-    sharing::all_answer(v4(port), &format!("port-{port}"), 2);
+    shared_port::all_answer(v4(port), &format!("port-{port}"), 2);
     stop(runtime);
 }
 

@@ -1,24 +1,14 @@
 //! A reload as an operator sees it: who is replaced by whom, in which order, and how many there are meanwhile.
-#![allow(
-    clippy::disallowed_methods,
-    reason = "tests start, signal and await processes from outside"
-)]
-#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
-
-mod harness;
-mod rolling;
-mod sharing;
-mod watching;
 
 use std::ffi::OsString;
 
-use harness::{Builder, Runtime, Signal, example, free_port, http_get, until};
-use rolling::{Reloads, pids, reload, reloads};
-use sharing::{Gate, field, stop, v4, wait_ready, wait_rotation};
-use watching::{
-    Sampler, ask_slot, counter, drains, echo, exits, most_alive, status, took_over,
+use crate::harness::reloads::{Reloads, pids, reload, reloads};
+use crate::harness::shared_port::{self, Gate, field, stop, v4, wait_ready, wait_rotation};
+use crate::harness::status::{
+    self, Sampler, ask_slot, counter, drains, echo, exits, most_alive, status, took_over,
     wait_reload_ends, wait_status,
 };
+use crate::harness::{Builder, Runtime, Signal, example, free_port, http_get, until};
 
 const HEARD: &str = "rpm_signals_received_total{signal=\"HUP\"}";
 
@@ -108,9 +98,9 @@ fn keeps(bounds: &Bounds) {
         assert!(sample.processes() <= bounds.alive, "{sample:?}");
     }
     assert_eq!(most_alive(&runtime), bounds.alive, "{}", runtime.shown());
-    let fewest = history.iter().map(watching::Status::ready).min();
+    let fewest = history.iter().map(status::Status::ready).min();
     assert_eq!(fewest, Some(bounds.ready), "{}", runtime.shown());
-    let began = |sample: &&watching::Status| sample.generation == 1;
+    let began = |sample: &&status::Status| sample.generation == 1;
     assert!(history.iter().filter(began).count() > 10);
     stop(runtime);
 }
@@ -167,7 +157,7 @@ fn a_new_worker_takes_over_after_the_minimum_ready_time() {
     let sampler = Sampler::of_status(&runtime);
     reload(&runtime);
     let history = sampler.end();
-    let new = |worker: &&watching::Worker| worker.generation == 1;
+    let new = |worker: &&status::Worker| worker.generation == 1;
     // It rises ready, and waits.
     let rises = history.iter().flat_map(|sample| &sample.rising);
     assert!(rises.filter(|worker| worker.state == "ready").count() > 0);
@@ -292,7 +282,7 @@ fn a_reload_whose_new_worker_is_killed_fails_and_the_old_ones_stay() {
         panic!("{seen:?}")
     };
     let mark = runtime.mark();
-    sharing::send(new.pid.unwrap(), Signal::SIGKILL);
+    shared_port::send(new.pid.unwrap(), Signal::SIGKILL);
     let ended = wait_reload_ends(&runtime, mark);
     assert_eq!(field(&ended, "result"), "failure");
     runtime.wait_for_line_after(mark, |line| {

@@ -1,15 +1,5 @@
 //! What reloads, or replaces a worker, by itself: a changed file, a time of day, a worker that has grown too large; and the
 //! file of variables that every new worker gets anew.
-#![allow(
-    clippy::disallowed_methods,
-    reason = "tests start, signal and await processes from outside"
-)]
-#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
-
-mod harness;
-mod rolling;
-mod sharing;
-mod watching;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -18,12 +8,13 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use harness::{Builder, Runtime, Signal, free_port, http_get, scratch, until};
-use rolling::reload;
-use sharing::{field, send, stop, v4, wait_ready, wait_rotation, worker};
-use watching::{
-    Sampler, ask_slot, counter, echo, exits, most_alive, status, wait_reload_ends, wait_status,
+use crate::harness::reloads::reload;
+use crate::harness::shared_port::{field, send, stop, v4, wait_ready, wait_rotation, worker};
+use crate::harness::status::{
+    self, Sampler, ask_slot, counter, echo, exits, most_alive, status, wait_reload_ends,
+    wait_status,
 };
+use crate::harness::{self, Builder, Runtime, Signal, free_port, http_get, scratch, until};
 
 fn absolute(name: &str) -> PathBuf {
     scratch(name).canonicalize().unwrap()
@@ -286,7 +277,7 @@ fn workers_that_all_grow_too_large_are_replaced_one_at_a_time() {
     }
     until("all have ended", || exits(&runtime, "memory_limit") == 3);
     let history = sampler.end();
-    let fewest = history.iter().map(watching::Status::ready).min();
+    let fewest = history.iter().map(status::Status::ready).min();
     assert_eq!(fewest, Some(3), "{}", runtime.shown());
     assert_eq!(most_alive(&runtime), 4, "{}", runtime.shown());
     let seen = status(&runtime);

@@ -1,11 +1,4 @@
 //! Real files, real inotify: what counts as a change, and how often it is told.
-#![allow(
-    clippy::disallowed_methods,
-    clippy::unwrap_used,
-    reason = "a test prepares the system itself and may end at once"
-)]
-
-mod harness;
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -15,7 +8,7 @@ use std::process::Command;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant, SystemTime};
 
-use harness::{patience, scratch};
+use crate::harness::{patience, scratch};
 use rpm_runtime::triggers::{Fired, Watch, watch};
 
 /// Long enough for any row of system calls on a busy machine.

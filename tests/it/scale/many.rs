@@ -1,17 +1,11 @@
 //! Many workers on one port.
-#![allow(
-    clippy::disallowed_methods,
-    reason = "tests start, signal and await processes from outside"
-)]
-#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
-
-mod harness;
-mod sharing;
 
 use std::collections::BTreeSet;
 
-use harness::{Runtime, Signal, example, free_port, http_get, until};
-use sharing::{connect_to_slot, queue_length, v4, wait_ready, wait_rotation, worker};
+use crate::harness::shared_port::{
+    self, connect_to_slot, queue_length, v4, wait_ready, wait_rotation, worker,
+};
+use crate::harness::{Runtime, Signal, example, free_port, http_get, until};
 
 #[test]
 fn sixty_four_workers_all_answer() {
@@ -33,7 +27,7 @@ fn sixty_four_workers_all_answer() {
     });
     // Every other one dies: the program that steers has as many gaps as it can have.
     for slot in (0..64).step_by(2) {
-        sharing::send(worker(&runtime, slot), Signal::SIGKILL);
+        shared_port::send(worker(&runtime, slot), Signal::SIGKILL);
     }
     wait_ready(&runtime, 96);
     runtime.signal(Signal::SIGTERM);

@@ -1,23 +1,17 @@
 //! TTIN and TTOU: one worker more, one less, as an operator sees it.
-#![allow(
-    clippy::disallowed_methods,
-    reason = "tests start, signal and await processes from outside"
-)]
-#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
-
-mod harness;
-mod rolling;
-mod sharing;
-mod watching;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::io::Write;
 
-use harness::{Connection, Runtime, Signal, example, free_port, free_ports, http_get, until};
-use rolling::{pids, reload, wait_scale};
-use sharing::{Gate, connect_to, field, stop, v4, wait_ready, wait_rotation};
-use watching::{counter, drains, echo, exits, status, wait_reload_ends, wait_status};
+use crate::harness::reloads::{pids, reload, wait_scale};
+use crate::harness::shared_port::{Gate, connect_to, field, stop, v4, wait_ready, wait_rotation};
+use crate::harness::status::{
+    self, counter, drains, echo, exits, status, wait_reload_ends, wait_status,
+};
+use crate::harness::{
+    Connection, Runtime, Signal, example, free_port, free_ports, http_get, until,
+};
 
 /// One after the other: two signals of a kind at once may be one to the kernel.
 fn scale(runtime: &Runtime, signal: Signal, through: impl IntoIterator<Item = u32>) {
@@ -120,7 +114,7 @@ fn a_worker_that_is_given_up_finishes_what_it_has() {
     let port = free_port();
     let runtime = started(port, 2);
     let leaves = status(&runtime).pid(1);
-    let mut busy: Connection = watching::to_slot(v4(port), 1);
+    let mut busy: Connection = status::to_slot(v4(port), 1);
     busy.stream()
         .write_all(b"GET /slow/1500 HTTP/1.1\r\nConnection: close\r\n\r\n")
         .unwrap();
@@ -169,9 +163,9 @@ fn the_surge_grows_with_the_number_of_workers() {
         .start();
     wait_ready(&runtime, 2);
     scale(&runtime, Signal::SIGTTIN, 3..=6);
-    assert_eq!(watching::most_alive(&runtime), 6);
+    assert_eq!(status::most_alive(&runtime), 6);
     reload(&runtime);
-    assert_eq!(watching::most_alive(&runtime), 9, "{}", runtime.shown());
+    assert_eq!(status::most_alive(&runtime), 9, "{}", runtime.shown());
     stop(runtime);
 }
 

@@ -1,18 +1,13 @@
 //! Starts where something that everybody takes for granted is missing.
-#![allow(
-    clippy::disallowed_methods,
-    clippy::unwrap_used,
-    reason = "a test prepares the system itself and may end at once"
-)]
-
-mod harness;
 
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use harness::{Builder, Runtime, Signal, Stream, example, free_port, http_get, scratch, until};
+use crate::harness::{
+    Builder, Runtime, Signal, Stream, example, free_port, http_get, scratch, until,
+};
 
 fn hostile(wish: &str) -> [OsString; 2] {
     [example("hostile").into(), wish.into()]

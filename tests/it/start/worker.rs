@@ -1,11 +1,4 @@
 //! What a worker starts with, whatever the runtime was started with; and what happens if it cannot start.
-#![allow(
-    clippy::disallowed_methods,
-    clippy::unwrap_used,
-    reason = "a test looks at the system itself and may end at once"
-)]
-
-mod harness;
 
 use std::ffi::OsStr;
 use std::fs;
@@ -15,7 +8,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use harness::{Builder, Runtime, Signal, Stream, example, scratch};
+use crate::harness::{self, Builder, Runtime, Signal, Stream, example, scratch};
 
 /// A service of so many workers that share no port.
 fn service(workers: u16) -> Builder {

@@ -1,23 +1,13 @@
 //! The end of a worker that serves: what is in work is finished before the program hears of anything, and what is not
 //! costs nobody more than an idle connection. The program has no signal handler: its stop signal ends it at once.
-#![allow(
-    clippy::disallowed_methods,
-    reason = "tests start, signal and await processes from outside"
-)]
-#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
-
-mod harness;
-mod rolling;
-mod sharing;
-mod watching;
 
 use std::io::{Read, Write};
 use std::time::Duration;
 
-use harness::{Builder, Connection, Runtime, Signal, example, free_port, http_get};
-use rolling::reload;
-use sharing::{connect_to, field, stop, v4, wait_ready, worker};
-use watching::{Status, counter, drains, echo, wait_reload_ends, wait_status};
+use crate::harness::reloads::reload;
+use crate::harness::shared_port::{connect_to, field, stop, v4, wait_ready, worker};
+use crate::harness::status::{Status, counter, drains, echo, wait_reload_ends, wait_status};
+use crate::harness::{Builder, Connection, Runtime, Signal, example, free_port, http_get};
 
 const DRAINED: &str = "rpm_worker_drain_duration_seconds_count";
 

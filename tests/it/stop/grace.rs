@@ -1,13 +1,8 @@
 //! The end: stop signal, grace, SIGKILL; what is left behind; and nothing waits longer than it must.
-#![allow(
-    clippy::disallowed_methods,
-    clippy::unwrap_used,
-    reason = "a test signals from outside and may end at once"
-)]
 
-mod harness;
-
-use harness::{Builder, Runtime, Signal, example, free_port, http_get, process, until};
+use crate::harness::{
+    self, Builder, Runtime, Signal, example, free_port, http_get, process, until,
+};
 use nix::sys::signal::kill;
 use nix::unistd::Pid;
 

@@ -1,25 +1,14 @@
 //! Programs that count with the libraries that everybody uses, none of them changed: what their workers say becomes one
 //! page, exact to the last request, whatever becomes of the workers.
-#![allow(
-    clippy::disallowed_methods,
-    reason = "tests start, signal and await processes from outside"
-)]
-#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
-
-mod harness;
-mod rolling;
-mod scraping;
-mod sharing;
-mod watching;
 
 use std::collections::BTreeMap;
 use std::fs;
 
-use harness::{Runtime, Signal, until};
-use rolling::{reload, wait_scale};
-use scraping::{Counted, Page, Server, WORKERS, scrape_at, serving};
-use sharing::{send, stop, wait_rotation};
-use watching::status;
+use crate::harness::reloads::{reload, wait_scale};
+use crate::harness::scraping::{Counted, Page, Server, WORKERS, scrape_at, serving};
+use crate::harness::shared_port::{send, stop, wait_rotation};
+use crate::harness::status::status;
+use crate::harness::{Runtime, Signal, until};
 
 const QUEUE: &str = "app_queue_length";
 

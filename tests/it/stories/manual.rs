@@ -1,22 +1,12 @@
 //! The programs of docs/application-metrics.md, as they stand there but for their ports: each does what the page says.
-#![allow(
-    clippy::disallowed_methods,
-    reason = "tests start, signal and await processes from outside"
-)]
-#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
-
-mod harness;
-mod scraping;
-mod sharing;
-mod watching;
 
 use std::ffi::OsString;
 use std::fs;
 use std::path::PathBuf;
 
-use harness::{Runtime, free_port, http_get, scratch, source};
-use scraping::{go_program, node_packages, python_packages, scrape, serving};
-use sharing::{stop, v4};
+use crate::harness::scraping::{go_program, node_packages, python_packages, scrape, serving};
+use crate::harness::shared_port::{stop, v4};
+use crate::harness::{Runtime, free_port, http_get, scratch, source};
 
 const WORKERS: u16 = 2;
 

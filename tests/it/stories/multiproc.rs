@@ -1,15 +1,4 @@
 //! Python programs that keep their numbers in files: exact to the last request however processes end, and nothing grows.
-#![allow(
-    clippy::disallowed_methods,
-    reason = "tests start, signal and await processes from outside"
-)]
-#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
-
-mod harness;
-mod rolling;
-mod scraping;
-mod sharing;
-mod watching;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -19,11 +8,13 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
-use harness::{Runtime, Signal, descendants, http_get, process, scratch, until};
-use rolling::{pids, reload, wait_scale};
-use scraping::{Counted, End, Page, Server, WORKERS, scrape, serving, while_scraped};
-use sharing::{field, send, stop, wait_rotation};
-use watching::{ask_slot, status};
+use crate::harness::reloads::{pids, reload, wait_scale};
+use crate::harness::scraping::{
+    Counted, End, Page, Server, WORKERS, scrape, serving, while_scraped,
+};
+use crate::harness::shared_port::{field, send, stop, wait_rotation};
+use crate::harness::status::{ask_slot, status};
+use crate::harness::{Runtime, Signal, descendants, http_get, process, scratch, until};
 
 const QUEUE: &str = "app_queue_length";
 

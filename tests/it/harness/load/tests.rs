@@ -1,11 +1,4 @@
 //! The clients tell the truth: servers that fail in every way there is, and each is counted as what it was.
-#![allow(
-    clippy::disallowed_methods,
-    reason = "a server that fails on purpose takes its time"
-)]
-#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
-
-mod harness;
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -13,7 +6,8 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use harness::{Histogram, Kind, Load, Pace, Plan, Report, Style, free_port, nonce};
+use crate::harness::free_port;
+use crate::harness::load::{Histogram, Kind, Load, Pace, Plan, Report, Style, nonce};
 use nix::libc::linger;
 use nix::sys::socket::{setsockopt, sockopt};
 

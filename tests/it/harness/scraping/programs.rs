@@ -1,15 +1,14 @@
 //! The bundled programs that have metrics of their own; all of them have the same.
 
-use std::env;
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use crate::harness::shared_port::{v4, wait_ready, wait_rotation};
+use crate::harness::status::ask_slot;
 use crate::harness::{
     Builder, Connection, Runtime, free_port, go_build, http_get, scratch, source,
 };
-use crate::sharing::{v4, wait_ready, wait_rotation};
-use crate::watching::ask_slot;
 
 /// Workers of each, unless a test says otherwise.
 pub const WORKERS: u16 = 4;

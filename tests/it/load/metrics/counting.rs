@@ -3,7 +3,8 @@
 use std::fs;
 use std::path::PathBuf;
 
-use crate::harness::{Builder, Load, Plan, Report, Runtime, Style, example, free_port, scratch};
+use crate::harness::load::{Load, Plan, Report, Style};
+use crate::harness::{Builder, Runtime, example, free_port, scratch};
 
 /// Clients of each kind.
 const CLIENTS: u32 = 4;

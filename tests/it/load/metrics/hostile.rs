@@ -1,19 +1,5 @@
 //! RPM_APP_METRICS and workers whose metrics are not what they should be: the scrape comes in time, what the others say is
 //! exact, nothing can be slipped in, and the runtime's memory, its log and its other endpoints do not suffer.
-#![allow(
-    clippy::disallowed_methods,
-    reason = "tests start, signal and await processes from outside"
-)]
-#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
-#![allow(
-    clippy::print_stdout,
-    reason = "what was measured is shown when a test fails"
-)]
-
-mod harness;
-mod hostile;
-mod sharing;
-mod watching;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -22,10 +8,10 @@ use std::net::TcpStream;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use harness::{Connection, Signal, http_get, patience, scratch, until};
-use hostile::{Hostile, Page, service, strict_reader};
-use sharing::{send, wait_ready};
-use watching::{status, wait_reload_ends, wait_status};
+use crate::harness::shared_port::{send, wait_ready};
+use crate::harness::status::{status, wait_reload_ends, wait_status};
+use crate::harness::{Connection, Signal, http_get, patience, scratch, until};
+use crate::load::metrics::hostile_service::{Hostile, Page, service, strict_reader};
 
 const REQUESTS: &str = "hostile_requests_total";
 

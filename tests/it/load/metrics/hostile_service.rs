@@ -1,17 +1,4 @@
 //! What the tests of hostile workers have in common: the service, its scrapes, and the judges of a page.
-#![allow(
-    dead_code,
-    reason = "each test file is a crate of its own and uses a part"
-)]
-#![allow(
-    clippy::disallowed_methods,
-    clippy::unwrap_used,
-    reason = "a test starts programs, and ends at the first surprise"
-)]
-#![allow(
-    clippy::print_stdout,
-    reason = "what was measured is shown when a test fails"
-)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -21,9 +8,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use crate::harness::shared_port::v4;
+use crate::harness::status::{ask_slot, wait_status};
 use crate::harness::{Builder, Connection, Runtime, Signal, example, free_port, source};
-use crate::sharing::v4;
-use crate::watching::{ask_slot, wait_status};
 
 const OPENMETRICS: &str = "Accept: application/openmetrics-text;version=1.0.0";
 

@@ -1,21 +1,15 @@
 //! What the tests of application metrics have in common: a program that counts exactly, a Prometheus, what it was given,
 //! and those who judge that.
-#![allow(
-    dead_code,
-    reason = "each test file is a crate of its own and uses a part"
-)]
-#![allow(unused_imports, reason = "as above")]
-#![allow(
-    clippy::disallowed_methods,
-    reason = "tests start, signal and await processes from outside"
-)]
-#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
 mod counting;
+mod hostile;
+mod hostile_service;
 mod judges;
 mod page;
 mod prometheus;
 mod recorder;
+mod totals;
+mod workers;
 
 use crate::harness::{Runtime, until};
 
@@ -23,7 +17,7 @@ pub use counting::{Clients, Counted, Counting};
 pub use judges::{promtool, strict_reader};
 pub use page::{Page, never_fall, whole};
 pub use prometheus::{Point, Prometheus};
-pub use recorder::{OPENMETRICS, Recorder, Scraped, TEXT};
+pub use recorder::{OPENMETRICS, Recorder, TEXT};
 
 /// Workers of a service.
 pub const WORKERS: usize = 4;

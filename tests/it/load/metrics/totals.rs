@@ -1,28 +1,16 @@
 //! Application metrics before a real Prometheus: whatever happens to the workers, it counts what the clients have sent.
 //!
 //! The test named `soak` is the long form; `make soak` runs it.
-#![allow(
-    clippy::disallowed_methods,
-    reason = "tests start, signal and await processes from outside"
-)]
-#![allow(
-    clippy::print_stdout,
-    reason = "what was counted is shown when a test fails"
-)]
-#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
-
-mod app_metrics;
-mod harness;
-mod sharing;
 
 use std::time::{Duration, Instant};
 
-use app_metrics::{
+use crate::harness::load::Report;
+use crate::harness::shared_port::{send, stop, wait_ready, worker};
+use crate::harness::{Runtime, Signal};
+use crate::load::metrics::{
     Clients, Counting, OPENMETRICS, Page, Point, Prometheus, REQUESTS, Recorder, TEXT, WORKERS,
     never_fall, own, promtool, strict_reader, wait_scale, whole,
 };
-use harness::{Report, Runtime, Signal};
-use sharing::{send, stop, wait_ready, worker};
 
 /// Reloads, scales and kills in turn, while clients ask.
 struct Operator<'a> {

@@ -1,24 +1,14 @@
 //! Application metrics of workers that stand still, crash or are replaced: what a scrape waits for, and what is lost.
-#![allow(
-    clippy::disallowed_methods,
-    reason = "tests start, signal and await processes from outside"
-)]
-#![allow(
-    clippy::print_stdout,
-    reason = "what was counted is shown when a test fails"
-)]
-#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
-
-mod app_metrics;
-mod harness;
-mod sharing;
 
 use std::io::{self, Write};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use app_metrics::{Clients, Counted, Counting, Page, REQUESTS, WORKERS, never_fall, wait_scale};
-use harness::{Connection, Load, Pace, Plan, Runtime, Signal, Style, until, until_some};
-use sharing::{connect_to_slot, freeze, send, stop, v4, wait_ready, worker};
+use crate::harness::load::{Load, Pace, Plan, Style};
+use crate::harness::shared_port::{connect_to_slot, freeze, send, stop, v4, wait_ready, worker};
+use crate::harness::{Connection, Runtime, Signal, until, until_some};
+use crate::load::metrics::{
+    Clients, Counted, Counting, Page, REQUESTS, WORKERS, never_fall, wait_scale,
+};
 
 /// The page of this moment.
 #[track_caller]

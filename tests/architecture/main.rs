@@ -1,7 +1,9 @@
 //! What holds the shape of the code: the arrows between the layers, what each may use from outside, where `unsafe` may
-//! stand, how long a file may be, and that the README knows every variable.
+//! stand, how long a file may be, that the README knows every variable; and the tree of the tests.
 #![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
+
+mod tests_tree;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -201,7 +203,8 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-fn sources() -> Vec<Source> {
+/// Every file of Rust below a directory.
+fn rust_files(below: &Path) -> Vec<PathBuf> {
     fn visit(dir: &Path, found: &mut Vec<PathBuf>) {
         for entry in fs::read_dir(dir).unwrap() {
             let path = entry.unwrap().path();
@@ -212,10 +215,15 @@ fn sources() -> Vec<Source> {
             }
         }
     }
-    let src = root().join("src");
     let mut found = Vec::new();
-    visit(&src, &mut found);
+    visit(below, &mut found);
     found.sort();
+    found
+}
+
+fn sources() -> Vec<Source> {
+    let src = root().join("src");
+    let found = rust_files(&src);
     assert!(found.len() > 30, "only {} files in src", found.len());
     let read = |path: PathBuf| Source {
         text: fs::read_to_string(&path).unwrap(),
@@ -462,36 +470,5 @@ fn the_readme_knows_every_variable() {
         .filter(|setting| !words.contains(&setting.name))
         .map(|setting| format!("{} is not in README.md", setting.name))
         .collect();
-    none(&missing);
-}
-
-#[test]
-fn every_promise_of_the_readme_has_its_tests() {
-    let readme = fs::read_to_string(root().join("README.md")).unwrap();
-    let (_, rest) = readme.split_once("## What it promises").unwrap();
-    let (section, _) = rest.split_once("\n## ").unwrap();
-    let promises: Vec<&str> = section
-        .lines()
-        .filter(|line| line.contains(". **"))
-        .collect();
-    assert!(promises.len() >= 10, "{section}");
-    let mut missing = Vec::new();
-    for promise in promises {
-        let names: Vec<&str> = promise
-            .split('`')
-            .filter(|part| part.contains("::"))
-            .collect();
-        if names.is_empty() {
-            missing.push(format!("no test is named: {promise}"));
-        }
-        for name in names {
-            let (file, function) = name.split_once("::").unwrap();
-            let text =
-                fs::read_to_string(root().join(format!("tests/{file}.rs"))).unwrap_or_default();
-            if !text.contains(&format!("fn {function}(")) {
-                missing.push(format!("{name} is not there: {promise}"));
-            }
-        }
-    }
     none(&missing);
 }

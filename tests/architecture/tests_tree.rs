@@ -1,0 +1,126 @@
+//! The tree of the tests: which binaries there are, what lies in which group of nextest, and that every promise of
+//! docs/promises.md names tests that exist.
+
+use std::fs;
+use std::path::PathBuf;
+
+use super::{none, paths, root, rust_files};
+
+/// Test binaries. A test with processes belongs into `it`, which has the harness and the groups.
+const BINARIES: [&str; 4] = ["architecture", "fleet_walk", "fuzz_corpus", "it"];
+
+/// Folders of `tests/it` that are groups of nextest. Each has a kind of test that must lie nowhere else, if it can be
+/// told by what it uses.
+const GROUPS: [(&str, Option<&str>); 3] = [
+    ("containers", Some("containers")),
+    ("load", Some("harness::load")),
+    ("stories", None),
+];
+
+/// Every file of `tests/it`, by its path from there.
+fn process_tests() -> Vec<(PathBuf, String)> {
+    let it = root().join("tests/it");
+    let read = |path: PathBuf| {
+        let text = fs::read_to_string(&path).unwrap();
+        (path.strip_prefix(&it).unwrap().to_owned(), text)
+    };
+    let found: Vec<_> = rust_files(&it).into_iter().map(read).collect();
+    assert!(found.len() > 60, "only {} files in tests/it", found.len());
+    found
+}
+
+fn functions(text: &str) -> impl Iterator<Item = &str> {
+    let begun = text.lines().filter_map(|line| {
+        let line = line.trim_start();
+        let line = line.strip_prefix("pub ").unwrap_or(line);
+        line.strip_prefix("fn ")
+    });
+    begun.filter_map(|line| line.split('(').next())
+}
+
+#[test]
+fn process_tests_are_one_binary() {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(root().join("tests")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|end| end == "rs") || path.join("main.rs").exists() {
+            found.push(path.file_stem().unwrap().to_str().unwrap().to_owned());
+        }
+    }
+    found.sort();
+    assert_eq!(found, BINARIES);
+}
+
+#[test]
+fn a_test_lies_in_the_folder_of_its_group() {
+    let nextest = fs::read_to_string(root().join(".config/nextest.toml")).unwrap();
+    let mut faults = Vec::new();
+    for (folder, mark) in GROUPS {
+        let rule =
+            format!("filter = \"binary(it) & test(/^{folder}::/)\"\ntest-group = \"{folder}\"");
+        if !nextest.contains(&rule) {
+            faults.push(format!(".config/nextest.toml has no group {folder}"));
+        }
+        for (path, text) in process_tests() {
+            let mut reached = paths(&text, "crate");
+            let short = paths(&text, "harness").into_iter();
+            reached.extend(short.map(|path| format!("harness::{path}")));
+            let free = path.starts_with(folder) || path.starts_with("harness");
+            let uses = |mark| reached.iter().any(|path| super::within(path, mark));
+            if !free && (mark.is_some_and(uses) || uses(folder)) {
+                faults.push(format!("{}: a test of {folder}", path.display()));
+            }
+            // Whoever climbs is not seen above.
+            if text.contains("super::super::") {
+                faults.push(format!("{}: super::super::", path.display()));
+            }
+        }
+    }
+    none(&faults);
+}
+
+#[test]
+fn every_promise_has_its_tests() {
+    let page = fs::read_to_string(root().join("docs/promises.md")).unwrap();
+    let mut promises = 0;
+    let mut tests = 0;
+    let mut faults = Vec::new();
+    // A promise and its tests are one list item.
+    let begins = |line: &&str| line.split_once(". **").is_some();
+    for line in page.lines() {
+        if begins(&line) {
+            if promises > 0 && tests == 0 {
+                faults.push(format!("no test is named before: {line}"));
+            }
+            promises += 1;
+            tests = 0;
+        }
+        let Some(name) = line.trim_start().strip_prefix("- `") else {
+            continue;
+        };
+        tests += 1;
+        let name = name.strip_suffix('`').unwrap_or(name);
+        let (module, function) = name.rsplit_once("::").unwrap();
+        if !is_test(module, function) {
+            faults.push(format!("{name} is not there"));
+        }
+    }
+    assert!(promises >= 20, "{promises} promises");
+    assert!(tests > 0, "the last promise names no test");
+    none(&faults);
+}
+
+/// Whether the module of `tests/it`, or the binary of that name, has this test.
+fn is_test(module: &str, function: &str) -> bool {
+    let path = module.replace("::", "/");
+    let tests = root().join("tests");
+    let places = [
+        tests.join("it").join(format!("{path}.rs")),
+        tests.join(format!("{path}.rs")),
+        tests.join(&path).join("main.rs"),
+    ];
+    let text = places
+        .iter()
+        .find_map(|place| fs::read_to_string(place).ok());
+    text.is_some_and(|text| functions(&text).any(|name| name == function))
+}

@@ -1,0 +1,9 @@
+//! The merged log and the log files.
+
+mod files;
+mod flow;
+mod formats;
+mod levels;
+mod merged;
+mod rate;
+mod records;

@@ -1,0 +1,36 @@
+//! Tests with real processes: the runtime as a binary, programs of many languages, clients, signals, containers.
+//!
+//! One binary, so that the harness is compiled and linked once. The folders are the themes, and three of them are the
+//! groups of nextest (.config/nextest.toml): `containers`, `load`, `stories`. `cargo nextest run reload::` runs one theme.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "tests start, signal and await processes from outside"
+)]
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "what was counted, and the output of the runtime, is shown when a test fails"
+)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test ends at the first surprise"
+)]
+
+mod harness;
+
+mod admin;
+mod config;
+mod containers;
+mod crash;
+mod health;
+mod init;
+mod load;
+mod logs;
+mod metrics;
+mod ports;
+mod reload;
+mod scale;
+mod start;
+mod stop;
+mod stories;

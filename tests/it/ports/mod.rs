@@ -1,0 +1,8 @@
+//! The shared port: how a program gets its listener, and which worker gets a connection.
+
+mod balance;
+mod fallbacks;
+mod families;
+mod listed;
+pub mod opening;
+mod programs;

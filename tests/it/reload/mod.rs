@@ -1,0 +1,6 @@
+//! Rolling reloads, and what starts them.
+
+mod programs;
+mod rolling;
+mod triggers;
+mod watch;

@@ -1,0 +1,4 @@
+//! The number of workers: more, fewer, very many.
+
+mod many;
+mod workers;
