@@ -14,28 +14,14 @@
 //!   and none of these.
 //! - Left out without counting: timestamps of samples, `_created`, labels with an empty value.
 
-mod claims;
-mod collect;
-mod declare;
-mod labels;
-mod limits;
-mod line;
-mod number;
+mod model;
 mod parse;
 pub mod render;
-mod settle;
-mod types;
 
-#[cfg(test)]
-mod labels_tests;
-#[cfg(test)]
-mod tests;
-
-pub use claims::{Claim, claims};
-pub use labels::{Labels, is_label_name, is_metric_name};
-pub(crate) use limits::Fault;
-pub use limits::{Dropped, Format, Limits, Parsed, Refused};
-pub(crate) use number::is_count;
-pub use number::number;
-pub use parse::parse;
-pub use types::{Exemplar, Family, Kind, Page, Sample, Suffix};
+pub(crate) use model::is_count;
+pub use model::{
+    Claim, Exemplar, Family, Kind, Labels, Page, Sample, Suffix, claims, is_label_name,
+    is_metric_name, number,
+};
+pub(crate) use parse::Fault;
+pub use parse::{Dropped, Format, Limits, Parsed, Refused, parse};

@@ -4,18 +4,18 @@
 //! 1.0 is stricter about names and ends with `# EOF`.
 
 mod answer;
-mod format;
-mod heads;
+mod head;
+mod negotiate;
 mod number;
 mod write;
 
 #[cfg(test)]
-mod format_tests;
-#[cfg(test)]
 pub(crate) mod judges;
+#[cfg(test)]
+mod negotiate_tests;
 #[cfg(test)]
 mod write_tests;
 
 pub use answer::{Answer, answer};
-pub use format::{Format, negotiate, takes_gzip};
+pub use negotiate::{Format, negotiate, takes_gzip};
 pub use write::render;

@@ -3,7 +3,7 @@
 use crate::exposition::{Exemplar, Family, Kind, Labels, Sample, Suffix};
 
 use super::Format;
-use super::heads::{self, Head};
+use super::head::{self, Head};
 use super::number;
 
 /// Most characters in the labels of an exemplar, names and values together, by OpenMetrics.
@@ -20,7 +20,7 @@ pub fn render(families: &[Family], format: Format, out: &mut Vec<u8>) -> usize {
             0
         }
         Format::OpenMetrics => {
-            let heads = heads::open_metrics(families);
+            let heads = head::open_metrics(families);
             for (family, head) in families.iter().zip(&heads) {
                 if let Some(head) = head {
                     open_metrics(family, head, out);
@@ -43,7 +43,7 @@ fn text(family: &Family, out: &mut Vec<u8>) {
         }
         put(out, &["# TYPE ", &head.name, " ", head.kind, "\n"]);
     };
-    announce(&heads::text(family), out);
+    announce(&head::text(family), out);
     for sample in &family.samples {
         // The format cannot express when a series began.
         if !apart(sample.suffix) && sample.suffix != Suffix::Created {

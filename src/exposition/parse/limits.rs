@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::fmt;
 
-use super::Page;
+use crate::exposition::Page;
 
 /// The format of a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

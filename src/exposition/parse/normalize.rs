@@ -4,8 +4,8 @@ use std::cmp::Ordering;
 use std::iter;
 
 use super::limits::{Dropped, Fault};
-use super::number::{is_amount, is_count, is_flag};
-use super::{Family, Kind, Labels, Page, Parsed, Sample, Suffix, number};
+use crate::exposition::model::{is_amount, is_count, is_flag};
+use crate::exposition::{Family, Kind, Labels, Page, Parsed, Sample, Suffix, number};
 
 impl Parsed {
     /// Builds a page from families with valid names and distinct claims: sorted, each sample once, without values that

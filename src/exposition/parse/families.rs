@@ -4,11 +4,13 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
-use super::declare::kind;
-use super::labels::unescape;
+use super::comment::kind;
 use super::limits::Fault;
 use super::line::Line;
-use super::{Claim, Family, Format, Kind, Limits, Sample, Suffix, claims, is_metric_name};
+use crate::exposition::model::unescape;
+use crate::exposition::{
+    Claim, Family, Format, Kind, Limits, Sample, Suffix, claims, is_metric_name,
+};
 
 /// The family to which samples of a name belong.
 #[derive(Clone, Copy, Debug)]

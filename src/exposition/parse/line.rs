@@ -1,8 +1,8 @@
 //! Parses one sample line.
 
-use super::labels::{begins_name, closing_quote, name_len, unescape};
 use super::limits::Fault;
-use super::{Exemplar, Format, Labels, Limits, number};
+use crate::exposition::model::{begins_name, closing_quote, name_len, unescape};
+use crate::exposition::{Exemplar, Format, Labels, Limits, number};
 
 /// Most characters in the labels of an exemplar, by OpenMetrics.
 const EXEMPLAR_LETTERS: usize = 128;

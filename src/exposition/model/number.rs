@@ -13,11 +13,11 @@ pub(crate) fn is_count(value: f64) -> bool {
 }
 
 /// Whether a counter can have this value. An infinite value is refused, because the counter would stay infinite.
-pub(super) fn is_amount(value: f64) -> bool {
+pub(in crate::exposition) fn is_amount(value: f64) -> bool {
     value.is_finite() && value >= 0.0
 }
 
 /// Whether the value is 0 or 1.
-pub(super) fn is_flag(value: f64) -> bool {
+pub(in crate::exposition) fn is_flag(value: f64) -> bool {
     is_count(value) && value <= 1.0
 }

@@ -1,7 +1,7 @@
 //! The comments with a meaning: `# TYPE`, `# HELP`, `# UNIT`.
 
 use super::line::word_len;
-use super::{Format, Kind};
+use crate::exposition::{Format, Kind};
 
 /// The content of a comment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

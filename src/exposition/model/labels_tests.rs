@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
-use super::{Format, Labels, Limits, parse};
+use super::Labels;
+use crate::exposition::{Format, Limits, parse};
 
 fn labels(pairs: &[(&str, &str)]) -> Option<Labels> {
     Labels::new(pairs.iter().copied())

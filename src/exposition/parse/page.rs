@@ -4,8 +4,8 @@ use std::str::Utf8Error;
 
 use memchr::{memchr_iter, memmem};
 
-use super::collect::Collected;
-use super::declare::{Comment, comment};
+use super::comment::{Comment, comment};
+use super::families::Collected;
 use super::limits::Fault;
 use super::line::read;
 use super::{Dropped, Format, Limits, Parsed, Refused};

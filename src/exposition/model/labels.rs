@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::sync::{Arc, LazyLock};
 
-use super::Limits;
+use crate::exposition::Limits;
 
 /// No labels. Shared, because most gauges have none.
 static NONE: LazyLock<Labels> = LazyLock::new(|| Labels("".into()));
@@ -38,7 +38,10 @@ impl Labels {
 
     /// Parses the text after an opening brace if it is already in the stored form: sorted, nothing escaped, no blanks.
     /// Most programs write like this, and it saves parsing each label. Also returns the text after the closing brace.
-    pub(super) fn as_written<'a>(text: &'a str, limits: &Limits) -> Option<(Self, &'a str)> {
+    pub(in crate::exposition) fn as_written<'a>(
+        text: &'a str,
+        limits: &Limits,
+    ) -> Option<(Self, &'a str)> {
         let (mut last, mut at) = ("", 0);
         for _ in 0..limits.labels {
             let rest = &text[at..];
@@ -198,13 +201,13 @@ pub fn is_metric_name(name: &str) -> bool {
 }
 
 /// Whether the first character may begin a name.
-pub(super) fn begins_name(text: &str) -> bool {
+pub(in crate::exposition) fn begins_name(text: &str) -> bool {
     let first = text.bytes().next();
     first.is_some_and(|byte| !byte.is_ascii_digit())
 }
 
 /// Length of the prefix that consists of name characters.
-pub(super) fn name_len(text: &str) -> usize {
+pub(in crate::exposition) fn name_len(text: &str) -> usize {
     const PART: [bool; 256] = {
         let mut part = [false; 256];
         let mut byte = 0_u8;
@@ -225,7 +228,7 @@ pub fn is_label_name(name: &str) -> bool {
 }
 
 /// Position of the quote that ends a value: the first one that is not escaped.
-pub(super) fn closing_quote(text: &str) -> Option<usize> {
+pub(in crate::exposition) fn closing_quote(text: &str) -> Option<usize> {
     let mut escaped = false;
     text.bytes().position(|byte| {
         let found = byte == b'"' && !escaped;
@@ -267,7 +270,7 @@ fn escape(text: &mut String, value: &str) {
 }
 
 /// Unescapes a text. An unknown escape stands for itself, backslash included.
-pub(super) fn unescape(text: &str) -> Cow<'_, str> {
+pub(in crate::exposition) fn unescape(text: &str) -> Cow<'_, str> {
     if !text.contains('\\') {
         return Cow::Borrowed(text);
     }

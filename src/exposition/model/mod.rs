@@ -1,0 +1,16 @@
+//! What a page holds: families of a type, their samples, labels and numbers.
+
+mod labels;
+#[cfg(test)]
+mod labels_tests;
+mod number;
+mod page;
+mod sample_names;
+
+pub use labels::{Labels, is_label_name, is_metric_name};
+pub(super) use labels::{begins_name, closing_quote, name_len, unescape};
+pub(crate) use number::is_count;
+pub use number::number;
+pub(super) use number::{is_amount, is_flag};
+pub use page::{Exemplar, Family, Kind, Page, Sample, Suffix};
+pub use sample_names::{Claim, claims};
