@@ -16,7 +16,7 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use rpm_runtime::app_metrics::merge::{Life, Merger, Rules};
-use rpm_runtime::exposition::{Format, Limits, parse};
+use rpm_runtime::exposition::{Format, PageLimits, parse};
 use rpm_runtime::model::SlotId;
 
 const SERIES: usize = 200;
@@ -93,8 +93,8 @@ fn run(workers: u16, rounds: u32) {
             let begin = Instant::now();
             let parsed = parse(
                 black_box(text.as_bytes()),
-                Format::Text004,
-                &Limits::default(),
+                Format::Text,
+                &PageLimits::default(),
             )
             .unwrap();
             reading += begin.elapsed();

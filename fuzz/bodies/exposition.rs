@@ -8,10 +8,12 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use rpm_runtime::app_metrics::merge::{Life, Merger, Rules};
-use rpm_runtime::exposition::{Dropped, Family, Format, Kind, Limits, Parsed, Sample, parse};
+use rpm_runtime::exposition::{
+    Dropped, Family, Format, MetricType, PageLimits, Parsed, Sample, parse,
+};
 use rpm_runtime::model::SlotId;
 
-const SMALL: Limits = Limits {
+const SMALL: PageLimits = PageLimits {
     bytes: 4096,
     lines: 1000,
     series: 8,
@@ -27,11 +29,11 @@ pub fn run(data: &[u8]) {
         return;
     };
     let format = match how & 1 {
-        0 => Format::Text004,
+        0 => Format::Text,
         _ => Format::OpenMetrics,
     };
     let limits = match how & 2 {
-        0 => Limits::default(),
+        0 => PageLimits::default(),
         _ => SMALL,
     };
     let rules = match how & 4 {
@@ -85,7 +87,7 @@ fn same(one: &[Family], other: &[Family]) {
 
 fn comes_back(families: &[Family], format: Format) {
     let written = write(families, format);
-    let again = match parse(written.as_bytes(), format, &Limits::default()) {
+    let again = match parse(written.as_bytes(), format, &PageLimits::default()) {
         Ok(again) => again,
         Err(refused) => panic!("{refused}: {written}"),
     };
@@ -96,11 +98,11 @@ fn comes_back(families: &[Family], format: Format) {
 /// There a counter has `_total`.
 fn as_open_metrics(mut families: Vec<Family>) -> Vec<Family> {
     for family in &mut families {
-        if family.kind == Kind::Counter && family.text_name() == *family.name {
-            family.kind = Kind::Unknown;
+        if family.kind == MetricType::Counter && family.text_name() == *family.name {
+            family.kind = MetricType::Unknown;
         }
         for sample in &mut family.samples {
-            if family.kind == Kind::Unknown {
+            if family.kind == MetricType::Unknown {
                 sample.exemplar = None;
             }
         }
@@ -113,7 +115,7 @@ fn write(families: &[Family], format: Format) -> String {
     let mut out = String::new();
     for family in families {
         let (kind, declared) = match format {
-            Format::Text004 => (text_kind(family.kind), family.text_name()),
+            Format::Text => (text_kind(family.kind), family.text_name()),
             Format::OpenMetrics => (
                 format!("{:?}", family.kind).to_lowercase(),
                 (&*family.name).into(),
@@ -150,9 +152,9 @@ fn line(out: &mut String, name: &str, sample: &Sample) {
     out.push('\n');
 }
 
-fn text_kind(kind: Kind) -> String {
+fn text_kind(kind: MetricType) -> String {
     match kind {
-        Kind::Unknown => "untyped".to_owned(),
+        MetricType::Unknown => "untyped".to_owned(),
         kind => format!("{kind:?}").to_lowercase(),
     }
 }

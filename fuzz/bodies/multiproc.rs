@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use rpm_runtime::app_metrics::merge::{Life, Merger, Rules};
 use rpm_runtime::app_metrics::multiproc::{Content, FileName, Limits, Mode, Pages, Reading};
-use rpm_runtime::exposition::{self, Dropped, Family, Kind, Parsed, Suffix};
+use rpm_runtime::exposition::{self, Dropped, Family, MetricType, Parsed, Suffix};
 use rpm_runtime::model::SlotId;
 
 /// Larger counts are not exact, nor are their differences.
@@ -20,14 +20,14 @@ fn small() -> Limits {
         file_bytes: 512,
         bytes: 1024,
         entries: 12,
-        page: exposition::Limits {
+        page: exposition::PageLimits {
             series: 8,
             labels: 2,
             label_name: 6,
             label_value: 8,
             name: 16,
             help: 8,
-            ..exposition::Limits::default()
+            ..exposition::PageLimits::default()
         },
     }
 }
@@ -97,10 +97,10 @@ fn comes_back(families: &[Family]) {
         .collect();
     for family in &families {
         let content = match family.kind {
-            Kind::Counter => Content::Counter,
-            Kind::Gauge => Content::Gauge(Mode::LiveAll),
-            Kind::Histogram => Content::Histogram,
-            Kind::Summary => Content::Summary,
+            MetricType::Counter => Content::Counter,
+            MetricType::Gauge => Content::Gauge(Mode::LiveAll),
+            MetricType::Histogram => Content::Histogram,
+            MetricType::Summary => Content::Summary,
             other => panic!("{other:?}"),
         };
         let file = files.entry(FileName { pid: 1, content });
@@ -115,7 +115,7 @@ fn comes_back(families: &[Family]) {
                 Suffix::Bucket => sample.value,
                 _ => 0.0,
             };
-            if (family.kind, sample.suffix) != (Kind::Histogram, Suffix::Count) {
+            if (family.kind, sample.suffix) != (MetricType::Histogram, Suffix::Count) {
                 let labels: BTreeMap<_, _> = sample.labels.iter().collect();
                 let sample = format!("{}{}", family.name, sample.suffix.text());
                 let key = match &family.help {
@@ -150,7 +150,7 @@ fn is_exact(family: &Family) -> bool {
         of.count()
     };
     let is_small = |value: f64| value < EXACT;
-    let counts = family.kind == Kind::Histogram;
+    let counts = family.kind == MetricType::Histogram;
     count(Suffix::Sum) == count(Suffix::Count)
         && !(counts && family.samples.iter().any(|sample| !is_small(sample.value)))
 }

@@ -8,14 +8,14 @@ const SHOWN: usize = 64;
 /// By the Content-Type of an answer; the error says what it is instead. Programs that send none are taken to write text.
 pub(super) fn format(content_type: Option<&str>) -> Result<Format, String> {
     let Some(whole) = content_type else {
-        return Ok(Format::Text004);
+        return Ok(Format::Text);
     };
     let kind = whole.split(';').next().unwrap_or_default().trim();
     let is = |known: &str| kind.eq_ignore_ascii_case(known);
     if is("application/openmetrics-text") {
         Ok(Format::OpenMetrics)
     } else if is("text/plain") || kind.is_empty() {
-        Ok(Format::Text004)
+        Ok(Format::Text)
     } else {
         let shown: String = kind.chars().take(SHOWN).collect();
         Err(format!(
@@ -32,14 +32,14 @@ mod tests {
     #[test]
     fn the_types_of_prometheus_are_known() {
         for (sent, expected) in [
-            (None, Format::Text004),
-            (Some(""), Format::Text004),
-            (Some("text/plain"), Format::Text004),
+            (None, Format::Text),
+            (Some(""), Format::Text),
+            (Some("text/plain"), Format::Text),
             (
                 Some("text/plain; version=0.0.4; charset=utf-8"),
-                Format::Text004,
+                Format::Text,
             ),
-            (Some("Text/Plain;charset=utf-8"), Format::Text004),
+            (Some("Text/Plain;charset=utf-8"), Format::Text),
             (
                 Some("application/openmetrics-text; version=1.0.0; charset=utf-8"),
                 Format::OpenMetrics,

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use super::*;
 use crate::app_metrics::merge::Rules;
-use crate::exposition::render::{Format, render};
+use crate::exposition::Format;
+use crate::exposition::render::render;
 use crate::model::ListenerId;
 
 const COUNTER: &str = r#"["hits", "hits_total", {}, "H."]"#;

@@ -11,7 +11,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::app_metrics::merge::Life;
 use crate::checks::{self, Failure, Fetched, PageFault, Target};
-use crate::exposition::{Limits, Parsed, parse};
+use crate::exposition::{PageLimits, Parsed, parse};
 use crate::model::ListenerId;
 use crate::sys::clock;
 
@@ -210,7 +210,7 @@ impl Questions {
         within: Duration,
         most: usize,
     ) -> Result<Parsed, String> {
-        let limits = Limits::default();
+        let limits = PageLimits::default();
         let most = most.min(limits.bytes);
         let fetched = checks::page(way.target, &self.path, within, most).await;
         self.note(worker.life, &fetched);

@@ -32,10 +32,10 @@ pub(super) fn refreshed(own: Page, before: &Page) -> Page {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::exposition::{Format, Limits, parse};
+    use crate::exposition::{Format, PageLimits, parse};
 
     fn page(text: &str) -> Page {
-        parse(text.as_bytes(), Format::Text004, &Limits::default())
+        parse(text.as_bytes(), Format::Text, &PageLimits::default())
             .unwrap()
             .page
     }

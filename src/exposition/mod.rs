@@ -20,8 +20,8 @@ pub mod render;
 
 pub(crate) use model::is_count;
 pub use model::{
-    Claim, Exemplar, Family, Kind, Labels, Page, Sample, Suffix, claims, is_label_name,
-    is_metric_name, number,
+    Claim, Exemplar, Family, Format, Labels, MetricType, Page, Sample, Suffix, claims,
+    is_label_name, is_metric_name, parse_number,
 };
-pub(crate) use parse::Fault;
-pub use parse::{Dropped, Format, Limits, Parsed, Refused, parse};
+pub(crate) use parse::DropReason;
+pub use parse::{Dropped, PageLimits, ParseError, Parsed, parse};

@@ -2,7 +2,7 @@
 
 use prometheus::proto;
 
-use crate::exposition::{self, Kind, Labels, Sample, Suffix};
+use crate::exposition::{self, Labels, MetricType, Sample, Suffix};
 
 /// Units that our names end with and that OpenMetrics is told of.
 const UNITS: [&str; 3] = ["bytes", "cores", "seconds"];
@@ -10,7 +10,7 @@ const UNITS: [&str; 3] = ["bytes", "cores", "seconds"];
 /// One metric family under construction; without a series it vanishes from the page.
 #[derive(Debug)]
 pub(super) struct Family {
-    kind: Kind,
+    kind: MetricType,
     name: &'static str,
     help: &'static str,
     samples: Vec<Sample>,
@@ -19,20 +19,20 @@ pub(super) struct Family {
 impl Family {
     /// A value that may fall.
     pub(super) fn gauge(name: &'static str, help: &'static str) -> Self {
-        Self::new(Kind::Gauge, name, help)
+        Self::new(MetricType::Gauge, name, help)
     }
 
     /// A value that somebody else counts and that never falls; its name ends with `_total`.
     pub(super) fn counter(name: &'static str, help: &'static str) -> Self {
-        Self::new(Kind::Counter, name, help)
+        Self::new(MetricType::Counter, name, help)
     }
 
     /// Always 1, for the sake of its labels; its name ends with `_info`.
     pub(super) fn info(name: &'static str, help: &'static str) -> Self {
-        Self::new(Kind::Info, name, help)
+        Self::new(MetricType::Info, name, help)
     }
 
-    fn new(kind: Kind, name: &'static str, help: &'static str) -> Self {
+    fn new(kind: MetricType, name: &'static str, help: &'static str) -> Self {
         Self {
             kind,
             name,
@@ -83,9 +83,9 @@ impl Family {
 /// A family of the registry, as it stands on a page; `None` without a series, or of a kind that the registry has none of.
 pub(super) fn counted(found: &proto::MetricFamily) -> Option<exposition::Family> {
     let kind = match found.get_field_type() {
-        proto::MetricType::COUNTER => Kind::Counter,
-        proto::MetricType::GAUGE => Kind::Gauge,
-        proto::MetricType::HISTOGRAM => Kind::Histogram,
+        proto::MetricType::COUNTER => MetricType::Counter,
+        proto::MetricType::GAUGE => MetricType::Gauge,
+        proto::MetricType::HISTOGRAM => MetricType::Histogram,
         proto::MetricType::SUMMARY | proto::MetricType::UNTYPED => return None,
     };
     let suffix = name_and_suffix(kind, found.name()).1;
@@ -94,8 +94,8 @@ pub(super) fn counted(found: &proto::MetricFamily) -> Option<exposition::Family>
         let pairs = metric.get_label().iter();
         let labels = Labels::new(pairs.map(|pair| (pair.name(), pair.value())))?;
         match kind {
-            Kind::Histogram => observations(metric.get_histogram(), &labels, &mut samples),
-            Kind::Counter => {
+            MetricType::Histogram => observations(metric.get_histogram(), &labels, &mut samples),
+            MetricType::Counter => {
                 let value = metric.get_counter().get_value();
                 samples.push(Sample::with(suffix, labels, value));
             }
@@ -121,7 +121,7 @@ fn observations(histogram: &proto::Histogram, labels: &Labels, samples: &mut Vec
 }
 
 fn family(
-    kind: Kind,
+    kind: MetricType,
     full_name: &str,
     help: &str,
     samples: Vec<Sample>,
@@ -144,10 +144,10 @@ fn family(
 }
 
 /// The name of the family, and what its samples have behind it.
-fn name_and_suffix(kind: Kind, full_name: &str) -> (&str, Suffix) {
+fn name_and_suffix(kind: MetricType, full_name: &str) -> (&str, Suffix) {
     let suffix = match kind {
-        Kind::Counter => Suffix::Total,
-        Kind::Info => Suffix::Info,
+        MetricType::Counter => Suffix::Total,
+        MetricType::Info => Suffix::Info,
         _ => return (full_name, Suffix::None),
     };
     match full_name.strip_suffix(suffix.text()) {

@@ -7,7 +7,6 @@ use std::collections::HashSet;
 use std::fs;
 use std::path::Path;
 
-use crate::exposition::render;
 use crate::model::{BalanceSample, Cause, HandoverInfo, LogTotals, SlotId, Snapshot, WorkerState};
 
 use super::{Facts, Metrics, Scrape};

@@ -10,7 +10,7 @@ use super::lives::{Life, Speaker};
 use super::observed::Observed;
 use super::rules::{Aggregation, Rules};
 use super::suggestions::Suggestions;
-use crate::exposition::{Dropped, Family, Kind, Sample, Suffix, claims};
+use crate::exposition::{Dropped, Family, MetricType, Sample, Suffix, claims};
 
 /// What one worker takes in the list of those that have the family.
 const MEMBER: Cost = Cost {
@@ -38,7 +38,7 @@ pub(super) struct Merged {
 /// What a family is merged as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Form {
-    kind: Kind,
+    kind: MetricType,
     /// A counter whose samples have no `_total`.
     bare: bool,
 }
@@ -78,8 +78,8 @@ impl Merged {
             unit: family.unit.clone(),
             teller: life,
             body: match form.kind {
-                Kind::Counter => Body::Counters(Counters::default()),
-                Kind::Histogram | Kind::Summary => Body::Observed(Observed::default()),
+                MetricType::Counter => Body::Counters(Counters::default()),
+                MetricType::Histogram | MetricType::Summary => Body::Observed(Observed::default()),
                 _ => Body::Gauges(Gauges::default()),
             },
             members: BTreeSet::new(),
@@ -224,12 +224,12 @@ impl Merged {
                 let aggregation = match (kind, rules.aggregation(suggestions, text_name)) {
                     (_, Aggregation::Drop) => Aggregation::Drop,
                     // Its buckets belong together.
-                    (Kind::GaugeHistogram, _) => Aggregation::Worker,
+                    (MetricType::GaugeHistogram, _) => Aggregation::Worker,
                     // It can be nothing but 1.
-                    (Kind::Info, Aggregation::Sum) => Aggregation::Max,
+                    (MetricType::Info, Aggregation::Sum) => Aggregation::Max,
                     (_, aggregation) => aggregation,
                 };
-                let is_grouped = kind == Kind::GaugeHistogram;
+                let is_grouped = kind == MetricType::GaugeHistogram;
                 gauges.samples(aggregation, is_grouped, speakers)
             }
         };
@@ -249,7 +249,7 @@ impl Form {
         let suffix = family.samples.first().map(|sample| sample.suffix);
         Self {
             kind,
-            bare: kind == Kind::Counter && suffix == Some(Suffix::None),
+            bare: kind == MetricType::Counter && suffix == Some(Suffix::None),
         }
     }
 }

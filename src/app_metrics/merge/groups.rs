@@ -1,7 +1,7 @@
 //! The samples of one histogram or summary, put together again.
 
 use super::layout::{Layout, Layouts};
-use crate::exposition::{Exemplar, Kind, Labels, Sample, Suffix, number};
+use crate::exposition::{Exemplar, Labels, MetricType, Sample, Suffix, parse_number};
 
 /// Most histograms have no more buckets.
 const ROOM: usize = 16;
@@ -68,10 +68,10 @@ impl Group {
     /// What it says, and the exemplars of its buckets; `None` if something is missing.
     pub(super) fn snap(
         self,
-        kind: Kind,
+        kind: MetricType,
         layouts: &mut Layouts,
     ) -> Option<(Snap, Vec<Option<Box<Exemplar>>>)> {
-        if kind == Kind::Summary {
+        if kind == MetricType::Summary {
             let snap = Snap {
                 layout: layouts.of(&[f64::INFINITY], |_| "+Inf".into()),
                 counts: [self.count?].into(),
@@ -113,7 +113,7 @@ impl Group {
     fn add(&mut self, sample: Sample) {
         match sample.suffix {
             Suffix::Bucket => {
-                let bound = sample.labels.get("le").and_then(|text| number(&text));
+                let bound = sample.labels.get("le").and_then(|text| parse_number(&text));
                 self.bounds.push(bound.unwrap_or(f64::NAN) + 0.0);
                 self.buckets.push(sample);
             }

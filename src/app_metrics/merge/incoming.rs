@@ -1,6 +1,6 @@
 //! A family of a page, as it is merged.
 
-use crate::exposition::{Dropped, Family, Kind, Labels, Suffix};
+use crate::exposition::{Dropped, Family, Labels, MetricType, Suffix};
 
 /// The label that tells the workers apart, and what is put before a program's own of that name, as Prometheus does.
 pub(super) const WORKER: &str = "worker";
@@ -12,10 +12,10 @@ const EXPORTED: [&str; 3] = [
 
 /// Makes a gauge of a state set, and a counter of what is unknown but named as one.
 pub(super) fn plain(family: &mut Family, dropped: &mut Dropped) {
-    if family.kind == Kind::StateSet {
-        family.kind = Kind::Gauge;
+    if family.kind == MetricType::StateSet {
+        family.kind = MetricType::Gauge;
     }
-    if family.kind != Kind::Unknown {
+    if family.kind != MetricType::Unknown {
         return;
     }
     let name = match family.name.strip_suffix(Suffix::Total.text()) {
@@ -23,7 +23,7 @@ pub(super) fn plain(family: &mut Family, dropped: &mut Dropped) {
         _ => return,
     };
     family.name = name;
-    family.kind = Kind::Counter;
+    family.kind = MetricType::Counter;
     let before = family.samples.len();
     family
         .samples

@@ -64,10 +64,13 @@ pub(super) fn common(layouts: &[&Layout]) -> Vec<Vec<usize>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::exposition::number;
+    use crate::exposition::parse_number;
 
     fn of(layouts: &mut Layouts, bounds: &[&str]) -> Layout {
-        let values: Vec<f64> = bounds.iter().map(|bound| number(bound).unwrap()).collect();
+        let values: Vec<f64> = bounds
+            .iter()
+            .map(|bound| parse_number(bound).unwrap())
+            .collect();
         layouts.of(&values, |at| bounds[at].into())
     }
 

@@ -8,7 +8,7 @@ use super::layout::Layouts;
 use super::lives::Life;
 use super::observations::{NoRoom, Observations};
 use super::series;
-use crate::exposition::{Dropped, Kind, Labels, Sample, Suffix};
+use crate::exposition::{Dropped, Labels, MetricType, Sample, Suffix};
 
 /// The series of one family, by their labels without `le`.
 #[derive(Debug, Default)]
@@ -22,7 +22,7 @@ impl Observed {
     pub(super) fn take(
         &mut self,
         life: Life,
-        kind: Kind,
+        kind: MetricType,
         mut samples: Vec<Sample>,
         account: &mut Account<'_>,
         dropped: &mut Dropped,
@@ -69,10 +69,10 @@ impl Observed {
         }
     }
 
-    pub(super) fn samples(&self, kind: Kind) -> Vec<Sample> {
+    pub(super) fn samples(&self, kind: MetricType) -> Vec<Sample> {
         let mut samples = Vec::new();
         for (labels, series) in &self.series {
-            series.samples(labels, kind == Kind::Histogram, &mut samples);
+            series.samples(labels, kind == MetricType::Histogram, &mut samples);
         }
         samples
     }

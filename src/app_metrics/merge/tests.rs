@@ -8,12 +8,12 @@ mod program;
 mod walk;
 
 use super::{Conflict, Life, Merger, Pattern, Rules};
-use crate::exposition::{Family, Format, Limits, Page, parse};
+use crate::exposition::{Family, Format, Page, PageLimits, parse};
 use crate::model::SlotId;
 
 /// A page of text 0.0.4, every line of which is good.
 fn page(text: &str) -> Page {
-    let parsed = parse(text.as_bytes(), Format::Text004, &Limits::default()).unwrap();
+    let parsed = parse(text.as_bytes(), Format::Text, &PageLimits::default()).unwrap();
     assert_eq!(parsed.dropped.invalid + parsed.dropped.limit, 0, "{text}");
     parsed.page
 }
@@ -21,7 +21,7 @@ fn page(text: &str) -> Page {
 /// A page of OpenMetrics, given without its end.
 fn open(text: &str) -> Page {
     let text = format!("{text}# EOF\n");
-    let parsed = parse(text.as_bytes(), Format::OpenMetrics, &Limits::default()).unwrap();
+    let parsed = parse(text.as_bytes(), Format::OpenMetrics, &PageLimits::default()).unwrap();
     assert_eq!(parsed.dropped.invalid + parsed.dropped.limit, 0, "{text}");
     parsed.page
 }

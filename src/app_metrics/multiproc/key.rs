@@ -6,12 +6,14 @@
 use std::collections::BTreeMap;
 
 use super::Content;
-use crate::exposition::{Fault, Kind, Labels, Limits, Suffix, is_metric_name, number};
+use crate::exposition::{
+    DropReason, Labels, MetricType, PageLimits, Suffix, is_metric_name, parse_number,
+};
 
 /// A family, by what tells it from others.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Title {
-    pub(super) kind: Kind,
+    pub(super) kind: MetricType,
     /// Without the suffix of its samples.
     pub(super) name: Box<str>,
     /// A counter whose samples have no `_total`.
@@ -36,21 +38,28 @@ type Pairs = BTreeMap<String, String>;
 
 /// Reads a key of a file that holds `content`; `None` if the sample is of no use: when a series began, and counts of
 /// histograms, which the buckets give.
-pub(super) fn read(json: &[u8], content: Content, limits: &Limits) -> Result<Option<Key>, Fault> {
-    let (family, sample, pairs, help) = parts(json).ok_or(Fault::Invalid)?;
+pub(super) fn read(
+    json: &[u8],
+    content: Content,
+    limits: &PageLimits,
+) -> Result<Option<Key>, DropReason> {
+    let (family, sample, pairs, help) = parts(json).ok_or(DropReason::Invalid)?;
     let Some((kind, family, suffix)) = role(&family, &sample, content)? else {
         return Ok(None);
     };
     if sample.len() > limits.name {
-        return Err(Fault::Limit);
+        return Err(DropReason::Limit);
     }
     let labels = labels(&pairs, limits)?;
     let (group, bound) = match suffix {
         Suffix::Bucket => {
-            let bound = pairs.get("le").and_then(|le| number(le));
+            let bound = pairs.get("le").and_then(|le| parse_number(le));
             let bound = bound.filter(|bound| !bound.is_nan());
             // No negative zero: the order of floats would tell it from zero.
-            (labels.without("le"), bound.ok_or(Fault::Invalid)? + 0.0)
+            (
+                labels.without("le"),
+                bound.ok_or(DropReason::Invalid)? + 0.0,
+            )
         }
         _ => (labels.clone(), 0.0),
     };
@@ -62,7 +71,7 @@ pub(super) fn read(json: &[u8], content: Content, limits: &Limits) -> Result<Opt
         title: Title {
             kind,
             name: family.into(),
-            bare: kind == Kind::Counter && suffix == Suffix::None,
+            bare: kind == MetricType::Counter && suffix == Suffix::None,
         },
         suffix,
         labels,
@@ -85,42 +94,42 @@ fn role<'a>(
     family: &'a str,
     sample: &str,
     content: Content,
-) -> Result<Option<(Kind, &'a str, Suffix)>, Fault> {
-    let rest = sample.strip_prefix(family).ok_or(Fault::Invalid)?;
+) -> Result<Option<(MetricType, &'a str, Suffix)>, DropReason> {
+    let rest = sample.strip_prefix(family).ok_or(DropReason::Invalid)?;
     if !is_metric_name(family) || !is_metric_name(sample) {
-        return Err(Fault::Invalid);
+        return Err(DropReason::Invalid);
     }
     let (kind, suffix) = match (content, rest) {
         (_, "_created") | (Content::Histogram, "_count") => return Ok(None),
-        (Content::Counter, "_total") => (Kind::Counter, Suffix::Total),
+        (Content::Counter, "_total") => (MetricType::Counter, Suffix::Total),
         (Content::Counter, "") => {
             let total = family.strip_suffix(Suffix::Total.text());
             return Ok(Some(match total.filter(|name| is_metric_name(name)) {
-                Some(name) => (Kind::Counter, name, Suffix::Total),
-                None => (Kind::Counter, family, Suffix::None),
+                Some(name) => (MetricType::Counter, name, Suffix::Total),
+                None => (MetricType::Counter, family, Suffix::None),
             }));
         }
-        (Content::Gauge(_), "") => (Kind::Gauge, Suffix::None),
-        (Content::Histogram, "_bucket") => (Kind::Histogram, Suffix::Bucket),
-        (Content::Histogram, "_sum") => (Kind::Histogram, Suffix::Sum),
-        (Content::Summary, "_sum") => (Kind::Summary, Suffix::Sum),
-        (Content::Summary, "_count") => (Kind::Summary, Suffix::Count),
-        _ => return Err(Fault::Invalid),
+        (Content::Gauge(_), "") => (MetricType::Gauge, Suffix::None),
+        (Content::Histogram, "_bucket") => (MetricType::Histogram, Suffix::Bucket),
+        (Content::Histogram, "_sum") => (MetricType::Histogram, Suffix::Sum),
+        (Content::Summary, "_sum") => (MetricType::Summary, Suffix::Sum),
+        (Content::Summary, "_count") => (MetricType::Summary, Suffix::Count),
+        _ => return Err(DropReason::Invalid),
     };
     Ok(Some((kind, family, suffix)))
 }
 
-fn labels(pairs: &Pairs, limits: &Limits) -> Result<Labels, Fault> {
+fn labels(pairs: &Pairs, limits: &PageLimits) -> Result<Labels, DropReason> {
     let is_long = |(name, value): (&String, &String)| {
         name.len() > limits.label_name || value.len() > limits.label_value
     };
     if pairs.len() > limits.labels || pairs.iter().any(is_long) {
-        return Err(Fault::Limit);
+        return Err(DropReason::Limit);
     }
     if pairs.values().any(|value| ends_lines(value)) {
-        return Err(Fault::Invalid);
+        return Err(DropReason::Invalid);
     }
-    Labels::new(pairs).ok_or(Fault::Invalid)
+    Labels::new(pairs).ok_or(DropReason::Invalid)
 }
 
 /// Whether some readers would see the end of a line in it, which nothing escapes.

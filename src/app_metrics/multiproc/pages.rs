@@ -8,7 +8,7 @@ use super::key::{Key, Title, read};
 use super::process::{Newest, Process, Said};
 use super::{Content, FileName, Mode};
 use crate::app_metrics::merge::Aggregation;
-use crate::exposition::{self, Fault, Parsed};
+use crate::exposition::{self, DropReason, Parsed};
 
 /// The most that is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,7 +22,7 @@ pub struct Limits {
     /// Numbers in all files.
     pub entries: usize,
     /// Of one process: numbers (as series), and the length of what they are called.
-    pub page: exposition::Limits,
+    pub page: exposition::PageLimits,
 }
 
 impl Default for Limits {
@@ -32,7 +32,7 @@ impl Default for Limits {
             file_bytes: 8 << 20,
             bytes: 64 << 20,
             entries: 250_000,
-            page: exposition::Limits::default(),
+            page: exposition::PageLimits::default(),
         }
     }
 }
@@ -78,8 +78,8 @@ impl Keys {
         &mut self,
         json: &[u8],
         content: Content,
-        limits: &exposition::Limits,
-    ) -> Result<Option<Known>, Fault> {
+        limits: &exposition::PageLimits,
+    ) -> Result<Option<Known>, DropReason> {
         let known = self.known.entry(content.kind()).or_default();
         if let Some(known) = known.get(json) {
             return Ok(Some(known.clone()));
@@ -122,9 +122,9 @@ impl Pages {
     pub fn add(&mut self, name: FileName, bytes: &[u8]) {
         let room = self.room();
         let cut = if bytes.len() > room {
-            Fault::Limit
+            DropReason::Limit
         } else {
-            Fault::Invalid
+            DropReason::Invalid
         };
         let bytes = bytes.get(..room).unwrap_or(bytes);
         self.bytes += bytes.len();
@@ -139,7 +139,7 @@ impl Pages {
                 continue;
             };
             if process.len >= self.limits.page.series || self.entries >= self.limits.entries {
-                process.dropped.count(Fault::Limit, 1);
+                process.dropped.count(DropReason::Limit, 1);
                 continue;
             }
             process.len += 1;

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use super::key::{Key, Title};
 use crate::exposition::{
-    Claim, Dropped, Family, Fault, Kind, Labels, Parsed, Sample, Suffix, claims, is_count,
+    Claim, DropReason, Dropped, Family, Labels, MetricType, Parsed, Sample, Suffix, claims,
+    is_count,
 };
 
 /// One number.
@@ -71,7 +72,7 @@ impl Process {
                 .filter_map(|(name, claim)| Claim::is_firm(claim).then_some(name))
                 .collect();
             if names.iter().any(|name| claimed.contains(name)) {
-                dropped.count(Fault::Invalid, said.len() as u64);
+                dropped.count(DropReason::Invalid, said.len() as u64);
                 continue;
             }
             claimed.extend(names);
@@ -79,9 +80,9 @@ impl Process {
             // Stable: of two at the same place the later one stays the later.
             said.sort_by(order);
             let samples = match title.kind {
-                Kind::Counter => counters(&said),
-                Kind::Histogram => groups(&said, histogram, &mut dropped),
-                Kind::Summary => groups(&said, summary, &mut dropped),
+                MetricType::Counter => counters(&said),
+                MetricType::Histogram => groups(&said, histogram, &mut dropped),
+                MetricType::Summary => groups(&said, summary, &mut dropped),
                 _ => gauges(&said, newest),
             };
             families.push(Family {
@@ -149,7 +150,7 @@ fn groups(
         match whole(group) {
             Ok(whole) => samples.extend(whole),
             Err(Flaw::Unfinished) => {}
-            Err(Flaw::Senseless) => dropped.count(Fault::Invalid, group.len() as u64),
+            Err(Flaw::Senseless) => dropped.count(DropReason::Invalid, group.len() as u64),
         }
     }
     samples

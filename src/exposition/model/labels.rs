@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::sync::{Arc, LazyLock};
 
-use crate::exposition::Limits;
+use crate::exposition::PageLimits;
 
 /// No labels. Shared, because most gauges have none.
 static NONE: LazyLock<Labels> = LazyLock::new(|| Labels("".into()));
@@ -40,7 +40,7 @@ impl Labels {
     /// Most programs write like this, and it saves parsing each label. Also returns the text after the closing brace.
     pub(in crate::exposition) fn as_written<'a>(
         text: &'a str,
-        limits: &Limits,
+        limits: &PageLimits,
     ) -> Option<(Self, &'a str)> {
         let (mut last, mut at) = ("", 0);
         for _ in 0..limits.labels {

@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::Labels;
-use crate::exposition::{Format, Limits, parse};
+use crate::exposition::{Format, PageLimits, parse};
 
 fn labels(pairs: &[(&str, &str)]) -> Option<Labels> {
     Labels::new(pairs.iter().copied())
@@ -74,7 +74,7 @@ proptest! {
             .collect();
         let comma = if pairs.is_empty() { "" } else { &*comma };
         let line = format!("x{{{}{comma}{blank}}} 1\n", written.join(","));
-        let parsed = parse(line.as_bytes(), Format::Text004, &Limits::default());
+        let parsed = parse(line.as_bytes(), Format::Text, &PageLimits::default());
         let read = parsed.ok().and_then(|parsed| {
             let family = parsed.page.families.into_iter().next()?;
             Some(family.samples[0].labels.clone())

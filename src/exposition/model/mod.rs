@@ -1,5 +1,6 @@
 //! What a page holds: families of a type, their samples, labels and numbers.
 
+mod format;
 mod labels;
 #[cfg(test)]
 mod labels_tests;
@@ -7,10 +8,11 @@ mod number;
 mod page;
 mod sample_names;
 
+pub use format::Format;
 pub use labels::{Labels, is_label_name, is_metric_name};
 pub(super) use labels::{begins_name, closing_quote, name_len, unescape};
 pub(crate) use number::is_count;
-pub use number::number;
-pub(super) use number::{is_amount, is_flag};
-pub use page::{Exemplar, Family, Kind, Page, Sample, Suffix};
+pub use number::parse_number;
+pub(super) use number::{canonical_number, is_amount, is_flag, write_number};
+pub use page::{Exemplar, Family, MetricType, Page, Sample, Suffix};
 pub use sample_names::{Claim, claims};

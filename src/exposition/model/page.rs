@@ -6,7 +6,7 @@ use super::Labels;
 
 /// The type of a family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Kind {
+pub enum MetricType {
     /// Never decreases while its process lives.
     Counter,
     /// May decrease.
@@ -76,6 +76,20 @@ pub struct Exemplar {
     pub timestamp: Option<f64>,
 }
 
+impl Exemplar {
+    /// Most characters of its labels, names and values together, that OpenMetrics allows.
+    const MOST_CHARS: usize = 128;
+
+    /// Whether OpenMetrics allows labels of this length.
+    pub(in crate::exposition) fn is_short(&self) -> bool {
+        let chars = self
+            .labels
+            .iter()
+            .map(|(name, value)| name.chars().count() + value.chars().count());
+        chars.sum::<usize>() <= Self::MOST_CHARS
+    }
+}
+
 /// One number. A timestamp that the program wrote is not kept; the time of the scrape counts.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sample {
@@ -115,7 +129,7 @@ pub struct Family {
     /// The name without the suffix of its samples: `foo` for `foo_total` and for `foo_bucket`.
     pub name: Box<str>,
     /// The type.
-    pub kind: Kind,
+    pub kind: MetricType,
     /// The help text, not escaped.
     pub help: Option<Box<str>>,
     /// The unit; the name ends with it.

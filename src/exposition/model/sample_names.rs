@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::{Kind, Suffix};
+use super::{MetricType, Suffix};
 
 /// How a family claims a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,7 +23,11 @@ impl Claim {
 }
 
 /// The names that a family claims. `name` has no suffix; `bare` says that the samples of a counter lack `_total`.
-pub fn claims(name: &str, kind: Kind, bare: bool) -> impl Iterator<Item = (Cow<'_, str>, Claim)> {
+pub fn claims(
+    name: &str,
+    kind: MetricType,
+    bare: bool,
+) -> impl Iterator<Item = (Cow<'_, str>, Claim)> {
     use Claim::{Reserved, Sample, Shared};
     const COUNTER: &[(&str, Claim)] = &[
         ("_total", Sample(Suffix::Total)),
@@ -52,12 +56,14 @@ pub fn claims(name: &str, kind: Kind, bare: bool) -> impl Iterator<Item = (Cow<'
     ];
     const INFO: &[(&str, Claim)] = &[("_info", Sample(Suffix::Info)), ("", Shared)];
     let table = match kind {
-        Kind::Counter if !bare => COUNTER,
-        Kind::Info => INFO,
-        Kind::Histogram => HISTOGRAM,
-        Kind::GaugeHistogram => GAUGE_HISTOGRAM,
-        Kind::Summary => SUMMARY,
-        Kind::Counter | Kind::Gauge | Kind::StateSet | Kind::Unknown => BARE,
+        MetricType::Counter if !bare => COUNTER,
+        MetricType::Info => INFO,
+        MetricType::Histogram => HISTOGRAM,
+        MetricType::GaugeHistogram => GAUGE_HISTOGRAM,
+        MetricType::Summary => SUMMARY,
+        MetricType::Counter | MetricType::Gauge | MetricType::StateSet | MetricType::Unknown => {
+            BARE
+        }
     };
     table.iter().map(move |(suffix, claim)| {
         let claimed = match *suffix {

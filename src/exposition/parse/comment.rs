@@ -1,7 +1,7 @@
 //! The comments with a meaning: `# TYPE`, `# HELP`, `# UNIT`.
 
 use super::line::word_len;
-use crate::exposition::{Format, Kind};
+use crate::exposition::{Format, MetricType};
 
 /// The content of a comment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,30 +42,30 @@ fn word(text: &str, strict: bool) -> (&str, &str) {
 }
 
 /// The kind that `word` means in this format.
-pub(super) fn kind(word: &str, format: Format) -> Option<Kind> {
+pub(super) fn kind(word: &str, format: Format) -> Option<MetricType> {
     let found = match word {
-        "counter" => Kind::Counter,
-        "gauge" => Kind::Gauge,
-        "histogram" => Kind::Histogram,
-        "summary" => Kind::Summary,
-        "unknown" => Kind::Unknown,
+        "counter" => MetricType::Counter,
+        "gauge" => MetricType::Gauge,
+        "histogram" => MetricType::Histogram,
+        "summary" => MetricType::Summary,
+        "unknown" => MetricType::Unknown,
         word => return rare(word, format),
     };
     Some(found)
 }
 
-fn rare(word: &str, format: Format) -> Option<Kind> {
+fn rare(word: &str, format: Format) -> Option<MetricType> {
     match format {
         Format::OpenMetrics => match word {
-            "gaugehistogram" => Some(Kind::GaugeHistogram),
-            "info" => Some(Kind::Info),
-            "stateset" => Some(Kind::StateSet),
+            "gaugehistogram" => Some(MetricType::GaugeHistogram),
+            "info" => Some(MetricType::Info),
+            "stateset" => Some(MetricType::StateSet),
             _ => None,
         },
-        Format::Text004 => {
+        Format::Text => {
             // Older programs write types in capitals.
             match &*word.to_ascii_lowercase() {
-                "untyped" => Some(Kind::Unknown),
+                "untyped" => Some(MetricType::Unknown),
                 lower if lower != word => kind(lower, format),
                 _ => None,
             }

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
 use super::comment::kind;
-use super::limits::Fault;
+use super::limits::DropReason;
 use super::line::Line;
 use crate::exposition::model::unescape;
 use crate::exposition::{
-    Claim, Family, Format, Kind, Limits, Sample, Suffix, claims, is_metric_name,
+    Claim, Family, Format, MetricType, PageLimits, Sample, Suffix, claims, is_metric_name,
 };
 
 /// The family to which samples of a name belong.
@@ -24,7 +24,7 @@ struct Owner {
 #[derive(Debug)]
 pub(super) struct Collected<'a> {
     format: Format,
-    limits: &'a Limits,
+    limits: &'a PageLimits,
     families: Vec<Family>,
     /// By sample name.
     owners: BTreeMap<Cow<'a, str>, Owner>,
@@ -39,7 +39,7 @@ pub(super) struct Collected<'a> {
 }
 
 impl<'a> Collected<'a> {
-    pub(super) fn new(format: Format, limits: &'a Limits) -> Self {
+    pub(super) fn new(format: Format, limits: &'a PageLimits) -> Self {
         Self {
             format,
             limits,
@@ -54,16 +54,16 @@ impl<'a> Collected<'a> {
     }
 
     /// Processes `# TYPE`: from now on, samples with the names of this family belong to it.
-    pub(super) fn declare(&mut self, declared: &'a str, word: &str) -> Result<(), Fault> {
+    pub(super) fn declare(&mut self, declared: &'a str, word: &str) -> Result<(), DropReason> {
         self.check_name(declared)?;
-        let kind = kind(word, self.format).ok_or(Fault::Invalid)?;
+        let kind = kind(word, self.format).ok_or(DropReason::Invalid)?;
         let (name, bare) = match self.format {
             // In this format the name in `# TYPE` is the name of the sample.
-            Format::Text004 if kind == Kind::Counter => match declared.strip_suffix("_total") {
+            Format::Text if kind == MetricType::Counter => match declared.strip_suffix("_total") {
                 Some(name) if is_metric_name(name) => (name, false),
                 _ => (declared, true),
             },
-            Format::Text004 | Format::OpenMetrics => (declared, false),
+            Format::Text | Format::OpenMetrics => (declared, false),
         };
         if let Some(at) = self.declared.get(declared)
             && self.families[*at].kind == kind
@@ -71,14 +71,14 @@ impl<'a> Collected<'a> {
             return Ok(());
         }
         // Python writes such a separate family in text 0.0.4 for the `_created` samples of its counters and histograms.
-        if kind == Kind::Gauge && declared.ends_with(Suffix::Created.text()) {
+        if kind == MetricType::Gauge && declared.ends_with(Suffix::Created.text()) {
             let owner = self.owners.get(declared);
             if owner.is_some_and(|owner| owner.claim == Claim::Sample(Suffix::Created)) {
                 return Ok(());
             }
         }
         if self.families.len() >= self.limits.series {
-            return Err(Fault::Limit);
+            return Err(DropReason::Limit);
         }
         let is_free = |(name, claim): (Cow<'_, str>, Claim)| {
             !claim.is_firm() || !self.owners.get(&name).is_some_and(Owner::is_firm)
@@ -102,14 +102,14 @@ impl<'a> Collected<'a> {
             }
         }
         self.last = None;
-        let at = family.ok_or(Fault::Invalid)?;
+        let at = family.ok_or(DropReason::Invalid)?;
         self.declared.insert(declared, at);
         self.add(declared, name, kind);
         Ok(())
     }
 
     /// Processes `# HELP`.
-    pub(super) fn help(&mut self, name: &'a str, text: &'a str) -> Result<(), Fault> {
+    pub(super) fn help(&mut self, name: &'a str, text: &'a str) -> Result<(), DropReason> {
         self.check_name(name)?;
         if text.is_empty() || text.len() > self.limits.help {
             return Ok(());
@@ -125,7 +125,7 @@ impl<'a> Collected<'a> {
     }
 
     /// Processes `# UNIT`.
-    pub(super) fn unit(&mut self, name: &'a str, unit: &'a str) -> Result<(), Fault> {
+    pub(super) fn unit(&mut self, name: &'a str, unit: &'a str) -> Result<(), DropReason> {
         self.check_name(name)?;
         if unit.is_empty() {
             return Ok(());
@@ -134,7 +134,7 @@ impl<'a> Collected<'a> {
             .strip_suffix(unit)
             .is_none_or(|rest| !rest.ends_with('_'))
         {
-            return Err(Fault::Invalid);
+            return Err(DropReason::Invalid);
         }
         if let Some(family) = self.open(name)
             && family.unit.is_none()
@@ -146,7 +146,7 @@ impl<'a> Collected<'a> {
     }
 
     /// Processes a sample line.
-    pub(super) fn sample(&mut self, line: Line<'a>) -> Result<(), Fault> {
+    pub(super) fn sample(&mut self, line: Line<'a>) -> Result<(), DropReason> {
         let owner = match self.last {
             Some((name, owner)) if name == line.name => Some(owner),
             _ => self.owners.get(line.name).copied(),
@@ -156,14 +156,17 @@ impl<'a> Collected<'a> {
                 family: Some(at),
                 claim: Claim::Sample(suffix),
             }) => (at, suffix),
-            Some(_) => return Err(Fault::Invalid),
+            Some(_) => return Err(DropReason::Invalid),
             None => {
                 self.check_series()?;
                 let family = Some(self.families.len());
                 let claim = Claim::Sample(Suffix::None);
                 let owner = Owner { family, claim };
                 self.owners.insert(line.name.into(), owner);
-                (self.add(line.name, line.name, Kind::Unknown), Suffix::None)
+                (
+                    self.add(line.name, line.name, MetricType::Unknown),
+                    Suffix::None,
+                )
             }
         };
         let claim = Claim::Sample(suffix);
@@ -189,19 +192,19 @@ impl<'a> Collected<'a> {
         self.families
     }
 
-    fn check_name(&self, name: &str) -> Result<(), Fault> {
+    fn check_name(&self, name: &str) -> Result<(), DropReason> {
         if !is_metric_name(name) {
-            return Err(Fault::Invalid);
+            return Err(DropReason::Invalid);
         }
         if name.len() > self.limits.name {
-            return Err(Fault::Limit);
+            return Err(DropReason::Limit);
         }
         Ok(())
     }
 
-    fn check_series(&self) -> Result<(), Fault> {
+    fn check_series(&self) -> Result<(), DropReason> {
         if self.series >= self.limits.series || self.families.len() > self.limits.series {
-            return Err(Fault::Limit);
+            return Err(DropReason::Limit);
         }
         Ok(())
     }
@@ -214,7 +217,7 @@ impl<'a> Collected<'a> {
     }
 
     /// Appends a family.
-    fn add(&mut self, declared: &str, name: &str, kind: Kind) -> usize {
+    fn add(&mut self, declared: &str, name: &str, kind: MetricType) -> usize {
         let help = self.helps.remove(declared);
         self.families.push(Family {
             name: name.into(),
@@ -240,9 +243,9 @@ fn remember<'a>(
     name: &'a str,
     text: &'a str,
     most: usize,
-) -> Result<(), Fault> {
+) -> Result<(), DropReason> {
     if said.len() >= most {
-        return Err(Fault::Limit);
+        return Err(DropReason::Limit);
     }
     said.entry(name).or_insert(text);
     Ok(())

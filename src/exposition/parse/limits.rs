@@ -5,18 +5,9 @@ use std::fmt;
 
 use crate::exposition::Page;
 
-/// The format of a page.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
-    /// `text/plain; version=0.0.4`
-    Text004,
-    /// `application/openmetrics-text; version=1.0.0`
-    OpenMetrics,
-}
-
 /// Limits for one page. Lengths are in bytes, as written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
+pub struct PageLimits {
     /// Length of the page; a longer page is refused.
     pub bytes: usize,
     /// Number of lines of any kind; further lines are not read. It is well above what the allowed series and their
@@ -36,7 +27,7 @@ pub struct Limits {
     pub help: usize,
 }
 
-impl Default for Limits {
+impl Default for PageLimits {
     fn default() -> Self {
         Self {
             bytes: 8 << 20,
@@ -62,17 +53,17 @@ pub struct Dropped {
 
 impl Dropped {
     /// Counts `series` under `fault`.
-    pub(crate) fn count(&mut self, fault: Fault, series: u64) {
+    pub(crate) fn count(&mut self, fault: DropReason, series: u64) {
         match fault {
-            Fault::Limit => self.limit += series,
-            Fault::Invalid => self.invalid += series,
+            DropReason::Limit => self.limit += series,
+            DropReason::Invalid => self.invalid += series,
         }
     }
 }
 
 /// Why a line or a series is left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Fault {
+pub(crate) enum DropReason {
     Limit,
     Invalid,
 }
@@ -88,7 +79,7 @@ pub struct Parsed {
 
 /// Why a whole page is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refused {
+pub enum ParseError {
     /// It is longer than the limit.
     TooLong,
     /// No line of it is valid.
@@ -99,7 +90,7 @@ pub enum Refused {
     BehindEnd,
 }
 
-impl fmt::Display for Refused {
+impl fmt::Display for ParseError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::TooLong => "the page is too long",
@@ -110,4 +101,4 @@ impl fmt::Display for Refused {
     }
 }
 
-impl Error for Refused {}
+impl Error for ParseError {}

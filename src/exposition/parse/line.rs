@@ -1,11 +1,8 @@
 //! Parses one sample line.
 
-use super::limits::Fault;
+use super::limits::DropReason;
 use crate::exposition::model::{begins_name, closing_quote, name_len, unescape};
-use crate::exposition::{Exemplar, Format, Labels, Limits, number};
-
-/// Most characters in the labels of an exemplar, by OpenMetrics.
-const EXEMPLAR_LETTERS: usize = 128;
+use crate::exposition::{Exemplar, Format, Labels, PageLimits, parse_number};
 
 /// The content of a sample line.
 #[derive(Debug)]
@@ -17,7 +14,11 @@ pub(super) struct Line<'a> {
 }
 
 /// Parses a line that is neither empty nor a comment.
-pub(super) fn read<'a>(line: &'a str, format: Format, limits: &Limits) -> Result<Line<'a>, Fault> {
+pub(super) fn read<'a>(
+    line: &'a str,
+    format: Format,
+    limits: &PageLimits,
+) -> Result<Line<'a>, DropReason> {
     let mut reader = Reader {
         rest: line,
         strict: format == Format::OpenMetrics,
@@ -25,10 +26,10 @@ pub(super) fn read<'a>(line: &'a str, format: Format, limits: &Limits) -> Result
     };
     let name = reader.name();
     if !begins_name(name) {
-        return Err(Fault::Invalid);
+        return Err(DropReason::Invalid);
     }
     if name.len() > limits.name {
-        return Err(Fault::Limit);
+        return Err(DropReason::Limit);
     }
     if !reader.strict {
         reader.skip_blanks();
@@ -38,7 +39,7 @@ pub(super) fn read<'a>(line: &'a str, format: Format, limits: &Limits) -> Result
     } else {
         // A blank or the labels must follow the name.
         if !reader.strict && line[name.len()..].len() == reader.rest.len() {
-            return Err(Fault::Invalid);
+            return Err(DropReason::Invalid);
         }
         Labels::default()
     };
@@ -70,7 +71,7 @@ struct Reader<'a, 'l> {
     rest: &'a str,
     /// Exactly one blank between two parts, and none elsewhere.
     strict: bool,
-    limits: &'l Limits,
+    limits: &'l PageLimits,
 }
 
 impl<'a> Reader<'a, '_> {
@@ -91,8 +92,8 @@ impl<'a> Reader<'a, '_> {
         self.rest = self.rest.trim_start_matches([' ', '\t']);
     }
 
-    fn blank(&mut self) -> Result<(), Fault> {
-        self.take(' ').then_some(()).ok_or(Fault::Invalid)
+    fn blank(&mut self) -> Result<(), DropReason> {
+        self.take(' ').then_some(()).ok_or(DropReason::Invalid)
     }
 
     /// The text up to the next blank.
@@ -105,12 +106,12 @@ impl<'a> Reader<'a, '_> {
         word
     }
 
-    fn number(&mut self) -> Result<f64, Fault> {
-        number(self.word()).ok_or(Fault::Invalid)
+    fn number(&mut self) -> Result<f64, DropReason> {
+        parse_number(self.word()).ok_or(DropReason::Invalid)
     }
 
     /// Parses the labels after the opening brace, including the closing one.
-    fn labels(&mut self) -> Result<Labels, Fault> {
+    fn labels(&mut self) -> Result<Labels, DropReason> {
         if let Some((labels, rest)) = Labels::as_written(self.rest, self.limits) {
             self.rest = rest;
             return Ok(labels);
@@ -124,29 +125,29 @@ impl<'a> Reader<'a, '_> {
             let name = self.name();
             self.label_blanks();
             if !self.take('=') {
-                return Err(Fault::Invalid);
+                return Err(DropReason::Invalid);
             }
             self.label_blanks();
             if !self.take('"') {
-                return Err(Fault::Invalid);
+                return Err(DropReason::Invalid);
             }
-            let end = closing_quote(self.rest).ok_or(Fault::Invalid)?;
+            let end = closing_quote(self.rest).ok_or(DropReason::Invalid)?;
             let value = &self.rest[..end];
             self.rest = &self.rest[end + 1..];
             if pairs.len() == self.limits.labels
                 || name.len() > self.limits.label_name
                 || value.len() > self.limits.label_value
             {
-                return Err(Fault::Limit);
+                return Err(DropReason::Limit);
             }
             pairs.push((name, unescape(value)));
             self.label_blanks();
             // A trailing comma is allowed, as in Prometheus.
             if !self.take(',') && !self.rest.starts_with('}') {
-                return Err(Fault::Invalid);
+                return Err(DropReason::Invalid);
             }
         }
-        Labels::new(pairs).ok_or(Fault::Invalid)
+        Labels::new(pairs).ok_or(DropReason::Invalid)
     }
 
     fn label_blanks(&mut self) {
@@ -156,22 +157,22 @@ impl<'a> Reader<'a, '_> {
     }
 
     /// Parses the optional timestamp of text 0.0.4 and the end of the line.
-    fn milliseconds(&mut self) -> Result<(), Fault> {
+    fn milliseconds(&mut self) -> Result<(), DropReason> {
         let word = self.word();
         if !word.is_empty() {
-            word.parse::<i64>().map_err(|_| Fault::Invalid)?;
+            word.parse::<i64>().map_err(|_| DropReason::Invalid)?;
         }
         self.skip_blanks();
         self.end()
     }
 
     /// Parses the optional timestamp and exemplar of OpenMetrics and the end of the line.
-    fn time_and_exemplar(&mut self) -> Result<Option<Exemplar>, Fault> {
+    fn time_and_exemplar(&mut self) -> Result<Option<Exemplar>, DropReason> {
         self.time(" # ")?;
         let exemplar = if self.rest.is_empty() {
             None
         } else {
-            self.rest = self.rest.strip_prefix(" # {").ok_or(Fault::Invalid)?;
+            self.rest = self.rest.strip_prefix(" # {").ok_or(DropReason::Invalid)?;
             let labels = self.labels()?;
             self.blank()?;
             let value = self.number()?;
@@ -181,32 +182,29 @@ impl<'a> Reader<'a, '_> {
                 value,
                 timestamp,
             };
-            is_short(&exemplar).then_some(exemplar)
+            // One that may not be written again costs its sample nothing.
+            (exemplar.value.is_finite() && exemplar.is_short()).then_some(exemplar)
         };
         self.end()?;
         Ok(exemplar)
     }
 
     /// Parses a timestamp, unless `next` or the end follows.
-    fn time(&mut self, next: &str) -> Result<Option<f64>, Fault> {
+    fn time(&mut self, next: &str) -> Result<Option<f64>, DropReason> {
         if self.rest.is_empty() || self.rest.starts_with(next) {
             return Ok(None);
         }
         self.blank()?;
         let time = self.number()?;
-        time.is_finite().then_some(Some(time)).ok_or(Fault::Invalid)
+        time.is_finite()
+            .then_some(Some(time))
+            .ok_or(DropReason::Invalid)
     }
 
-    fn end(&self) -> Result<(), Fault> {
-        self.rest.is_empty().then_some(()).ok_or(Fault::Invalid)
+    fn end(&self) -> Result<(), DropReason> {
+        self.rest
+            .is_empty()
+            .then_some(())
+            .ok_or(DropReason::Invalid)
     }
-}
-
-/// Whether the exemplar may be written again. If not, only the exemplar is dropped, not its sample.
-fn is_short(exemplar: &Exemplar) -> bool {
-    let letters = exemplar
-        .labels
-        .iter()
-        .map(|(name, value)| name.len() + value.chars().count());
-    exemplar.value.is_finite() && letters.sum::<usize>() <= EXEMPLAR_LETTERS
 }

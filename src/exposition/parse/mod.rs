@@ -19,6 +19,6 @@ mod page;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use limits::Fault;
-pub use limits::{Dropped, Format, Limits, Parsed, Refused};
+pub(crate) use limits::DropReason;
+pub use limits::{Dropped, PageLimits, ParseError, Parsed};
 pub use page::parse;

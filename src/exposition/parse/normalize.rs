@@ -3,9 +3,9 @@
 use std::cmp::Ordering;
 use std::iter;
 
-use super::limits::{Dropped, Fault};
+use super::limits::{DropReason, Dropped};
 use crate::exposition::model::{is_amount, is_count, is_flag};
-use crate::exposition::{Family, Kind, Labels, Page, Parsed, Sample, Suffix, number};
+use crate::exposition::{Family, Labels, MetricType, Page, Parsed, Sample, Suffix, parse_number};
 
 impl Parsed {
     /// Builds a page from families with valid names and distinct claims: sorted, each sample once, without values that
@@ -32,10 +32,12 @@ fn settle(family: &mut Family, dropped: &mut Dropped) {
         sample.value += 0.0;
     }
     let samples = match family.kind {
-        Kind::Histogram | Kind::GaugeHistogram | Kind::Summary => grouped(family, samples),
+        MetricType::Histogram | MetricType::GaugeHistogram | MetricType::Summary => {
+            grouped(family, samples)
+        }
         _ => each(family, samples),
     };
-    dropped.count(Fault::Invalid, (before - samples.len()) as u64);
+    dropped.count(DropReason::Invalid, (before - samples.len()) as u64);
     family.samples = samples;
 }
 
@@ -62,7 +64,7 @@ fn grouped(family: &Family, samples: Vec<Sample>) -> Vec<Sample> {
     // The sort is stable: of duplicates, the first stays first.
     placed.sort_by(Placed::order);
     placed.dedup_by(|later, first| first.order(later).is_eq());
-    if family.kind != Kind::Summary {
+    if family.kind != MetricType::Summary {
         let keep: Vec<bool> = placed
             .chunk_by(|one, next| one.group == next.group)
             .flat_map(|group| iter::repeat_n(is_histogram(group), group.len()))
@@ -86,11 +88,11 @@ impl Placed {
     /// `None` if such a family cannot have that sample. Most samples have the same group as the previous one, `near`.
     fn new(family: &Family, sample: Sample, near: Option<&Labels>) -> Option<Self> {
         let by = match (family.kind, sample.suffix) {
-            (Kind::Histogram | Kind::GaugeHistogram, Suffix::Bucket) => Some("le"),
-            (Kind::Summary, Suffix::None) => Some("quantile"),
+            (MetricType::Histogram | MetricType::GaugeHistogram, Suffix::Bucket) => Some("le"),
+            (MetricType::Summary, Suffix::None) => Some("quantile"),
             _ => None,
         };
-        let bound = by.map(|by| sample.labels.get(by).and_then(|text| number(&text)));
+        let bound = by.map(|by| sample.labels.get(by).and_then(|text| parse_number(&text)));
         if !makes_sense(family, &sample, bound.flatten()) {
             return None;
         }
@@ -129,22 +131,22 @@ fn makes_sense(family: &Family, sample: &Sample, bound: Option<f64>) -> bool {
     let value = sample.value;
     let label = |name| sample.labels.get(name);
     match (family.kind, sample.suffix) {
-        (Kind::Counter, Suffix::Total | Suffix::None) => is_amount(value),
-        (Kind::Gauge | Kind::Unknown, Suffix::None) => true,
-        (Kind::Info, Suffix::Info) => is_flag(value) && value > 0.0,
-        (Kind::StateSet, Suffix::None) => is_flag(value) && label(&family.name).is_some(),
-        (Kind::Histogram | Kind::GaugeHistogram, Suffix::Bucket) => {
+        (MetricType::Counter, Suffix::Total | Suffix::None) => is_amount(value),
+        (MetricType::Gauge | MetricType::Unknown, Suffix::None) => true,
+        (MetricType::Info, Suffix::Info) => is_flag(value) && value > 0.0,
+        (MetricType::StateSet, Suffix::None) => is_flag(value) && label(&family.name).is_some(),
+        (MetricType::Histogram | MetricType::GaugeHistogram, Suffix::Bucket) => {
             is_count(value) && bound.is_some_and(|bound| !bound.is_nan())
         }
-        (Kind::Summary, Suffix::None) => bound.is_some_and(|of| (0.0..=1.0).contains(&of)),
-        (Kind::Histogram, Suffix::Count) | (Kind::GaugeHistogram, Suffix::Gcount) => {
+        (MetricType::Summary, Suffix::None) => bound.is_some_and(|of| (0.0..=1.0).contains(&of)),
+        (MetricType::Histogram, Suffix::Count) | (MetricType::GaugeHistogram, Suffix::Gcount) => {
             is_count(value) && label("le").is_none()
         }
-        (Kind::Histogram, Suffix::Sum) | (Kind::GaugeHistogram, Suffix::Gsum) => {
+        (MetricType::Histogram, Suffix::Sum) | (MetricType::GaugeHistogram, Suffix::Gsum) => {
             value.is_finite() && label("le").is_none()
         }
-        (Kind::Summary, Suffix::Count) => is_count(value) && label("quantile").is_none(),
-        (Kind::Summary, Suffix::Sum) => value.is_finite() && label("quantile").is_none(),
+        (MetricType::Summary, Suffix::Count) => is_count(value) && label("quantile").is_none(),
+        (MetricType::Summary, Suffix::Sum) => value.is_finite() && label("quantile").is_none(),
         _ => false,
     }
 }

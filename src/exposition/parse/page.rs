@@ -6,21 +6,22 @@ use memchr::{memchr_iter, memmem};
 
 use super::comment::{Comment, comment};
 use super::families::Collected;
-use super::limits::Fault;
+use super::limits::DropReason;
 use super::line::read;
-use super::{Dropped, Format, Limits, Parsed, Refused};
+use super::{Dropped, PageLimits, ParseError, Parsed};
+use crate::exposition::Format;
 
 /// The last line of OpenMetrics.
 const END: &[u8] = b"# EOF";
 const END_BETWEEN: &[u8] = b"\n# EOF\n";
 
 /// Parses a page.
-pub fn parse(bytes: &[u8], format: Format, limits: &Limits) -> Result<Parsed, Refused> {
+pub fn parse(bytes: &[u8], format: Format, limits: &PageLimits) -> Result<Parsed, ParseError> {
     if bytes.len() > limits.bytes {
-        return Err(Refused::TooLong);
+        return Err(ParseError::TooLong);
     }
     let bytes = match format {
-        Format::Text004 => bytes,
+        Format::Text => bytes,
         Format::OpenMetrics => before_end(bytes)?,
     };
     let mut reader = Reader {
@@ -47,7 +48,7 @@ pub fn parse(bytes: &[u8], format: Format, limits: &Limits) -> Result<Parsed, Re
 }
 
 /// The page without its last line, which must be the only `# EOF`.
-fn before_end(bytes: &[u8]) -> Result<&[u8], Refused> {
+fn before_end(bytes: &[u8]) -> Result<&[u8], ParseError> {
     let whole = bytes.strip_suffix(b"\n").unwrap_or(bytes);
     if let Some(behind) = whole.strip_prefix(END)
         && (behind.is_empty() || behind.starts_with(b"\n"))
@@ -55,18 +56,18 @@ fn before_end(bytes: &[u8]) -> Result<&[u8], Refused> {
         return behind
             .is_empty()
             .then_some(behind)
-            .ok_or(Refused::BehindEnd);
+            .ok_or(ParseError::BehindEnd);
     }
     if memmem::find(whole, END_BETWEEN).is_some() {
-        return Err(Refused::BehindEnd);
+        return Err(ParseError::BehindEnd);
     }
-    let page = whole.strip_suffix(END).ok_or(Refused::NoEnd)?;
-    page.strip_suffix(b"\n").ok_or(Refused::NoEnd)
+    let page = whole.strip_suffix(END).ok_or(ParseError::NoEnd)?;
+    page.strip_suffix(b"\n").ok_or(ParseError::NoEnd)
 }
 
 struct Reader<'a> {
     format: Format,
-    limits: &'a Limits,
+    limits: &'a PageLimits,
     collected: Collected<'a>,
     /// The page contains no character that some readers treat as a line end.
     clean: bool,
@@ -84,10 +85,10 @@ impl<'a> Reader<'a> {
                     let rest = bytes.strip_suffix(b"\n").unwrap_or(bytes);
                     let ends = memchr_iter(b'\n', rest).count();
                     let lines = ends + usize::from(!bytes.is_empty());
-                    self.dropped.count(Fault::Limit, lines as u64);
+                    self.dropped.count(DropReason::Limit, lines as u64);
                 }
                 Ok(line) => self.line(line),
-                Err(_) => self.dropped.count(Fault::Invalid, 1),
+                Err(_) => self.dropped.count(DropReason::Invalid, 1),
             }
         }
     }
@@ -100,8 +101,8 @@ impl<'a> Reader<'a> {
     }
 
     /// Processes a line and returns whether it had a meaning.
-    fn meaning(&mut self, line: &'a str) -> Result<bool, Fault> {
-        let lenient = self.format == Format::Text004;
+    fn meaning(&mut self, line: &'a str) -> Result<bool, DropReason> {
+        let lenient = self.format == Format::Text;
         let line = if lenient {
             let line = line.strip_suffix('\r').unwrap_or(line);
             line.trim_start_matches([' ', '\t'])
@@ -109,7 +110,7 @@ impl<'a> Reader<'a> {
             line
         };
         if !self.clean && line.contains(['\r', '\0']) {
-            return Err(Fault::Invalid);
+            return Err(DropReason::Invalid);
         }
         let comment = if line.starts_with('#') {
             comment(line, self.format)
@@ -124,14 +125,14 @@ impl<'a> Reader<'a> {
             Comment::Help(name, text) => self.collected.help(name, text)?,
             Comment::Unit(name, unit) => self.collected.unit(name, unit)?,
             Comment::Other if lenient => return Ok(false),
-            Comment::Other => return Err(Fault::Invalid),
+            Comment::Other => return Err(DropReason::Invalid),
         }
         Ok(true)
     }
 
-    fn finish(self) -> Result<Parsed, Refused> {
+    fn finish(self) -> Result<Parsed, ParseError> {
         if !self.meant && self.dropped.invalid > 0 {
-            return Err(Refused::NotMetrics);
+            return Err(ParseError::NotMetrics);
         }
         let mut parsed = Parsed::of(self.collected.finish());
         parsed.dropped.limit += self.dropped.limit;

@@ -3,21 +3,22 @@ mod limits;
 mod lines;
 mod write;
 
-use super::{Format, Limits, Parsed, Refused, parse};
+use super::{PageLimits, ParseError, Parsed, parse};
+use crate::exposition::Format;
 
 /// Parses a page in text 0.0.4.
 fn text(page: &str) -> Parsed {
-    parse(page.as_bytes(), Format::Text004, &Limits::default()).unwrap()
+    parse(page.as_bytes(), Format::Text, &PageLimits::default()).unwrap()
 }
 
 /// Parses an OpenMetrics page, given without its end.
 fn open(page: &str) -> Parsed {
     let page = format!("{page}# EOF\n");
-    parse(page.as_bytes(), Format::OpenMetrics, &Limits::default()).unwrap()
+    parse(page.as_bytes(), Format::OpenMetrics, &PageLimits::default()).unwrap()
 }
 
-fn refused(page: &[u8], format: Format) -> Refused {
-    parse(page, format, &Limits::default()).unwrap_err()
+fn refused(page: &[u8], format: Format) -> ParseError {
+    parse(page, format, &PageLimits::default()).unwrap_err()
 }
 
 /// A parsed page as one line for each sample, in order: kind, name with suffix, labels, value; then what was dropped.

@@ -5,8 +5,8 @@ use std::io::Write;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
-use super::{Format, negotiate, render, takes_gzip};
-use crate::exposition::Page;
+use super::{negotiate, render, takes_gzip};
+use crate::exposition::{Format, Page};
 
 /// Pages up to this size, bytes, are not compressed: they fit into one or two packets.
 const WORTH_PACKING: usize = 1024;

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 
-use crate::exposition::{Family, Kind, Suffix};
+use crate::exposition::{Family, MetricType, Suffix};
 
 /// The name and kind in the metadata of a family.
 #[derive(Clone, Debug, PartialEq)]
@@ -34,12 +34,12 @@ impl Head<'_> {
 /// For text 0.0.4, which lacks three of the kinds.
 pub(super) fn text(family: &Family) -> Head<'_> {
     let kind = match family.kind {
-        Kind::Counter => "counter",
-        Kind::Gauge | Kind::Info | Kind::StateSet => "gauge",
+        MetricType::Counter => "counter",
+        MetricType::Gauge | MetricType::Info | MetricType::StateSet => "gauge",
         // A gauge histogram is written as a histogram for its buckets; its sum and count become separate gauges.
-        Kind::Histogram | Kind::GaugeHistogram => "histogram",
-        Kind::Summary => "summary",
-        Kind::Unknown => "untyped",
+        MetricType::Histogram | MetricType::GaugeHistogram => "histogram",
+        MetricType::Summary => "summary",
+        MetricType::Unknown => "untyped",
     };
     Head {
         name: family.text_name(),
@@ -100,14 +100,14 @@ fn claim<'a>(head: Head<'a>, taken: &mut HashSet<String>) -> Option<Head<'a>> {
 fn kind(family: &Family) -> &'static str {
     match family.kind {
         // In OpenMetrics a counter must have the suffix `_total`.
-        Kind::Counter if family.samples.iter().any(|s| s.suffix == Suffix::None) => "unknown",
-        Kind::Counter => "counter",
-        Kind::Gauge => "gauge",
-        Kind::Histogram => "histogram",
-        Kind::GaugeHistogram => "gaugehistogram",
-        Kind::Summary => "summary",
-        Kind::Info => "info",
-        Kind::StateSet => "stateset",
-        Kind::Unknown => "unknown",
+        MetricType::Counter if family.samples.iter().any(|s| s.suffix == Suffix::None) => "unknown",
+        MetricType::Counter => "counter",
+        MetricType::Gauge => "gauge",
+        MetricType::Histogram => "histogram",
+        MetricType::GaugeHistogram => "gaugehistogram",
+        MetricType::Summary => "summary",
+        MetricType::Info => "info",
+        MetricType::StateSet => "stateset",
+        MetricType::Unknown => "unknown",
     }
 }

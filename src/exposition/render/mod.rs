@@ -6,7 +6,6 @@
 mod answer;
 mod head;
 mod negotiate;
-mod number;
 mod write;
 
 #[cfg(test)]
@@ -17,5 +16,5 @@ mod negotiate_tests;
 mod write_tests;
 
 pub use answer::{Answer, answer};
-pub use negotiate::{Format, negotiate, takes_gzip};
+pub use negotiate::{negotiate, takes_gzip};
 pub use write::render;

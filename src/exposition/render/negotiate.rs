@@ -1,32 +1,12 @@
 //! Content negotiation: the format by `Accept`, gzip by `Accept-Encoding` (RFC 9110, section 12.5).
 
-/// The format of a page.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Format {
-    /// The text format of Prometheus, version 0.0.4, which every reader knows.
-    #[default]
-    Text,
-    /// OpenMetrics, version 1.0.0.
-    OpenMetrics,
-}
-
-impl Format {
-    /// The Content-Type. Prometheus 3 refuses a page without one.
-    pub fn content_type(self) -> &'static str {
-        match self {
-            Self::Text => "text/plain; version=0.0.4; charset=utf-8",
-            Self::OpenMetrics => {
-                "application/openmetrics-text; version=1.0.0; charset=utf-8; escaping=underscores"
-            }
-        }
-    }
-}
+use crate::exposition::Format;
 
 /// The format for this `Accept` header. OpenMetrics must be requested by name and version, and with at least the same
 /// quality as text. If nothing matches, the answer is text, because a page that may be readable is better than none.
 pub fn negotiate(accept: Option<&str>) -> Format {
-    let mut open_metrics: Option<Wish> = None;
-    let mut text: Option<Wish> = None;
+    let mut open_metrics: Option<Preference> = None;
+    let mut text: Option<Preference> = None;
     for (place, range) in ranges(accept.unwrap_or_default()).enumerate() {
         let (slot, exactness) = match range.name.as_str() {
             "application/openmetrics-text" if matches!(range.version, None | Some("1.0.0")) => {
@@ -43,19 +23,19 @@ pub fn negotiate(accept: Option<&str>) -> Format {
                 || exactness == known.exactness && range.quality > known.quality
         });
         if better {
-            *slot = Some(Wish {
+            *slot = Some(Preference {
                 quality: range.quality,
                 exactness,
                 place,
             });
         }
     }
-    let wins = open_metrics.is_some_and(|wish| {
+    let wins = open_metrics.is_some_and(|preference| {
         let over = text.is_none_or(|text| {
-            let first = text.exactness < wish.exactness || wish.place < text.place;
-            wish.quality > text.quality || wish.quality >= text.quality && first
+            let first = text.exactness < preference.exactness || preference.place < text.place;
+            preference.quality > text.quality || preference.quality >= text.quality && first
         });
-        wish.quality > 0.0 && over
+        preference.quality > 0.0 && over
     });
     if wins {
         Format::OpenMetrics
@@ -72,7 +52,7 @@ pub fn takes_gzip(accept_encoding: Option<&str>) -> bool {
 
 /// How much a format is wanted, and by which range.
 #[derive(Clone, Copy)]
-struct Wish {
+struct Preference {
     quality: f32,
     exactness: u8,
     place: usize,

@@ -1,5 +1,5 @@
-use super::Format::{OpenMetrics, Text};
 use super::{negotiate, takes_gzip};
+use crate::exposition::Format::{OpenMetrics, Text};
 
 #[test]
 fn the_format_goes_by_quality() {

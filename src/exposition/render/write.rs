@@ -1,13 +1,9 @@
 //! Renders a page.
 
-use crate::exposition::{Exemplar, Family, Kind, Labels, Sample, Suffix};
+use crate::exposition::model::{canonical_number, write_number};
+use crate::exposition::{Exemplar, Family, Format, Labels, MetricType, Sample, Suffix};
 
-use super::Format;
 use super::head::{self, Head};
-use super::number;
-
-/// Most characters in the labels of an exemplar, names and values together, by OpenMetrics.
-const EXEMPLAR_LETTERS: usize = 128;
 
 /// Appends `families` to `out` in their order. Returns the number of families that were left out because their names
 /// collide in OpenMetrics; always 0 for text 0.0.4.
@@ -51,7 +47,7 @@ fn text(family: &Family, out: &mut Vec<u8>) {
             put(out, &["\n"]);
         }
     }
-    if family.kind != Kind::GaugeHistogram {
+    if family.kind != MetricType::GaugeHistogram {
         return;
     }
     for suffix in [Suffix::Gcount, Suffix::Gsum] {
@@ -101,13 +97,13 @@ fn line(family: &Family, sample: &Sample, out: &mut Vec<u8>) {
         put(out, &["{"]);
         match (family.kind, sample.suffix) {
             (_, Suffix::Bucket) => labels_with(&sample.labels, "le=\"", out),
-            (Kind::Summary, Suffix::None) => labels_with(&sample.labels, "quantile=\"", out),
+            (MetricType::Summary, Suffix::None) => labels_with(&sample.labels, "quantile=\"", out),
             _ => put(out, &[sample.labels.as_str()]),
         }
         put(out, &["}"]);
     }
     put(out, &[" "]);
-    number::value(out, sample.value);
+    write_number(out, sample.value);
 }
 
 /// Appends the labels with the number after `start` in its canonical form. Quotes in values are escaped, so `start`
@@ -123,23 +119,20 @@ fn labels_with(labels: &Labels, start: &str, out: &mut Vec<u8>) {
         Some((before, bound.parse().ok()?, after))
     });
     match split {
-        Some((before, bound, after)) => put(out, &[before, &number::canonical(bound), after]),
+        Some((before, bound, after)) => put(out, &[before, &canonical_number(bound), after]),
         None => put(out, &[text]),
     }
 }
 
 fn add_exemplar(exemplar: &Exemplar, out: &mut Vec<u8>) {
-    let letters = |(name, value): (&str, std::borrow::Cow<'_, str>)| {
-        name.chars().count() + value.chars().count()
-    };
-    if exemplar.labels.iter().map(letters).sum::<usize>() > EXEMPLAR_LETTERS {
+    if !exemplar.is_short() {
         return;
     }
     put(out, &[" # {", exemplar.labels.as_str(), "} "]);
-    number::value(out, exemplar.value);
+    write_number(out, exemplar.value);
     if let Some(time) = exemplar.timestamp {
         put(out, &[" "]);
-        number::value(out, time);
+        write_number(out, time);
     }
 }
 

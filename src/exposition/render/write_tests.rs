@@ -4,15 +4,15 @@ use flate2::read::GzDecoder;
 use proptest::prelude::*;
 
 use crate::exposition::render::judges::{promtool, strict_reader};
-use crate::exposition::{Exemplar, Family, Kind, Labels, Page, Sample, Suffix};
+use crate::exposition::{Exemplar, Family, Format, Labels, MetricType, Page, Sample, Suffix};
 
-use super::{Format, answer, render};
+use super::{answer, render};
 
 fn labels(pairs: &[(&str, &str)]) -> Labels {
     Labels::new(pairs.iter().copied()).unwrap()
 }
 
-fn family(name: &str, kind: Kind, samples: Vec<Sample>) -> Family {
+fn family(name: &str, kind: MetricType, samples: Vec<Sample>) -> Family {
     Family {
         name: name.into(),
         kind,
@@ -22,7 +22,7 @@ fn family(name: &str, kind: Kind, samples: Vec<Sample>) -> Family {
     }
 }
 
-fn one(name: &str, kind: Kind, suffix: Suffix) -> Family {
+fn one(name: &str, kind: MetricType, suffix: Suffix) -> Family {
     family(
         name,
         kind,
@@ -31,9 +31,9 @@ fn one(name: &str, kind: Kind, suffix: Suffix) -> Family {
 }
 
 /// A complete histogram: buckets, sum, count.
-fn histogram(name: &str, kind: Kind) -> Family {
+fn histogram(name: &str, kind: MetricType) -> Family {
     let [sum, count] = match kind {
-        Kind::GaugeHistogram => [Suffix::Gsum, Suffix::Gcount],
+        MetricType::GaugeHistogram => [Suffix::Gsum, Suffix::Gcount],
         _ => [Suffix::Sum, Suffix::Count],
     };
     let bucket = |le, count| Sample::with(Suffix::Bucket, labels(&[("le", le)]), count);
@@ -66,42 +66,42 @@ fn each_kind_in_each_format() {
     let states = ["off", "on"].map(|state| Sample::new(labels(&[("x", state)]), 1.0));
     for (family, text, open_metrics) in [
         (
-            one("x", Kind::Counter, Suffix::Total),
+            one("x", MetricType::Counter, Suffix::Total),
             "# HELP x_total H.\n# TYPE x_total counter\nx_total 1\n",
             "# TYPE x counter\n# HELP x H.\nx_total 1\n",
         ),
         (
-            one("x", Kind::Counter, Suffix::None),
+            one("x", MetricType::Counter, Suffix::None),
             "# HELP x H.\n# TYPE x counter\nx 1\n",
             "# TYPE x unknown\n# HELP x H.\nx 1\n",
         ),
         (
-            one("x", Kind::Gauge, Suffix::None),
+            one("x", MetricType::Gauge, Suffix::None),
             "# HELP x H.\n# TYPE x gauge\nx 1\n",
             "# TYPE x gauge\n# HELP x H.\nx 1\n",
         ),
         (
-            one("x", Kind::Unknown, Suffix::None),
+            one("x", MetricType::Unknown, Suffix::None),
             "# HELP x H.\n# TYPE x untyped\nx 1\n",
             "# TYPE x unknown\n# HELP x H.\nx 1\n",
         ),
         (
-            one("x", Kind::Info, Suffix::Info),
+            one("x", MetricType::Info, Suffix::Info),
             "# HELP x_info H.\n# TYPE x_info gauge\nx_info 1\n",
             "# TYPE x info\n# HELP x H.\nx_info 1\n",
         ),
         (
-            family("x", Kind::StateSet, states.into()),
+            family("x", MetricType::StateSet, states.into()),
             "# HELP x H.\n# TYPE x gauge\nx{x=\"off\"} 1\nx{x=\"on\"} 1\n",
             "# TYPE x stateset\n# HELP x H.\nx{x=\"off\"} 1\nx{x=\"on\"} 1\n",
         ),
         (
-            histogram("x", Kind::Histogram),
+            histogram("x", MetricType::Histogram),
             "# HELP x H.\n# TYPE x histogram\nx_bucket{le=\"1.0\"} 2\nx_bucket{le=\"+Inf\"} 3\nx_sum 4.5\nx_count 3\n",
             "# TYPE x histogram\n# HELP x H.\nx_bucket{le=\"1.0\"} 2\nx_bucket{le=\"+Inf\"} 3\nx_sum 4.5\nx_count 3\n",
         ),
         (
-            histogram("x", Kind::GaugeHistogram),
+            histogram("x", MetricType::GaugeHistogram),
             "# HELP x H.\n# TYPE x histogram\nx_bucket{le=\"1.0\"} 2\nx_bucket{le=\"+Inf\"} 3\n\
              # HELP x_gcount H.\n# TYPE x_gcount gauge\nx_gcount 3\n\
              # HELP x_gsum H.\n# TYPE x_gsum gauge\nx_gsum 4.5\n",
@@ -109,7 +109,7 @@ fn each_kind_in_each_format() {
              x_gcount 3\n",
         ),
         (
-            family("x", Kind::Summary, summary()),
+            family("x", MetricType::Summary, summary()),
             "# HELP x H.\n# TYPE x summary\nx{code=\"1\",quantile=\"1.0\"} 0.25\nx_sum{code=\"1\"} 1.5\n\
              x_count{code=\"1\"} 2\n",
             "# TYPE x summary\n# HELP x H.\nx{code=\"1\",quantile=\"1.0\"} 0.25\nx_sum{code=\"1\"} 1.5\n\
@@ -132,7 +132,7 @@ fn an_empty_page_is_one() {
 
 #[test]
 fn help_is_escaped_as_the_format_says_and_may_be_missing() {
-    let mut page = [one("x", Kind::Gauge, Suffix::None)];
+    let mut page = [one("x", MetricType::Gauge, Suffix::None)];
     page[0].help = Some("a \"b\" \\ c\nx 2".into());
     let text = written(&page, Format::Text);
     assert!(
@@ -154,13 +154,37 @@ fn help_is_escaped_as_the_format_says_and_may_be_missing() {
 #[test]
 fn a_unit_is_told_where_the_name_ends_with_it() {
     for (name, kind, suffix, unit, told) in [
-        ("x_seconds", Kind::Gauge, Suffix::None, "seconds", true),
-        ("x_seconds", Kind::Counter, Suffix::Total, "seconds", true),
-        ("xseconds", Kind::Gauge, Suffix::None, "seconds", false),
-        ("seconds", Kind::Gauge, Suffix::None, "seconds", false),
-        ("x_bytes", Kind::Gauge, Suffix::None, "seconds", false),
-        ("x_seconds", Kind::Info, Suffix::Info, "seconds", false),
-        ("x_", Kind::Gauge, Suffix::None, "", false),
+        (
+            "x_seconds",
+            MetricType::Gauge,
+            Suffix::None,
+            "seconds",
+            true,
+        ),
+        (
+            "x_seconds",
+            MetricType::Counter,
+            Suffix::Total,
+            "seconds",
+            true,
+        ),
+        (
+            "xseconds",
+            MetricType::Gauge,
+            Suffix::None,
+            "seconds",
+            false,
+        ),
+        ("seconds", MetricType::Gauge, Suffix::None, "seconds", false),
+        ("x_bytes", MetricType::Gauge, Suffix::None, "seconds", false),
+        (
+            "x_seconds",
+            MetricType::Info,
+            Suffix::Info,
+            "seconds",
+            false,
+        ),
+        ("x_", MetricType::Gauge, Suffix::None, "", false),
     ] {
         let mut page = [one(name, kind, suffix)];
         page[0].unit = Some(unit.into());
@@ -173,18 +197,18 @@ fn a_unit_is_told_where_the_name_ends_with_it() {
 
 #[test]
 fn who_cannot_have_its_name_goes_by_that_of_its_samples() {
-    let mut allocated = one("x_bytes", Kind::Counter, Suffix::Total);
+    let mut allocated = one("x_bytes", MetricType::Counter, Suffix::Total);
     allocated.unit = Some("bytes".into());
     allocated.samples[0].exemplar = Some(exemplar("id", "1").into());
     let created = Sample::with(Suffix::Created, Labels::default(), 1.0);
     allocated.samples.push(created);
     let page = [
-        one("a", Kind::Gauge, Suffix::None),
-        one("a", Kind::Info, Suffix::Info),
-        one("x_bytes", Kind::Gauge, Suffix::None),
+        one("a", MetricType::Gauge, Suffix::None),
+        one("a", MetricType::Info, Suffix::Info),
+        one("x_bytes", MetricType::Gauge, Suffix::None),
         allocated,
-        one("y_created", Kind::Gauge, Suffix::None),
-        one("y", Kind::Counter, Suffix::Total),
+        one("y_created", MetricType::Gauge, Suffix::None),
+        one("y", MetricType::Counter, Suffix::Total),
     ];
     let open = written(&page, Format::OpenMetrics);
     for part in [
@@ -201,10 +225,10 @@ fn who_cannot_have_its_name_goes_by_that_of_its_samples() {
 #[test]
 fn what_cannot_stand_beside_another_is_left_out_and_counted() {
     let page = [
-        histogram("x", Kind::Histogram),
-        one("x_count", Kind::Gauge, Suffix::None),
-        one("x_created", Kind::Gauge, Suffix::None),
-        one("z", Kind::Gauge, Suffix::None),
+        histogram("x", MetricType::Histogram),
+        one("x_count", MetricType::Gauge, Suffix::None),
+        one("x_created", MetricType::Gauge, Suffix::None),
+        one("z", MetricType::Gauge, Suffix::None),
     ];
     let mut out = Vec::new();
     assert_eq!(render(&page, Format::OpenMetrics, &mut out), 2);
@@ -225,9 +249,9 @@ fn exemplar(name: &str, value: &str) -> Exemplar {
 #[test]
 fn exemplars_are_openmetrics_only_and_not_too_long() {
     let mut page = [
-        one("c", Kind::Counter, Suffix::Total),
-        histogram("h", Kind::Histogram),
-        one("n", Kind::Counter, Suffix::None),
+        one("c", MetricType::Counter, Suffix::Total),
+        histogram("h", MetricType::Histogram),
+        one("n", MetricType::Counter, Suffix::None),
     ];
     for family in &mut page {
         for sample in &mut family.samples {
@@ -254,7 +278,7 @@ fn exemplars_are_openmetrics_only_and_not_too_long() {
 
 #[test]
 fn when_a_series_began_is_openmetrics_only() {
-    let mut page = [one("x", Kind::Counter, Suffix::Total)];
+    let mut page = [one("x", MetricType::Counter, Suffix::Total)];
     let created = Sample::with(Suffix::Created, Labels::default(), 1_700_000_000.5);
     page[0].samples.push(created);
     let open = written(&page, Format::OpenMetrics);
@@ -279,7 +303,10 @@ fn only_the_bound_is_spelled_anew() {
         (&[("le", "much")], "le=\"much\""),
     ] {
         let sample = Sample::with(Suffix::Bucket, labels(pairs), 1.0);
-        let text = written(&[family("x", Kind::Histogram, vec![sample])], Format::Text);
+        let text = written(
+            &[family("x", MetricType::Histogram, vec![sample])],
+            Format::Text,
+        );
         assert!(
             text.contains(&format!("\nx_bucket{{{wanted}}} 1\n")),
             "{text}"
@@ -292,7 +319,7 @@ fn a_large_page_is_packed_for_who_wants_it() {
     let page = |series: u32| Page {
         families: vec![family(
             "x",
-            Kind::Gauge,
+            MetricType::Gauge,
             (0..series)
                 .map(|at| Sample::new(labels(&[("worker", &at.to_string())]), f64::from(at)))
                 .collect(),
@@ -316,12 +343,12 @@ fn a_large_page_is_packed_for_who_wants_it() {
     assert!(!answer(&page(3), None, Some("gzip")).gzip);
 }
 
-const KINDS: [(Kind, Suffix); 5] = [
-    (Kind::Counter, Suffix::Total),
-    (Kind::Counter, Suffix::None),
-    (Kind::Gauge, Suffix::None),
-    (Kind::Unknown, Suffix::None),
-    (Kind::Info, Suffix::Info),
+const KINDS: [(MetricType, Suffix); 5] = [
+    (MetricType::Counter, Suffix::Total),
+    (MetricType::Counter, Suffix::None),
+    (MetricType::Gauge, Suffix::None),
+    (MetricType::Unknown, Suffix::None),
+    (MetricType::Info, Suffix::Info),
 ];
 
 proptest! {
@@ -339,9 +366,9 @@ proptest! {
             .map(|(name, (kind, help, number))| {
                 let (kind, suffix) = KINDS[kind];
                 let number = match kind {
-                    Kind::Info => 1.0,
-                    Kind::Counter if number.is_nan() => 0.0,
-                    Kind::Counter => number.abs(),
+                    MetricType::Info => 1.0,
+                    MetricType::Counter if number.is_nan() => 0.0,
+                    MetricType::Counter => number.abs(),
                     _ => number,
                 };
                 let mut family = family(&name, kind, vec![Sample::with(suffix, label.clone(), number)]);

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
-use crate::exposition::{Kind, Page};
+use crate::exposition::{MetricType, Page};
 use crate::metrics::{CgroupLimits, Facts};
 
 use super::{facts, full};
@@ -17,9 +17,9 @@ fn on(page: &Page) -> Rows {
     let row = |kind, labels| (String::from(kind), labels);
     let families = page.families.iter().map(|family| {
         let kind = match family.kind {
-            Kind::Counter => "counter",
-            Kind::Histogram => "histogram",
-            Kind::Gauge | Kind::Info => "gauge",
+            MetricType::Counter => "counter",
+            MetricType::Histogram => "histogram",
+            MetricType::Gauge | MetricType::Info => "gauge",
             other => panic!("{other:?}"),
         };
         let labels = family

@@ -1,6 +1,6 @@
 //! The page in both formats, before the judges.
 
-use crate::exposition::render::Format;
+use crate::exposition::Format;
 use crate::exposition::render::judges::{promtool, strict_reader};
 
 use super::{facts, full, has, written};

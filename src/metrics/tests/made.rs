@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::app_metrics::merge::Conflicts;
 use crate::app_metrics::{AppScrape, AppTotals};
-use crate::exposition::{Dropped, Page, render};
+use crate::exposition::{Dropped, Format, Page, render};
 use crate::metrics::{CgroupCounters, CgroupLimits, Facts, Metrics, Scrape};
 use crate::model::{
     BalanceSample, Cause, Exit, Generation, HandoverInfo, LogTotals, Pid, QueueSample, RunState,
@@ -82,10 +82,10 @@ pub(super) fn sample(
 }
 
 pub(super) fn render(metrics: &Metrics, snapshot: &Snapshot, queues: Vec<QueueSample>) -> String {
-    written(&page(metrics, snapshot, queues), render::Format::Text)
+    written(&page(metrics, snapshot, queues), Format::Text)
 }
 
-pub(super) fn written(page: &Page, format: render::Format) -> String {
+pub(super) fn written(page: &Page, format: Format) -> String {
     let mut out = Vec::new();
     assert_eq!(render::render(&page.families, format, &mut out), 0);
     String::from_utf8(out).unwrap()
@@ -129,7 +129,7 @@ pub(super) fn page(metrics: &Metrics, snapshot: &Snapshot, queues: Vec<QueueSamp
 }
 
 pub(super) fn full_page() -> String {
-    written(&full(facts("/proc")), render::Format::Text)
+    written(&full(facts("/proc")), Format::Text)
 }
 
 /// A page on which every family has a series, those aside that are unlimited.

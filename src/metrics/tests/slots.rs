@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::*;
-use crate::exposition::Page;
+use crate::exposition::{Format, Page};
 
 /// A host of version 2 whose kernel counts everything.
 pub(super) fn cgroup_tree() -> PathBuf {
@@ -31,7 +31,7 @@ fn page_of(
 }
 
 fn text(page: &Page) -> String {
-    written(page, render::Format::Text)
+    written(page, Format::Text)
 }
 
 #[test]

@@ -4,8 +4,8 @@ use std::fs;
 use std::path::Path;
 
 use rpm_runtime::app_metrics::merge::{Aggregation, Life, Merger, Pattern, Rules};
-use rpm_runtime::exposition::render::{self, render};
-use rpm_runtime::exposition::{Dropped, Format, Limits, parse};
+use rpm_runtime::exposition::render::render;
+use rpm_runtime::exposition::{Dropped, Format, PageLimits, parse};
 use rpm_runtime::model::SlotId;
 
 /// The text between the fences behind `<!-- mark -->`.
@@ -23,7 +23,7 @@ fn page() -> String {
 
 fn merged(merger: &Merger) -> String {
     let mut out = Vec::new();
-    render(&merger.merged(), render::Format::Text, &mut out);
+    render(&merger.merged(), Format::Text, &mut out);
     String::from_utf8(out).unwrap()
 }
 
@@ -37,7 +37,7 @@ fn the_pages_of_the_manual_are_merged_as_it_says() {
     assert!(page.contains("`RPM_APP_METRICS_GAUGES=*_length=sum`"));
     for slot in 0..2 {
         let text = block(&page, &format!("worker {slot}"));
-        let parsed = parse(text.as_bytes(), Format::Text004, &Limits::default()).unwrap();
+        let parsed = parse(text.as_bytes(), Format::Text, &PageLimits::default()).unwrap();
         assert_eq!(parsed.dropped, Dropped::default());
         merger.take(SlotId(slot), Life(slot.into()), parsed.page);
     }
@@ -47,7 +47,7 @@ fn the_pages_of_the_manual_are_merged_as_it_says() {
     merger.gone(Life(0));
     let new = b"# TYPE app_requests_total counter\napp_requests_total{code=\"200\"} 0\n\
                 # TYPE app_heap_bytes gauge\napp_heap_bytes 10\n";
-    let parsed = parse(new, Format::Text004, &Limits::default()).unwrap();
+    let parsed = parse(new, Format::Text, &PageLimits::default()).unwrap();
     merger.take(SlotId(0), Life(2), parsed.page);
     let now = merged(&merger);
     assert!(
@@ -60,7 +60,7 @@ fn the_pages_of_the_manual_are_merged_as_it_says() {
 #[test]
 fn the_limits_of_the_manual_are_those_of_the_code() {
     let page = page();
-    let (_, table) = page.split_once("\n## Limits\n").unwrap();
+    let (_, table) = page.split_once("\n## PageLimits\n").unwrap();
     let (table, _) = table.split_once("\n## ").unwrap();
     let thousands = |number: usize| {
         let text = number.to_string();
@@ -69,7 +69,7 @@ fn the_limits_of_the_manual_are_those_of_the_code() {
             long => format!("{} {}", &text[..long - 3], &text[long - 3..]),
         }
     };
-    let (limits, rules) = (Limits::default(), Rules::default());
+    let (limits, rules) = (PageLimits::default(), Rules::default());
     assert_eq!(limits.series, rules.worker_series);
     for (what, figure) in [
         ("one worker's page", format!("{} MiB", limits.bytes >> 20)),

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::{Life, Merger, Rules, SlotId, is, lines, open, page, take};
 use crate::app_metrics::merge::Disagreement;
-use crate::exposition::{Dropped, Format, Kind, Limits, Parsed, parse};
+use crate::exposition::{Dropped, Format, MetricType, PageLimits, Parsed, parse};
 
 fn small(series: usize, bytes: usize) -> Merger {
     Merger::new(Rules {
@@ -170,7 +170,7 @@ proptest! {
                 0 => merger.gone(Life(life)),
                 1 => merger.missing(SlotId(slot), Life(life)),
                 _ => {
-                    let parsed = parse(text.as_bytes(), Format::OpenMetrics, &Limits::default()).unwrap_or_default();
+                    let parsed = parse(text.as_bytes(), Format::OpenMetrics, &PageLimits::default()).unwrap_or_default();
                     merger.take(SlotId(slot), Life(life), parsed.page);
                 }
             }
@@ -190,6 +190,6 @@ proptest! {
             merger.gone(Life(life));
         }
         let left = merger.merged();
-        prop_assert!(left.iter().all(|family| family.kind != Kind::Gauge));
+        prop_assert!(left.iter().all(|family| family.kind != MetricType::Gauge));
     }
 }

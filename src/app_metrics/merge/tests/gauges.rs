@@ -2,7 +2,7 @@
 
 use super::{Life, SlotId, is, merger, open, page, take, with};
 use crate::app_metrics::merge::{Aggregation, Merger};
-use crate::exposition::Kind;
+use crate::exposition::MetricType;
 
 fn gauge(name: &str, value: &str) -> super::Page {
     page(&format!("# TYPE {name} gauge\n{name} {value}\n"))
@@ -149,8 +149,8 @@ fn infos_are_once_and_states_are_gauges() {
         &merger,
         &["i_info{v=\"1\"} 1", "s{s=\"off\"} 0", "s{s=\"on\"} 2"],
     );
-    let kinds: Vec<Kind> = merger.merged().iter().map(|family| family.kind).collect();
-    assert_eq!(kinds, [Kind::Info, Kind::Gauge]);
+    let kinds: Vec<MetricType> = merger.merged().iter().map(|family| family.kind).collect();
+    assert_eq!(kinds, [MetricType::Info, MetricType::Gauge]);
 }
 
 #[test]

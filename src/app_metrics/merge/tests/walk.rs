@@ -7,7 +7,7 @@ use std::fmt::Write;
 use proptest::prelude::*;
 
 use super::{Life, Merger, Rules, SlotId, lines};
-use crate::exposition::{Dropped, Family, Format, Kind, Limits, Parsed, parse};
+use crate::exposition::{Dropped, Family, Format, MetricType, PageLimits, Parsed, parse};
 
 const BOUNDS: [&[u32]; 3] = [&[1, 2, 4], &[2, 4, 8], &[4]];
 
@@ -70,7 +70,7 @@ impl Worker {
             "h_bucket{{le=\"+Inf\"}} {all}\nh_sum {sum}\nh_count {all}"
         )
         .unwrap();
-        parse(text.as_bytes(), Format::Text004, &Limits::default()).unwrap()
+        parse(text.as_bytes(), Format::Text, &PageLimits::default()).unwrap()
     }
 }
 
@@ -241,7 +241,7 @@ fn walk(step: Step, model: &mut Model, merger: &mut Merger) {
 }
 
 /// The lines of one kind.
-fn of(families: &[Family], kind: Kind) -> Vec<String> {
+fn of(families: &[Family], kind: MetricType) -> Vec<String> {
     let those = families.iter().filter(|family| family.kind == kind);
     lines(&those.cloned().collect::<Vec<_>>())
 }
@@ -259,14 +259,14 @@ proptest! {
             let counted = model.counted();
             prop_assert!(counted >= last);
             last = counted;
-            let counter = of(&merged, Kind::Counter);
+            let counter = of(&merged, MetricType::Counter);
             if model.all.is_empty() {
                 prop_assert_eq!(counter, Vec::<String>::new());
             } else {
                 prop_assert_eq!(counter, [format!("n_total {counted}")]);
             }
-            prop_assert_eq!(of(&merged, Kind::Histogram), model.histogram());
-            prop_assert_eq!(of(&merged, Kind::Gauge), model.gauges());
+            prop_assert_eq!(of(&merged, MetricType::Histogram), model.histogram());
+            prop_assert_eq!(of(&merged, MetricType::Gauge), model.gauges());
             // What comes out is a good page in the order of a good page.
             let again = Parsed::of(merged.clone());
             prop_assert_eq!(again.dropped, Dropped::default());

@@ -4,7 +4,7 @@ use super::{
     Content, Limits, Mode, Reading, Written, bucket, key, labelled, lines, name, one, read,
 };
 use crate::app_metrics::merge::Aggregation;
-use crate::exposition::{self, Dropped, Kind, Parsed};
+use crate::exposition::{self, Dropped, MetricType, Parsed};
 
 const COUNTER: Content = Content::Counter;
 const HISTOGRAM: Content = Content::Histogram;
@@ -43,7 +43,11 @@ fn counters_have_their_names_with_and_without_total() {
     ];
     is(&parsed, &want, 0);
     let families = &parsed.page.families;
-    assert!(families.iter().all(|family| family.kind == Kind::Counter));
+    assert!(
+        families
+            .iter()
+            .all(|family| family.kind == MetricType::Counter)
+    );
     assert_eq!(&*families[2].name, "b");
     assert_eq!(families[2].help.as_deref(), Some("Help."));
 }
@@ -342,9 +346,9 @@ fn what_a_process_says_is_bounded() {
     };
     let limits = Limits::default;
     assert_eq!(dropped(limits()), [(9, 0, 0); 3]);
-    let page = exposition::Limits {
+    let page = exposition::PageLimits {
         series: 4,
-        ..exposition::Limits::default()
+        ..exposition::PageLimits::default()
     };
     assert_eq!(dropped(Limits { page, ..limits() }), [(4, 5, 0); 3]);
     let all = Limits {
@@ -365,18 +369,18 @@ fn what_a_process_says_is_bounded() {
     };
     assert_eq!(dropped(all), [(9, 0, 0), (2, 1, 0), (0, 1, 0)]);
     for page in [
-        exposition::Limits { name: 6, ..page },
-        exposition::Limits { labels: 0, ..page },
-        exposition::Limits {
+        exposition::PageLimits { name: 6, ..page },
+        exposition::PageLimits { labels: 0, ..page },
+        exposition::PageLimits {
             label_name: 0,
             ..page
         },
-        exposition::Limits {
+        exposition::PageLimits {
             label_value: 0,
             ..page
         },
     ] {
-        let page = exposition::Limits {
+        let page = exposition::PageLimits {
             series: 100,
             ..page
         };

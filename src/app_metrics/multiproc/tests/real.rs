@@ -8,7 +8,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use super::super::Store;
 use super::{Scratch, lines};
 use crate::app_metrics::merge::{Life, Merger, Rules};
-use crate::exposition::{Dropped, Family, Format, Kind, Labels, Limits, Parsed, parse};
+use crate::exposition::{Dropped, Family, Format, Labels, MetricType, PageLimits, Parsed, parse};
 use crate::model::SlotId;
 
 /// A Python program that counts into `scratch`; it ends when it is dropped, or before.
@@ -131,7 +131,7 @@ fn worker(scratch: &Scratch, part: u32) -> Program {
 
 fn collected(scratch: &Scratch) -> Parsed {
     let page = Program::start(scratch, COLLECTOR).end();
-    parse(page.as_bytes(), Format::Text004, &Limits::default()).unwrap()
+    parse(page.as_bytes(), Format::Text, &PageLimits::default()).unwrap()
 }
 
 /// With slots where prometheus_client says pids.
@@ -169,7 +169,7 @@ fn merged(merger: &mut Merger, store: &Store, slots: &BTreeMap<u32, SlotId>) -> 
 
 fn counting(families: Vec<Family>) -> Vec<String> {
     let mut families = families;
-    families.retain(|family| family.kind != Kind::Gauge);
+    families.retain(|family| family.kind != MetricType::Gauge);
     lines(&families)
 }
 
@@ -330,7 +330,7 @@ fn what_is_being_written_is_read_as_it_was_or_as_it_is() {
         assert_eq!(parsed.dropped, Dropped::default());
         for family in &parsed.page.families {
             let samples = &family.samples;
-            if family.kind == Kind::Counter {
+            if family.kind == MetricType::Counter {
                 let value = samples[0].value;
                 assert!(value >= counted, "{value} after {counted}");
                 changes += usize::from(value > counted);

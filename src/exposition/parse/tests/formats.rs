@@ -1,6 +1,6 @@
 //! Whole pages: the families of samples, plausible values, the end of a page.
 
-use super::{Format, Refused, is, open, refused, text};
+use super::{Format, ParseError, is, open, refused, text};
 
 #[test]
 fn counters_of_text_are_without_total_if_they_were_named_so() {
@@ -255,7 +255,7 @@ fn open_metrics_has_one_end_and_nothing_behind_it() {
         "a 1\n# eof\n",
         "a 1\n # EOF",
     ] {
-        assert_eq!(open(page), Refused::NoEnd, "{page:?}");
+        assert_eq!(open(page), ParseError::NoEnd, "{page:?}");
     }
     for page in [
         "# EOF\na 1\n# EOF\n",
@@ -263,13 +263,13 @@ fn open_metrics_has_one_end_and_nothing_behind_it() {
         "a 1\n# EOF\n# EOF\n",
         "# EOF\n ",
     ] {
-        assert_eq!(open(page), Refused::BehindEnd, "{page:?}");
+        assert_eq!(open(page), ParseError::BehindEnd, "{page:?}");
     }
     for page in ["# EOF", "# EOF\n"] {
         let parsed = super::parse(
             page.as_bytes(),
             Format::OpenMetrics,
-            &super::Limits::default(),
+            &super::PageLimits::default(),
         );
         assert_eq!(parsed, Ok(super::Parsed::default()));
     }
@@ -289,7 +289,7 @@ fn a_page_of_something_else_is_refused() {
         b"\0\0\0\0",
     ];
     for page in pages {
-        assert_eq!(refused(page, Format::Text004), Refused::NotMetrics);
+        assert_eq!(refused(page, Format::Text), ParseError::NotMetrics);
     }
     for page in ["", "\n\n", "# nothing yet\n", "# TYPE a gauge\n"] {
         is(&text(page), &[]);

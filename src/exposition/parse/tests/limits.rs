@@ -1,8 +1,8 @@
 //! What exceeds a limit is left out and counted.
 
-use super::{Format, Limits, Parsed, Refused, is, parse};
+use super::{Format, PageLimits, ParseError, Parsed, is, parse};
 
-const SMALL: Limits = Limits {
+const SMALL: PageLimits = PageLimits {
     bytes: 400,
     lines: 12,
     series: 3,
@@ -14,7 +14,7 @@ const SMALL: Limits = Limits {
 };
 
 fn small(page: &str) -> Parsed {
-    parse(page.as_bytes(), Format::Text004, &SMALL).unwrap()
+    parse(page.as_bytes(), Format::Text, &SMALL).unwrap()
 }
 
 #[test]
@@ -22,8 +22,8 @@ fn of_bytes_of_the_page() {
     let page = " ".repeat(SMALL.bytes);
     is(&small(&page), &[]);
     let page = " ".repeat(SMALL.bytes + 1);
-    let refused = parse(page.as_bytes(), Format::Text004, &SMALL);
-    assert_eq!(refused, Err(Refused::TooLong));
+    let refused = parse(page.as_bytes(), Format::Text, &SMALL);
+    assert_eq!(refused, Err(ParseError::TooLong));
 }
 
 #[test]
@@ -44,7 +44,7 @@ fn of_lines() {
     }
     // Also if a line is not UTF-8.
     let page = [nothing.as_bytes(), b"b 1\nc 1\n\xff\nd 1\n"].concat();
-    let parsed = parse(&page, Format::Text004, &SMALL).unwrap();
+    let parsed = parse(&page, Format::Text, &SMALL).unwrap();
     is(
         &parsed,
         &["unknown b() {} 1", "unknown c() {} 1", "limit 2"],

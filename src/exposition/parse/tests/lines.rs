@@ -117,7 +117,7 @@ fn of_open_metrics() {
 #[test]
 fn a_line_that_is_no_text_costs_itself_only() {
     let page = b"good 0\na{b=\"\xff\"} 1\nother 1\n";
-    let parsed = super::parse(page, super::Format::Text004, &super::Limits::default()).unwrap();
+    let parsed = super::parse(page, super::Format::Text, &super::PageLimits::default()).unwrap();
     is(
         &parsed,
         &["unknown good() {} 0", "unknown other() {} 1", "invalid 1"],

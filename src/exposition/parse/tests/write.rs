@@ -4,8 +4,8 @@ use std::fmt::Write;
 
 use proptest::prelude::*;
 
-use super::{Format, Limits, parse};
-use crate::exposition::{Dropped, Page};
+use super::{PageLimits, parse};
+use crate::exposition::{Dropped, Format, Page};
 
 /// A minimal writer of OpenMetrics.
 fn write(page: &Page) -> String {
@@ -37,7 +37,7 @@ proptest! {
 
     #[test]
     fn it_is_the_same(page in page()) {
-        let limits = Limits::default();
+        let limits = PageLimits::default();
         if let Ok(first) = parse(page.as_bytes(), Format::OpenMetrics, &limits) {
             // Go has families with the same name; this writer writes them as Go does.
             let written = write(&first.page);
