@@ -1,7 +1,7 @@
 //! The parts of rpm-runtime, for its binary, its tests and its benches. Not a public API.
 //!
 //! ```text
-//! main -> supervisor -> { log, metrics, admin, app_metrics, ports, checks, drain, triggers } -> model
+//! main -> supervisor -> { log, metrics, admin, app_metrics, ports, checks, notify, drain, triggers } -> model
 //!           |-> policy -> model     pure decisions
 //!           `-> sys    -> model     the only unsafe
 //! main -> config -> policy's parameter types
@@ -25,6 +25,8 @@ pub mod log;
 pub mod metrics;
 #[forbid(unsafe_code)]
 pub mod model;
+#[forbid(unsafe_code)]
+pub mod notify;
 #[forbid(unsafe_code)]
 pub mod policy;
 #[forbid(unsafe_code)]

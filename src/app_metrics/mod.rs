@@ -12,6 +12,7 @@
 //! - A page that comes too late for a scrape counts for the next one.
 
 mod content;
+mod fetch;
 mod files;
 mod handle;
 mod keeper;

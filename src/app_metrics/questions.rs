@@ -10,12 +10,13 @@ use tokio::task::{AbortHandle, yield_now};
 use tokio::time::{Instant, timeout_at};
 
 use crate::app_metrics::merge::Life;
-use crate::checks::{self, Failure, Fetched, PageFault, Target};
+use crate::checks::{Failure, Target};
 use crate::exposition::{PageLimits, Parsed, parse};
 use crate::model::ListenerId;
 use crate::sys::clock;
 
 use super::content::format;
+use super::fetch::{Fetched, PageFault, page};
 use super::keeper::{Keeper, Worker};
 
 /// All pages that are under way at once may take so much memory, in bytes, as long as each has [`LEAST`].
@@ -212,7 +213,7 @@ impl Questions {
     ) -> Result<Parsed, String> {
         let limits = PageLimits::default();
         let most = most.min(limits.bytes);
-        let fetched = checks::page(way.target, &self.path, within, most).await;
+        let fetched = page(way.target, &self.path, within, most).await;
         self.note(worker.life, &fetched);
         let fetched = fetched.map_err(|fault| fault.to_string())?;
         let format = format(fetched.content_type.as_deref())?;

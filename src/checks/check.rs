@@ -87,7 +87,7 @@ impl Error for Failure {}
 
 /// Why a check did not pass.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Fault {
+pub(crate) enum Fault {
     Worker(Failure),
     Ours(String),
 }

@@ -3,14 +3,12 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use super::answer::StatusReader;
 use super::check::{Check, Failure, Fault, Step};
-use super::connection::Connection;
-use super::deadline::Deadline;
+use super::client::{Connection, Deadline, StatusReader};
 use super::target::Target;
 
 /// Our User-Agent.
-pub(super) const USER_AGENT: &str = concat!("rpm-runtime/", env!("CARGO_PKG_VERSION"));
+pub(crate) const USER_AGENT: &str = concat!("rpm-runtime/", env!("CARGO_PKG_VERSION"));
 
 /// Sends `GET path` to one worker. A status of 2xx or 3xx passes, as for the kubelet. The whole check takes at most
 /// `limit`.
@@ -42,7 +40,7 @@ fn request(path: &str, port: u16) -> String {
 
 /// Escapes a path for the request line (RFC 3986, 2.1): bytes that would end the line or the path, and bytes that are
 /// not allowed in a path.
-pub(super) fn escaped(path: &str) -> String {
+pub(crate) fn escaped(path: &str) -> String {
     let mut target = String::with_capacity(path.len());
     for byte in path.bytes() {
         if byte.is_ascii_graphic() && !b"\"<>\\^`{|}".contains(&byte) {

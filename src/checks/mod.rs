@@ -7,29 +7,23 @@
 //! - [`Watch`] checks at intervals: health.
 //! - [`Notify`] receives what the worker sends by sd_notify(3).
 
-mod answer;
 mod check;
-mod connection;
-mod deadline;
+pub(crate) mod client;
 mod health;
 mod http;
-mod notify;
-mod page;
-mod page_fault;
 mod queue;
 mod ready;
 mod target;
 #[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
 mod tests;
-mod unpack;
-mod wire;
 
+pub(crate) use check::Fault;
 pub use check::{Check, Failure, Step};
 pub use health::{Kind, Watch};
 pub use http::http;
-pub use notify::Notify;
-pub use page::{Fetched, page};
-pub use page_fault::PageFault;
+pub(crate) use http::{USER_AGENT, escaped};
 pub use queue::{accept, tcp};
 pub use ready::{until_accepts, until_http};
 pub use target::Target;

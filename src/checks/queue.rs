@@ -10,8 +10,7 @@ use tokio::time::{sleep, timeout_at};
 use crate::policy::Motion;
 
 use super::check::{Check, Failure, Fault, Step};
-use super::connection::Connection;
-use super::deadline::Deadline;
+use super::client::{Connection, Deadline};
 use super::target::Target;
 
 /// First pause between two looks at a queue. Each further pause is twice as long.

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use tracing::{debug, warn};
 
-use crate::checks;
 use crate::config::Ready;
 use crate::model::{Cause, Pid, Snapshot, Tick};
+use crate::notify;
 use crate::policy::notify::Message;
 use crate::policy::watchdog::{Watchdog, preset};
 use crate::policy::{Action, Event};
@@ -56,11 +56,11 @@ impl Workers {
 impl Supervisor {
     /// A socket for the worker that is about to be started, and its name for NOTIFY_SOCKET. Without one it runs all the
     /// same; it is told to stop if it is never ready.
-    pub(super) fn notify_socket(&self) -> Option<(checks::Notify, String)> {
+    pub(super) fn notify_socket(&self) -> Option<(notify::Notify, String)> {
         if self.config.ready != Ready::Notify {
             return None;
         }
-        match checks::Notify::new() {
+        match notify::Notify::new() {
             Ok(both) => Some(both),
             Err(error) => {
                 warn!(%error, "no socket for sd_notify, the worker cannot say that it is ready");
@@ -69,7 +69,7 @@ impl Supervisor {
         }
     }
 
-    pub(super) fn listen_to(&self, id: WorkerId, socket: checks::Notify) -> Notify {
+    pub(super) fn listen_to(&self, id: WorkerId, socket: notify::Notify) -> Notify {
         let outbox = self.outbox.clone();
         let task = AbortOnDrop::spawn(async move {
             loop {

@@ -32,7 +32,7 @@ const fn layer(
     }
 }
 
-const LAYERS: [Layer; 15] = [
+const LAYERS: [Layer; 16] = [
     layer("model", &[], &[]),
     layer("policy", &["model"], &[]),
     layer("sys", &["model"], &["libc", "nix", "signal_hook"]),
@@ -86,22 +86,27 @@ const LAYERS: [Layer; 15] = [
     layer(
         "checks",
         &["model", "policy", "sys"],
-        &[
-            "flate2",
-            "http_body_util",
-            "hyper",
-            "hyper_util",
-            "nix",
-            "tokio",
-        ],
+        &["nix", "tokio"],
     ),
+    layer("notify", &["policy", "sys"], &["tokio"]),
     layer("ports", &["model", "policy", "sys"], &["nix", "tokio"]),
     layer("drain", &["model", "policy", "sys"], &[]),
     layer("triggers", &["model", "policy", "sys"], &["nix", "tokio"]),
     layer(
         "app_metrics",
         &["checks", "exposition", "model", "sys"],
-        &["glob", "memchr", "nix", "serde_json", "tokio", "tracing"],
+        &[
+            "flate2",
+            "glob",
+            "http_body_util",
+            "hyper",
+            "hyper_util",
+            "memchr",
+            "nix",
+            "serde_json",
+            "tokio",
+            "tracing",
+        ],
     ),
     layer(
         "supervisor",
@@ -115,6 +120,7 @@ const LAYERS: [Layer; 15] = [
             "log",
             "metrics",
             "model",
+            "notify",
             "policy",
             "ports",
             "sys",

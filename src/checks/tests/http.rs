@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use tokio::net::TcpSocket;
 
-use super::super::{Check, Failure, Step, Target, http};
-use super::{
+use crate::checks::{Check, Failure, Step, Target, http};
+use crate::checks::testing::{
     BASE, Group, PATIENCE, SHORT, answer, block_on, request, reset_at_the_end, rest, resting, send,
 };
 use crate::sys::clock::Clock;

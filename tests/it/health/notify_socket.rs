@@ -15,7 +15,8 @@ use std::time::Duration;
 use crate::harness::{Signal, free_port, patience, source, until};
 use nix::sys::signal::kill;
 use nix::unistd::Pid;
-use rpm_runtime::checks::{Check, Notify, Target, http};
+use rpm_runtime::checks::{Check, Target, http};
+use rpm_runtime::notify::Notify;
 use rpm_runtime::policy::notify::Message;
 
 fn block_on<T>(work: impl Future<Output = T>) -> T {

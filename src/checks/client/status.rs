@@ -1,9 +1,9 @@
 //! Reads the status of an HTTP/1 answer from untrusted bytes.
 
-use super::check::Failure;
+use crate::checks::Failure;
 
 /// Most bytes to read of one answer.
-pub(super) const MOST_BYTES: usize = 64 * 1024;
+pub(crate) const MOST_BYTES: usize = 64 * 1024;
 
 /// Bytes of a non-HTTP answer to show.
 const SHOWN: usize = 32;
@@ -23,7 +23,7 @@ enum Place {
 
 /// Reads the status line of the final answer, and nothing after it.
 #[derive(Debug)]
-pub(super) struct StatusReader {
+pub(crate) struct StatusReader {
     place: Place,
     line: Vec<u8>,
     total: usize,
@@ -89,7 +89,7 @@ impl StatusReader {
 }
 
 /// The first `most` bytes of untrusted data, escaped for one log line.
-pub(super) fn shown(bytes: &[u8], most: usize) -> String {
+pub(crate) fn shown(bytes: &[u8], most: usize) -> String {
     let begin = bytes.get(..most).unwrap_or(bytes);
     let end = if bytes.len() > most { "..." } else { "" };
     format!("{}{end}", begin.escape_ascii())

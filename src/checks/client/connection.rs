@@ -10,11 +10,10 @@ use nix::errno::Errno;
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::{sleep, timeout, timeout_at};
 
+use crate::checks::{Failure, Fault, Step, Target};
 use crate::sys::client;
 
-use super::check::{Failure, Fault, Step};
 use super::deadline::Deadline;
-use super::target::Target;
 
 /// Number of source addresses to try: another connection may use an address or leave it in TIME_WAIT.
 const TRIES: u32 = 16;
@@ -30,7 +29,7 @@ static MADE: AtomicU32 = AtomicU32::new(0);
 
 /// Closes the connection on drop. The connection does not enter TIME_WAIT, see [`client::forget_when_closed`].
 #[derive(Debug)]
-pub(super) struct Connection(TcpStream);
+pub(crate) struct Connection(TcpStream);
 
 impl Connection {
     /// Connects to the target's listener. The kernel completes the handshake before the worker accepts, so success only

@@ -4,8 +4,8 @@ use std::error::Error;
 use std::fmt;
 use std::io::{self, ErrorKind};
 
-use super::answer::shown;
-use super::check::{Failure, Fault};
+use crate::checks::client::shown;
+use crate::checks::{Failure, Fault};
 
 /// What the user can do if there are no metrics over plain HTTP on a shared port.
 const INSTEAD: &str = "RPM_APP_METRICS can name a plain port as :PORT/path, or be multiproc";

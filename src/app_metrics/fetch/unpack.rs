@@ -5,7 +5,7 @@ use std::io::{self, ErrorKind, Write};
 use flate2::write::MultiGzDecoder;
 use tokio::task::yield_now;
 
-use super::page_fault::PageFault;
+use super::error::PageFault;
 
 /// Takes the body of an answer piece by piece and keeps the decompressed page.
 #[derive(Debug)]

@@ -6,9 +6,8 @@ use std::task::{Context, Poll, Waker, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::answer::StatusReader;
-use super::check::Failure;
-use super::connection::Connection;
+use crate::checks::Failure;
+use crate::checks::client::{Connection, StatusReader};
 
 /// Passes one request and its answer. Checks the bytes before the final status itself: an answer that is not HTTP, or
 /// endless interim answers (1xx), end it at once with a [`Failure`] inside an [`io::Error`].

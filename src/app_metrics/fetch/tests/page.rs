@@ -6,8 +6,9 @@ use std::time::Duration;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
-use super::super::{Failure, Fetched, PageFault, Step, Target, page};
-use super::{Group, PATIENCE, SHORT, block_on, request, rest, resting, send};
+use crate::app_metrics::fetch::{Fetched, PageFault, page};
+use crate::checks::testing::{Group, PATIENCE, SHORT, block_on, request, rest, resting, send};
+use crate::checks::{Failure, Step, Target};
 
 /// Larger than any valid page of these tests.
 pub(super) const MOST: usize = 4 << 20;

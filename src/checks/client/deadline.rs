@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 
+use crate::checks::{Failure, Fault, Step};
 use crate::model::Tick;
 use crate::sys::clock::Clock;
 
-use super::check::{Failure, Fault, Step};
+
 
 /// If a wake-up is later than this, the runtime itself did not run. Most likely the worker, which is in the same
 /// container, did not run either.
@@ -15,7 +16,7 @@ const FROZEN: Duration = Duration::from_secs(1);
 
 /// The time limit of a check.
 #[derive(Debug)]
-pub(super) struct Deadline {
+pub(crate) struct Deadline {
     clock: Clock,
     pub limit: Duration,
 }

@@ -13,13 +13,10 @@ use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::time::{timeout, timeout_at};
 
-use super::answer::MOST_BYTES;
-use super::check::{Failure, Step};
-use super::connection::Connection;
-use super::deadline::Deadline;
-use super::http::{USER_AGENT, escaped};
-use super::page_fault::PageFault;
-use super::target::Target;
+use crate::checks::client::{Connection, Deadline, MOST_BYTES};
+use crate::checks::{Failure, Step, Target, USER_AGENT, escaped};
+
+use super::error::PageFault;
 use super::unpack::Unpacker;
 use super::wire::Wire;
 

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use proptest::prelude::*;
 
 use super::page::{MOST, ask, packed};
-use super::{Group, PATIENCE, request, reset_at_the_end, send};
+use crate::checks::testing::{Group, PATIENCE, request, reset_at_the_end, send};
 
 /// What the worker of a case does with the next client.
 #[derive(Clone, Debug, Default)]

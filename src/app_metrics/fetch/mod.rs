@@ -1,0 +1,11 @@
+//! Fetches the page of metrics that one worker serves.
+
+mod error;
+mod page;
+#[cfg(test)]
+mod tests;
+mod unpack;
+mod wire;
+
+pub(super) use error::PageFault;
+pub(super) use page::{Fetched, page};

@@ -1,0 +1,3 @@
+mod page;
+mod page_cut;
+mod page_hostile;

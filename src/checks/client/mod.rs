@@ -1,0 +1,9 @@
+//! A small HTTP/1 client: one connection, one request, and what is read of the answer is bounded.
+
+mod connection;
+mod deadline;
+mod status;
+
+pub(crate) use connection::Connection;
+pub(crate) use deadline::Deadline;
+pub(crate) use status::{MOST_BYTES, StatusReader, shown};
