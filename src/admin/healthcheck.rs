@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use tokio::net::TcpStream;
 
-/// More than any answer of /readyz.
-const MOST_BYTES: usize = 64 * 1024;
+use crate::checks::client::{Connection, MOST_BYTES, exchange, get};
 
 /// Asks `/readyz` on the admin address and waits at most `timeout` for everything. An address that means "all" is asked
 /// on loopback. Not to be called inside a tokio runtime: it blocks in one of its own, which is where its clock is.
@@ -16,12 +15,11 @@ pub fn healthcheck(addr: SocketAddr, timeout: Duration) -> Result<(), String> {
         .enable_all()
         .build()
         .map_err(|error| format!("cannot wait for an answer: {error}"))?;
-    let answer = runtime.block_on(async {
-        tokio::time::timeout(timeout, ask(&targets(addr)))
+    runtime.block_on(async {
+        tokio::time::timeout(timeout, ask(addr))
             .await
             .unwrap_or_else(|_| Err(format!("{addr} did not answer within {timeout:?}")))
-    })?;
-    judge(addr, &answer)
+    })
 }
 
 /// Where to ask, first choice first.
@@ -36,55 +34,50 @@ fn targets(addr: SocketAddr) -> Vec<SocketAddr> {
     }
 }
 
-async fn ask(targets: &[SocketAddr]) -> Result<Vec<u8>, String> {
+async fn ask(addr: SocketAddr) -> Result<(), String> {
     let mut failures = Vec::new();
-    for target in targets {
+    for target in targets(addr) {
         match TcpStream::connect(target).await {
-            Ok(stream) => {
-                return exchange(&stream, *target)
-                    .await
-                    .map_err(|error| format!("{target} broke off: {error}"));
-            }
+            Ok(stream) => return judge(addr, stream, target).await,
             Err(error) => failures.push(format!("cannot connect to {target}: {error}")),
         }
     }
     Err(failures.join("; "))
 }
 
-async fn exchange(stream: &TcpStream, target: SocketAddr) -> io::Result<Vec<u8>> {
-    let request = format!("GET /readyz HTTP/1.1\r\nHost: {target}\r\nConnection: close\r\n\r\n");
-    let mut rest = request.as_bytes();
-    while !rest.is_empty() {
-        stream.writable().await?;
-        match stream.try_write(rest) {
-            Ok(count) => rest = rest.get(count..).unwrap_or_default(),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(error) => return Err(error),
+/// Asks over this connection, which was made to `target`.
+async fn judge(addr: SocketAddr, stream: TcpStream, target: SocketAddr) -> Result<(), String> {
+    let connection = Connection::over(stream);
+    let request = get("/readyz", &target.to_string());
+    let mut received = Vec::new();
+    let answer = async {
+        let status = exchange(&connection, request.as_bytes(), &mut received).await?;
+        if status.is_ok() {
+            read_rest(&connection, &mut received).await?;
         }
-    }
-    let mut answer = Vec::new();
-    let mut piece = [0; 4096];
-    while answer.len() < MOST_BYTES {
-        stream.readable().await?;
-        match stream.try_read(&mut piece) {
-            Ok(0) => break,
-            Ok(count) => answer.extend_from_slice(piece.get(..count).unwrap_or_default()),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(error) => return Err(error),
+        io::Result::Ok(status)
+    };
+    let status = answer
+        .await
+        .map_err(|error| format!("{target} broke off: {error}"))?;
+    match status {
+        Ok(200) => Ok(()),
+        Ok(status) => {
+            let text = String::from_utf8_lossy(&received);
+            let (_, body) = text.split_once("\r\n\r\n").unwrap_or_default();
+            Err(format!("{addr} answered {status}: {}", body.trim()))
         }
+        Err(_) => Err(format!("{addr} does not speak HTTP")),
     }
-    Ok(answer)
 }
 
-fn judge(addr: SocketAddr, answer: &[u8]) -> Result<(), String> {
-    let text = String::from_utf8_lossy(answer);
-    let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
-    let mut words = head.split_ascii_whitespace();
-    let version = words.next().unwrap_or_default();
-    let status = words.next().and_then(|word| word.parse::<u16>().ok());
-    match status.filter(|_| version.starts_with("HTTP/1.")) {
-        Some(200) => Ok(()),
-        Some(status) => Err(format!("{addr} answered {status}: {}", body.trim())),
-        None => Err(format!("{addr} does not speak HTTP")),
+async fn read_rest(connection: &Connection, received: &mut Vec<u8>) -> io::Result<()> {
+    let mut piece = [0; 4096];
+    while received.len() < MOST_BYTES {
+        match connection.receive(&mut piece).await? {
+            0 => break,
+            count => received.extend_from_slice(piece.get(..count).unwrap_or_default()),
+        }
     }
+    Ok(())
 }

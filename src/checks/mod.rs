@@ -23,7 +23,6 @@ pub(crate) use check::Fault;
 pub use check::{Check, Failure, Step};
 pub use health::{Kind, Watch};
 pub use http::http;
-pub(crate) use http::{USER_AGENT, escaped};
 pub use queue::{accept, tcp};
 pub use ready::{until_accepts, until_http};
 pub use target::Target;

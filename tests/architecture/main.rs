@@ -72,7 +72,7 @@ const LAYERS: [Layer; 16] = [
     ),
     layer(
         "admin",
-        &["model"],
+        &["checks::client", "model"],
         &[
             "http_body_util",
             "hyper",
@@ -83,11 +83,7 @@ const LAYERS: [Layer; 16] = [
             "tracing",
         ],
     ),
-    layer(
-        "checks",
-        &["model", "policy", "sys"],
-        &["nix", "tokio"],
-    ),
+    layer("checks", &["model", "policy", "sys"], &["nix", "tokio"]),
     layer("notify", &["policy", "sys"], &["tokio"]),
     layer("ports", &["model", "policy", "sys"], &["nix", "tokio"]),
     layer("drain", &["model", "policy", "sys"], &[]),

@@ -52,7 +52,8 @@ pub enum PageFault {
 
 impl PageFault {
     /// Whether the reason lies in the runtime and says nothing about the worker.
-    pub fn is_ours(&self) -> bool {
+    #[cfg(test)]
+    pub(super) fn is_ours(&self) -> bool {
         matches!(self, Self::NotAsked(_))
     }
 

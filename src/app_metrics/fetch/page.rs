@@ -13,8 +13,8 @@ use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::time::{timeout, timeout_at};
 
-use crate::checks::client::{Connection, Deadline, MOST_BYTES};
-use crate::checks::{Failure, Step, Target, USER_AGENT, escaped};
+use crate::checks::client::{Connection, Deadline, MOST_BYTES, USER_AGENT, escaped};
+use crate::checks::{Failure, Step, Target};
 
 use super::error::PageFault;
 use super::unpack::Unpacker;

@@ -64,6 +64,11 @@ impl Connection {
         )))
     }
 
+    /// On a stream that is connected.
+    pub fn over(stream: TcpStream) -> Self {
+        Self(stream)
+    }
+
     /// Sends all bytes.
     pub async fn send(&self, mut bytes: &[u8]) -> io::Result<()> {
         while !bytes.is_empty() {

@@ -2,8 +2,10 @@
 
 mod connection;
 mod deadline;
+mod exchange;
 mod status;
 
 pub(crate) use connection::Connection;
 pub(crate) use deadline::Deadline;
+pub(crate) use exchange::{USER_AGENT, escaped, exchange, get};
 pub(crate) use status::{MOST_BYTES, StatusReader, shown};

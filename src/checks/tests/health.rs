@@ -2,8 +2,8 @@ use std::time::Duration;
 
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
-use crate::checks::{Check, Failure, Kind, Step, Target, Watch};
 use crate::checks::testing::{Group, PATIENCE, SHORT, answer, block_on, rest};
+use crate::checks::{Check, Failure, Kind, Step, Target, Watch};
 
 fn watch(kind: Kind, timeout: Duration) -> Watch {
     Watch {

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use tokio::net::TcpSocket;
 
-use crate::checks::{Check, Failure, Step, Target, http};
 use crate::checks::testing::{
     BASE, Group, PATIENCE, SHORT, answer, block_on, request, reset_at_the_end, rest, resting, send,
 };
+use crate::checks::{Check, Failure, Step, Target, http};
 use crate::sys::clock::Clock;
 
 /// Checks worker 2, which is not in the steering program.

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use crate::checks::{Check, Failure, Step, accept, tcp};
 use crate::checks::testing::{Group, PATIENCE, SHORT, answer, block_on, request, rest, send};
+use crate::checks::{Check, Failure, Step, accept, tcp};
 
 fn tcp_of(group: &Group, limit: Duration) -> Check {
     block_on(tcp(group.target(2), group.queue(2), limit))

@@ -2,8 +2,8 @@ use std::cell::RefCell;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
-use crate::checks::{Check, Failure, Target, until_accepts, until_http};
 use crate::checks::testing::{Group, PATIENCE, answer, block_on, request, rest, send};
+use crate::checks::{Check, Failure, Target, until_accepts, until_http};
 
 async fn in_time<T>(work: impl Future<Output = T>) -> T {
     tokio::time::timeout(PATIENCE, work).await.unwrap()

@@ -4,13 +4,15 @@ use std::time::Duration;
 
 use tokio::io::Interest;
 
+use super::page::{MOST, answered, ask, body, failed, late, packed, told, with};
+use crate::app_metrics::fetch::PageFault;
+use crate::app_metrics::fetch::page::{fetch, request as asked_for};
 use crate::checks::client::Connection;
 use crate::checks::client::Deadline;
-use crate::app_metrics::fetch::page::{fetch, request as asked_for};
-use crate::app_metrics::fetch::PageFault;
+use crate::checks::testing::{
+    Group, PATIENCE, SHORT, block_on, request, reset_at_the_end, rest, send,
+};
 use crate::checks::{Failure, Step};
-use super::page::{MOST, answered, ask, body, failed, late, packed, told, with};
-use crate::checks::testing::{Group, PATIENCE, SHORT, block_on, request, reset_at_the_end, rest, send};
 use crate::sys::clock::Clock;
 
 fn garbled(rule: &str) -> PageFault {
