@@ -129,9 +129,9 @@ fn run(case: Case) {
     drop(log);
     wait_for_end_of_log_thread();
     let count = (each * usize::from(writers)) as u64;
-    assert_eq!(totals.lines[0], count);
+    assert_eq!(totals.lines.stdout, count);
     if let Some(counter) = counter {
-        assert_eq!(counter.join().unwrap(), totals.bytes[0]);
+        assert_eq!(counter.join().unwrap(), totals.bytes.stdout);
     }
     #[allow(clippy::cast_precision_loss, reason = "three digits are shown")]
     let million = count as f64 / 1e6;

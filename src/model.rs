@@ -2,6 +2,7 @@
 
 mod aggregation;
 mod label;
+mod log;
 mod signal;
 
 use std::collections::BTreeMap;
@@ -11,6 +12,9 @@ use std::time::Duration;
 
 pub use aggregation::Aggregation;
 pub use label::{Cause, DrainEnd, ReloadResult, RunState, Trigger, WorkerState};
+pub use log::{
+    FileLossReason, FileLosses, LogOrigin, LogTotals, LossReason, Losses, PerOrigin, Rotations,
+};
 pub use signal::Sig;
 
 /// A point in time, counted from the start of the runtime. The clock excludes time during which the runtime was frozen.
@@ -228,54 +232,9 @@ pub struct HandoverInfo {
     pub reason: String,
 }
 
-/// Totals of the log since the start.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct LogTotals {
-    /// Lines written, by source: `stdout`, `stderr`, `runtime`.
-    pub lines: [u64; 3],
-    /// Bytes written, by source.
-    pub bytes: [u64; 3],
-    /// Lines dropped, by source and reason: `buffer_full` (RPM_LOG_OVERFLOW=drop), `rate_limit` (RPM_LOG_RATE),
-    /// `closed` (the output refused the line), `own_queue_full` (a line of the runtime itself while the output was
-    /// stuck).
-    pub dropped: [[u64; 4]; 3],
-    /// Lines dropped, by worker and by the first three of these reasons. Workers without dropped lines are left out.
-    pub workers: BTreeMap<SlotId, [u64; 3]>,
-    /// Lines above the length limit, which were passed on in pieces.
-    pub split: u64,
-    /// Bytes read and not written yet.
-    pub buffer: u64,
-    /// RPM_LOG_BUFFER.
-    pub buffer_limit: u64,
-    /// Total time that writes waited for a reader.
-    pub blocked: Duration,
-    /// Lines not written to files, by reason: `buffer_full`, `write_error`.
-    pub files: [u64; 2],
-    /// Rotations of files, by result: `success`, `failure`.
-    pub rotations: [u64; 2],
-}
-
-impl LogTotals {
-    /// Lines that did not reach an output although they should have: all reasons except RPM_LOG_RATE.
-    pub fn unwritten(&self) -> u64 {
-        let reasons = self.dropped.iter().flat_map(|of| of.iter().enumerate());
-        let meant = reasons.filter(|(reason, _)| *reason != 1);
-        meant.map(|(_, lines)| *lines).sum()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_a_rate_held_back_was_not_meant_for_the_output() {
-        let totals = LogTotals {
-            dropped: [[1, 20, 300, 0], [0, 4000, 0, 0], [0, 0, 0, 50000]],
-            ..LogTotals::default()
-        };
-        assert_eq!(totals.unwritten(), 50301);
-    }
 
     #[test]
     fn pids_of_everybody_cannot_be_written() {

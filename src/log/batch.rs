@@ -3,17 +3,9 @@
 use memchr::memchr_iter;
 
 use super::Stream;
-use crate::model::SlotId;
+use crate::model::{LogOrigin, SlotId};
 
-/// The source of lines, in the order of [`crate::model::LogTotals`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Origin {
-    Stdout = 0,
-    Stderr = 1,
-    Runtime = 2,
-}
-
-impl From<Stream> for Origin {
+impl From<Stream> for LogOrigin {
     fn from(stream: Stream) -> Self {
         match stream {
             Stream::Stdout => Self::Stdout,
@@ -25,14 +17,14 @@ impl From<Stream> for Origin {
 /// The source of lines, down to the worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Whose {
-    pub origin: Origin,
+    pub origin: LogOrigin,
     /// `None` for the runtime's own lines.
     pub slot: Option<SlotId>,
 }
 
 impl Whose {
     pub const RUNTIME: Self = Self {
-        origin: Origin::Runtime,
+        origin: LogOrigin::Runtime,
         slot: None,
     };
 }
@@ -132,7 +124,7 @@ mod tests {
 
     fn whose(slot: u16) -> Whose {
         Whose {
-            origin: Origin::Stdout,
+            origin: LogOrigin::Stdout,
             slot: Some(SlotId(slot)),
         }
     }

@@ -8,13 +8,13 @@ use std::sync::mpsc::Sender;
 
 use tracing::Level;
 
-use super::batch::{Batch, Origin, Whose, outcome};
+use super::batch::{Batch, Whose, outcome};
 use super::file::{self, Keeper, LogFile, Note, Rotation, expand};
 use super::output::{Gone, Output, Target};
 use super::own::Said;
 use super::queue::Queue;
-use super::shared::{Reason, Shared};
-use crate::model::SlotId;
+use super::shared::Shared;
+use crate::model::{FileLossReason, LogOrigin, Rotations, SlotId};
 use crate::sys::clock;
 
 /// Settings of the log files.
@@ -68,7 +68,7 @@ impl Files {
         if !self.settings.any() {
             return None;
         }
-        let owner = (whose.origin == Origin::Stderr, whose.slot);
+        let owner = (whose.origin == LogOrigin::Stderr, whose.slot);
         let known = self.by_owner.get(&owner).copied();
         let at = known.unwrap_or_else(|| {
             let at = self.open(whose);
@@ -81,8 +81,8 @@ impl Files {
     fn open(&mut self, whose: Whose) -> Option<usize> {
         let FileSettings { out, error, .. } = &self.settings;
         let template = match whose.origin {
-            Origin::Stderr => error.as_ref().or(out.as_ref()),
-            Origin::Stdout | Origin::Runtime => out.as_ref(),
+            LogOrigin::Stderr => error.as_ref().or(out.as_ref()),
+            LogOrigin::Stdout | LogOrigin::Runtime => out.as_ref(),
         }?;
         let path = match whose.slot {
             Some(slot) => expand(template, slot),
@@ -103,7 +103,7 @@ impl Files {
         let shared = Arc::clone(&self.shared);
         self.outputs.push(match &self.queue {
             None => Output::here(target, shared),
-            Some(queue) => Output::queued(queue, target, Reason::FileBufferFull, shared),
+            Some(queue) => Output::queued(queue, target, FileLossReason::BufferFull, shared),
         });
         let at = self.outputs.len() - 1;
         self.by_path.insert(path, at);
@@ -156,7 +156,8 @@ impl FileWriter {
         let total = parts.iter().map(|part| part.len()).sum();
         if let Err(failed) = self.file.write(&parts, clock::wall()) {
             for (went, lost) in outcome(batch.runs(), &parts, failed.written) {
-                self.shared.dropped(went.whose, Reason::FileRefused, lost);
+                self.shared
+                    .dropped(went.whose, FileLossReason::WriteError, lost);
             }
         }
         self.shared.settled(total);
@@ -171,7 +172,7 @@ impl FileWriter {
 
     fn tell(&mut self) {
         let now = self.file.counters();
-        let [success, failure] = &self.shared.counters.rotations;
+        let Rotations { success, failure } = &self.shared.counters.rotations;
         success.fetch_add(now.rotations - self.counted.rotations, Relaxed);
         failure.fetch_add(
             now.rotations_failed - self.counted.rotations_failed,

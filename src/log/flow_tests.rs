@@ -47,17 +47,17 @@ fn a_stuck_reader_costs_whole_lines_that_are_counted_and_told_when_lines_are_to_
         writeln!(worker, "line {number}").unwrap();
     }
     // The output is not read yet, and the worker never waited.
-    while log.totals().dropped[0][0] == 0 || unread(&worker) > 0 {
+    while log.totals().dropped.stdout.buffer_full == 0 || unread(&worker) > 0 {
         thread::yield_now();
     }
     let collector = collector(reader);
     assert_eq!(log.flush(PATIENCE), Flushed::Done);
     let totals = log.totals();
-    let dropped = totals.dropped[0][0];
-    assert_eq!(totals.workers[&SlotId(3)], [dropped, 0, 0]);
-    assert_eq!(totals.lines[0] + dropped, LINES);
+    let dropped = totals.dropped.stdout.buffer_full;
+    assert_eq!(totals.workers[&SlotId(3)], [dropped, 0, 0, 0].into());
+    assert_eq!(totals.lines.stdout + dropped, LINES);
     assert_eq!(totals.buffer, 0);
-    assert!(totals.bytes[0] >= 128 * 1024 / 2, "{totals:?}");
+    assert!(totals.bytes.stdout >= 128 * 1024 / 2, "{totals:?}");
     assert!(totals.blocked > std::time::Duration::ZERO);
     writeln!(worker, "flows again").unwrap();
     drop((worker, log));
@@ -95,7 +95,7 @@ fn of_a_line_that_was_cut_no_piece_is_missing_before_another() {
         worker.write_all(line.as_bytes()).unwrap();
     }
     assert_eq!(log.flush(PATIENCE), Flushed::Done);
-    let dropped = log.totals().dropped[0][0];
+    let dropped = log.totals().dropped.stdout.buffer_full;
     assert!(dropped > 0);
     drop((worker, log));
     let out = text(collector);
@@ -157,7 +157,7 @@ fn a_record_is_one_object_and_goes_out_when_the_next_begins_or_time_is_up() {
     let mut worker = stream(&log, 0, Stream::Stderr);
     worker.write_all(b"E one\n  at a\n").unwrap();
     // Written after the wait, without a further line.
-    while log.totals().lines[1] == 0 {
+    while log.totals().lines.stderr == 0 {
         thread::yield_now();
     }
     worker
@@ -185,7 +185,7 @@ fn lines_that_never_match_do_not_stay_away() {
     });
     let mut worker = stream(&log, 0, Stream::Stdout);
     let mut written = 0;
-    while log.totals().lines[0] == 0 {
+    while log.totals().lines.stdout == 0 {
         // Faster than the wait for one more line, until the record goes out.
         written += 1;
         assert!(written < 1000, "nothing came out");
@@ -230,8 +230,8 @@ fn no_more_lines_pass_than_the_rate_allows_and_the_rest_is_told() {
     let out = text(collector);
     let passed = out.lines().filter(|line| !line.starts_with('[')).count() as u64;
     assert!((10..20).contains(&passed), "{out}");
-    assert_eq!(totals.dropped[0], [0, 500 - passed, 0, 0]);
-    assert_eq!(totals.workers[&SlotId(2)], [0, 500 - passed, 0]);
+    assert_eq!(totals.dropped.stdout, [0, 500 - passed, 0, 0].into());
+    assert_eq!(totals.workers[&SlotId(2)], [0, 500 - passed, 0, 0].into());
     let text = "warn: a worker wrote more lines than RPM_LOG_RATE allows; the rest was dropped";
     let told = own(&format!("{text} slot=2 lines={}", 500 - passed));
     assert!(out.ends_with(&told), "{out}");
@@ -350,8 +350,8 @@ fn a_file_that_was_renamed_is_opened_anew_and_one_that_cannot_be_is_told_once() 
         stderr.write_all(b"lost\n").unwrap();
         assert_eq!(log.flush(PATIENCE), Flushed::Done);
     }
-    assert_eq!(log.totals().files, [0, 10]);
-    assert_eq!(log.totals().lines[1], 10, "stdout has them");
+    assert_eq!(log.totals().files, [0, 10].into());
+    assert_eq!(log.totals().lines.stderr, 10, "stdout has them");
     drop((worker, stderr, log));
     assert_eq!(directory.read("old.log"), "one\n");
     let all = directory.read("all.log");
@@ -379,8 +379,8 @@ fn a_log_file_and_a_stuck_stdout_do_not_concern_each_other_when_lines_are_to_be_
             thread::yield_now();
         }
     }
-    assert!(log.totals().dropped[0][0] > 0);
-    assert_eq!(log.totals().files, [0, 0]);
+    assert!(log.totals().dropped.stdout.buffer_full > 0);
+    assert_eq!(log.totals().files, [0, 0].into());
     let mut byte = [0; 1];
     reader.read_exact(&mut byte).unwrap();
     drop::<File>(reader);

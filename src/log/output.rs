@@ -11,6 +11,7 @@ use super::files::FileWriter;
 use super::queue::Queue;
 use super::shared::{Reason, Shared};
 use super::stream::StreamWriter;
+use crate::model::LossReason;
 
 /// Lines of at least this size are written directly from the read buffer; smaller ones are copied into the batch, to
 /// save a system call. Bytes.
@@ -80,13 +81,18 @@ pub struct Output {
 
 impl Output {
     pub fn here(target: Target, shared: Arc<Shared>) -> Self {
-        Self::new(Way::Here(target), Reason::BufferFull, shared)
+        Self::new(Way::Here(target), LossReason::BufferFull.into(), shared)
     }
 
     /// Writes through the queue. Lines that find no room are counted under `reason`.
-    pub fn queued(queue: &Arc<Queue>, target: Target, reason: Reason, shared: Arc<Shared>) -> Self {
+    pub fn queued(
+        queue: &Arc<Queue>,
+        target: Target,
+        reason: impl Into<Reason>,
+        shared: Arc<Shared>,
+    ) -> Self {
         let place = queue.open(target);
-        Self::new(Way::Queue(Arc::clone(queue), place), reason, shared)
+        Self::new(Way::Queue(Arc::clone(queue), place), reason.into(), shared)
     }
 
     fn new(way: Way, reason: Reason, shared: Arc<Shared>) -> Self {

@@ -5,13 +5,14 @@ use std::sync::mpsc::Sender;
 
 use memchr::memchr_iter;
 
-use super::batch::{Origin, Run, Whose};
+use super::batch::{Run, Whose};
 use super::files::Files;
 use super::output::{Output, Target};
 use super::queue::Queue;
-use super::shared::{Reason, Shared};
+use super::shared::Shared;
 use super::stream::StreamWriter;
 use super::{Overflow, Settings, own};
+use crate::model::{LogOrigin, LossReason};
 
 /// Names in reports about dropped lines.
 const STREAMS: [&str; 2] = ["stdout", "stderr"];
@@ -61,7 +62,7 @@ impl Outputs {
             let shared = Arc::clone(shared);
             streams.push(match queue(name)? {
                 None => Output::here(target, shared),
-                Some(queue) => Output::queued(&queue, target, Reason::BufferFull, shared),
+                Some(queue) => Output::queued(&queue, target, LossReason::BufferFull, shared),
             });
         }
         let files_queue = if settings.files.any() {
@@ -95,8 +96,8 @@ impl Outputs {
             put(file, &mut rest.file);
         }
         let stream = match whose.origin {
-            Origin::Stdout => self.streams.first_mut(),
-            Origin::Stderr | Origin::Runtime => self.streams.last_mut(),
+            LogOrigin::Stdout => self.streams.first_mut(),
+            LogOrigin::Stderr | LogOrigin::Runtime => self.streams.last_mut(),
         };
         if let Some(stream) = stream {
             put(stream, &mut rest.stream);

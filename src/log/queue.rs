@@ -210,14 +210,13 @@ fn run(inner: &Inner) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::log::batch::{Origin, Run, Whose};
+    use crate::log::batch::{Run, Whose};
     use crate::log::own::Form;
-    use crate::log::shared::Reason;
     use crate::log::stamp::Timestamp;
     use crate::log::stream::StreamWriter;
     use crate::log::tests::{collector, full_pipe, text};
     use crate::log::{Format, output::Output};
-    use crate::model::SlotId;
+    use crate::model::{LogOrigin, LossReason, SlotId};
 
     /// A queue for an output that is never read.
     fn stuck(limit: usize) -> (std::fs::File, Arc<Queue>, Output, Arc<Shared>) {
@@ -231,14 +230,14 @@ mod tests {
         let shared = Arc::new(Shared::new(form, limit).unwrap());
         let queue = Arc::new(Queue::start("log-test", limit, Arc::clone(&shared)).unwrap());
         let target = Target::Stream(StreamWriter::new(out, Arc::clone(&shared)));
-        let output = Output::queued(&queue, target, Reason::BufferFull, Arc::clone(&shared));
+        let output = Output::queued(&queue, target, LossReason::BufferFull, Arc::clone(&shared));
         (reader, queue, output, shared)
     }
 
     fn line(slot: u16) -> Run {
         Run {
             whose: Whose {
-                origin: Origin::Stdout,
+                origin: LogOrigin::Stdout,
                 slot: Some(SlotId(slot)),
             },
             lines: 1,
@@ -253,7 +252,7 @@ mod tests {
             output.take(line(0), [b"\n", b""]);
             output.flush();
         }
-        assert_eq!(shared.totals().dropped[0][0], 0);
+        assert_eq!(shared.totals().dropped.stdout.buffer_full, 0);
         // One message may already be in the thread's hands.
         assert!(queue.inner.lock().messages.len() <= 3);
         drop((output, queue));
@@ -275,7 +274,7 @@ mod tests {
         output.flush();
         assert!(!output.take(lines(500), [b"x", &text_of(500)[1..]]));
         output.flush();
-        let dropped = shared.totals().dropped[0][0];
+        let dropped = shared.totals().dropped.stdout.buffer_full;
         assert!((425..450).contains(&dropped), "{dropped}");
         drop((output, queue));
         let out = text(collector(reader));
@@ -293,7 +292,7 @@ mod tests {
             output.flush();
         }
         assert!(queue.inner.bytes.load(SeqCst) <= limit);
-        let kept = limit as u64 - shared.totals().dropped[0][0];
+        let kept = limit as u64 - shared.totals().dropped.stdout.buffer_full;
         assert!(kept < limit as u64 / 16, "{kept}");
     }
 }

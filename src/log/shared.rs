@@ -10,7 +10,9 @@ use super::batch::{Run, Whose};
 use super::handle::Inbox;
 use super::own::{Form, Said};
 use super::stall::Stall;
-use crate::model::{LogTotals, SlotId};
+use crate::model::{
+    FileLossReason, FileLosses, LogTotals, LossReason, Losses, PerOrigin, Rotations, SlotId,
+};
 use crate::sys::epoll::Waker;
 
 /// Most own lines that may wait for the thread, in lines and in bytes.
@@ -21,38 +23,40 @@ const OWN_BYTES: usize = 256 * 1024;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
     /// RPM_LOG_OVERFLOW=drop, and the output was too slow.
-    BufferFull = 0,
-    /// RPM_LOG_RATE.
-    RateLimit = 1,
-    /// The output refused the lines: no reader, or no space.
-    Closed = 2,
-    /// Own lines of the runtime, while the thread was blocked in a write.
-    OwnQueueFull = 3,
-    /// The queue of the files was full. Counted separately, because other outputs may have the lines.
-    FileBufferFull,
-    /// A file refused the lines.
-    FileRefused,
+    Line(LossReason),
+    /// For a reason that concerns a file; other outputs have the line.
+    File(FileLossReason),
+}
+
+impl From<LossReason> for Reason {
+    fn from(reason: LossReason) -> Self {
+        Self::Line(reason)
+    }
+}
+
+impl From<FileLossReason> for Reason {
+    fn from(reason: FileLossReason) -> Self {
+        Self::File(reason)
+    }
 }
 
 /// Counters for [`LogTotals`].
 #[derive(Debug, Default)]
 pub struct Counters {
-    lines: [AtomicU64; 3],
-    bytes: [AtomicU64; 3],
-    dropped: [[AtomicU64; 4]; 3],
-    files: [AtomicU64; 2],
-    pub rotations: [AtomicU64; 2],
+    lines: PerOrigin<AtomicU64>,
+    bytes: PerOrigin<AtomicU64>,
+    dropped: PerOrigin<Losses<AtomicU64>>,
+    files: FileLosses<AtomicU64>,
+    pub rotations: Rotations<AtomicU64>,
     pub split: AtomicU64,
 }
 
 impl Counters {
     /// Counts lines that were written.
     pub fn wrote(&self, run: Run) {
-        let at = run.whose.origin as usize;
-        if let (Some(lines), Some(bytes)) = (self.lines.get(at), self.bytes.get(at)) {
-            lines.fetch_add(run.lines, Relaxed);
-            bytes.fetch_add(run.bytes as u64, Relaxed);
-        }
+        let origin = run.whose.origin;
+        self.lines.of(origin).fetch_add(run.lines, Relaxed);
+        self.bytes.of(origin).fetch_add(run.bytes as u64, Relaxed);
     }
 }
 
@@ -64,7 +68,7 @@ pub struct Shared {
     pub pipes: Mutex<Vec<Weak<OwnedFd>>>,
     pub counters: Counters,
     /// Dropped lines, by slot and the first three reasons.
-    workers: Mutex<BTreeMap<SlotId, [u64; 3]>>,
+    workers: Mutex<BTreeMap<SlotId, Losses>>,
     /// Bytes that were read, or formatted from read bytes, and are neither written nor dropped.
     owed: AtomicU64,
     /// RPM_LOG_BUFFER.
@@ -104,7 +108,7 @@ impl Shared {
             inbox.own_lines += 1;
         } else {
             inbox.missing += 1;
-            self.dropped(Whose::RUNTIME, Reason::OwnQueueFull, 1);
+            self.dropped(Whose::RUNTIME, LossReason::OwnQueueFull, 1);
         }
         drop(inbox);
         self.waker.wake();
@@ -116,28 +120,23 @@ impl Shared {
     }
 
     /// Counts dropped lines.
-    pub fn dropped(&self, whose: Whose, reason: Reason, lines: u64) {
+    pub fn dropped(&self, whose: Whose, reason: impl Into<Reason>, lines: u64) {
         if lines == 0 {
             return;
         }
         let counters = &self.counters;
-        let counter = match reason {
-            Reason::FileBufferFull => counters.files.first(),
-            Reason::FileRefused => counters.files.last(),
-            _ => {
-                let by_reason = counters.dropped.get(whose.origin as usize);
-                by_reason.and_then(|all| all.get(reason as usize))
+        let counter = match reason.into() {
+            Reason::File(FileLossReason::BufferFull) => &counters.files.buffer_full,
+            Reason::File(FileLossReason::WriteError) => &counters.files.write_error,
+            Reason::Line(reason) => {
+                if let Some(slot) = whose.slot {
+                    let mut workers = locked(&self.workers);
+                    *workers.entry(slot).or_default().of_mut(reason) += lines;
+                }
+                counters.dropped.of(whose.origin).of(reason)
             }
         };
-        if let Some(counter) = counter {
-            counter.fetch_add(lines, Relaxed);
-        }
-        if let Some(slot) = whose.slot {
-            let mut workers = locked(&self.workers);
-            if let Some(count) = workers.entry(slot).or_default().get_mut(reason as usize) {
-                *count += lines;
-            }
-        }
+        counter.fetch_add(lines, Relaxed);
     }
 
     /// Adds to the bytes in flight.
@@ -163,21 +162,25 @@ impl Shared {
 
     pub fn totals(&self) -> LogTotals {
         let counters = &self.counters;
-        let read = |all: &[AtomicU64; 3]| all.each_ref().map(|one| one.load(Relaxed));
-        let by_reason = |all: &[AtomicU64; 4]| all.each_ref().map(|one| one.load(Relaxed));
-        let pair = |all: &[AtomicU64; 2]| all.each_ref().map(|one| one.load(Relaxed));
+        let load = |counter: &AtomicU64| counter.load(Relaxed);
         let blocked: Duration = locked(&self.stalls).iter().map(|one| one.total()).sum();
         LogTotals {
-            lines: read(&counters.lines),
-            bytes: read(&counters.bytes),
-            dropped: counters.dropped.each_ref().map(by_reason),
+            lines: counters.lines.map(load),
+            bytes: counters.bytes.map(load),
+            dropped: counters.dropped.map(|losses| losses.map(load)),
             workers: locked(&self.workers).clone(),
-            split: counters.split.load(Relaxed),
+            split: load(&counters.split),
             buffer: self.owed(),
             buffer_limit: self.limit as u64,
             blocked,
-            files: pair(&counters.files),
-            rotations: pair(&counters.rotations),
+            files: FileLosses {
+                buffer_full: load(&counters.files.buffer_full),
+                write_error: load(&counters.files.write_error),
+            },
+            rotations: Rotations {
+                success: load(&counters.rotations.success),
+                failure: load(&counters.rotations.failure),
+            },
         }
     }
 }

@@ -12,9 +12,9 @@ use super::limits::Limits;
 use super::line::{Block, Splitter};
 use super::outputs::{Outputs, Rest};
 use super::record::Joiner;
-use super::shared::{Reason, Shared};
+use super::shared::Shared;
 use super::{RECORD_MOST, RECORD_WAIT, Stream, Tail};
-use crate::model::SlotId;
+use crate::model::{LossReason, SlotId};
 
 /// Capacity for formatted lines that is kept between two reads, bytes.
 const KEEP: usize = 256 * 1024;
@@ -224,8 +224,9 @@ impl Way {
             0
         };
         self.passing = passed == lines;
-        let reason = Reason::RateLimit;
-        press.shared.dropped(self.whose(), reason, lines - passed);
+        press
+            .shared
+            .dropped(self.whose(), LossReason::RateLimit, lines - passed);
         if self.passing {
             return Some(block);
         }

@@ -8,8 +8,9 @@ use nix::errno::Errno;
 
 use super::batch::{Batch, outcome};
 use super::own;
-use super::shared::{Reason, Shared};
+use super::shared::Shared;
 use super::stall::Stall;
+use crate::model::LossReason;
 use crate::sys::io;
 
 /// Lines lost since the output last accepted data.
@@ -69,7 +70,7 @@ impl StreamWriter {
         let mut lines = 0;
         for (went, lost) in outcome(batch.runs(), parts.get(1..).unwrap_or_default(), written) {
             counters.wrote(went);
-            self.shared.dropped(went.whose, Reason::Closed, lost);
+            self.shared.dropped(went.whose, LossReason::Closed, lost);
             lines += lost;
         }
         let before = self.loss.take().map_or(0, |loss| loss.lines);

@@ -103,9 +103,12 @@ fn partial_writes_of_two_streams_come_out_as_whole_lines() {
         let want: Vec<_> = (0..200).map(|n| format!("{word} and {n}")).collect();
         assert_eq!(got, want);
     }
-    assert_eq!(totals.lines, [200, 200, 0]);
-    assert_eq!(totals.bytes.iter().sum::<u64>(), out.len() as u64);
-    assert_eq!(totals.dropped, [[0; 4]; 3]);
+    assert_eq!(totals.lines, [200, 200, 0].into());
+    assert_eq!(
+        totals.bytes.stdout + totals.bytes.stderr + totals.bytes.runtime,
+        out.len() as u64
+    );
+    assert_eq!(totals.dropped, [[0; 4]; 3].into());
 }
 
 #[test]
@@ -157,7 +160,7 @@ fn a_flush_does_not_wait_for_an_orphan() {
     log.line(tracing::Level::INFO, "stopped");
     assert_eq!(log.flush(PATIENCE), Flushed::Done);
     // Two lines of the orphan and one of our own, in any order.
-    assert_eq!(log.totals().lines, [2, 0, 1]);
+    assert_eq!(log.totals().lines, [2, 0, 1].into());
     orphan.write_all(b"later\n").unwrap();
     assert_eq!(log.flush(PATIENCE), Flushed::Done);
     drop((orphan, log));
@@ -198,8 +201,11 @@ fn a_stuck_reader_costs_own_lines_only_and_they_are_counted() {
         log.line(tracing::Level::INFO, &format!("number {number}"));
     }
     let dropped = log.totals().dropped;
-    assert_eq!(dropped[..2], [[0; 4]; 2]);
-    let dropped = dropped[2][3];
+    assert_eq!(
+        [dropped.stdout, dropped.stderr],
+        [[0; 4]; 2].map(Into::into)
+    );
+    let dropped = dropped.runtime.own_queue_full;
     assert!(dropped >= 5000 - 2 * 1024, "{dropped:?}");
     let Flushed::Unfinished { bytes } = log.flush(Duration::from_millis(1)) else {
         panic!("flushed into a full pipe");
@@ -254,9 +260,9 @@ fn a_closed_reader_is_survived_and_counted() {
         worker.write_all(&b"into the void\n".repeat(100)).unwrap();
     }
     assert_eq!(log.flush(PATIENCE), Flushed::Done);
-    assert_eq!(log.totals().dropped[0], [0, 0, 100_000, 0]);
-    assert_eq!(log.totals().workers[&SlotId(0)], [0, 0, 100_000]);
-    assert_eq!(log.totals().lines, [0; 3]);
+    assert_eq!(log.totals().dropped.stdout, [0, 0, 100_000, 0].into());
+    assert_eq!(log.totals().workers[&SlotId(0)], [0, 0, 100_000, 0].into());
+    assert_eq!(log.totals().lines, [0; 3].into());
 }
 
 #[test]
@@ -293,7 +299,7 @@ fn a_full_disk_is_survived() {
     let mut worker = stream(&log, 0, Stream::Stderr);
     worker.write_all(b"one\ntwo\n").unwrap();
     assert_eq!(log.flush(PATIENCE), Flushed::Done);
-    assert_eq!(log.totals().dropped[1], [0, 0, 2, 0]);
+    assert_eq!(log.totals().dropped.stderr, [0, 0, 2, 0].into());
 }
 
 #[test]
@@ -311,8 +317,8 @@ fn the_prefix_tells_the_slot_and_marks_the_rest_of_a_cut_line() {
     drop(log);
     let want = "[web:3] one\n[web:3] \n[web:3] two ab1\n[web:3+] é more,\n[web:3+]  and\n[web:3] hal\n[web:3] f\n";
     assert_eq!(text(collector), want);
-    assert_eq!(totals.lines, [7, 0, 0]);
-    assert_eq!(totals.bytes, [want.len() as u64, 0, 0]);
+    assert_eq!(totals.lines, [7, 0, 0].into());
+    assert_eq!(totals.bytes, [want.len() as u64, 0, 0].into());
     assert_eq!(totals.split, 1);
 }
 
@@ -332,7 +338,7 @@ fn an_event_is_one_line_with_its_fields_after_the_message() {
         tracing::error!("nobody listens");
     });
     assert_eq!(log.flush(PATIENCE), Flushed::Done);
-    assert_eq!(log.totals().lines, [0, 0, 3]);
+    assert_eq!(log.totals().lines, [0, 0, 3].into());
     drop(log);
     let want = "[rpm-runtime] info: worker started slot=0 pid=17\n\
         [rpm-runtime] warn: worker \"x\" ended;\\nrestarting reason=\"two\\nlines\" exit=SIGKILL ok=true\n\

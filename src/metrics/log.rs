@@ -1,33 +1,15 @@
 //! What the log did.
 
 use super::family::{Family, number};
-use crate::model::{LogTotals, Snapshot};
-
-/// Label values of [`LogTotals::lines`] and [`LogTotals::bytes`].
-const STREAMS: [&str; 3] = ["stdout", "stderr", "runtime"];
-
-/// Label values of [`LogTotals::dropped`], and the streams that have them; the first three are those of
-/// [`LogTotals::workers`].
-const REASONS: [(&str, [bool; 3]); 4] = [
-    ("buffer_full", [true, true, true]),
-    ("rate_limit", [true, true, false]),
-    ("closed", [true, true, true]),
-    ("own_queue_full", [false, false, true]),
-];
-
-/// Label values of [`LogTotals::files`].
-const FILE_REASONS: [&str; 2] = ["buffer_full", "write_error"];
-
-/// Label values of [`LogTotals::rotations`].
-const ROTATIONS: [&str; 2] = ["success", "failure"];
+use crate::model::{LogOrigin, LogTotals, LossReason, PerOrigin, Snapshot};
 
 /// All of it; the snapshot names the slots.
 pub(super) fn families(totals: &LogTotals, snapshot: &Snapshot) -> [Family; 10] {
     [
         Family::counter("rpm_log_lines_total", "Lines written, by source.")
-            .each("stream", STREAMS.into_iter().zip(totals.lines.map(number))),
+            .each("stream", by_origin(&totals.lines)),
         Family::counter("rpm_log_bytes_total", "Bytes written, by source.")
-            .each("stream", STREAMS.into_iter().zip(totals.bytes.map(number))),
+            .each("stream", by_origin(&totals.bytes)),
         dropped(totals),
         dropped_by_worker(totals, snapshot),
         Family::counter(
@@ -51,12 +33,24 @@ pub(super) fn families(totals: &LogTotals, snapshot: &Snapshot) -> [Family; 10] 
             "rpm_log_file_dropped_lines_total",
             "Lines that a log file did not get, by reason.",
         )
-        .each("reason", FILE_REASONS.into_iter().zip(totals.files.map(number))),
+        .each(
+            "reason",
+            [
+                ("buffer_full", number(totals.files.buffer_full)),
+                ("write_error", number(totals.files.write_error)),
+            ],
+        ),
         Family::counter(
             "rpm_log_file_rotations_total",
             "Rotations of log files, by result.",
         )
-        .each("result", ROTATIONS.into_iter().zip(totals.rotations.map(number))),
+        .each(
+            "result",
+            [
+                ("success", number(totals.rotations.success)),
+                ("failure", number(totals.rotations.failure)),
+            ],
+        ),
     ]
 }
 
@@ -65,17 +59,22 @@ fn dropped(totals: &LogTotals) -> Family {
         "rpm_log_dropped_lines_total",
         "Lines given up, by source and reason.",
     );
-    for (at, (reason, streams)) in REASONS.iter().enumerate() {
-        let rows = STREAMS.iter().zip(&totals.dropped).zip(streams);
-        for ((stream, counts), _) in rows.filter(|(_, has)| **has) {
-            let labels = [
-                ("reason", (*reason).to_owned()),
-                ("stream", (*stream).to_owned()),
-            ];
-            family.add(labels, number(counts.get(at).copied().unwrap_or(0)));
+    for reason in LossReason::ALL {
+        let origins = LogOrigin::ALL.into_iter();
+        for origin in origins.filter(|origin| reason.applies_to(*origin)) {
+            let labels = [("reason", reason.label()), ("stream", origin.label())];
+            let lines = *totals.dropped.of(origin).of(reason);
+            family.add(
+                labels.map(|(name, value)| (name, value.to_owned())),
+                number(lines),
+            );
         }
     }
     family
+}
+
+fn by_origin(counts: &PerOrigin<u64>) -> [(&'static str, f64); 3] {
+    LogOrigin::ALL.map(|origin| (origin.label(), number(*counts.of(origin))))
 }
 
 fn dropped_by_worker(totals: &LogTotals, snapshot: &Snapshot) -> Family {
@@ -85,12 +84,13 @@ fn dropped_by_worker(totals: &LogTotals, snapshot: &Snapshot) -> Family {
     );
     for slot in snapshot.slots.iter().map(|view| view.slot) {
         let counts = totals.workers.get(&slot).copied().unwrap_or_default();
-        for ((reason, _), count) in REASONS.iter().zip(counts) {
+        let reasons = LossReason::ALL.into_iter();
+        for reason in reasons.filter(|reason| reason.applies_to(LogOrigin::Stdout)) {
             let labels = [
-                ("reason", (*reason).to_owned()),
+                ("reason", reason.label().to_owned()),
                 ("worker", slot.to_string()),
             ];
-            family.add(labels, number(count));
+            family.add(labels, number(*counts.of(reason)));
         }
     }
     family
@@ -148,13 +148,13 @@ mod tests {
     #[test]
     fn each_number_stands_at_its_labels() {
         let all = series(&LogTotals {
-            dropped: [[1, 2, 3, 0], [4, 5, 6, 0], [7, 0, 8, 9]],
-            workers: [(SlotId(1), [1, 2, 3])].into(),
+            dropped: [[1, 2, 3, 0], [4, 5, 6, 0], [7, 0, 8, 9]].into(),
+            workers: [(SlotId(1), [1, 2, 3, 0].into())].into(),
             buffer: 10,
             buffer_limit: 11,
             blocked: Duration::from_millis(1500),
-            files: [12, 13],
-            rotations: [14, 15],
+            files: [12, 13].into(),
+            rotations: [14, 15].into(),
             ..LogTotals::default()
         });
         for line in [

@@ -101,16 +101,16 @@ pub(super) fn page(metrics: &Metrics, snapshot: &Snapshot, queues: Vec<QueueSamp
             passed_over: [(SlotId(0), false), (SlotId(1), true)].into(),
         }),
         log: LogTotals {
-            lines: [1, 2, 3],
-            bytes: [10, 20, 30],
-            dropped: [[4, 0, 0, 0], [0, 5, 0, 0], [0, 0, 0, 6]],
-            workers: [(SlotId(0), [4, 5, 0])].into(),
+            lines: [1, 2, 3].into(),
+            bytes: [10, 20, 30].into(),
+            dropped: [[4, 0, 0, 0], [0, 5, 0, 0], [0, 0, 0, 6]].into(),
+            workers: [(SlotId(0), [4, 5, 0, 0].into())].into(),
             split: 6,
             buffer: 7,
             buffer_limit: 8 << 20,
             blocked: Duration::from_millis(1500),
-            files: [8, 9],
-            rotations: [10, 11],
+            files: [8, 9].into(),
+            rotations: [10, 11].into(),
         },
         app: Some(AppTotals {
             workers: vec![AppScrape {
