@@ -5,7 +5,7 @@
 )]
 
 use std::ffi::CStr;
-use std::os::fd::RawFd;
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 
 use nix::errno::Errno;
 
@@ -73,17 +73,26 @@ pub(super) fn unblock_signals() {
 
 /// Copies the descriptor to a number of at least `above`. Returns the descriptor itself if its number is high enough,
 /// because the limit may leave no room for a copy.
-pub(super) fn lift(fd: RawFd, above: RawFd) -> Result<RawFd, Errno> {
-    if fd >= above {
+/// may be no room for another.
+pub(super) fn lift(fd: BorrowedFd<'_>, above: RawFd) -> Result<BorrowedFd<'_>, Errno> {
+    if fd.as_raw_fd() >= above {
         return Ok(fd);
     }
     // SAFETY: integers only.
-    Errno::result(unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, above) })
+    let copy = unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_DUPFD_CLOEXEC, above) };
+    let copy = Errno::result(copy)?;
+    // SAFETY: the copy is open, and nobody in this process closes it.
+    Ok(unsafe { BorrowedFd::borrow_raw(copy) })
 }
 
-pub(super) fn place(fd: RawFd, target: RawFd) -> Result<(), Errno> {
-    // SAFETY: integers only; the copy is not close-on-exec (dup(2)).
-    Errno::result(unsafe { libc::dup2(fd, target) }).map(drop)
+/// Makes the number `target` a copy of `fd` that is not close-on-exec (dup(2)).
+///
+/// # Safety
+///
+/// Nobody in this process uses what is at `target` now: it is closed.
+pub(super) unsafe fn place(fd: BorrowedFd<'_>, target: RawFd) -> Result<(), Errno> {
+    // SAFETY: integers only; what is closed is the caller's promise.
+    Errno::result(unsafe { libc::dup2(fd.as_raw_fd(), target) }).map(drop)
 }
 
 /// Keeps descriptors from `first` on out of the program, also those that other code opened without close-on-exec.

@@ -1,7 +1,7 @@
 //! The only fork.
 #![expect(unsafe_code, reason = "fork(2), and _exit(2) in the child")]
 
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
@@ -18,7 +18,9 @@ use crate::model::Pid;
 ///
 /// `child` must make async-signal-safe calls only (signal-safety(7)), because another thread may hold any lock at this
 /// moment. It must not drop anything that frees memory, so it borrows what it needs.
-pub unsafe fn fork_with_status(child: impl FnOnce(RawFd) -> u8) -> nix::Result<(Pid, OwnedFd)> {
+pub unsafe fn fork_with_status(
+    child: impl FnOnce(BorrowedFd<'_>) -> u8,
+) -> nix::Result<(Pid, OwnedFd)> {
     let (ours, theirs) = socketpair(
         AddressFamily::Unix,
         SockType::SeqPacket,
@@ -35,7 +37,7 @@ pub unsafe fn fork_with_status(child: impl FnOnce(RawFd) -> u8) -> nix::Result<(
     // SAFETY: the caller promises what `child` does; the child exits below.
     let forked = unsafe { fork() };
     if let Ok(ForkResult::Child) = forked {
-        let code = child(theirs.as_raw_fd());
+        let code = child(theirs.as_fd());
         // SAFETY: integers only; _exit runs no exit handlers and flushes no buffers of the parent.
         unsafe { libc::_exit(i32::from(code)) }
     }

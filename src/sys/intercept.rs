@@ -5,7 +5,7 @@
 #![expect(unsafe_code, reason = "seccomp(2) and its ioctls have no safe wrapper")]
 
 use std::mem::{offset_of, size_of};
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
 
@@ -99,7 +99,7 @@ impl Filter {
     ///
     /// Fails with EBUSY if a filter with a notifier exists already (a nested runtime, some sandboxes), with EPERM or
     /// ENOSYS if a profile forbids it, with EINVAL on a kernel older than 5.5 or an emulation.
-    pub fn install(&self) -> Result<RawFd, Errno> {
+    pub fn install(&self) -> Result<OwnedFd, Errno> {
         let program = libc::sock_fprog {
             len: u16::try_from(self.0.len()).unwrap_or(0),
             filter: self.0.as_ptr().cast_mut(),
@@ -109,16 +109,16 @@ impl Filter {
         let plain = libc::SECCOMP_FILTER_FLAG_NEW_LISTENER | libc::SECCOMP_FILTER_FLAG_SPEC_ALLOW;
         let mut flags = plain | libc::SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV;
         let mut result = set_filter(flags, &program);
-        if result == Err(Errno::EACCES) {
+        if matches!(result, Err(Errno::EACCES)) {
             // SAFETY: integers only.
             unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) };
             result = set_filter(flags, &program);
         }
-        if result == Err(Errno::EINVAL) {
+        if matches!(result, Err(Errno::EINVAL)) {
             flags = plain;
             result = set_filter(flags, &program);
         }
-        if result == Err(Errno::EACCES) {
+        if matches!(result, Err(Errno::EACCES)) {
             // SAFETY: integers only.
             unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) };
             result = set_filter(flags, &program);
@@ -133,7 +133,7 @@ impl Default for Filter {
     }
 }
 
-fn set_filter(flags: libc::c_ulong, program: &libc::sock_fprog) -> Result<RawFd, Errno> {
+fn set_filter(flags: libc::c_ulong, program: &libc::sock_fprog) -> Result<OwnedFd, Errno> {
     let pointer = std::ptr::from_ref(program);
     // SAFETY: the program and its instructions are live during the call; the kernel copies them.
     let result = unsafe {
@@ -144,7 +144,10 @@ fn set_filter(flags: libc::c_ulong, program: &libc::sock_fprog) -> Result<RawFd,
             pointer,
         )
     };
-    Errno::result(result).and_then(|fd| RawFd::try_from(fd).map_err(|_| Errno::EBADF))
+    let fd = Errno::result(result)?;
+    let fd = RawFd::try_from(fd).map_err(|_| Errno::EBADF)?;
+    // SAFETY: the kernel has just made this descriptor for us, and nobody else knows it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
 /// The owner's end, which receives and answers trapped calls.
@@ -256,7 +259,7 @@ impl Notifier {
 
 /// Sends a descriptor over a SOCK_SEQPACKET socket together with the byte `tag`. Async-signal-safe: for the child
 /// between fork and exec.
-pub fn send_fd(socket: RawFd, tag: u8, fd: RawFd) -> Result<(), Errno> {
+pub(super) fn send_fd(socket: BorrowedFd<'_>, tag: u8, fd: BorrowedFd<'_>) -> Result<(), Errno> {
     #[repr(C, align(8))]
     struct Control([u8; 64]);
     let mut byte = [tag];
@@ -286,14 +289,10 @@ pub fn send_fd(socket: RawFd, tag: u8, fd: RawFd) -> Result<(), Errno> {
     // SAFETY: the header lies in `control`.
     let data = unsafe { libc::CMSG_DATA(header) };
     // SAFETY: CMSG_LEN(4) reserved four bytes, which need no alignment here.
-    unsafe { std::ptr::write_unaligned(data.cast::<RawFd>(), fd) };
+    unsafe { std::ptr::write_unaligned(data.cast::<RawFd>(), fd.as_raw_fd()) };
     // SAFETY: every pointer in the message points to a live local.
-    Errno::result(unsafe { libc::sendmsg(socket, &raw const message, libc::MSG_NOSIGNAL) })
-        .map(drop)
-}
-
-/// Takes a descriptor that came with a message, close-on-exec.
-pub fn adopt(fd: RawFd) -> OwnedFd {
-    // SAFETY: called once for a number that recvmsg with MSG_CMSG_CLOEXEC just made in this process.
-    unsafe { OwnedFd::from_raw_fd(fd) }
+    Errno::result(unsafe {
+        libc::sendmsg(socket.as_raw_fd(), &raw const message, libc::MSG_NOSIGNAL)
+    })
+    .map(drop)
 }

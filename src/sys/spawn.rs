@@ -3,7 +3,7 @@
 #![expect(unsafe_code, reason = "fork, and plain calls between fork and exec")]
 
 use std::ffi::{CString, OsString};
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 
 use nix::errno::Errno;
@@ -97,8 +97,8 @@ struct Prepared<'a> {
     /// `LISTEN_PID=` and room for the child's PID, which the child writes itself. Last in the environment.
     listen_pid: Option<Vec<u8>>,
     stdin: Option<OwnedFd>,
-    output: Option<(RawFd, RawFd)>,
-    activation: Vec<RawFd>,
+    output: Option<(BorrowedFd<'a>, BorrowedFd<'a>)>,
+    activation: Vec<BorrowedFd<'a>>,
     filter: Option<&'a Filter>,
     death_signal: Option<i32>,
     parent: i32,
@@ -186,14 +186,8 @@ impl<'a> Prepared<'a> {
             env,
             listen_pid,
             stdin,
-            output: plan
-                .output
-                .map(|(out, err)| (out.as_raw_fd(), err.as_raw_fd())),
-            activation: plan
-                .activation
-                .iter()
-                .map(|(fd, _)| fd.as_raw_fd())
-                .collect(),
+            output: plan.output,
+            activation: plan.activation.iter().map(|(fd, _)| *fd).collect(),
             filter: plan.filter,
             death_signal: plan.death_signal.map(Sig::get),
             parent: i32::try_from(std::process::id()).unwrap_or(0),
@@ -208,13 +202,13 @@ impl<'a> Prepared<'a> {
     }
 
     /// Runs in the child until exec, with all signals blocked. Reports a failure and returns the exit code.
-    fn run(&mut self, status: RawFd) -> u8 {
+    fn run(&mut self, status: BorrowedFd<'_>) -> u8 {
         let (Ok(errno) | Err(errno)) = self.execute(status);
         status::send(status, &Status::ExecFailed(errno));
         Status::exec_code(errno)
     }
 
-    fn execute(&mut self, status: RawFd) -> Result<Errno, Errno> {
+    fn execute(&mut self, status: BorrowedFd<'_>) -> Result<Errno, Errno> {
         // SAFETY: integers only.
         unsafe { libc::setpgid(0, 0) };
         if let Some(signal) = self.death_signal {
@@ -248,7 +242,7 @@ impl<'a> Prepared<'a> {
         if let Some(filter) = self.filter {
             let sent = filter
                 .install()
-                .and_then(|fd| status::send_notifier(status, fd));
+                .and_then(|notifier| status::send_notifier(status, notifier.as_fd()));
             if let Err(errno) = sent {
                 status::send(status, &Status::NotIntercepted(errno));
             }
@@ -258,7 +252,7 @@ impl<'a> Prepared<'a> {
     }
 
     /// Puts 0, 1, 2 and the passed descriptors in their places, and makes everything else close-on-exec.
-    fn arrange_descriptors(&mut self, status: RawFd) -> Result<RawFd, Errno> {
+    fn arrange_descriptors<'s>(&mut self, status: BorrowedFd<'s>) -> Result<BorrowedFd<'s>, Errno> {
         let above = 3 + RawFd::try_from(self.activation.len()).map_err(|_| Errno::EMFILE)?;
         // First move every source above all targets.
         let status = lift(status, above)?;
@@ -266,18 +260,22 @@ impl<'a> Prepared<'a> {
             *fd = lift(*fd, above)?;
         }
         if let Some(null) = &self.stdin {
-            place(null.as_raw_fd(), 0)?;
+            // SAFETY: this child uses no standard stream of its own.
+            unsafe { place(null.as_fd(), 0) }?;
         }
         if let Some((out, err)) = self.output {
-            place(out, 1)?;
-            place(err, 2)?;
+            // SAFETY: as above.
+            unsafe { place(out, 1) }?;
+            // SAFETY: as above.
+            unsafe { place(err, 2) }?;
         }
         if !self.keep_inherited {
             let from = libc::c_uint::try_from(above).unwrap_or(3);
             close_on_exec_from(from);
         }
         for (fd, target) in self.activation.iter().zip(3..) {
-            place(*fd, target)?;
+            // SAFETY: what this child uses was moved out of the way above; the rest is the parent's.
+            unsafe { place(*fd, target) }?;
         }
         Ok(status)
     }

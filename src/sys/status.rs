@@ -1,8 +1,11 @@
 //! Messages from a forked worker before it executes its program, over a SOCK_SEQPACKET socket that closes on exec.
-#![expect(unsafe_code, reason = "send(2) between fork and exec")]
+#![expect(
+    unsafe_code,
+    reason = "send(2) between fork and exec, and descriptors that come with a message"
+)]
 
 use std::io::IoSliceMut;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg};
@@ -73,7 +76,8 @@ pub fn receive(socket: impl AsFd) -> nix::Result<Status> {
             })
         });
         let (len, fd) = message?;
-        (len, fd.map(intercept::adopt))
+        // SAFETY: recvmsg has just made this descriptor, and it is taken from the message once.
+        (len, fd.map(|fd| unsafe { OwnedFd::from_raw_fd(fd) }))
     };
     let errno = bytes
         .get(1..5)
@@ -88,7 +92,7 @@ pub fn receive(socket: impl AsFd) -> nix::Result<Status> {
 }
 
 /// Sends one of the two failures; other messages are ignored. Async-signal-safe.
-pub fn send(socket: RawFd, status: &Status) {
+pub fn send(socket: BorrowedFd<'_>, status: &Status) {
     let (tag, errno) = match status {
         Status::ExecFailed(errno) => (EXEC_FAILED, *errno),
         Status::NotIntercepted(errno) => (NOT_INTERCEPTED, *errno),
@@ -101,7 +105,7 @@ pub fn send(socket: RawFd, status: &Status) {
     // SAFETY: the buffer is live and the length is its own. The error is ignored: it means that the parent is gone.
     unsafe {
         libc::send(
-            socket,
+            socket.as_raw_fd(),
             bytes.as_ptr().cast(),
             bytes.len(),
             libc::MSG_NOSIGNAL,
@@ -110,6 +114,6 @@ pub fn send(socket: RawFd, status: &Status) {
 }
 
 /// Sends the notifier. Async-signal-safe.
-pub fn send_notifier(socket: RawFd, notifier: RawFd) -> Result<(), Errno> {
+pub fn send_notifier(socket: BorrowedFd<'_>, notifier: BorrowedFd<'_>) -> Result<(), Errno> {
     intercept::send_fd(socket, NOTIFIER, notifier)
 }

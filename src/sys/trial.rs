@@ -2,7 +2,7 @@
 #![expect(unsafe_code, reason = "fork, and plain calls in the child")]
 
 use std::mem::size_of;
-use std::os::fd::{OwnedFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use crate::model::Pid;
 
@@ -17,10 +17,10 @@ pub fn start(filter: &Filter) -> nix::Result<(Pid, OwnedFd)> {
     unsafe { fork_with_status(|status| u8::from(!bind_is_intercepted(status, filter))) }
 }
 
-fn bind_is_intercepted(status: RawFd, filter: &Filter) -> bool {
+fn bind_is_intercepted(status: BorrowedFd<'_>, filter: &Filter) -> bool {
     if let Err(errno) = filter
         .install()
-        .and_then(|fd| status::send_notifier(status, fd))
+        .and_then(|notifier| status::send_notifier(status, notifier.as_fd()))
     {
         status::send(status, &Status::NotIntercepted(errno));
         return false;
