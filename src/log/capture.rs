@@ -6,10 +6,10 @@ use std::time::Instant;
 
 use super::format::Dress;
 use super::handle::{Attached, Inbox, Log};
-use super::limits::Limits;
 use super::line::Splitter;
 use super::outputs::Outputs;
 use super::own::{self, Form};
+use super::rate_limit::Limits;
 use super::record::Joiner;
 use super::shared::Shared;
 use super::source::{Press, Source};

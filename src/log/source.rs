@@ -8,9 +8,9 @@ use memchr::memchr_iter;
 
 use super::batch::Whose;
 use super::format::Dress;
-use super::limits::Limits;
 use super::line::{Block, Splitter};
 use super::outputs::{Outputs, Rest};
+use super::rate_limit::Limits;
 use super::record::Joiner;
 use super::shared::Shared;
 use super::{RECORD_MOST, RECORD_WAIT, Stream, Tail};

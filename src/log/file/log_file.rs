@@ -12,11 +12,11 @@ use memchr::memchr_iter;
 use nix::errno::Errno;
 
 use super::due::{Due, Pause};
-use super::keeper::Keeper;
+use super::event::{Note, Why};
 use super::name::{Form, Stamp, Turn};
-use super::note::{Note, Why};
 use super::open::Opened;
 use super::rotation::Rotation;
+use super::sweeper::Keeper;
 
 /// Pause between two attempts to open the file.
 const OPEN_AGAIN: Duration = Duration::from_secs(1);

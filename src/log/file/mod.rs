@@ -11,25 +11,25 @@
 //!   next line.
 
 mod due;
+mod event;
 #[cfg(test)]
 mod full_tests;
 mod gzip;
-mod keeper;
 mod log_file;
 mod name;
-mod note;
 mod open;
 #[cfg(test)]
 mod rotate_tests;
 mod rotation;
 mod sweep;
+mod sweeper;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
 mod tests;
 
-pub use keeper::Keeper;
+pub use event::{Note, Why};
 pub use log_file::{Counters, Failed, LogFile};
 pub use name::expand;
-pub use note::{Note, Why};
 pub use rotation::{Every, Points, Rotation};
+pub use sweeper::Keeper;

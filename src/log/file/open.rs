@@ -12,7 +12,7 @@ use nix::errno::Errno;
 use nix::fcntl::OFlag;
 
 use super::due::Due;
-use super::note::Why;
+use super::event::Why;
 use super::rotation::Every;
 use crate::sys;
 

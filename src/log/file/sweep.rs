@@ -5,9 +5,9 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::event::Why;
 use super::gzip::gzip;
 use super::name::{Form, Turn, parse, plan};
-use super::note::Why;
 
 /// The file and the reason of a failure.
 pub type Fault = (PathBuf, Why);

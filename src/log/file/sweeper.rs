@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::note::Note;
+use super::event::Note;
 use super::sweep::{Swept, sweep};
 use crate::sys::thread;
 
@@ -142,5 +142,5 @@ impl State {
 }
 
 #[cfg(test)]
-#[path = "keeper_tests.rs"]
+#[path = "sweeper_tests.rs"]
 mod tests;

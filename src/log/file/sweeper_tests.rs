@@ -3,7 +3,7 @@ use std::os::unix::fs::{PermissionsExt, chown, symlink};
 
 use nix::errno::Errno;
 
-use super::super::note::Why;
+use super::super::event::Why;
 use super::super::testing::{Dir, settled, unpacked};
 use super::*;
 use crate::sys::testing::as_nobody;
