@@ -17,7 +17,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rpm_runtime::log::stamp::Timestamp;
-use rpm_runtime::log::{Flushed, Format, Settings, Stream, Worker, start};
+use rpm_runtime::log::{Flushed, Format, LogSettings, Stream, WorkerLabel, start};
 use rpm_runtime::model::{Generation, Pid, SlotId};
 use rpm_runtime::sys::io::OutputPipe;
 
@@ -80,17 +80,17 @@ fn run(case: Case) {
         chunk,
     } = case;
     let (fd, counter) = output(out);
-    let settings = Settings {
+    let settings = LogSettings {
         format,
         app_name: "web".to_owned(),
-        max_line: Settings::MAX_LINE,
-        buffer: Settings::BUFFER,
+        max_line: LogSettings::MAX_LINE,
+        buffer: LogSettings::BUFFER,
         timestamp: match format {
             Format::Raw => Timestamp::None,
             Format::Prefix | Format::Json => Timestamp::Rfc3339,
         },
         out: Some(fd),
-        ..Settings::default()
+        ..LogSettings::default()
     };
     let log = start(settings).unwrap();
     let each = lines / usize::from(writers);
@@ -102,7 +102,7 @@ fn run(case: Case) {
     thread::scope(|scope| {
         for slot in 0..writers {
             let OutputPipe { read, write } = OutputPipe::new().unwrap();
-            let worker = Worker {
+            let worker = WorkerLabel {
                 slot: SlotId(slot),
                 generation: Generation(0),
                 pid: Pid::new(17).unwrap(),

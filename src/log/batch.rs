@@ -16,13 +16,13 @@ impl From<Stream> for LogOrigin {
 
 /// The source of lines, down to the worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Whose {
+pub struct LineOwner {
     pub origin: LogOrigin,
     /// `None` for the runtime's own lines.
     pub slot: Option<SlotId>,
 }
 
-impl Whose {
+impl LineOwner {
     pub const RUNTIME: Self = Self {
         origin: LogOrigin::Runtime,
         slot: None,
@@ -35,7 +35,7 @@ const BATCH: usize = 256;
 /// Consecutive lines of one owner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Run {
-    pub whose: Whose,
+    pub owner: LineOwner,
     pub lines: u64,
     pub bytes: usize,
 }
@@ -51,7 +51,7 @@ impl Batch {
     /// Records the owner of the next bytes.
     pub fn note(&mut self, run: Run) {
         match self.runs.last_mut() {
-            Some(last) if last.whose == run.whose => {
+            Some(last) if last.owner == run.owner => {
                 last.lines += run.lines;
                 last.bytes += run.bytes;
             }
@@ -97,7 +97,7 @@ pub fn outcome(runs: &[Run], parts: &[&[u8]], written: usize) -> impl Iterator<I
         };
         start = end;
         let went = Run {
-            whose: run.whose,
+            owner: run.owner,
             lines,
             bytes,
         };
@@ -122,8 +122,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn whose(slot: u16) -> Whose {
-        Whose {
+    fn owner(slot: u16) -> LineOwner {
+        LineOwner {
             origin: LogOrigin::Stdout,
             slot: Some(SlotId(slot)),
         }
@@ -133,9 +133,9 @@ mod tests {
     fn neighbours_of_one_owner_are_one_run() {
         let mut batch = Batch::default();
         for (slot, lines, bytes) in [(0, 1, 10), (0, 2, 5), (1, 1, 1), (0, 1, 1)] {
-            let whose = whose(slot);
+            let owner = owner(slot);
             batch.note(Run {
-                whose,
+                owner,
                 lines,
                 bytes,
             });
@@ -143,7 +143,7 @@ mod tests {
         let got: Vec<_> = batch
             .runs()
             .iter()
-            .map(|run| (run.whose.slot.unwrap().0, run.lines, run.bytes))
+            .map(|run| (run.owner.slot.unwrap().0, run.lines, run.bytes))
             .collect();
         assert_eq!(got, [(0, 3, 15), (1, 1, 1), (0, 1, 1)]);
         batch.clear(0);
@@ -159,15 +159,15 @@ mod tests {
         ) {
             let mut batch = Batch::default();
             for (slot, text) in &lines {
-                let (whose, bytes) = (whose(*slot), text.len());
+                let (owner, bytes) = (owner(*slot), text.len());
                 batch.bytes.extend_from_slice(text.as_bytes());
-                batch.note(Run { whose, lines: 1, bytes });
+                batch.note(Run { owner, lines: 1, bytes });
             }
             let written = written.min(batch.bytes.len());
             let (one, two) = batch.bytes.split_at(cut.min(batch.bytes.len()));
             let (mut went, mut lost, mut bytes) = ([0; 4], [0; 4], 0);
             for (run, missing) in outcome(batch.runs(), &[one, two], written) {
-                let slot = usize::from(run.whose.slot.unwrap().0);
+                let slot = usize::from(run.owner.slot.unwrap().0);
                 went[slot] += run.lines;
                 lost[slot] += missing;
                 bytes += run.bytes;

@@ -4,17 +4,17 @@ use std::mem;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::format::Dress;
+use super::format::Formatter;
 use super::handle::{Attached, Inbox, Log};
 use super::line::Splitter;
 use super::outputs::Outputs;
-use super::own::{self, Form};
-use super::rate_limit::Limits;
+use super::own::{self, OwnFormat};
+use super::rate_limit::RateLimits;
 use super::record::Joiner;
 use super::shared::Shared;
-use super::source::{Press, Source};
+use super::source::{Pipeline, Source};
 use super::stamp::Stamper;
-use super::{Overflow, Settings};
+use super::{LogSettings, Overflow};
 use crate::sys::clock;
 use crate::sys::epoll::{Interest, Poller, Ready};
 use crate::sys::io::{self, Read};
@@ -27,9 +27,9 @@ const READ: usize = 64 * 1024;
 const INBOX: u64 = 0;
 
 /// Starts the log thread. Fails if the kernel refuses a descriptor or a thread.
-pub fn start(mut settings: Settings) -> nix::Result<Log> {
+pub fn start(mut settings: LogSettings) -> nix::Result<Log> {
     settings.app_name = settings.app_name.replace(char::is_control, "?");
-    let form = Form {
+    let form = OwnFormat {
         format: settings.format,
         timestamp: settings.timestamp.clone(),
         app: settings.app_name.clone(),
@@ -39,17 +39,17 @@ pub fn start(mut settings: Settings) -> nix::Result<Log> {
     let poller = Poller::new()?;
     poller.add(&shared.waker, INBOX, Interest::Readable)?;
     let now = clock::instant();
-    let press = Press {
+    let pipeline = Pipeline {
         outputs: Outputs::start(&mut settings, &shared)?,
-        limits: settings.rate.map(|rate| Limits::new(rate, now)),
+        limits: settings.rate.map(|rate| RateLimits::new(rate, now)),
         shared: Arc::clone(&shared),
         now,
         time: Vec::new(),
-        dressed: Vec::new(),
+        formatted: Vec::new(),
     };
     let capture = Capture {
         poller,
-        press,
+        pipeline,
         stamper: Stamper::new(&settings.timestamp),
         sources: Vec::new(),
         buffer: vec![0; READ],
@@ -68,7 +68,7 @@ pub fn start(mut settings: Settings) -> nix::Result<Log> {
 
 /// Result of reading from a stream once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum After {
+enum ReadResult {
     Took(usize),
     Empty,
     End,
@@ -78,13 +78,13 @@ enum After {
 struct Capture {
     poller: Poller,
     shared: Arc<Shared>,
-    press: Press,
+    pipeline: Pipeline,
     stamper: Stamper,
     sources: Vec<Option<Source>>,
     buffer: Vec<u8>,
     /// Most bytes that all unfinished lines and records together may take.
     tails: usize,
-    settings: Settings,
+    settings: LogSettings,
     over: bool,
 }
 
@@ -112,7 +112,7 @@ impl Capture {
             if inbox {
                 self.serve();
             }
-            self.press.outputs.flush();
+            self.pipeline.outputs.flush();
             if self.over && self.sources.iter().all(Option::is_none) {
                 self.end();
                 return;
@@ -121,15 +121,15 @@ impl Capture {
     }
 
     fn tick(&mut self) {
-        self.press.now = clock::instant();
-        let Press { time, .. } = &mut self.press;
+        self.pipeline.now = clock::instant();
+        let Pipeline { time, .. } = &mut self.pipeline;
         time.clear();
         time.extend_from_slice(self.stamper.stamp(clock::wall()));
     }
 
     /// When something must be done even if nothing arrives.
     fn due(&self) -> Option<Instant> {
-        let limits = self.press.limits.as_ref().and_then(Limits::due);
+        let limits = self.pipeline.limits.as_ref().and_then(RateLimits::due);
         if self.settings.multiline.is_none() {
             return limits;
         }
@@ -139,11 +139,11 @@ impl Capture {
     }
 
     fn expire(&mut self) {
-        let now = self.press.now;
+        let now = self.pipeline.now;
         if self.settings.multiline.is_some() {
             for source in self.sources.iter_mut().flatten() {
                 if source.due.is_some_and(|due| due <= now) {
-                    source.end_record(&mut self.press);
+                    source.end_record(&mut self.pipeline);
                 }
             }
         }
@@ -151,10 +151,10 @@ impl Capture {
     }
 
     fn tell_limits(&mut self, now: Option<Instant>) {
-        let told = self.press.limits.as_mut().map(|limits| limits.told(now));
+        let told = self.pipeline.limits.as_mut().map(|limits| limits.told(now));
         for (slot, lines) in told.unwrap_or_default() {
-            let line = self.shared.formed(&own::limited(slot, lines));
-            self.press.outputs.own(&line);
+            let line = self.shared.format_own(&own::limited(slot, lines));
+            self.pipeline.outputs.own(&line);
         }
     }
 
@@ -163,7 +163,7 @@ impl Capture {
         self.tell_limits(None);
         for _ in 0..2 {
             self.serve();
-            self.press.outputs.flush();
+            self.pipeline.outputs.flush();
         }
     }
 
@@ -184,7 +184,7 @@ impl Capture {
         // Own lines that were logged before a worker was attached come before the worker's lines.
         let before = attached.last().map_or(0, |attached| attached.after);
         let (before, own) = own.split_at(before.min(own.len()));
-        self.press.outputs.own(before);
+        self.pipeline.outputs.own(before);
         for attached in attached {
             self.attach(attached);
         }
@@ -193,24 +193,24 @@ impl Capture {
             self.drain();
             self.tell_limits(None);
         }
-        self.press.outputs.own(own);
+        self.pipeline.outputs.own(own);
         if missing > 0 {
-            let line = self.shared.formed(&own::missing(missing));
-            self.press.outputs.own(&line);
+            let line = self.shared.format_own(&own::missing(missing));
+            self.pipeline.outputs.own(&line);
         }
         if reopen {
-            self.press.outputs.reopen();
+            self.pipeline.outputs.reopen();
         }
-        self.press.outputs.flush();
+        self.pipeline.outputs.flush();
         if flush.is_empty() {
             return;
         }
         // Reports that the writing itself caused.
         let own = self.shared.inbox().take_own();
-        self.press.outputs.own(&own);
-        self.press.outputs.flush();
+        self.pipeline.outputs.own(&own);
+        self.pipeline.outputs.flush();
         for done in flush {
-            self.press.outputs.done(&done);
+            self.pipeline.outputs.done(&done);
         }
     }
 
@@ -227,11 +227,11 @@ impl Capture {
         let at = free.unwrap_or(self.sources.len());
         if let Err(errno) = self.poller.add(&*pipe, at as u64 + 1, Interest::Readable) {
             // No memory, or the user's limit of epoll watches is reached. The worker finds its output closed.
-            let line = self.shared.formed(&own::unwatched(slot, errno));
-            self.press.outputs.own(&line);
+            let line = self.shared.format_own(&own::unwatched(slot, errno));
+            self.pipeline.outputs.own(&line);
             return;
         }
-        let Settings {
+        let LogSettings {
             max_line,
             multiline,
             format,
@@ -242,9 +242,9 @@ impl Capture {
         let joiner = multiline
             .as_ref()
             .map(|first| Joiner::new(Arc::clone(first), *max_line));
-        let dress = Dress::new(*format, app_name, *colour, worker, stream);
+        let formatter = Formatter::new(*format, app_name, *colour, worker, stream);
         let splitter = Splitter::new(*max_line);
-        let source = Source::new(pipe, tail, splitter, joiner, (slot, stream), dress);
+        let source = Source::new(pipe, tail, splitter, joiner, (slot, stream), formatter);
         match self.sources.get_mut(at) {
             Some(place) => *place = Some(source),
             None => self.sources.push(Some(source)),
@@ -252,29 +252,29 @@ impl Capture {
     }
 
     /// Reads once from a stream. At the end of the stream, finishes its last line and closes it.
-    fn take(&mut self, at: usize) -> After {
+    fn take(&mut self, at: usize) -> ReadResult {
         let Some(place) = self.sources.get_mut(at) else {
-            return After::End;
+            return ReadResult::End;
         };
         let Some(source) = place else {
-            return After::End;
+            return ReadResult::End;
         };
         match io::read(&*source.pipe, &mut self.buffer) {
             Ok(Read::Data(count)) => {
                 let before = source.room();
                 source.feed(
                     self.buffer.get(..count).unwrap_or_default(),
-                    &mut self.press,
+                    &mut self.pipeline,
                 );
                 if source.room() > before {
                     self.bound();
                 }
-                After::Took(count)
+                ReadResult::Took(count)
             }
-            Ok(Read::Empty) => After::Empty,
+            Ok(Read::Empty) => ReadResult::Empty,
             // A pipe has no read errors of its own; treat an error as the end.
             Ok(Read::End) | Err(_) => {
-                source.finish(&mut self.press);
+                source.finish(&mut self.pipeline);
                 if let Some(tail) = &source.tail {
                     tail.end();
                 }
@@ -282,7 +282,7 @@ impl Capture {
                 // the poller.
                 let _ = self.poller.remove(&*source.pipe);
                 *place = None;
-                After::End
+                ReadResult::End
             }
         }
     }
@@ -301,7 +301,7 @@ impl Capture {
                 .max_by_key(|source| source.room());
             let Some(source) = largest else { return };
             let before = source.room();
-            source.shed(&mut self.press);
+            source.shed(&mut self.pipeline);
             if source.room() >= before {
                 return;
             }
@@ -317,12 +317,12 @@ impl Capture {
             let mut waiting = io::unread(&*source.pipe).unwrap_or(0);
             while waiting > 0 {
                 match self.take(at) {
-                    After::Took(count) => waiting = waiting.saturating_sub(count),
-                    After::Empty | After::End => break,
+                    ReadResult::Took(count) => waiting = waiting.saturating_sub(count),
+                    ReadResult::Empty | ReadResult::End => break,
                 }
             }
             if let Some(Some(source)) = self.sources.get_mut(at) {
-                source.finish(&mut self.press);
+                source.finish(&mut self.pipeline);
             }
         }
     }

@@ -8,10 +8,10 @@ use std::sync::mpsc::Sender;
 
 use tracing::Level;
 
-use super::batch::{Batch, Whose, outcome};
-use super::file::{self, Keeper, LogFile, Note, Rotation, expand};
-use super::output::{Gone, Output, Target};
-use super::own::Said;
+use super::batch::{Batch, LineOwner, outcome};
+use super::file::{self, FileEvent, LogFile, Rotation, Sweeper, expand};
+use super::output::{Loss, Output, Target};
+use super::own::OwnEvent;
 use super::queue::Queue;
 use super::shared::Shared;
 use crate::model::{FileLossReason, LogOrigin, Rotations, SlotId};
@@ -40,7 +40,7 @@ impl FileSettings {
 pub struct Files {
     settings: FileSettings,
     queue: Option<Arc<Queue>>,
-    keeper: Keeper,
+    sweeper: Sweeper,
     outputs: Vec<Output>,
     /// Index in `outputs` of each file.
     by_path: BTreeMap<PathBuf, usize>,
@@ -55,7 +55,7 @@ impl Files {
         Self {
             settings,
             queue,
-            keeper: Keeper::default(),
+            sweeper: Sweeper::default(),
             outputs: Vec::new(),
             by_path: BTreeMap::new(),
             by_owner: BTreeMap::new(),
@@ -64,27 +64,27 @@ impl Files {
     }
 
     /// The file for these lines.
-    pub fn of(&mut self, whose: Whose) -> Option<&mut Output> {
+    pub fn of(&mut self, owner: LineOwner) -> Option<&mut Output> {
         if !self.settings.any() {
             return None;
         }
-        let owner = (whose.origin == LogOrigin::Stderr, whose.slot);
-        let known = self.by_owner.get(&owner).copied();
+        let key = (owner.origin == LogOrigin::Stderr, owner.slot);
+        let known = self.by_owner.get(&key).copied();
         let at = known.unwrap_or_else(|| {
-            let at = self.open(whose);
-            self.by_owner.insert(owner, at);
+            let at = self.open(owner);
+            self.by_owner.insert(key, at);
             at
         })?;
         self.outputs.get_mut(at)
     }
 
-    fn open(&mut self, whose: Whose) -> Option<usize> {
+    fn open(&mut self, owner: LineOwner) -> Option<usize> {
         let FileSettings { out, error, .. } = &self.settings;
-        let template = match whose.origin {
+        let template = match owner.origin {
             LogOrigin::Stderr => error.as_ref().or(out.as_ref()),
             LogOrigin::Stdout | LogOrigin::Runtime => out.as_ref(),
         }?;
-        let path = match whose.slot {
+        let path = match owner.slot {
             Some(slot) => expand(template, slot),
             // The runtime's own lines belong to no slot.
             None if template.contains("{slot}") => return None,
@@ -94,7 +94,7 @@ impl Files {
             return Some(*at);
         }
         let rotation = Arc::clone(&self.settings.rotation);
-        let file = LogFile::new(path.clone(), rotation, self.keeper.clone());
+        let file = LogFile::new(path.clone(), rotation, self.sweeper.clone());
         let target = Target::File(Box::new(FileWriter {
             file,
             shared: Arc::clone(&self.shared),
@@ -102,7 +102,7 @@ impl Files {
         }));
         let shared = Arc::clone(&self.shared);
         self.outputs.push(match &self.queue {
-            None => Output::here(target, shared),
+            None => Output::direct(target, shared),
             Some(queue) => Output::queued(queue, target, FileLossReason::BufferFull, shared),
         });
         let at = self.outputs.len() - 1;
@@ -116,9 +116,9 @@ impl Files {
     }
 
     /// Lines lost for lack of room, once there is room again.
-    pub fn lost(&mut self) -> Option<Gone> {
+    pub fn lost(&mut self) -> Option<Loss> {
         let all = self.outputs.iter_mut().filter_map(Output::lost);
-        all.reduce(|one, other| Gone {
+        all.reduce(|one, other| Loss {
             lines: one.lines + other.lines,
             bytes: one.bytes + other.bytes,
         })
@@ -157,10 +157,10 @@ impl FileWriter {
         if let Err(failed) = self.file.write(&parts, clock::wall()) {
             for (went, lost) in outcome(batch.runs(), &parts, failed.written) {
                 self.shared
-                    .dropped(went.whose, FileLossReason::WriteError, lost);
+                    .dropped(went.owner, FileLossReason::WriteError, lost);
             }
         }
-        self.shared.settled(total);
+        self.shared.sub_pending(total);
         self.tell();
     }
 
@@ -179,37 +179,37 @@ impl FileWriter {
             Relaxed,
         );
         self.counted = now;
-        for note in self.file.notes() {
-            self.shared.say(&said(&note));
+        for note in self.file.events() {
+            self.shared.log_own(&said(&note));
         }
     }
 }
 
-fn said(note: &Note) -> Said {
+fn said(note: &FileEvent) -> OwnEvent {
     match note {
-        Note::Failed { path, why } => {
+        FileEvent::Failed { path, why } => {
             let text = "cannot write to a log file, its lines are lost until it works; the service goes on";
-            Said::new(Level::ERROR, text).of(path, Some(why))
+            OwnEvent::new(Level::ERROR, text).of(path, Some(why))
         }
-        Note::Works { path, lost } => {
+        FileEvent::Works { path, lost } => {
             let text = "a log file can be written again";
-            Said::new(Level::INFO, text)
+            OwnEvent::new(Level::INFO, text)
                 .of(path, None)
                 .count("lost", *lost)
         }
-        Note::RotationFailed { path, why } => {
+        FileEvent::RotationFailed { path, why } => {
             let text =
                 "cannot rotate a log file, so it keeps growing; trying again every ten seconds";
-            Said::new(Level::WARN, text).of(path, Some(why))
+            OwnEvent::new(Level::WARN, text).of(path, Some(why))
         }
-        Note::CompressFailed { path, why } => {
+        FileEvent::CompressFailed { path, why } => {
             let text =
                 "cannot compress a rotated log file, it stays as it is until the next rotation";
-            Said::new(Level::WARN, text).of(path, Some(why))
+            OwnEvent::new(Level::WARN, text).of(path, Some(why))
         }
-        Note::RemoveFailed { path, why } => {
+        FileEvent::RemoveFailed { path, why } => {
             let text = "cannot remove old log files; trying again after the next rotation";
-            Said::new(Level::WARN, text).of(path, Some(why))
+            OwnEvent::new(Level::WARN, text).of(path, Some(why))
         }
     }
 }

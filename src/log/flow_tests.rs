@@ -12,15 +12,17 @@ use regex::bytes::Regex;
 
 use super::file::Rotation;
 use super::tests::{PATIENCE, attach, collector, full_pipe, settings, stream, text};
-use super::{FileSettings, Flushed, Format, Log, Overflow, RECORD_WAIT, Settings, Stream, start};
+use super::{
+    FileSettings, Flushed, Format, Log, LogSettings, Overflow, RECORD_WAIT, Stream, start,
+};
 use crate::model::SlotId;
 use crate::policy::Rate;
 use crate::sys::io;
 
 /// A log with these settings, and a thread that returns the whole output once the log has ended.
-fn collected(change: impl FnOnce(&mut Settings)) -> (Log, thread::JoinHandle<Vec<u8>>) {
+fn collected(change: impl FnOnce(&mut LogSettings)) -> (Log, thread::JoinHandle<Vec<u8>>) {
     let (read_end, write_end) = pipe2(OFlag::O_CLOEXEC).unwrap();
-    let mut settings = settings(write_end, Format::Raw, Settings::MAX_LINE);
+    let mut settings = settings(write_end, Format::Raw, LogSettings::MAX_LINE);
     change(&mut settings);
     (start(settings).unwrap(), collector(read_end))
 }

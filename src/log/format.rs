@@ -1,13 +1,13 @@
 //! Output formats of worker lines (RPM_LOG_FORMAT).
 
-use super::handle::Worker;
+use super::handle::WorkerLabel;
 use super::json::{self, Labels, Partial};
 use super::line::Block;
 use super::{Format, Stream, paint};
 
 /// The format of one stream's lines.
 #[derive(Debug)]
-pub enum Dress {
+pub enum Formatter {
     Raw,
     Prefix {
         /// `[name:slot] `
@@ -23,9 +23,15 @@ pub enum Dress {
     },
 }
 
-impl Dress {
-    pub fn new(format: Format, app: &str, colour: bool, worker: Worker, stream: Stream) -> Self {
-        let Worker {
+impl Formatter {
+    pub fn new(
+        format: Format,
+        app: &str,
+        colour: bool,
+        worker: WorkerLabel,
+        stream: Stream,
+    ) -> Self {
+        let WorkerLabel {
             slot,
             generation,
             pid,
@@ -57,7 +63,7 @@ impl Dress {
 
     /// Appends the formatted lines of `block` and returns their number. In raw format the lines stay as they are, and
     /// `out` stays empty.
-    pub fn put(&mut self, block: Block<'_>, time: &[u8], out: &mut Vec<u8>) -> u64 {
+    pub fn format(&mut self, block: Block<'_>, time: &[u8], out: &mut Vec<u8>) -> u64 {
         match self {
             Self::Raw => block.count(),
             Self::Prefix { first, continued } => {
@@ -126,47 +132,47 @@ mod tests {
     use super::*;
     use crate::model::{Generation, Pid, SlotId};
 
-    fn dress(format: Format, colour: bool) -> Dress {
-        let worker = Worker {
+    fn formatter(format: Format, colour: bool) -> Formatter {
+        let worker = WorkerLabel {
             slot: SlotId(3),
             generation: Generation(1),
             pid: Pid::new(17).unwrap(),
         };
-        Dress::new(format, "web", colour, worker, Stream::Stderr)
+        Formatter::new(format, "web", colour, worker, Stream::Stderr)
     }
 
-    fn text(dress: &mut Dress, time: &str, block: Block<'_>) -> (String, u64) {
+    fn text(formatter: &mut Formatter, time: &str, block: Block<'_>) -> (String, u64) {
         let mut out = Vec::new();
-        let lines = dress.put(block, time.as_bytes(), &mut out);
+        let lines = formatter.format(block, time.as_bytes(), &mut out);
         (String::from_utf8(out).unwrap(), lines)
     }
 
     #[test]
     fn each_line_has_its_label_and_the_rest_of_a_cut_one_another() {
-        let mut dress = dress(Format::Prefix, false);
+        let mut formatter = formatter(Format::Prefix, false);
         let block = Block::whole(b"o", b"ne\n\ntwo\n");
         let want = "[web:3] one\n[web:3] \n[web:3] two\n";
-        assert_eq!(text(&mut dress, "", block), (want.to_owned(), 3));
+        assert_eq!(text(&mut formatter, "", block), (want.to_owned(), 3));
         let rest = Block {
             continued: true,
             ..Block::whole(b"", b"rest\n")
         };
         let want = "12:00 [web:3+] rest\n";
-        assert_eq!(text(&mut dress, "12:00", rest), (want.to_owned(), 1));
+        assert_eq!(text(&mut formatter, "12:00", rest), (want.to_owned(), 1));
     }
 
     #[test]
     fn a_colour_ends_where_the_text_begins() {
-        let mut dress = dress(Format::Prefix, true);
-        let (line, _) = text(&mut dress, "", Block::whole(b"", b"x\n"));
+        let mut formatter = formatter(Format::Prefix, true);
+        let (line, _) = text(&mut formatter, "", Block::whole(b"", b"x\n"));
         assert_eq!(line, "\u{1b}[34m[web:3]\u{1b}[0m x\n");
     }
 
     #[test]
     fn a_record_is_one_object_and_lines_are_one_each() {
-        let mut dress = dress(Format::Json, false);
+        let mut formatter = formatter(Format::Json, false);
         let block = Block::whole(b"o", b"ne\ntwo\n");
-        let (out, lines) = text(&mut dress, "", block);
+        let (out, lines) = text(&mut formatter, "", block);
         let messages = |out: &str| -> Vec<String> {
             let objects = out.lines().map(|line| {
                 let object: serde_json::Value = serde_json::from_str(line).unwrap();
@@ -182,13 +188,13 @@ mod tests {
             joined: true,
             ..block
         };
-        let (out, lines) = text(&mut dress, "", joined);
+        let (out, lines) = text(&mut formatter, "", joined);
         assert_eq!((messages(&out), lines), (vec!["one\ntwo".to_owned()], 1));
     }
 
     #[test]
     fn pieces_of_a_line_are_numbered_and_the_last_says_so() {
-        let mut dress = dress(Format::Json, false);
+        let mut formatter = formatter(Format::Json, false);
         let mut got = Vec::new();
         for _ in 0..2 {
             for (continued, partial) in [(false, true), (true, true), (true, false)] {
@@ -198,7 +204,7 @@ mod tests {
                     ..Block::whole(b"x", b"\n")
                 };
                 let object: serde_json::Value =
-                    serde_json::from_str(&text(&mut dress, "", block).0).unwrap();
+                    serde_json::from_str(&text(&mut formatter, "", block).0).unwrap();
                 let id = object["partial_id"].as_str().unwrap().to_owned();
                 let ordinal = object["partial_ordinal"].as_u64().unwrap();
                 got.push((id, ordinal, object["partial_last"].as_bool().unwrap()));

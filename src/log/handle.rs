@@ -6,7 +6,7 @@ use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use super::own::Said;
+use super::own::OwnEvent;
 use super::shared::{Shared, locked};
 use super::{Stream, Tail};
 use crate::model::{Generation, LogTotals, Pid, SlotId};
@@ -14,7 +14,7 @@ use crate::sys::{clock, io};
 
 /// A worker, as its log lines identify it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Worker {
+pub struct WorkerLabel {
     /// Its slot.
     pub slot: SlotId,
     /// Its generation.
@@ -26,7 +26,7 @@ pub struct Worker {
 /// A pipe to be attached by the log thread.
 #[derive(Debug)]
 pub struct Attached {
-    pub worker: Worker,
+    pub worker: WorkerLabel,
     pub stream: Stream,
     pub pipe: Arc<OwnedFd>,
     pub tail: Option<Tail>,
@@ -94,7 +94,13 @@ impl Log {
 
     /// Starts to read a worker's pipe, until its end. `read_end` must be non-blocking ([`io::OutputPipe`]). The last
     /// lines can be read from `tail` while the caller holds a copy of it.
-    pub fn attach(&self, worker: Worker, stream: Stream, read_end: OwnedFd, tail: Option<Tail>) {
+    pub fn attach(
+        &self,
+        worker: WorkerLabel,
+        stream: Stream,
+        read_end: OwnedFd,
+        tail: Option<Tail>,
+    ) {
         let pipe = Arc::new(read_end);
         let mut pipes = locked(&self.shared().pipes);
         pipes.retain(|pipe| pipe.strong_count() > 0);
@@ -116,13 +122,13 @@ impl Log {
     /// Writes one line of the runtime's own, whatever RPM_LOG_LEVEL says; the level is only shown. Control characters
     /// in the text are escaped.
     pub fn line(&self, level: tracing::Level, text: &str) {
-        self.say(&Said::new(level, text));
+        self.log_own(&OwnEvent::new(level, text));
     }
 
     /// Queues one own line. After a line found no room, no further line is accepted until the thread has processed the
     /// inbox, so that there is only one gap.
-    pub(super) fn say(&self, said: &Said) {
-        self.shared().say(said);
+    pub(super) fn log_own(&self, said: &OwnEvent) {
+        self.shared().log_own(said);
     }
 
     /// Makes the thread reopen the log files after everything that was read before; an external tool has renamed them.
@@ -170,6 +176,8 @@ impl Log {
             .filter_map(|pipe| io::unread(&*pipe).ok())
             .sum();
         let own = self.shared().inbox().own.len();
-        self.shared().owed().saturating_add((in_pipes + own) as u64)
+        self.shared()
+            .pending()
+            .saturating_add((in_pipes + own) as u64)
     }
 }

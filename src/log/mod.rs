@@ -41,7 +41,7 @@ mod tests;
 
 pub use capture::start;
 pub use files::FileSettings;
-pub use handle::{Flushed, Log, Worker};
+pub use handle::{Flushed, Log, WorkerLabel};
 pub use own::subscriber;
 pub use tail::Tail;
 
@@ -94,7 +94,7 @@ pub enum Stream {
 
 /// Settings of the log, for [`start`].
 #[derive(Debug, Default)]
-pub struct Settings {
+pub struct LogSettings {
     /// Format of the lines.
     pub format: Format,
     /// Format of the time; raw lines have none.
@@ -121,7 +121,7 @@ pub struct Settings {
     pub files: FileSettings,
 }
 
-impl Settings {
+impl LogSettings {
     /// Default of RPM_LOG_MAX_LINE.
     pub const MAX_LINE: usize = 256 * 1024;
     /// Default of RPM_LOG_BUFFER.

@@ -6,7 +6,7 @@ use std::sync::mpsc::Sender;
 
 use memchr::{memchr_iter, memrchr};
 
-use super::batch::{Batch, Run, Whose};
+use super::batch::{Batch, LineOwner, Run};
 use super::files::FileWriter;
 use super::queue::Queue;
 use super::shared::{Reason, Shared};
@@ -54,16 +54,16 @@ impl Target {
 
 /// Which thread writes.
 #[derive(Debug)]
-enum Way {
+enum Writer {
     /// The reading thread. It does not read while it blocks in a write.
-    Here(Target),
+    Direct(Target),
     /// The thread of this queue, in which the target has this index.
     Queue(Arc<Queue>, usize),
 }
 
 /// Lines dropped since there was last enough room.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Gone {
+pub struct Loss {
     pub lines: u64,
     pub bytes: u64,
 }
@@ -71,17 +71,21 @@ pub struct Gone {
 /// Lines on the way to one destination.
 #[derive(Debug)]
 pub struct Output {
-    way: Way,
+    writer: Writer,
     batch: Batch,
     /// The reason under which dropped lines are counted.
     reason: Reason,
     shared: Arc<Shared>,
-    gone: Gone,
+    loss: Loss,
 }
 
 impl Output {
-    pub fn here(target: Target, shared: Arc<Shared>) -> Self {
-        Self::new(Way::Here(target), LossReason::BufferFull.into(), shared)
+    pub fn direct(target: Target, shared: Arc<Shared>) -> Self {
+        Self::new(
+            Writer::Direct(target),
+            LossReason::BufferFull.into(),
+            shared,
+        )
     }
 
     /// Writes through the queue. Lines that find no room are counted under `reason`.
@@ -92,24 +96,28 @@ impl Output {
         shared: Arc<Shared>,
     ) -> Self {
         let place = queue.open(target);
-        Self::new(Way::Queue(Arc::clone(queue), place), reason.into(), shared)
+        Self::new(
+            Writer::Queue(Arc::clone(queue), place),
+            reason.into(),
+            shared,
+        )
     }
 
-    fn new(way: Way, reason: Reason, shared: Arc<Shared>) -> Self {
+    fn new(writer: Writer, reason: Reason, shared: Arc<Shared>) -> Self {
         Self {
-            way,
+            writer,
             batch: Batch::default(),
             reason,
             shared,
-            gone: Gone::default(),
+            loss: Loss::default(),
         }
     }
 
     /// Takes a report about dropped lines. It always fits, because there is only one report each time that there is
     /// room again.
-    pub fn tell(&mut self, whose: Whose, line: &[u8]) {
+    pub fn tell(&mut self, owner: LineOwner, line: &[u8]) {
         let run = Run {
-            whose,
+            owner,
             lines: 1,
             bytes: line.len(),
         };
@@ -119,29 +127,29 @@ impl Output {
     /// Takes whole lines; `parts` are concatenated. If not all fit, takes the first ones that do. Returns whether all
     /// were taken.
     pub fn take(&mut self, run: Run, parts: [&[u8]; 2]) -> bool {
-        match &mut self.way {
-            Way::Here(target) if run.bytes >= DIRECT => {
-                self.shared.owes(run.bytes);
+        match &mut self.writer {
+            Writer::Direct(target) if run.bytes >= DIRECT => {
+                self.shared.add_pending(run.bytes);
                 self.batch.note(run);
                 target.write(&self.batch, parts);
                 self.batch.clear(target.keep());
                 return true;
             }
-            Way::Queue(queue, _) => {
+            Writer::Queue(queue, _) => {
                 let room = queue.room(self.batch.cost());
                 if run.bytes > room {
                     return self.take_some(run, parts, room);
                 }
             }
-            Way::Here(_) => {}
+            Writer::Direct(_) => {}
         }
         self.gather(run, parts);
         true
     }
 
     fn gather(&mut self, run: Run, parts: [&[u8]; 2]) {
-        self.shared.owes(run.bytes);
-        if let Way::Queue(queue, _) = &self.way {
+        self.shared.add_pending(run.bytes);
+        if let Writer::Queue(queue, _) = &self.writer {
             queue.gathers(run.bytes);
         }
         self.batch.note(run);
@@ -182,9 +190,9 @@ impl Output {
 
     /// Counts lines as dropped: they did not fit, or the beginning of their line did not.
     pub fn lose(&mut self, run: Run) {
-        self.gone.lines += run.lines;
-        self.gone.bytes += run.bytes as u64;
-        self.shared.dropped(run.whose, self.reason, run.lines);
+        self.loss.lines += run.lines;
+        self.loss.bytes += run.bytes as u64;
+        self.shared.dropped(run.owner, self.reason, run.lines);
     }
 
     /// Writes or queues everything that was taken.
@@ -192,28 +200,28 @@ impl Output {
         if self.batch.bytes.is_empty() {
             return;
         }
-        match &mut self.way {
-            Way::Here(target) => {
+        match &mut self.writer {
+            Writer::Direct(target) => {
                 target.write(&self.batch, [b"", b""]);
                 self.batch.clear(target.keep());
             }
-            Way::Queue(queue, place) => queue.push(*place, &mut self.batch),
+            Writer::Queue(queue, place) => queue.push(*place, &mut self.batch),
         }
     }
 
     /// Lines dropped for lack of room, once there is room again; the caller reports them.
-    pub fn lost(&mut self) -> Option<Gone> {
-        let flows = match &self.way {
-            Way::Here(_) => true,
-            Way::Queue(queue, _) => self.gone.lines > 0 && queue.flows(self.batch.cost()),
+    pub fn lost(&mut self) -> Option<Loss> {
+        let flows = match &self.writer {
+            Writer::Direct(_) => true,
+            Writer::Queue(queue, _) => self.loss.lines > 0 && queue.flows(self.batch.cost()),
         };
-        (self.gone.lines > 0 && flows).then(|| mem::take(&mut self.gone))
+        (self.loss.lines > 0 && flows).then(|| mem::take(&mut self.loss))
     }
 
     /// Reopens its file after the lines that were taken before. With a queue, the owner of the queue reopens all files.
     pub fn reopen(&mut self) {
         self.flush();
-        if let Way::Here(target) = &mut self.way {
+        if let Writer::Direct(target) = &mut self.writer {
             target.reopen();
         }
     }
@@ -221,7 +229,7 @@ impl Output {
     /// Drops `done` once everything that was taken is written.
     pub fn done(&mut self, done: Sender<()>) {
         self.flush();
-        if let Way::Queue(queue, _) = &self.way {
+        if let Writer::Queue(queue, _) = &self.writer {
             queue.done(done);
         }
     }

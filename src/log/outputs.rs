@@ -5,13 +5,13 @@ use std::sync::mpsc::Sender;
 
 use memchr::memchr_iter;
 
-use super::batch::{Run, Whose};
+use super::batch::{LineOwner, Run};
 use super::files::Files;
 use super::output::{Output, Target};
 use super::queue::Queue;
 use super::shared::Shared;
 use super::stream::StreamWriter;
-use super::{Overflow, Settings, own};
+use super::{LogSettings, Overflow, own};
 use crate::model::{LogOrigin, LossReason};
 
 /// Names in reports about dropped lines.
@@ -44,7 +44,7 @@ pub struct Outputs {
 
 impl Outputs {
     /// Takes the descriptors and the files out of `settings`. Fails if a thread for a queue cannot be started.
-    pub fn start(settings: &mut Settings, shared: &Arc<Shared>) -> nix::Result<Self> {
+    pub fn start(settings: &mut LogSettings, shared: &Arc<Shared>) -> nix::Result<Self> {
         let err = settings.err.take();
         let fds = [settings.out.take(), err];
         let mut streams = Vec::new();
@@ -61,7 +61,7 @@ impl Outputs {
             let target = Target::Stream(StreamWriter::new(fd, Arc::clone(shared)));
             let shared = Arc::clone(shared);
             streams.push(match queue(name)? {
-                None => Output::here(target, shared),
+                None => Output::direct(target, shared),
                 Some(queue) => Output::queued(&queue, target, LossReason::BufferFull, shared),
             });
         }
@@ -79,9 +79,9 @@ impl Outputs {
 
     /// Takes `lines` whole lines; `parts` are concatenated. `rest` tells which outputs have the earlier pieces of a cut
     /// line.
-    pub fn take(&mut self, whose: Whose, lines: u64, parts: [&[u8]; 2], rest: &mut Rest) {
+    pub fn take(&mut self, owner: LineOwner, lines: u64, parts: [&[u8]; 2], rest: &mut Rest) {
         let run = Run {
-            whose,
+            owner,
             lines,
             bytes: parts.iter().map(|part| part.len()).sum(),
         };
@@ -92,10 +92,10 @@ impl Outputs {
                 output.lose(run);
             }
         };
-        if let Some(file) = self.files.of(whose) {
+        if let Some(file) = self.files.of(owner) {
             put(file, &mut rest.file);
         }
-        let stream = match whose.origin {
+        let stream = match owner.origin {
             LogOrigin::Stdout => self.streams.first_mut(),
             LogOrigin::Stderr | LogOrigin::Runtime => self.streams.last_mut(),
         };
@@ -108,7 +108,12 @@ impl Outputs {
     pub fn own(&mut self, lines: &[u8]) {
         let count = memchr_iter(b'\n', lines).count() as u64;
         if count > 0 {
-            self.take(Whose::RUNTIME, count, [lines, b""], &mut Rest::default());
+            self.take(
+                LineOwner::RUNTIME,
+                count,
+                [lines, b""],
+                &mut Rest::default(),
+            );
         }
     }
 
@@ -116,20 +121,20 @@ impl Outputs {
     pub fn flush(&mut self) {
         let mut said = Vec::new();
         for (stream, name) in self.streams.iter_mut().zip(STREAMS) {
-            if let Some(gone) = stream.lost() {
-                said.push(own::dropped(name, gone.lines, gone.bytes));
+            if let Some(loss) = stream.lost() {
+                said.push(own::dropped(name, loss.lines, loss.bytes));
             }
         }
-        if let Some(gone) = self.files.lost() {
-            said.push(own::dropped("files", gone.lines, gone.bytes));
+        if let Some(loss) = self.files.lost() {
+            said.push(own::dropped("files", loss.lines, loss.bytes));
         }
         for said in said {
-            let line = self.shared.formed(&said);
-            if let Some(file) = self.files.of(Whose::RUNTIME) {
-                file.tell(Whose::RUNTIME, &line);
+            let line = self.shared.format_own(&said);
+            if let Some(file) = self.files.of(LineOwner::RUNTIME) {
+                file.tell(LineOwner::RUNTIME, &line);
             }
             if let Some(stream) = self.streams.last_mut() {
-                stream.tell(Whose::RUNTIME, &line);
+                stream.tell(LineOwner::RUNTIME, &line);
             }
         }
         self.streams.iter_mut().for_each(Output::flush);

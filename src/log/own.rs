@@ -20,19 +20,19 @@ use crate::sys::clock;
 /// The subscriber that sends the events that pass `filter` to `log`.
 pub fn subscriber(log: &Log, filter: Targets) -> impl Subscriber + Send + Sync + use<> {
     tracing_subscriber::registry()
-        .with(Queue(log.clone()))
+        .with(LogLayer(log.clone()))
         .with(filter)
 }
 
 /// One event.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Said {
+pub struct OwnEvent {
     level: Level,
     message: String,
     fields: Vec<(&'static str, OwnValue)>,
 }
 
-impl Said {
+impl OwnEvent {
     pub fn new(level: Level, message: &str) -> Self {
         Self {
             level,
@@ -65,47 +65,47 @@ impl Said {
 }
 
 /// Own lines of the runtime were dropped because the queue was full.
-pub fn missing(lines: u64) -> Said {
+pub fn missing(lines: u64) -> OwnEvent {
     let text = "lines of the runtime are missing here, the output was stuck";
-    Said::new(Level::WARN, text).count("lines", lines)
+    OwnEvent::new(Level::WARN, text).count("lines", lines)
 }
 
 /// The output failed and works again.
-pub fn lost(lines: u64, errno: Errno) -> Said {
+pub fn lost(lines: u64, errno: Errno) -> OwnEvent {
     let text = "lines were lost before this one, the output did not take them";
-    Said::new(Level::ERROR, text)
+    OwnEvent::new(Level::ERROR, text)
         .count("lines", lines)
         .text("error", format_args!("{errno:?}"))
 }
 
 /// The output was too slow (RPM_LOG_OVERFLOW=drop) and has room again.
-pub fn dropped(output: &str, lines: u64, bytes: u64) -> Said {
+pub fn dropped(output: &str, lines: u64, bytes: u64) -> OwnEvent {
     let text = "lines were dropped, the output did not keep up";
-    Said::new(Level::WARN, text)
+    OwnEvent::new(Level::WARN, text)
         .text("output", output)
         .count("lines", lines)
         .count("bytes", bytes)
 }
 
 /// RPM_LOG_RATE dropped lines.
-pub fn limited(slot: SlotId, lines: u64) -> Said {
+pub fn limited(slot: SlotId, lines: u64) -> OwnEvent {
     let text = "a worker wrote more lines than RPM_LOG_RATE allows; the rest was dropped";
-    Said::new(Level::WARN, text)
+    OwnEvent::new(Level::WARN, text)
         .count("slot", slot.0.into())
         .count("lines", lines)
 }
 
 /// A worker's pipe cannot be watched.
-pub fn unwatched(slot: SlotId, errno: Errno) -> Said {
+pub fn unwatched(slot: SlotId, errno: Errno) -> OwnEvent {
     let text = "cannot watch a worker's output, closing it";
-    Said::new(Level::ERROR, text)
+    OwnEvent::new(Level::ERROR, text)
         .count("slot", slot.0.into())
         .text("error", format_args!("{errno:?}"))
 }
 
 /// Format of the runtime's own lines.
 #[derive(Clone, Debug)]
-pub struct Form {
+pub struct OwnFormat {
     pub format: Format,
     pub timestamp: Timestamp,
     pub app: String,
@@ -113,13 +113,13 @@ pub struct Form {
     pub colour: bool,
 }
 
-impl Form {
+impl OwnFormat {
     /// The event as one line with its newline and the present time.
-    pub fn line(&self, said: &Said) -> Vec<u8> {
+    pub fn line(&self, said: &OwnEvent) -> Vec<u8> {
         let mut stamper = Stamper::new(&self.timestamp);
         let time = stamper.stamp(clock::wall());
         let mut out = Vec::new();
-        let Said {
+        let OwnEvent {
             level,
             message,
             fields,
@@ -205,7 +205,7 @@ impl fmt::Display for Value<'_> {
     }
 }
 
-impl Visit for Said {
+impl Visit for OwnEvent {
     fn record_str(&mut self, field: &Field, value: &str) {
         if field.name() == "message" {
             value.clone_into(&mut self.message);
@@ -247,13 +247,13 @@ impl Visit for Said {
 }
 
 /// Sends each event to the log.
-struct Queue(Log);
+struct LogLayer(Log);
 
-impl<S: Subscriber> Layer<S> for Queue {
+impl<S: Subscriber> Layer<S> for LogLayer {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
-        let mut said = Said::new(*event.metadata().level(), "");
+        let mut said = OwnEvent::new(*event.metadata().level(), "");
         event.record(&mut said);
-        self.0.say(&said);
+        self.0.log_own(&said);
     }
 }
 
@@ -282,14 +282,14 @@ mod tests {
 
     #[test]
     fn a_plain_line_stays_one_line() {
-        let said = Said::new(Level::WARN, "a \"quoted\"\r\nword").count("n", 3);
-        let mut form = Form {
+        let said = OwnEvent::new(Level::WARN, "a \"quoted\"\r\nword").count("n", 3);
+        let mut form = OwnFormat {
             format: Format::Raw,
             timestamp: Timestamp::None,
             app: "web".to_owned(),
             colour: false,
         };
-        let got = |form: &Form| String::from_utf8(form.line(&said)).unwrap();
+        let got = |form: &OwnFormat| String::from_utf8(form.line(&said)).unwrap();
         let plain = "[rpm-runtime] warn: a \"quoted\"\\r\\nword n=3\n";
         assert_eq!(got(&form), plain);
         form.colour = true;

@@ -210,8 +210,8 @@ fn run(inner: &Inner) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::log::batch::{Run, Whose};
-    use crate::log::own::Form;
+    use crate::log::batch::{LineOwner, Run};
+    use crate::log::own::OwnFormat;
     use crate::log::stamp::Timestamp;
     use crate::log::stream::StreamWriter;
     use crate::log::tests::{collector, full_pipe, text};
@@ -220,7 +220,7 @@ mod tests {
 
     /// A queue for an output that is never read.
     fn stuck(limit: usize) -> (std::fs::File, Arc<Queue>, Output, Arc<Shared>) {
-        let form = Form {
+        let form = OwnFormat {
             format: Format::Raw,
             timestamp: Timestamp::None,
             app: "web".to_owned(),
@@ -236,7 +236,7 @@ mod tests {
 
     fn line(slot: u16) -> Run {
         Run {
-            whose: Whose {
+            owner: LineOwner {
                 origin: LogOrigin::Stdout,
                 slot: Some(SlotId(slot)),
             },
@@ -258,7 +258,7 @@ mod tests {
         drop((output, queue));
         let out = text(collector(reader));
         assert_eq!(out.bytes().filter(|byte| *byte == b'\n').count(), 10_000);
-        assert_eq!(shared.owed(), 0);
+        assert_eq!(shared.pending(), 0);
     }
 
     #[test]

@@ -11,20 +11,20 @@ const TELL: Duration = Duration::from_secs(5);
 
 /// The limits of all workers.
 #[derive(Debug)]
-pub struct Limits {
+pub struct RateLimits {
     rate: Rate,
     start: Instant,
-    slots: BTreeMap<SlotId, Limit>,
+    slots: BTreeMap<SlotId, SlotLimit>,
 }
 
 #[derive(Debug)]
-struct Limit {
+struct SlotLimit {
     bucket: Bucket,
     /// Lines dropped since the last report, and when to report them.
     held: Option<(u64, Instant)>,
 }
 
-impl Limits {
+impl RateLimits {
     /// Creates the limits; time counts from `now`.
     pub fn new(rate: Rate, now: Instant) -> Self {
         Self {
@@ -63,9 +63,9 @@ impl Limits {
         held.get_or_insert((0, now + TELL)).0 += lines;
     }
 
-    fn limit(&mut self, slot: SlotId, now: Tick) -> &mut Limit {
+    fn limit(&mut self, slot: SlotId, now: Tick) -> &mut SlotLimit {
         let Rate { per_second, burst } = self.rate;
-        self.slots.entry(slot).or_insert_with(|| Limit {
+        self.slots.entry(slot).or_insert_with(|| SlotLimit {
             bucket: Bucket::new(per_second, burst, now),
             held: None,
         })
@@ -104,7 +104,7 @@ mod tests {
             per_second: 10,
             burst: 20,
         };
-        let mut limits = Limits::new(rate, start);
+        let mut limits = RateLimits::new(rate, start);
         assert_eq!(limits.pass(SlotId(1), 15, false, start), 15);
         assert_eq!(limits.due(), None);
         assert_eq!(limits.pass(SlotId(1), 15, false, start), 5);
@@ -130,7 +130,7 @@ mod tests {
             per_second: 10,
             burst: 10,
         };
-        let mut limits = Limits::new(rate, start);
+        let mut limits = RateLimits::new(rate, start);
         let slot = SlotId(0);
         assert_eq!(limits.pass(slot, 7, true, start), 7);
         assert_eq!(limits.pass(slot, 4, true, start), 0, "three are left");

@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use super::batch::{Run, Whose};
+use super::batch::{LineOwner, Run};
 use super::handle::Inbox;
-use super::own::{Form, Said};
+use super::own::{OwnEvent, OwnFormat};
 use super::stall::Stall;
 use crate::model::{
     FileLossReason, FileLosses, LogTotals, LossReason, Losses, PerOrigin, Rotations, SlotId,
@@ -54,7 +54,7 @@ pub struct Counters {
 impl Counters {
     /// Counts lines that were written.
     pub fn wrote(&self, run: Run) {
-        let origin = run.whose.origin;
+        let origin = run.owner.origin;
         self.lines.of(origin).fetch_add(run.lines, Relaxed);
         self.bytes.of(origin).fetch_add(run.bytes as u64, Relaxed);
     }
@@ -67,29 +67,29 @@ pub struct Shared {
     /// Every pipe that the thread still reads.
     pub pipes: Mutex<Vec<Weak<OwnedFd>>>,
     pub counters: Counters,
-    /// Dropped lines, by slot and the first three reasons.
+    /// Dropped lines, by slot.
     workers: Mutex<BTreeMap<SlotId, Losses>>,
     /// Bytes that were read, or formatted from read bytes, and are neither written nor dropped.
-    owed: AtomicU64,
+    pending: AtomicU64,
     /// RPM_LOG_BUFFER.
     limit: usize,
     stalls: Mutex<Vec<Arc<Stall>>>,
     /// Format of the runtime's own lines.
-    form: Form,
+    own_format: OwnFormat,
     pub waker: Waker,
 }
 
 impl Shared {
-    pub fn new(form: Form, limit: usize) -> nix::Result<Self> {
+    pub fn new(own_format: OwnFormat, limit: usize) -> nix::Result<Self> {
         Ok(Self {
             inbox: Mutex::default(),
             pipes: Mutex::default(),
             counters: Counters::default(),
             workers: Mutex::default(),
-            owed: AtomicU64::new(0),
+            pending: AtomicU64::new(0),
             limit,
             stalls: Mutex::default(),
-            form,
+            own_format,
             waker: Waker::new()?,
         })
     }
@@ -98,9 +98,9 @@ impl Shared {
         locked(&self.inbox)
     }
 
-    /// Takes one own line if there is room.
-    pub fn say(&self, said: &Said) {
-        let line = self.form.line(said);
+    /// Queues one line of the runtime if there is room.
+    pub fn log_own(&self, event: &OwnEvent) {
+        let line = self.own_format.line(event);
         let mut inbox = self.inbox();
         let fits = inbox.own_lines < OWN_LINES && inbox.own.len() + line.len() <= OWN_BYTES;
         if fits && inbox.missing == 0 {
@@ -108,19 +108,19 @@ impl Shared {
             inbox.own_lines += 1;
         } else {
             inbox.missing += 1;
-            self.dropped(Whose::RUNTIME, LossReason::OwnQueueFull, 1);
+            self.dropped(LineOwner::RUNTIME, LossReason::OwnQueueFull, 1);
         }
         drop(inbox);
         self.waker.wake();
     }
 
     /// Formats one own line for the log thread itself.
-    pub fn formed(&self, said: &Said) -> Vec<u8> {
-        self.form.line(said)
+    pub fn format_own(&self, event: &OwnEvent) -> Vec<u8> {
+        self.own_format.line(event)
     }
 
     /// Counts dropped lines.
-    pub fn dropped(&self, whose: Whose, reason: impl Into<Reason>, lines: u64) {
+    pub fn dropped(&self, owner: LineOwner, reason: impl Into<Reason>, lines: u64) {
         if lines == 0 {
             return;
         }
@@ -129,28 +129,28 @@ impl Shared {
             Reason::File(FileLossReason::BufferFull) => &counters.files.buffer_full,
             Reason::File(FileLossReason::WriteError) => &counters.files.write_error,
             Reason::Line(reason) => {
-                if let Some(slot) = whose.slot {
+                if let Some(slot) = owner.slot {
                     let mut workers = locked(&self.workers);
                     *workers.entry(slot).or_default().of_mut(reason) += lines;
                 }
-                counters.dropped.of(whose.origin).of(reason)
+                counters.dropped.of(owner.origin).of(reason)
             }
         };
         counter.fetch_add(lines, Relaxed);
     }
 
     /// Adds to the bytes in flight.
-    pub fn owes(&self, bytes: usize) {
-        self.owed.fetch_add(bytes as u64, Relaxed);
+    pub fn add_pending(&self, bytes: usize) {
+        self.pending.fetch_add(bytes as u64, Relaxed);
     }
 
     /// Subtracts bytes from those in flight: written, dropped, or replaced by formatted bytes.
-    pub fn settled(&self, bytes: usize) {
-        self.owed.fetch_sub(bytes as u64, Relaxed);
+    pub fn sub_pending(&self, bytes: usize) {
+        self.pending.fetch_sub(bytes as u64, Relaxed);
     }
 
-    pub fn owed(&self) -> u64 {
-        self.owed.load(Relaxed)
+    pub fn pending(&self) -> u64 {
+        self.pending.load(Relaxed)
     }
 
     /// Creates the stall counter of one more output.
@@ -170,7 +170,7 @@ impl Shared {
             dropped: counters.dropped.map(|losses| losses.map(load)),
             workers: locked(&self.workers).clone(),
             split: load(&counters.split),
-            buffer: self.owed(),
+            buffer: self.pending(),
             buffer_limit: self.limit as u64,
             blocked,
             files: FileLosses {

@@ -6,11 +6,11 @@ use std::time::Instant;
 
 use memchr::memchr_iter;
 
-use super::batch::Whose;
-use super::format::Dress;
+use super::batch::LineOwner;
+use super::format::Formatter;
 use super::line::{Block, Splitter};
 use super::outputs::{Outputs, Rest};
-use super::rate_limit::Limits;
+use super::rate_limit::RateLimits;
 use super::record::Joiner;
 use super::shared::Shared;
 use super::{RECORD_MOST, RECORD_WAIT, Stream, Tail};
@@ -21,15 +21,15 @@ const KEEP: usize = 256 * 1024;
 
 /// State shared by all streams.
 #[derive(Debug)]
-pub struct Press {
+pub struct Pipeline {
     pub outputs: Outputs,
-    pub limits: Option<Limits>,
+    pub limits: Option<RateLimits>,
     pub shared: Arc<Shared>,
     /// The time of this turn; below: the same as text.
     pub now: Instant,
     pub time: Vec<u8>,
     /// Formatted lines.
-    pub dressed: Vec<u8>,
+    pub formatted: Vec<u8>,
 }
 
 /// One pipe.
@@ -44,15 +44,15 @@ pub struct Source {
     pub due: Option<Instant>,
     /// The latest time for that, counted from the first line of the record.
     overdue: Option<Instant>,
-    way: Way,
+    downstream: Downstream,
 }
 
 /// The steps after splitting and joining.
 #[derive(Debug)]
-struct Way {
+struct Downstream {
     slot: SlotId,
     stream: Stream,
-    dress: Dress,
+    formatter: Formatter,
     /// Whether the pieces of the present line pass RPM_LOG_RATE.
     passing: bool,
     /// Which outputs have the earlier pieces of the present line.
@@ -66,7 +66,7 @@ impl Source {
         splitter: Splitter,
         joiner: Option<Joiner>,
         (slot, stream): (SlotId, Stream),
-        dress: Dress,
+        formatter: Formatter,
     ) -> Self {
         Self {
             pipe,
@@ -75,10 +75,10 @@ impl Source {
             joiner,
             due: None,
             overdue: None,
-            way: Way {
+            downstream: Downstream {
                 slot,
                 stream,
-                dress,
+                formatter,
                 passing: true,
                 rest: Rest::default(),
             },
@@ -91,8 +91,8 @@ impl Source {
     }
 
     /// Takes the bytes of one read.
-    pub fn feed(&mut self, chunk: &[u8], press: &mut Press) {
-        press.shared.owes(chunk.len());
+    pub fn feed(&mut self, chunk: &[u8], pipeline: &mut Pipeline) {
+        pipeline.shared.add_pending(chunk.len());
         if let Some(tail) = &self.tail {
             if tail.is_wanted() {
                 tail.push(chunk);
@@ -104,64 +104,68 @@ impl Source {
             splitter,
             joiner,
             overdue,
-            way,
+            downstream,
             ..
         } = self;
         let split = match joiner {
-            None => splitter.feed(chunk, |block| way.put(block, press)),
+            None => splitter.feed(chunk, |block| downstream.write(block, pipeline)),
             Some(joiner) => splitter.feed(chunk, |block| {
                 joiner.feed(block, |record| {
                     *overdue = None;
-                    way.put(record, press);
+                    downstream.write(record, pipeline);
                 });
             }),
         };
-        press.split(split);
+        pipeline.split(split);
         let waits = self.joiner.as_ref().is_some_and(|joiner| joiner.held() > 0);
         self.due = waits.then(|| {
-            let overdue = *self.overdue.get_or_insert(press.now + RECORD_MOST);
-            overdue.min(press.now + RECORD_WAIT)
+            let overdue = *self.overdue.get_or_insert(pipeline.now + RECORD_MOST);
+            overdue.min(pipeline.now + RECORD_WAIT)
         });
     }
 
     /// Ends the held record.
-    pub fn end_record(&mut self, press: &mut Press) {
+    pub fn end_record(&mut self, pipeline: &mut Pipeline) {
         self.due = None;
         self.overdue = None;
         if let Some(joiner) = &mut self.joiner {
-            joiner.finish(|record| self.way.put(record, press));
+            joiner.finish(|record| self.downstream.write(record, pipeline));
         }
     }
 
     /// Ends the stream, or treats it as ended.
-    pub fn finish(&mut self, press: &mut Press) {
+    pub fn finish(&mut self, pipeline: &mut Pipeline) {
         let Self {
             splitter,
             joiner,
-            way,
+            downstream,
             ..
         } = self;
         // Count the added newline, which was not read.
-        press.shared.owes(usize::from(splitter.held() > 0));
+        pipeline
+            .shared
+            .add_pending(usize::from(splitter.held() > 0));
         match joiner {
-            None => splitter.finish(|block| way.put(block, press)),
+            None => splitter.finish(|block| downstream.write(block, pipeline)),
             Some(joiner) => splitter.finish(|block| {
-                joiner.feed(block, |record| way.put(record, press));
+                joiner.feed(block, |record| downstream.write(record, pipeline));
             }),
         }
-        self.end_record(press);
+        self.end_record(pipeline);
     }
 
     /// Emits as much of the held bytes as possible, in pieces.
-    pub fn shed(&mut self, press: &mut Press) {
-        self.end_record(press);
-        let way = &mut self.way;
-        let split = self.splitter.shed(|block| way.put(block, press));
-        press.split(split);
+    pub fn shed(&mut self, pipeline: &mut Pipeline) {
+        self.end_record(pipeline);
+        let downstream = &mut self.downstream;
+        let split = self
+            .splitter
+            .shed(|block| downstream.write(block, pipeline));
+        pipeline.split(split);
     }
 }
 
-impl Press {
+impl Pipeline {
     fn split(&self, lines: u64) {
         if lines > 0 {
             let split = &self.shared.counters.split;
@@ -170,63 +174,63 @@ impl Press {
     }
 }
 
-impl Way {
-    fn whose(&self) -> Whose {
-        Whose {
+impl Downstream {
+    fn owner(&self) -> LineOwner {
+        LineOwner {
             origin: self.stream.into(),
             slot: Some(self.slot),
         }
     }
 
-    fn put(&mut self, block: Block<'_>, press: &mut Press) {
+    fn write(&mut self, block: Block<'_>, pipeline: &mut Pipeline) {
         if block.partial && !block.joined {
             // Count the newline that is added to a piece. A piece of a record ends with a line, so nothing is added.
-            press.shared.owes(1);
+            pipeline.shared.add_pending(1);
         }
         let taken = block.size();
-        if let Some(block) = self.limited(block, press) {
-            let Press {
+        if let Some(block) = self.limited(block, pipeline) {
+            let Pipeline {
                 outputs,
                 time,
-                dressed,
+                formatted,
                 ..
-            } = press;
-            dressed.clear();
-            let lines = self.dress.put(block, time, dressed);
-            let parts = match &self.dress {
-                Dress::Raw => [block.head, block.body],
-                _ => [&dressed[..], b""],
+            } = pipeline;
+            formatted.clear();
+            let lines = self.formatter.format(block, time, formatted);
+            let parts = match &self.formatter {
+                Formatter::Raw => [block.head, block.body],
+                _ => [&formatted[..], b""],
             };
             if !block.continued {
                 self.rest = Rest::default();
             }
-            outputs.take(self.whose(), lines, parts, &mut self.rest);
-            dressed.shrink_to(KEEP);
+            outputs.take(self.owner(), lines, parts, &mut self.rest);
+            formatted.shrink_to(KEEP);
         }
-        press.shared.settled(taken);
+        pipeline.shared.sub_pending(taken);
     }
 
     /// The part of `block` that passes RPM_LOG_RATE.
-    fn limited<'a>(&mut self, block: Block<'a>, press: &mut Press) -> Option<Block<'a>> {
-        let Some(limits) = &mut press.limits else {
+    fn limited<'a>(&mut self, block: Block<'a>, pipeline: &mut Pipeline) -> Option<Block<'a>> {
+        let Some(limits) = &mut pipeline.limits else {
             return Some(block);
         };
-        let lines = match self.dress {
-            Dress::Json { .. } if block.joined => 1,
+        let lines = match self.formatter {
+            Formatter::Json { .. } if block.joined => 1,
             _ => block.count(),
         };
         let passed = if !block.continued {
-            limits.pass(self.slot, lines, block.joined, press.now)
+            limits.pass(self.slot, lines, block.joined, pipeline.now)
         } else if self.passing {
             lines
         } else {
-            limits.hold(self.slot, lines, press.now);
+            limits.hold(self.slot, lines, pipeline.now);
             0
         };
         self.passing = passed == lines;
-        press
+        pipeline
             .shared
-            .dropped(self.whose(), LossReason::RateLimit, lines - passed);
+            .dropped(self.owner(), LossReason::RateLimit, lines - passed);
         if self.passing {
             return Some(block);
         }

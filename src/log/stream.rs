@@ -49,7 +49,7 @@ impl StreamWriter {
     pub fn write(&mut self, batch: &Batch, more: [&[u8]; 2]) {
         let mend: &[u8] = if self.torn { b"\n" } else { b"" };
         let parts = [mend, &batch.bytes, more[0], more[1]];
-        self.shared.owes(mend.len());
+        self.shared.add_pending(mend.len());
         self.stall.begin();
         let (written, error) = self.push(parts);
         self.stall.end();
@@ -62,7 +62,7 @@ impl StreamWriter {
                 counters.wrote(*run);
             }
             if let Some(Loss { lines, errno }) = self.loss.take() {
-                self.shared.say(&own::lost(lines, errno));
+                self.shared.log_own(&own::lost(lines, errno));
             }
             return;
         };
@@ -70,7 +70,7 @@ impl StreamWriter {
         let mut lines = 0;
         for (went, lost) in outcome(batch.runs(), parts.get(1..).unwrap_or_default(), written) {
             counters.wrote(went);
-            self.shared.dropped(went.whose, LossReason::Closed, lost);
+            self.shared.dropped(went.owner, LossReason::Closed, lost);
             lines += lost;
         }
         let before = self.loss.take().map_or(0, |loss| loss.lines);
@@ -88,11 +88,11 @@ impl StreamWriter {
             match io::write_some(&self.out, left) {
                 Ok(count) => {
                     written += count;
-                    self.shared.settled(count);
+                    self.shared.sub_pending(count);
                     IoSlice::advance_slices(&mut left, count);
                 }
                 Err(errno) => {
-                    self.shared.settled(total - written);
+                    self.shared.sub_pending(total - written);
                     return (written, Some(errno));
                 }
             }

@@ -11,7 +11,7 @@ use nix::unistd::pipe2;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
 
-use super::{Flushed, Format, Log, Settings, Stream, Worker, start, subscriber};
+use super::{Flushed, Format, Log, LogSettings, Stream, WorkerLabel, start, subscriber};
 use crate::model::{Generation, Pid, SlotId};
 use crate::sys::epoll::{Interest, Poller};
 use crate::sys::io::{OutputPipe, set_nonblocking, write_all};
@@ -23,14 +23,14 @@ fn log_to(out: impl Into<OwnedFd>, format: Format, max_line: usize) -> Log {
     start(settings(out, format, max_line)).unwrap()
 }
 
-pub fn settings(out: impl Into<OwnedFd>, format: Format, max_line: usize) -> Settings {
-    Settings {
+pub fn settings(out: impl Into<OwnedFd>, format: Format, max_line: usize) -> LogSettings {
+    LogSettings {
         format,
         app_name: "web".to_owned(),
         max_line,
-        buffer: Settings::BUFFER,
+        buffer: LogSettings::BUFFER,
         out: Some(out.into()),
-        ..Settings::default()
+        ..LogSettings::default()
     }
 }
 
@@ -58,7 +58,7 @@ pub fn stream(log: &Log, slot: u16, stream: Stream) -> File {
 }
 
 pub fn attach(log: &Log, slot: u16, stream: Stream, read: OwnedFd) {
-    let worker = Worker {
+    let worker = WorkerLabel {
         slot: SlotId(slot),
         generation: Generation(0),
         pid: Pid::new(17).unwrap(),
@@ -81,7 +81,7 @@ pub fn text(collector: JoinHandle<Vec<u8>>) -> String {
 
 #[test]
 fn partial_writes_of_two_streams_come_out_as_whole_lines() {
-    let (log, collector) = collected(Format::Raw, Settings::MAX_LINE);
+    let (log, collector) = collected(Format::Raw, LogSettings::MAX_LINE);
     let mut one = stream(&log, 0, Stream::Stdout);
     let mut two = stream(&log, 1, Stream::Stderr);
     for number in 0..200 {
@@ -113,7 +113,7 @@ fn partial_writes_of_two_streams_come_out_as_whole_lines() {
 
 #[test]
 fn every_line_before_a_close_comes_out() {
-    let (log, collector) = collected(Format::Raw, Settings::MAX_LINE);
+    let (log, collector) = collected(Format::Raw, LogSettings::MAX_LINE);
     let writers: Vec<_> = (0..4)
         .map(|slot| {
             let mut out = stream(&log, slot, Stream::Stdout);
@@ -144,7 +144,7 @@ fn every_line_before_a_close_comes_out() {
 
 #[test]
 fn the_end_of_a_stream_ends_its_line() {
-    let (log, collector) = collected(Format::Raw, Settings::MAX_LINE);
+    let (log, collector) = collected(Format::Raw, LogSettings::MAX_LINE);
     stream(&log, 0, Stream::Stdout)
         .write_all(b"last \xff\0words")
         .unwrap();
@@ -154,7 +154,7 @@ fn the_end_of_a_stream_ends_its_line() {
 
 #[test]
 fn a_flush_does_not_wait_for_an_orphan() {
-    let (log, collector) = collected(Format::Raw, Settings::MAX_LINE);
+    let (log, collector) = collected(Format::Raw, LogSettings::MAX_LINE);
     let mut orphan = stream(&log, 0, Stream::Stdout);
     orphan.write_all(b"whole\nhalf").unwrap();
     log.line(tracing::Level::INFO, "stopped");
@@ -170,7 +170,7 @@ fn a_flush_does_not_wait_for_an_orphan() {
 
 #[test]
 fn a_flush_does_not_wait_for_an_orphan_that_goes_on_writing() {
-    let (log, collector) = collected(Format::Raw, Settings::MAX_LINE);
+    let (log, collector) = collected(Format::Raw, LogSettings::MAX_LINE);
     let mut orphan = stream(&log, 0, Stream::Stdout);
     let (stop, stopped) = std::sync::mpsc::channel::<()>();
     let writer = thread::spawn(move || {
@@ -194,7 +194,7 @@ fn a_flush_does_not_wait_for_an_orphan_that_goes_on_writing() {
 #[test]
 fn a_stuck_reader_costs_own_lines_only_and_they_are_counted() {
     let (reader, out) = full_pipe();
-    let log = log_to(out, Format::Raw, Settings::MAX_LINE);
+    let log = log_to(out, Format::Raw, LogSettings::MAX_LINE);
     let mut worker = stream(&log, 0, Stream::Stdout);
     worker.write_all(b"from a worker\n").unwrap();
     for number in 0..5000 {
@@ -236,7 +236,7 @@ fn a_stuck_reader_costs_own_lines_only_and_they_are_counted() {
 #[test]
 fn a_stuck_reader_makes_a_worker_wait_and_loses_nothing() {
     let (reader, out) = full_pipe();
-    let log = log_to(out, Format::Raw, Settings::MAX_LINE);
+    let log = log_to(out, Format::Raw, LogSettings::MAX_LINE);
     let mut worker = stream(&log, 0, Stream::Stdout);
     let lines = b"a line of a busy worker\n".repeat(50_000);
     let copy = lines.clone();
@@ -253,7 +253,7 @@ fn a_stuck_reader_makes_a_worker_wait_and_loses_nothing() {
 fn a_closed_reader_is_survived_and_counted() {
     let (read_end, out) = pipe2(OFlag::O_CLOEXEC).unwrap();
     drop(read_end);
-    let log = log_to(out, Format::Raw, Settings::MAX_LINE);
+    let log = log_to(out, Format::Raw, LogSettings::MAX_LINE);
     let mut worker = stream(&log, 0, Stream::Stdout);
     // Far more than the pipes hold: the worker would block forever if nothing read them.
     for _ in 0..1000 {
@@ -271,7 +271,7 @@ fn a_reader_that_comes_back_is_served_and_told() {
     nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
     let open = |flags| nix::fcntl::open(&path, flags, nix::sys::stat::Mode::empty()).unwrap();
     let first = open(OFlag::O_RDONLY | OFlag::O_NONBLOCK);
-    let log = log_to(open(OFlag::O_WRONLY), Format::Raw, Settings::MAX_LINE);
+    let log = log_to(open(OFlag::O_WRONLY), Format::Raw, LogSettings::MAX_LINE);
     drop(first);
     let mut worker = stream(&log, 0, Stream::Stdout);
     worker.write_all(b"one\ntwo\n").unwrap();
@@ -348,7 +348,7 @@ fn an_event_is_one_line_with_its_fields_after_the_message() {
 
 #[test]
 fn many_streams_come_and_go() {
-    let (log, collector) = collected(Format::Prefix, Settings::MAX_LINE);
+    let (log, collector) = collected(Format::Prefix, LogSettings::MAX_LINE);
     for round in 0..20 {
         let mut files: Vec<_> = (0..20)
             .map(|slot| stream(&log, slot, Stream::Stdout))

@@ -12,7 +12,7 @@ use super::boot::{BootError, refused};
 use crate::config::{self, Config, Level, LogFormat, LogStderr, Logging};
 use crate::log::file::{Every, Rotation};
 use crate::log::stamp::Timestamp;
-use crate::log::{self, FileSettings, Log, Overflow, Settings};
+use crate::log::{self, FileSettings, Log, LogSettings, Overflow};
 use crate::sys::{self, listener};
 
 /// Starts the log, and sends our own events there.
@@ -31,7 +31,7 @@ pub(super) fn start(config: &Config, env: &[(OsString, OsString)]) -> Result<Log
         && !sys::io::is_same(stdout(), stderr()).unwrap_or(false);
     let terminal =
         (inherits || stdout().is_terminal()) && (!(inherits || splits) || stderr().is_terminal());
-    let settings = Settings {
+    let settings = LogSettings {
         format,
         timestamp: match &logging.timestamp {
             config::Timestamp::None => Timestamp::None,

@@ -116,7 +116,7 @@ impl Supervisor {
         // Said before its output is read, so that its first line comes after.
         info!(%slot, %pid, %generation, "worker started");
         if let Some((out, err)) = pipes {
-            let writer = log::Worker {
+            let writer = log::WorkerLabel {
                 slot,
                 generation,
                 pid,

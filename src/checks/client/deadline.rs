@@ -8,8 +8,6 @@ use crate::checks::{Failure, Fault, Step};
 use crate::model::Tick;
 use crate::sys::clock::Clock;
 
-
-
 /// If a wake-up is later than this, the runtime itself did not run. Most likely the worker, which is in the same
 /// container, did not run either.
 const FROZEN: Duration = Duration::from_secs(1);

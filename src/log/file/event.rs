@@ -8,7 +8,7 @@ use nix::errno::Errno;
 
 /// Why something failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Why {
+pub enum FileError {
     /// An error of the kernel.
     Os(Errno),
     /// The path is neither a file nor a character device: `a FIFO`, `a socket`.
@@ -17,7 +17,7 @@ pub enum Why {
     Other(io::ErrorKind),
 }
 
-impl From<io::Error> for Why {
+impl From<io::Error> for FileError {
     fn from(error: io::Error) -> Self {
         match error.raw_os_error() {
             Some(raw) => Self::Os(Errno::from_raw(raw)),
@@ -26,13 +26,13 @@ impl From<io::Error> for Why {
     }
 }
 
-impl From<Errno> for Why {
+impl From<Errno> for FileError {
     fn from(errno: Errno) -> Self {
         Self::Os(errno)
     }
 }
 
-impl fmt::Display for Why {
+impl fmt::Display for FileError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Os(errno) => write!(f, "{errno:?}"),
@@ -44,13 +44,13 @@ impl fmt::Display for Why {
 
 /// A problem to report. Each is reported once, however often it occurs, until the operation has succeeded again.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Note {
+pub enum FileEvent {
     /// Lines for this file are being lost. Each later write tries again.
     Failed {
         /// The file.
         path: PathBuf,
         /// The reason.
-        why: Why,
+        why: FileError,
     },
     /// The file has accepted everything for a second.
     Works {
@@ -64,20 +64,20 @@ pub enum Note {
         /// The file.
         path: PathBuf,
         /// The reason.
-        why: Why,
+        why: FileError,
     },
     /// A rotated file cannot be compressed and stays as it is. Tried again after the next rotation.
     CompressFailed {
         /// The rotated file.
         path: PathBuf,
         /// The reason.
-        why: Why,
+        why: FileError,
     },
     /// An old rotated file cannot be removed, or the directory cannot be read. Tried again after the next rotation.
     RemoveFailed {
         /// The rotated file, or the directory.
         path: PathBuf,
         /// The reason.
-        why: Why,
+        why: FileError,
     },
 }

@@ -12,10 +12,10 @@ use std::process::Command;
 use nix::errno::Errno;
 
 use super::testing::{Dir, at, by_size, log_file, names, never, put, read};
-use super::{Note, Why};
+use super::{FileError, FileEvent};
 
 const DISK: &str = "RPM_TEST_DISK";
-const FULL: Why = Why::Os(Errno::ENOSPC);
+const FULL: FileError = FileError::Os(Errno::ENOSPC);
 
 /// The small disk; `None` in the outer test process, which only starts the inner one.
 fn disk(test: &str, options: &str) -> Option<PathBuf> {
@@ -91,22 +91,22 @@ fn a_full_disk_takes_whole_lines_and_the_rest_is_counted() {
     assert_eq!(file.counters().lost_lines, lost);
     assert_eq!(file.counters().bytes, expected.len() as u64);
     let path_of = || path.clone();
-    let told = Note::Failed {
+    let told = FileEvent::Failed {
         path: path_of(),
         why: FULL,
     };
-    assert_eq!(file.notes(), [told]);
+    assert_eq!(file.events(), [told]);
 
     // There is room again: the next line is whole, and after a second this is reported.
     fs::remove_file(ballast).unwrap();
     put(&mut file, "room\n", 500);
-    assert_eq!(file.notes(), []);
+    assert_eq!(file.events(), []);
     put(&mut file, "calm\n", 5000);
-    let told = Note::Works {
+    let told = FileEvent::Works {
         path: path_of(),
         lost,
     };
-    assert_eq!(file.notes(), [told]);
+    assert_eq!(file.events(), [told]);
     assert_eq!(read(&path), expected + "room\ncalm\n");
 }
 
@@ -160,11 +160,11 @@ fn a_rotation_without_room_for_a_new_file_is_taken_back() {
     put(&mut file, "three\n", 2);
     assert_eq!(names(&disk), ["app.log", "last"]);
     assert_eq!(read(&path), "one\ntwo\nthree\n");
-    let told = Note::RotationFailed {
+    let told = FileEvent::RotationFailed {
         path: path.clone(),
         why: FULL,
     };
-    assert_eq!(file.notes(), [told]);
+    assert_eq!(file.events(), [told]);
     assert_eq!(file.counters().rotations_failed, 1);
     fs::remove_file(disk.join("last")).unwrap();
     put(&mut file, "four\n", 10_001);
@@ -192,7 +192,7 @@ fn a_disk_that_goes_readonly_loses_lines_and_no_more() {
     remount("ro");
     let mut file = log_file(&path, never());
     let failed = file.write(&[b"one\n"], at(0)).unwrap_err();
-    assert_eq!(failed.why, Why::Os(Errno::EROFS));
+    assert_eq!(failed.why, FileError::Os(Errno::EROFS));
     remount("rw");
     file.write(&[b"two\n"], at(999)).unwrap_err();
     put(&mut file, "three\n", 1000);

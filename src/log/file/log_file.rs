@@ -12,11 +12,11 @@ use memchr::memchr_iter;
 use nix::errno::Errno;
 
 use super::due::{Due, Pause};
-use super::event::{Note, Why};
+use super::event::{FileError, FileEvent};
 use super::name::{Form, Stamp, Turn};
 use super::open::Opened;
 use super::rotation::Rotation;
-use super::sweeper::Keeper;
+use super::sweeper::Sweeper;
 
 /// Pause between two attempts to open the file.
 const OPEN_AGAIN: Duration = Duration::from_secs(1);
@@ -49,7 +49,7 @@ pub struct Failed {
     /// Number of lines that are not.
     pub lost: u64,
     /// The reason.
-    pub why: Why,
+    pub why: FileError,
 }
 
 impl fmt::Display for Failed {
@@ -69,10 +69,10 @@ impl Error for Failed {}
 pub struct LogFile {
     path: PathBuf,
     rotation: Arc<Rotation>,
-    keeper: Keeper,
+    sweeper: Sweeper,
     file: Option<Opened>,
     /// Why the file could not be opened, and the pause since the last attempt.
-    broken: Option<(Why, Pause)>,
+    broken: Option<(FileError, Pause)>,
     /// Pause since the last check of the path.
     look: Pause,
     /// Pause since the last failed rotation.
@@ -82,7 +82,7 @@ pub struct LogFile {
     /// The name of the last rotation.
     last: Option<Turn>,
     spell: Option<Spell>,
-    notes: Vec<Note>,
+    events: Vec<FileEvent>,
     counters: Counters,
 }
 
@@ -96,11 +96,11 @@ struct Spell {
 
 impl LogFile {
     /// Does not open the file; the first line does. All files share one `keeper`.
-    pub fn new(path: PathBuf, rotation: Arc<Rotation>, keeper: Keeper) -> Self {
+    pub fn new(path: PathBuf, rotation: Arc<Rotation>, sweeper: Sweeper) -> Self {
         Self {
             path,
             rotation,
-            keeper,
+            sweeper,
             file: None,
             broken: None,
             look: Pause::default(),
@@ -108,7 +108,7 @@ impl LogFile {
             unrotatable: false,
             last: None,
             spell: None,
-            notes: Vec::new(),
+            events: Vec::new(),
             counters: Counters::default(),
         }
     }
@@ -125,10 +125,10 @@ impl LogFile {
 
     /// The problems since the last call, of this file and of the keeper's thread (for any file). Cheap if there are
     /// none.
-    pub fn notes(&mut self) -> Vec<Note> {
-        let mut notes = mem::take(&mut self.notes);
-        self.keeper.take_notes(&mut notes);
-        notes
+    pub fn events(&mut self) -> Vec<FileEvent> {
+        let mut events = mem::take(&mut self.events);
+        self.sweeper.take_events(&mut events);
+        events
     }
 
     /// Writes whole lines: `parts` together end in a newline. `now` is wall time and may jump.
@@ -176,7 +176,7 @@ impl LogFile {
         parts: &[&[u8]],
         total: usize,
         now: SystemTime,
-    ) -> Result<(), (usize, Why)> {
+    ) -> Result<(), (usize, FileError)> {
         let none = |why| (0, why);
         let mut opened = self.opened(now).map_err(none)?;
         if self.is_due(&mut opened, total as u64, now) {
@@ -191,7 +191,7 @@ impl LogFile {
     }
 
     /// The open file if the path still names it; otherwise opens the path again.
-    fn opened(&mut self, now: SystemTime) -> Result<Opened, Why> {
+    fn opened(&mut self, now: SystemTime) -> Result<Opened, FileError> {
         let Some(mut opened) = self.file.take() else {
             return self.open(now);
         };
@@ -206,7 +206,7 @@ impl LogFile {
     }
 
     /// Opens the path, unless the last attempt failed a moment ago.
-    fn open(&mut self, now: SystemTime) -> Result<Opened, Why> {
+    fn open(&mut self, now: SystemTime) -> Result<Opened, FileError> {
         if let Some((why, pause)) = self.broken
             && !pause.is_over(now, OPEN_AGAIN)
         {
@@ -242,7 +242,7 @@ impl LogFile {
     }
 
     /// Renames the file and opens a new one. If either fails, continues with the old file.
-    fn rotate(&mut self, mut opened: Opened, now: SystemTime) -> Result<Opened, Why> {
+    fn rotate(&mut self, mut opened: Opened, now: SystemTime) -> Result<Opened, FileError> {
         let real = opened.real.clone();
         if !opened.is_at(&real) {
             // Another process has renamed it already.
@@ -264,7 +264,7 @@ impl LogFile {
                 let Rotation {
                     retain, compress, ..
                 } = *self.rotation;
-                self.keeper.rotated(real, retain, compress);
+                self.sweeper.rotated(real, retain, compress);
                 Ok(new)
             }
             Err(why) => {
@@ -299,20 +299,20 @@ impl LogFile {
         turn
     }
 
-    fn rotation_failed(&mut self, why: Why, now: SystemTime) {
+    fn rotation_failed(&mut self, why: FileError, now: SystemTime) {
         self.stuck.begin(now);
         self.counters.rotations_failed += 1;
         if !mem::replace(&mut self.unrotatable, true) {
             let path = self.path.clone();
-            self.notes.push(Note::RotationFailed { path, why });
+            self.events.push(FileEvent::RotationFailed { path, why });
         }
     }
 
-    fn lost(&mut self, lines: u64, why: Why, now: SystemTime) {
+    fn lost(&mut self, lines: u64, why: FileError, now: SystemTime) {
         self.counters.lost_lines += lines;
         let mut spell = self.spell.take().unwrap_or_else(|| {
             let path = self.path.clone();
-            self.notes.push(Note::Failed { path, why });
+            self.events.push(FileEvent::Failed { path, why });
             Spell::default()
         });
         spell.lost += lines;
@@ -324,7 +324,7 @@ impl LogFile {
         if let Some(Spell { lost, .. }) = self.spell.take_if(|spell| spell.calm.is_over(now, CALM))
         {
             let path = self.path.clone();
-            self.notes.push(Note::Works { path, lost });
+            self.events.push(FileEvent::Works { path, lost });
         }
     }
 }

@@ -28,8 +28,8 @@ mod testing;
 #[cfg(test)]
 mod tests;
 
-pub use event::{Note, Why};
+pub use event::{FileError, FileEvent};
 pub use log_file::{Counters, Failed, LogFile};
 pub use name::expand;
 pub use rotation::{Every, Points, Rotation};
-pub use sweeper::Keeper;
+pub use sweeper::Sweeper;

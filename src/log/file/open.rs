@@ -12,7 +12,7 @@ use nix::errno::Errno;
 use nix::fcntl::OFlag;
 
 use super::due::Due;
-use super::event::Why;
+use super::event::FileError;
 use super::rotation::Every;
 use crate::sys;
 
@@ -63,7 +63,7 @@ pub struct Opened {
 impl Opened {
     /// Opens `path`, and creates it and its directories if they are missing. If the file has content, its rotation time
     /// is counted from its last change, so that a restart skips no rotation.
-    pub fn open(path: &Path, every: Option<&Every>, now: SystemTime) -> Result<Self, Why> {
+    pub fn open(path: &Path, every: Option<&Every>, now: SystemTime) -> Result<Self, FileError> {
         // Check before opening too: the reader of a FIFO would see the open as a writer that came and left.
         if let Ok(meta) = fs::metadata(path) {
             refuse_odd(&meta)?;
@@ -217,7 +217,7 @@ fn make_parents(path: &Path) -> io::Result<()> {
 }
 
 /// Accepts only files and character devices (/dev/null, a terminal).
-fn refuse_odd(meta: &Metadata) -> Result<(), Why> {
+fn refuse_odd(meta: &Metadata) -> Result<(), FileError> {
     let kind = meta.file_type();
     let odd = [
         (kind.is_fifo(), "a FIFO"),
@@ -226,7 +226,7 @@ fn refuse_odd(meta: &Metadata) -> Result<(), Why> {
         (kind.is_dir(), "a directory"),
     ];
     match odd.into_iter().find(|(is, _)| *is) {
-        Some((_, what)) => Err(Why::NotAFile(what)),
+        Some((_, what)) => Err(FileError::NotAFile(what)),
         None => Ok(()),
     }
 }

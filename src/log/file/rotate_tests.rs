@@ -10,7 +10,7 @@ use nix::errno::Errno;
 
 use super::name::{Form, parse};
 use super::testing::{DAY, Dir, at, by_size, daily, kept, log_file, put, read, settled, unpacked};
-use super::{Every, Note, Rotation, Why};
+use super::{Every, FileError, FileEvent, Rotation};
 use crate::sys::testing::as_nobody;
 
 const AWAY: &str = "app.log.20261122T044012Z";
@@ -38,7 +38,7 @@ fn a_file_that_would_grow_too_large_is_put_away_first() {
     assert_eq!(read(&path), "d\n");
     assert_eq!(file.counters().rotations, 3);
     assert_eq!(file.counters().bytes, 36);
-    assert_eq!(file.notes(), []);
+    assert_eq!(file.events(), []);
 }
 
 #[test]
@@ -80,10 +80,10 @@ fn the_order_holds_within_one_second() {
         retain,
         ..by_size(4)
     };
-    let (mut file, keeper) = kept(&path, rotation);
+    let (mut file, sweeper) = kept(&path, rotation);
     for number in 0..25 {
         put(&mut file, &format!("{number:03}\n"), number);
-        settled(&keeper);
+        settled(&sweeper);
     }
     // Names that became free are not used again, because they would be the oldest.
     let last = [21, 22, 23].map(|number| format!("{AWAY}.{number}"));
@@ -103,15 +103,15 @@ fn no_line_is_lost_or_split_when_it_rotates_at_every_turn() {
         compress: true,
         ..by_size(100)
     };
-    let (mut file, keeper) = kept(dir.path("app.log"), rotation);
+    let (mut file, sweeper) = kept(dir.path("app.log"), rotation);
     let mut expected = String::new();
     for number in 0..500 {
         let line = format!("{number} {}\n", "x".repeat(number % 90));
         put(&mut file, &line, number as u64 * 100);
         expected.push_str(&line);
     }
-    settled(&keeper);
-    assert_eq!(file.notes(), []);
+    settled(&sweeper);
+    assert_eq!(file.events(), []);
     let mut names = dir.names();
     assert_eq!(names.remove(0), "app.log");
     // By number, not by character.
@@ -281,8 +281,8 @@ fn a_rotation_that_fails_is_told_once_and_loses_nothing() {
         assert_eq!(file.counters().rotations_failed, tries, "{millis}");
     }
     assert_eq!(read(&path), expected);
-    let why = Why::Os(Errno::ENAMETOOLONG);
-    assert_eq!(file.notes(), [Note::RotationFailed { path, why }]);
+    let why = FileError::Os(Errno::ENAMETOOLONG);
+    assert_eq!(file.events(), [FileEvent::RotationFailed { path, why }]);
     assert_eq!(dir.names().len(), 1);
     assert_eq!(file.counters().rotations, 0);
 }
@@ -296,12 +296,12 @@ fn a_directory_that_cannot_be_written_to_is_tried_again() {
     let mut file = log_file(&path, by_size(4));
     let mut turn = |line: &str, millis| {
         as_nobody(|| put(&mut file, line, millis));
-        file.notes()
+        file.events()
     };
     assert_eq!(turn("one\n", 0), []);
     set(0o500);
-    let why = Why::Os(Errno::EACCES);
-    let told = [Note::RotationFailed {
+    let why = FileError::Os(Errno::EACCES);
+    let told = [FileEvent::RotationFailed {
         path: path.clone(),
         why,
     }];
@@ -326,10 +326,10 @@ fn rotated_files_are_kept_in_number_and_packed() {
         compress: true,
         ..daily()
     };
-    let (mut file, keeper) = kept(dir.path("app.log"), rotation);
+    let (mut file, sweeper) = kept(dir.path("app.log"), rotation);
     for day in 0..5 {
         put(&mut file, &format!("day {day}\n"), day * DAY * 1000);
-        settled(&keeper);
+        settled(&sweeper);
     }
     let expected = [
         "app.log",
@@ -339,7 +339,7 @@ fn rotated_files_are_kept_in_number_and_packed() {
     assert_eq!(dir.names(), expected);
     assert_eq!(unpacked(&dir.path(expected[1])), b"day 2\n");
     assert_eq!(unpacked(&dir.path(expected[2])), b"day 3\n");
-    assert_eq!(file.notes(), []);
+    assert_eq!(file.events(), []);
 }
 
 #[test]
@@ -349,15 +349,15 @@ fn trouble_of_the_keeper_is_told_by_the_file() {
         compress: true,
         ..by_size(4)
     };
-    let (mut file, keeper) = kept(dir.path("app.log"), rotation);
+    let (mut file, sweeper) = kept(dir.path("app.log"), rotation);
     put(&mut file, "one\n", 0);
     // A directory is not removed, even under one of our names.
     fs::create_dir(dir.path(&format!("{AWAY}.gz.tmp"))).unwrap();
     put(&mut file, "two\n", 1);
-    settled(&keeper);
-    let why = Why::Os(Errno::EEXIST);
+    settled(&sweeper);
+    let why = FileError::Os(Errno::EEXIST);
     let path = dir.path(AWAY);
-    assert_eq!(file.notes(), [Note::CompressFailed { path, why }]);
+    assert_eq!(file.events(), [FileEvent::CompressFailed { path, why }]);
     assert_eq!(dir.read(AWAY), "one\n");
     assert_eq!(file.counters().rotations_failed, 0);
 }

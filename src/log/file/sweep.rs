@@ -5,20 +5,20 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::event::Why;
+use super::event::FileError;
 use super::gzip::gzip;
 use super::name::{Form, Turn, parse, plan};
 
 /// The file and the reason of a failure.
-pub type Fault = (PathBuf, Why);
+pub type SweepError = (PathBuf, FileError);
 
 /// Result of a pass.
 #[derive(Debug)]
 pub struct Swept {
     /// The first failure to remove a file.
-    pub removed: Result<(), Fault>,
+    pub removed: Result<(), SweepError>,
     /// The result of compression, if a file was due.
-    pub packed: Option<Result<(), Fault>>,
+    pub packed: Option<Result<(), SweepError>>,
     /// More files must be compressed.
     pub again: bool,
 }

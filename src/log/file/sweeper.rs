@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::event::Note;
+use super::event::FileEvent;
 use super::sweep::{Swept, sweep};
 use crate::sys::thread;
 
@@ -17,7 +17,7 @@ const STACK: usize = 1024 * 1024;
 /// Neither the drop of this handle nor the end of the process waits for the thread; the next rotation finds unfinished
 /// work.
 #[derive(Clone, Debug, Default)]
-pub struct Keeper(Arc<Shared>);
+pub struct Sweeper(Arc<Shared>);
 
 #[derive(Debug, Default)]
 struct Shared {
@@ -32,7 +32,7 @@ struct State {
     queue: VecDeque<Task>,
     /// A thread runs or is about to start.
     running: bool,
-    notes: Vec<Note>,
+    events: Vec<FileEvent>,
     /// Files whose rotated files could not be removed, and (below) compressed.
     unremoved: BTreeSet<PathBuf>,
     unpacked: BTreeSet<PathBuf>,
@@ -46,7 +46,7 @@ struct Task {
     compress: bool,
 }
 
-impl Keeper {
+impl Sweeper {
     /// Called after a rotation of `path`.
     pub(super) fn rotated(&self, path: PathBuf, retain: Option<usize>, compress: bool) {
         let mut state = self.0.state();
@@ -69,9 +69,9 @@ impl Keeper {
     }
 
     /// Moves the problems since the last call into `into`.
-    pub(super) fn take_notes(&self, into: &mut Vec<Note>) {
+    pub(super) fn take_events(&self, into: &mut Vec<FileEvent>) {
         if self.0.told.swap(false, Relaxed) {
-            into.append(&mut self.0.state().notes);
+            into.append(&mut self.0.state().events);
         }
     }
 
@@ -115,12 +115,12 @@ impl State {
 
     /// Records the result of a sweep. Returns whether there is something to report.
     fn take(&mut self, task: Task, swept: Swept) -> bool {
-        let before = self.notes.len();
+        let before = self.events.len();
         match swept.removed {
             Ok(()) => drop(self.unremoved.remove(&task.path)),
             Err((path, why)) => {
                 if self.unremoved.insert(task.path.clone()) {
-                    self.notes.push(Note::RemoveFailed { path, why });
+                    self.events.push(FileEvent::RemoveFailed { path, why });
                 }
             }
         }
@@ -129,7 +129,7 @@ impl State {
                 Ok(()) => drop(self.unpacked.remove(&task.path)),
                 Err((path, why)) => {
                     if self.unpacked.insert(task.path.clone()) {
-                        self.notes.push(Note::CompressFailed { path, why });
+                        self.events.push(FileEvent::CompressFailed { path, why });
                     }
                 }
             }
@@ -137,7 +137,7 @@ impl State {
         if swept.again {
             self.push(task);
         }
-        self.notes.len() > before
+        self.events.len() > before
     }
 }
 

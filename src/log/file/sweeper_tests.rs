@@ -3,7 +3,7 @@ use std::os::unix::fs::{PermissionsExt, chown, symlink};
 
 use nix::errno::Errno;
 
-use super::super::event::Why;
+use super::super::event::FileError;
 use super::super::testing::{Dir, settled, unpacked};
 use super::*;
 use crate::sys::testing::as_nobody;
@@ -23,10 +23,10 @@ fn with_rotated(name: &str) -> Dir {
     dir
 }
 
-fn notes(keeper: &Keeper) -> Vec<Note> {
-    let mut notes = Vec::new();
-    keeper.take_notes(&mut notes);
-    notes
+fn events(sweeper: &Sweeper) -> Vec<FileEvent> {
+    let mut events = Vec::new();
+    sweeper.take_events(&mut events);
+    events
 }
 
 #[test]
@@ -45,9 +45,9 @@ fn only_what_is_ours_is_touched() {
     }
     fs::create_dir(dir.path("app.log.20000101T000000Z")).unwrap();
     symlink("/etc/hostname", dir.path("app.log.20000101T000001Z")).unwrap();
-    let keeper = Keeper::default();
-    keeper.rotated(dir.path("app.log"), Some(1), true);
-    settled(&keeper);
+    let sweeper = Sweeper::default();
+    sweeper.rotated(dir.path("app.log"), Some(1), true);
+    settled(&sweeper);
     let mut expected = foreign.map(str::to_owned).to_vec();
     expected.extend(
         [
@@ -63,9 +63,9 @@ fn only_what_is_ours_is_touched() {
         unpacked(&dir.path("app.log.20261123T000000Z.gz")),
         b"20261123T000000Z"
     );
-    assert_eq!(notes(&keeper), []);
-    keeper.rotated(dir.path("app.log"), Some(0), true);
-    settled(&keeper);
+    assert_eq!(events(&sweeper), []);
+    sweeper.rotated(dir.path("app.log"), Some(0), true);
+    settled(&sweeper);
     expected.retain(|name| name != "app.log.20261123T000000Z.gz");
     assert_eq!(dir.names(), expected);
 }
@@ -80,9 +80,9 @@ fn what_an_earlier_life_left_is_finished() {
         "perhaps not on disk",
     )
     .unwrap();
-    let keeper = Keeper::default();
-    keeper.rotated(dir.path("app.log"), None, true);
-    settled(&keeper);
+    let sweeper = Sweeper::default();
+    sweeper.rotated(dir.path("app.log"), None, true);
+    settled(&sweeper);
     let expected = STAMPS.map(|stamp| format!("app.log.{stamp}.gz"));
     let mut sorted = expected.clone();
     sorted.sort();
@@ -94,28 +94,28 @@ fn what_an_earlier_life_left_is_finished() {
 
 #[test]
 fn one_thread_serves_all_and_nothing_piles_up() {
-    let keeper = Keeper::default();
-    keeper.0.state().running = true;
+    let sweeper = Sweeper::default();
+    sweeper.0.state().running = true;
     for _ in 0..1000 {
-        keeper.rotated("/nowhere/a".into(), None, true);
-        keeper.rotated("/nowhere/b".into(), None, true);
+        sweeper.rotated("/nowhere/a".into(), None, true);
+        sweeper.rotated("/nowhere/b".into(), None, true);
     }
-    assert_eq!(keeper.0.state().queue.len(), 2);
-    keeper.0.work(true);
-    assert!(keeper.is_idle());
-    assert_eq!(notes(&keeper), []);
+    assert_eq!(sweeper.0.state().queue.len(), 2);
+    sweeper.0.work(true);
+    assert!(sweeper.is_idle());
+    assert_eq!(events(&sweeper), []);
 }
 
 #[test]
 fn without_a_thread_the_oldest_go_all_the_same() {
     let dir = with_rotated("keeper-no-thread");
-    let keeper = Keeper::default();
-    keeper.0.state().push(Task {
+    let sweeper = Sweeper::default();
+    sweeper.0.state().push(Task {
         path: dir.path("app.log"),
         retain: Some(2),
         compress: true,
     });
-    keeper.0.work(false);
+    sweeper.0.work(false);
     assert_eq!(
         dir.names(),
         ["app.log.20261122T044012Z.10", "app.log.20261123T000000Z"]
@@ -128,15 +128,15 @@ fn what_cannot_be_packed_stays_and_is_told_once() {
     let path = dir.path("app.log");
     let blocked = dir.path("app.log.20261122T044012Z.gz");
     fs::create_dir(&blocked).unwrap();
-    let keeper = Keeper::default();
-    let turn = |expected: &[Note]| {
-        keeper.rotated(path.clone(), None, true);
-        settled(&keeper);
-        assert_eq!(notes(&keeper), expected);
+    let sweeper = Sweeper::default();
+    let turn = |expected: &[FileEvent]| {
+        sweeper.rotated(path.clone(), None, true);
+        settled(&sweeper);
+        assert_eq!(events(&sweeper), expected);
     };
-    let told = Note::CompressFailed {
+    let told = FileEvent::CompressFailed {
         path: dir.path("app.log.20261122T044012Z"),
-        why: Why::Os(Errno::EISDIR),
+        why: FileError::Os(Errno::EISDIR),
     };
     turn(std::slice::from_ref(&told));
     turn(&[]);
@@ -156,16 +156,16 @@ fn what_cannot_be_packed_stays_and_is_told_once() {
 fn what_cannot_be_removed_is_told_once() {
     let dir = with_rotated("keeper-remove");
     let path = dir.path("app.log");
-    let keeper = Keeper::default();
-    let turn = |mode: u32, expected: &[Note]| {
+    let sweeper = Sweeper::default();
+    let turn = |mode: u32, expected: &[FileEvent]| {
         chown(&dir.0, Some(65534), None).unwrap();
         fs::set_permissions(&dir.0, Permissions::from_mode(mode)).unwrap();
-        as_nobody(|| keeper.rotated(path.clone(), Some(3), false));
-        settled(&keeper);
-        assert_eq!(notes(&keeper), expected);
+        as_nobody(|| sweeper.rotated(path.clone(), Some(3), false));
+        settled(&sweeper);
+        assert_eq!(events(&sweeper), expected);
     };
-    let why = Why::Os(Errno::EACCES);
-    let told = |path| Note::RemoveFailed { path, why };
+    let why = FileError::Os(Errno::EACCES);
+    let told = |path| FileEvent::RemoveFailed { path, why };
     let oldest = || dir.path("app.log.20261122T044012Z");
     turn(0o500, &[told(oldest())]);
     turn(0o500, &[]);

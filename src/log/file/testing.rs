@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use flate2::read::GzDecoder;
 
-use super::{Every, Keeper, LogFile, Rotation};
+use super::{Every, LogFile, Rotation, Sweeper};
 use crate::sys::testing::until;
 
 /// 2026-11-22T04:40:12Z.
@@ -99,18 +99,18 @@ pub fn daily() -> Rotation {
 }
 
 pub fn log_file(path: impl Into<PathBuf>, rotation: Rotation) -> LogFile {
-    LogFile::new(path.into(), Arc::new(rotation), Keeper::default())
+    LogFile::new(path.into(), Arc::new(rotation), Sweeper::default())
 }
 
 /// A file, and its keeper to wait for.
-pub fn kept(path: impl Into<PathBuf>, rotation: Rotation) -> (LogFile, Keeper) {
-    let keeper = Keeper::default();
-    let file = LogFile::new(path.into(), Arc::new(rotation), keeper.clone());
-    (file, keeper)
+pub fn kept(path: impl Into<PathBuf>, rotation: Rotation) -> (LogFile, Sweeper) {
+    let sweeper = Sweeper::default();
+    let file = LogFile::new(path.into(), Arc::new(rotation), sweeper.clone());
+    (file, sweeper)
 }
 
-pub fn settled(keeper: &Keeper) {
-    until("the keeper has done its work", || keeper.is_idle());
+pub fn settled(sweeper: &Sweeper) {
+    until("the sweeper has done its work", || sweeper.is_idle());
 }
 
 /// Writes `text` at `millis` after the start.

@@ -13,7 +13,7 @@ use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 
 use super::testing::{Dir, at, by_size, log_file, never, put, read};
-use super::{Counters, Failed, Note, Why};
+use super::{Counters, Failed, FileError, FileEvent};
 use crate::sys::testing::as_nobody;
 
 fn mode(path: &std::path::Path) -> u32 {
@@ -40,7 +40,7 @@ fn the_first_line_opens_the_file_and_makes_its_directories() {
     for made in ["a", "a/b"] {
         assert_eq!(mode(&dir.path(made)), 0o750 & !umask());
     }
-    assert_eq!(file.notes(), []);
+    assert_eq!(file.events(), []);
 }
 
 #[test]
@@ -117,7 +117,7 @@ fn what_is_no_file_is_refused_at_once_and_told_once() {
     for (what, make) in table {
         make();
         let mut file = log_file(&path, never());
-        let why = Why::NotAFile(what);
+        let why = FileError::NotAFile(what);
         for millis in [0, 500, 1500] {
             let failed = file.write(&[b"one\ntwo\n"], at(millis)).unwrap_err();
             let expected = Failed {
@@ -127,21 +127,21 @@ fn what_is_no_file_is_refused_at_once_and_told_once() {
             };
             assert_eq!(failed, expected);
         }
-        let told = Note::Failed {
+        let told = FileEvent::Failed {
             path: path.clone(),
             why,
         };
-        assert_eq!(file.notes(), [told]);
-        assert_eq!(file.notes(), []);
+        assert_eq!(file.events(), [told]);
+        assert_eq!(file.events(), []);
         let _ = fs::remove_file(&path).or_else(|_| fs::remove_dir(&path));
         put(&mut file, "three\n", 2500);
         put(&mut file, "four\n", 3500);
         assert_eq!(read(&path), "three\nfour\n");
-        let told = Note::Works {
+        let told = FileEvent::Works {
             path: path.clone(),
             lost: 6,
         };
-        assert_eq!(file.notes(), [told]);
+        assert_eq!(file.events(), [told]);
         assert_eq!(file.counters().lost_lines, 6);
         fs::remove_file(&path).unwrap();
     }
@@ -174,17 +174,17 @@ fn devices_take_what_they_take() {
         put(&mut file, "one line\n", millis);
     }
     assert_eq!(file.counters().rotations_failed, 0);
-    assert_eq!(file.notes(), []);
+    assert_eq!(file.events(), []);
 
     // Each write tries again, but only one report is made.
     let mut file = log_file("/dev/full", by_size(10));
-    let why = Why::Os(Errno::ENOSPC);
+    let why = FileError::Os(Errno::ENOSPC);
     for millis in 0..10 {
         let failed = file.write(&[b"one\ntw", b"o\n"], at(millis)).unwrap_err();
         assert_eq!((failed.written, failed.lost, failed.why), (0, 2, why));
     }
     let path = "/dev/full".into();
-    assert_eq!(file.notes(), [Note::Failed { path, why }]);
+    assert_eq!(file.events(), [FileEvent::Failed { path, why }]);
     let counters = Counters {
         lost_lines: 20,
         ..Counters::default()
@@ -209,7 +209,7 @@ fn a_file_that_was_removed_or_replaced_is_noticed_within_a_second() {
     fs::write(&path, "another\n").unwrap();
     put(&mut file, "four\n", 2000);
     assert_eq!(read(&path), "another\nfour\n");
-    assert_eq!(file.notes(), []);
+    assert_eq!(file.events(), []);
     assert_eq!(file.counters().lost_lines, 0);
 }
 
@@ -223,7 +223,7 @@ fn a_directory_that_vanished_is_made_again() {
         assert_eq!(read(&path), "one\n");
         fs::remove_dir_all(dir.path("a")).unwrap();
     }
-    assert_eq!(file.notes(), []);
+    assert_eq!(file.events(), []);
 }
 
 #[test]
@@ -232,7 +232,7 @@ fn a_path_that_leads_nowhere_is_tried_once_a_second() {
     let path = dir.path("a/app.log");
     fs::write(dir.path("a"), "in the way").unwrap();
     let mut file = log_file(&path, never());
-    let why = Why::Os(Errno::ENOTDIR);
+    let why = FileError::Os(Errno::ENOTDIR);
     let failed = |file: &mut super::LogFile, millis| {
         assert_eq!(
             file.write(&[b"one\n"], at(millis)).unwrap_err().why,
@@ -247,8 +247,8 @@ fn a_path_that_leads_nowhere_is_tried_once_a_second() {
     put(&mut file, "two\n", 1000);
     assert_eq!(read(&path), "two\n");
     assert_eq!(
-        file.notes(),
-        [Note::Failed {
+        file.events(),
+        [FileEvent::Failed {
             path: path.clone(),
             why
         }]
@@ -275,7 +275,7 @@ fn losses_in_a_row_are_one_spell() {
         }
     };
     let mut file = log_file(&path, never());
-    let why = Why::Os(Errno::ENOTDIR);
+    let why = FileError::Os(Errno::ENOTDIR);
     let mut told = Vec::new();
     for (millis, block) in [(0, true), (500, false), (900, true), (1800, false)] {
         blocked(block);
@@ -283,19 +283,19 @@ fn losses_in_a_row_are_one_spell() {
         file.reopen(at(millis));
         let done = file.write(&[b"line\n"], at(millis));
         assert_eq!(done.is_err(), block, "{millis}");
-        told.extend(file.notes());
+        told.extend(file.events());
     }
     assert_eq!(told.len(), 1);
     put(&mut file, "line\n", 1900);
-    told.extend(file.notes());
+    told.extend(file.events());
     assert_eq!(
         told,
         [
-            Note::Failed {
+            FileEvent::Failed {
                 path: path.clone(),
                 why
             },
-            Note::Works { path, lost: 2 }
+            FileEvent::Works { path, lost: 2 }
         ]
     );
 }
@@ -319,10 +319,10 @@ fn usr1_after_an_outside_rotation() {
     fs::rename(&path, dir.path("app.log.2")).unwrap();
     fs::create_dir(&path).unwrap();
     file.reopen(at(4));
-    let why = Why::NotAFile("a directory");
+    let why = FileError::NotAFile("a directory");
     assert_eq!(
-        file.notes(),
-        [Note::Failed {
+        file.events(),
+        [FileEvent::Failed {
             path: path.clone(),
             why
         }]
@@ -347,13 +347,13 @@ fn a_directory_that_was_closed_to_us_does_not_matter_to_an_open_file() {
     close(0);
     as_nobody(|| put(&mut file, "two\n", 5000));
     // It could not open a new file.
-    let why = Why::Os(Errno::EACCES);
+    let why = FileError::Os(Errno::EACCES);
     let other = dir.path("other.log");
     let failed = as_nobody(|| log_file(&other, never()).write(&[b"one\n"], at(0)));
     assert_eq!(failed.unwrap_err().why, why);
     close(0o700);
     assert_eq!(read(&path), "one\ntwo\n");
-    assert_eq!(file.notes(), []);
+    assert_eq!(file.events(), []);
 }
 
 #[test]
