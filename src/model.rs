@@ -221,6 +221,16 @@ pub struct Bpf {
     pub k: u32,
 }
 
+/// Which metrics a client asks for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum MetricsScope {
+    /// The workers' and the runtime's: `/metrics`.
+    #[default]
+    All,
+    /// The runtime's alone: `/metrics/runtime`.
+    Runtime,
+}
+
 /// How workers get their listener of the shared port.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct HandoverInfo {

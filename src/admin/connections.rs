@@ -1,4 +1,4 @@
-//! Who has a place, since when, and who has to leave first.
+//! The open connections: what each is doing, and which is closed first if there are too many.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -11,90 +11,94 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
-use super::negotiation::Scope;
+use crate::model::MetricsScope;
 
 /// One connection, as the others see it.
 #[derive(Debug, Default)]
-pub(super) struct Guest {
-    /// Its place is needed.
-    pub(super) leave: Notify,
-    /// It was told so.
-    pub(super) asked: Cell<bool>,
+pub(super) struct Connection {
+    /// Wakes the connection when its place is needed.
+    pub(super) close: Notify,
+    /// It was told to close.
+    pub(super) closing: Cell<bool>,
     /// An answer is under way and its client does not take it yet; otherwise it is the client's turn: to send a request
     /// head, or the rest of one.
-    pub(super) writes: Cell<bool>,
-    /// Metrics are being made for it: these.
-    pub(super) making: Cell<Option<Scope>>,
-    /// Bytes of the metrics that were made for it last.
-    pub(super) made: Cell<usize>,
+    pub(super) writing: Cell<bool>,
+    /// The metrics that are being gathered for it.
+    pub(super) scraping: Cell<Option<MetricsScope>>,
+    /// Bytes of the last page of metrics that it was given.
+    pub(super) page_bytes: Cell<usize>,
 }
 
-impl Guest {
-    /// It is not its client's turn.
-    pub(super) fn busy(&self) -> bool {
-        self.writes.get() || self.making.get().is_some()
+impl Connection {
+    /// Whether the runtime has something to do for it; otherwise it waits for its client.
+    pub(super) fn is_busy(&self) -> bool {
+        self.writing.get() || self.scraping.get().is_some()
     }
 }
 
-/// All of them, the oldest first.
+/// All open connections, the oldest first.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Guests(Rc<RefCell<VecDeque<Rc<Guest>>>>);
+pub(super) struct Connections(Rc<RefCell<VecDeque<Rc<Connection>>>>);
 
-impl Guests {
-    pub(super) fn welcome(&self) -> Rc<Guest> {
-        let guest = Rc::new(Guest::default());
-        self.0.borrow_mut().push_back(Rc::clone(&guest));
-        guest
+impl Connections {
+    pub(super) fn add(&self) -> Rc<Connection> {
+        let connection = Rc::new(Connection::default());
+        self.0.borrow_mut().push_back(Rc::clone(&connection));
+        connection
     }
 
-    pub(super) fn farewell(&self, gone: &Rc<Guest>) {
-        self.0.borrow_mut().retain(|guest| !Rc::ptr_eq(guest, gone));
+    pub(super) fn remove(&self, gone: &Rc<Connection>) {
+        self.0
+            .borrow_mut()
+            .retain(|connection| !Rc::ptr_eq(connection, gone));
     }
 
-    /// Those for whom workers are being asked, and those who do not take what they were answered: each may hold a page of
-    /// many megabytes.
-    pub(super) fn waiting(&self) -> usize {
-        let guests = self.0.borrow();
-        let waits =
-            |guest: &&Rc<Guest>| guest.making.get() == Some(Scope::All) || guest.writes.get();
-        guests.iter().filter(waits).count()
+    /// How many wait for metrics of workers, or do not read what they were sent: each may hold a page of many megabytes.
+    pub(super) fn waiting_for_metrics(&self) -> usize {
+        let connections = self.0.borrow();
+        let waits = |connection: &&Rc<Connection>| {
+            connection.scraping.get() == Some(MetricsScope::All) || connection.writing.get()
+        };
+        connections.iter().filter(waits).count()
     }
 
-    /// Bytes of metrics that their clients do not take yet.
+    /// Bytes of metrics that clients have not read yet.
     pub(super) fn unread(&self) -> usize {
-        let guests = self.0.borrow();
-        let unread = guests.iter().filter(|guest| guest.writes.get());
-        unread.map(|guest| guest.made.get()).sum()
+        let connections = self.0.borrow();
+        let unread = connections
+            .iter()
+            .filter(|connection| connection.writing.get());
+        unread.map(|connection| connection.page_bytes.get()).sum()
     }
 
-    /// Of those whose turn it is and who were not asked yet.
-    pub(super) fn ask_oldest_to_leave(&self) {
-        let guests = self.0.borrow();
-        let oldest = guests
+    /// Closes the oldest that waits for its client and is not being closed.
+    pub(super) fn close_oldest(&self) {
+        let connections = self.0.borrow();
+        let oldest = connections
             .iter()
-            .find(|guest| !guest.busy() && !guest.asked.get());
-        if let Some(guest) = oldest {
-            guest.asked.set(true);
-            guest.leave.notify_one();
+            .find(|connection| !connection.is_busy() && !connection.closing.get());
+        if let Some(connection) = oldest {
+            connection.closing.set(true);
+            connection.close.notify_one();
         }
     }
 }
 
-/// A stream that notes whether its client keeps an answer waiting.
+/// A stream that tracks whether its client reads the answer.
 #[derive(Debug)]
-pub(super) struct Watched {
+pub(super) struct TrackedStream {
     pub(super) stream: TcpStream,
-    pub(super) guest: Rc<Guest>,
+    pub(super) connection: Rc<Connection>,
 }
 
-impl Watched {
-    fn note<T>(&self, outcome: Poll<T>) -> Poll<T> {
-        self.guest.writes.set(outcome.is_pending());
+impl TrackedStream {
+    fn track<T>(&self, outcome: Poll<T>) -> Poll<T> {
+        self.connection.writing.set(outcome.is_pending());
         outcome
     }
 }
 
-impl AsyncRead for Watched {
+impl AsyncRead for TrackedStream {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -104,14 +108,14 @@ impl AsyncRead for Watched {
     }
 }
 
-impl AsyncWrite for Watched {
+impl AsyncWrite for TrackedStream {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let outcome = Pin::new(&mut self.stream).poll_write(cx, bytes);
-        self.note(outcome)
+        self.track(outcome)
     }
 
     fn poll_write_vectored(
@@ -120,7 +124,7 @@ impl AsyncWrite for Watched {
         parts: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let outcome = Pin::new(&mut self.stream).poll_write_vectored(cx, parts);
-        self.note(outcome)
+        self.track(outcome)
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -20,7 +20,7 @@ mod status;
 mod tests;
 
 pub use healthcheck::healthcheck;
-pub use negotiation::{Making, MetricsPage, Scope, Wishes};
+pub use negotiation::{MetricsPage, PendingPage, ScrapeRequest};
 pub use routes::View;
-pub use server::{Limits, serve};
+pub use server::{ConnectionLimits, serve};
 pub use status::About;

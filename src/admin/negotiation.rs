@@ -1,4 +1,4 @@
-//! What a client that asks for metrics wishes, from its headers.
+//! What a client that asks for metrics accepts, from its headers.
 
 use std::pin::Pin;
 use std::time::Duration;
@@ -6,34 +6,25 @@ use std::time::Duration;
 use hyper::HeaderMap;
 use hyper::header::{ACCEPT, ACCEPT_ENCODING, HeaderName};
 
+use crate::model::MetricsScope;
+
 /// How long Prometheus waits for the answer, as it tells since 2.0.
 const TIMEOUT: HeaderName = HeaderName::from_static("x-prometheus-scrape-timeout-seconds");
 
-/// How long that is taken to be if the client does not say.
-const UNTOLD: Duration = Duration::from_secs(5);
+/// Used if the client does not say.
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Longest wait for workers, whatever the client says.
-const LONGEST: Duration = Duration::from_mins(1);
+const MAX_WAIT: Duration = Duration::from_mins(1);
 
-const LEAST_MARGIN: Duration = Duration::from_millis(50);
-const MOST_MARGIN: Duration = Duration::from_millis(500);
+const MIN_MARGIN: Duration = Duration::from_millis(50);
+const MAX_MARGIN: Duration = Duration::from_millis(500);
 
-/// Which metrics.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Scope {
-    /// The workers' and the runtime's: `/metrics`.
-    #[default]
-    All,
-    /// The runtime's alone: `/metrics/runtime`.
-    Runtime,
-}
-
-/// What a client said of the page it wants; headers as they were sent, several of a name joined, `None` if there was
-/// none.
+/// A request for metrics. Headers are as they were sent, several of a name joined; `None` if there was none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Wishes {
+pub struct ScrapeRequest {
     /// By the path.
-    pub scope: Scope,
+    pub scope: MetricsScope,
     /// `Accept`.
     pub accept: Option<String>,
     /// `Accept-Encoding`.
@@ -44,7 +35,7 @@ pub struct Wishes {
     pub margin: Duration,
 }
 
-/// A metrics page in the form that was wished for.
+/// A metrics page in the format that was negotiated.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MetricsPage {
     /// Its Content-Type.
@@ -55,13 +46,13 @@ pub struct MetricsPage {
     pub body: Vec<u8>,
 }
 
-/// A metrics page that is being made.
-pub type Making = Pin<Box<dyn Future<Output = MetricsPage>>>;
+/// A metrics page that will be ready later.
+pub type PendingPage = Pin<Box<dyn Future<Output = MetricsPage>>>;
 
-impl Wishes {
-    pub(super) fn of(scope: Scope, headers: &HeaderMap) -> Self {
+impl ScrapeRequest {
+    pub(super) fn of(scope: MetricsScope, headers: &HeaderMap) -> Self {
         let timeout = headers.get(TIMEOUT).and_then(|value| value.to_str().ok());
-        let (within, margin) = divided(timeout);
+        let (within, margin) = split_timeout(timeout);
         Self {
             scope,
             accept: joined(headers, &ACCEPT),
@@ -80,12 +71,14 @@ fn joined(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
 }
 
 /// The time for the workers, and a tenth of it all for the way, for writing and packing.
-fn divided(timeout: Option<&str>) -> (Duration, Duration) {
+fn split_timeout(timeout: Option<&str>) -> (Duration, Duration) {
     let seconds = timeout.and_then(|text| text.trim().parse().ok());
-    let told = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-    let all = told.filter(|told| !told.is_zero()).unwrap_or(UNTOLD);
-    let margin = (all / 10).clamp(LEAST_MARGIN, MOST_MARGIN);
-    (all.saturating_sub(margin).min(LONGEST), margin)
+    let asked = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    let all = asked
+        .filter(|asked| !asked.is_zero())
+        .unwrap_or(DEFAULT_TIMEOUT);
+    let margin = (all / 10).clamp(MIN_MARGIN, MAX_MARGIN);
+    (all.saturating_sub(margin).min(MAX_WAIT), margin)
 }
 
 #[cfg(test)]
@@ -95,7 +88,7 @@ mod tests {
     #[test]
     fn workers_are_waited_for_as_long_as_the_client_waits_less_a_margin() {
         let millis = |text| {
-            let (within, margin) = divided(Some(text));
+            let (within, margin) = split_timeout(Some(text));
             (within.as_millis(), margin.as_millis())
         };
         assert_eq!(millis("10"), (9500, 500));
@@ -104,10 +97,10 @@ mod tests {
         assert_eq!(millis(" 0.2 "), (150, 50));
         assert_eq!(millis("0.01"), (0, 50));
         assert_eq!(millis("100000"), (60_000, 500));
-        let untold = divided(None);
-        assert_eq!(untold.0 + untold.1, UNTOLD);
+        let default = split_timeout(None);
+        assert_eq!(default.0 + default.1, DEFAULT_TIMEOUT);
         for nonsense in ["", "soon", "-1", "NaN", "inf", "1e300", "0", "10s"] {
-            assert_eq!(divided(Some(nonsense)), untold, "{nonsense}");
+            assert_eq!(split_timeout(Some(nonsense)), default, "{nonsense}");
         }
     }
 }

@@ -8,9 +8,9 @@ use hyper::header::{ALLOW, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, VARY};
 use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 use serde::Serialize;
 
-use crate::model::{HandoverInfo, QueueSample, Snapshot, Tick};
+use crate::model::{HandoverInfo, MetricsScope, QueueSample, Snapshot, Tick};
 
-use super::negotiation::{Making, MetricsPage, Scope, Wishes};
+use super::negotiation::{MetricsPage, PendingPage, ScrapeRequest};
 use super::status::{About, Readiness, Status};
 
 const TEXT: &str = "text/plain; charset=utf-8";
@@ -40,8 +40,8 @@ pub struct View {
     pub handover: Box<dyn Fn() -> HandoverInfo>,
     /// Every listener's queue.
     pub queues: Box<dyn Fn() -> Vec<QueueSample>>,
-    /// A metrics page, in the form that the client wishes for. It may take as long as the wishes say and a moment more.
-    pub metrics: Box<dyn Fn(Wishes) -> Making>,
+    /// A metrics page, in the format that the client accepts. It may take as long as the request says and a moment more.
+    pub metrics: Box<dyn Fn(ScrapeRequest) -> PendingPage>,
 }
 
 impl fmt::Debug for View {
@@ -57,7 +57,7 @@ pub(super) enum Reply {
     /// This.
     Ready(Response<Full<Bytes>>),
     /// Metrics, which have to be gathered.
-    Metrics(Wishes),
+    Metrics(ScrapeRequest),
 }
 
 /// The answer to a request. The body of an answer to HEAD is left out on the way to the socket, its length is not.
@@ -69,8 +69,10 @@ pub(super) fn answer<B>(view: &View, request: &Request<B>) -> Reply {
         "/readyz" => |view, _| probe(&(view.snapshot)(), |snapshot| snapshot.ready),
         "/startupz" => |view, _| probe(&(view.snapshot)(), |snapshot| snapshot.started),
         "/status" => |view, _| Reply::Ready(status(view)),
-        "/metrics" => |_, headers| Reply::Metrics(Wishes::of(Scope::All, headers)),
-        "/metrics/runtime" => |_, headers| Reply::Metrics(Wishes::of(Scope::Runtime, headers)),
+        "/metrics" => |_, headers| Reply::Metrics(ScrapeRequest::of(MetricsScope::All, headers)),
+        "/metrics/runtime" => {
+            |_, headers| Reply::Metrics(ScrapeRequest::of(MetricsScope::Runtime, headers))
+        }
         _ => {
             let missing = "no such page; / lists them\n";
             return Reply::Ready(body(StatusCode::NOT_FOUND, TEXT, missing));

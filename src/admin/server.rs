@@ -21,13 +21,13 @@ use tokio::sync::Semaphore;
 use tokio::task::{LocalSet, yield_now};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
-use super::connections::{Guest, Guests, Watched};
-use super::negotiation::Scope;
+use super::connections::{Connection, Connections, TrackedStream};
 use super::routes::{Reply, View, answer, metrics, too_many};
+use crate::model::MetricsScope;
 
 /// Bounds on what clients can take from the runtime.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
+pub struct ConnectionLimits {
     /// Connections at once. For one more the oldest that waits for its client is closed; if all wait to be read, the
     /// new one waits for a place, and others behind it in the backlog.
     pub connections: usize,
@@ -42,10 +42,10 @@ pub struct Limits {
     /// Age at which a connection that keeps asking is told to come anew.
     pub lifetime: Duration,
     /// Before the next accept after one failed.
-    pub pause: Duration,
+    pub accept_retry: Duration,
 }
 
-impl Default for Limits {
+impl Default for ConnectionLimits {
     fn default() -> Self {
         Self {
             connections: 64,
@@ -53,14 +53,14 @@ impl Default for Limits {
             head: 8192,
             idle: Duration::from_secs(5),
             lifetime: Duration::from_mins(1),
-            pause: Duration::from_millis(200),
+            accept_retry: Duration::from_millis(200),
         }
     }
 }
 
 /// Answers on `listener` for as long as it is polled, inside a tokio runtime with I/O and time. Nothing ends it but
 /// being dropped, which closes every connection.
-pub async fn serve(listener: TcpListener, view: View, limits: Limits) -> Infallible {
+pub async fn serve(listener: TcpListener, view: View, limits: ConnectionLimits) -> Infallible {
     let accept = async || listener.accept().await.map(|(stream, _)| stream);
     serve_from(accept, view, limits).await
 }
@@ -68,33 +68,33 @@ pub async fn serve(listener: TcpListener, view: View, limits: Limits) -> Infalli
 pub(super) async fn serve_from(
     accept: impl AsyncFn() -> io::Result<TcpStream>,
     view: View,
-    limits: Limits,
+    limits: ConnectionLimits,
 ) -> Infallible {
     let view = Rc::new(view);
     let places = Arc::new(Semaphore::new(limits.connections));
-    let guests = Guests::default();
+    let connections = Connections::default();
     let accepting = async {
         loop {
-            let stream = accept_one(&accept, limits.pause).await;
+            let stream = accept_next(&accept, limits.accept_retry).await;
             let place = loop {
                 // The semaphore is never closed.
                 if let Ok(place) = Arc::clone(&places).try_acquire_owned() {
                     break Ok(place);
                 }
-                guests.ask_oldest_to_leave();
+                connections.close_oldest();
                 // Who was asked may have got an answer to send after all; then the next one is asked.
                 let freed = Arc::clone(&places).acquire_owned();
-                if let Ok(place) = timeout(limits.pause, freed).await {
+                if let Ok(place) = timeout(limits.accept_retry, freed).await {
                     break place;
                 }
             };
-            let guest = guests.welcome();
-            let guests = guests.clone();
-            let (view, this) = (Rc::clone(&view), Rc::clone(&guest));
-            let connection = converse(stream, view, limits, (this, guests.clone()));
+            let connection = connections.add();
+            let connections = connections.clone();
+            let (view, this) = (Rc::clone(&view), Rc::clone(&connection));
+            let serving = serve_connection(stream, view, limits, (this, connections.clone()));
             tokio::task::spawn_local(async move {
-                connection.await;
-                guests.farewell(&guest);
+                serving.await;
+                connections.remove(&connection);
                 drop(place);
             });
         }
@@ -104,9 +104,9 @@ pub(super) async fn serve_from(
 
 /// The next connection. An error is mostly a want of descriptors or memory, which passes, so it is waited out; one line
 /// tells of its first sight and one of its end, however long it lasts.
-async fn accept_one(
+async fn accept_next(
     accept: &impl AsyncFn() -> io::Result<TcpStream>,
-    pause: Duration,
+    accept_retry: Duration,
 ) -> TcpStream {
     let mut failures = 0_u64;
     loop {
@@ -122,18 +122,18 @@ async fn accept_one(
                     tracing::warn!(%error, "cannot accept admin connections; trying on");
                 }
                 failures = failures.saturating_add(1);
-                sleep(pause).await;
+                sleep(accept_retry).await;
             }
         }
     }
 }
 
 /// One connection to its end. Whatever its client does wrong concerns that client alone, so errors are not reported.
-async fn converse(
+async fn serve_connection(
     stream: TcpStream,
     view: Rc<View>,
-    limits: Limits,
-    (guest, guests): (Rc<Guest>, Guests),
+    limits: ConnectionLimits,
+    (connection, connections): (Rc<Connection>, Connections),
 ) {
     // It only delays the answer if it fails.
     let _ = stream.set_nodelay(true);
@@ -141,50 +141,51 @@ async fn converse(
     let deadline = Cell::new(born + limits.idle);
     let service = service_fn(|request: Request<Incoming>| {
         let now = Instant::now();
-        guest.made.set(0);
+        connection.page_bytes.set(0);
         deadline.set(now + limits.idle);
         // A request's body is not read; a connection on which one is still under way is closed after the answer.
         let mut reply = answer(&view, &request);
         // They may take long, and probes need a place too.
-        if let Reply::Metrics(wishes) = &reply
-            && wishes.scope == Scope::All
-            && guests.waiting() * 4 >= limits.connections.max(4)
+        if let Reply::Metrics(scrape) = &reply
+            && scrape.scope == MetricsScope::All
+            && connections.waiting_for_metrics() * 4 >= limits.connections.max(4)
         {
             reply = Reply::Ready(too_many());
         }
-        let (view, guest, guests, deadline) = (&view, &guest, &guests, &deadline);
+        let (view, connection, connections, deadline) =
+            (&view, &connection, &connections, &deadline);
         async move {
             let mut response = match reply {
                 Reply::Ready(response) => response,
-                Reply::Metrics(wishes) => {
+                Reply::Metrics(scrape) => {
                     // The client waits for us, not we for it.
-                    guest.making.set(Some(wishes.scope));
-                    deadline.set(now + wishes.within + limits.idle);
-                    let page = (view.metrics)(wishes).await;
-                    guest.making.set(None);
+                    connection.scraping.set(Some(scrape.scope));
+                    deadline.set(now + scrape.within + limits.idle);
+                    let page = (view.metrics)(scrape).await;
+                    connection.scraping.set(None);
                     deadline.set(Instant::now() + limits.idle);
-                    let unread = guests.unread();
+                    let unread = connections.unread();
                     if unread > 0 && unread + page.body.len() > limits.unread {
-                        guest.made.set(0);
+                        connection.page_bytes.set(0);
                         too_many()
                     } else {
-                        guest.made.set(page.body.len());
+                        connection.page_bytes.set(page.body.len());
                         metrics(page)
                     }
                 }
             };
-            if Instant::now().duration_since(born) >= limits.lifetime || guest.asked.get() {
+            if Instant::now().duration_since(born) >= limits.lifetime || connection.closing.get() {
                 let close = HeaderValue::from_static("close");
                 response.headers_mut().insert(CONNECTION, close);
             }
             Ok::<_, Infallible>(response)
         }
     });
-    let io = TokioIo::new(Watched {
+    let io = TokioIo::new(TrackedStream {
         stream,
-        guest: Rc::clone(&guest),
+        connection: Rc::clone(&connection),
     });
-    let mut connection = pin!(
+    let mut http = pin!(
         http1::Builder::new()
             .max_buf_size(limits.head.max(8192))
             // The deadline below covers it and more.
@@ -194,11 +195,11 @@ async fn converse(
     loop {
         let until = deadline.get();
         let ended = {
-            let mut talk = pin!(timeout_at(until, Pin::as_mut(&mut connection)));
-            let mut leave = pin!(guest.leave.notified());
-            poll_fn(|cx| match talk.as_mut().poll(cx) {
+            let mut served = pin!(timeout_at(until, Pin::as_mut(&mut http)));
+            let mut close = pin!(connection.close.notified());
+            poll_fn(|cx| match served.as_mut().poll(cx) {
                 Poll::Ready(ended) => Poll::Ready(Some(ended.is_ok())),
-                Poll::Pending => leave.as_mut().poll(cx).map(|()| None),
+                Poll::Pending => close.as_mut().poll(cx).map(|()| None),
             })
             .await
         };
@@ -207,8 +208,8 @@ async fn converse(
         } else {
             // A request that has arrived and was not looked at yet is answered before the end.
             yield_now().await;
-            let ended = timeout_at(born, Pin::as_mut(&mut connection)).await;
-            ended.is_ok() || !guest.busy()
+            let ended = timeout_at(born, Pin::as_mut(&mut http)).await;
+            ended.is_ok() || !connection.is_busy()
         };
         if over {
             return;

@@ -60,13 +60,13 @@ impl Readiness {
 pub(super) struct Status<'a> {
     app: App<'a>,
     runtime: Runtime,
-    handover: Sharing<'a>,
-    queues: Vec<Queue<'a>>,
-    slots: Vec<Worker>,
+    handover: HandoverStatus<'a>,
+    queues: Vec<QueueStatus<'a>>,
+    slots: Vec<WorkerStatus>,
     /// New workers of slots that are still served by another.
-    rising: Vec<Worker>,
+    rising: Vec<WorkerStatus>,
     /// Workers without a slot: they drain, or were told to stop.
-    retiring: Vec<Worker>,
+    retiring: Vec<WorkerStatus>,
 }
 
 #[derive(Debug, Serialize)]
@@ -88,14 +88,14 @@ struct Runtime {
 }
 
 #[derive(Debug, Serialize)]
-struct Sharing<'a> {
+struct HandoverStatus<'a> {
     handover: &'a str,
     steering: &'a str,
     reason: &'a str,
 }
 
 #[derive(Debug, Serialize)]
-struct Queue<'a> {
+struct QueueStatus<'a> {
     listener: &'a str,
     /// The slot; null for a spare.
     worker: Option<u16>,
@@ -105,7 +105,7 @@ struct Queue<'a> {
 }
 
 #[derive(Debug, Serialize)]
-struct Worker {
+struct WorkerStatus {
     slot: u16,
     state: &'static str,
     pid: Option<i32>,
@@ -135,8 +135,12 @@ impl<'a> Status<'a> {
         queues: &'a [QueueSample],
         now: Tick,
     ) -> Self {
-        let workers =
-            |views: &[WorkerView]| views.iter().map(|view| Worker::of(view, now)).collect();
+        let workers = |views: &[WorkerView]| {
+            views
+                .iter()
+                .map(|view| WorkerStatus::of(view, now))
+                .collect()
+        };
         Self {
             app: App { name: &about.app },
             runtime: Runtime {
@@ -150,12 +154,12 @@ impl<'a> Status<'a> {
                 desired: snapshot.desired,
                 generation: snapshot.generation.0,
             },
-            handover: Sharing {
+            handover: HandoverStatus {
                 handover: handover.handover,
                 steering: handover.steering,
                 reason: &handover.reason,
             },
-            queues: queues.iter().map(Queue::of).collect(),
+            queues: queues.iter().map(QueueStatus::of).collect(),
             slots: workers(&snapshot.slots),
             rising: workers(&snapshot.rising),
             retiring: workers(&snapshot.retiring),
@@ -163,7 +167,7 @@ impl<'a> Status<'a> {
     }
 }
 
-impl<'a> Queue<'a> {
+impl<'a> QueueStatus<'a> {
     fn of(sample: &'a QueueSample) -> Self {
         Self {
             listener: &sample.listener,
@@ -175,7 +179,7 @@ impl<'a> Queue<'a> {
     }
 }
 
-impl Worker {
+impl WorkerStatus {
     fn of(view: &WorkerView, now: Tick) -> Self {
         let started = view.pid.and(view.started);
         Self {

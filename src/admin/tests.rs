@@ -19,7 +19,8 @@ use crate::model::{
 };
 
 use super::server::serve_from;
-use super::{About, Limits, MetricsPage, Scope, View};
+use super::{About, ConnectionLimits, MetricsPage, View};
+use crate::model::MetricsScope;
 
 /// Longer than any test may take: what ends a read that should have ended by itself.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -28,11 +29,11 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const SLOW: &str = "slow";
 
 /// Limits that no test reaches unless it sets them.
-fn roomy() -> Limits {
-    Limits {
+fn roomy() -> ConnectionLimits {
+    ConnectionLimits {
         idle: PATIENCE * 2,
         lifetime: PATIENCE * 2,
-        ..Limits::default()
+        ..ConnectionLimits::default()
     }
 }
 
@@ -44,12 +45,12 @@ struct Server {
 }
 
 impl Server {
-    fn start(limits: Limits) -> Self {
+    fn start(limits: ConnectionLimits) -> Self {
         Self::start_with(limits, 0, 40)
     }
 
     /// With so many failures before the first accept, and a metrics page of so many bytes.
-    fn start_with(limits: Limits, failures: u32, page: usize) -> Self {
+    fn start_with(limits: ConnectionLimits, failures: u32, page: usize) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
         let addr = listener.local_addr().unwrap();
@@ -197,16 +198,16 @@ fn view(snapshot: Arc<Mutex<Snapshot>>, page: usize) -> View {
                 held: true,
             }]
         }),
-        metrics: Box::new(move |wishes| {
+        metrics: Box::new(move |request| {
             Box::pin(async move {
-                if wishes.scope == Scope::All && wishes.accept.as_deref() == Some(SLOW) {
-                    tokio::time::sleep(wishes.within).await;
+                if request.scope == MetricsScope::All && request.accept.as_deref() == Some(SLOW) {
+                    tokio::time::sleep(request.within).await;
                 }
                 MetricsPage {
                     content_type: "text/plain; version=0.0.4; charset=utf-8",
-                    gzip: wishes.accept_encoding.is_some(),
+                    gzip: request.accept_encoding.is_some(),
                     // A client that has wishes gets them back.
-                    body: match wishes.accept {
+                    body: match request.accept {
                         Some(accept) => accept.into_bytes(),
                         None => "x".repeat(page).into_bytes(),
                     },

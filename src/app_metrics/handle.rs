@@ -10,6 +10,7 @@ use crate::app_metrics::AppTotals;
 use crate::app_metrics::merge::{Life, Rules};
 use crate::exposition::Page;
 use crate::exposition::render::Answer;
+use crate::model::MetricsScope;
 
 use super::files::Files;
 use super::keeper::Worker;
@@ -42,15 +43,6 @@ pub struct Settings {
     pub interval: Option<Duration>,
 }
 
-/// Which page.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Which {
-    /// The workers' and the runtime's.
-    All,
-    /// The runtime's alone.
-    Runtime,
-}
-
 /// Makes the runtime's own page: from what was known when it was made, and what is known of asking when it is called.
 pub(super) type Own = Box<dyn FnOnce(Option<AppTotals>) -> Page + Send>;
 
@@ -75,7 +67,7 @@ pub(super) enum Message {
         done: Done,
     },
     Page {
-        which: Which,
+        scope: MetricsScope,
         own: Own,
         accept: Option<String>,
         accept_encoding: Option<String>,
@@ -134,14 +126,14 @@ impl Gatherer {
     /// are now. `None` if the thread is gone.
     pub async fn page(
         &self,
-        which: Which,
+        scope: MetricsScope,
         own: impl FnOnce(Option<AppTotals>) -> Page + Send + 'static,
         (accept, accept_encoding): (Option<String>, Option<String>),
         within: Duration,
     ) -> Option<Answer> {
         let (reply, answer) = oneshot::channel();
         self.tell(Message::Page {
-            which,
+            scope,
             own: Box::new(own),
             accept,
             accept_encoding,

@@ -28,7 +28,7 @@ mod totals;
 mod tests;
 
 pub use files::Files;
-pub use handle::{Gatherer, Means, Settings, Which};
+pub use handle::{Gatherer, Means, Settings};
 pub use keeper::{Worker, life};
 pub use place::Place;
 pub use questions::{Reach, Way};

@@ -14,10 +14,10 @@ use crate::app_metrics::merge::{Life, Rules};
 use crate::app_metrics::{AppScrape, AppTotals};
 use crate::checks::Target;
 use crate::exposition::Page;
-use crate::model::{ListenerId, Pid, SlotId};
+use crate::model::{ListenerId, MetricsScope, Pid, SlotId};
 use crate::sys::clock;
 
-use super::{Gatherer, Means, Settings, Way, Which, Worker};
+use super::{Gatherer, Means, Settings, Way, Worker};
 
 /// Longer than any test may take.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -110,7 +110,7 @@ fn worker(slot: u16, life: u64, listener: u16) -> Worker {
 }
 
 /// The page, and what was known of the asking.
-fn page(gatherer: &Gatherer, which: Which, within: Duration) -> (String, Option<AppTotals>) {
+fn page(gatherer: &Gatherer, scope: MetricsScope, within: Duration) -> (String, Option<AppTotals>) {
     let seen = Arc::new(Mutex::new(None));
     let note = Arc::clone(&seen);
     let own = move |app: Option<AppTotals>| {
@@ -120,7 +120,7 @@ fn page(gatherer: &Gatherer, which: Which, within: Duration) -> (String, Option<
     let answer = tokio::runtime::Builder::new_current_thread()
         .build()
         .unwrap()
-        .block_on(gatherer.page(which, own, (None, None), within))
+        .block_on(gatherer.page(scope, own, (None, None), within))
         .unwrap();
     let totals = seen.lock().unwrap().take();
     (String::from_utf8(answer.body).unwrap(), totals)
@@ -137,7 +137,7 @@ fn page_later(
     within: Duration,
 ) -> std::thread::JoinHandle<(String, Option<AppTotals>)> {
     let gatherer = gatherer.clone();
-    std::thread::spawn(move || page(&gatherer, Which::All, within))
+    std::thread::spawn(move || page(&gatherer, MetricsScope::All, within))
 }
 
 const COUNTED: &str = "# TYPE hits_total counter\nhits_total 10\n# TYPE heat gauge\nheat 3\n";
@@ -168,7 +168,14 @@ fn scrapes_that_overlap_ask_once() {
     let one = Program::start();
     let gatherer = gatherer(&[&one], None);
     gatherer.set_workers(vec![worker(0, 1, 0)]);
-    let scrape = || gatherer.page(Which::All, |_| Page::default(), (None, None), PATIENCE);
+    let scrape = || {
+        gatherer.page(
+            MetricsScope::All,
+            |_| Page::default(),
+            (None, None),
+            PATIENCE,
+        )
+    };
     let mut scrapes: Vec<_> = (0..4).map(|_| Box::pin(scrape())).collect();
     // Looked at once, each has sent its wish.
     let mut looks = Context::from_waker(Waker::noop());
@@ -177,7 +184,7 @@ fn scrapes_that_overlap_ask_once() {
     }
     let mut question = one.question();
     // The thread takes one wish after the other, so it knows of all four.
-    page(&gatherer, Which::Runtime, PATIENCE);
+    page(&gatherer, MetricsScope::Runtime, PATIENCE);
     answer(&mut question, COUNTED);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .build()

@@ -12,10 +12,11 @@ use tokio::time::{Instant, timeout_at};
 use crate::app_metrics::merge::Life;
 use crate::exposition::Page;
 use crate::exposition::render;
+use crate::model::MetricsScope;
 use crate::sys;
 
 use super::files::Files;
-use super::handle::{Last, Means, Message, Own, Settings, Which};
+use super::handle::{Last, Means, Message, Own, Settings};
 use super::keeper::{Keeper, Worker};
 use super::questions::Questions;
 use super::together::together;
@@ -89,7 +90,8 @@ async fn serve(settings: Settings, mut inbox: UnboundedReceiver<Message>, last: 
         match message {
             Ok(Some(message)) => {
                 if let Message::Page {
-                    which: Which::All, ..
+                    scope: MetricsScope::All,
+                    ..
                 } = message
                 {
                     next = from_now();
@@ -121,7 +123,7 @@ impl Gathering {
                 });
             }
             Message::Page {
-                which,
+                scope,
                 own,
                 accept,
                 accept_encoding,
@@ -130,14 +132,14 @@ impl Gathering {
             } => {
                 let this = self.clone();
                 tokio::task::spawn_local(async move {
-                    if which == Which::All {
+                    if scope == MetricsScope::All {
                         this.gather(within).await;
                     }
                     // Who asked may be gone; a page may be large.
                     if reply.is_closed() {
                         return;
                     }
-                    let page = this.page(which, own);
+                    let page = this.page(scope, own);
                     let answer =
                         render::answer(&page, accept.as_deref(), accept_encoding.as_deref());
                     let _ = reply.send(answer);
@@ -176,11 +178,11 @@ impl Gathering {
         }
     }
 
-    fn page(&self, which: Which, own: Own) -> Arc<Page> {
+    fn page(&self, scope: MetricsScope, own: Own) -> Arc<Page> {
         let keeper = self.keeper.borrow();
         let own = own(self.last.as_ref().map(|_| keeper.totals()));
         match &self.last {
-            Some(last) if which == Which::All => {
+            Some(last) if scope == MetricsScope::All => {
                 let page = Arc::new(together(own, keeper.merged()));
                 *last.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&page);
                 page

@@ -6,12 +6,12 @@ use tokio::net::TcpListener;
 use tokio::time::timeout;
 use tracing::{info, warn};
 
-use crate::admin::{self, About, Making, MetricsPage, View, Wishes};
-use crate::app_metrics::{AppTotals, Gatherer, Which};
+use crate::admin::{self, About, MetricsPage, PendingPage, ScrapeRequest, View};
+use crate::app_metrics::{AppTotals, Gatherer};
 use crate::exposition::Page;
 use crate::exposition::render;
 use crate::metrics::{Metrics, Scrape};
-use crate::model::{HandoverInfo, LogTotals, QueueSample, Snapshot};
+use crate::model::{HandoverInfo, LogTotals, MetricsScope, QueueSample, Snapshot};
 use crate::ports::SharedPorts;
 
 use super::Supervisor;
@@ -64,7 +64,7 @@ pub(super) async fn serve(
         let (queues, snapshot) = (queues.clone(), snapshot.clone());
         let shared = supervisor.sharing.as_ref();
         let shared = shared.map(|sharing| Arc::new(Connections::on(&sharing.ports)));
-        move |wishes: Wishes| -> Making {
+        move |request: ScrapeRequest| -> PendingPage {
             let own = Own {
                 metrics: Arc::clone(&metrics),
                 snapshot: snapshot(),
@@ -72,7 +72,7 @@ pub(super) async fn serve(
                 shared: shared.clone(),
                 log: log.totals(),
             };
-            Box::pin(make(gatherer.clone(), own, wishes))
+            Box::pin(make(gatherer.clone(), own, request))
         }
     };
     let view = View {
@@ -88,7 +88,11 @@ pub(super) async fn serve(
         queues: Box::new(queues),
         metrics: Box::new(page),
     };
-    tokio::task::spawn_local(admin::serve(listener, view, admin::Limits::default()));
+    tokio::task::spawn_local(admin::serve(
+        listener,
+        view,
+        admin::ConnectionLimits::default(),
+    ));
     Ok(())
 }
 
@@ -117,26 +121,26 @@ impl Own {
     }
 }
 
-async fn make(gatherer: Option<Gatherer>, own: Own, wishes: Wishes) -> MetricsPage {
-    let which = match wishes.scope {
-        admin::Scope::All => Which::All,
-        admin::Scope::Runtime => Which::Runtime,
-    };
-    let headers = (wishes.accept.clone(), wishes.accept_encoding.clone());
+async fn make(gatherer: Option<Gatherer>, own: Own, request: ScrapeRequest) -> MetricsPage {
+    let scope = request.scope;
+    let headers = (request.accept.clone(), request.accept_encoding.clone());
     let spare = own.clone();
     let asked = async {
         let page = |app| own.page(app);
         let gatherer = gatherer.as_ref()?;
-        gatherer.page(which, page, headers, wishes.within).await
+        gatherer.page(scope, page, headers, request.within).await
     };
     // What is left of the margin is for the way to the client.
-    let answer = timeout(wishes.within + wishes.margin * 3 / 4, asked).await;
+    let answer = timeout(request.within + request.margin * 3 / 4, asked).await;
     let answer = answer.unwrap_or_default().unwrap_or_else(|| {
         // The thread has too much to read, or is gone.
-        let (accept, encoding) = (wishes.accept.as_deref(), wishes.accept_encoding.as_deref());
+        let (accept, encoding) = (
+            request.accept.as_deref(),
+            request.accept_encoding.as_deref(),
+        );
         let own = spare.page(None);
         let page = match &gatherer {
-            Some(gatherer) if which == Which::All => gatherer.known(own),
+            Some(gatherer) if scope == MetricsScope::All => gatherer.known(own),
             _ => own,
         };
         render::answer(&page, accept, encoding)

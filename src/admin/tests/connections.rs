@@ -2,7 +2,7 @@ use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::time::Duration;
 
-use crate::admin::Limits;
+use crate::admin::ConnectionLimits;
 
 use super::{Answer, SLOW, Server, one_answer, roomy, until_closed};
 
@@ -87,8 +87,8 @@ fn garbage_is_refused() {
     assert_eq!(server.ask("GET", "/livez").status, 200);
 }
 
-fn hasty() -> Limits {
-    Limits {
+fn hasty() -> ConnectionLimits {
+    ConnectionLimits {
         idle: Duration::from_millis(150),
         ..roomy()
     }
@@ -136,7 +136,7 @@ fn an_idle_kept_connection_is_closed() {
 
 #[test]
 fn a_client_that_does_not_read_loses_its_place() {
-    let limits = Limits {
+    let limits = ConnectionLimits {
         connections: 1,
         ..hasty()
     };
@@ -151,7 +151,7 @@ fn a_client_that_does_not_read_loses_its_place() {
 
 #[test]
 fn an_old_connection_is_told_to_come_anew() {
-    let limits = Limits {
+    let limits = ConnectionLimits {
         lifetime: Duration::ZERO,
         ..roomy()
     };
@@ -187,7 +187,7 @@ fn silent_clients_make_room_for_one_that_asks_the_oldest_first() {
 
 #[test]
 fn an_idle_kept_connection_makes_room() {
-    let limits = Limits {
+    let limits = ConnectionLimits {
         connections: 1,
         ..roomy()
     };
@@ -203,9 +203,9 @@ fn an_idle_kept_connection_makes_room() {
 
 #[test]
 fn one_connection_too_many_waits_while_all_others_have_an_answer_under_way() {
-    let limits = Limits {
+    let limits = ConnectionLimits {
         connections: 1,
-        pause: Duration::from_millis(1),
+        accept_retry: Duration::from_millis(1),
         ..roomy()
     };
     // More than both sockets' buffers take.
@@ -239,9 +239,9 @@ fn ask_slowly(stream: &mut TcpStream, seconds: &str) {
 
 #[test]
 fn who_waits_for_metrics_does_not_lose_its_place() {
-    let limits = Limits {
+    let limits = ConnectionLimits {
         connections: 1,
-        pause: Duration::from_millis(1),
+        accept_retry: Duration::from_millis(1),
         ..hasty()
     };
     let server = Server::start(limits);
@@ -265,7 +265,7 @@ fn who_waits_for_metrics_does_not_lose_its_place() {
 
 #[test]
 fn slow_metrics_leave_places_for_probes() {
-    let limits = Limits {
+    let limits = ConnectionLimits {
         connections: 8,
         ..roomy()
     };
@@ -292,7 +292,7 @@ fn slow_metrics_leave_places_for_probes() {
 #[test]
 fn pages_that_nobody_reads_do_not_pile_up() {
     const PAGE: usize = 16 << 20;
-    let limits = Limits {
+    let limits = ConnectionLimits {
         unread: 3 * PAGE,
         ..roomy()
     };
@@ -315,8 +315,8 @@ fn pages_that_nobody_reads_do_not_pile_up() {
 
 #[test]
 fn failed_accepts_are_waited_out() {
-    let limits = Limits {
-        pause: Duration::from_millis(1),
+    let limits = ConnectionLimits {
+        accept_retry: Duration::from_millis(1),
         ..roomy()
     };
     let server = Server::start_with(limits, 20, 40);

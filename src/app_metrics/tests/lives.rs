@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use super::{COUNTED, PATIENCE, Program, answer, gatherer, page, page_later, samples, worker};
 use crate::app_metrics::merge::{Life, Rules};
-use crate::app_metrics::{Gatherer, Means, Settings, Which};
+use crate::app_metrics::{Gatherer, Means, Settings};
 use crate::exposition::Page;
+use crate::model::MetricsScope;
 
 #[test]
 fn what_an_ended_worker_counted_stays_and_its_successor_adds_to_it() {
@@ -21,7 +22,7 @@ fn what_an_ended_worker_counted_stays_and_its_successor_adds_to_it() {
     scrape.join().unwrap();
     gatherer.gone(Life(1));
     gatherer.set_workers(Vec::new());
-    let (text, _) = page(&gatherer, Which::All, PATIENCE);
+    let (text, _) = page(&gatherer, MetricsScope::All, PATIENCE);
     assert_eq!(samples(&text), ["hits_total 10"]);
     gatherer.set_workers(vec![worker(0, 2, 0)]);
     let scrape = page_later(&gatherer, PATIENCE);
@@ -45,7 +46,7 @@ fn the_last_answer_of_a_worker_is_newer_than_the_wish_for_it() {
     over.recv_timeout(PATIENCE).unwrap();
     scrape.join().unwrap();
     gatherer.gone(Life(1));
-    let (text, _) = page(&gatherer, Which::All, PATIENCE);
+    let (text, _) = page(&gatherer, MetricsScope::All, PATIENCE);
     assert_eq!(samples(&text), ["hits_total 11"]);
 }
 
@@ -76,7 +77,7 @@ fn workers_are_asked_between_scrapes_while_there_are_any() {
     // It dies without another word.
     gatherer.gone(Life(1));
     answer(&mut third, "# TYPE hits_total counter\nhits_total 1000\n");
-    let (text, _) = page(&gatherer, Which::All, PATIENCE);
+    let (text, _) = page(&gatherer, MetricsScope::All, PATIENCE);
     assert_eq!(samples(&text), ["hits_total 12"]);
 }
 
@@ -88,8 +89,8 @@ fn without_application_metrics_there_is_the_runtimes_page() {
         interval: None,
     })
     .unwrap();
-    for which in [Which::All, Which::Runtime] {
-        let (text, totals) = page(&gatherer, which, PATIENCE);
+    for scope in [MetricsScope::All, MetricsScope::Runtime] {
+        let (text, totals) = page(&gatherer, scope, PATIENCE);
         assert_eq!((text.as_str(), totals), ("", None));
     }
 }
@@ -113,7 +114,7 @@ fn who_is_told_to_stop_is_shown_no_more_and_still_counts() {
     let (text, _) = scrape.join().unwrap();
     assert_eq!(samples(&text), ["hits_total 11"]);
     gatherer.set_workers(Vec::new());
-    let (text, totals) = page(&gatherer, Which::All, PATIENCE);
+    let (text, totals) = page(&gatherer, MetricsScope::All, PATIENCE);
     assert_eq!(samples(&text), ["hits_total 11"]);
     assert_eq!(totals.unwrap().workers, []);
 }
@@ -140,7 +141,7 @@ fn one_whose_queue_is_full_of_questions_is_not_asked_again() {
     let gatherer = gatherer(&[&one], None);
     gatherer.set_workers(vec![worker(0, 1, 0)]);
     for _ in 0..12 {
-        let (_, totals) = page(&gatherer, Which::All, Duration::from_millis(30));
+        let (_, totals) = page(&gatherer, MetricsScope::All, Duration::from_millis(30));
         assert!(!totals.unwrap().workers[0].success);
     }
     // Nobody else is ever sent a question, so the count stands once the ninth has come.
