@@ -17,7 +17,7 @@ use crate::sys::clock;
 use crate::sys::family::Process;
 use crate::sys::proc::{Proc, Whose};
 
-use super::keeper::{FAMILY, Keeper, Worker};
+use super::results::{FAMILY, Keeper, Worker};
 
 /// The slot of a process that belongs to no worker: its gauges are not shown.
 const NOBODY: SlotId = SlotId(u16::MAX);

@@ -12,11 +12,11 @@ use crate::exposition::Page;
 use crate::exposition::render::Answer;
 use crate::model::MetricsScope;
 
+use super::combine::refreshed;
 use super::files::Files;
-use super::keeper::Worker;
-use super::questions::Reach;
+use super::results::Worker;
+use super::scraper::Reach;
 use super::thread;
-use super::together::refreshed;
 
 /// Where the workers' metrics come from.
 pub enum Means {

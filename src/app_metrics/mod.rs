@@ -11,17 +11,17 @@
 //! - Workers are asked for each scrape, regularly between scrapes, and once before they are told to stop.
 //! - A page that comes too late for a scrape counts for the next one.
 
-mod content;
+mod combine;
+mod content_type;
 mod fetch;
 mod files;
 mod handle;
-mod keeper;
 pub mod merge;
 pub mod multiproc;
-mod place;
-mod questions;
+mod multiproc_dir;
+mod results;
+mod scraper;
 mod thread;
-mod together;
 mod totals;
 
 #[cfg(test)]
@@ -29,7 +29,7 @@ mod tests;
 
 pub use files::Files;
 pub use handle::{Gatherer, Means, Settings};
-pub use keeper::{Worker, life};
-pub use place::Place;
-pub use questions::{Reach, Way};
+pub use multiproc_dir::Place;
+pub use results::{Worker, life};
+pub use scraper::{Reach, Way};
 pub use totals::{AppScrape, AppTotals};

@@ -1,6 +1,6 @@
 //! Workers that are servers on loopback ports, and what is made of their answers.
 
-mod lives;
+mod workers;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};

@@ -15,11 +15,11 @@ use crate::exposition::render;
 use crate::model::MetricsScope;
 use crate::sys;
 
+use super::combine::together;
 use super::files::Files;
 use super::handle::{Last, Means, Message, Own, Settings};
-use super::keeper::{Keeper, Worker};
-use super::questions::Questions;
-use super::together::together;
+use super::results::{Keeper, Worker};
+use super::scraper::Questions;
 
 /// Parsers and writers keep their pages on the heap; packing wants some.
 const STACK: usize = 512 * 1024;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::account::{Account, Cost};
-use super::lives::Life;
+use super::processes::Life;
 use super::series::{self, ENTRY, newer};
 use super::visit::{place, visit};
 use crate::exposition::{Exemplar, Labels, Sample, Suffix};

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::account::{Account, Cost};
-use super::lives::{Life, Speaker};
+use super::processes::{Life, Speaker};
 use super::rules::Aggregation;
 use super::series;
 use crate::exposition::{Labels, Sample, Suffix};

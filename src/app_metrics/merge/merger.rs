@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::account::{Budget, Cost};
 use super::family::{Merged, Taking};
 use super::incoming::{plain, rename_label};
-use super::lives::{Life, Lives};
+use super::processes::{Life, Lives};
 use super::report::{Conflict, Conflicts, Disagreement};
 use super::rules::{Aggregation, Rules};
 use super::suggestions::Suggestions;

@@ -19,11 +19,11 @@ mod gauges;
 mod groups;
 mod incoming;
 mod layout;
-mod lives;
 mod merger;
 mod observations;
 mod observed;
 mod pattern;
+mod processes;
 mod report;
 mod rules;
 mod series;
@@ -33,8 +33,8 @@ mod visit;
 #[cfg(test)]
 mod tests;
 
-pub use lives::Life;
 pub use merger::Merger;
 pub use pattern::Pattern;
+pub use processes::Life;
 pub use report::{Conflict, Conflicts, Disagreement};
 pub use rules::{Aggregation, Rules};

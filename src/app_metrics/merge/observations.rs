@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::account::{Account, Cost};
 use super::groups::Snap;
 use super::layout::{Layout, common};
-use super::lives::Life;
+use super::processes::Life;
 use super::series::{cost, is_newer, newer};
 use crate::exposition::{Exemplar, Labels, Sample, Suffix};
 

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use super::account::{Account, Cost};
 use super::groups::Group;
 use super::layout::Layouts;
-use super::lives::Life;
 use super::observations::{NoRoom, Observations};
+use super::processes::Life;
 use super::series;
 use crate::exposition::{Dropped, Labels, MetricType, Sample, Suffix};
 

@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::ops::Bound::{Included, Unbounded};
 
-use super::lives::Life;
+use super::processes::Life;
 use crate::exposition::Labels;
 
 /// How far behind the last the next is expected; beyond, it is looked up.

@@ -15,9 +15,9 @@ use crate::exposition::{PageLimits, Parsed, parse};
 use crate::model::ListenerId;
 use crate::sys::clock;
 
-use super::content::format;
+use super::content_type::format;
 use super::fetch::{Fetched, PageFault, page};
-use super::keeper::{Keeper, Worker};
+use super::results::{Keeper, Worker};
 
 /// All pages that are under way at once may take so much memory, in bytes, as long as each has [`LEAST`].
 const ALL: usize = 64 << 20;
