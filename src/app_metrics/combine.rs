@@ -1,12 +1,12 @@
-//! The page that a scrape gets: the runtime's families and the workers'.
+//! The page for a scrape: the runtime's families and the workers'.
 
 use crate::exposition::{Family, Page};
 
-/// How the names begin that every client library has for its own process.
+/// Prefix of the metrics that every client library exports for its own process.
 const PROCESS: &str = "process_";
 
-/// Both, ordered by name. `process_*` means the workers here, even where they have none: a name that meant somebody else
-/// each time would be worse than none. The workers have no name that begins like the runtime's own.
+/// Merges both, sorted by name. `process_*` always means the workers here, even if they have no such metrics: a name
+/// whose meaning changes would be worse than none. The workers' names never have the prefix of the runtime's own.
 pub(super) fn together(own: Page, workers: Vec<Family>) -> Page {
     let own = own.families.into_iter();
     let mut families: Vec<Family> = own
@@ -17,7 +17,7 @@ pub(super) fn together(own: Page, workers: Vec<Family>) -> Page {
     Page { families }
 }
 
-/// A page that was made of both, with the runtime's part anew.
+/// The last complete page with a new part of the runtime.
 pub(super) fn refreshed(own: Page, before: &Page) -> Page {
     let is_there = |family: &Family| {
         let name = &family.name;

@@ -1,11 +1,12 @@
-//! In which format a worker wrote its page.
+//! Determines the format of a worker's page.
 
 use crate::exposition::Format;
 
-/// Longest foreign type that is shown.
+/// Longest untrusted type to show, characters.
 const SHOWN: usize = 64;
 
-/// By the Content-Type of an answer; the error says what it is instead. Programs that send none are taken to write text.
+/// The format by the Content-Type of an answer. Without a Content-Type, text 0.0.4 is assumed. The error names the
+/// actual type.
 pub(super) fn format(content_type: Option<&str>) -> Result<Format, String> {
     let Some(whole) = content_type else {
         return Ok(Format::Text);

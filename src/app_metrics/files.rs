@@ -1,5 +1,5 @@
-//! Programs that keep their metrics in files: every process has its own, whether it is a worker or one that a worker
-//! started.
+//! Metrics of programs that keep them in files. Every process has files of its own, whether it is a worker or a child
+//! of a worker.
 
 use std::collections::{HashMap, HashSet};
 use std::io;
@@ -19,35 +19,35 @@ use crate::sys::proc::{Proc, Whose};
 
 use super::results::{FAMILY, Keeper, Worker};
 
-/// The slot of a process that belongs to no worker: its gauges are not shown.
+/// The slot of a process that belongs to no worker. Its gauges are not shown.
 const NOBODY: SlotId = SlotId(u16::MAX);
 
-/// The directory, and whose files are in it.
+/// The directory of the files and the processes that write them.
 #[derive(Debug)]
 pub struct Files {
     store: Store,
     proc: Proc,
-    /// Processes that workers started.
+    /// Processes that are not workers.
     children: HashMap<u32, Child>,
-    /// Lives that were given to them.
+    /// Number of lives assigned to children so far.
     given: u64,
-    /// Processes of nobody, alive, that were seen by one reading only. A worker that was started a moment ago may be among
-    /// them, and must not be counted as somebody else first.
+    /// Living processes without a worker, seen by only one reading. A worker that was started a moment ago may be among
+    /// them, and must not first be counted as a child.
     new: HashSet<u32>,
     told: bool,
 }
 
-/// A process that is no worker itself.
+/// A process that is not a worker itself.
 #[derive(Clone, Copy, Debug)]
 struct Child {
     slot: SlotId,
     life: Life,
-    /// The worker to whose family it belonged when it was first seen; its own life if to none.
+    /// The worker to which it belonged when it was first seen; its own life if it belonged to none.
     worker: Life,
 }
 
 impl Files {
-    /// Opens the directory and removes what an earlier run left in it.
+    /// Opens the directory and removes files of an earlier run.
     pub fn open(directory: &Path) -> io::Result<Self> {
         Ok(Self {
             store: Store::open(directory)?,
@@ -59,7 +59,7 @@ impl Files {
         })
     }
 
-    /// Takes in what all processes wrote, and compacts what ended ones left.
+    /// Reads the files of all processes. Removes the files of ended processes after taking their values.
     pub(super) fn read(&mut self, keeper: &mut Keeper) {
         let begun = clock::instant();
         let reading = self.store.read();
@@ -76,7 +76,7 @@ impl Files {
         }
     }
 
-    /// A worker ended: its last words are taken in, and its files removed.
+    /// Handles the end of a worker: takes its last values and removes its files.
     pub(super) fn ended(&self, keeper: &mut Keeper, worker: Worker) {
         let pid = number(worker.pid);
         if let Some(parsed) = self.store.last(pid) {
@@ -96,7 +96,7 @@ impl Files {
         if reading.unreadable > 0 && !std::mem::replace(&mut self.told, true) {
             warn!(
                 files = reading.unreadable,
-                "metrics of workers cannot be read: files of another user, with another name, or too many (PROMETHEUS_MULTIPROC_DIR; told once)"
+                "some metrics files of workers cannot be read: they belong to another user, have an unknown name, or are too many (PROMETHEUS_MULTIPROC_DIR; logged once)"
             );
         }
         for worker in workers {
@@ -104,7 +104,7 @@ impl Files {
             keeper.answered(*worker, Ok(own.unwrap_or_default()), took);
         }
         let processes = reading.processes;
-        // Somebody else removed their files.
+        // Another process removed their files.
         let forgotten = self
             .children
             .extract_if(|pid, _| !processes.contains_key(pid));
@@ -121,9 +121,9 @@ impl Files {
         }
     }
 
-    /// All that belongs to a worker at this moment, with the worker.
+    /// All present processes of all workers, each with its worker.
     fn families(&self, workers: &[Worker]) -> HashMap<i32, (Process, Worker)> {
-        // Where /proc cannot be read, they are nobody's.
+        // If /proc cannot be read, no process is assigned to a worker.
         let seen = self.proc.processes().unwrap_or_default();
         let family = |worker: &Worker| {
             let (family, worker) = (seen.family(worker.pid), *worker);
@@ -153,7 +153,7 @@ impl Files {
         }
         let child = known.unwrap_or_else(|| {
             let leader = seen.map(|(_, worker)| worker);
-            // Younger than the worker, older than the next one.
+            // Above the life of its worker, below that of the next worker.
             let life = self.new_life(leader.map_or(0, |worker| worker.life.0));
             Child {
                 slot: leader.map_or(NOBODY, |worker| worker.slot),
@@ -163,7 +163,7 @@ impl Files {
         });
         let Child { slot, life, worker } = child;
         if is_over {
-            // Between the reading and its end it may have written more.
+            // It may have written more between the reading and its end.
             let last = self.store.last(pid).unwrap_or(parsed);
             keeper.take(slot, worker, life, last);
             keeper.gone(life);
@@ -174,24 +174,25 @@ impl Files {
         self.children.insert(pid, child);
         keeper.take(slot, worker, life, parsed);
         if slot == NOBODY {
-            // No slot could be named for its gauges; what it counts is counted.
+            // There is no slot to show its gauges under; its counters count.
             keeper.merger.missing(slot, life);
         }
     }
 
-    /// One that none has, of which so many are younger than `worker` only.
+    /// An unused life for a child. There is only a limited number of them between `worker` and the next worker.
     fn new_life(&mut self, worker: u64) -> Life {
         loop {
             self.given = self.given % (FAMILY - 1) + 1;
             let life = Life(worker + self.given);
-            // An old child may have it still.
+            // A long-lived child may still use it.
             if self.children.values().all(|child| child.life != life) {
                 return life;
             }
         }
     }
 
-    /// Whether there is no such process. One that cannot be looked at, for want of a descriptor say, is there.
+    /// Whether the process does not exist. If this cannot be read, for example for lack of descriptors, the process
+    /// counts as existing.
     fn is_gone(&self, process: Pid) -> bool {
         let gone = |error: io::Error| {
             error.kind() == io::ErrorKind::NotFound

@@ -1,4 +1,4 @@
-//! Whose files they are, by a /proc that the tests write.
+//! Assignment of files to processes, with a /proc that the tests write.
 
 use std::fs;
 use std::path::PathBuf;
@@ -12,7 +12,7 @@ use crate::model::ListenerId;
 const COUNTER: &str = r#"["hits", "hits_total", {}, "H."]"#;
 const GAUGE: &str = r#"["heat", "heat", {}, "H."]"#;
 
-/// A /proc and a directory of files.
+/// A fake /proc and a directory of files.
 struct World {
     root: PathBuf,
     files: Files,
@@ -23,7 +23,7 @@ impl World {
     fn new(name: &str) -> Self {
         let name = format!("rpm-files-{name}-{}", std::process::id());
         let root = std::env::temp_dir().join(name);
-        // It may be left over from a process of the same number.
+        // Left by an earlier process with our PID.
         let _ = fs::remove_dir_all(&root);
         for directory in ["proc", "files"] {
             fs::create_dir_all(root.join(directory)).unwrap();
@@ -37,7 +37,7 @@ impl World {
         }
     }
 
-    /// The worker of a slot has this number, and is in /proc.
+    /// Adds a worker of a slot, with this PID, to /proc.
     fn worker(&mut self, slot: u16, pid: i32, life: u64) -> Worker {
         let worker = Worker {
             life: Life(life * FAMILY),
@@ -65,7 +65,7 @@ impl World {
         fs::remove_dir_all(self.root.join("proc").join(pid.to_string())).unwrap();
     }
 
-    /// It counted so many, and its gauge is that.
+    /// Sets its counter and its gauge.
     fn counts(&self, pid: i32, count: f64, gauge: f64) {
         for (name, key, value) in [("counter", COUNTER, count), ("gauge_all", GAUGE, gauge)] {
             let pad = 8 - (4 + key.len()) % 8;
@@ -92,7 +92,7 @@ impl World {
         self.file(&format!("counter_{pid}.db")).exists()
     }
 
-    /// All series, after the files were read.
+    /// All series after reading the files.
     fn read(&mut self) -> Vec<String> {
         self.files.read(&mut self.keeper);
         let mut out = Vec::new();
@@ -105,7 +105,7 @@ impl World {
 
 impl Drop for World {
     fn drop(&mut self) {
-        // Nobody is harmed by what is left.
+        // A left-over directory does no harm.
         let _ = fs::remove_dir_all(&self.root);
     }
 }
@@ -117,7 +117,7 @@ fn what_a_worker_started_is_in_its_slot_wherever_it_has_gone() {
     world.worker(1, 200, 2);
     world.counts(100, 1.0, 1.0);
     world.counts(200, 2.0, 2.0);
-    // In the group; in a group of its own; the child of that one.
+    // In the group of the worker; in a group of its own; a child of that one.
     world.process(201, 200, 200, 'S');
     world.process(202, 200, 202, 'S');
     world.process(203, 202, 203, 'S');
@@ -164,7 +164,7 @@ fn what_belongs_to_no_worker_counts_and_has_no_gauges() {
     assert!(!world.has_files(301) && world.has_files(302));
 }
 
-/// The pid of a zombie is nobody else's, but it writes nothing more.
+/// The PID of a zombie is not reused, but the zombie writes nothing more.
 #[test]
 fn one_that_is_dead_but_not_reaped_is_over() {
     let mut world = World::new("zombie");
@@ -178,13 +178,13 @@ fn one_that_is_dead_but_not_reaped_is_over() {
     assert_eq!(world.read(), ["hits_total 10"]);
 }
 
-/// As when there is no descriptor left to look with.
+/// As if no descriptor were left to look with.
 #[test]
 fn one_that_cannot_be_looked_at_keeps_its_files() {
     let mut world = World::new("unseen");
     world.worker(0, 100, 1);
     world.counts(101, 10.0, 5.0);
-    // A directory is opened, and not read.
+    // A directory can be opened but not read.
     let stat = world.root.join("proc/101/stat");
     fs::create_dir_all(stat).unwrap();
     assert_eq!(world.read(), Vec::<String>::new());
@@ -197,7 +197,7 @@ fn one_that_cannot_be_looked_at_keeps_its_files() {
     assert!(!world.has_files(101));
 }
 
-/// As by `mark_process_dead` and scripts that tidy up.
+/// As `mark_process_dead` and clean-up scripts do.
 #[test]
 fn one_whose_files_somebody_removed_is_forgotten() {
     let mut world = World::new("removed");
@@ -210,12 +210,12 @@ fn one_whose_files_somebody_removed_is_forgotten() {
         fs::remove_file(world.file(name)).unwrap();
     }
     assert_eq!(world.read(), ["heat{worker=\"0\"} 1", "hits_total 11"]);
-    // It goes on with files of its own, or another has its number.
+    // It continues with new files, or another process has its PID.
     world.counts(101, 3.0, 2.0);
     assert_eq!(world.read(), ["heat{worker=\"0\"} 3", "hits_total 14"]);
 }
 
-/// Life numbers of children come round; that of one which lives long is never given to another.
+/// The life numbers of children are reused; that of a long-lived child is never given to another.
 #[test]
 fn two_children_never_share_a_life() {
     let mut world = World::new("lives");
@@ -236,7 +236,7 @@ fn two_children_never_share_a_life() {
     assert_eq!(lives.len(), 3);
 }
 
-/// The thread hears of a worker a moment after it was started.
+/// The thread learns of a worker a moment after its start.
 #[test]
 fn a_worker_that_is_not_known_yet_is_not_counted_twice() {
     let mut world = World::new("early");

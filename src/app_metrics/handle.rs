@@ -1,4 +1,4 @@
-//! What the loop holds of the gathering: a way to tell and to ask.
+//! The handle of the event loop: sends messages to the gathering thread and asks it for pages.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -20,33 +20,34 @@ use super::thread;
 
 /// Where the workers' metrics come from.
 pub enum Means {
-    /// From nowhere: there is the runtime's page alone.
+    /// No source: only the runtime's own metrics.
     Nothing,
-    /// From each worker, asked for this path.
+    /// Each worker is asked for this path.
     Asked {
-        /// The path, with its query.
+        /// The path with its query.
         path: String,
-        /// How each is reached.
+        /// How to reach each worker.
         reach: Reach,
     },
-    /// From files that the programs keep.
+    /// Files that the programs write.
     Files(Box<Files>),
 }
 
-/// What it goes by.
+/// Settings of the gathering.
 pub struct Settings {
-    /// The source.
+    /// The source of metrics.
     pub means: Means,
     /// How the pages are merged.
     pub rules: Rules,
-    /// How often workers are asked while nobody scrapes; `None`: not then.
+    /// How often workers are asked if there is no scrape; `None`: only for scrapes.
     pub interval: Option<Duration>,
 }
 
-/// Makes the runtime's own page: from what was known when it was made, and what is known of asking when it is called.
+/// Builds the runtime's own page. It contains the state from when the closure was created, and the totals of the
+/// gathering, which are passed in.
 pub(super) type Own = Box<dyn FnOnce(Option<AppTotals>) -> Page + Send>;
 
-/// Is called once, whatever happens to who holds it.
+/// A callback that is called exactly once, on drop.
 pub(super) struct Done(Option<Box<dyn FnOnce() + Send>>);
 
 impl Drop for Done {
@@ -57,7 +58,7 @@ impl Drop for Done {
     }
 }
 
-/// What the thread is told.
+/// Messages to the thread.
 pub(super) enum Message {
     Workers(Vec<Worker>),
     Gone(Life),
@@ -76,19 +77,19 @@ pub(super) enum Message {
     },
 }
 
-/// The page that was made last for all, if there are workers' metrics.
+/// The last complete page; used if there are workers' metrics.
 pub(super) type Last = Arc<Mutex<Arc<Page>>>;
 
-/// The gathering. Its thread ends when the last of these is dropped.
+/// The handle of the gathering. The thread ends when the last handle is dropped.
 #[derive(Clone, Debug)]
 pub struct Gatherer {
     messages: UnboundedSender<Message>,
-    /// `None`: there are no metrics but the runtime's.
+    /// `None`: there are no metrics except the runtime's.
     last: Option<Last>,
 }
 
 impl Gatherer {
-    /// Starts the thread. Fails where it cannot be started.
+    /// Starts the thread.
     pub fn start(settings: Settings) -> nix::Result<Self> {
         let (messages, inbox) = unbounded_channel();
         let on = !matches!(settings.means, Means::Nothing);
@@ -97,33 +98,34 @@ impl Gatherer {
         Ok(Self { messages, last })
     }
 
-    /// What is known without the thread, for who cannot wait for it: `own`, which is the runtime's page, and what the
-    /// workers said when a page was made the last time. Counters do not vanish for a scrape, nor `process_*` change sides.
+    /// Returns a page at once, for callers that cannot wait for the thread: the runtime's own page `own` and the
+    /// workers' metrics of the last complete page. So counters do not disappear for one scrape, and `process_*` does
+    /// not change its meaning.
     pub fn known(&self, own: Page) -> Page {
         let Some(last) = &self.last else { return own };
         let last = Arc::clone(&last.lock().unwrap_or_else(PoisonError::into_inner));
         refreshed(own, &last)
     }
 
-    /// Asks these from now on, and nobody else.
+    /// From now on, asks only these workers.
     pub fn set_workers(&self, workers: Vec<Worker>) {
         self.tell(Message::Workers(workers));
     }
 
-    /// The process ended.
+    /// Reports that the process ended.
     pub fn gone(&self, life: Life) {
         self.tell(Message::Gone(life));
     }
 
-    /// Asks one worker once more, before it is told to stop, and calls `done` when that is over, in any case; after
-    /// `within` at the latest, as far as the thread can.
+    /// Asks one worker once more before it is told to stop, and calls `done` afterwards in any case, after `within` at
+    /// the latest (if the thread is not delayed).
     pub fn look(&self, life: Life, within: Duration, done: impl FnOnce() + Send + 'static) {
         let done = Done(Some(Box::new(done)));
         self.tell(Message::Look { life, within, done });
     }
 
-    /// A page in the form that these headers wish for. Workers that do not answer `within` that time are left out as they
-    /// are now. `None` if the thread is gone.
+    /// A page in the form that these request headers ask for. Workers that do not answer within the time are shown
+    /// without gauges. `None` if the thread has ended.
     pub async fn page(
         &self,
         scope: MetricsScope,
@@ -144,7 +146,7 @@ impl Gatherer {
     }
 
     fn tell(&self, message: Message) {
-        // If the thread is gone, who waits is told by what is dropped.
+        // If the thread has ended, dropping the message informs the caller.
         let _ = self.messages.send(message);
     }
 }

@@ -1,13 +1,13 @@
-//! Application metrics: what every worker offers to Prometheus, gathered and merged (RPM_APP_METRICS).
+//! Application metrics (RPM_APP_METRICS): reads the metrics of every worker and merges them.
 //!
-//! A scrape of a shared port reaches one worker, and each time another. Here every worker is asked through its own
-//! listener, all at once, and what they say becomes one page with that of the runtime. Python programs may leave files
+//! A scrape of a shared port reaches a different worker each time. Here the runtime asks every worker through its own
+//! listener, all at once, and merges the answers with its own metrics into one page. Python programs may write files
 //! instead (`PROMETHEUS_MULTIPROC_DIR`).
 //!
-//! All of it runs on a thread of its own, the reading of /proc for the runtime's page too: a worker whose page is large,
-//! wrong or late costs the loop nothing. What the thread has to know is sent to it; what it knows is asked for.
+//! All of this runs on a separate thread, including the reading of /proc for the runtime's own page. So a large,
+//! invalid or late page does not delay the event loop. The loop sends messages to the thread and asks it for pages.
 //!
-//! - Nobody is asked twice at once: whoever needs a worker's answer while it is awaited waits for the same.
+//! - Each worker is asked only once at a time; a second caller waits for the same answer.
 //! - Workers are asked for each scrape, regularly between scrapes, and once before they are told to stop.
 //! - A page that comes too late for a scrape counts for the next one.
 

@@ -1,37 +1,40 @@
-//! The directory in which programs keep their metrics as files.
+//! The directory for metrics files of programs.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-/// Where a private one may be: memory first, since the files are written with each request and worth nothing afterwards.
+/// Where to create a private directory: in memory if possible, because the files are written with each request and are
+/// worthless afterwards.
 const ROOMS: [&str; 3] = ["/dev/shm", "/run", "/tmp"];
 
-/// How its name begins and ends; between them are a pid and a number.
+/// Prefix (and below: suffix) of its name; a PID and a number stand between them.
 const BEGIN: &str = "rpm-runtime-";
 const END: &str = ".metrics";
 
-/// Runtimes of one pid in one place: each container of a pod has its PID 1, and they may share /dev/shm.
+/// Limit of directories of runtimes with the same PID: each container of a pod has a PID 1, and they may share
+/// /dev/shm.
 const NUMBERS: u32 = 1000;
 
-/// What a file of a program takes at least (prometheus_client makes it sparse, and maps it: without room the program gets
-/// SIGBUS).
+/// Minimum size of a program's file, bytes. prometheus_client creates it sparse and maps it: without free space, the
+/// program gets SIGBUS.
 const ROOM: usize = 1 << 20;
 
-/// It, for as long as the runtime runs.
+/// The directory, for as long as the runtime runs.
 #[derive(Debug)]
 pub struct Place {
     path: PathBuf,
-    /// It was made for this runtime, which keeps it locked.
+    /// The lock, if the directory was created for this runtime.
     private: Option<File>,
 }
 
 impl Place {
-    /// The directory that the user names, made if it is missing; else a private one. The error says what was tried.
+    /// Uses the directory that the user named, and creates it if it is missing; otherwise creates a private one. The
+    /// error lists what was tried.
     pub fn find(wanted: Option<&Path>) -> Result<Self, String> {
         if let Some(path) = wanted {
-            // Workers may stand elsewhere.
+            // Make the path absolute, because workers may have another working directory.
             let path = std::path::absolute(path)
                 .and_then(|path| fs::create_dir_all(&path).map(|()| path))
                 .and_then(|path| try_out(&path).map(|()| path))
@@ -54,7 +57,7 @@ impl Place {
         Err(tried.join("; "))
     }
 
-    /// Where it is.
+    /// The path.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -63,13 +66,13 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         if self.private.is_some() {
-            // Nobody is left who could do something about it.
+            // The runtime is ending, so an error cannot be handled.
             let _ = fs::remove_dir_all(&self.path);
         }
     }
 }
 
-/// One that nobody else has; who is locked has an owner, in whichever container (flock(2)).
+/// Creates a new directory and locks it. A locked directory has an owner, in whatever container (flock(2)).
 fn make_private(room: &Path) -> io::Result<(PathBuf, File)> {
     sweep(room);
     for number in 0..NUMBERS {
@@ -79,7 +82,7 @@ fn make_private(room: &Path) -> io::Result<(PathBuf, File)> {
             other => other?,
         }
         let lock = File::open(&path)?;
-        // Somebody may have swept it before it was locked.
+        // Another runtime may have removed it before it was locked.
         let locked = lock.try_lock().is_ok() && lock.metadata()?.nlink() > 0;
         if locked {
             if let Err(error) = try_out(&path) {
@@ -92,14 +95,14 @@ fn make_private(room: &Path) -> io::Result<(PathBuf, File)> {
     Err(io::Error::other("there are too many already"))
 }
 
-/// Removes what killed runtimes have left. Whatever fails is somebody else's.
+/// Removes directories of killed runtimes. Errors are ignored: such directories belong to somebody else.
 fn sweep(room: &Path) {
     for entry in fs::read_dir(room).into_iter().flatten().flatten() {
         let name = entry.file_name();
         let named = name
             .to_str()
             .is_some_and(|name| name.starts_with(BEGIN) && name.ends_with(END));
-        // Not of what a link leads to.
+        // `metadata` of an entry does not follow symbolic links.
         let found = entry.metadata();
         if named
             && found.is_ok_and(|found| found.is_dir())
@@ -111,12 +114,12 @@ fn sweep(room: &Path) {
     }
 }
 
-/// Writes as much as a file of a program takes. What is there already is not written to, be it a link.
+/// Writes a file of the needed size. Never writes to an existing file or through a link.
 fn try_out(path: &Path) -> io::Result<()> {
     let trial = path.join(format!(".rpm-runtime-{}", std::process::id()));
     let create = || OpenOptions::new().write(true).create_new(true).open(&trial);
     let file = create().or_else(|error| match error.kind() {
-        // Of one that was killed in the middle.
+        // Left by a runtime that was killed at this point.
         ErrorKind::AlreadyExists => fs::remove_file(&trial).and_then(|()| create()),
         _ => Err(error),
     });
@@ -154,7 +157,7 @@ mod tests {
         assert!(kept.exists() && second.exists());
         assert!(!room.join("rpm-runtime-1-0.metrics").exists());
         assert!(room.join("foreign").is_dir());
-        // Its owner is killed.
+        // Its owner was killed.
         drop(lock);
         sweep(&room);
         assert!(!kept.exists() && second.exists());
@@ -169,7 +172,7 @@ mod tests {
         assert_eq!(place.path(), wanted);
         drop(place);
         assert!(wanted.is_dir());
-        // Others may write there: what they lay in the way is not followed.
+        // Other users may write there; their links must not be followed.
         fs::write(root.join("file"), b"whole").unwrap();
         let name = format!(".rpm-runtime-{}", std::process::id());
         std::os::unix::fs::symlink(root.join("file"), wanted.join(name)).unwrap();

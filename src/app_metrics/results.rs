@@ -1,4 +1,4 @@
-//! What is known of the workers' metrics: the last answers, merged, and how asking went.
+//! Keeps the workers' merged metrics and the results of reading them.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,41 +10,41 @@ use crate::app_metrics::{AppScrape, AppTotals};
 use crate::exposition::{Family, Parsed};
 use crate::model::{ListenerId, Pid, SlotId};
 
-/// Lives that belong to one worker: its own comes first.
+/// Number of lives reserved for one worker and its children; the worker's own life is the first.
 pub(super) const FAMILY: u64 = 1 << 16;
 
-/// The life of the worker that was started as the one of that number, counted over all slots.
+/// The life of a worker, from the number of workers started before it in all slots.
 pub fn life(started: u64) -> Life {
     Life(started.saturating_mul(FAMILY))
 }
 
-/// One who is asked.
+/// A worker to ask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Worker {
-    /// Which process; no other ever has the same.
+    /// Identifies the process; never reused.
     pub life: Life,
-    /// Where it sits, or sat.
+    /// Its present or former slot.
     pub slot: SlotId,
-    /// Its number.
+    /// Its PID.
     pub pid: Pid,
-    /// Through which listener it is reached.
+    /// The listener through which it is reached.
     pub listener: ListenerId,
 }
 
-/// How asking one went.
+/// Result of asking a worker.
 #[derive(Clone, Copy, Debug)]
 struct Outcome {
     success: bool,
     took: Duration,
 }
 
-/// What is told of a slot whose metrics could not be read at some time. One that comes and goes is told of ever less
-/// often: each time it has to answer twice as often in a row before it is believed to be well again.
+/// Failure state of one slot, for the log. If reading its metrics fails again and again, it is reported less and less
+/// often: each time, twice as many successful answers in a row are needed before the recovery is reported.
 #[derive(Debug)]
 struct Trouble {
-    /// It was told of, and not yet of its end.
+    /// The failure was reported, and its end was not.
     told: bool,
-    /// Answers in a row, and how many there have to be.
+    /// Successful answers in a row; below: how many are needed.
     well: u32,
     wanted: u32,
 }
@@ -59,17 +59,17 @@ impl Default for Trouble {
     }
 }
 
-/// The most answers in a row that are asked of one.
+/// Limit of the answers in a row that are needed.
 const MOST_WANTED: u32 = 256;
 
 impl Trouble {
-    /// It failed; whether that is to be told.
+    /// Records a failure. Returns whether to report it.
     fn begins(&mut self) -> bool {
         self.well = 0;
         !std::mem::replace(&mut self.told, true)
     }
 
-    /// It answered; whether that is to be told.
+    /// Records an answer. Returns whether to report the recovery.
     fn ends(&mut self) -> bool {
         self.well = self.well.saturating_add(1);
         if !self.told || self.well < self.wanted {
@@ -84,11 +84,11 @@ impl Trouble {
 #[derive(Debug)]
 pub(super) struct Keeper {
     pub(super) merger: Merger,
-    /// Who is asked, and how it went last.
+    /// The workers to ask, with the last result.
     workers: BTreeMap<Life, (Worker, Option<Outcome>)>,
-    /// Slots that failed at some time.
+    /// Slots that failed at least once.
     troubles: BTreeMap<SlotId, Trouble>,
-    /// Losses were told: of the limit, and of what is invalid.
+    /// Whether dropped series were reported: because of a limit, and because they were invalid.
     told: [bool; 2],
 }
 
@@ -102,7 +102,7 @@ impl Keeper {
         }
     }
 
-    /// These are asked from now on, and nobody else.
+    /// From now on, these are the workers to ask.
     pub(super) fn set_workers(&mut self, workers: &[Worker]) {
         let mut before = std::mem::take(&mut self.workers);
         for worker in workers {
@@ -110,7 +110,7 @@ impl Keeper {
             let last = known.and_then(|(_, last)| last);
             self.workers.insert(worker.life, (*worker, last));
         }
-        // They were told to stop: what they counted stays, what they are is over.
+        // The other workers were told to stop: their counters stay, their gauges are removed.
         for (life, (worker, _)) in before {
             self.merger.missing(worker.slot, life);
         }
@@ -124,7 +124,7 @@ impl Keeper {
         self.workers.get(&life).map(|(worker, _)| *worker)
     }
 
-    /// One answered, or it is known why not.
+    /// Records the answer of a worker, or the reason why there is none.
     pub(super) fn answered(
         &mut self,
         worker: Worker,
@@ -137,17 +137,17 @@ impl Keeper {
                 self.take(worker.slot, worker.life, worker.life, parsed);
                 let trouble = self.troubles.get_mut(&worker.slot);
                 if trouble.is_some_and(Trouble::ends) {
-                    info!(slot = %worker.slot, pid = %worker.pid, "the worker's metrics are read again");
+                    info!(slot = %worker.slot, pid = %worker.pid, "the worker's metrics can be read again");
                 }
             }
-            // It was told to stop in the meantime, or is gone.
+            // The worker was told to stop or ended meanwhile.
             Err(_) if !self.workers.contains_key(&worker.life) => {}
             Err(reason) => {
                 self.merger.missing(worker.slot, worker.life);
                 if self.troubles.entry(worker.slot).or_default().begins() {
                     warn!(
                         slot = %worker.slot, pid = %worker.pid, reason,
-                        "cannot read a worker's metrics (RPM_APP_METRICS); its counters stay as they were last"
+                        "cannot read a worker's metrics (RPM_APP_METRICS); its counters keep their last values"
                     );
                 }
             }
@@ -157,7 +157,7 @@ impl Keeper {
         }
     }
 
-    /// The page of a process that is, or descends from, the worker `worker`.
+    /// Takes the page of a process: of the worker `worker` itself or of one of its children.
     pub(super) fn take(&mut self, slot: SlotId, worker: Life, life: Life, parsed: Parsed) {
         self.merger.note_dropped(parsed.dropped);
         let conflicts = self.merger.take_child(slot, worker, life, parsed.page);
@@ -172,19 +172,19 @@ impl Keeper {
             *limit = true;
             warn!(
                 slot = %slot, series = dropped.limit,
-                "series of the workers' metrics are left out: there are too many, or a name or value is too long (told once; rpm_metrics_dropped_series_total counts)"
+                "series of the workers' metrics are left out: there are too many, or a name or value is too long (logged once; rpm_metrics_dropped_series_total counts all)"
             );
         }
         if dropped.invalid > 0 && !*invalid {
             *invalid = true;
             warn!(
                 slot = %slot, series = dropped.invalid,
-                "series of the workers' metrics are left out: they are against the format (told once; rpm_metrics_dropped_series_total counts)"
+                "series of the workers' metrics are left out: they are invalid (logged once; rpm_metrics_dropped_series_total counts all)"
             );
         }
     }
 
-    /// Somebody has waited for its answer so long, and goes on without.
+    /// Records that a scrape has waited so long for this worker and goes on without it.
     pub(super) fn overdue(&mut self, life: Life, waited: Duration) {
         if let Some((worker, last)) = self.workers.get_mut(&life) {
             *last = Some(Outcome {
@@ -195,13 +195,13 @@ impl Keeper {
         }
     }
 
-    /// Whether one that is asked did not answer the last time.
+    /// Whether the last attempt to read this worker failed.
     pub(super) fn has_failed(&self, life: Life) -> bool {
         let last = self.workers.get(&life).and_then(|(_, last)| *last);
         last.is_some_and(|outcome| !outcome.success)
     }
 
-    /// The process ended.
+    /// Records the end of the process.
     pub(super) fn gone(&mut self, life: Life) {
         self.workers.remove(&life);
         self.merger.gone(life);
@@ -212,7 +212,7 @@ impl Keeper {
     }
 
     pub(super) fn totals(&self) -> AppTotals {
-        // The youngest of a slot comes last.
+        // For each slot the youngest worker comes last and wins.
         let mut slots = BTreeMap::new();
         for (worker, last) in self.workers.values() {
             if let Some(outcome) = last {
@@ -236,18 +236,18 @@ impl Keeper {
     }
 }
 
-/// Once for each name.
+/// Reports a conflict, once for each name.
 fn tell(conflict: &Conflict) {
     let name = &conflict.name;
     match conflict.kind {
         Disagreement::Type => warn!(
-            %name, "the workers give a metric two types: that of the first is shown, the others' is left out"
+            %name, "workers export a metric with different types: the first type is shown, the others are left out"
         ),
         Disagreement::Help => info!(
-            %name, "the workers describe a metric in two ways: that of the first is shown"
+            %name, "workers describe a metric differently: the first description is shown"
         ),
         Disagreement::Buckets => info!(
-            %name, "the workers count a histogram by different bounds: those that all have are shown"
+            %name, "workers export a histogram with different buckets: only the common buckets are shown"
         ),
         Disagreement::Label => info!(
             %name, "the program has a label worker of its own: it is shown as exported_worker"
@@ -262,7 +262,7 @@ mod tests {
     #[test]
     fn one_that_comes_and_goes_is_told_of_ever_less_often() {
         let mut trouble = Trouble::default();
-        // Once ill and well again is told at once.
+        // The first recovery is reported at once.
         assert!(trouble.begins());
         assert!(!trouble.begins());
         assert!(trouble.ends());

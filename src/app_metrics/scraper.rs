@@ -1,4 +1,4 @@
-//! Asking workers: at most one question to each at a time.
+//! Asks workers, with at most one request to each at a time.
 
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
@@ -19,28 +19,28 @@ use super::content_type::format;
 use super::fetch::{Fetched, PageFault, page};
 use super::results::{Keeper, Worker};
 
-/// All pages that are under way at once may take so much memory, in bytes, as long as each has [`LEAST`].
+/// Memory for all pages that are being read, bytes; each page may have at least [`LEAST`].
 const ALL: usize = 64 << 20;
 const LEAST: usize = 512 << 10;
 
-/// So many questions in a row that nobody answered are no sign of more than a busy worker.
+/// So many unanswered requests in a row may be caused by a worker that is only busy.
 const UNANSWERED: u32 = 8;
-/// So often in a row there is no port while a worker is young.
+/// So many attempts in a row may find no port of a young worker.
 const YOUNG: u32 = 2;
 
-/// Closes when the question is over.
+/// Closes when the request is finished.
 type Over = watch::Receiver<()>;
 
-/// How a worker is reached at this moment.
+/// How to reach a worker at this moment.
 #[derive(Clone, Copy, Debug)]
 pub struct Way {
-    /// Where it is asked.
+    /// The target of the request.
     pub target: Target,
-    /// Connections that it has not accepted yet.
+    /// Connections in the worker's queue.
     pub waiting: u32,
 }
 
-/// Says how the worker that has a listener is reached; `None`: it cannot be.
+/// Returns how to reach the worker of a listener; `None` if it is not reachable.
 pub type Reach = Box<dyn Fn(ListenerId) -> Option<Way> + Send>;
 
 struct UnderWay {
@@ -49,7 +49,7 @@ struct UnderWay {
 }
 
 impl Drop for UnderWay {
-    /// Whoever waits for the answer goes on without.
+    /// Dropping the task also releases callers that wait for the answer.
     fn drop(&mut self) {
         self.task.abort();
     }
@@ -60,11 +60,11 @@ pub(super) struct Questions {
     reach: Reach,
     keeper: Rc<RefCell<Keeper>>,
     under_way: RefCell<HashMap<Life, UnderWay>>,
-    /// Questions in a row that nobody answered in time.
+    /// Unanswered requests in a row, by worker.
     unanswered: RefCell<HashMap<Life, u32>>,
-    /// Times in a row that there was no port.
+    /// Attempts in a row without a port, by worker.
     unreached: RefCell<HashMap<Life, u32>>,
-    /// Held by the one whose page is read: between two of them everything else has its turn.
+    /// Held while a page is parsed, so that other tasks run between two pages.
     reading: Mutex<()>,
 }
 
@@ -81,7 +81,7 @@ impl Questions {
         }
     }
 
-    /// Ends the questions to those who are asked no more: a worker that finishes what it has would wait for them.
+    /// Ends the requests to workers that are no longer asked: a draining worker would wait for them.
     pub(super) fn drop_others(&self) {
         let asked: HashSet<Life> = self.keeper.borrow().workers().map(|one| one.life).collect();
         let stays = |life: &Life| asked.contains(life);
@@ -90,26 +90,27 @@ impl Questions {
         self.unreached.borrow_mut().retain(|life, _| stays(life));
     }
 
-    /// Asks every worker and returns when all have answered, or after `within`.
+    /// Asks every worker. Returns when all have answered, or after `within`.
     pub(super) async fn all(self: &Rc<Self>, within: Duration) {
         let deadline = Instant::now() + within;
         let workers: Vec<Worker> = self.keeper.borrow().workers().collect();
         let most = (ALL / workers.len().max(1)).max(LEAST);
         let joined = self.round(&workers, deadline, most).await;
-        // Who was asked before by somebody with less patience, and did not answer, has another chance.
+        // A request that another caller started with a shorter limit may have failed, so ask those workers again.
         let again = |worker: &Worker| self.keeper.borrow().has_failed(worker.life);
         let again: Vec<Worker> = joined.into_iter().filter(again).collect();
         self.round(&again, deadline, most).await;
     }
 
-    /// Asks these, or waits for the questions that are under way; those of the latter who were waited for to their end.
+    /// Asks these workers, or waits for requests in progress. Returns the workers whose request was already in progress
+    /// and finished.
     async fn round(
         self: &Rc<Self>,
         workers: &[Worker],
         deadline: Instant,
         most: usize,
     ) -> Vec<Worker> {
-        // Whole milliseconds: the log tells of it.
+        // Rounded to whole milliseconds, because the log shows it.
         let left = deadline.saturating_duration_since(Instant::now()) + Duration::from_micros(500);
         let within = Duration::from_millis(u64::try_from(left.as_millis()).unwrap_or(u64::MAX));
         let ask = |worker: &Worker| {
@@ -130,7 +131,8 @@ impl Questions {
         ended_before
     }
 
-    /// Asks one worker anew, also if a question is under way: its answer may be older than what is wanted.
+    /// Asks one worker anew. If a request is in progress, waits for it first, because its answer may be older than
+    /// wanted.
     pub(super) async fn one(self: &Rc<Self>, life: Life, within: Duration) {
         let deadline = Instant::now() + within;
         let before = self.over(life);
@@ -146,7 +148,7 @@ impl Questions {
         let _ = timeout_at(deadline, ended(&mut over)).await;
     }
 
-    /// Joins the question that is under way, or begins one.
+    /// Joins the request in progress, or starts one.
     fn ask(self: &Rc<Self>, worker: Worker, within: Duration, most: usize) -> Over {
         if let Some(over) = self.over(worker.life) {
             return over;
@@ -158,7 +160,7 @@ impl Questions {
             let answer = match this.way(worker) {
                 Ok(Some(way)) => this.fetch(worker, way, within, most).await,
                 Ok(None) => {
-                    // It is ready and opens its port a moment later, as many do.
+                    // The worker is ready and opens its port a moment later, as many programs do.
                     this.keeper
                         .borrow_mut()
                         .overdue(worker.life, Duration::ZERO);
@@ -169,7 +171,7 @@ impl Questions {
             };
             let took = clock::instant().saturating_duration_since(begun);
             this.keeper.borrow_mut().answered(worker, answer, took);
-            // It is over, so nothing is left to abort.
+            // The task is finished, so dropping the entry aborts nothing.
             this.under_way.borrow_mut().remove(&worker.life);
             drop(end);
         });
@@ -184,11 +186,11 @@ impl Questions {
     fn over(&self, life: Life) -> Option<Over> {
         let under_way = self.under_way.borrow();
         let over = &under_way.get(&life)?.over;
-        // It would be closed if the task had ended without a word.
+        // The channel is closed if the task ended early.
         over.has_changed().is_ok().then(|| over.clone())
     }
 
-    /// `None`: there is none, and it is too early to say so.
+    /// `None`: there is no port, and it is too early to report that.
     fn way(&self, worker: Worker) -> Result<Option<Way>, String> {
         let mut unreached = self.unreached.borrow_mut();
         if let Some(way) = (self.reach)(worker.listener) {
@@ -218,20 +220,20 @@ impl Questions {
         let fetched = fetched.map_err(|fault| fault.to_string())?;
         let format = format(fetched.content_type.as_deref())?;
         let _reading = self.reading.lock().await;
-        // Not a moment later than that: the timers are looked at.
+        // Yield now, so that timers are checked before the parsing.
         yield_now().await;
         parse(&fetched.body, format, &limits).map_err(|refused| refused.to_string())
     }
 }
 
 impl Questions {
-    /// A connection that was given up stays in the queue until it is accepted. A worker that stands still would soon have
-    /// its queue full of questions.
+    /// An abandoned connection stays in the queue until the worker accepts it. Without this check, the queue of a
+    /// worker that does not accept would soon be full of our requests.
     fn still_accepts(&self, life: Life, waiting: u32) -> Result<(), String> {
         let unanswered = self.unanswered.borrow();
         match unanswered.get(&life) {
             Some(unanswered) if *unanswered > UNANSWERED && waiting >= *unanswered => Err(format!(
-                "it has not accepted the last {unanswered} questions, and is not asked again before"
+                "it has not accepted the last {unanswered} requests, and is asked again when it has accepted them"
             )),
             _ => Ok(()),
         }
@@ -247,7 +249,7 @@ impl Questions {
     }
 }
 
-/// Nothing is ever sent: that the sender is gone is the end.
+/// Waits until the sender is dropped; nothing is ever sent.
 async fn ended(over: &mut Over) {
     while over.changed().await.is_ok() {}
 }

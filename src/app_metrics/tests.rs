@@ -1,4 +1,4 @@
-//! Workers that are servers on loopback ports, and what is made of their answers.
+//! Workers that are servers on loopback ports, and the merged result of their answers.
 
 mod workers;
 
@@ -22,7 +22,7 @@ use super::{Gatherer, Means, Settings, Way, Worker};
 /// Longer than any test may take.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A worker: what it does with a request is decided by the test.
+/// A worker; the test decides what it does with a request.
 struct Program {
     addr: SocketAddr,
     asked: Arc<AtomicUsize>,
@@ -60,7 +60,7 @@ impl Program {
         }
     }
 
-    /// The next question.
+    /// The next request.
     fn question(&self) -> TcpStream {
         self.requests.recv_timeout(PATIENCE).unwrap()
     }
@@ -72,7 +72,7 @@ impl Program {
 
 fn answer(stream: &mut TcpStream, body: &str) {
     let length = body.len();
-    // Who asked may have gone.
+    // The client may be gone.
     let _ = write!(
         stream,
         "HTTP/1.1 200 OK\r\nContent-Type: text/plain; version=0.0.4\r\nContent-Length: {length}\r\n\r\n{body}"
@@ -109,7 +109,7 @@ fn worker(slot: u16, life: u64, listener: u16) -> Worker {
     }
 }
 
-/// The page, and what was known of the asking.
+/// The page, and the totals of the gathering.
 fn page(gatherer: &Gatherer, scope: MetricsScope, within: Duration) -> (String, Option<AppTotals>) {
     let seen = Arc::new(Mutex::new(None));
     let note = Arc::clone(&seen);
@@ -126,12 +126,12 @@ fn page(gatherer: &Gatherer, scope: MetricsScope, within: Duration) -> (String, 
     (String::from_utf8(answer.body).unwrap(), totals)
 }
 
-/// Samples alone.
+/// Only the samples.
 fn samples(page: &str) -> Vec<&str> {
     page.lines().filter(|line| !line.starts_with('#')).collect()
 }
 
-/// In a thread of its own.
+/// Requests a page in a separate thread.
 fn page_later(
     gatherer: &Gatherer,
     within: Duration,
@@ -148,7 +148,7 @@ fn every_worker_is_asked_and_the_answers_are_one_page() {
     let gatherer = gatherer(&[&one, &two], None);
     gatherer.set_workers(vec![worker(0, 1, 0), worker(1, 2, 1)]);
     let scrape = page_later(&gatherer, PATIENCE);
-    // Neither waits for the other.
+    // The requests run in parallel.
     let (mut first, mut second) = (one.question(), two.question());
     answer(&mut second, "# TYPE hits_total counter\nhits_total 5\n");
     answer(&mut first, COUNTED);
@@ -177,13 +177,13 @@ fn scrapes_that_overlap_ask_once() {
         )
     };
     let mut scrapes: Vec<_> = (0..4).map(|_| Box::pin(scrape())).collect();
-    // Looked at once, each has sent its wish.
+    // Polling each once sends its request.
     let mut looks = Context::from_waker(Waker::noop());
     for scrape in &mut scrapes {
         assert!(scrape.as_mut().poll(&mut looks).is_pending());
     }
     let mut question = one.question();
-    // The thread takes one wish after the other, so it knows of all four.
+    // The thread processes requests in order, so it knows all four.
     page(&gatherer, MetricsScope::Runtime, PATIENCE);
     answer(&mut question, COUNTED);
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -220,7 +220,7 @@ fn a_late_worker_delays_nothing_beyond_the_deadline_and_counts_next_time() {
     quick.answer("# TYPE hits_total counter\nhits_total 12\n");
     let (text, totals) = second.join().unwrap();
     assert!(begun.elapsed() >= limit);
-    // Its counters stay in the sum, its gauges do not stand for anything.
+    // Its counters stay in the sum; its gauges are not shown.
     assert_eq!(samples(&text), ["hits_total 19"]);
     let workers = totals.unwrap().workers;
     assert_eq!(

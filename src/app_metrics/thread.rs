@@ -1,4 +1,4 @@
-//! The thread on which everything is gathered.
+//! The thread that gathers the metrics.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -21,10 +21,10 @@ use super::handle::{Last, Means, Message, Own, Settings};
 use super::results::{Keeper, Worker};
 use super::scraper::Questions;
 
-/// Parsers and writers keep their pages on the heap; packing wants some.
+/// Stack size, bytes. Pages are on the heap; compression needs some stack.
 const STACK: usize = 512 * 1024;
 
-/// Longest time for which workers are asked while nobody waits for it.
+/// Time limit for asking workers if no scrape waits.
 const UNHURRIED: Duration = Duration::from_secs(5);
 
 pub(super) fn start(
@@ -36,10 +36,10 @@ pub(super) fn start(
         let mut runtime = tokio::runtime::Builder::new_current_thread();
         runtime.enable_time();
         if matches!(settings.means, Means::Asked { .. }) {
-            // It takes descriptors, of which there may be few.
+            // I/O needs descriptors, which may be scarce.
             runtime.enable_io();
         }
-        // Reading a page may take a while; timers are looked at after each.
+        // Parsing a page may take long, so check timers after each task.
         let runtime = runtime.event_interval(1).build();
         if let Ok(runtime) = runtime {
             LocalSet::new().block_on(&runtime, serve(settings, inbox, last));
@@ -48,7 +48,7 @@ pub(super) fn start(
     sys::thread::start("metrics", STACK, body).map(drop)
 }
 
-/// Where pages come from, once it runs.
+/// The source of pages of the running thread.
 enum Source {
     Nothing,
     Asked(Rc<Questions>),
@@ -135,7 +135,7 @@ impl Gathering {
                     if scope == MetricsScope::All {
                         this.gather(within).await;
                     }
-                    // Who asked may be gone; a page may be large.
+                    // The caller may be gone, and a page may be large.
                     if reply.is_closed() {
                         return;
                     }
@@ -169,7 +169,7 @@ impl Gathering {
         self.drop_questions();
     }
 
-    /// Brings everything up to date, as far as workers answer in time.
+    /// Reads all metrics, as far as workers answer in time.
     async fn gather(&self, within: Duration) {
         match &*self.source {
             Source::Nothing => {}

@@ -1,4 +1,4 @@
-//! How the gathering of the workers' own metrics goes.
+//! Results of reading the workers' metrics.
 
 use std::time::Duration;
 
@@ -7,26 +7,26 @@ use crate::model::SlotId;
 
 use super::merge::Conflicts;
 
-/// How one worker's metrics were read last.
+/// The last result for one worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AppScrape {
-    /// Where it sits.
+    /// Its slot.
     pub slot: SlotId,
-    /// Whether they could be read, in time.
+    /// Whether its metrics could be read in time.
     pub success: bool,
-    /// How long that, or the wait for it, took.
+    /// How long that took, or how long the scrape waited.
     pub took: Duration,
 }
 
-/// All that is known of it.
+/// All results.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AppTotals {
-    /// By slot; those never asked are left out.
+    /// By slot; slots that were never asked are left out.
     pub workers: Vec<AppScrape>,
-    /// What workers did not agree about.
+    /// Conflicts between workers.
     pub conflicts: Conflicts,
     /// Series that were left out.
     pub dropped: Dropped,
-    /// Series that are held.
+    /// Series in memory.
     pub series: usize,
 }

@@ -1,6 +1,6 @@
-//! How much is held, and how much may be.
+//! Accounting of the memory for series, and its limits.
 
-/// Series and bytes, as estimated.
+/// Number of series, and estimated bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Cost {
     pub(super) series: usize,
@@ -12,7 +12,7 @@ impl Cost {
         Self { series, bytes }
     }
 
-    /// Bytes that are no series by themselves.
+    /// Bytes that are not a series of their own.
     pub(super) fn bytes(bytes: usize) -> Self {
         Self::new(0, bytes)
     }
@@ -29,11 +29,11 @@ impl Cost {
     }
 }
 
-/// The part of the memory, one of so many, that is kept for what is known: when new series have taken all that they may, a
-/// worker that starts anew still has its numbers counted.
+/// The fraction of the memory (1/KEPT) that is reserved for known series. When new series have used up the rest, the
+/// numbers of a worker that starts again are still counted.
 const KEPT: usize = 8;
 
-/// What is held of it all.
+/// The use of the whole memory.
 #[derive(Debug)]
 pub(super) struct Budget {
     most: Cost,
@@ -53,7 +53,7 @@ impl Budget {
     }
 }
 
-/// What one family holds, and where it asks for more.
+/// The account of one family.
 #[derive(Debug)]
 pub(super) struct Account<'a> {
     pub(super) budget: &'a mut Budget,
@@ -61,13 +61,13 @@ pub(super) struct Account<'a> {
 }
 
 impl Account<'_> {
-    /// Whether there is room for something new, which is taken then.
+    /// Reserves room for something new. Returns false if there is none.
     pub(super) fn charge(&mut self, cost: Cost) -> bool {
         let Cost { series, bytes } = self.budget.most;
         self.take(cost, Cost::new(series, bytes - bytes / KEPT))
     }
 
-    /// The same for what one more worker says of a series, or of a family, that is known.
+    /// Reserves room for one more worker of a known series or family; may use the reserved part.
     pub(super) fn charge_known(&mut self, cost: Cost) -> bool {
         self.take(cost, self.budget.most)
     }
@@ -82,7 +82,7 @@ impl Account<'_> {
         room
     }
 
-    /// Gives back what was charged before.
+    /// Releases room.
     pub(super) fn refund(&mut self, cost: Cost) {
         self.budget.used = self.budget.used.minus(cost);
         *self.own = self.own.minus(cost);

@@ -1,4 +1,4 @@
-//! Counters: what all workers added.
+//! Merges counters: the sum over all workers.
 
 use std::collections::BTreeMap;
 
@@ -17,18 +17,19 @@ pub(super) struct Counters {
 /// One series.
 #[derive(Debug)]
 struct Count {
-    /// Only ever added to: a sum made anew could fall by a rounding, which would be read as a start from zero.
+    /// The sum is only ever increased. A newly calculated sum could decrease by rounding, which readers would take for
+    /// a restart.
     total: f64,
-    /// What each worker said last, in the order of their lives.
+    /// The last value of each worker, sorted by life.
     seen: Vec<(Life, f64)>,
     exemplar: Option<Box<Exemplar>>,
 }
 
-/// A number, and what stood behind it.
+/// A value and its exemplar.
 type Said = (f64, Option<Box<Exemplar>>);
 
 impl Counters {
-    /// What `life` says. Returns for how many there was no room.
+    /// Takes the samples of `life`. Returns the number of samples for which there was no room.
     pub(super) fn take(
         &mut self,
         life: Life,
@@ -52,7 +53,7 @@ impl Counters {
         left_out
     }
 
-    /// A new series; `false` if there is no room for it.
+    /// Adds a new series; false if there is no room.
     fn begin(
         &mut self,
         life: Life,
@@ -74,7 +75,7 @@ impl Counters {
         room
     }
 
-    /// It ended: what it counted stays.
+    /// Handles the end of a process: what it counted stays in the sum.
     pub(super) fn gone(&mut self, life: Life, account: &mut Account<'_>) {
         for count in self.series.values_mut() {
             if let Ok(at) = count.seen.binary_search_by_key(&life, |(life, _)| *life) {
@@ -97,7 +98,7 @@ impl Counters {
 }
 
 impl Count {
-    /// What `life` says; `false` if there is no room for it.
+    /// Takes a value of `life`; false if there is no room.
     fn take(
         &mut self,
         life: Life,
@@ -108,7 +109,7 @@ impl Count {
         match place(&self.seen, life, usual) {
             Ok(at) => {
                 let last = &mut self.seen[at].1;
-                // Lower than before: it started from zero again.
+                // The value decreased, so the counter was restarted from zero.
                 let more = if value >= *last { value - *last } else { value };
                 *last = value;
                 self.add(more);
@@ -125,7 +126,7 @@ impl Count {
         true
     }
 
-    /// What is beyond all numbers would stay for ever.
+    /// Adds to the total, unless the result is infinite; the total would then stay infinite.
     fn add(&mut self, more: f64) {
         let total = self.total + more;
         if total.is_finite() {

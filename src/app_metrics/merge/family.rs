@@ -1,4 +1,4 @@
-//! One family of all workers.
+//! One family, merged over all workers.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -12,34 +12,34 @@ use super::rules::{Aggregation, Rules};
 use super::suggestions::Suggestions;
 use crate::exposition::{Dropped, Family, MetricType, Sample, Suffix, claims};
 
-/// What one worker takes in the list of those that have the family.
+/// Cost of one worker in the list of members.
 const MEMBER: Cost = Cost {
     series: 0,
     bytes: 16,
 };
 
-/// One family, and who has it.
+/// One family and the workers that export it.
 #[derive(Debug)]
 pub(super) struct Merged {
     name: Box<str>,
     form: Form,
     help: Option<Box<str>>,
     unit: Option<Box<str>>,
-    /// Who said what it is about.
+    /// The worker whose help and unit are shown.
     teller: Life,
     body: Body,
-    /// The living that have it.
+    /// Living processes that export the family.
     members: BTreeSet<Life>,
-    /// The latest page that had it.
+    /// Number of the latest page that contained it.
     turn: u64,
     cost: Cost,
 }
 
-/// What a family is merged as.
+/// Type of the merged family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Form {
     kind: MetricType,
-    /// A counter whose samples have no `_total`.
+    /// A counter whose samples lack `_total`.
     bare: bool,
 }
 
@@ -50,7 +50,7 @@ enum Body {
     Gauges(Gauges),
 }
 
-/// Where a family of a page comes from, and where what happens to it is noted.
+/// Source and accounts of a family that is being merged.
 #[derive(Debug)]
 pub(super) struct Taking<'a> {
     pub(super) life: Life,
@@ -60,7 +60,7 @@ pub(super) struct Taking<'a> {
     pub(super) dropped: &'a mut Dropped,
 }
 
-/// What a worker and those before it do not agree about.
+/// Differences between a worker and earlier workers.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Differs {
     pub(super) help: bool,
@@ -68,7 +68,7 @@ pub(super) struct Differs {
 }
 
 impl Merged {
-    /// A family that has nothing yet, as `family` is and `life` says.
+    /// Creates an empty merged family for `family`, as exported by `life`.
     pub(super) fn new(life: Life, family: &Family) -> Self {
         let form = Form::of(family);
         Self {
@@ -88,33 +88,33 @@ impl Merged {
         }
     }
 
-    /// The names that are its own.
+    /// The names that only this family may use.
     pub(super) fn claims(&self) -> impl Iterator<Item = Cow<'_, str>> {
         claims(&self.name, self.form.kind, self.form.bare)
             .filter_map(|(name, claim)| claim.is_firm().then_some(name))
     }
 
-    /// Whether `family` can be merged into it.
+    /// Whether `family` can be merged into this one.
     pub(super) fn is_like(&self, family: &Family) -> bool {
         self.form == Form::of(family)
     }
 
-    /// Whether none that lives has it, but perhaps `life` had it before the page `turn`.
+    /// Whether no living process exports it, except perhaps `life` before the page `turn`.
     pub(super) fn is_left(&self, life: Life, turn: u64) -> bool {
         self.turn != turn && self.members.iter().all(|member| *member == life)
     }
 
-    /// Whether it counts: its series have a beginning.
+    /// Whether it is cumulative (no gauge).
     pub(super) fn counts(&self) -> bool {
         !matches!(self.body, Body::Gauges(_))
     }
 
-    /// Whether nothing is left of it.
+    /// Whether it can be removed.
     pub(super) fn is_empty(&self) -> bool {
         self.members.is_empty() && !self.counts()
     }
 
-    /// What a worker says. Its labels are as they are to be written.
+    /// Takes the samples of one process. The labels are already in their final form.
     pub(super) fn take(&mut self, family: Family, taking: &mut Taking<'_>) -> Differs {
         let mut differs = Differs::default();
         let Taking {
@@ -153,7 +153,7 @@ impl Merged {
         differs
     }
 
-    /// Whether help or unit are not as they were said before. Who says it first is believed, as long as it lives.
+    /// Compares help and unit with the shown ones. Those of the first worker stay while that worker lives.
     fn hear(&mut self, life: Life, help: Option<Box<str>>, unit: Option<Box<str>>) -> bool {
         if life == self.teller || !self.members.contains(&self.teller) {
             self.teller = life;
@@ -168,7 +168,7 @@ impl Merged {
         differs
     }
 
-    /// `life` says nothing of it in the page `turn`: what it may fall is not there any more.
+    /// If the page `turn` of `life` does not contain this family, removes its gauges.
     pub(super) fn silent(&mut self, life: Life, turn: u64, budget: &mut Budget) {
         let own = &mut self.cost;
         let mut account = Account { budget, own };
@@ -181,7 +181,7 @@ impl Merged {
         }
     }
 
-    /// It ended.
+    /// Handles the end of a process.
     pub(super) fn gone(&mut self, life: Life, budget: &mut Budget) {
         let own = &mut self.cost;
         let mut account = Account { budget, own };
@@ -196,19 +196,19 @@ impl Merged {
         }
     }
 
-    /// Takes room for itself, if there is some.
+    /// Reserves room for the family itself; false if there is none.
     pub(super) fn charge(&mut self, cost: Cost, budget: &mut Budget) -> bool {
         let own = &mut self.cost;
         Account { budget, own }.charge(cost)
     }
 
-    /// Gives back all that it holds.
+    /// Releases all room of the family.
     pub(super) fn forget(mut self, budget: &mut Budget) {
         let (all, own) = (self.cost, &mut self.cost);
         Account { budget, own }.refund(all);
     }
 
-    /// As it is to be written, known as `text_name`.
+    /// The merged family; `text_name` is its name.
     pub(super) fn merged(
         &self,
         text_name: &str,
@@ -223,9 +223,9 @@ impl Merged {
             Body::Gauges(gauges) => {
                 let aggregation = match (kind, rules.aggregation(suggestions, text_name)) {
                     (_, Aggregation::Drop) => Aggregation::Drop,
-                    // Its buckets belong together.
+                    // The buckets of a gauge histogram belong together.
                     (MetricType::GaugeHistogram, _) => Aggregation::Worker,
-                    // It can be nothing but 1.
+                    // An info is always 1.
                     (MetricType::Info, Aggregation::Sum) => Aggregation::Max,
                     (_, aggregation) => aggregation,
                 };

@@ -1,4 +1,4 @@
-//! Gauges and all that is like them: what each worker says now.
+//! Merges gauges and similar kinds: the present values of the workers.
 
 use std::collections::BTreeMap;
 
@@ -12,26 +12,26 @@ use crate::exposition::{Labels, Sample, Suffix};
 #[derive(Debug, Default)]
 pub(super) struct Gauges {
     lives: BTreeMap<Life, Said>,
-    /// Labels that any has, each once in memory, and how many have them.
+    /// All labels in use, each stored once, with the number of uses.
     labels: BTreeMap<Labels, usize>,
 }
 
-/// What one worker said last.
+/// The last samples of one process.
 #[derive(Debug)]
 struct Said {
-    /// In which page.
+    /// The number of the page.
     turn: u64,
     samples: Box<[(Suffix, Labels, f64)]>,
 }
 
-/// What one number takes.
+/// Cost of one value.
 const SAID: Cost = Cost {
     series: 1,
     bytes: size_of::<(Suffix, Labels, f64)>(),
 };
 
 impl Gauges {
-    /// What `life` says, in place of what it said before. Returns for how many there was no room.
+    /// Replaces the samples of `life`. Returns the number of samples for which there was no room.
     pub(super) fn take(
         &mut self,
         life: Life,
@@ -62,7 +62,7 @@ impl Gauges {
         dropped
     }
 
-    /// It ended, or says nothing of this family any more.
+    /// Removes the samples of a process that ended or no longer exports this family.
     pub(super) fn gone(&mut self, life: Life, account: &mut Account<'_>) {
         let Some(said) = self.lives.remove(&life) else {
             return;
@@ -79,12 +79,12 @@ impl Gauges {
         }
     }
 
-    /// Whether `life` said something, but not in the page `turn`.
+    /// Whether `life` has samples, but none from the page `turn`.
     pub(super) fn is_silent(&self, life: Life, turn: u64) -> bool {
         self.lives.get(&life).is_some_and(|said| said.turn != turn)
     }
 
-    /// What those say that count, in the order of their labels; `is_grouped` if the order of a page is to stay.
+    /// The merged samples of the present speakers, sorted by labels. If `is_grouped`, keeps the order of a page.
     pub(super) fn samples(
         &self,
         aggregation: Aggregation,
@@ -97,7 +97,7 @@ impl Gauges {
         match aggregation {
             Aggregation::Drop => Vec::new(),
             Aggregation::Worker if is_grouped => {
-                // Numbers that belong together cannot be added up one by one: the youngest process has said them.
+                // Values that belong together cannot be added one by one, so use those of the youngest process.
                 let mut all: Vec<_> = said.collect();
                 all.reverse();
                 all.dedup_by_key(|(speaker, _)| speaker.slot);
@@ -123,7 +123,7 @@ impl Gauges {
                 let sample = |place: &[(&Labels, &Speaker, Suffix, f64)]| {
                     let (labels, speaker, suffix, _) = *place.first()?;
                     let aggregation = match suffix {
-                        // It can be nothing but 1.
+                        // An info is always 1.
                         Suffix::Info => Aggregation::Max,
                         _ => Aggregation::Sum,
                     };
@@ -152,7 +152,7 @@ impl Gauges {
         }
     }
 
-    /// The labels as they are held already, or from now on; `None` if there is no room for another number.
+    /// Returns the shared copy of these labels and counts one more use. `None` if there is no room for another value.
     fn hold(&mut self, labels: Labels, account: &mut Account<'_>) -> Option<Labels> {
         let Some((held, _)) = self.labels.get_key_value(&labels) else {
             let Cost { series, bytes } = SAID;
@@ -174,7 +174,7 @@ impl Gauges {
 }
 
 impl Said {
-    /// Whether these differ from what it said in their numbers alone.
+    /// Whether `samples` differ from the last ones only in their values.
     fn is_like(&self, samples: &[Sample]) -> bool {
         let same = |((suffix, labels, _), new): (&(Suffix, Labels, f64), &Sample)| {
             *suffix == new.suffix && *labels == new.labels
@@ -183,7 +183,7 @@ impl Said {
     }
 }
 
-/// One number of several workers. `NaN` is no number, unless nobody has another.
+/// One value merged over several workers. `NaN` is ignored, unless all values are `NaN`.
 #[derive(Debug, Default)]
 struct Together {
     value: Option<f64>,

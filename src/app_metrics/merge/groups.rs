@@ -1,25 +1,25 @@
-//! The samples of one histogram or summary, put together again.
+//! Assembles the samples of one histogram or summary.
 
 use super::layout::{Layout, Layouts};
 use crate::exposition::{Exemplar, Labels, MetricType, Sample, Suffix, parse_number};
 
-/// Most histograms have no more buckets.
+/// Initial capacity: most histograms have at most so many buckets.
 const ROOM: usize = 16;
 
-/// What one worker says of one label set.
+/// The values of one worker for one label set.
 #[derive(Debug)]
 pub(super) struct Snap {
     pub(super) layout: Layout,
     /// Observations up to each bound.
     pub(super) counts: Box<[f64]>,
-    /// It may be missing, and it may fall if what is observed may be negative.
+    /// May be missing, and may decrease if observations may be negative.
     pub(super) sum: Option<f64>,
 }
 
-/// Samples that stand together.
+/// Adjacent samples of one label set.
 #[derive(Debug)]
 pub(super) struct Group {
-    /// Without `le`.
+    /// The labels without `le`.
     pub(super) labels: Labels,
     buckets: Vec<Sample>,
     bounds: Vec<f64>,
@@ -28,7 +28,7 @@ pub(super) struct Group {
 }
 
 impl Group {
-    /// Takes the samples of the next one; `None` at the end. Quantiles are not among them.
+    /// Takes the samples of the next group; `None` at the end. The caller has removed quantiles.
     pub(super) fn next(
         rest: &mut impl Iterator<Item = Sample>,
         ahead: &mut Option<Sample>,
@@ -60,12 +60,12 @@ impl Group {
         Some(group)
     }
 
-    /// How many samples it has.
+    /// Number of samples.
     pub(super) fn len(&self) -> usize {
         self.buckets.len() + usize::from(self.sum.is_some()) + usize::from(self.count.is_some())
     }
 
-    /// What it says, and the exemplars of its buckets; `None` if something is missing.
+    /// The values, and the exemplars of the buckets; `None` if something is missing.
     pub(super) fn snap(
         self,
         kind: MetricType,
@@ -79,7 +79,7 @@ impl Group {
             };
             return Some((snap, Vec::new()));
         }
-        // The last bucket counts everything; a program that counts between the two lines would say two things.
+        // The last bucket is used as the count: a program may observe a value between writing the two lines.
         if self.bounds.last() != Some(&f64::INFINITY) {
             return None;
         }

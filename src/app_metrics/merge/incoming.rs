@@ -1,8 +1,9 @@
-//! A family of a page, as it is merged.
+//! Prepares a family of a page for merging.
 
 use crate::exposition::{Dropped, Family, Labels, MetricType, Suffix};
 
-/// The label that tells the workers apart, and what is put before a program's own of that name, as Prometheus does.
+/// The label that distinguishes the workers, and (below) the names for a program's own label of that name, as
+/// Prometheus chooses them.
 pub(super) const WORKER: &str = "worker";
 const EXPORTED: [&str; 3] = [
     "exported_worker",
@@ -10,7 +11,7 @@ const EXPORTED: [&str; 3] = [
     "exported_exported_exported_worker",
 ];
 
-/// Makes a gauge of a state set, and a counter of what is unknown but named as one.
+/// Converts a state set to a gauge, and a family of unknown type to a counter if its name ends in `_total`.
 pub(super) fn plain(family: &mut Family, dropped: &mut Dropped) {
     if family.kind == MetricType::StateSet {
         family.kind = MetricType::Gauge;
@@ -34,7 +35,7 @@ pub(super) fn plain(family: &mut Family, dropped: &mut Dropped) {
     }
 }
 
-/// Gives a label of our name another; returns whether there was one.
+/// Renames a program's own label `worker`; returns whether there was one.
 pub(super) fn rename_label(family: &mut Family) -> bool {
     let mut found = false;
     for sample in &mut family.samples {
@@ -47,13 +48,13 @@ pub(super) fn rename_label(family: &mut Family) -> bool {
 }
 
 fn renamed(labels: &Labels) -> Option<Labels> {
-    // Most have none, and there are many.
+    // A quick check, because most series have no such label.
     if !labels.as_str().contains("worker=\"") {
         return None;
     }
     let value = labels.get(WORKER)?;
     let is_free = |name: &&&str| labels.get(name).is_none();
-    // One that has all of them loses the longest.
+    // If all names are in use, the last one is replaced.
     let name = EXPORTED.iter().find(is_free).unwrap_or(&EXPORTED[2]);
     Some(labels.without(WORKER).with(name, &value))
 }

@@ -1,23 +1,23 @@
-//! The bounds of a histogram.
+//! Bucket bounds of histograms.
 
 use std::sync::Arc;
 
-/// One bound, as it was first written.
+/// One bound, with the text in which it was first written.
 #[derive(Debug, PartialEq)]
 pub(super) struct Bound {
     pub(super) value: f64,
     pub(super) text: Box<str>,
 }
 
-/// Bounds in order; the last is infinite. A summary has that one only.
+/// Sorted bounds; the last is infinite. A summary has only that one.
 pub(super) type Layout = Arc<[Bound]>;
 
-/// The layouts that are in use, each once.
+/// The layouts in use, each stored once.
 #[derive(Debug, Default)]
 pub(super) struct Layouts(Vec<Layout>);
 
 impl Layouts {
-    /// The layout of these bounds.
+    /// The shared layout with these bounds.
     pub(super) fn of(&mut self, values: &[f64], text: impl Fn(usize) -> Box<str>) -> Layout {
         let is_same = |layout: &&Layout| {
             layout
@@ -33,14 +33,14 @@ impl Layouts {
             text: text(at),
         });
         let layout: Layout = bounds.collect();
-        // Those that nobody has any more.
+        // Remove layouts that are no longer used.
         self.0.retain(|layout| Arc::strong_count(layout) > 1);
         self.0.push(Arc::clone(&layout));
         layout
     }
 }
 
-/// Where the bounds that all of `layouts` have stand in each of them: for one bound after the other, one place each.
+/// The bounds that all `layouts` have: for each such bound, its index in each layout.
 pub(super) fn common(layouts: &[&Layout]) -> Vec<Vec<usize>> {
     let Some((first, others)) = layouts.split_first() else {
         return Vec::new();

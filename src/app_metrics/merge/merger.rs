@@ -12,27 +12,27 @@ use super::suggestions::Suggestions;
 use crate::exposition::{Dropped, Family, Page, Sample, Suffix};
 use crate::model::SlotId;
 
-/// How the names of the runtime's own metrics begin.
+/// Prefix of the runtime's own metrics.
 const OWN: &str = "rpm_";
 
-/// Holds what every worker said last, and what the ended ones counted.
+/// Keeps the last values of every worker and the counts of ended workers.
 #[derive(Debug)]
 pub struct Merger {
     rules: Rules,
     suggestions: Suggestions,
     budget: Budget,
-    /// By the name that text 0.0.4 gives them.
+    /// By their name in text 0.0.4.
     families: BTreeMap<Box<str>, Merged>,
-    /// The families that samples' names belong to.
+    /// The owning family of each sample name.
     owners: BTreeMap<Box<str>, Box<str>>,
     lives: Lives,
-    /// Pages so far.
+    /// Number of pages so far.
     turns: u64,
     dropped: Dropped,
 }
 
 impl Merger {
-    /// Holds nothing yet.
+    /// Creates an empty merger.
     pub fn new(rules: Rules) -> Self {
         Self {
             budget: Budget::new(Cost::new(rules.series, rules.bytes)),
@@ -46,16 +46,16 @@ impl Merger {
         }
     }
 
-    /// What the worker `life` of `slot` answered: a page as [`parse`](crate::exposition::parse) or
-    /// [`Parsed::of`](crate::exposition::Parsed::of) makes it. Only ready workers are asked; one that is
-    /// retiring still counts, but its gauges do not if a younger one of its slot was asked. What comes from one that is
-    /// known as gone is not taken. Returns the conflicts that were not there before.
+    /// Takes the answer of the worker `life` of `slot`: a page from [`parse`](crate::exposition::parse) or
+    /// [`Parsed::of`](crate::exposition::Parsed::of). Only ready workers are asked. The counters of a retiring worker
+    /// count, but its gauges do not once a younger worker of its slot was asked. The page of a process that is known to
+    /// have ended is ignored. Returns new conflicts.
     pub fn take(&mut self, slot: SlotId, life: Life, page: Page) -> Vec<Conflict> {
         self.take_child(slot, life, life, page)
     }
 
-    /// The same of a process, `life`, that descends from the worker `worker` of `slot`: its gauges count as long as the
-    /// worker's do. Where each worker has a series, what its processes say is added up.
+    /// As [`Self::take`], for a process `life` that descends from the worker `worker` of `slot`. Its gauges count as
+    /// long as those of the worker do. Where each worker has a series, the values of its processes are added up.
     pub fn take_child(
         &mut self,
         slot: SlotId,
@@ -85,18 +85,18 @@ impl Merger {
         conflicts
     }
 
-    /// The worker `life` of `slot` was asked and did not answer: its counters stay as they were, its gauges are not shown.
+    /// Records that the worker `life` of `slot` did not answer: its counters stay, its gauges are not shown.
     pub fn missing(&mut self, slot: SlotId, life: Life) {
         self.lives.asked(slot, life, life, false);
     }
 
-    /// What the program asks to be made of gauges, by the names that text 0.0.4 gives them: it counts where no rule
-    /// says otherwise, and in place of all that was suggested before. Only so many are held.
+    /// Sets the aggregations that the program itself asks for, by the gauge's name in text 0.0.4. They apply where no
+    /// rule matches, and replace all earlier ones. Their number is limited.
     pub fn suggest(&mut self, gauges: BTreeMap<Box<str>, Aggregation>) {
         self.suggestions = Suggestions::new(gauges);
     }
 
-    /// The worker ended: what it counted stays, the rest goes.
+    /// Records the end of a worker: its counts stay, everything else is removed.
     pub fn gone(&mut self, life: Life) {
         self.lives.gone(life);
         for family in self.families.values_mut() {
@@ -105,13 +105,13 @@ impl Merger {
         self.forget_empty();
     }
 
-    /// Adds what was left out before it came here, by [`parse`](crate::exposition::parse).
+    /// Adds series that [`parse`](crate::exposition::parse) already left out.
     pub fn note_dropped(&mut self, dropped: Dropped) {
         self.dropped.limit += dropped.limit;
         self.dropped.invalid += dropped.invalid;
     }
 
-    /// All families that have a sample: ordered by the name that text 0.0.4 gives them, their samples by their labels.
+    /// All families with at least one sample, sorted by their name in text 0.0.4; samples are sorted by labels.
     pub fn merged(&self) -> Vec<Family> {
         let speakers = self.lives.speakers();
         let families = self.families.iter();
@@ -122,27 +122,27 @@ impl Merger {
             .collect()
     }
 
-    /// What workers did not agree about. Never falls.
+    /// Number of conflicts between workers. Never decreases.
     pub fn conflicts(&self) -> Conflicts {
         self.lives.counted
     }
 
-    /// Series that were left out, each time. Never falls.
+    /// Number of series left out, counted each time. Never decreases.
     pub fn dropped(&self) -> Dropped {
         self.dropped
     }
 
-    /// Series that are held, those of ended workers with them.
+    /// Number of series in memory, including those of ended workers.
     pub fn series(&self) -> usize {
         self.budget.used().series
     }
 
-    /// Memory that they take, in bytes, as estimated.
+    /// Estimated memory of the series, bytes.
     pub fn bytes(&self) -> usize {
         self.budget.used().bytes
     }
 
-    /// Whether it is named as when a series of another family began, which is not told.
+    /// Whether its name is that of a `_created` series of another family, which is not exported.
     fn is_beginning(&self, name: &str) -> bool {
         name.strip_suffix(Suffix::Created.text())
             .is_some_and(|name| {
@@ -193,7 +193,7 @@ impl Merger {
         }
     }
 
-    /// Makes room among the others for `family`, as `life` has it.
+    /// Makes `family` of `life` mergeable: finds or creates its merged family.
     fn place(&mut self, life: Life, name: &str, family: &Family) -> Place {
         if self
             .families
@@ -216,7 +216,7 @@ impl Merger {
         if !in_the_way.iter().all(|name| is_left(name)) {
             return Place::Taken;
         }
-        // Whoever had it so is gone: the name is free for what the younger say.
+        // All old owners are gone, so the name is free for younger processes.
         for old in in_the_way {
             self.forget(&old);
         }
@@ -256,7 +256,7 @@ impl Merger {
     }
 }
 
-/// Whether a sample of it is named as one of the runtime's.
+/// Whether a sample of it would have a name of the runtime's own.
 fn is_own(family: &Family) -> bool {
     let named = |sample: &Sample| sample.suffix.text().starts_with('_');
     let bare = OWN.trim_end_matches('_');
@@ -266,7 +266,7 @@ fn is_own(family: &Family) -> bool {
 /// Whether a family can be merged.
 enum Place {
     Ready,
-    /// Its name, or that of its samples, is another's that somebody has.
+    /// Another family that a living process exports has its name, or the name of one of its samples.
     Taken,
     NoRoom,
 }

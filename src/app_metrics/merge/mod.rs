@@ -1,16 +1,16 @@
-//! What all workers' metrics are together.
+//! Merges the metrics of all workers.
 //!
-//! - Counters: what every worker added since the runtime began, ended ones too. They never fall, neither when a worker
-//!   ends nor when one starts from zero again.
-//! - Histograms and summaries: the same for every bucket, count and sum, from one page of a worker at a time. While
-//!   workers differ in their bounds, those that all have are what is left; when the last with the old bounds is gone and
-//!   the new ones are all younger, what ended workers counted is dropped (the one time that a count falls). Quantiles
-//!   cannot be merged.
-//! - Everything else: by worker, with the label `worker`, or put together as RPM_APP_METRICS_GAUGES says, from the
-//!   youngest worker of each slot if it answered. What the processes of one worker say counts together.
-//! - What workers do not agree about is as the first said; the other's family is left out while the first lives.
+//! - Counters: the sum over all workers since the runtime started, ended workers included. They never decrease, neither
+//!   when a worker ends nor when it restarts its counters from zero.
+//! - Histograms and summaries: the same for every bucket, count and sum, where the values of one page are taken
+//!   together. While workers have different bounds, only the common bounds are shown. When the last worker with the old
+//!   bounds has ended and all workers with the new bounds are younger, the counts of ended workers are dropped; this is
+//!   the only time that a count decreases. Quantiles cannot be merged.
+//! - Everything else: one series for each worker, with the label `worker`, or aggregated as RPM_APP_METRICS_GAUGES
+//!   says; from the youngest worker of each slot, if it answered. The processes of one worker count together.
+//! - If workers disagree, the first one wins; the family of the other is left out while the first lives.
 //!
-//! Pure: no clock, no file. The order of what comes out does not depend on the order in which it came.
+//! Pure: no clock, no files. The order of the output does not depend on the order of the input.
 
 mod account;
 mod counters;

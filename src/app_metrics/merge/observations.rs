@@ -1,4 +1,4 @@
-//! One histogram, or one summary: what all workers observed, by the bounds that they have.
+//! One histogram or summary: the observations of all workers, grouped by their bounds.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use super::processes::Life;
 use super::series::{cost, is_newer, newer};
 use crate::exposition::{Exemplar, Labels, Sample, Suffix};
 
-/// Layouts that are kept apart. A reload needs two.
+/// Most layouts (sets of bounds) that are kept apart. A reload needs two.
 const PARTS: usize = 4;
 
 type Exemplars = Vec<Option<Box<Exemplar>>>;
@@ -17,31 +17,31 @@ type Exemplars = Vec<Option<Box<Exemplar>>>;
 /// One series.
 #[derive(Debug)]
 pub(super) struct Observations {
-    /// By layout; never empty.
+    /// One part for each layout; never empty.
     parts: Vec<Part>,
-    /// What each worker said last, in the order of their lives.
+    /// The last values of each worker, sorted by life.
     seen: Vec<(Life, Snap)>,
 }
 
-/// What was observed with one layout.
+/// Observations with one layout.
 #[derive(Debug)]
 struct Part {
     layout: Layout,
     counts: Box<[f64]>,
-    /// `None` as soon as one worker had none.
+    /// `None` as soon as one worker had no sum.
     sum: Option<f64>,
-    /// Of those that had the layout.
+    /// The youngest process that had this layout.
     youngest: Life,
-    /// By bound, or none at all.
+    /// By bound; or empty.
     exemplars: Exemplars,
 }
 
-/// It does not fit.
+/// There is no room.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct NoRoom;
 
 impl Observations {
-    /// Of a new series.
+    /// Creates a series from the first values.
     pub(super) fn new(life: Life, snap: Snap) -> Self {
         Self {
             parts: vec![Part::new(life, &snap)],
@@ -49,13 +49,13 @@ impl Observations {
         }
     }
 
-    /// What a new series takes, without its labels.
+    /// Cost of a new series without its labels.
     pub(super) fn cost(snap: &Snap) -> Cost {
         let Cost { series, bytes } = part_cost(&snap.layout);
         Cost::new(series, bytes + size_of::<Self>() + snap_bytes(snap))
     }
 
-    /// What `life` says.
+    /// Takes the values of `life`.
     pub(super) fn take(
         &mut self,
         life: Life,
@@ -74,7 +74,7 @@ impl Observations {
             self.seen[at].1 = snap;
             return Ok(());
         }
-        // Of a worker that is new, or whose bounds are: the latter began anew.
+        // The worker is new, or has new bounds; in the latter case its counts restarted.
         self.begin(life, &snap, account)?;
         match at {
             Ok(at) => {
@@ -87,7 +87,7 @@ impl Observations {
         Ok(())
     }
 
-    /// Whether `life` has other bounds than who was first.
+    /// Whether `life` has other bounds than the first worker.
     pub(super) fn differs(&self, life: Life) -> bool {
         if self.parts.len() < 2 {
             return false;
@@ -99,7 +99,7 @@ impl Observations {
             .is_some_and(|(own, first)| !Arc::ptr_eq(own, first))
     }
 
-    /// It ended: what it observed stays.
+    /// Handles the end of a process: its observations stay.
     pub(super) fn gone(&mut self, life: Life, account: &mut Account<'_>) {
         if let Ok(at) = self.seen.binary_search_by_key(&life, |(life, _)| *life) {
             let (_, snap) = self.seen.remove(at);
@@ -108,7 +108,7 @@ impl Observations {
         }
     }
 
-    /// Notes the exemplars of the buckets that `life` has, if they are newer.
+    /// Takes the exemplars of `life` for its buckets if they are newer.
     pub(super) fn exemplify(&mut self, life: Life, new: Exemplars, account: &mut Account<'_>) {
         if new.iter().all(Option::is_none) {
             return;
@@ -130,7 +130,7 @@ impl Observations {
         }
     }
 
-    /// Adds the samples of it: buckets if it has any, sum, count.
+    /// Appends the samples: buckets (if wanted), sum, count.
     pub(super) fn samples(&self, labels: &Labels, with_buckets: bool, out: &mut Vec<Sample>) {
         let layouts: Vec<&Layout> = self.parts.iter().map(|part| &part.layout).collect();
         let mut highest = 0.0_f64;
@@ -138,7 +138,7 @@ impl Observations {
         for places in common(&layouts) {
             let counts = self.parts.iter().zip(&places);
             let count: f64 = counts.map(|(part, at)| part.counts[*at]).sum();
-            // Sums are exact below 2^53; above it one could be rounded below the one before it.
+            // Sums are exact below 2^53. Above it, a sum could be rounded below the previous one.
             highest = highest.max(count);
             if with_buckets {
                 let text = &layouts[0][places[0]].text;
@@ -158,7 +158,7 @@ impl Observations {
         out.push(Sample::with(Suffix::Count, labels.clone(), highest));
     }
 
-    /// The newest behind the places `before` and up to `places`.
+    /// The newest exemplar after the indexes `before` and up to `places`.
     fn exemplar(&self, before: Option<&[usize]>, places: &[usize]) -> Option<Box<Exemplar>> {
         let mut newest: Option<&Exemplar> = None;
         for (index, part) in self.parts.iter().enumerate() {
@@ -173,7 +173,7 @@ impl Observations {
         newest.cloned().map(Box::new)
     }
 
-    /// Adds what was observed in a life from its beginning.
+    /// Adds the observations of a process from its beginning.
     fn begin(&mut self, life: Life, snap: &Snap, account: &mut Account<'_>) -> Result<(), NoRoom> {
         let same = |part: &&mut Part| Arc::ptr_eq(&part.layout, &snap.layout);
         if let Some(part) = self.parts.iter_mut().find(same) {
@@ -192,9 +192,10 @@ impl Observations {
         Ok(())
     }
 
-    /// When all that live have one layout and are younger than all that had another, what is left of the others, and of
-    /// the ended with this one, is dropped: the count falls to what the living have counted, as after a start from zero.
-    /// Were it dropped while an older one lives, as after a reload that failed, all that one ever counted would seem new.
+    /// If all living processes have one layout and are younger than all processes with other layouts, drops the other
+    /// parts and the counts of ended processes. The count falls to that of the living processes, as after a restart
+    /// from zero. If this were done while an older process lives, as after a failed reload, all counts of that process
+    /// would seem new.
     fn forget_old_layouts(&mut self, account: &mut Account<'_>) {
         let [(oldest, first), others @ ..] = &*self.seen else {
             return;
@@ -237,7 +238,7 @@ impl Part {
         }
     }
 
-    /// Adds all that was observed in a life.
+    /// Adds all observations of a process.
     fn add(&mut self, life: Life, snap: &Snap) {
         for (count, new) in self.counts.iter_mut().zip(&snap.counts) {
             *count += new;
@@ -246,7 +247,7 @@ impl Part {
         self.youngest = self.youngest.max(life);
     }
 
-    /// Adds what was observed since `old`, or all if it began anew: then it has less of something.
+    /// Adds the observations since `old`, or all if any count decreased, because the process then restarted its counts.
     fn go_on(&mut self, old: &Snap, new: &Snap) {
         let mut pairs = old.counts.iter().zip(&new.counts);
         let again = pairs.any(|(old, new)| new < old);
@@ -261,11 +262,11 @@ impl Part {
 }
 
 fn snap_bytes(snap: &Snap) -> usize {
-    // With room that the list of them has to spare.
+    // Twice the size, because the list may have spare capacity.
     2 * size_of::<(Life, Snap)>() + size_of_val(&*snap.counts)
 }
 
-/// Its buckets, sum and count, and the bounds as if no other had them.
+/// Cost of the buckets, sum and count, and of the bounds as if they were not shared.
 fn part_cost(layout: &Layout) -> Cost {
     const BOUND: usize = 48;
     let bytes = size_of::<Part>() + layout.len() * (size_of::<f64>() + BOUND);

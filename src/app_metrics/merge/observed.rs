@@ -1,4 +1,4 @@
-//! Histograms and summaries: what all workers observed.
+//! Merges histograms and summaries: the observations of all workers.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use super::processes::Life;
 use super::series;
 use crate::exposition::{Dropped, Labels, MetricType, Sample, Suffix};
 
-/// The series of one family, by their labels without `le`.
+/// The series of one family, by labels without `le`.
 #[derive(Debug, Default)]
 pub(super) struct Observed {
     layouts: Layouts,
@@ -18,7 +18,8 @@ pub(super) struct Observed {
 }
 
 impl Observed {
-    /// What `life` says, in groups that stand together. Returns whether who was first has other bounds.
+    /// Takes the samples of `life`, in adjacent groups. Returns whether its bounds differ from those of the first
+    /// worker.
     pub(super) fn take(
         &mut self,
         life: Life,
@@ -62,7 +63,7 @@ impl Observed {
         differs
     }
 
-    /// It ended: what it observed stays.
+    /// Handles the end of a process: its observations stay.
     pub(super) fn gone(&mut self, life: Life, account: &mut Account<'_>) {
         for series in self.series.values_mut() {
             series.gone(life, account);

@@ -1,22 +1,23 @@
-//! Patterns of metric names.
+//! Patterns for metric names.
 
 use crate::exposition::is_metric_name;
 
-/// A metric's name, in which `*` stands for any letters or none.
+/// A pattern for a metric name, in which `*` matches any characters or none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pattern(glob::Pattern);
 
 impl Pattern {
-    /// `None` if no name could match, or if stars stand side by side.
+    /// `None` if no valid name could match, or if stars are adjacent.
     pub fn new(text: &str) -> Option<Self> {
-        // Each star may stand for the letter that a name may begin with; whatever else a glob knows is in no name.
+        // Each star may stand for the first character of a name. Other special characters of globs do not occur in
+        // names.
         if !is_metric_name(&text.replace('*', "_")) {
             return None;
         }
         glob::Pattern::new(text).ok().map(Self)
     }
 
-    /// Whether it matches the whole of `name`.
+    /// Whether the pattern matches the whole name.
     pub fn matches(&self, name: &str) -> bool {
         self.0.matches(name)
     }

@@ -1,4 +1,4 @@
-//! The processes whose metrics are held.
+//! The processes whose metrics are kept.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -8,38 +8,38 @@ use super::{Conflict, Conflicts, Disagreement};
 use crate::exposition::Labels;
 use crate::model::SlotId;
 
-/// Ended ones that are remembered: an answer that was on its way must not be counted twice. More than can be asked at
-/// once.
+/// Number of ended processes to remember, so that a late answer is not counted again. More than can be asked at the
+/// same time.
 const REMEMBERED: usize = 4096;
 
-/// Conflicts that are told apart for one worker, and first ones for all.
+/// Limit of distinct conflicts for one worker, and (below) for all workers.
 const CONFLICTS: usize = 256;
 const FIRSTS: usize = 4096;
 
-/// One process: a number that no other has, larger for a younger one.
+/// One process: a unique number, higher for a younger process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Life(pub u64);
 
-/// What is known of one.
+/// State of one process.
 #[derive(Debug)]
 struct Known {
     slot: SlotId,
-    /// Itself, or the worker that it descends from.
+    /// The process itself, or the worker that is its ancestor.
     worker: Life,
-    /// The last time it was asked.
+    /// Whether it answered the last time.
     answered: bool,
-    /// What it does not agree about, as hashes.
+    /// Its conflicts, as hashes.
     conflicts: BTreeSet<u64>,
 }
 
-/// One whose gauges count.
+/// A process whose gauges are shown.
 #[derive(Debug)]
 pub(super) struct Speaker {
     pub(super) slot: SlotId,
     pub(super) life: Life,
-    /// The value of the label that tells the workers apart.
+    /// The value of the label `worker`.
     text: Box<str>,
-    /// That label alone: most gauges have no other, and share it.
+    /// The label set with only that label. Shared, because most gauges have no other label.
     alone: Labels,
 }
 
@@ -54,7 +54,7 @@ impl Speaker {
         }
     }
 
-    /// The labels of a series of its own.
+    /// The labels of a series of this worker.
     pub(super) fn label(&self, labels: &Labels) -> Labels {
         if labels.is_empty() {
             self.alone.clone()
@@ -64,18 +64,18 @@ impl Speaker {
     }
 }
 
-/// All of them.
+/// All known processes.
 #[derive(Debug, Default)]
 pub(super) struct Lives {
     known: BTreeMap<Life, Known>,
     ended: VecDeque<Life>,
-    /// The conflicts that any had, as hashes.
+    /// All conflicts so far, as hashes.
     conflicts: BTreeSet<u64>,
     pub(super) counted: Conflicts,
 }
 
 impl Lives {
-    /// Notes that `life`, of the worker `worker`, was asked; `false` if it has ended.
+    /// Records that `life`, a process of the worker `worker`, was asked. False if it has ended.
     pub(super) fn asked(&mut self, slot: SlotId, worker: Life, life: Life, answered: bool) -> bool {
         if self.ended.contains(&life) {
             return false;
@@ -92,7 +92,7 @@ impl Lives {
         true
     }
 
-    /// It ended.
+    /// Records the end of a process.
     pub(super) fn gone(&mut self, life: Life) {
         self.known.remove(&life);
         if !self.ended.contains(&life) {
@@ -103,8 +103,8 @@ impl Lives {
         }
     }
 
-    /// Those whose gauges count, in the order of their slots and from the oldest on: the youngest worker of each slot
-    /// and its other processes, if they answered.
+    /// The processes whose gauges are shown, sorted by slot and then by age, oldest first: of each slot the youngest
+    /// worker and its children, if they answered.
     pub(super) fn speakers(&self) -> Vec<Speaker> {
         let mut youngest = BTreeMap::new();
         for known in self.known.values() {
@@ -122,7 +122,7 @@ impl Lives {
             .collect()
     }
 
-    /// Counts a conflict of `life`, once for each name.
+    /// Records a conflict of `life`. Returns it the first time for each name.
     pub(super) fn conflict(
         &mut self,
         life: Life,

@@ -1,20 +1,20 @@
-//! What workers do not agree about.
+//! Conflicts between workers.
 
-/// One thing that is not the same for two workers.
+/// Something in which two workers differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Disagreement {
-    /// One name has two types, or is of two families: the later one is left out.
+    /// A name has two types, or belongs to two families: the later one is left out.
     Type,
-    /// Two help texts or units: the first stays.
+    /// Different help texts or units: the first stays.
     Help,
-    /// Other bounds: those that all have stay.
+    /// Different bounds: the common bounds are shown.
     Buckets,
-    /// The program has a label `worker` itself: it is called `exported_worker`.
+    /// The program has a label `worker` of its own: it is renamed to `exported_worker`.
     Label,
 }
 
 impl Disagreement {
-    /// Every one, in the order of the metric's series.
+    /// All kinds, in the order of the metric's series.
     pub const ALL: [Self; 4] = [Self::Type, Self::Help, Self::Buckets, Self::Label];
 
     /// The label value.
@@ -28,23 +28,23 @@ impl Disagreement {
     }
 }
 
-/// A conflict as it is found, once for each name and worker.
+/// A conflict, reported once for each name and worker.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Conflict {
-    /// What it is about.
+    /// What the workers disagree about.
     pub kind: Disagreement,
-    /// The name, as text 0.0.4 writes it.
+    /// The name in text 0.0.4.
     pub name: Box<str>,
-    /// Whether no worker before had it with that name: worth a line in the log.
+    /// Whether it is the first such conflict for this name, so that it is logged.
     pub first: bool,
 }
 
-/// How often workers did not agree, by name and worker. Never falls.
+/// Number of conflicts, counted once for each name and worker. Never decreases.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Conflicts([u64; 4]);
 
 impl Conflicts {
-    /// How often about that.
+    /// Number of conflicts of this kind.
     pub fn of(&self, kind: Disagreement) -> u64 {
         self.0[kind as usize]
     }

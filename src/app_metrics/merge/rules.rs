@@ -1,19 +1,19 @@
-//! How gauges of several workers become one, and how much is held.
+//! Rules for merging gauges, and limits.
 
 use super::Pattern;
 use super::suggestions::Suggestions;
 pub use crate::model::Aggregation;
 
-/// What the merger goes by.
+/// The rules of the merger.
 #[derive(Clone, Debug)]
 pub struct Rules {
-    /// By the names of gauges, as text 0.0.4 writes them; the first that matches counts.
+    /// By gauge name in text 0.0.4; the first matching pattern counts.
     pub gauges: Vec<(Pattern, Aggregation)>,
-    /// The most series of one worker's page.
+    /// Most series of one worker's page.
     pub worker_series: usize,
-    /// The most series in all, those of ended workers with them.
+    /// Most series in all, including those of ended workers.
     pub series: usize,
-    /// The most memory for all of them, in bytes, as estimated.
+    /// Most memory for all series, bytes (estimated).
     pub bytes: usize,
 }
 
@@ -29,7 +29,7 @@ impl Default for Rules {
 }
 
 impl Rules {
-    /// What becomes of the gauge of that name: as the user says, or the program, or as it is everywhere.
+    /// The aggregation for the gauge `name`: from the user's rules, else from the program, else the default.
     pub(super) fn aggregation(&self, suggestions: &Suggestions, name: &str) -> Aggregation {
         let mut rules = self.gauges.iter();
         match rules.find(|(pattern, _)| pattern.matches(name)) {
@@ -39,12 +39,12 @@ impl Rules {
     }
 }
 
-/// Names that mean the same everywhere.
+/// Defaults for well-known names.
 fn known(name: &str) -> Aggregation {
     match name {
-        // The oldest tells how long the program has been there, the least how much room is left.
+        // The oldest start time shows how long the program has run; the smallest limit shows how much room is left.
         "process_start_time_seconds" | "process_max_fds" => Aggregation::Min,
-        // 1 for each worker that says the same: so it is once.
+        // The same info from several workers is still 1.
         name if name.ends_with("_info") => Aggregation::Max,
         _ => Aggregation::Worker,
     }

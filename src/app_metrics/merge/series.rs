@@ -1,18 +1,18 @@
-//! What all kinds of series have in common.
+//! Shared by all kinds of series.
 
 use super::account::{Account, Cost};
 use crate::exposition::{Exemplar, Labels};
 
-/// What one number of one worker takes, with room that a growing list has to spare.
+/// Cost of one value of one worker, including spare capacity of a growing list.
 pub(super) const ENTRY: usize = 32;
 
-/// What labels take as the key of a map: their text, its header, and a place that may be half used.
+/// Cost of labels as a map key, bytes: their text, its header, and a map entry that may be half used.
 pub(super) fn bytes(labels: &Labels) -> usize {
     const KEY: usize = 64;
     labels.as_str().len() + KEY
 }
 
-/// Keeps the newer of two exemplars; one that has a time is newer than one that has none.
+/// Keeps the newer of two exemplars. One with a timestamp is newer than one without.
 pub(super) fn newer(
     kept: &mut Option<Box<Exemplar>>,
     new: Option<Box<Exemplar>>,
@@ -31,7 +31,7 @@ pub(super) fn newer(
     }
 }
 
-/// Whether `new` is to be shown in place of `old`.
+/// Whether `new` replaces `old`.
 pub(super) fn is_newer(old: Option<&Exemplar>, new: &Exemplar) -> bool {
     match (old.map(|old| old.timestamp), new.timestamp) {
         (Some(Some(old)), Some(new)) => new >= old,
@@ -40,7 +40,7 @@ pub(super) fn is_newer(old: Option<&Exemplar>, new: &Exemplar) -> bool {
     }
 }
 
-/// What one takes.
+/// Cost of one exemplar.
 pub(super) fn cost(exemplar: &Exemplar) -> Cost {
     Cost::bytes(size_of::<Exemplar>() + bytes(&exemplar.labels))
 }

@@ -1,18 +1,18 @@
-//! What the program itself asks to be made of its gauges.
+//! Aggregations that the program itself asks for.
 
 use std::collections::BTreeMap;
 
 use super::Aggregation;
 
-/// The most that are held. Without one, a gauge is as it would be had the program said nothing.
+/// Most suggestions to keep. A gauge beyond this limit gets the default.
 pub(super) const MOST: usize = 4096;
 
-/// By the names of gauges, as text 0.0.4 writes them.
+/// By gauge name in text 0.0.4.
 #[derive(Debug, Default)]
 pub(super) struct Suggestions(BTreeMap<Box<str>, Aggregation>);
 
 impl Suggestions {
-    /// The first of them, by name.
+    /// Keeps the first suggestions by name.
     pub(super) fn new(all: BTreeMap<Box<str>, Aggregation>) -> Self {
         Self(all.into_iter().take(MOST).collect())
     }

@@ -11,14 +11,14 @@ use super::{Conflict, Life, Merger, Pattern, Rules};
 use crate::exposition::{Family, Format, Page, PageLimits, parse};
 use crate::model::SlotId;
 
-/// A page of text 0.0.4, every line of which is good.
+/// A page in text 0.0.4 with only valid lines.
 fn page(text: &str) -> Page {
     let parsed = parse(text.as_bytes(), Format::Text, &PageLimits::default()).unwrap();
     assert_eq!(parsed.dropped.invalid + parsed.dropped.limit, 0, "{text}");
     parsed.page
 }
 
-/// A page of OpenMetrics, given without its end.
+/// An OpenMetrics page, given without its end.
 fn open(text: &str) -> Page {
     let text = format!("{text}# EOF\n");
     let parsed = parse(text.as_bytes(), Format::OpenMetrics, &PageLimits::default()).unwrap();
@@ -30,7 +30,7 @@ fn merger() -> Merger {
     Merger::new(Rules::default())
 }
 
-/// What becomes of gauges, by pattern.
+/// A merger with these rules for gauges, by pattern.
 fn with(rules: &[(&str, super::Aggregation)]) -> Merger {
     let rule = |(pattern, aggregation): &(&str, _)| (Pattern::new(pattern).unwrap(), *aggregation);
     Merger::new(Rules {
@@ -39,12 +39,12 @@ fn with(rules: &[(&str, super::Aggregation)]) -> Merger {
     })
 }
 
-/// The worker `life` of `slot` answers with `page`.
+/// Takes `page` as the answer of the worker `life` of `slot`.
 fn take(merger: &mut Merger, slot: u16, life: u64, page: Page) -> Vec<Conflict> {
     merger.take(SlotId(slot), Life(life), page)
 }
 
-/// Every sample as text 0.0.4 writes it, without exemplars.
+/// Every sample as in text 0.0.4, without exemplars.
 fn lines(families: &[Family]) -> Vec<String> {
     let mut lines = Vec::new();
     for family in families {

@@ -1,4 +1,4 @@
-//! Finding many labels in a map, one after the other.
+//! Finds many labels in a map, in order.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -7,12 +7,12 @@ use std::ops::Bound::{Included, Unbounded};
 use super::processes::Life;
 use crate::exposition::Labels;
 
-/// How far behind the last the next is expected; beyond, it is looked up.
+/// How many entries after the last match to compare before using a look-up.
 const NEAR: usize = 4;
 
-/// Gives `take` what `map` has for the labels of each item, and gives back those of which it has nothing, or whose labels
-/// are not in order. Pages are in order and say each time the same, so the next is beside the last: a look-up would compare
-/// with many that begin alike.
+/// Calls `take` with the entry of `map` for the labels of each item. Returns the items without an entry and those out
+/// of order. Pages are sorted and contain the same labels each time, so the next entry is usually near the last one; a
+/// look-up would compare many labels with a common prefix.
 pub(super) fn visit<V, T>(
     map: &mut BTreeMap<Labels, V>,
     items: impl Iterator<Item = (Labels, T)>,
@@ -42,8 +42,8 @@ pub(super) fn visit<V, T>(
     rest
 }
 
-/// Where `life` stands in a list in the order of lives, or where it would. It stands at the same place in most lists:
-/// `usual`.
+/// The index of `life` in a list sorted by life, or where it would be inserted. `usual` is tried first, because the
+/// index is the same in most lists.
 pub(super) fn place<T>(list: &[(Life, T)], life: Life, usual: &mut usize) -> Result<usize, usize> {
     if list.get(*usual).is_some_and(|(there, _)| *there == life) {
         return Ok(*usual);
@@ -63,7 +63,7 @@ mod tests {
         Labels::new([("n", format!("{number:03}"))]).unwrap()
     }
 
-    /// What is found of `wanted` in a map of the even numbers below 40, and what is not.
+    /// What is found of `wanted` in a map of the even numbers below 40, and what is not found.
     fn found(wanted: &[usize]) -> (Vec<usize>, Vec<usize>) {
         let mut map: BTreeMap<Labels, usize> = (0..40).step_by(2).map(|n| (labels(n), n)).collect();
         let mut found = Vec::new();

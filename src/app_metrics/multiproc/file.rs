@@ -1,49 +1,49 @@
-//! The bytes of one file.
+//! Parses the bytes of one file.
 //!
-//! Numbers are the machine's own. The file begins with how many of its bytes are used (four bytes; four more are free).
-//! Entries follow, each at a multiple of eight: the length of its key (four bytes), the key, one to eight blanks up to
-//! the next multiple of eight, the value (a double), and since prometheus_client 0.18 the time at which it was set
-//! (another).
+//! Numbers are in the machine's byte order. The file begins with the number of used bytes (four bytes; four more are
+//! unused). Entries follow, each at a multiple of eight: the length of the key (four bytes), the key, one to eight
+//! blanks up to the next multiple of eight, the value (a double), and since prometheus_client 0.18 the time at which it
+//! was set (another double).
 //!
-//! Which of the two it is, the first entry tells: behind its value, or behind its time, the used part ends or another
-//! entry begins, with a length, a bracket, a closing bracket there, and blanks. It cannot be both: where there is no time
-//! the second place is in the midst of the next key, whose letters would be a length far beyond the file; where there is
-//! one, it would have to be a length and a bracket.
+//! The first entry shows whether there is a time: the used part ends, or another entry begins (a length, an opening
+//! bracket, a closing bracket at the end of the key, blanks), either after the value or after the time. Only one of
+//! them is possible: without times, the second place is inside the next key, whose characters would be a length far
+//! beyond the file; with times, the time would have to look like a length and a bracket.
 //!
-//! The writer puts an entry in its place before it counts it as used, and a value or a time in one store of eight bytes
-//! that are aligned here as there. So what is used is whole, if it is read after how much is used. A file that is cut, or
-//! whose writer's stores are seen in another order, loses what is not whole, and no more.
+//! The writer writes an entry before it counts it as used, and writes a value or a time in one aligned store of eight
+//! bytes. So used entries are complete if the reader reads the number of used bytes first. If a file is cut, or if the
+//! writer's stores are seen in another order, only incomplete entries are lost.
 
-/// What stands before the entries.
+/// Bytes before the first entry.
 pub(super) const HEAD: usize = 8;
 
-/// What a number takes.
+/// Size of a number, bytes.
 const NUMBER: usize = 8;
 
-/// One number and its name.
+/// One number and its key.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Entry<'a> {
-    /// JSON.
+    /// JSON text.
     pub(super) key: &'a [u8],
     pub(super) value: f64,
-    /// When it was set, in seconds since 1970; 0 if that was not noted.
+    /// When it was set, in seconds since 1970; 0 if unknown.
     pub(super) time: f64,
 }
 
-/// Something that is no entry, where one should be.
+/// An invalid entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Broken;
 
-/// How many bytes of a file are used, with the head, which is given; `None` if it is no such file.
+/// Number of used bytes of a file, including the given head; `None` if it is not such a file.
 pub(super) fn used(head: &[u8]) -> Option<usize> {
     match length(head, 0).unwrap_or_default() {
-        // It was made this moment.
+        // The file was created just now.
         0 => Some(0),
         used => usize::try_from(used).ok().filter(|used| *used >= HEAD),
     }
 }
 
-/// The entries of a file, which may be cut off anywhere; none if it is no such file.
+/// The entries of a file that may be cut anywhere; none if it is not such a file.
 pub(super) fn entries(bytes: &[u8]) -> Entries<'_> {
     let used = used(bytes).unwrap_or_default();
     Entries {
@@ -60,7 +60,7 @@ pub(super) struct Entries<'a> {
     bytes: &'a [u8],
     used: usize,
     at: usize,
-    /// `None` if it cannot be told.
+    /// `None` if it is unknown.
     layout: Option<Layout>,
 }
 
@@ -96,7 +96,7 @@ impl<'a> Iterator for Entries<'a> {
             return None;
         }
         let (bytes, used, at) = (self.bytes, self.used, self.at);
-        // As long as it is not known where this one ends, it is not known where another begins.
+        // If the end of this entry is unknown, the begin of the next is unknown too.
         self.at = used;
         let Some((layout, value)) = self.layout.zip(value_at(bytes, at, used)) else {
             return Some(Err(Broken));
@@ -121,7 +121,7 @@ impl<'a> Iterator for Entries<'a> {
     }
 }
 
-/// The key of the entry at `at`, if it looks like one, and where its value stands.
+/// The key of the entry at `at`, if it looks like one, and the position of its value.
 fn key(bytes: &[u8], at: usize, used: usize) -> Option<(&[u8], usize)> {
     let value = value_at(bytes, at, used)?;
     let start = at + 4;
@@ -132,11 +132,11 @@ fn key(bytes: &[u8], at: usize, used: usize) -> Option<(&[u8], usize)> {
     (is_list && rest.iter().all(|byte| *byte == b' ')).then_some((key, value))
 }
 
-/// Where the value of the entry at `at` stands, if its length makes sense.
+/// The position of the value of the entry at `at`, if its length is plausible.
 fn value_at(bytes: &[u8], at: usize, used: usize) -> Option<usize> {
     let key = usize::try_from(length(bytes, at)?).ok()?;
     let room = used.checked_sub(at)?;
-    // With the length and at least one blank.
+    // Includes the length field and at least one blank.
     (key > 0 && key < room).then_some(at + (4 + key) / 8 * 8 + 8)
 }
 

@@ -1,7 +1,7 @@
-//! What the key of an entry says: which sample of which family it is.
+//! Parses the key of an entry: it identifies the sample and its family.
 //!
-//! `["requests", "requests_total", {"code": "200"}, "What it is about."]`: the family, the sample, its labels, and, since
-//! prometheus_client 0.16, the help text.
+//! `["requests", "requests_total", {"code": "200"}, "What it is about."]`: family, sample, labels, and since
+//! prometheus_client 0.16 the help text.
 
 use std::collections::BTreeMap;
 
@@ -10,24 +10,24 @@ use crate::exposition::{
     DropReason, Labels, MetricType, PageLimits, Suffix, is_metric_name, parse_number,
 };
 
-/// A family, by what tells it from others.
+/// Identifies a family.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Title {
     pub(super) kind: MetricType,
-    /// Without the suffix of its samples.
+    /// The name without the suffix of its samples.
     pub(super) name: Box<str>,
-    /// A counter whose samples have no `_total`.
+    /// A counter whose samples lack `_total`.
     pub(super) bare: bool,
 }
 
-/// Which sample it is.
+/// Identifies a sample.
 #[derive(Debug, PartialEq)]
 pub(super) struct Key {
     pub(super) title: Title,
     pub(super) suffix: Suffix,
-    /// As they are written, with `le`.
+    /// The labels as written, including `le`.
     pub(super) labels: Labels,
-    /// Without `le`.
+    /// The labels without `le`.
     pub(super) group: Labels,
     /// The value of `le`.
     pub(super) bound: f64,
@@ -36,8 +36,8 @@ pub(super) struct Key {
 
 type Pairs = BTreeMap<String, String>;
 
-/// Reads a key of a file that holds `content`; `None` if the sample is of no use: when a series began, and counts of
-/// histograms, which the buckets give.
+/// Parses a key from a file that holds `content`. `None` if the sample is not needed: `_created`, and `_count` of
+/// histograms, which follows from the buckets.
 pub(super) fn read(
     json: &[u8],
     content: Content,
@@ -55,7 +55,7 @@ pub(super) fn read(
         Suffix::Bucket => {
             let bound = pairs.get("le").and_then(|le| parse_number(le));
             let bound = bound.filter(|bound| !bound.is_nan());
-            // No negative zero: the order of floats would tell it from zero.
+            // Adding 0.0 removes negative zero, which the order of floats would distinguish from zero.
             (
                 labels.without("le"),
                 bound.ok_or(DropReason::Invalid)? + 0.0,
@@ -89,7 +89,7 @@ fn parts(json: &[u8]) -> Option<(String, String, Pairs, Option<String>)> {
     Some((family, sample, pairs, None))
 }
 
-/// What the family is, its name without suffix, and what follows that in the sample's name.
+/// The kind of the family, its name without suffix, and the suffix of the sample.
 fn role<'a>(
     family: &'a str,
     sample: &str,
@@ -132,7 +132,7 @@ fn labels(pairs: &Pairs, limits: &PageLimits) -> Result<Labels, DropReason> {
     Labels::new(pairs).ok_or(DropReason::Invalid)
 }
 
-/// Whether some readers would see the end of a line in it, which nothing escapes.
+/// Whether some readers would see a line end in it that no escape can express.
 fn ends_lines(text: &str) -> bool {
     text.contains(['\r', '\0'])
 }

@@ -1,19 +1,19 @@
-//! What Python programs count in files: prometheus_client's multiprocess mode (`PROMETHEUS_MULTIPROC_DIR`).
+//! Reads metrics files of Python programs: prometheus_client's multiprocess mode (`PROMETHEUS_MULTIPROC_DIR`).
 //!
-//! Each process writes files of its own into one directory, one for each type of metric and each mode of gauges, by
-//! memory maps and without locks. They are read here with plain reads while they are written, and become one page for
-//! each process, which the [merger](super::merge) takes. Files of prometheus_client 0.4 and later are known.
+//! Each process writes its own files into one directory, one for each type of metric and each mode of gauges, through
+//! memory maps and without locks. This module reads them while they are written and makes one page for each process,
+//! for the [merger](super::merge). It supports files of prometheus_client 0.4 and later.
 //!
-//! A pid stands for one [`Life`](super::merge::Life), be it a worker or what a worker forked; a pid that comes back after
-//! its files were removed is another life. What the caller does:
+//! A PID stands for one [`Life`](super::merge::Life): a worker, or a child of a worker. A PID that is used again after
+//! its files were removed is another life. The caller must do the following:
 //!
-//! - When it starts, before any worker: [`Store::open`].
+//! - At the start, before any worker: [`Store::open`].
 //! - At each collection: [`Store::read`]; `Merger::suggest` with the modes; for each process `Merger::take`, or
-//!   `Merger::take_child` with the worker that it descends from, which has the slot.
-//! - When a worker has died: [`Store::last`], take that page, `Merger::gone`, [`Store::remove`], in this order and before
-//!   another is started: a process that got the same pid would go on with the numbers of the old files.
-//! - Nobody tells that a child of a worker has died. Which pids are no processes any more is looked up before a reading;
-//!   after it, what they said last is taken, and they are forgotten in the same way.
+//!   `Merger::take_child` with the worker from which it descends (the worker has the slot).
+//! - When a worker has ended: [`Store::last`], take that page, `Merger::gone`, [`Store::remove`], in this order and
+//!   before another worker starts: a process with the same PID would continue with the numbers in the old files.
+//! - The end of a worker's child is not reported. So before a reading, look up which PIDs no longer exist; after it,
+//!   take their last values and remove them in the same way.
 
 mod file;
 mod key;

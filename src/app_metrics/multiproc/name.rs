@@ -1,4 +1,4 @@
-//! The names of the files: `counter_12.db`, `gauge_livesum_12.db`.
+//! Names of the files: `counter_12.db`, `gauge_livesum_12.db`.
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -7,34 +7,34 @@ use crate::app_metrics::merge::Aggregation;
 
 const END: &str = ".db";
 
-/// What becomes of a gauge that several processes have, as the program says it (`multiprocess_mode`). The live ones
-/// differ from the others in that prometheus_client forgets the values of dead processes; here all are forgotten.
+/// How the program wants a gauge of several processes to be merged (`multiprocess_mode`). In prometheus_client, only
+/// the live modes forget the values of ended processes; here all modes do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Mode {
-    /// One series for each process. It is so if the program says nothing.
+    /// One series for each process. The default of prometheus_client.
     All,
     /// One series for each process.
     LiveAll,
-    /// The largest.
+    /// The maximum.
     Max,
-    /// The largest.
+    /// The maximum.
     LiveMax,
-    /// The smallest.
+    /// The minimum.
     Min,
-    /// The smallest.
+    /// The minimum.
     LiveMin,
-    /// The one that was set last.
+    /// The value that was set last.
     MostRecent,
-    /// The one that was set last.
+    /// The value that was set last.
     LiveMostRecent,
-    /// All together.
+    /// The sum.
     Sum,
-    /// All together.
+    /// The sum.
     LiveSum,
 }
 
 impl Mode {
-    /// Every one.
+    /// All modes.
     pub const ALL: [Self; 10] = [
         Self::All,
         Self::LiveAll,
@@ -48,7 +48,7 @@ impl Mode {
         Self::LiveSum,
     ];
 
-    /// As it stands in the name of a file.
+    /// The word in the name of a file.
     fn word(self) -> &'static str {
         match self {
             Self::All => "all",
@@ -64,17 +64,17 @@ impl Mode {
         }
     }
 
-    /// Whether the time at which a value was set counts.
+    /// Whether the value that was set last counts.
     pub(super) fn is_recent(self) -> bool {
         matches!(self, Self::MostRecent | Self::LiveMostRecent)
     }
 
-    /// What the program asks for; `None` if it may not have asked.
+    /// The aggregation that the program asks for; `None` if it may not have chosen one.
     pub(super) fn aggregation(self) -> Option<Aggregation> {
         match self {
             Self::All => None,
             Self::LiveAll => Some(Aggregation::Worker),
-            // Of the most recent, every process is made to say the same.
+            // For the most recent modes, every process is given the same value.
             Self::Max | Self::LiveMax | Self::MostRecent | Self::LiveMostRecent => {
                 Some(Aggregation::Max)
             }
@@ -84,7 +84,7 @@ impl Mode {
     }
 }
 
-/// What a file holds.
+/// The content of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Content {
     /// Counters.
@@ -98,7 +98,7 @@ pub enum Content {
 }
 
 impl Content {
-    /// Every one.
+    /// All kinds of content.
     pub fn all() -> impl Iterator<Item = Self> {
         let gauges = Mode::ALL.into_iter().map(Self::Gauge);
         [Self::Counter, Self::Histogram, Self::Summary]
@@ -106,7 +106,7 @@ impl Content {
             .chain(gauges)
     }
 
-    /// The word with which the names of its files begin.
+    /// The first word in the names of its files.
     pub(super) fn kind(self) -> &'static str {
         self.words().0
     }
@@ -121,18 +121,18 @@ impl Content {
     }
 }
 
-/// The name of one file, ordered by process.
+/// The name of one file; ordered by process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FileName {
-    /// The process that writes it, as it knows itself.
+    /// The PID of the writing process, as that process sees it.
     pub pid: u32,
-    /// What it holds.
+    /// The content.
     pub content: Content,
 }
 
 impl FileName {
-    /// The name of a file that a process makes; `None` for any other. A program may give its processes other names than
-    /// their pids; what they write is not known.
+    /// Parses the name of a file; `None` for other names. A program may use other identifiers than PIDs for its
+    /// processes; their files are not supported.
     pub fn parse(name: &OsStr) -> Option<Self> {
         let (words, pid) = name.to_str()?.strip_suffix(END)?.rsplit_once('_')?;
         let (kind, mode) = match words.split_once('_') {
@@ -144,16 +144,16 @@ impl FileName {
             pid: pid.parse().ok()?,
             content,
         };
-        // One number has one name.
+        // Only the canonical form of a number is accepted.
         (name.pid.to_string() == pid).then_some(name)
     }
 
-    /// All that a process may have.
+    /// All file names that a process may have.
     pub(super) fn all(pid: u32) -> impl Iterator<Item = Self> {
         Content::all().map(move |content| Self { pid, content })
     }
 
-    /// Whether `name` begins and ends as that of a file of prometheus_client.
+    /// Whether `name` begins and ends like a file name of prometheus_client.
     pub(super) fn is_similar(name: &OsStr) -> bool {
         let Some((words, end)) = name.to_str().and_then(|name| name.split_once('_')) else {
             return false;

@@ -1,4 +1,4 @@
-//! The pages of all processes, made of the entries of all files.
+//! Builds the pages of all processes from the entries of all files.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -10,18 +10,18 @@ use super::{Content, FileName, Mode};
 use crate::app_metrics::merge::Aggregation;
 use crate::exposition::{self, DropReason, Parsed};
 
-/// The most that is read.
+/// Limits for reading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Files in the directory that are read.
+    /// Number of files in the directory.
     pub files: usize,
-    /// Bytes of one file that are used.
+    /// Used bytes of one file.
     pub file_bytes: usize,
     /// Bytes of all files.
     pub bytes: usize,
-    /// Numbers in all files.
+    /// Number of entries in all files.
     pub entries: usize,
-    /// Of one process: numbers (as series), and the length of what they are called.
+    /// Limits for one process: number of entries (as series), lengths of names.
     pub page: exposition::PageLimits,
 }
 
@@ -37,19 +37,19 @@ impl Default for Limits {
     }
 }
 
-/// What the files held.
+/// The result of reading all files.
 #[derive(Clone, Debug, Default)]
 pub struct Reading {
-    /// What each process said, by its pid.
+    /// The page of each process, by PID.
     pub processes: BTreeMap<u32, Parsed>,
-    /// What the program asks to be made of gauges, by their names. Where processes differ, the one with the largest pid,
-    /// perhaps the youngest, is heard.
+    /// The aggregation that the program asks for, by gauge name. If processes differ, the one with the highest PID,
+    /// which may be the youngest, wins.
     pub modes: BTreeMap<Box<str>, Aggregation>,
-    /// Files that may be of the program, but could not be read.
+    /// Files that may belong to the program but could not be read.
     pub unreadable: usize,
 }
 
-/// Takes the files, one by one, in the order of their names.
+/// Collects the files one by one, in the order of their names.
 #[derive(Debug)]
 pub struct Pages {
     limits: Limits,
@@ -61,13 +61,13 @@ pub struct Pages {
     entries: usize,
 }
 
-/// A key that was read, and the number of its family.
+/// A parsed key and the number of its family.
 type Known = (Arc<Key>, usize);
 
-/// Most keys are the same in all processes: each is read once.
+/// Cache of parsed keys: most keys are the same in all processes.
 #[derive(Debug, Default)]
 struct Keys {
-    /// By the kind of the file, and as they are written.
+    /// By the kind of the file and the text of the key.
     known: BTreeMap<&'static str, HashMap<Box<[u8]>, Known>>,
     numbers: HashMap<Title, usize>,
     titles: Vec<Title>,
@@ -99,7 +99,7 @@ impl Keys {
 }
 
 impl Pages {
-    /// Has nothing yet.
+    /// Creates an empty collection.
     pub fn new(limits: Limits) -> Self {
         Self {
             limits,
@@ -112,13 +112,13 @@ impl Pages {
         }
     }
 
-    /// How many bytes of the next file are taken.
+    /// Most bytes to take of the next file.
     pub(super) fn room(&self) -> usize {
         let room = self.limits.bytes.saturating_sub(self.bytes);
         room.min(self.limits.file_bytes).max(HEAD)
     }
 
-    /// Takes a file: `bytes` is what is used of it, or less if it was cut.
+    /// Takes a file. `bytes` is its used part, or less if it was cut.
     pub fn add(&mut self, name: FileName, bytes: &[u8]) {
         let room = self.room();
         let cut = if bytes.len() > room {
@@ -169,7 +169,7 @@ impl Pages {
         }
     }
 
-    /// What all of them are. Of a gauge of which the most recent value counts, every process that has it has that one.
+    /// Builds the pages. If the most recent value of a gauge counts, every process that has the gauge gets that value.
     pub fn finish(self) -> Reading {
         let Self {
             processes,

@@ -1,4 +1,4 @@
-//! The entries of one process, and the page that they make.
+//! The entries of one process, and the page built from them.
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,21 +10,21 @@ use crate::exposition::{
     is_count,
 };
 
-/// One number.
+/// One value.
 #[derive(Debug)]
 pub(super) struct Said {
     pub(super) key: Arc<Key>,
     pub(super) value: f64,
-    /// The one that was set last by any process counts in its place.
+    /// Whether the value that any process set last replaces this one.
     pub(super) is_recent: bool,
 }
 
-/// What was set last of all processes, and when.
+/// The value that was set last by any process, with its time.
 #[derive(Debug, Default)]
 pub(super) struct Newest(BTreeMap<(Box<str>, Labels), (f64, f64)>);
 
 impl Newest {
-    /// One that was never set has no time.
+    /// A value that was never set has no time and is ignored.
     pub(super) fn note(&mut self, key: &Key, time: f64, value: f64) {
         if !time.is_finite() || time <= 0.0 {
             return;
@@ -42,12 +42,12 @@ impl Newest {
     }
 }
 
-/// All that one process said.
+/// All values of one process.
 #[derive(Debug, Default)]
 pub(super) struct Process {
-    /// By the number of the family.
+    /// By family number.
     families: BTreeMap<usize, Vec<Said>>,
-    /// How many numbers.
+    /// Number of values.
     pub(super) len: usize,
     pub(super) dropped: Dropped,
 }
@@ -57,7 +57,7 @@ impl Process {
         self.families.entry(family).or_default().push(said);
     }
 
-    /// The page; `titles` by the numbers of the families.
+    /// Builds the page; `titles` is indexed by family number.
     pub(super) fn page(self, titles: &[Title], newest: &Newest) -> Parsed {
         let mut dropped = self.dropped;
         let all = self.families.into_iter();
@@ -77,7 +77,7 @@ impl Process {
             }
             claimed.extend(names);
             let help = said.first().and_then(|said| said.key.help.clone());
-            // Stable: of two at the same place the later one stays the later.
+            // The sort is stable: of duplicates, the later one stays later.
             said.sort_by(order);
             let samples = match title.kind {
                 MetricType::Counter => counters(&said),
@@ -100,7 +100,7 @@ impl Process {
     }
 }
 
-/// By label set; buckets by their bounds, then the rest.
+/// By label set; buckets by bound, then the rest.
 fn order(one: &Said, other: &Said) -> Ordering {
     let (one, other) = (&one.key, &other.key);
     one.group
@@ -109,7 +109,7 @@ fn order(one: &Said, other: &Said) -> Ordering {
         .then(one.bound.total_cmp(&other.bound))
 }
 
-/// Those at the same place: metrics of one name whose help texts differ.
+/// Groups of equal keys: metrics with the same name and different help texts.
 fn places(said: &[Said]) -> impl Iterator<Item = &[Said]> {
     said.chunk_by(|one, other| order(one, other).is_eq())
 }
@@ -139,7 +139,7 @@ fn gauges(said: &[Said], newest: &Newest) -> Vec<Sample> {
     places(said).filter_map(sample).collect()
 }
 
-/// Histograms or summaries, each made by `whole` of its numbers.
+/// Builds histograms or summaries; `whole` builds one from its values.
 fn groups(
     said: &[Said],
     whole: fn(&[Said]) -> Result<Vec<Sample>, Flaw>,
@@ -156,15 +156,15 @@ fn groups(
     samples
 }
 
-/// Why something is no histogram or summary.
+/// Why a group is not a valid histogram or summary.
 enum Flaw {
-    /// Not all of its numbers are in the file: a program makes them one by one, and counts when it has all.
+    /// Some values are not in the file yet: a program creates them one by one and starts counting when all exist.
     Unfinished,
-    /// It has counts that are none.
+    /// A count is invalid.
     Senseless,
 }
 
-/// In the file each bucket has what none before it has. The last that a program makes is the one without bound.
+/// In the file, each bucket counts only its own range. A program creates the bucket without bound last.
 fn histogram(group: &[Said]) -> Result<Vec<Sample>, Flaw> {
     let mut count = 0.0;
     let mut samples = Vec::with_capacity(group.len() + 1);

@@ -12,7 +12,7 @@ use super::{FileName, Limits, Pages, Reading};
 use crate::exposition::Parsed;
 use crate::sys::directory::Directory;
 
-/// A directory into which processes write, and of which nothing but their files is touched.
+/// A directory into which programs write. Only their files are touched.
 #[derive(Debug)]
 pub struct Store {
     directory: Directory,
@@ -20,8 +20,8 @@ pub struct Store {
 }
 
 impl Store {
-    /// Takes over the directory, which must be there, and removes the files that were left in it: a process with an old
-    /// pid would go on with the numbers of a dead one. Everything else stays.
+    /// Opens the directory, which must exist, and removes old files: a process that gets an old PID would continue with
+    /// the numbers of an ended one. Everything else stays.
     pub fn open(path: &Path) -> io::Result<Self> {
         let store = Self {
             directory: Directory::open(path)?,
@@ -40,8 +40,8 @@ impl Store {
         failed.map_or(Ok(store), Err)
     }
 
-    /// What all processes say now, the dead ones whose files are still there with them. A process that has a file but
-    /// nothing in it yet has an empty page. Fails if the directory cannot be listed.
+    /// The pages of all processes that have files, ended ones included. A process with an empty file has an empty page.
+    /// Fails if the directory cannot be listed.
     pub fn read(&self) -> io::Result<Reading> {
         let (mut names, mut unreadable) = (Vec::new(), 0);
         self.directory.each(|name| {
@@ -55,20 +55,20 @@ impl Store {
             }
             ControlFlow::Continue(())
         })?;
-        // The limits hit the same ones each time.
+        // Sorted, so that a limit cuts off the same files each time.
         names.sort();
         let mut reading = self.files(names);
         reading.unreadable += unreadable;
         Ok(reading)
     }
 
-    /// What one process says now, or said last, as a page; `None` if it has no file that can be read. Of gauges, the
-    /// most recent values are its own.
+    /// The present or last values of one process as a page; `None` if it has no readable file. Most recent gauges have
+    /// the value of this process alone.
     pub fn last(&self, pid: u32) -> Option<Parsed> {
         self.files(FileName::all(pid)).processes.remove(&pid)
     }
 
-    /// Removes the files of a process that is dead and whose last values were taken. Returns how many there were.
+    /// Removes the files of an ended process after its last values were taken. Returns the number of removed files.
     pub fn remove(&self, pid: u32) -> io::Result<usize> {
         let mut removed = 0;
         for name in FileName::all(pid) {
@@ -84,7 +84,7 @@ impl Store {
         for name in names {
             match self.file(name, pages.room(), &mut buffer) {
                 Ok(true) => pages.add(name, &buffer),
-                // It was removed meanwhile.
+                // The file was removed meanwhile.
                 Ok(false) => {}
                 Err(_) => unreadable += 1,
             }
@@ -94,19 +94,19 @@ impl Store {
         reading
     }
 
-    /// Reads what is used of a file, at most `room` and one more byte, into `buffer`; `false` if it is not there.
+    /// Reads the used part of a file into `buffer`, at most `room` plus one byte; false if the file does not exist.
     fn file(&self, name: FileName, room: usize, buffer: &mut Vec<u8>) -> io::Result<bool> {
         buffer.clear();
         let Some(file) = self.directory.file(OsStr::new(&name.to_string()))? else {
             return Ok(false);
         };
-        // First how much is used, then that: what is used was whole before it was counted.
+        // Read the number of used bytes first: entries are complete before they are counted as used.
         buffer.resize(HEAD, 0);
         let len = fill(&file, buffer, 0)?;
         buffer.truncate(len);
         let used = used(buffer).ok_or(io::ErrorKind::InvalidData)?;
         if used > HEAD && len == HEAD {
-            // One more, so that it shows that it is cut.
+            // One byte more, to detect that the file is cut.
             buffer.resize(used.min(room + 1), 0);
             let rest = buffer.get_mut(HEAD..).unwrap_or_default();
             let len = HEAD + fill(&file, rest, HEAD as u64)?;
@@ -116,7 +116,7 @@ impl Store {
     }
 }
 
-/// Reads from `at` on until the buffer is full or the file ends; how much there was.
+/// Reads from `at` until the buffer is full or the file ends; returns the number of bytes.
 fn fill(file: &File, buffer: &mut [u8], at: u64) -> io::Result<usize> {
     let mut len = 0;
     while let Some(rest) = buffer.get_mut(len..).filter(|rest| !rest.is_empty()) {

@@ -9,16 +9,16 @@ use std::path::{Path, PathBuf};
 use super::{Content, FileName, Limits, Mode, Pages, Reading};
 use crate::exposition::{Family, Parsed};
 
-/// A file as a process leaves it, written by what is said of the format alone.
+/// A file as a process would write it, produced only from the documented format.
 struct Written {
     bytes: Vec<u8>,
-    /// Where each entry ends.
+    /// The end of each entry.
     ends: Vec<usize>,
     with_time: bool,
 }
 
 impl Written {
-    /// `with_time` as by prometheus_client 0.18 and later.
+    /// `with_time`: as prometheus_client 0.18 and later.
     fn new(with_time: bool) -> Self {
         let mut written = Self {
             bytes: vec![0; 8],
@@ -73,7 +73,7 @@ fn labelled(family: &str, suffix: &str, label: &str) -> String {
     format!("[\"{family}\", \"{family}{suffix}\", {{\"l\": \"{label}\"}}, \"Help.\"]")
 }
 
-/// A key of a bucket.
+/// The key of a bucket.
 fn bucket(family: &str, le: &str) -> String {
     format!("[\"{family}\", \"{family}_bucket\", {{\"le\": \"{le}\"}}, \"Help.\"]")
 }
@@ -96,7 +96,7 @@ fn one(content: Content, bytes: &[u8]) -> Parsed {
     reading.processes.remove(&1).unwrap()
 }
 
-/// Every sample, in the manner of text 0.0.4.
+/// Every sample, similar to text 0.0.4.
 fn lines(families: &[Family]) -> Vec<String> {
     let mut lines = Vec::new();
     for family in families {
@@ -111,14 +111,14 @@ fn lines(families: &[Family]) -> Vec<String> {
     lines
 }
 
-/// A directory that is removed at the end.
+/// A directory that is removed on drop.
 struct Scratch(PathBuf);
 
 impl Scratch {
     fn new(name: &str) -> Self {
         let path =
             std::env::temp_dir().join(format!("rpm-multiproc-{name}-{}", std::process::id()));
-        // One of an earlier process with our number.
+        // Left by an earlier process with our PID.
         let _ = fs::remove_dir_all(&path);
         fs::create_dir(&path).unwrap();
         Self(path)
@@ -143,7 +143,7 @@ impl Drop for Scratch {
     }
 }
 
-/// Files of prometheus_client before it noted the time at which a value was set, and before it noted help texts.
+/// Files of prometheus_client from before it stored times of values, and from before it stored help texts.
 fn older(version: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("tests/fixtures/multiproc")

@@ -41,7 +41,7 @@ fn the_last_answer_of_a_worker_is_newer_than_the_wish_for_it() {
     let (tell, over) = channel();
     gatherer.look(Life(1), PATIENCE, move || tell.send(()).unwrap());
     answer(&mut old, COUNTED);
-    // The scrape's answer is not enough: there is another question.
+    // The scrape's answer is not enough: there is another request.
     one.answer("# TYPE hits_total counter\nhits_total 11\n");
     over.recv_timeout(PATIENCE).unwrap();
     scrape.join().unwrap();
@@ -70,11 +70,11 @@ fn workers_are_asked_between_scrapes_while_there_are_any() {
     let one = Program::start();
     let gatherer = gatherer(&[&one], Some(Duration::from_millis(20)));
     gatherer.set_workers(vec![worker(0, 1, 0)]);
-    // Nobody scrapes.
+    // There is no scrape.
     one.answer(COUNTED);
     one.answer("# TYPE hits_total counter\nhits_total 12\n");
     let mut third = one.question();
-    // It dies without another word.
+    // It ends without another answer.
     gatherer.gone(Life(1));
     answer(&mut third, "# TYPE hits_total counter\nhits_total 1000\n");
     let (text, _) = page(&gatherer, MetricsScope::All, PATIENCE);
@@ -105,7 +105,7 @@ fn who_is_told_to_stop_is_shown_no_more_and_still_counts() {
     old.answer(COUNTED);
     new.answer("# TYPE hits_total counter\nhits_total 1\n# TYPE heat gauge\nheat 8\n");
     let (text, totals) = scrape.join().unwrap();
-    // The younger speaks for the slot.
+    // The younger worker represents the slot.
     assert_eq!(samples(&text), ["heat{worker=\"0\"} 8", "hits_total 11"]);
     assert_eq!(totals.unwrap().workers.len(), 1);
     gatherer.set_workers(vec![first]);
@@ -127,7 +127,7 @@ fn a_worker_that_is_asked_no_more_is_rid_of_its_question() {
     let scrape = page_later(&gatherer, PATIENCE);
     let mut question = one.question();
     gatherer.set_workers(Vec::new());
-    // The scrape does not wait for its answer, and the connection ends, by a reset or not.
+    // The scrape does not wait for its answer, and the connection ends, with or without a reset.
     let (text, _) = scrape.join().unwrap();
     assert_eq!(text, "");
     question.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -137,14 +137,14 @@ fn a_worker_that_is_asked_no_more_is_rid_of_its_question() {
 #[test]
 fn one_whose_queue_is_full_of_questions_is_not_asked_again() {
     let one = Program::start();
-    // Nine wait there, always.
+    // Nine connections always wait there.
     let gatherer = gatherer(&[&one], None);
     gatherer.set_workers(vec![worker(0, 1, 0)]);
     for _ in 0..12 {
         let (_, totals) = page(&gatherer, MetricsScope::All, Duration::from_millis(30));
         assert!(!totals.unwrap().workers[0].success);
     }
-    // Nobody else is ever sent a question, so the count stands once the ninth has come.
+    // No other worker is asked, so the count is final once the ninth request has arrived.
     let _questions: Vec<TcpStream> = (0..9).map(|_| one.question()).collect();
     assert_eq!(one.asked.load(Ordering::SeqCst), 9);
 }

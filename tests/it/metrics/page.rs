@@ -438,7 +438,7 @@ fn a_scrape_is_answered_in_its_time_though_a_worker_is_not() {
     let again = page(&runtime);
     assert_eq!(pids(&again), all);
     has(&again, &[(ANSWERED, 50.0)]);
-    let words = "the worker's metrics are read again";
+    let words = "the worker's metrics can be read again";
     runtime.wait_for_line(|line| line.contains(words));
     let lines = runtime.texts().into_iter();
     let bad = lines.filter(|line| line.contains("cannot read a worker's metrics"));

@@ -1,4 +1,4 @@
-//! Everything has a bound, and what is given back is given back.
+//! Everything has a limit, and released memory is really released.
 
 use proptest::prelude::*;
 
@@ -40,7 +40,7 @@ fn beyond_the_bound_the_known_series_go_on_and_new_ones_are_dropped() {
             "g{worker=\"0\"} 1",
         ],
     );
-    // What ended workers counted is held as well; their gauges are not.
+    // The counts of ended workers stay in memory; their gauges do not.
     merger.gone(Life(1));
     merger.gone(Life(2));
     assert_eq!(merger.series(), 2);
@@ -85,7 +85,7 @@ fn bytes_are_bounded_too() {
     assert!(merger.merged()[0].samples.len() > 2);
 }
 
-/// One worker's labels have taken all the memory that there is; the others are not to suffer when they start anew.
+/// The labels of one worker have used all the memory; the other workers must still be counted when they restart.
 #[test]
 fn a_successor_is_counted_though_new_series_have_taken_all_room() {
     let mut merger = small(1000, 20_000);
@@ -125,7 +125,7 @@ fn all_that_is_given_back_leaves_nothing() {
         merger.gone(Life(life));
     }
     assert_eq!((merger.series(), merger.bytes()), (0, 0));
-    // Of what never falls, what is left does not depend on how many there were.
+    // What remains of cumulative metrics does not depend on the number of workers.
     let counting = "# TYPE a counter\na_total 1 # {id=\"1\"} 1\n# TYPE h histogram\nh_bucket{le=\"+Inf\"} 1 # {id=\"1\"} 1\n# TYPE s summary\ns_count 1\n";
     let mut left = Vec::new();
     for life in 4..20 {
@@ -134,7 +134,7 @@ fn all_that_is_given_back_leaves_nothing() {
         left.push((merger.series(), merger.bytes()));
     }
     assert!(left.iter().all(|one| *one == left[0]), "{left:?}");
-    // The same names, taken by another kind.
+    // The same names with another kind.
     take(
         &mut merger,
         0,
@@ -145,7 +145,7 @@ fn all_that_is_given_back_leaves_nothing() {
     assert_eq!((merger.series(), merger.bytes()), (0, 0));
 }
 
-/// Pages that do not make much sense, with families that do.
+/// Pages with some invalid families and some valid ones.
 fn hostile() -> impl Strategy<Value = String> {
     let kind = "(counter|gauge|histogram|summary|info|stateset|unknown|gaugehistogram)";
     let name = "(a|b|rpm_c)(_total|_bucket|_sum|_count|_info|_gcount|_gsum)?";

@@ -1,4 +1,4 @@
-//! What workers do not agree about.
+//! Conflicts between workers.
 
 use super::{Conflict, Life, Merger, is, merger, open, page, take};
 use crate::app_metrics::merge::Disagreement;
@@ -8,7 +8,7 @@ fn conflict(kind: Disagreement, name: &str, first: bool) -> Conflict {
     Conflict { kind, name, first }
 }
 
-/// How often, by type, help, buckets, label.
+/// Number of conflicts by type, help, buckets, label.
 fn counted(merger: &Merger) -> [u64; 4] {
     Disagreement::ALL.map(|kind| merger.conflicts().of(kind))
 }
@@ -20,7 +20,7 @@ fn the_first_type_stays_as_long_as_somebody_has_it() {
     take(&mut merger, 0, 1, page(counter));
     let found = take(&mut merger, 1, 2, page(gauge));
     assert_eq!(found, [conflict(Disagreement::Type, "a", true)]);
-    // Once for each worker, and worth a line once for all.
+    // Counted once for each worker, and logged once for all.
     assert_eq!(take(&mut merger, 1, 2, page(gauge)), []);
     let found = take(&mut merger, 2, 3, page(gauge));
     assert_eq!(found, [conflict(Disagreement::Type, "a", false)]);
@@ -134,7 +134,7 @@ fn names_of_the_runtime_are_refused() {
     assert_eq!(take(&mut merger, 0, 1, page(text)), []);
     is(&merger, &["rpmx{worker=\"0\"} 1"]);
     assert_eq!(merger.dropped().invalid, 3);
-    // Neither by way of a suffix; but an engine may turn.
+    // A name is not free through a suffix either; but a label may be renamed.
     take(
         &mut merger,
         0,
@@ -154,7 +154,7 @@ fn names_of_the_runtime_are_refused() {
 
 #[test]
 fn a_page_does_not_contradict_itself_to_the_end() {
-    // As no parser makes it.
+    // The parser never produces this.
     let twice = || {
         let mut families = page("# TYPE a counter\na 1\n").families;
         families.extend(page("# TYPE a gauge\na 2\n").families);

@@ -1,4 +1,4 @@
-//! Counters never fall.
+//! Counters never decrease.
 
 use super::{Life, SlotId, is, merger, open, page, take};
 
@@ -42,7 +42,7 @@ fn a_worker_that_ends_or_does_not_answer_takes_nothing_away() {
     is(&merger, &["requests_total 12"]);
     merger.gone(Life(1));
     is(&merger, &["requests_total 12"]);
-    // Its successor begins at zero.
+    // Its successor starts at zero.
     take(&mut merger, 0, 3, requests(1));
     is(&merger, &["requests_total 13"]);
     merger.gone(Life(2));
@@ -57,7 +57,7 @@ fn a_worker_that_begins_anew_takes_nothing_away() {
         take(&mut merger, 0, 1, requests(number));
     }
     is(&merger, &["requests_total 12"]);
-    // A series that was gone for a while.
+    // A series that disappeared for a while.
     take(&mut merger, 0, 1, page(""));
     is(&merger, &["requests_total 12"]);
     take(&mut merger, 0, 1, requests(4));

@@ -1,4 +1,4 @@
-//! Gauges are what the workers say now.
+//! Gauges show the present values of the workers.
 
 use super::{Life, SlotId, is, merger, open, page, take, with};
 use crate::app_metrics::merge::{Aggregation, Merger};
@@ -33,7 +33,7 @@ fn the_youngest_of_a_slot_speaks_for_it() {
     let mut merger = merger();
     take(&mut merger, 0, 5, gauge("a", "5"));
     take(&mut merger, 0, 7, gauge("a", "7"));
-    // The old one is asked once more before it is told to stop.
+    // The old worker is asked once more before it is told to stop.
     take(&mut merger, 0, 5, gauge("a", "6"));
     is(&merger, &["a{worker=\"0\"} 7"]);
     merger.gone(Life(7));
@@ -51,7 +51,7 @@ fn who_does_not_answer_has_none() {
     is(&merger, &["a{worker=\"1\"} 2"]);
     take(&mut merger, 0, 1, gauge("a", "3"));
     is(&merger, &["a{worker=\"0\"} 3", "a{worker=\"1\"} 2"]);
-    // An older one does not speak for one that is ready and silent.
+    // An older worker does not replace a ready one that does not answer.
     merger.missing(SlotId(1), Life(3));
     is(&merger, &["a{worker=\"0\"} 3"]);
 }
@@ -75,7 +75,7 @@ fn a_series_or_a_family_that_is_not_there_any_more_is_gone() {
 fn three(merger: &mut Merger, name: &str) {
     for (slot, value) in ["2", "9", "NaN", "4"].iter().enumerate() {
         let slot = u16::try_from(slot).unwrap();
-        // The youngest worker is not that of the last slot.
+        // The youngest worker is not in the last slot.
         take(merger, slot, u64::from((slot + 2) % 4), gauge(name, value));
     }
 }

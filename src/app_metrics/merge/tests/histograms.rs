@@ -1,11 +1,11 @@
-//! Histograms and summaries: what they count never falls, but for one reason.
+//! Histograms and summaries: their counts decrease in only one case.
 
 use std::fmt::Write;
 
 use super::{Life, Merger, Page, is, merger, open, page, take};
 use crate::app_metrics::merge::Disagreement;
 
-/// A histogram with these buckets, and a sum.
+/// A histogram with these buckets and a sum.
 fn histogram(buckets: &[(&str, u32)], sum: f64) -> Page {
     let mut text = format!("# TYPE h histogram\nh_sum {sum}\n");
     for (le, count) in buckets {
@@ -28,7 +28,7 @@ fn new(counts: [u32; 3]) -> Page {
 fn they_are_what_all_count_by_bucket() {
     let mut merger = merger();
     take(&mut merger, 0, 1, old([1, 2, 3]));
-    // Written differently, but the same bounds.
+    // The same bounds, written differently.
     take(
         &mut merger,
         1,
@@ -53,7 +53,7 @@ fn they_are_what_all_count_by_bucket() {
 fn one_that_begins_anew_does_so_in_all_parts() {
     let mut merger = merger();
     take(&mut merger, 0, 1, histogram(&[("1", 5), ("+Inf", 5)], 2.0));
-    // Its first bucket fell, its count did not.
+    // Its first bucket decreased, its count did not.
     take(&mut merger, 0, 1, histogram(&[("1", 1), ("+Inf", 6)], 8.0));
     is(
         &merger,
@@ -75,7 +75,7 @@ fn a_sum_that_falls_is_no_new_beginning() {
         &merger,
         &["h_bucket{le=\"+Inf\"} 6", "h_sum -1", "h_count 6"],
     );
-    // One that has none makes it unknown.
+    // One worker without a sum makes the sum unknown.
     take(
         &mut merger,
         1,
@@ -154,7 +154,7 @@ fn a_reload_that_fails_drops_nothing() {
         "h_count 6",
     ];
     is(&merger, &common);
-    // All that was counted falls when all are younger than the one that was different.
+    // All counts drop when all living workers are younger than the one with other bounds.
     take(&mut merger, 0, 3, old([5, 5, 5]));
     is(
         &merger,
@@ -188,7 +188,7 @@ fn a_lone_worker_may_change_its_bounds() {
 fn what_was_dropped_is_no_reason_to_keep_anything() {
     let mut merger = merger();
     take(&mut merger, 0, 1, old([1, 1, 1]));
-    // The younger of two with the new bounds ends before the last with the old ones.
+    // The younger of two workers with the new bounds ends before the last one with the old bounds.
     take(&mut merger, 1, 2, new([1, 1, 1]));
     take(&mut merger, 2, 3, new([1, 1, 1]));
     merger.gone(Life(3));

@@ -1,4 +1,4 @@
-//! What the program asks for, and workers of several processes.
+//! Aggregations requested by the program, and workers with several processes.
 
 use std::collections::BTreeMap;
 
@@ -33,7 +33,7 @@ fn a_suggestion_counts_behind_the_rules_and_before_the_known_names() {
     );
     suggest(&mut merger, &names.map(|name| (name, Aggregation::Sum)));
     is(&merger, &["free 3", "process_max_fds 3", "ruled 1"]);
-    // What is not suggested any more is as before, and one that nobody has changes nothing.
+    // A withdrawn suggestion has no effect any more; a suggestion for an unknown gauge has none.
     suggest(
         &mut merger,
         &[
@@ -125,14 +125,14 @@ fn a_child_speaks_as_long_as_its_worker_would() {
     let mut merger = merger();
     take(&mut merger, 0, 1, gauge("a", "1"));
     take(&mut merger, 0, 2, gauge("a", "2"));
-    // Younger than the new worker, but of the old one.
+    // Younger than the new worker, but a child of the old one.
     child(&mut merger, 0, 1, 9, gauge("a", "9"));
     is(&merger, &["a{worker=\"0\"} 2"]);
-    // One that does not answer itself.
+    // A worker that does not answer itself.
     child(&mut merger, 0, 2, 10, gauge("a", "10"));
     merger.missing(SlotId(0), Life(2));
     is(&merger, &["a{worker=\"0\"} 10"]);
-    // What is left of it, until the next one is there.
+    // Its remaining child counts until the next worker starts.
     merger.gone(Life(2));
     is(&merger, &["a{worker=\"0\"} 10"]);
     take(&mut merger, 0, 3, gauge("a", "3"));

@@ -1,5 +1,5 @@
-//! Workers that count, begin anew, die, come back, change their bounds, answer or not: a random walk beside a model that
-//! keeps every life's last page and adds up.
+//! A random walk: workers count, restart, end, return, change their bounds, answer or not. A simple model keeps the
+//! last page of every life and adds up.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -11,14 +11,14 @@ use crate::exposition::{Dropped, Family, Format, MetricType, PageLimits, Parsed,
 
 const BOUNDS: [&[u32]; 3] = [&[1, 2, 4], &[2, 4, 8], &[4]];
 
-/// One thing that happens.
+/// One step of the walk.
 #[derive(Clone, Debug)]
 enum Step {
-    /// A worker begins in a slot, beside the one that is there, with these bounds.
+    /// A worker starts in a slot, next to the present one, with these bounds.
     Start(u16, usize),
-    /// The n-th of the living observes these numbers and is asked.
+    /// The n-th living worker observes these numbers and is asked.
     Work(usize, Vec<u32>),
-    /// Its counters begin at zero again, perhaps with other bounds.
+    /// Its counters restart at zero, perhaps with other bounds.
     Reset(usize, usize),
     /// It does not answer.
     Silent(usize),
@@ -46,7 +46,7 @@ struct Worker {
     observed: Vec<u32>,
     answered: bool,
     asked: bool,
-    /// What its gauge said last.
+    /// The last value of its gauge.
     said: usize,
 }
 
@@ -74,7 +74,7 @@ impl Worker {
     }
 }
 
-/// What one beginning at zero came to.
+/// The result of one run from zero.
 #[derive(Clone, Debug)]
 struct Stretch {
     life: u64,
@@ -88,12 +88,12 @@ struct Model {
     born: u64,
     /// For the counter.
     all: Vec<Stretch>,
-    /// For the histogram: what has not been dropped.
+    /// For the histogram: those that were not dropped.
     kept: Vec<Stretch>,
 }
 
 impl Model {
-    /// A worker's page was taken.
+    /// Takes a page of a worker.
     fn seen(&mut self, worker: &Worker) {
         let lists = [
             (&mut self.all, counter_fell as fn(&Worker, &Worker) -> bool),
@@ -129,7 +129,7 @@ impl Model {
         self.forget();
     }
 
-    /// The rule for layouts, as it is written.
+    /// The documented rule for layouts.
     fn forget(&mut self) {
         let live: Vec<&Stretch> = self.kept.iter().filter(|one| one.live).collect();
         let Some(bounds) = live.first().map(|one| one.worker.bounds) else {
@@ -147,7 +147,7 @@ impl Model {
         self.all.iter().map(|one| one.worker.observed.len()).sum()
     }
 
-    /// Lines of the histogram.
+    /// The lines of the histogram.
     fn histogram(&self) -> Vec<String> {
         let mut lines = Vec::new();
         if self.kept.is_empty() {
@@ -180,18 +180,18 @@ impl Model {
     }
 }
 
-/// Whether it can be seen that the counter began anew.
+/// Whether the counter visibly restarted.
 fn counter_fell(old: &Worker, new: &Worker) -> bool {
     new.observed.len() < old.observed.len()
 }
 
-/// Whether it can be seen that the histogram did.
+/// Whether the histogram visibly restarted.
 fn bucket_fell(old: &Worker, new: &Worker) -> bool {
     let fell = |bound: &u32| new.up_to(*bound) < old.up_to(*bound);
     old.bounds != new.bounds || counter_fell(old, new) || BOUNDS[old.bounds].iter().any(fell)
 }
 
-/// Does one step to both.
+/// Applies one step to the model and to the merger.
 fn walk(step: Step, model: &mut Model, merger: &mut Merger) {
     let count = model.workers.len();
     let nth = |n: usize| n.checked_rem(count);
@@ -267,7 +267,7 @@ proptest! {
             }
             prop_assert_eq!(of(&merged, MetricType::Histogram), model.histogram());
             prop_assert_eq!(of(&merged, MetricType::Gauge), model.gauges());
-            // What comes out is a good page in the order of a good page.
+            // The output is a valid, sorted page.
             let again = Parsed::of(merged.clone());
             prop_assert_eq!(again.dropped, Dropped::default());
             prop_assert_eq!(again.page.families, merged);

@@ -1,4 +1,4 @@
-//! The bytes of one file, whole, cut, torn and hostile.
+//! The bytes of one file: complete, cut, torn and hostile.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -11,7 +11,7 @@ fn whole(bytes: &[u8]) -> Vec<Entry<'_>> {
     entries(bytes).map(Result::unwrap).collect()
 }
 
-/// What can be read, and whether something could not.
+/// The readable entries, and whether some were not readable.
 fn some(bytes: &[u8]) -> (Vec<Entry<'_>>, bool) {
     let all: Vec<Result<Entry<'_>, Broken>> = entries(bytes).collect();
     let broken = all.iter().any(Result::is_err);
@@ -102,10 +102,10 @@ fn a_key_that_is_not_there_yet_costs_one_entry() {
     for letter in ["a", "b", "c"] {
         written.entry(key(letter, "").as_bytes(), 1.0, 0.0);
     }
-    // The length of the second is there, its key is not.
+    // The length of the second entry is there, its key is not.
     let (start, end) = (written.ends[0] + 4, written.ends[1] - 16);
     written.bytes[start..end].fill(0);
-    // Which of the two layouts it is can be told by the first two only.
+    // The layout can be told only from the first two entries.
     assert_eq!(some(&written.bytes), (Vec::new(), true));
     let (start, end) = (written.ends[1] + 4, written.ends[2] - 16);
     let mut written = Written::new(true);
@@ -133,7 +133,7 @@ fn file(with_time: bool, entries: &[(String, f64)]) -> Written {
     written
 }
 
-/// What becomes of it: by the number of the gauge, in bits, since NaN is no equal of itself; and what was left out.
+/// The gauges by number, with their value as bits (NaN does not equal itself), and the number of dropped entries.
 fn gauges(bytes: &[u8]) -> (Vec<(usize, u64)>, u64) {
     let name = FileName {
         pid: 1,
@@ -151,7 +151,7 @@ fn gauges(bytes: &[u8]) -> (Vec<(usize, u64)>, u64) {
     (values, parsed.dropped.invalid + parsed.dropped.limit)
 }
 
-/// The numbers of the first so many; negative zero is written as zero.
+/// The values of the first `count` entries; negative zero is written as zero.
 fn want(entries: &[(String, f64)], count: usize) -> Vec<(usize, u64)> {
     let numbers = entries[..count].iter().enumerate();
     numbers
@@ -160,7 +160,7 @@ fn want(entries: &[(String, f64)], count: usize) -> Vec<(usize, u64)> {
 }
 
 fn some_entries() -> impl Strategy<Value = Vec<(String, f64)>> {
-    // Times and values whose bytes could pass for lengths and keys among them.
+    // Includes times and values whose bytes look like lengths and keys.
     let value = prop_oneof![
         any::<f64>(),
         Just(f64::NAN),
@@ -185,9 +185,9 @@ proptest! {
         let cut = cut.index(written.bytes.len());
         let whole = written.ends.iter().filter(|end| **end <= cut).count();
         let (read, dropped) = gauges(&written.bytes[..cut]);
-        // Of a single entry it may not be known whether a time belongs to it.
+        // For a single entry it may be unknown whether it has a time.
         prop_assert!(read == want(&entries, whole) || whole <= 1 && read.is_empty(), "{read:?}");
-        // Nothing may be known of how much there should be.
+        // It may be unknown how many entries there should be.
         prop_assert!(dropped == 1 || cut < 8);
     }
 
@@ -195,7 +195,7 @@ proptest! {
     fn an_entry_whose_stores_are_seen_in_any_order_is_read_or_left_out(
         with_time in any::<bool>(), entries in some_entries(), unseen in vec(any::<Index>(), 1..12)
     ) {
-        // A new one has the value zero.
+        // A new entry has the value zero.
         let mut entries = entries;
         entries.last_mut().unwrap().1 = 0.0;
         let last = entries.len() - 1;

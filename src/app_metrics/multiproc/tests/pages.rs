@@ -1,4 +1,4 @@
-//! What becomes of the entries.
+//! Pages built from entries.
 
 use super::{
     Content, Limits, Mode, Reading, Written, bucket, key, labelled, lines, name, one, read,
@@ -30,7 +30,7 @@ fn counters_have_their_names_with_and_without_total() {
             (&key("a", ""), 3.0),
             (&key("c_total", ""), 4.0),
             (&key("_total", ""), 5.0),
-            // When it began.
+            // When the series began.
             (&key("b", "_created"), 1e9),
         ]),
     );
@@ -58,13 +58,13 @@ fn buckets_are_added_up_and_counted() {
         HISTOGRAM,
         &Written::of(&[
             (&key("h", "_sum"), 7.5),
-            // In no order, and one of them spelled in two ways.
+            // Not sorted, and one bound written in two ways.
             (&bucket("h", "10.0"), 4.0),
             (&bucket("h", "+Inf"), 1.0),
             (&bucket("h", "2"), 1.0),
             (&bucket("h", "2.0"), 2.0),
             (&bucket("h", "-0.0"), 0.0),
-            // Whatever a program says of it.
+            // Ignored, whatever the program writes.
             (&key("h", "_count"), 99.0),
         ]),
     );
@@ -267,7 +267,7 @@ fn modes_say_what_becomes_of_gauges() {
         let reading = read(&[file], Limits::default());
         assert_eq!(aggregation(&reading, "g"), want, "{mode:?}");
     }
-    // An old worker and a new one, whose program thought better of it.
+    // An old worker, and a new one whose program changed the mode.
     let bytes = Written::of(&[(&key("g", ""), 1.0)]);
     let files = [(1, Mode::Max), (2, Mode::Sum)];
     let files = files.map(|(pid, mode)| (name(pid, Content::Gauge(mode)), &*bytes));
@@ -317,7 +317,7 @@ fn of_the_most_recent_all_say_the_same() {
         &[both[0], both[1], "g{l=\"zero\"} 0"],
         0,
     );
-    // That of another mode is its own.
+    // The gauge of another mode is separate.
     let files = [(1, GAUGE, &*old), (2, RECENT, &new)];
     let files = files.map(|(pid, content, bytes)| (name(pid, content), bytes));
     let reading = read(&files, Limits::default());
@@ -356,7 +356,7 @@ fn what_a_process_says_is_bounded() {
         ..limits()
     };
     assert_eq!(dropped(all), [(9, 0, 0), (3, 6, 0), (0, 9, 0)]);
-    // Each entry has 64 bytes; of what is cut, nothing is known but that it is there.
+    // Each entry has 64 bytes. Of a cut entry, only its existence is known.
     assert_eq!(bytes.len(), 8 + 9 * 64);
     let each = Limits {
         file_bytes: 8 + 3 * 64 + 63,

@@ -1,4 +1,4 @@
-//! Files of prometheus_client itself, and what it makes of them.
+//! Real files of prometheus_client, compared with its own result.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader, Read, Write};
@@ -11,7 +11,7 @@ use crate::app_metrics::merge::{Life, Merger, Rules};
 use crate::exposition::{Dropped, Family, Format, Labels, MetricType, PageLimits, Parsed, parse};
 use crate::model::SlotId;
 
-/// A Python program that counts into `scratch`; it ends when it is dropped, or before.
+/// A Python program that counts into `scratch`. It ends on drop or earlier.
 struct Program {
     child: Child,
     input: Option<ChildStdin>,
@@ -51,7 +51,7 @@ impl Program {
         self.child.try_wait().unwrap().is_none()
     }
 
-    /// Lets it go on, to its end.
+    /// Lets it run to its end.
     fn end(&mut self) -> String {
         drop(self.input.take());
         let mut rest = String::new();
@@ -80,7 +80,7 @@ impl Drop for Program {
     }
 }
 
-/// Counts something of each kind, says so, and lives until its input ends.
+/// Counts something of each kind, prints a line, and lives until its input ends.
 const WORKER: &str = r#"
 import sys, os, math
 from prometheus_client import Counter, Gauge, Histogram, Summary
@@ -112,7 +112,7 @@ print("done", flush=True)
 sys.stdin.read()
 "#;
 
-/// What prometheus_client says of the directory.
+/// The result of prometheus_client for the directory.
 const COLLECTOR: &str = r"
 import sys
 from prometheus_client import CollectorRegistry, generate_latest
@@ -134,7 +134,7 @@ fn collected(scratch: &Scratch) -> Parsed {
     parse(page.as_bytes(), Format::Text, &PageLimits::default()).unwrap()
 }
 
-/// With slots where prometheus_client says pids.
+/// Replaces PIDs by slots.
 fn by_slot(families: Vec<Family>, slots: &BTreeMap<u32, SlotId>) -> Vec<Family> {
     let slot = |labels: &Labels| match labels.get("pid") {
         Some(pid) => {
@@ -152,14 +152,14 @@ fn by_slot(families: Vec<Family>, slots: &BTreeMap<u32, SlotId>) -> Vec<Family> 
     Parsed::of(families).page.families
 }
 
-/// What the merger makes of all that the store has.
+/// The merged result of everything in the store.
 fn merged(merger: &mut Merger, store: &Store, slots: &BTreeMap<u32, SlotId>) -> Vec<Family> {
     let reading = store.read().unwrap();
     assert_eq!(reading.unreadable, 0);
     merger.suggest(reading.modes);
     for (pid, parsed) in reading.processes {
         assert_eq!(parsed.dropped, Dropped::default());
-        // It is a good page.
+        // It is a valid page.
         assert_eq!(Parsed::of(parsed.page.families.clone()), parsed);
         let conflicts = merger.take(slots[&pid], Life(u64::from(pid)), parsed.page);
         assert_eq!(conflicts, []);
@@ -192,7 +192,7 @@ fn the_merger_says_what_prometheus_client_says() {
             .collect()
     };
     assert_eq!(about(&ours), about(&theirs));
-    // It is what the program did, not only the same.
+    // The numbers are those of the program, not only equal on both sides.
     let said = lines(&ours);
     for line in [
         "requests_total{code=\"200\",path=\"/\"} 30",
@@ -214,7 +214,7 @@ fn the_merger_says_what_prometheus_client_says() {
             .any(|line| line.contains("never") && line.contains("recent"))
     );
 
-    // One dies: what it counted stays, its gauges do not, and nothing of it is left on disk.
+    // A worker ends: its counts stay, its gauges do not, and its files are removed.
     let dead = workers[0].pid();
     let before = counting(ours);
     workers[0].end();
@@ -237,7 +237,7 @@ fn the_merger_says_what_prometheus_client_says() {
         "{left:#?}"
     );
     assert_eq!(scratch.names().len(), 13);
-    // Its successor counts on.
+    // Its successor continues the counts.
     let next = worker(&scratch, 1);
     let mut slots = slots;
     slots.insert(next.pid(), SlotId(0));
@@ -246,7 +246,7 @@ fn the_merger_says_what_prometheus_client_says() {
     assert!(last.iter().any(|one| one == line), "{last:#?}");
 }
 
-/// A child that a worker forks begins with zeros in files of its own.
+/// A forked child starts with zeros in files of its own.
 const FORKING: &str = r#"
 import sys, os
 from prometheus_client import Counter, Gauge
@@ -287,7 +287,7 @@ fn a_forked_child_belongs_to_its_worker() {
     program.end();
 }
 
-/// Changes numbers and adds series as fast as it can, until it is told to end; says how often it counted.
+/// Changes values and adds series as fast as it can until it is told to end; then prints how often it counted.
 const BUSY: &str = r#"
 import sys, threading
 from prometheus_client import Counter, Gauge
@@ -310,7 +310,7 @@ while not over.is_set():
 print(turn)
 "#;
 
-/// The values between which a series changes there; a new one has the value 0 for a moment.
+/// The possible values of a series there. A new series has the value 0 for a moment.
 fn may_be(of: &str, value: f64) -> bool {
     let known = match of.trim_start_matches('é').parse::<f64>() {
         Ok(turn) => vec![turn],
@@ -346,7 +346,7 @@ fn what_is_being_written_is_read_as_it_was_or_as_it_is() {
         }
         (counted, changes > 60 && series > 600)
     };
-    // Its last file is there when all series are.
+    // Its last file exists when all series exist.
     loop {
         let page = store.last(program.pid()).unwrap_or_default();
         if look(page).1 {

@@ -47,7 +47,7 @@ fn it_is_emptied_of_what_processes_left_and_of_nothing_else() {
     assert_eq!(outside.names(), ["counter_1.db"]);
     assert!(scratch.path("summary_1.db/summary_1.db").exists());
 
-    // None of it is read either: two links, a directory, and two files that nobody else would have called so.
+    // None of these is read either: two links, a directory, and two files with similar names.
     let reading = store.read().unwrap();
     assert!(reading.processes.is_empty(), "{reading:?}");
     assert_eq!(reading.unreadable, 5);
@@ -68,7 +68,7 @@ fn each_process_has_a_page_until_its_files_are_removed() {
         let gauge = Written::of(&[(&key("g", ""), value)]);
         fs::write(scratch.path(&format!("gauge_sum_{pid}.db")), gauge).unwrap();
     }
-    // As they are made, and just after.
+    // Files just after their creation.
     File::create(scratch.path("histogram_7.db")).unwrap();
     fs::write(scratch.path("counter_8.db"), vec![0; 65536]).unwrap();
     let pages = || -> Vec<(u32, Vec<String>)> {
@@ -116,7 +116,7 @@ fn what_is_no_such_file_is_counted_and_costs_nothing_else() {
     let mut cut = counter(4.0);
     cut.truncate(30);
     fs::write(scratch.path("counter_4.db"), cut).unwrap();
-    // A file of holes, which says that it is as large as it can be.
+    // A sparse file that claims the largest possible size.
     let hole = File::create(scratch.path("counter_5.db")).unwrap();
     hole.set_len(1 << 40).unwrap();
     std::os::unix::fs::FileExt::write_all_at(&hole, &i32::MAX.to_ne_bytes(), 0).unwrap();
@@ -132,7 +132,7 @@ fn what_is_no_such_file_is_counted_and_costs_nothing_else() {
             (pid, empty, parsed.dropped.invalid, parsed.dropped.limit)
         })
         .collect();
-    // The text of the second is a length of a gigabyte.
+    // The text in the second file is read as a length of a gigabyte.
     assert_eq!(rest, [(2, true, 1, 0), (4, true, 1, 0), (5, true, 0, 1)]);
 }
 
@@ -155,7 +155,7 @@ fn the_bounds_hold_for_the_directory_too() {
     let lens = [0, 1, 2, 3].map(|at: usize| parsed[at].page.families.len());
     assert_eq!(lens, [1, 1, 1, 0]);
     assert_eq!(parsed[3].dropped.limit, 1);
-    // A single one has all the room.
+    // A single process gets all the room.
     assert_eq!(store.last(9).unwrap().page.families.len(), 1);
 }
 

@@ -178,9 +178,9 @@ fn types_that_are_not_those_of_the_first() {
     let lines = service.end();
     assert_eq!(lines.len(), 3, "{lines:#?}");
     for name in [REQUESTS, "hostile_slot", "hostile_seconds"] {
-        let told = lines
-            .iter()
-            .filter(|line| line.contains("two types") && line.ends_with(&format!("name={name}")));
+        let told = lines.iter().filter(|line| {
+            line.contains("different types") && line.ends_with(&format!("name={name}"))
+        });
         assert_eq!(told.count(), 1, "{name}");
     }
 }
