@@ -1,4 +1,4 @@
-//! How the gathering of the workers' own metrics goes (RPM_APP_METRICS).
+//! Metrics about reading the workers' own metrics (RPM_APP_METRICS).
 
 use crate::app_metrics::AppTotals;
 use crate::app_metrics::merge::Disagreement;
@@ -21,7 +21,7 @@ pub(super) fn families(totals: &AppTotals) -> [Family; 5] {
     }
     let conflicts = Family::counter(
         "rpm_metrics_conflicts_total",
-        "What the workers' metrics do not agree about, once for each name and process.",
+        "Conflicts between the workers' metrics, counted once for each name and process.",
     )
     .each(
         "kind",
@@ -40,7 +40,7 @@ pub(super) fn families(totals: &AppTotals) -> [Family; 5] {
     );
     let held = Family::gauge(
         "rpm_metrics_series",
-        "Series of the workers' metrics that are held, what ended workers counted with them.",
+        "Series of the workers' metrics in memory, including those of ended workers.",
     )
     .only(number(u64::try_from(totals.series).unwrap_or(u64::MAX)));
     [success, duration, conflicts, dropped, held]

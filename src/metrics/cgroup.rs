@@ -1,4 +1,4 @@
-//! What the cgroup grants, and what it did to whom.
+//! Limits and counters of the cgroup.
 
 use std::path::Path;
 
@@ -7,17 +7,17 @@ use crate::sys::cgroup::{Oom, Pressure};
 use super::family::{Family, number};
 use super::page::CgroupLimits;
 
-/// Where the kernel counts for the runtime's cgroup.
+/// The kernel's counters of the runtime's cgroup.
 #[derive(Debug)]
 pub struct CgroupCounters {
     oom: Oom,
-    /// What others did in this cgroup before us.
+    /// Kills in this cgroup before the runtime started.
     killed_before: u64,
     pressure: Pressure,
 }
 
 impl CgroupCounters {
-    /// Looks for them, with `root` as the root directory (`/`, or a fixture in tests). Kills count from now on.
+    /// Looks for the counters. `root` is the root directory: `/`, or a fixture in tests. Only later kills count.
     pub fn find(root: &Path) -> Self {
         let oom = Oom::find(root);
         Self {
@@ -27,7 +27,7 @@ impl CgroupCounters {
         }
     }
 
-    /// What is not counted here is left out.
+    /// Counters that the kernel does not have are left out.
     pub(super) fn families(&self) -> [Family; 3] {
         let kills = self.oom.kills();
         let kills = kills.map(|kills| kills.processes.saturating_sub(self.killed_before));
@@ -57,7 +57,7 @@ impl CgroupCounters {
     }
 }
 
-/// What is unlimited is left out.
+/// Unlimited values are left out.
 pub(super) fn limits(limits: &CgroupLimits) -> [Family; 3] {
     [
         Family::gauge(

@@ -1,13 +1,13 @@
-//! Families that are built anew for each scrape.
+//! Metric families that are built anew for each scrape.
 
 use prometheus::proto;
 
 use crate::exposition::{self, Labels, MetricType, Sample, Suffix};
 
-/// Units that our names end with and that OpenMetrics is told of.
+/// Units at the end of our names, which OpenMetrics shows separately.
 const UNITS: [&str; 3] = ["bytes", "cores", "seconds"];
 
-/// One metric family under construction; without a series it vanishes from the page.
+/// A metric family under construction. Without a series it is left out of the page.
 #[derive(Debug)]
 pub(super) struct Family {
     kind: MetricType,
@@ -17,17 +17,17 @@ pub(super) struct Family {
 }
 
 impl Family {
-    /// A value that may fall.
+    /// A value that may decrease.
     pub(super) fn gauge(name: &'static str, help: &'static str) -> Self {
         Self::new(MetricType::Gauge, name, help)
     }
 
-    /// A value that somebody else counts and that never falls; its name ends with `_total`.
+    /// A value that another component counts and that never decreases. The name ends with `_total`.
     pub(super) fn counter(name: &'static str, help: &'static str) -> Self {
         Self::new(MetricType::Counter, name, help)
     }
 
-    /// Always 1, for the sake of its labels; its name ends with `_info`.
+    /// Always 1; the labels contain the information. The name ends with `_info`.
     pub(super) fn info(name: &'static str, help: &'static str) -> Self {
         Self::new(MetricType::Info, name, help)
     }
@@ -43,14 +43,14 @@ impl Family {
 
     /// Adds the series with these labels.
     pub(super) fn add<const N: usize>(&mut self, labels: [(&'static str, String); N], value: f64) {
-        // Our names are names and differ, so there are always labels.
+        // Our label names are valid and distinct, so this never fails.
         if let Some(labels) = Labels::new(labels) {
             let suffix = name_and_suffix(self.kind, self.name).1;
             self.samples.push(Sample::with(suffix, labels, value));
         }
     }
 
-    /// The family with its only series, absent if there is no value.
+    /// Sets the only series of the family; absent without a value.
     #[must_use]
     pub(super) fn only(mut self, value: impl Into<Option<f64>>) -> Self {
         if let Some(value) = value.into() {
@@ -59,7 +59,7 @@ impl Family {
         self
     }
 
-    /// The family with one 0/1 or counting series for each value of one label.
+    /// Adds one series for each value of one label.
     #[must_use]
     pub(super) fn each<'a>(
         mut self,
@@ -72,7 +72,7 @@ impl Family {
         self
     }
 
-    /// As it stands on a page, series ordered by their labels; `None` without a series.
+    /// The family for a page, with series sorted by labels; `None` without a series.
     pub(super) fn finish(mut self) -> Option<exposition::Family> {
         self.samples
             .sort_by(|one, other| one.labels.cmp(&other.labels));
@@ -80,7 +80,7 @@ impl Family {
     }
 }
 
-/// A family of the registry, as it stands on a page; `None` without a series, or of a kind that the registry has none of.
+/// Converts a family of the registry; `None` without a series, or for a kind that we do not use.
 pub(super) fn counted(found: &proto::MetricFamily) -> Option<exposition::Family> {
     let kind = match found.get_field_type() {
         proto::MetricType::COUNTER => MetricType::Counter,
@@ -143,7 +143,7 @@ fn family(
     })
 }
 
-/// The name of the family, and what its samples have behind it.
+/// The name of the family and the suffix of its samples.
 fn name_and_suffix(kind: MetricType, full_name: &str) -> (&str, Suffix) {
     let suffix = match kind {
         MetricType::Counter => Suffix::Total,
@@ -156,7 +156,7 @@ fn name_and_suffix(kind: MetricType, full_name: &str) -> (&str, Suffix) {
     }
 }
 
-/// As samples are: exact up to 2^53, rounded above.
+/// Converts to the float of a sample: exact up to 2^53, rounded above.
 #[expect(
     clippy::cast_precision_loss,
     reason = "a sample is a float by the format's definition"

@@ -1,9 +1,9 @@
-//! What the log did.
+//! Metrics of the log.
 
 use super::family::{Family, number};
 use crate::model::{LogOrigin, LogTotals, LossReason, PerOrigin, Snapshot};
 
-/// All of it; the snapshot names the slots.
+/// All families. The snapshot tells which slots exist.
 pub(super) fn families(totals: &LogTotals, snapshot: &Snapshot) -> [Family; 10] {
     [
         Family::counter("rpm_log_lines_total", "Lines written, by source.")
@@ -57,7 +57,7 @@ pub(super) fn families(totals: &LogTotals, snapshot: &Snapshot) -> [Family; 10] 
 fn dropped(totals: &LogTotals) -> Family {
     let mut family = Family::counter(
         "rpm_log_dropped_lines_total",
-        "Lines given up, by source and reason.",
+        "Lines dropped, by source and reason.",
     );
     for reason in LossReason::ALL {
         let origins = LogOrigin::ALL.into_iter();
@@ -80,7 +80,7 @@ fn by_origin(counts: &PerOrigin<u64>) -> [(&'static str, f64); 3] {
 fn dropped_by_worker(totals: &LogTotals, snapshot: &Snapshot) -> Family {
     let mut family = Family::counter(
         "rpm_worker_log_dropped_lines_total",
-        "Lines of a worker that were given up, by reason.",
+        "Lines of a worker that were dropped, by reason.",
     );
     for slot in snapshot.slots.iter().map(|view| view.slot) {
         let counts = totals.workers.get(&slot).copied().unwrap_or_default();

@@ -1,7 +1,7 @@
-//! What the runtime tells Prometheus of itself: names, help and the page.
+//! The runtime's own metrics: names, help texts and the page.
 //!
-//! Counters of events live in a registry of our own. What is a state (the snapshot, the queues, /proc) is turned into
-//! families at each scrape, so that nothing can go stale. The label `worker` is the slot, never a pid.
+//! Counters of events are in a registry. State (the snapshot, the queues, /proc) is converted to families at each
+//! scrape, so it is never stale. The label `worker` is the slot, never a PID.
 
 mod app;
 mod cgroup;

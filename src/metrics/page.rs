@@ -1,4 +1,4 @@
-//! The families of the runtime and the page they stand on.
+//! The metric families of the runtime and their page.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -24,38 +24,38 @@ use super::workers::{self, Lives};
 use crate::app_metrics::AppTotals;
 use crate::exposition::Page;
 
-/// Seconds from the start of a worker to ready.
+/// Buckets for the time from the start of a worker until it is ready, seconds.
 pub(super) const READY_BUCKETS: [f64; 10] = [0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
 
-/// Signals whose series exist from the start, so that the first one is seen as an increase.
+/// Signals whose series exist from the start, so that their first event is seen as an increase.
 const SIGNALS: [&str; 10] = [
     "HUP", "INT", "QUIT", "TERM", "USR1", "USR2", "WINCH", "TTIN", "TTOU", "CONT",
 ];
 
-/// What does not change while the runtime lives, and where to look for the rest.
+/// Facts that do not change while the runtime runs, and sources for the rest.
 #[derive(Debug)]
 pub struct Facts {
     /// Version of the runtime.
     pub version: &'static str,
-    /// Commit it was built from, if the build knew.
+    /// Commit of the build, if known.
     pub revision: Option<&'static str>,
-    /// Target triple it was built for.
+    /// Target triple of the build.
     pub target: &'static str,
-    /// How the workers get the shared port, as known at the start; see [`Metrics::set_handover`].
+    /// How workers get their listener of the shared port, as known at the start; see [`Metrics::set_handover`].
     pub handover: HandoverInfo,
     /// Wall time of tick zero.
     pub wall_start: SystemTime,
-    /// What the cgroup grants.
+    /// Limits of the cgroup.
     pub cgroup: CgroupLimits,
-    /// And what it counts.
+    /// Counters of the cgroup.
     pub counters: CgroupCounters,
     /// RPM_MAX_MEMORY, bytes.
     pub worker_memory: Option<u64>,
-    /// Where processes are looked up.
+    /// The proc filesystem to read processes from.
     pub proc: Proc,
 }
 
-/// Limits of the runtime's cgroup; `None` is unlimited or unknown, and left out.
+/// Limits of the runtime's cgroup. `None` means unlimited or unknown, and is left out.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct CgroupLimits {
     /// CPUs.
@@ -66,24 +66,24 @@ pub struct CgroupLimits {
     pub pids: Option<u64>,
 }
 
-/// What a page is made of, beside what was counted.
+/// State for one page, besides the counters.
 #[derive(Clone, Debug)]
 pub struct Scrape<'a> {
     /// The fleet.
     pub snapshot: &'a Snapshot,
     /// Every listener, in any order.
     pub queues: Vec<QueueSample>,
-    /// Connections on shared ports by slot; those that are not known are missing.
+    /// Connections on shared ports by slot; unknown slots are missing.
     pub connections: BTreeMap<SlotId, u64>,
-    /// The balance, if there is one.
+    /// State of the balancing thread, if it runs.
     pub balance: Option<BalanceSample>,
-    /// The log writer's own counters, which never fall.
+    /// The log's own counters, which never decrease.
     pub log: LogTotals,
-    /// How the workers' own metrics are read; `None`: they are not.
+    /// Results of reading the workers' own metrics; `None`: they are not read.
     pub app: Option<AppTotals>,
 }
 
-/// Counts what happens and writes the page. Shared; every method takes `&self`.
+/// Counts events and builds the page. Shared; every method takes `&self`.
 #[derive(Debug)]
 pub struct Metrics {
     facts: Facts,
@@ -102,7 +102,8 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// Every label value that is known beforehand starts at 0, for `slots` slots. Fails only if a name here is wrong.
+    /// Every label value that is known in advance starts at 0, for `slots` slots. Fails only if a name in the code is
+    /// invalid.
     pub fn new(slots: u16, facts: Facts) -> Result<Self, prometheus::Error> {
         let registry = Registry::new();
         let metrics = Self {
@@ -158,7 +159,7 @@ impl Metrics {
                 &registry,
                 IntCounter::new(
                     "rpm_orphans_reaped_total",
-                    "Ended processes that were no workers and were collected as PID 1 must.",
+                    "Ended processes that were not workers and that the runtime reaped as PID 1.",
                 )?,
             )?,
             signals: register(
@@ -202,7 +203,7 @@ impl Metrics {
         }
     }
 
-    /// The slot's worker is started anew because the one before it ended.
+    /// A worker is started in the slot because the previous one ended.
     pub fn worker_restarted(&self, slot: SlotId) {
         count(&self.restarts, &slot.to_string());
     }
@@ -212,12 +213,12 @@ impl Metrics {
         self.spawn_failures.inc();
     }
 
-    /// A worker became ready so long after its start.
+    /// A worker became ready, `after` its start.
     pub fn worker_ready(&self, _slot: SlotId, after: Duration) {
         self.ready_duration.observe(after.as_secs_f64());
     }
 
-    /// A stranger was reaped.
+    /// A process that is not a worker was reaped.
     pub fn orphan_reaped(&self) {
         self.orphans.inc();
     }
@@ -228,17 +229,17 @@ impl Metrics {
         count(&self.signals, name.strip_prefix("SIG").unwrap_or(&name));
     }
 
-    /// The hand-over was settled, or settled anew, after the start.
+    /// The hand-over was chosen, or changed, after the start.
     pub fn set_handover(&self, info: HandoverInfo) {
         *lock(&self.handover) = info;
     }
 
-    /// How the workers get the shared port.
+    /// How workers get their listener of the shared port.
     pub fn handover(&self) -> HandoverInfo {
         lock(&self.handover).clone()
     }
 
-    /// What is known at this moment: families by name, series by labels.
+    /// The present page: families sorted by name, series by labels.
     pub fn page(&self, scrape: &Scrape<'_>) -> Page {
         let (facts, snapshot) = (&self.facts, scrape.snapshot);
         self.know_slots(snapshot);
@@ -262,10 +263,10 @@ impl Metrics {
         Page { families }
     }
 
-    /// A slot that was added has its series before anything happens in it.
+    /// Creates the series of slots that were added before anything happens in them.
     fn know_slots(&self, snapshot: &Snapshot) {
         for worker in &snapshot.slots {
-            // It has one label, so naming one value cannot fail.
+            // The metric has one label and gets one value, so this cannot fail.
             let _ = self
                 .restarts
                 .get_metric_with_label_values(&[worker.slot.to_string()]);
@@ -343,14 +344,14 @@ pub(super) fn register<C: Collector + Clone + 'static>(
     Ok(collector)
 }
 
-/// Adds one. It has one label, so naming one value cannot fail.
+/// Adds one. The metric has one label and gets one value, so this cannot fail.
 pub(super) fn count(family: &IntCounterVec, label: &str) {
     if let Ok(counter) = family.get_metric_with_label_values(&[label]) {
         counter.inc();
     }
 }
 
-/// A panic elsewhere leaves both of our values whole.
+/// A panic elsewhere leaves both guarded values valid.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,4 +1,4 @@
-//! The standard `process_*` set, of the runtime itself.
+//! The standard `process_*` metrics of the runtime itself.
 
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -7,11 +7,12 @@ use crate::sys::proc::{Proc, Whose};
 
 use super::family::{Family, number};
 
-/// When the system started, if that is known: asked once, since the kernel counts every interrupt for the answer.
+/// Boot time of the system, if known. Read only once, because reading /proc/stat makes the kernel sum up all interrupt
+/// counters.
 #[derive(Debug, Default)]
 pub(super) struct Boot(OnceLock<Option<Duration>>);
 
-/// Reads /proc/self; what cannot be read, or is unlimited, is left out.
+/// Reads /proc/self. Unreadable and unlimited values are left out.
 pub(super) fn families(proc: &Proc, boot: &Boot) -> [Family; 8] {
     let stat = proc.stat(Whose::Own).ok();
     let limits = proc.limits(Whose::Own).ok();

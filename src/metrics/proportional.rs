@@ -1,7 +1,7 @@
-//! Proportional memory (PSS), of which a scrape reads as much as it has time for.
+//! Proportional memory (PSS). Each scrape reads as many workers as its budget allows.
 //!
-//! The kernel walks all memory of a process to tell it: some 10 us for the smallest program, and 3 us more for each MiB
-//! in RAM. So the workers take turns, those that were read longest ago first, and in between the last value stands.
+//! The kernel walks all memory of a process for it: about 10 us for the smallest program, and 3 us more for each MiB of
+//! resident memory. So the workers take turns, the longest unread first; in between, the last value is shown.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,25 +9,25 @@ use std::time::Duration;
 use crate::model::{Pid, SlotId};
 use crate::sys::proc::ProcessStat;
 
-/// Most workers that are read for one scrape.
+/// Most workers to read in one scrape.
 const WORKERS: usize = 64;
 
-/// Memory that is walked through for one scrape: no more workers are begun beyond it. About 1.5 ms.
+/// Memory to walk in one scrape, bytes; beyond it, no further worker is read. About 1.5 ms.
 const BYTES: u64 = 512 << 20;
 
-/// One life: a number alone may come again.
+/// One process: PID and start time, because a PID may be reused.
 type Life = (Pid, Duration);
 
 #[derive(Clone, Copy, Debug)]
 struct Reading {
     life: Life,
-    /// At which scrape.
+    /// The number of the scrape.
     turn: u64,
     /// `None`: it could not be read.
     bytes: Option<u64>,
 }
 
-/// What was read so far.
+/// The readings so far.
 #[derive(Debug, Default)]
 pub(super) struct Proportional {
     turn: u64,
@@ -35,7 +35,7 @@ pub(super) struct Proportional {
 }
 
 impl Proportional {
-    /// One scrape: reads some of the `workers` by `read` and tells what is known of them all.
+    /// One scrape: reads some of `workers` with `read` and returns the known values of all.
     pub(super) fn update(
         &mut self,
         workers: &[(SlotId, Pid, ProcessStat)],
@@ -49,7 +49,7 @@ impl Proportional {
         self.slots
             .retain(|slot, reading| lives.get(slot) == Some(&reading.life));
         let mut queue: Vec<_> = workers.iter().collect();
-        // Stable: those that were never read come first, in the order of their slots.
+        // The sort is stable: workers that were never read come first, in the order of their slots.
         queue.sort_by_key(|(slot, ..)| self.slots.get(slot).map(|reading| reading.turn));
         let mut walked = 0_u64;
         for (slot, pid, stat) in queue.into_iter().take(WORKERS) {
@@ -92,7 +92,7 @@ mod tests {
         (SlotId(slot), Pid::new(raw).unwrap(), stat)
     }
 
-    /// What one scrape read, by pid, and what it then knew, by slot.
+    /// The PIDs that one scrape read, and the values that it then knew, by slot.
     fn scrape(
         memory: &mut Proportional,
         workers: &[(SlotId, Pid, ProcessStat)],
@@ -153,12 +153,12 @@ mod tests {
         scrape(&mut memory, &[worker(0, 10, MIB), worker(1, 11, MIB)], 1);
         let (asked, known) = scrape(&mut memory, &[worker(0, 99, MIB)], 2);
         assert_eq!((asked, known), (vec![99], vec![]), "it cannot be read");
-        // The same number, started at another time.
+        // The same PID, started at another time.
         let mut again = worker(0, 99, 600 * MIB);
         again.2.started = Duration::from_secs(9);
         let workers = [again, worker(1, 11, 600 * MIB)];
         assert_eq!(scrape(&mut memory, &workers, 3).0, [99]);
-        // That it cannot be read does not keep the others waiting.
+        // An unreadable worker does not delay the others.
         assert_eq!(scrape(&mut memory, &workers, 4), (vec![11], vec![(1, 4)]));
     }
 }

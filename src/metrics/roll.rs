@@ -1,4 +1,4 @@
-//! Reloads and drains: how they ended and how long they took.
+//! Metrics of reloads and drains: results and durations.
 
 use std::time::Duration;
 
@@ -98,7 +98,7 @@ impl Rolls {
 const CHECKS: [&str; 2] = ["pass", "fail"];
 
 impl super::Metrics {
-    /// A reload ended. `wall` is now, in seconds since 1970.
+    /// A reload ended. `wall` is the present time in seconds since 1970.
     pub fn reload_ended(&self, result: ReloadResult, took: Duration, wall: u64) {
         let rolls = &self.rolls;
         count(&rolls.reloads, result.label());
@@ -113,7 +113,7 @@ impl super::Metrics {
         }
     }
 
-    /// What the workers run is of that moment, in seconds since 1970.
+    /// Records the time from which the workers' present code and configuration are, in seconds since 1970.
     pub fn reload_is_current(&self, wall: u64) {
         self.rolls
             .last_success
@@ -126,12 +126,12 @@ impl super::Metrics {
         self.rolls.drain_duration.observe(took.as_secs_f64());
     }
 
-    /// So many connections were found where no worker looks.
+    /// Connections were found on a listener without a worker.
     pub fn stranded(&self, count: u64) {
         self.rolls.stranded.inc_by(count);
     }
 
-    /// A worker was asked whether it is healthy.
+    /// A worker's health was checked.
     pub fn health_checked(&self, passed: bool) {
         let [pass, fail] = CHECKS;
         count(&self.rolls.checks, if passed { pass } else { fail });

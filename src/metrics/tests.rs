@@ -220,19 +220,19 @@ fn cpu_time_of_a_slot_never_falls() {
     assert_eq!(user(gone(), vec![]), None);
     stat(50, 1000, 1);
     assert_eq!(user(ready(50), vec![]), Some(seconds(10)));
-    // Its successor has the chair, itself it still works.
+    // Its successor has the slot, while the old worker still runs.
     stat(50, 1100, 1);
     stat(51, 200, 2);
     let retiring = || vec![worker(0, WorkerState::Retiring, Some(50))];
     assert_eq!(user(ready(51), retiring()), Some(seconds(13)));
-    // For a moment it cannot be read, which is no end.
+    // It cannot be read for a moment; that does not mean that it ended.
     fs::remove_file(proc.join("50/stat")).unwrap();
     assert_eq!(user(ready(51), retiring()), Some(seconds(13)));
     stat(50, 1200, 1);
     assert_eq!(user(ready(51), retiring()), Some(seconds(14)));
     assert_eq!(user(ready(51), vec![]), Some(seconds(14)));
     assert_eq!(user(gone(), vec![]), Some(seconds(14)));
-    // The number comes back as another life.
+    // The PID is reused by another process.
     stat(51, 100, 9);
     assert_eq!(user(ready(51), vec![]), Some(seconds(15)));
     stat(51, 100, 12);

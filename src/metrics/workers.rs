@@ -1,4 +1,4 @@
-//! What is known of each slot: from the snapshot, from the listeners' queues, and from /proc.
+//! Metrics of each slot: from the snapshot, from the listeners' queues, and from /proc.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
@@ -9,7 +9,7 @@ use crate::sys::proc::{Proc, ProcessStat, Whose};
 use super::family::{Family, flag, number};
 use super::proportional::Proportional;
 
-/// From the snapshot alone. `zero` is the wall time of the first tick.
+/// From the snapshot alone. `zero` is the wall time of tick zero.
 pub(super) fn states(snapshot: &Snapshot, zero: SystemTime) -> [Family; 3] {
     let count = |state: WorkerState| {
         let workers = snapshot.slots.iter().chain(&snapshot.rising);
@@ -42,8 +42,8 @@ pub(super) fn states(snapshot: &Snapshot, zero: SystemTime) -> [Family; 3] {
     [all, up, start]
 }
 
-/// From the listeners. Samples that share an address and a slot, above all the spares of one address, are added up:
-/// two series with the same labels would spoil the page, and a sum over all workers stays what it should be.
+/// From the listeners. Samples with the same address and slot, mainly the spares of one address, are added up: two
+/// series with the same labels would make the page invalid, and a sum over all workers stays correct.
 pub(super) fn queues(samples: &[QueueSample]) -> [Family; 3] {
     let mut sums: BTreeMap<(&str, Option<SlotId>), (u64, u64)> = BTreeMap::new();
     let mut rotation: BTreeMap<SlotId, Option<bool>> = BTreeMap::new();
@@ -52,7 +52,7 @@ pub(super) fn queues(samples: &[QueueSample]) -> [Family; 3] {
         sum.0 += u64::from(sample.length);
         sum.1 += u64::from(sample.limit);
         if let Some(slot) = sample.worker {
-            // A port that this worker does not serve says nothing of it.
+            // A port that this worker does not serve is ignored.
             let seen = rotation.entry(slot).or_default();
             if sample.held {
                 *seen = Some(seen.unwrap_or(true) && sample.in_rotation);
@@ -95,11 +95,11 @@ pub(super) fn connections(counts: &BTreeMap<SlotId, u64>) -> [Family; 1] {
     [open]
 }
 
-/// From the balance.
+/// From the balancing thread.
 pub(super) fn balance(sample: Option<&BalanceSample>) -> [Family; 2] {
     let changes = Family::counter(
         "rpm_balance_changes_total",
-        "How often RPM_BALANCE=adaptive has changed who gets new connections.",
+        "How often RPM_BALANCE=adaptive has changed which workers get new connections.",
     );
     let mut passed_over = Family::gauge(
         "rpm_worker_passed_over",
@@ -125,15 +125,15 @@ pub(super) fn memory_limit(snapshot: &Snapshot, limit: Option<u64>) -> Family {
     family
 }
 
-/// What is remembered from scrape to scrape.
+/// State that is kept between scrapes.
 #[derive(Debug, Default)]
 pub(super) struct Lives {
     cpu: CpuLedger,
     memory: Proportional,
 }
 
-/// From /proc. Memory, descriptors and threads are those of the process in the slot; CPU time counts whoever sat in
-/// it. What cannot be read is left out.
+/// From /proc. Memory, descriptors and threads are those of the process in the slot; CPU time includes earlier
+/// processes of the slot. Unreadable values are left out.
 pub(super) fn resources(snapshot: &Snapshot, proc: &Proc, lives: &mut Lives) -> [Family; 5] {
     let mut seconds = Family::counter(
         "rpm_worker_cpu_seconds_total",
@@ -145,7 +145,7 @@ pub(super) fn resources(snapshot: &Snapshot, proc: &Proc, lives: &mut Lives) -> 
     );
     let mut shares = Family::gauge(
         "rpm_worker_proportional_memory_bytes",
-        "Memory of the slot's process, what is shared divided among those who share it, as it was last read.",
+        "Proportional memory (PSS) of the slot's process, where each shared page is divided by the number of its users, as last read.",
     );
     let mut fds = Family::gauge(
         "rpm_worker_open_fds",
@@ -202,7 +202,7 @@ impl Cpu {
     }
 }
 
-/// CPU time per slot that never falls: what the lives before this one used up, and what the living have used so far.
+/// CPU time of each slot, which never decreases: the time of earlier processes plus that of the living ones.
 #[derive(Debug, Default)]
 struct CpuLedger {
     slots: BTreeMap<SlotId, SlotCpu>,
@@ -211,13 +211,13 @@ struct CpuLedger {
 #[derive(Debug, Default)]
 struct SlotCpu {
     gone: Cpu,
-    /// By pid and start, which together name one life.
+    /// By PID and start time, which together identify a process.
     living: BTreeMap<(Pid, Duration), Cpu>,
 }
 
 impl CpuLedger {
-    /// Takes in what the processes of each slot have used, `None` for one that could not be read this time, and gives
-    /// the totals of the slots in `seats` that were ever seen to use any.
+    /// Takes the CPU times of each slot's processes (`None` if one could not be read this time). Returns the totals of
+    /// all slots in `seats` that ever used CPU time.
     fn update(
         &mut self,
         seats: &BTreeMap<SlotId, Vec<(Pid, Option<ProcessStat>)>>,
@@ -248,7 +248,7 @@ impl CpuLedger {
 }
 
 impl SlotCpu {
-    /// Moves the lives that ended to the dead. One that is still there and could not be read stays.
+    /// Moves the CPU time of ended processes to `gone`. A process that exists but could not be read stays.
     fn bury(&mut self, seat: &[(Pid, Option<ProcessStat>)]) {
         let gone = &mut self.gone;
         self.living.retain(|(pid, started), cpu| {

@@ -1,4 +1,4 @@
-//! docs/metrics.md is of the metrics that there are.
+//! docs/metrics.md describes exactly the metrics that exist.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -12,7 +12,7 @@ use super::{facts, full};
 /// Type and labels, by name.
 type Rows = BTreeMap<String, (String, BTreeSet<String>)>;
 
-/// The families as text 0.0.4 has them. A label of a bucket is the format's, not the metric's.
+/// The families as in text 0.0.4. The label of a bucket belongs to the format, not to the metric.
 fn on(page: &Page) -> Rows {
     let row = |kind, labels| (String::from(kind), labels);
     let families = page.families.iter().map(|family| {
@@ -33,7 +33,7 @@ fn on(page: &Page) -> Rows {
     families.collect()
 }
 
-/// What is written between backticks.
+/// The text between backticks.
 fn quoted(cell: &str) -> Vec<String> {
     let parts = cell.split('`').skip(1).step_by(2);
     parts.map(str::to_owned).collect()
@@ -55,7 +55,7 @@ fn the_page_of_the_docs_has_every_family_and_no_other() {
         assert_eq!(names.len(), 1, "{line}");
         assert_eq!(told.insert(names[0].clone(), row), None, "{line}");
     }
-    // Every limit there may be, with a process that has them.
+    // Every possible limit, with a process that has them.
     let proc = std::env::temp_dir().join(format!("rpm-metrics-docs-{}", std::process::id()));
     fs::create_dir_all(proc.join("self")).unwrap();
     let limits = "Max open files            1024                 4096                 files     \n\

@@ -1,4 +1,4 @@
-//! The page in both formats, before the judges.
+//! The page in both formats, checked by external programs.
 
 use crate::exposition::Format;
 use crate::exposition::render::judges::{promtool, strict_reader};

@@ -1,4 +1,4 @@
-//! A page with all there is, and what it is made of.
+//! A page with all metrics, and its input.
 
 use std::path::Path;
 use std::time::{Duration, SystemTime};
@@ -132,7 +132,7 @@ pub(super) fn full_page() -> String {
     written(&full(facts("/proc")), Format::Text)
 }
 
-/// A page on which every family has a series, those aside that are unlimited.
+/// A page on which every family has a series, except unlimited ones.
 pub(super) fn full(facts: Facts) -> Page {
     let own = i32::try_from(std::process::id()).unwrap();
     let metrics = Metrics::new(2, facts).unwrap();

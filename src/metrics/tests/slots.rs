@@ -1,4 +1,4 @@
-//! What is told of each slot beside its state.
+//! Metrics of each slot besides its state.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use super::*;
 use crate::exposition::{Format, Page};
 
-/// A host of version 2 whose kernel counts everything.
+/// A host with cgroup version 2 whose kernel counts everything.
 pub(super) fn cgroup_tree() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/cgroup/v2")
 }
@@ -76,7 +76,7 @@ fn memory_is_told_beside_its_limit() {
         let of = |name: &str| value(&page, &format!("{name}{{worker=\"{slot}\"}}")).unwrap();
         let resident = of("rpm_worker_resident_memory_bytes");
         let proportional = of("rpm_worker_proportional_memory_bytes");
-        // Both move while they are read.
+        // Both change while they are read.
         assert!(proportional > 4096.0 && proportional < 2.0 * resident);
     }
 }
