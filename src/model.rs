@@ -227,7 +227,7 @@ pub enum MetricsScope {
     /// The workers' and the runtime's: `/metrics`.
     #[default]
     All,
-    /// The runtime's alone: `/metrics/runtime`.
+    /// Only the runtime's: `/metrics/runtime`.
     Runtime,
 }
 

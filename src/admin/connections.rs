@@ -13,15 +13,15 @@ use tokio::sync::Notify;
 
 use crate::model::MetricsScope;
 
-/// One connection, as the others see it.
+/// One connection, as seen by the others.
 #[derive(Debug, Default)]
 pub(super) struct Connection {
     /// Wakes the connection when its place is needed.
     pub(super) close: Notify,
     /// It was told to close.
     pub(super) closing: Cell<bool>,
-    /// An answer is under way and its client does not take it yet; otherwise it is the client's turn: to send a request
-    /// head, or the rest of one.
+    /// An answer is being written and the client does not read it. Otherwise the server waits for the client to send a
+    /// request head, or the rest of one.
     pub(super) writing: Cell<bool>,
     /// The metrics that are being gathered for it.
     pub(super) scraping: Cell<Option<MetricsScope>>,

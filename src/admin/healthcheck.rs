@@ -8,8 +8,8 @@ use tokio::net::TcpStream;
 
 use crate::checks::client::{Connection, MOST_BYTES, exchange, get};
 
-/// Asks `/readyz` on the admin address and waits at most `timeout` for everything. An address that means "all" is asked
-/// on loopback. Not to be called inside a tokio runtime: it blocks in one of its own, which is where its clock is.
+/// Requests `/readyz` from the admin address and waits at most `timeout` in all. A wildcard address is asked on
+/// loopback. Do not call it inside a tokio runtime: it blocks in a runtime of its own.
 pub fn healthcheck(addr: SocketAddr, timeout: Duration) -> Result<(), String> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -22,7 +22,7 @@ pub fn healthcheck(addr: SocketAddr, timeout: Duration) -> Result<(), String> {
     })
 }
 
-/// Where to ask, first choice first.
+/// Addresses to try, in order.
 fn targets(addr: SocketAddr) -> Vec<SocketAddr> {
     let v4 = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), addr.port());
     let v6 = SocketAddr::new(Ipv6Addr::LOCALHOST.into(), addr.port());

@@ -1,4 +1,4 @@
-//! The admin endpoints, read-only: nothing here changes anything.
+//! The admin endpoints. Read-only: nothing here changes the state of the runtime.
 //!
 //! | path | answer |
 //! |---|---|

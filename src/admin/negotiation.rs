@@ -8,13 +8,13 @@ use hyper::header::{ACCEPT, ACCEPT_ENCODING, HeaderName};
 
 use crate::model::MetricsScope;
 
-/// How long Prometheus waits for the answer, as it tells since 2.0.
+/// The scrape timeout, which Prometheus sends since 2.0.
 const TIMEOUT: HeaderName = HeaderName::from_static("x-prometheus-scrape-timeout-seconds");
 
 /// Used if the client does not say.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Longest wait for workers, whatever the client says.
+/// Longest wait for workers, whatever the client sends.
 const MAX_WAIT: Duration = Duration::from_mins(1);
 
 const MIN_MARGIN: Duration = Duration::from_millis(50);
@@ -23,26 +23,26 @@ const MAX_MARGIN: Duration = Duration::from_millis(500);
 /// A request for metrics. Headers are as they were sent, several of a name joined; `None` if there was none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ScrapeRequest {
-    /// By the path.
+    /// From the path.
     pub scope: MetricsScope,
     /// `Accept`.
     pub accept: Option<String>,
     /// `Accept-Encoding`.
     pub accept_encoding: Option<String>,
-    /// So long workers may be waited for: `X-Prometheus-Scrape-Timeout-Seconds`, less the margin.
+    /// How long to wait for workers: `X-Prometheus-Scrape-Timeout-Seconds` minus the margin.
     pub within: Duration,
-    /// What all the rest may take.
+    /// Time for everything else.
     pub margin: Duration,
 }
 
 /// A metrics page in the format that was negotiated.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MetricsPage {
-    /// Its Content-Type.
+    /// The Content-Type.
     pub content_type: &'static str,
-    /// Whether it is packed.
+    /// Whether the body is compressed by gzip.
     pub gzip: bool,
-    /// It.
+    /// The body.
     pub body: Vec<u8>,
 }
 
@@ -63,14 +63,15 @@ impl ScrapeRequest {
     }
 }
 
-/// All of that name as the list that they are together; what is no text is left out.
+/// All values of this header as one list. Values that are not text are left out.
 fn joined(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
     let found = headers.get_all(name).iter();
     let texts: Vec<&str> = found.filter_map(|value| value.to_str().ok()).collect();
     (!texts.is_empty()).then(|| texts.join(", "))
 }
 
-/// The time for the workers, and a tenth of it all for the way, for writing and packing.
+/// Splits the timeout: time for the workers, and a margin of a tenth for the network, for rendering and for
+/// compression.
 fn split_timeout(timeout: Option<&str>) -> (Duration, Duration) {
     let seconds = timeout.and_then(|text| text.trim().parse().ok());
     let asked = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());

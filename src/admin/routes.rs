@@ -1,4 +1,4 @@
-//! Which path is answered with what.
+//! Answers requests by path.
 
 use std::fmt;
 
@@ -27,18 +27,17 @@ const LINKS: &str = "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"ut
     <li><a href=\"/startupz\">/startupz</a></li>\n\
     </ul></body></html>\n";
 
-/// All that the endpoints can see. Each closure is called once for a request that needs it; none is kept waiting but for
-/// metrics.
+/// The data for all endpoints. Each closure is called once for a request that needs it. Only `metrics` may take long.
 pub struct View {
-    /// What does not change.
+    /// Facts that do not change.
     pub about: About,
-    /// The moment, on the clock of the snapshot.
+    /// The present time, on the clock of the snapshot.
     pub now: Box<dyn Fn() -> Tick>,
     /// The fleet.
     pub snapshot: Box<dyn Fn() -> Snapshot>,
-    /// How the workers get the shared port.
+    /// How workers get their listener of the shared port.
     pub handover: Box<dyn Fn() -> HandoverInfo>,
-    /// Every listener's queue.
+    /// The queue of every listener.
     pub queues: Box<dyn Fn() -> Vec<QueueSample>>,
     /// A metrics page, in the format that the client accepts. It may take as long as the request says and a moment more.
     pub metrics: Box<dyn Fn(ScrapeRequest) -> PendingPage>,
@@ -52,15 +51,15 @@ impl fmt::Debug for View {
     }
 }
 
-/// What a request is answered with.
+/// The answer to a request.
 pub(super) enum Reply {
-    /// This.
+    /// A finished response.
     Ready(Response<Full<Bytes>>),
-    /// Metrics, which have to be gathered.
+    /// A metrics page, which must be gathered first.
     Metrics(ScrapeRequest),
 }
 
-/// The answer to a request. The body of an answer to HEAD is left out on the way to the socket, its length is not.
+/// Answers a request. For HEAD, the HTTP library omits the body but keeps its length.
 pub(super) fn answer<B>(view: &View, request: &Request<B>) -> Reply {
     let method = request.method();
     let page: fn(&View, &HeaderMap) -> Reply = match request.uri().path() {
@@ -92,7 +91,7 @@ pub(super) fn answer<B>(view: &View, request: &Request<B>) -> Reply {
     Reply::Ready(refusal)
 }
 
-/// A metrics page as an answer.
+/// A metrics page as a response.
 pub(super) fn metrics(page: MetricsPage) -> Response<Full<Bytes>> {
     let mut response = body(StatusCode::OK, page.content_type, page.body);
     let headers = response.headers_mut();
@@ -103,7 +102,7 @@ pub(super) fn metrics(page: MetricsPage) -> Response<Full<Bytes>> {
     response
 }
 
-/// Metrics for one more than are gathered, or kept for those who do not read them, at once.
+/// The response if too many metrics pages are being made or are not read by their clients.
 pub(super) fn too_many() -> Response<Full<Bytes>> {
     let text = "too many metrics pages are being made; ask again later\n";
     body(StatusCode::SERVICE_UNAVAILABLE, TEXT, text)

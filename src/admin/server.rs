@@ -1,4 +1,4 @@
-//! Connections: how many, how long, how much.
+//! Serves connections and limits their number, duration and size.
 
 use std::cell::Cell;
 use std::convert::Infallible;
@@ -25,23 +25,23 @@ use super::connections::{Connection, Connections, TrackedStream};
 use super::routes::{Reply, View, answer, metrics, too_many};
 use crate::model::MetricsScope;
 
-/// Bounds on what clients can take from the runtime.
+/// Limits on what clients can take from the runtime.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConnectionLimits {
-    /// Connections at once. For one more the oldest that waits for its client is closed; if all wait to be read, the
-    /// new one waits for a place, and others behind it in the backlog.
+    /// Simultaneous connections. For a further one, the oldest connection that waits for its client is closed. If all
+    /// are writing answers, the new connection waits for a place, and others wait in the backlog.
     pub connections: usize,
-    /// Bytes of metrics that clients have asked for and do not read, all together. One page there may be, however large.
+    /// Bytes of requested metrics that clients have not read, in all. A single page may always exceed this.
     pub unread: usize,
-    /// Bytes of a request head; at least 8192, the smallest buffer of the HTTP package.
+    /// Bytes of a request head; at least 8192, the smallest buffer of the HTTP library.
     pub head: usize,
-    /// From the start of a connection to its first whole request head, and from each head to the next. Writing the
-    /// answer counts, so neither a slow sender, nor a slow reader, nor an idle client keeps its place for longer; only the
-    /// time for which metrics are gathered does not.
+    /// Time from the start of a connection to its first complete request head, and from each head to the next. It
+    /// includes writing the answer, so a slow sender, a slow reader or an idle client cannot keep its place longer. The
+    /// time for gathering metrics does not count.
     pub idle: Duration,
-    /// Age at which a connection that keeps asking is told to come anew.
+    /// Age at which a connection with further requests is closed after an answer.
     pub lifetime: Duration,
-    /// Before the next accept after one failed.
+    /// Pause after a failed accept.
     pub accept_retry: Duration,
 }
 
@@ -58,8 +58,8 @@ impl Default for ConnectionLimits {
     }
 }
 
-/// Answers on `listener` for as long as it is polled, inside a tokio runtime with I/O and time. Nothing ends it but
-/// being dropped, which closes every connection.
+/// Serves `listener` while the future is polled, inside a tokio runtime with I/O and time. It ends only by being
+/// dropped, which closes every connection.
 pub async fn serve(listener: TcpListener, view: View, limits: ConnectionLimits) -> Infallible {
     let accept = async || listener.accept().await.map(|(stream, _)| stream);
     serve_from(accept, view, limits).await
@@ -82,7 +82,7 @@ pub(super) async fn serve_from(
                     break Ok(place);
                 }
                 connections.close_oldest();
-                // Who was asked may have got an answer to send after all; then the next one is asked.
+                // The asked connection may have started an answer instead of closing; then the next one is asked.
                 let freed = Arc::clone(&places).acquire_owned();
                 if let Ok(place) = timeout(limits.accept_retry, freed).await {
                     break place;
@@ -102,8 +102,8 @@ pub(super) async fn serve_from(
     LocalSet::new().run_until(accepting).await
 }
 
-/// The next connection. An error is mostly a want of descriptors or memory, which passes, so it is waited out; one line
-/// tells of its first sight and one of its end, however long it lasts.
+/// The next connection. An error mostly means a temporary lack of descriptors or memory, so this waits and tries again.
+/// It logs one line when the errors begin and one when they end.
 async fn accept_next(
     accept: &impl AsyncFn() -> io::Result<TcpStream>,
     accept_retry: Duration,
@@ -119,7 +119,7 @@ async fn accept_next(
             }
             Err(error) => {
                 if failures == 0 {
-                    tracing::warn!(%error, "cannot accept admin connections; trying on");
+                    tracing::warn!(%error, "cannot accept admin connections; trying again");
                 }
                 failures = failures.saturating_add(1);
                 sleep(accept_retry).await;
@@ -128,14 +128,14 @@ async fn accept_next(
     }
 }
 
-/// One connection to its end. Whatever its client does wrong concerns that client alone, so errors are not reported.
+/// Serves one connection to its end. Client errors are not reported, because they concern only that client.
 async fn serve_connection(
     stream: TcpStream,
     view: Rc<View>,
     limits: ConnectionLimits,
     (connection, connections): (Rc<Connection>, Connections),
 ) {
-    // It only delays the answer if it fails.
+    // If this fails, the answer is only delayed.
     let _ = stream.set_nodelay(true);
     let born = Instant::now();
     let deadline = Cell::new(born + limits.idle);
@@ -143,9 +143,9 @@ async fn serve_connection(
         let now = Instant::now();
         connection.page_bytes.set(0);
         deadline.set(now + limits.idle);
-        // A request's body is not read; a connection on which one is still under way is closed after the answer.
+        // The body of a request is not read. If it is still arriving, the connection is closed after the answer.
         let mut reply = answer(&view, &request);
-        // They may take long, and probes need a place too.
+        // Metrics may take long, and probes need places too.
         if let Reply::Metrics(scrape) = &reply
             && scrape.scope == MetricsScope::All
             && connections.waiting_for_metrics() * 4 >= limits.connections.max(4)
@@ -158,7 +158,7 @@ async fn serve_connection(
             let mut response = match reply {
                 Reply::Ready(response) => response,
                 Reply::Metrics(scrape) => {
-                    // The client waits for us, not we for it.
+                    // Now the client waits for us, so extend the deadline.
                     connection.scraping.set(Some(scrape.scope));
                     deadline.set(now + scrape.within + limits.idle);
                     let page = (view.metrics)(scrape).await;
@@ -188,7 +188,7 @@ async fn serve_connection(
     let mut http = pin!(
         http1::Builder::new()
             .max_buf_size(limits.head.max(8192))
-            // The deadline below covers it and more.
+            // The deadline below includes this.
             .header_read_timeout(None)
             .serve_connection(io, service)
     );
@@ -206,7 +206,7 @@ async fn serve_connection(
         let over = if let Some(ended) = ended {
             ended || deadline.get() <= until
         } else {
-            // A request that has arrived and was not looked at yet is answered before the end.
+            // A request that has arrived but was not processed yet is answered before closing.
             yield_now().await;
             let ended = timeout_at(born, Pin::as_mut(&mut http)).await;
             ended.is_ok() || !connection.is_busy()

@@ -1,4 +1,4 @@
-//! The JSON bodies. Field names are what users parse: they may be added to, never renamed.
+//! The JSON bodies. Users parse the field names: fields may be added, but never renamed.
 
 use std::time::Duration;
 
@@ -8,16 +8,16 @@ use crate::model::{
     Exit, HandoverInfo, Pid, QueueSample, RunState, Snapshot, Tick, WorkerState, WorkerView,
 };
 
-/// What does not change while the runtime lives.
+/// Facts that do not change while the runtime runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct About {
     /// RPM_APP_NAME.
     pub app: String,
     /// Version of the runtime.
     pub version: &'static str,
-    /// Commit it was built from, if the build knew.
+    /// Commit of the build, if known.
     pub revision: Option<&'static str>,
-    /// Pid of the runtime, as it sees itself.
+    /// PID of the runtime, in its own namespace.
     pub pid: u32,
 }
 
@@ -29,7 +29,7 @@ pub(super) struct Readiness {
     started: bool,
     workers_ready: usize,
     desired: u16,
-    /// Why not; null if `ready`.
+    /// Why it is not ready; null if `ready`.
     reason: Option<String>,
 }
 
@@ -63,9 +63,9 @@ pub(super) struct Status<'a> {
     handover: HandoverStatus<'a>,
     queues: Vec<QueueStatus<'a>>,
     slots: Vec<WorkerStatus>,
-    /// New workers of slots that are still served by another.
+    /// New workers of slots that another worker still serves.
     rising: Vec<WorkerStatus>,
-    /// Workers without a slot: they drain, or were told to stop.
+    /// Workers without a slot: they drain or were told to stop.
     retiring: Vec<WorkerStatus>,
 }
 
@@ -114,9 +114,9 @@ struct WorkerStatus {
     restarts: u64,
     streak: u32,
     last_exit: Option<Ended>,
-    /// What it says of itself (sd_notify).
+    /// The worker's own status text (sd_notify).
     status: Option<String>,
-    /// Until the next try (backoff), the end of the drain (draining), or SIGKILL (retiring).
+    /// Seconds until the next start (backoff), the end of the drain (draining), or SIGKILL (retiring).
     due_seconds: Option<f64>,
 }
 
@@ -200,7 +200,7 @@ impl WorkerStatus {
     }
 }
 
-/// Whole milliseconds: more digits would only be noise to read.
+/// Rounded down to whole milliseconds, for readability.
 fn seconds(duration: Duration) -> f64 {
     Duration::new(
         duration.as_secs(),

@@ -1,4 +1,4 @@
-//! A server on a loopback port, and plain sockets to talk to it.
+//! A server on a loopback port, and plain sockets as clients.
 
 mod connections;
 mod healthcheck;
@@ -22,10 +22,10 @@ use super::server::serve_from;
 use super::{About, ConnectionLimits, MetricsPage, View};
 use crate::model::MetricsScope;
 
-/// Longer than any test may take: what ends a read that should have ended by itself.
+/// Longer than any test may take; ends a read that should have ended by itself.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A wish that takes all the time there is.
+/// An `Accept` header whose page uses all the allowed time.
 const SLOW: &str = "slow";
 
 /// Limits that no test reaches unless it sets them.
@@ -49,7 +49,7 @@ impl Server {
         Self::start_with(limits, 0, 40)
     }
 
-    /// With so many failures before the first accept, and a metrics page of so many bytes.
+    /// Starts with this number of failures before the first accept, and a metrics page of this size.
     fn start_with(limits: ConnectionLimits, failures: u32, page: usize) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
@@ -91,7 +91,7 @@ impl Server {
         stream
     }
 
-    /// Sends `request` on a connection of its own and reads until the server closes it.
+    /// Sends `request` on a new connection and reads until the server closes it.
     fn talk(&self, request: &[u8]) -> String {
         let mut stream = self.connect();
         stream.write_all(request).unwrap();
@@ -148,7 +148,7 @@ impl Answer {
     }
 }
 
-/// A reset is an end, too: the server closes on a client that still sends.
+/// A reset counts as the end too: the server closes while the client still sends.
 fn until_closed(stream: &mut TcpStream) -> String {
     let mut text = Vec::new();
     match stream.read_to_end(&mut text) {
@@ -157,7 +157,7 @@ fn until_closed(stream: &mut TcpStream) -> String {
     }
 }
 
-/// Reads one answer whose body is as long as its head says.
+/// Reads one answer by its Content-Length.
 fn one_answer(stream: &mut TcpStream) -> Answer {
     let mut text = Vec::new();
     let mut byte = [0];
@@ -206,7 +206,7 @@ fn view(snapshot: Arc<Mutex<Snapshot>>, page: usize) -> View {
                 MetricsPage {
                     content_type: "text/plain; version=0.0.4; charset=utf-8",
                     gzip: request.accept_encoding.is_some(),
-                    // A client that has wishes gets them back.
+                    // Echoes the client's `Accept` header.
                     body: match request.accept {
                         Some(accept) => accept.into_bytes(),
                         None => "x".repeat(page).into_bytes(),

@@ -42,7 +42,7 @@ fn a_request_with_a_body_is_answered_and_its_body_never_read_as_a_request() {
     );
     let answer = server.talk(request.as_bytes());
     assert!(answer.ends_with("\r\n\r\nok\n"), "{answer}");
-    // One that is announced and never comes: answered, then closed without waiting for it.
+    // A body that is announced and never comes: the server answers, then closes without waiting for it.
     let request = b"POST /livez HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000000000\r\n\r\nabc";
     assert_eq!(Answer::parse(&server.talk(request)).status, 405);
     let request = b"GET /livez HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n";
@@ -54,7 +54,7 @@ fn a_head_too_long_is_refused() {
     let server = Server::start(roomy());
     let mut stream = server.connect();
     let head = format!("GET / HTTP/1.1\r\nHost: x\r\nX: {}", "a".repeat(64 * 1024));
-    // The server may close before all is sent, and a reset may overtake its answer.
+    // The server may close before everything is sent, and a reset may overtake its answer.
     let _ = stream.write_all(head.as_bytes());
     let answer = until_closed(&mut stream);
     assert!(
@@ -113,7 +113,7 @@ fn a_byte_now_and_then_buys_no_time() {
         .set_read_timeout(Some(Duration::from_millis(10)))
         .unwrap();
     stream.write_all(b"GET / HTTP/1.1\r\nX: ").unwrap();
-    // Each turn waits for the end that long, so all turns together wait no longer than the patience of a test.
+    // Each round waits so long for the end that all rounds together stay within the patience of a test.
     let closed = (0..2000).any(|_| {
         let mut byte = [0];
         let ended = match stream.read(&mut byte) {
@@ -128,7 +128,7 @@ fn a_byte_now_and_then_buys_no_time() {
 #[test]
 fn an_idle_kept_connection_is_closed() {
     let server = Server::start(hasty());
-    // On a busy machine the request itself may come too late, and only then there is no answer.
+    // On a busy machine the request may arrive too late; only then is there no answer.
     let answers = (0..100).map(|_| server.talk(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"));
     let answer = answers.into_iter().find(|answer| !answer.is_empty());
     assert_eq!(Answer::parse(&answer.unwrap()).body, "ok\n");
@@ -140,11 +140,11 @@ fn a_client_that_does_not_read_loses_its_place() {
         connections: 1,
         ..hasty()
     };
-    // More than both sockets' buffers take.
+    // Larger than the buffers of both sockets.
     let server = Server::start_with(limits, 0, 64 << 20);
     let mut deaf = server.connect();
     let _ = deaf.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n");
-    // The only place is free again: somebody else is served, while the deaf one has not read a byte.
+    // The only place is free again: another client is served although the first has not read a byte.
     assert_eq!(server.ask("GET", "/livez").status, 200);
     assert!(until_closed(&mut deaf).len() < 64 << 20);
 }
@@ -171,10 +171,10 @@ fn an_old_connection_is_told_to_come_anew() {
 fn silent_clients_make_room_for_one_that_asks_the_oldest_first() {
     let server = Server::start(roomy());
     let mut silent: Vec<TcpStream> = (0..70).map(|_| server.connect()).collect();
-    // Half a head is no more than none.
+    // An incomplete head counts as no request.
     silent[3].write_all(b"GET /livez HTTP/1.1\r\nX: ").unwrap();
     assert_eq!(server.ask("GET", "/livez").status, 200);
-    // The last seven of 71 had to take a place from somebody.
+    // The last seven of 71 clients had to displace others.
     for gone in &mut silent[..7] {
         assert_eq!(until_closed(gone), "");
     }
@@ -208,7 +208,7 @@ fn one_connection_too_many_waits_while_all_others_have_an_answer_under_way() {
         accept_retry: Duration::from_millis(1),
         ..roomy()
     };
-    // More than both sockets' buffers take.
+    // Larger than the buffers of both sockets.
     let server = Server::start_with(limits, 0, 64 << 20);
     let mut deaf = server.connect();
     deaf.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -217,7 +217,7 @@ fn one_connection_too_many_waits_while_all_others_have_an_answer_under_way() {
     let mut late = server.connect();
     late.write_all(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
         .unwrap();
-    // Many looks at the places later.
+    // After many checks of the places.
     late.set_read_timeout(Some(Duration::from_millis(100)))
         .unwrap();
     assert_eq!(
@@ -229,7 +229,7 @@ fn one_connection_too_many_waits_while_all_others_have_an_answer_under_way() {
     assert_eq!(one_answer(&mut late).body, "ok\n");
 }
 
-/// Asks for a page that takes so long, less the margin.
+/// Requests a page that takes so many seconds, minus the margin.
 fn ask_slowly(stream: &mut TcpStream, seconds: &str) {
     let request = format!(
         "GET /metrics HTTP/1.1\r\nHost: x\r\nAccept: {SLOW}\r\nX-Prometheus-Scrape-Timeout-Seconds: {seconds}\r\n\r\n"
@@ -245,11 +245,11 @@ fn who_waits_for_metrics_does_not_lose_its_place() {
         ..hasty()
     };
     let server = Server::start(limits);
-    // On a busy machine the request itself may come too late, and only then there is no answer.
+    // On a busy machine the request may arrive too late; only then is there no answer.
     for _ in 0..100 {
         let mut slow = server.connect();
         ask_slowly(&mut slow, "0.6");
-        // It takes longer than a client may, and somebody else wants the place.
+        // It takes longer than a client may, and another client needs the place.
         let mut other = server.connect();
         other
             .write_all(b"GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
@@ -274,7 +274,7 @@ fn slow_metrics_leave_places_for_probes() {
     for stream in &mut slow {
         ask_slowly(stream, "600");
     }
-    // Those two may not have been read yet.
+    // Those two may not have been processed yet.
     let refused = (0..1000).find_map(|_| {
         let answer = server.ask("GET", "/metrics");
         (answer.status != 200).then_some(answer)
@@ -297,7 +297,7 @@ fn pages_that_nobody_reads_do_not_pile_up() {
         ..roomy()
     };
     let server = Server::start_with(limits, 0, PAGE);
-    // More than both sockets' buffers take.
+    // Larger than the buffers of both sockets.
     let mut deaf: Vec<TcpStream> = (0..3).map(|_| server.connect()).collect();
     for stream in &mut deaf {
         stream
@@ -307,7 +307,7 @@ fn pages_that_nobody_reads_do_not_pile_up() {
     }
     assert_eq!(server.ask("GET", "/metrics").status, 503);
     assert_eq!(server.ask("GET", "/livez").status, 200);
-    // One of them leaves.
+    // One of them closes.
     deaf.pop();
     let answered = (0..1000).any(|_| server.ask("GET", "/metrics").status == 200);
     assert!(answered, "its place was never free");

@@ -12,7 +12,7 @@ fn the_healthcheck_follows_readiness() {
     assert_eq!(healthcheck(server.addr, PATIENCE), Ok(()));
     let everywhere = [
         SocketAddr::from(([0, 0, 0, 0], server.addr.port())),
-        // Nobody listens on ::1; the second try finds it.
+        // No process listens on ::1; the second attempt finds the server.
         SocketAddr::from(([0_u16; 8], server.addr.port())),
     ];
     for addr in everywhere {
@@ -33,7 +33,7 @@ fn the_healthcheck_names_what_went_wrong() {
     let mute = healthcheck(addr, Duration::from_millis(50)).unwrap_err();
     assert_eq!(mute, format!("{addr} did not answer within 50ms"));
     let rude = std::thread::spawn(move || {
-        // The first in the queue is the one that gave up.
+        // The first connection in the queue is the one that gave up.
         let _ = listener.accept().unwrap();
         let (mut stream, _) = listener.accept().unwrap();
         let _ = stream.read(&mut [0; 1024]).unwrap();
