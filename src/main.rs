@@ -1,4 +1,5 @@
-//! The chapters of the runtime's life: read what was asked, settle as PID 1, boot, supervise, report the end.
+//! The program: reads the configuration, takes the duties of PID 1, starts the supervisor, runs it, and reports the
+//! end.
 #![forbid(unsafe_code)]
 
 use std::ffi::OsString;
@@ -19,17 +20,18 @@ use rpm_runtime::sys::pid1;
 use rpm_runtime::sys::signals::{self, Signals};
 use tokio::net::UnixStream;
 
-/// A fault of our own (sysexits.h, EX_SOFTWARE).
+/// Exit code of an internal error (sysexits.h, EX_SOFTWARE).
 const EXIT_INTERNAL: u8 = 70;
-/// How long the last lines may take to be written: a stuck reader must not keep the container from ending.
+/// Time limit for writing the last log lines: a stuck reader must not keep the container from ending.
 const FLUSH: Duration = Duration::from_secs(3);
-/// How long `--healthcheck` waits for the answer.
+/// Time limit of `--healthcheck`.
 const HEALTHCHECK: Duration = Duration::from_secs(3);
 
 fn main() -> ExitCode {
     let clock = Clock::start();
     if std::process::id() == 1 {
-        // The kernel drops what PID 1 has no handler for; what is blocked waits until `Signals::take`.
+        // The kernel drops signals for which PID 1 has no handler; a blocked signal stays pending until
+        // `Signals::take`.
         signals::block_all();
     }
     #[expect(
@@ -62,14 +64,14 @@ fn main() -> ExitCode {
     }
 }
 
-/// A panic is a fault of ours: it is named, and the process ends with a code of its own instead of an abort, which as
-/// PID 1 would look like a segmentation fault.
+/// Runs the supervisor. A panic is an internal error: it is reported, and the process ends with an exit code of its
+/// own. An abort of PID 1 would look like a segmentation fault.
 fn serve(resolved: Resolved, env: Vec<(OsString, OsString)>, limits: Limits, clock: Clock) -> u8 {
     let termination_log = resolved.config.termination_log.clone();
     let ending = panic::catch_unwind(AssertUnwindSafe(|| live(resolved, env, limits, clock)));
     let ending = ending.unwrap_or_else(|_| Ending {
         code: EXIT_INTERNAL,
-        text: "rpm-runtime: a fault of its own ended it; please report the lines above".to_owned(),
+        text: "rpm-runtime: an internal error ended it; please report the lines above".to_owned(),
     });
     write_termination_log(&termination_log, &ending.text);
     if ending.code == EXIT_INTERNAL {
@@ -105,7 +107,7 @@ fn settle_and_run(
     let Resolved {
         config, warnings, ..
     } = resolved;
-    // Before anything that takes time: a TERM during the start must not be lost.
+    // Before anything that takes time: a SIGTERM during the start must not be lost.
     let signals =
         Signals::take(collected()).map_err(|error| BootError::refused("take signals", &error))?;
     let wakes = signals
@@ -140,13 +142,13 @@ fn settle_and_run(
         }
         let lost = log.totals().unwritten();
         if lost > 0 {
-            ending.add(&format!("the output did not take {lost} lines"));
+            ending.add(&format!("the output did not accept {lost} lines"));
         }
         Ok(ending)
     })
 }
 
-/// Every signal that can be: what is not forwarded must not end or suspend us either.
+/// Every signal that can be taken: one that is not forwarded must not end or suspend the runtime either.
 fn collected() -> impl Iterator<Item = Sig> {
     (1..=64)
         .filter_map(Sig::new)
@@ -157,7 +159,7 @@ fn collected() -> impl Iterator<Item = Sig> {
 fn healthcheck(addr: Option<std::net::SocketAddr>) -> ExitCode {
     let outcome = match addr {
         Some(addr) => rpm_runtime::admin::healthcheck(addr, HEALTHCHECK),
-        None => Err("RPM_ADMIN_ADDR is off: there is nobody to ask".to_owned()),
+        None => Err("RPM_ADMIN_ADDR is off, so /readyz cannot be asked".to_owned()),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -171,7 +173,7 @@ fn healthcheck(addr: Option<std::net::SocketAddr>) -> ExitCode {
     }
 }
 
-/// Where nobody listens there is nobody to tell.
+/// Errors are ignored: if nothing reads the output, there is no other place to report to.
 fn say(text: &str, mut to: impl Write) {
     let _ = to.write_all(text.as_bytes());
     let _ = to.flush();

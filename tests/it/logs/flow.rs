@@ -290,7 +290,10 @@ fn lines_that_a_full_disk_refused_are_said_at_the_end() {
         .start();
     assert_eq!(runtime.wait_exit().code(), Some(0));
     let words = fs::read_to_string(&last_words).unwrap();
-    assert!(words.contains("the output did not take 3 lines"), "{words}");
+    assert!(
+        words.contains("the output did not accept 3 lines"),
+        "{words}"
+    );
 }
 
 #[test]
