@@ -1,4 +1,4 @@
-//! Prints the monotonic clock, in nanoseconds, as its first act, and stays for ever.
+//! Prints the monotonic clock in nanoseconds as its first action, then waits forever.
 #![allow(clippy::print_stdout, reason = "a payload speaks through its output")]
 #![allow(unsafe_code, reason = "clock_gettime(2)")]
 

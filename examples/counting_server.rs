@@ -1,17 +1,17 @@
-//! An HTTP server that counts exactly and shows it to Prometheus. Plain blocking code, a thread a connection, and no signal
-//! handler.
+//! An HTTP server that counts exactly and exports its counts to Prometheus. Plain blocking code, one thread for each
+//! connection, no signal handler.
 //!
 //! ```text
 //! counting_server [--ledger DIRECTORY]
 //! ```
 //!
-//! It binds 0.0.0.0 and the port named by `PORT`, else 3000. `/?nonce=WORD` is counted before it is answered: as a request,
-//! and as (2k+1)/8 seconds of work, k being the last hexadecimal digit of the nonce modulo 4. `/metrics` is all counts of
-//! one moment, in OpenMetrics if `Accept` names it, else in the text format 0.0.4.
+//! It binds 0.0.0.0 and the port in `PORT` (default 3000). `/?nonce=WORD` is counted before it is answered: as a
+//! request, and as (2k+1)/8 seconds of work, where k is the last hexadecimal digit of the nonce modulo 4. `/metrics`
+//! returns all counts of one moment, in OpenMetrics if `Accept` names it, else in text format 0.0.4.
 //!
-//! With `--ledger` it keeps the file DIRECTORY/SLOT.PID.TIME, which outlives it: numbers of eight bytes, the lower byte
-//! first. They are the requests with k = 0, 1, 2 and 3; the requests of which its last page told, and the one before; when
-//! the last page was made, in milliseconds since 1970; and how many pages there were.
+//! With `--ledger` it maintains the file DIRECTORY/SLOT.PID.TIME, which outlives it: numbers of eight bytes,
+//! little-endian. They are the requests with k = 0, 1, 2 and 3; the request count on its last page and on the page
+//! before; the time of the last page in milliseconds since 1970; and the number of pages.
 #![allow(clippy::print_stdout, reason = "a payload speaks through its output")]
 #![allow(
     clippy::disallowed_methods,
@@ -28,19 +28,19 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 use std::{env, process, thread};
 
-/// Upper bounds of the buckets, one for each k; all else is in the last.
+/// Upper bounds of the buckets, one for each k.
 const BOUNDS: [&str; 4] = ["0.25", "0.5", "0.75", "+Inf"];
 
-/// Places in the ledger, after the requests.
+/// Position in the ledger after the requests.
 const TOLD: u64 = 4;
 
 /// All counts of one process.
 #[derive(Default)]
 struct Counts {
-    /// Requests by k, and the last nonce of each.
+    /// Requests by k, and (below) the last nonce of each.
     requests: [u64; 4],
     nonces: [String; 4],
-    /// Pages, and of how many requests the last one told.
+    /// Number of pages, and (below) the request count on the last page.
     pages: u64,
     told: u64,
     connections: u64,
@@ -155,7 +155,7 @@ fn answer(
     match path {
         "/" => {
             let nonce = query.strip_prefix("nonce=").unwrap_or_default();
-            // It ends up in a label.
+            // The nonce becomes a label value.
             let nonce: String = nonce.chars().filter(char::is_ascii_alphanumeric).collect();
             counts.request(&nonce)?;
             let (pid, slot) = (process::id(), slot());
@@ -175,7 +175,7 @@ fn answer(
     }
 }
 
-/// Answers requests on one connection until the client leaves.
+/// Answers requests on one connection until the client closes it.
 fn serve(stream: TcpStream, counts: &Mutex<Counts>) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let mut writer = stream.try_clone()?;
@@ -244,7 +244,7 @@ fn run() -> io::Result<()> {
         match stream {
             Ok(stream) => drop(thread::spawn(move || {
                 count(&counts, 1);
-                // A client that left is no concern of the server.
+                // The client may have left; that is no error of the server.
                 let _ = serve(stream, &counts);
                 count(&counts, -1);
             })),

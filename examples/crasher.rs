@@ -1,4 +1,4 @@
-//! Dies: `crasher CODE [DELAY_MS]`. CODE is an exit code, or `signal:NAME` to die by that signal.
+//! Ends itself: `crasher CODE [DELAY_MS]`. CODE is an exit code, or `signal:NAME` to be killed by that signal.
 //!
 //! Prints `crashing soon` first and `crashing` last.
 #![allow(clippy::print_stdout, reason = "a payload speaks through its output")]
@@ -33,8 +33,8 @@ fn main() {
 
 #[allow(unsafe_code, reason = "signal(2)")]
 fn die(signal: Signal) {
-    // SAFETY: the default action runs no code of ours. Rust ignores SIGPIPE at start, hence the call; SIGKILL has no
-    // disposition to set, hence no look at the result.
+    // SAFETY: the default action runs no code of ours. The call is needed because Rust ignores SIGPIPE at the start;
+    // its result is ignored because SIGKILL has no disposition to set.
     let _ = unsafe { signal::signal(signal, SigHandler::SigDfl) };
     if let Err(error) = signal::raise(signal) {
         println!("raise: {error}");

@@ -1,4 +1,4 @@
-//! Ignores TERM and INT, and with `--all` also HUP, QUIT, USR1 and USR2: only SIGKILL ends it. Prints `deaf ready`.
+//! Ignores TERM and INT, with `--all` also HUP, QUIT, USR1 and USR2, so that only SIGKILL ends it. Prints `deaf ready`.
 #![allow(clippy::print_stdout, reason = "a payload speaks through its output")]
 #![allow(
     clippy::disallowed_methods,

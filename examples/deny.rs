@@ -1,13 +1,13 @@
-//! Becomes a command under a kernel that refuses something: `deny WHAT[=ERRNO][,WHAT...] COMMAND [ARG...]`.
+//! Executes a command under a kernel filter that refuses something: `deny WHAT[=ERRNO][,WHAT...] COMMAND [ARG...]`.
 //!
 //! | what | refused | default errno |
 //! |---|---|---|
 //! | notify | seccomp(2) with SECCOMP_FILTER_FLAG_NEW_LISTENER | EPERM |
 //! | steering | setsockopt SO_ATTACH_REUSEPORT_CBPF and _EBPF | EPERM |
 //! | sock_diag | socket(2) with NETLINK_SOCK_DIAG | EPERM |
-//! | steering-silent | the same, answered with 0 and nothing done, as gVisor does | 0 |
+//! | steering-silent | the same as steering, but returns 0 and does nothing, as gVisor does | 0 |
 //!
-//! prctl stays free. The filter is classic BPF for x86-64 and aarch64; no privilege is needed.
+//! prctl stays allowed. The filter is classic BPF for x86-64 and aarch64; no privilege is needed.
 #![allow(clippy::print_stdout, reason = "a payload speaks through its output")]
 #![allow(
     clippy::disallowed_methods,
@@ -24,7 +24,7 @@ const ARCHITECTURE: u32 = 0xc000_003e; // AUDIT_ARCH_X86_64
 #[cfg(target_arch = "aarch64")]
 const ARCHITECTURE: u32 = 0xc000_00b7; // AUDIT_ARCH_AARCH64
 
-// Places in struct seccomp_data; both machines are little-endian, so an argument's low half comes first.
+// Offsets in struct seccomp_data. Both architectures are little-endian, so the lower half of an argument comes first.
 const NUMBER: u32 = 0;
 const ARCH: u32 = 4;
 const fn argument(index: u32) -> u32 {
@@ -45,7 +45,7 @@ const fn step(code: u16, k: u32, yes: u8, no: u8) -> libc::sock_filter {
     }
 }
 
-/// One test: number, then each argument, then refuse; a miss falls through to the next test.
+/// One rule: tests the call number, then each argument, then refuses. If a test fails, the next rule follows.
 fn refuse(number: libc::c_long, tests: &[(u32, u16, u32)], errno: u32) -> Vec<libc::sock_filter> {
     let number = u32::try_from(number).unwrap_or(u32::MAX);
     let mut steps = vec![step(LOAD, NUMBER, 0, 0), step(JUMP_EQUAL, number, 0, 0)];

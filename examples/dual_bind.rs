@@ -1,6 +1,6 @@
-//! Binds many addresses at once and prints what it got: `dual_bind PORT [SOCKET_PATH]`.
+//! Binds many addresses at once and prints the results: `dual_bind PORT [SOCKET_PATH]`.
 //!
-//! One line each, `bound NAME ADDRESS`, the address as getsockname(2) tells it, then `ready`:
+//! Prints one line `bound NAME ADDRESS` for each, with the address from getsockname(2), then `ready`:
 //!
 //! | name | address |
 //! |---|---|
@@ -12,7 +12,8 @@
 //! | udp | 127.0.0.1:PORT+3 |
 //! | unix | SOCKET_PATH, if given |
 //!
-//! Each stream listener answers a connection with `NAME PID` and closes it; the UDP socket answers a datagram so.
+//! Each stream listener answers a connection with `NAME PID` and closes it; the UDP socket answers a datagram in the
+//! same way.
 #![allow(clippy::print_stdout, reason = "a payload speaks through its output")]
 #![allow(
     clippy::disallowed_methods,
@@ -31,7 +32,7 @@ use std::os::fd::{FromRawFd, OwnedFd};
 use std::os::unix::net::UnixListener;
 use std::{env, process, thread};
 
-/// A listener on `[::]:port` for IPv6 alone; the standard library leaves that option as the system has it.
+/// A listener on `[::]:port` for IPv6 only. The standard library leaves IPV6_V6ONLY at the system's default.
 fn v6only(port: u16) -> io::Result<TcpListener> {
     let check = |result: libc::c_int| {
         if result < 0 {
@@ -68,7 +69,7 @@ fn v6only(port: u16) -> io::Result<TcpListener> {
 fn answer(name: &'static str, listener: TcpListener) {
     thread::spawn(move || {
         for stream in listener.incoming() {
-            // A client that left is no concern of the server.
+            // The client may have left; that is no error of the server.
             let _ = stream.and_then(|mut stream| writeln!(stream, "{name} {}", process::id()));
         }
     });
@@ -95,18 +96,18 @@ fn run() -> io::Result<()> {
     thread::spawn(move || {
         let mut buffer = [0; 64];
         while let Ok((_, from)) = udp.recv_from(&mut buffer) {
-            // A client that left is no concern of the server.
+            // The client may have left; that is no error of the server.
             let _ = udp.send_to(format!("udp {}\n", process::id()).as_bytes(), from);
         }
     });
     if let Some(path) = env::args_os().nth(2) {
-        // Several workers share the path's name but not the file: each takes its own.
+        // Several workers get the same path, but each needs a file of its own.
         let path = format!("{}.{}", path.display(), process::id());
         let unix = UnixListener::bind(&path)?;
         println!("bound unix {path}");
         thread::spawn(move || {
             for stream in unix.incoming() {
-                // A client that left is no concern of the server.
+                // The client may have left; that is no error of the server.
                 let _ = stream.and_then(|mut stream| writeln!(stream, "unix {}", process::id()));
             }
         });

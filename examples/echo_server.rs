@@ -1,16 +1,18 @@
-//! An HTTP server that says who answered. Plain blocking code, a thread a connection, and no signal handler.
+//! An HTTP server that tells which process answered. Plain blocking code, one thread for each connection, no signal
+//! handler.
 //!
 //! ```text
 //! echo_server [ADDRESS:PORT] [--delay-bind MS] [--delay MS] [--stuck] [--once] [--crash-after N] [--code N] [--reuse-port]
 //! ```
 //!
-//! Without an address it binds 0.0.0.0 and the port named by `PORT`, else 3000. `--stuck` binds and listens but never
-//! accepts; `--once` ends after the first answer; `--crash-after N` ends with `--code` (default 1) after N answers;
-//! `--reuse-port` shares an IPv4 port with others of its kind by itself (SO_REUSEPORT).
+//! Without an address it binds 0.0.0.0 and the port in `PORT` (default 3000). `--stuck` binds and listens but never
+//! accepts; `--once` exits after the first answer; `--crash-after N` exits with `--code` (default 1) after N answers;
+//! `--reuse-port` shares an IPv4 port with other processes by itself (SO_REUSEPORT).
 //!
-//! Paths: `/` who answered, as JSON; `/env/NAME` a variable's value; `/slow/MS` answers later; `/hang` never answers;
-//! `/exit/N` ends with code N, unanswered; `/alloc/MIB` takes memory and keeps it; `/health` 200, or 503 after `/sicken`;
-//! `/metrics` a counter, a gauge and a histogram in the text format of Prometheus. `?nonce=WORD` comes back in the answer.
+//! Paths: `/` returns the identity of the process as JSON; `/env/NAME` the value of a variable; `/slow/MS` answers
+//! later; `/hang` never answers; `/exit/N` exits with code N without an answer; `/alloc/MIB` allocates memory and keeps
+//! it; `/health` returns 200, or 503 after `/sicken`; `/metrics` a counter, a gauge and a histogram in the text format
+//! of Prometheus. `?nonce=WORD` is returned in the answer.
 #![allow(
     unsafe_code,
     reason = "one socket option that the standard library does not have"
@@ -29,7 +31,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use std::{env, process, thread};
 
-// By hand, because this program is also built without any package, for an empty image.
+// Declared by hand, because this program is also built without any package, for an empty image.
 unsafe extern "C" {
     fn socket(domain: i32, kind: i32, protocol: i32) -> i32;
     fn setsockopt(fd: i32, level: i32, option: i32, value: *const i32, len: u32) -> i32;
@@ -48,7 +50,7 @@ struct Options {
     code: i32,
 }
 
-/// What all connections share.
+/// State shared by all connections.
 #[derive(Default)]
 struct State {
     answered: AtomicU64,
@@ -118,7 +120,7 @@ fn metrics(state: &State) -> String {
     )
 }
 
-/// Status and body; diverges where the path says so.
+/// Status and body. Does not return for paths that end the process.
 fn answer(path: &str, state: &State) -> (&'static str, String) {
     let (path, query) = path.split_once('?').unwrap_or((path, ""));
     let nonce = query.strip_prefix("nonce=").unwrap_or_default();
@@ -157,7 +159,7 @@ fn answer(path: &str, state: &State) -> (&'static str, String) {
     }
 }
 
-/// Answers requests on one connection until the client leaves.
+/// Answers requests on one connection until the client closes it.
 fn serve(stream: TcpStream, options: &Options, state: &State) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let mut writer = stream.try_clone()?;
@@ -192,7 +194,7 @@ fn serve(stream: TcpStream, options: &Options, state: &State) -> io::Result<()> 
         writer.write_all((head + &body).as_bytes())?;
         let answered = state.answered.fetch_add(1, Ordering::Relaxed) + 1;
         if options.crash_after == Some(answered) {
-            // Closing first lets the client have its answer whole.
+            // Close the connection first, so that the client gets the whole answer.
             drop((reader, writer));
             process::exit(options.code);
         }
@@ -202,7 +204,7 @@ fn serve(stream: TcpStream, options: &Options, state: &State) -> io::Result<()> 
     }
 }
 
-/// The standard library cannot set the option before it binds.
+/// The standard library cannot set the option before bind.
 fn reuse_port(address: &str) -> io::Result<TcpListener> {
     /// SOL_SOCKET; SO_REUSEADDR and SO_REUSEPORT (asm-generic/socket.h).
     const SOCKET: i32 = 1;
@@ -224,7 +226,7 @@ fn reuse_port(address: &str) -> io::Result<TcpListener> {
     bytes[..2].copy_from_slice(&2_u16.to_ne_bytes());
     bytes[2..4].copy_from_slice(&address.port().to_be_bytes());
     bytes[4..8].copy_from_slice(&address.ip().octets());
-    // SAFETY: the address is live and as long as said.
+    // SAFETY: the address is live and the length is its own.
     done(unsafe { bind(raw, bytes.as_ptr(), 16) })?;
     // SAFETY: integers only.
     done(unsafe { listen(raw, 4096) })?;
@@ -260,7 +262,7 @@ fn main() {
     for stream in listener.incoming() {
         let (options, state) = (Arc::clone(&options), Arc::clone(&state));
         match stream {
-            // A client that left is no concern of the server.
+            // The client may have left; that is no error of the server.
             Ok(stream) => drop(thread::spawn(move || serve(stream, &options, &state))),
             Err(error) => println!("accept: {error}"),
         }

@@ -1,7 +1,8 @@
 //! Writes lines as fast as it can: `flood LINES LENGTH [CHUNK] [--go PATH]`.
 //!
-//! Each line is LENGTH bytes with its newline, each write CHUNK bytes (8192, as of a C library), which need not be whole
-//! lines. With `--go` says `ready` and waits until PATH exists. Stays for ever after its lines.
+//! Each line has LENGTH bytes with its newline. Each write has CHUNK bytes (default 8192, as a C library), so writes
+//! need not end at a line end. With `--go` it prints `ready` and waits until PATH exists. It waits forever after its
+//! lines.
 #![allow(clippy::print_stdout, reason = "a payload speaks through its output")]
 #![allow(
     clippy::disallowed_methods,
@@ -34,9 +35,9 @@ fn main() {
     let (mut left, mut phase) = (lines * length, 0);
     while left > 0 {
         let piece = text.get(phase..phase + chunk.min(left));
-        // Not through the buffer of Rust's stdout, which would write whole lines.
+        // Not through Rust's stdout buffer, which would write whole lines.
         let Some(Ok(count @ 1..)) = piece.map(|piece| nix::unistd::write(&out, piece)) else {
-            process::exit(1) // nobody reads any more
+            process::exit(1) // no reader is left
         };
         left -= count;
         phase = (phase + count) % length;

@@ -1,12 +1,12 @@
-//! Becomes a command in a state that a careless parent leaves: `hostile WISH[,WISH...] COMMAND [ARG...]`.
+//! Executes a command in a state that a careless parent may leave: `hostile WISH[,WISH...] COMMAND [ARG...]`.
 //!
 //! | wish | what the command starts with |
 //! |---|---|
-//! | blocked | every signal blocked |
-//! | ignored | every signal ignored that can be |
-//! | stray | /dev/null open at 3, 7 and 99, not close-on-exec |
-//! | closed=02 | these of 0, 1 and 2 closed |
-//! | nofile=N | so many descriptors at most, and none open but 0, 1 and 2 |
+//! | blocked | every signal is blocked |
+//! | ignored | every signal is ignored, if possible |
+//! | stray | /dev/null is open at 3, 7 and 99, not close-on-exec |
+//! | closed=02 | these of 0, 1 and 2 are closed |
+//! | nofile=N | a limit of N descriptors, with only 0, 1 and 2 open |
 //! | gone | a working directory that is deleted |
 #![allow(clippy::print_stdout, reason = "a payload speaks through its output")]
 #![allow(
@@ -36,7 +36,7 @@ fn block_all() {
 
 fn ignore_all() {
     for signal in 1..=64 {
-        // SAFETY: ignoring runs no code of ours. What cannot be ignored is refused.
+        // SAFETY: ignoring runs no code of ours. Signals that cannot be ignored are refused.
         unsafe { libc::signal(signal, libc::SIG_IGN) };
     }
 }
@@ -53,7 +53,7 @@ fn leave_open() {
 }
 
 fn limit_files(most: u64) {
-    // SAFETY: numbers only; this program keeps no descriptor that it needs.
+    // SAFETY: integers only; this program needs none of these descriptors.
     unsafe { libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, 0) };
     let limit = libc::rlimit {
         rlim_cur: most,

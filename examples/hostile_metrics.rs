@@ -1,27 +1,27 @@
-//! An HTTP server on `PORT` (3000) whose metrics are not what they should be. `/` answers 200 at once and is counted.
+//! An HTTP server on `PORT` (3000) with bad metrics. `/` answers 200 at once and is counted.
 //!
-//! What `/metrics` does says `MISBEHAVE`, a list with a word for each slot (`NODE_APP_INSTANCE`); a slot without one is
-//! good:
+//! The variable `MISBEHAVE` says what `/metrics` does: a list with one word for each slot (`NODE_APP_INSTANCE`). A slot
+//! without a word is good:
 //!
 //! | word | what `/metrics` does |
 //! |---|---|
 //! | good | answers: a counter of the requests for `/`, a gauge, a histogram |
-//! | endless | answers, and never stops |
+//! | endless | answers without end |
 //! | million | answers with 1 000 000 series |
-//! | types | has the names of `good`, and other types |
+//! | types | has the names of `good` with other types |
 //! | late | answers after a minute |
 //! | reset | resets the connection |
-//! | timestamps | has a time behind each value |
-//! | eof | has more behind the end of OpenMetrics |
+//! | timestamps | has a timestamp after each value |
+//! | eof | has more content after the end of OpenMetrics |
 //! | inject | has line ends, quotes and backslashes in labels and help, and lines that look like the runtime's own |
 //! | html | answers with a web page |
-//! | bomb | answers with a megabyte of gzip that is a gigabyte unpacked |
+//! | bomb | answers with a megabyte of gzip that decompresses to a gigabyte |
 //! | half | closes in the middle of the page |
-//! | crumbs | answers in chunks of one byte, and never stops |
-//! | dense | answers with eight megabytes of lines as short as lines can be |
-//! | flap | good and reset, in turn |
-//! | many | answers with counters and gauges, `SERIES` (9000) together, that no other worker has |
-//! | fresh | answers with `SERIES` counters of which none was there before |
+//! | crumbs | answers in chunks of one byte without end |
+//! | dense | answers with eight megabytes of the shortest possible lines |
+//! | flap | alternates between good and reset |
+//! | many | answers with counters and gauges, `SERIES` (9000) in all, that no other worker has |
+//! | fresh | answers with `SERIES` counters, all new each time |
 #![allow(
     unsafe_code,
     reason = "one socket option that the standard library does not have"
@@ -116,7 +116,7 @@ fn manner() -> Manner {
     Manner::of(word).unwrap_or_else(|| fail(&format!("MISBEHAVE does not know {word}")))
 }
 
-/// The page of a good worker, with `end` behind each value.
+/// The page of a good worker, with `end` after each value.
 fn good(requests: u64, end: &str) -> String {
     let slot = slot();
     format!(
@@ -136,7 +136,7 @@ fn good(requests: u64, end: &str) -> String {
     )
 }
 
-/// The same names, and no type is what it was.
+/// The same names, each with another type.
 fn types(requests: u64) -> String {
     format!(
         "# TYPE hostile_requests_total gauge\nhostile_requests_total {requests}\n\
@@ -146,7 +146,7 @@ fn types(requests: u64) -> String {
     )
 }
 
-/// Good OpenMetrics, its end, and what must not count any more.
+/// A good OpenMetrics page, its end, and content that must be ignored.
 fn behind_the_end(requests: u64) -> String {
     format!(
         "# TYPE hostile_requests counter\nhostile_requests_total {requests}\n# EOF\n\
@@ -187,7 +187,7 @@ fn inject(requests: u64) -> String {
     page
 }
 
-/// Half of them counters, that count what a good worker's does.
+/// Half of them are counters with the same counts as those of a good worker.
 fn many(requests: u64) -> String {
     let mut page = String::new();
     let most = series() / 2;
@@ -221,7 +221,7 @@ fn series() -> u64 {
     variable("SERIES").parse().unwrap_or(9000)
 }
 
-/// A gigabyte in a thousand members.
+/// A gigabyte in a thousand gzip members.
 fn bomb() -> io::Result<Vec<u8>> {
     let page = "hostile_bomb 1\n".repeat((1 << 20) / 15);
     let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
@@ -238,18 +238,18 @@ fn with_length(kind: &str, more: &str, body: &[u8]) -> Vec<u8> {
     [head(kind, &more).as_bytes(), body].concat()
 }
 
-/// Its end is a reset.
+/// Closes the connection with a reset.
 fn reset(stream: &TcpStream) -> io::Result<()> {
-    // SOL_SOCKET and SO_LINGER (asm-generic/socket.h); the time is over at once.
+    // SOL_SOCKET and SO_LINGER (asm-generic/socket.h), with zero seconds.
     let now = [1, 0];
-    // SAFETY: the value is live and as long as said.
+    // SAFETY: the value is live and the length is its own.
     match unsafe { setsockopt(stream.as_raw_fd(), 1, 13, &raw const now, 8) } {
         0 => Ok(()),
         _ => Err(io::Error::last_os_error()),
     }
 }
 
-/// Answers for the metrics; whether the connection can be kept.
+/// Answers a request for the metrics. Returns whether the connection can be kept.
 fn metrics(mut stream: &TcpStream, manner: Manner, requests: u64) -> io::Result<bool> {
     static ASKED: AtomicU64 = AtomicU64::new(0);
     let asked = ASKED.fetch_add(1, Ordering::SeqCst);
@@ -308,7 +308,7 @@ fn metrics(mut stream: &TcpStream, manner: Manner, requests: u64) -> io::Result<
     Ok(true)
 }
 
-/// Answers requests on one connection until the client leaves.
+/// Answers requests on one connection until the client closes it.
 fn serve(stream: &TcpStream, manner: Manner, requests: &AtomicU64) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let (mut reader, mut writer) = (BufReader::new(stream), stream);
@@ -334,7 +334,7 @@ fn serve(stream: &TcpStream, manner: Manner, requests: &AtomicU64) -> io::Result
         }
         keep &= match path.split('?').next() {
             Some("/") => {
-                // Whoever has the answer finds it counted.
+                // Count before answering: a client that has its answer must find it counted.
                 requests.fetch_add(1, Ordering::SeqCst);
                 writer.write_all(&with_length("text/plain", "", b"ok\n"))?;
                 true
@@ -367,7 +367,7 @@ fn main() {
     for stream in listener.incoming() {
         let requests = Arc::clone(&requests);
         match stream {
-            // A client that left is no concern of the server.
+            // The client may have left; that is no error of the server.
             Ok(stream) => drop(thread::spawn(move || serve(&stream, manner, &requests))),
             Err(error) => println!("accept: {error}"),
         }

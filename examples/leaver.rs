@@ -1,7 +1,7 @@
 //! Leaves a child behind in its process group: `leaver [--deaf] [--session] [--exit]`.
 //!
-//! Prints `child PID` and `ready`. The child waits for ever; with `--deaf` it ignores TERM, with `--session` it leaves
-//! the group for a session of its own. The parent waits too and dies of TERM, or with `--exit` ends at once.
+//! Prints `child PID` and `ready`. The child waits forever; with `--deaf` it ignores TERM, with `--session` it moves to
+//! a session of its own. The parent waits too until TERM kills it; with `--exit` it exits at once.
 #![allow(clippy::print_stdout, reason = "a payload speaks through its output")]
 #![allow(
     clippy::disallowed_methods,
@@ -17,11 +17,11 @@ use nix::unistd::{self, ForkResult};
 fn main() {
     let flag = |key: &str| env::args().any(|word| word == key);
     let (deaf, session, exit) = (flag("--deaf"), flag("--session"), flag("--exit"));
-    // A pipe whose other end closes when the child is as it shall be.
+    // A pipe whose write end closes when the child is set up.
     let Ok((reader, writer)) = unistd::pipe() else {
         process::exit(1)
     };
-    // SAFETY: the program has one thread, so the child may go on as it likes.
+    // SAFETY: the program has one thread, so the child may continue normally.
     match unsafe { unistd::fork() } {
         Ok(ForkResult::Child) => {
             if deaf {
@@ -40,7 +40,7 @@ fn main() {
         }
         Ok(ForkResult::Parent { child }) => {
             drop(writer);
-            // The end of the pipe is the message; there is nothing to read.
+            // The end of the pipe is the signal; there is nothing to read.
             let _ = unistd::read(&reader, &mut [0]);
             println!("child {child}");
             println!("ready pid {}", process::id());

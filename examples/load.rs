@@ -1,17 +1,17 @@
-//! Clients that ask one of the example servers, and count every way in which a request can fail.
+//! Clients that send requests to one of the example servers and count every kind of failure.
 //!
 //! ```text
 //! load [ADDRESS:PORT] [--clients N] [--short | --keep-alive | --bounded N] [--think MS | --rate N] [--strict]
 //!      [--files N] [--unchecked] [--sources N] [--patience MS] [--requests N | --seconds N]
 //! ```
 //!
-//! Without an address it asks 127.0.0.1 and the port named by `PORT`, else 3000; by 16 clients with a connection for each
-//! request, without a pause. `--bounded N` gives a kept connection up after N answers; `--think` pauses after each
-//! answer; `--rate` is of all clients together and counts from when a request should have been sent. `--strict` never
-//! sends a request a second time. `--files N` asks for `/n0000000000000000` and so on, files that hold their names;
-//! `--unchecked` takes answers without the nonce. `--sources N` comes from N addresses.
+//! Without an address it connects to 127.0.0.1 and the port in `PORT` (default 3000), with 16 clients that use a new
+//! connection for each request and never pause. `--bounded N` closes a kept connection after N answers; `--think`
+//! pauses after each answer; `--rate` is the total of all clients and measures from the time when a request was due.
+//! `--strict` never resends a request. `--files N` requests `/n0000000000000000` and so on, files that contain their
+//! names; `--unchecked` accepts answers without the nonce. `--sources N` uses N source addresses.
 //!
-//! It ends after so many requests or seconds, else at the end of its standard input, and prints one JSON object.
+//! It ends after that many requests or seconds, otherwise at the end of its standard input, and prints one JSON object.
 #![allow(clippy::print_stdout, reason = "a payload speaks through its output")]
 #![allow(
     clippy::disallowed_methods,
@@ -39,7 +39,7 @@ fn fail(why: &str) -> ! {
     process::exit(2)
 }
 
-/// The plan, and how long it goes on where it does not count requests.
+/// The plan, and how long to run if the number of requests is not limited.
 fn plan() -> (Plan, Option<Duration>) {
     let port = env::var("PORT").ok().and_then(|port| port.parse().ok());
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port.unwrap_or(3000)));
@@ -109,7 +109,7 @@ fn main() {
     } else {
         match seconds {
             Some(time) => thread::sleep(time),
-            // Whoever started it holds the other end as long as it shall go on.
+            // The parent process holds the other end open as long as this must run.
             None => drop(io::copy(&mut io::stdin(), &mut io::sink())),
         }
         load.stop()

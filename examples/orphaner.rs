@@ -1,7 +1,7 @@
 //! Leaves orphans for PID 1: `orphaner N [--linger MS] [--stay]`.
 //!
-//! Forks N times a child that forks a grandchild and ends at once; each grandchild ends (after `--linger`) with its
-//! number modulo 256. Prints `done N`, then ends with 0, or stays for ever.
+//! Forks N children; each forks a grandchild and exits at once. Each grandchild exits (after `--linger`) with its
+//! number modulo 256. Prints `done N`, then exits with 0, or waits forever with `--stay`.
 #![allow(clippy::print_stdout, reason = "a payload speaks through its output")]
 #![allow(
     clippy::disallowed_methods,
@@ -13,7 +13,7 @@ use std::time::Duration;
 use std::{env, process, ptr, thread};
 
 fn fork() -> i32 {
-    // SAFETY: the program has one thread, so the child may go on as it likes.
+    // SAFETY: the program has one thread, so the child may continue normally.
     let pid = unsafe { libc::fork() };
     if pid < 0 {
         println!("fork: {}", std::io::Error::last_os_error());
@@ -23,7 +23,7 @@ fn fork() -> i32 {
 }
 
 fn leave(code: i32) -> ! {
-    // SAFETY: always allowed; skips the buffers that belong to the parent.
+    // SAFETY: always allowed; skips flushing the buffers that belong to the parent.
     unsafe { libc::_exit(code) }
 }
 

@@ -1,6 +1,7 @@
-//! Prints every signal it gets: `got TERM 15 from 1`. The first line is `ready`.
+//! Prints every signal that it receives: `got TERM 15 from 1`. The first line is `ready`.
 //!
-//! `print_signals [--until NAME] [--code N]` ends with that code once the named signal came; without, only SIGKILL ends it.
+//! `print_signals [--until NAME] [--code N]` exits with that code after the named signal; without `--until`, only
+//! SIGKILL ends it.
 #![allow(clippy::print_stdout, reason = "a payload speaks through its output")]
 #![allow(
     clippy::disallowed_methods,
@@ -41,7 +42,7 @@ fn main() {
     unsafe { libc::sigfillset(all.as_mut_ptr()) };
     // SAFETY: initialised by sigfillset above.
     let all = unsafe { all.assume_init() };
-    // SAFETY: one thread; `all` is a valid set and no old set is asked for.
+    // SAFETY: one thread; `all` is a valid set and the old set is not requested.
     unsafe { libc::sigprocmask(libc::SIG_BLOCK, &raw const all, ptr::null_mut()) };
     println!(
         "ready pid {} parent {}",

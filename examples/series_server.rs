@@ -1,9 +1,9 @@
-//! An HTTP server on `PORT` (3000) whose `/metrics` has `SERIES` (200) series, in the text format of Prometheus: what
-//! the runtime is measured with when it merges. One thread, one connection after the other, each closed by its answer.
+//! An HTTP server on `PORT` (3000) whose `/metrics` has `SERIES` (200) series in the text format of Prometheus, to
+//! measure the runtime's merging. One thread; one connection at a time, closed after its answer.
 //!
-//! They are as those of a web service: two in five belong to histograms with 14 series each, one in five is a gauge of
-//! its own, the rest are counters by method, route and status. All numbers are other ones at each request. Any other path
-//! is answered with `ok`.
+//! The series resemble those of a web service: two fifths belong to histograms with 14 series each, one fifth are
+//! gauges, the rest are counters by method, route and status. All values change at each request. Any other path is
+//! answered with `ok`.
 #![allow(clippy::print_stdout, reason = "a payload speaks through its output")]
 #![allow(
     clippy::disallowed_methods,
@@ -17,7 +17,7 @@ use std::ops::Range;
 use std::time::Duration;
 use std::{env, process};
 
-/// Who says nothing for so long is left: the others wait.
+/// A silent client is dropped after this time, because others wait.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 const HEAD_BYTES: u64 = 16 * 1024;
@@ -26,7 +26,7 @@ const BOUNDS: [&str; 12] = [
     "0.005", "0.01", "0.025", "0.05", "0.1", "0.25", "0.5", "1", "2.5", "5", "10", "+Inf",
 ];
 
-/// A page of so many series. `turn` is the number of the request, `slot` tells the workers apart.
+/// A page with this number of series. `turn` is the number of the request; `slot` distinguishes the workers.
 fn page(series: u32, turn: u32, slot: u32) -> String {
     let histograms = series * 2 / 5 / 14;
     let gauges = series / 5;
@@ -102,7 +102,7 @@ fn add(out: &mut String, text: std::fmt::Arguments<'_>) {
     let _ = out.write_fmt(text);
 }
 
-/// The path that is asked for, with all of the request read: closing while there is something to read is a reset.
+/// The requested path. Reads the whole request, because closing with unread data would send a reset.
 fn path(stream: &TcpStream) -> io::Result<String> {
     let mut reader = BufReader::new(stream.take(HEAD_BYTES));
     let mut line = String::new();
@@ -159,7 +159,7 @@ fn main() {
     println!("listening on {address} slot {slot}");
     let mut turn = 0;
     for stream in listener.incoming() {
-        // A client that left, or says nothing, is no concern of the server.
+        // The client may have left or be silent; that is no error of the server.
         let _ = stream.and_then(|stream| serve(stream, series, &mut turn, slot));
     }
 }

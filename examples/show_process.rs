@@ -1,4 +1,4 @@
-//! Prints what a process inherits, one `name: value` a line, and ends; with `--stay` it stays for ever.
+//! Prints what a process inherits, one `name: value` in each line, and exits; with `--stay` it waits forever.
 //!
 //! ```text
 //! pid, parent, group, session, cwd, argument (one a line), SigBlk, SigIgn, SigCgt, NoNewPrivs, Seccomp, CapEff,
@@ -44,9 +44,9 @@ fn show() -> io::Result<()> {
     // SAFETY: PR_GET_PDEATHSIG writes one int to its second argument.
     unsafe { libc::prctl(libc::PR_GET_PDEATHSIG, &raw mut signal) };
     println!("pdeathsig: {signal}");
-    // SAFETY: takes a number only; -1 says that 0 is no terminal.
+    // SAFETY: takes an integer only; -1 means that 0 is no terminal.
     println!("terminal-group: {}", unsafe { libc::tcgetpgrp(0) });
-    // All are collected first: the directory's own descriptor is gone when the links are read.
+    // Collect all numbers first: the directory's own descriptor is closed when the links are read.
     let numbers: Vec<String> = fs::read_dir("/proc/self/fd")?
         .filter_map(|entry| Some(entry.ok()?.file_name().to_string_lossy().into_owned()))
         .collect();
@@ -64,8 +64,8 @@ fn show() -> io::Result<()> {
     Ok(())
 }
 
-/// The C entry point: the standard library's own would ignore SIGPIPE, catch SIGSEGV and open closed streams first, and
-/// then what is shown would not be what was inherited.
+/// The C entry point. The entry point of the standard library would ignore SIGPIPE, catch SIGSEGV and open closed
+/// streams first, so the output would not show what was inherited.
 // SAFETY: the only symbol of this name; the C library calls it once, as it would call the other.
 #[unsafe(no_mangle)]
 pub extern "C" fn main() -> libc::c_int {

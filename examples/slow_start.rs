@@ -1,6 +1,6 @@
-//! Takes its time: `slow_start MS [COMMAND [ARG...]]`.
+//! Starts slowly: `slow_start MS [COMMAND [ARG...]]`.
 //!
-//! Prints `starting`, waits, prints `started`, then becomes the command, or stays for ever without one.
+//! Prints `starting`, waits, prints `started`, then executes the command, or waits forever without one.
 #![allow(clippy::print_stdout, reason = "a payload speaks through its output")]
 #![allow(
     clippy::disallowed_methods,

@@ -1,14 +1,14 @@
-//! Writes lines that prove themselves: `writer LINES [--id ID | --unique] [--max LENGTH] [--seed N] [--whole] [--only
-//! STREAM] [--burst LINES] [--pause MS] [--ledger DIRECTORY] [--open-end] [--stay]`; `--forever` in place of LINES.
+//! Writes lines that contain a checksum: `writer LINES [--id ID | --unique] [--max LENGTH] [--seed N] [--whole] [--only
+//! STREAM] [--burst LINES] [--pause MS] [--ledger DIRECTORY] [--open-end] [--stay]`; `--forever` replaces LINES.
 //!
-//! Line k is `w ID STREAM k LENGTH SUM PAYLOAD`, to standard output or standard error (STREAM is `out` or `err`; each
-//! stream counts for itself), SUM being the FNV-1a hash of the payload in sixteen hexadecimal digits. Lines leave in
-//! pieces of random size unless `--whole` is given. The last line of each stream is `w ID STREAM end TOTAL`; with
-//! `--open-end` it has no newline. ID is the slot by default, SLOT.PID with `--unique`.
+//! Line k is `w ID STREAM k LENGTH SUM PAYLOAD`, on standard output or standard error (STREAM is `out` or `err`; each
+//! stream has its own numbering). SUM is the FNV-1a hash of the payload in sixteen hexadecimal digits. Lines are
+//! written in pieces of random size unless `--whole` is given. The last line of each stream is `w ID STREAM end TOTAL`;
+//! with `--open-end` it has no newline. ID is the slot by default, SLOT.PID with `--unique`.
 //!
-//! With `--pause` it rests at most so long after each burst of at most `--burst` lines (100). With `--ledger` it keeps
-//! the file DIRECTORY/ID: how many lines of either stream are written to their ends, two numbers of eight bytes (the
-//! lower byte first). SIGUSR1 is ignored, from before the ledger is there.
+//! With `--pause` it pauses for at most this time after each burst of at most `--burst` lines (100). With `--ledger` it
+//! maintains the file DIRECTORY/ID: the number of completely written lines of each stream, two numbers of eight bytes,
+//! little-endian. SIGUSR1 is ignored from before the ledger exists.
 #![allow(
     clippy::disallowed_methods,
     reason = "a payload is a program of its own, not a part of the runtime"
@@ -25,7 +25,7 @@ use std::{env, process, thread};
 
 use nix::sys::signal::{SigHandler, Signal, signal};
 
-/// A small generator (xorshift): the same seed writes the same lines.
+/// A small generator (xorshift): the same seed gives the same lines.
 struct Dice(u64);
 
 impl Dice {
@@ -52,7 +52,7 @@ const ALPHABET: &[char] = &[
     'a', 'b', 'z', '0', '9', ' ', '\t', '"', '\\', '{', '}', 'é', '漢', '🦀',
 ];
 
-/// Unbuffered: each write is one call.
+/// Unbuffered: each write is one system call.
 struct Stream {
     name: &'static str,
     file: ManuallyDrop<File>,
@@ -109,7 +109,7 @@ impl Words {
         self.text(key)?.parse().ok()
     }
 
-    /// How many lines to write.
+    /// The number of lines to write.
     fn lines(&self) -> u64 {
         let first = self.0.first().and_then(|word| word.parse().ok());
         if self.flag("--forever") {
@@ -136,7 +136,7 @@ fn ignore_usr1() -> io::Result<()> {
     Ok(())
 }
 
-/// What is written to its end, for whoever outlives us.
+/// The number of completely written lines, in a file that outlives the process.
 struct Ledger(Option<File>);
 
 impl Ledger {
@@ -215,6 +215,6 @@ fn run() -> io::Result<()> {
 
 fn main() {
     if run().is_err() {
-        process::exit(1); // nobody reads any more
+        process::exit(1); // no reader is left
     }
 }

@@ -1,7 +1,7 @@
-"""A server that counts for itself, with prometheus_client as anybody uses it (pip install prometheus-client); it knows
-nothing of workers. /add and /take stand for a queue of jobs.
+"""A server that exports its metrics with prometheus_client in the usual way (pip install prometheus-client). It knows
+nothing of workers. /add and /take simulate a queue of jobs.
 
-Its numbers are at /metrics, and with METRICS_PORT on a port of their own too.
+Its metrics are at /metrics, and with METRICS_PORT also on a separate port.
 """
 
 import os
@@ -22,7 +22,7 @@ class Handler(MetricsHandler):
     def do_GET(self):
         if self.path == "/metrics":
             return super().do_GET()
-        # A series for each path that somebody may think of would be too many.
+        # A label value for each possible path would create too many series.
         path = self.path if self.path in work else "other"
         with duration.time():
             work.get(path, work["/"])()

@@ -1,7 +1,7 @@
-"""A server that counts in files, with prometheus_client (pip install prometheus-client) under RPM_APP_METRICS=multiproc;
-it knows nothing of workers. /add and /take stand for a queue of jobs.
+"""A server that keeps its metrics in files, with prometheus_client (pip install prometheus-client) under
+RPM_APP_METRICS=multiproc. It knows nothing of workers. /add and /take simulate a queue of jobs.
 
-It has no page for its numbers: the runtime reads the files. What it forks would count in just the same way.
+It has no page for its metrics: the runtime reads the files. A forked child would be counted in the same way.
 """
 
 import os
@@ -13,7 +13,7 @@ requests = Counter("app_requests", "Requests answered.", ["path"])
 duration = Histogram(
     "app_request_duration_seconds", "Time that a request takes.", buckets=[0.001, 0.01, 0.1, 1, 10]
 )
-# One series for all workers; without a mode it would be one for each.
+# One series for all workers; without a mode there would be one for each process.
 queue = Gauge("app_queue_length", "Jobs that wait.", multiprocess_mode="livesum")
 
 work = {"/": lambda: None, "/add": queue.inc, "/take": queue.dec}
@@ -21,7 +21,7 @@ work = {"/": lambda: None, "/add": queue.inc, "/take": queue.dec}
 
 class Handler(BaseHTTPRequestHandler):
     def do_GET(self):
-        # A series for each path that somebody may think of would be too many.
+        # A label value for each possible path would create too many series.
         path = self.path if self.path in work else "other"
         with duration.time():
             work.get(path, work["/"])()

@@ -1,8 +1,8 @@
-"""A server that says how it does, by the protocol of sd_notify(3): READY=1 as soon as it listens, STATUS= for people,
-WATCHDOG=1 at least twice within the watchdog's time, STOPPING=1 at the end. `RPM_READY=notify` waits for the first.
+"""A server that reports its state by sd_notify(3): READY=1 as soon as it listens, STATUS= for people, WATCHDOG=1 at
+least twice within the watchdog's time, STOPPING=1 at the end. `RPM_READY=notify` waits for READY=1.
 
-The time is WATCHDOG_USEC of its environment, or the two seconds that it asks for. A request to /hang ends the pings, as
-if the program had lost its way; all others are answered with who it is.
+The watchdog's time is WATCHDOG_USEC from its environment, or the two seconds that it requests. A request to /hang
+stops the watchdog messages, as if the program hung; other requests are answered with the identity of the process.
 """
 
 import json
@@ -17,7 +17,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 def notify(text):
     name = os.environ.get("NOTIFY_SOCKET")
     if name:
-        # "@" stands for the NUL byte before a name that is no file.
+        # "@" stands for the NUL byte of the abstract namespace.
         address = "\0" + name[1:] if name.startswith("@") else name
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as out:
             out.sendto(text.encode(), address)

@@ -1,7 +1,7 @@
-"""A plain server on the standard library; it knows nothing of workers, shared ports or signals.
+"""A plain server with the standard library. It knows nothing of workers, shared ports or signals.
 
-`python3 -m http.server 3000` is as good a program. Standard output is a pipe here, so Python holds lines back until
-a block is full: set PYTHONUNBUFFERED=1, or pass flush=True.
+`python3 -m http.server 3000` works just as well. Standard output is a pipe here, so Python buffers output until a
+block is full: set PYTHONUNBUFFERED=1, or pass flush=True.
 """
 
 import json
