@@ -1,4 +1,5 @@
-//! What one line costs as JSON, on one thread and without reading or writing: `cargo bench --bench log_json [seconds]`.
+//! Cost of formatting one line as JSON, on one thread, without reading or writing: `cargo bench --bench log_json
+//! [seconds]`.
 #![allow(
     missing_docs,
     clippy::disallowed_methods,
@@ -15,7 +16,7 @@ use rpm_runtime::log::json::{Labels, line};
 use rpm_runtime::log::stamp::{Stamper, Timestamp};
 use rpm_runtime::model::{Generation, Pid, SlotId};
 
-/// The log writes what it has about so often.
+/// Size of the batches that the log writes, bytes.
 const BATCH: usize = 64 * 1024;
 
 /// A line of `len` bytes.
@@ -34,7 +35,7 @@ fn text(kind: &str, len: usize) -> Vec<u8> {
     let body = &words[..len.saturating_sub(before.len() + after.len())];
     let mut line = [before, body, after].concat();
     line.truncate(len);
-    // A character that was cut would make it another case.
+    // A cut character would make it a different case.
     while kind == "utf-8" && str::from_utf8(&line).is_err() {
         line.pop();
     }
@@ -71,7 +72,7 @@ fn run(kind: &str, len: usize, time: Duration) {
 
 fn main() {
     let given = std::env::args().find_map(|arg| arg.parse::<f64>().ok());
-    // `cargo bench` says --bench; without it this is a test that the bench works.
+    // `cargo bench` passes --bench. Without it, this is a test that the bench works.
     let time = if std::env::args().any(|arg| arg == "--bench") {
         Duration::from_secs_f64(given.unwrap_or(0.5))
     } else {

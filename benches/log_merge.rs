@@ -1,7 +1,9 @@
-//! Lines a second through the log, and what its thread pays for them: `cargo bench --bench log_merge [million lines] [raw|prefix|json] [null|pipe]`.
+//! Throughput of the log and the cost for its thread: `cargo bench --bench log_merge [million lines] [raw|prefix|json]
+//! [null|pipe]`.
 //!
-//! Writers are threads that write 8 KiB at a time, as a C library does into a pipe, or each line by itself. They share the machine with the
-//! log, so the column to watch is the lines for one second of the log thread's own time (schedstat of /proc/self/task).
+//! Writers are threads that write 8 KiB at a time, as a C library does into a pipe, or one line at a time. They share
+//! the machine with the log, so the important column is the number of lines per second of the log thread's CPU time
+//! (schedstat in /proc/self/task).
 #![allow(
     missing_docs,
     clippy::disallowed_methods,
@@ -29,16 +31,16 @@ struct Case {
     writers: u16,
     line_len: usize,
     lines: usize,
-    /// Bytes of one write of a worker.
+    /// Bytes in one write of a worker.
     chunk: usize,
 }
 
-/// Processor time of the thread named `log`, which must be the only one.
+/// CPU time of the thread named `log`; there must be only one.
 fn log_thread_time() -> Duration {
     for task in fs::read_dir("/proc/self/task").unwrap().flatten() {
         let name = fs::read_to_string(task.path().join("comm")).unwrap_or_default();
         if name.trim_end() == "log" {
-            // Gone between the two reads means gone.
+            // The thread may have ended between the two reads.
             let stat = fs::read_to_string(task.path().join("schedstat")).unwrap_or_default();
             let nanos = stat.split(' ').next().and_then(|text| text.parse().ok());
             return Duration::from_nanos(nanos.unwrap_or(0));
@@ -53,7 +55,7 @@ fn wait_for_end_of_log_thread() {
     }
 }
 
-/// Where the log writes, and the bytes that arrive there if somebody counts them.
+/// The output of the log, and the number of bytes that arrive there, if they are counted.
 fn output(name: &str) -> (OwnedFd, Option<thread::JoinHandle<u64>>) {
     if name == "null" {
         let null = File::options().write(true).open("/dev/null").unwrap();
@@ -96,7 +98,7 @@ fn run(case: Case) {
     let each = lines / usize::from(writers);
     let mut line = vec![b'x'; line_len - 1];
     line.push(b'\n');
-    // Many whole lines, so that chunks end inside a line almost always.
+    // Many whole lines, so that almost every chunk ends inside a line.
     let text = line.repeat(8 * 1024);
     let begin = Instant::now();
     thread::scope(|scope| {
@@ -146,7 +148,7 @@ fn run(case: Case) {
 
 fn main() {
     let given = std::env::args().find_map(|arg| arg.parse::<usize>().ok());
-    // `cargo bench` says --bench; without it this is a test that the bench works.
+    // `cargo bench` passes --bench. Without it, this is a test that the bench works.
     let total = if std::env::args().any(|arg| arg == "--bench") {
         given.unwrap_or(4) * 1_000_000
     } else {

@@ -1,7 +1,7 @@
-//! Reading and merging the pages of many workers: `cargo bench --bench metrics_merge [rounds]`.
+//! Parsing and merging the pages of many workers: `cargo bench --bench metrics_merge [rounds]`.
 //!
-//! Every worker has the same 200 series with numbers of its own. A round is one scrape: every page read and taken, the
-//! result made. Memory is what the merger thinks it holds, and by how much the process grew (statm of /proc/self).
+//! Every worker has the same 200 series with its own values. A round is one scrape: every page is parsed and taken, and
+//! the result is built. Memory is the merger's estimate and the growth of the process (statm of /proc/self).
 #![allow(
     missing_docs,
     clippy::disallowed_methods,
@@ -21,7 +21,7 @@ use rpm_runtime::model::SlotId;
 
 const SERIES: usize = 200;
 
-/// A page as a web server has it: 60 counters, 60 gauges, 5 histograms of 14 series, 5 summaries of 2.
+/// A page like that of a web server: 60 counters, 60 gauges, 5 histograms of 14 series, 5 summaries of 2.
 fn page(worker: u32, round: u32) -> String {
     let mut out = String::new();
     for family in 0..3 {
@@ -74,7 +74,7 @@ fn page(worker: u32, round: u32) -> String {
     out
 }
 
-/// Resident pages of 4 KiB, in bytes.
+/// Resident memory in bytes, from pages of 4 KiB.
 fn resident() -> usize {
     let statm = fs::read_to_string("/proc/self/statm").unwrap();
     let pages: usize = statm.split(' ').nth(1).unwrap().parse().unwrap();
@@ -130,7 +130,7 @@ fn run(workers: u16, rounds: u32) {
 
 fn main() {
     let given = std::env::args().find_map(|arg| arg.parse::<u32>().ok());
-    // `cargo bench` says --bench; without it this is a test that the bench works.
+    // `cargo bench` passes --bench. Without it, this is a test that the bench works.
     let rounds = if std::env::args().any(|arg| arg == "--bench") {
         given.unwrap_or(20)
     } else {

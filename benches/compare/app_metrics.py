@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""What a scrape costs with the metrics of all workers in it: 200 series each, asked, merged and written at every scrape.
+"""Cost of a scrape that includes the metrics of all workers: 200 series each, requested, merged and written at every
+scrape.
 
-`app_metrics.py [workers|cluster] [WORKERS...]`: the first is a small Rust program under the runtime (4, 64 and 512 workers,
-or as many as are named); the second a Node program with prom-client, 4 times under the runtime, and 4 times under Node's
-cluster with prom-client's AggregatorRegistry. Both unless one is named. BENCH_RUNTIME, BENCH_EXAMPLES and BENCH_ROUNDS
-name other builds, and how often is measured.
+`app_metrics.py [workers|cluster] [WORKERS...]`: `workers` runs a small Rust program under the runtime (4, 64 and 512
+workers, or the given numbers); `cluster` runs a Node program with prom-client, 4 times under the runtime, and 4
+times under Node's cluster with prom-client's AggregatorRegistry. The default is both. BENCH_RUNTIME, BENCH_EXAMPLES
+and BENCH_ROUNDS select other builds and the number of measurements.
 """
 
 import http.client
@@ -16,17 +17,17 @@ from common import *
 
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", "30"))
 SERIES = 200
-# Before that: programs that translate themselves while they run, Node among them, get faster.
+# Scrapes before the measurement: programs with a just-in-time compiler, such as Node, get faster.
 WARM = 30
 PAUSE = 0.05
-# So long /livez is asked.
+# How long to request /livez, seconds.
 HELD = 3.0
 
 PROM_CLIENT = ROOT / "target/node/node_modules/prom-client/package.json"
 SERIES_JS = ROOT / "benches/compare/series.js"
 CLUSTER_JS = ROOT / "benches/compare/cluster.js"
 
-# Whatever else the machine does: nobody is left out.
+# Long enough that all workers answer, even on a busy machine.
 PATIENT = {"X-Prometheus-Scrape-Timeout-Seconds": "60"}
 TEXT = PATIENT
 # As Prometheus asks.
@@ -37,7 +38,7 @@ OPENMETRICS = PATIENT | {
 
 
 class Page:
-    """A page, over one connection that stays open."""
+    """A page, fetched over one connection that stays open."""
 
     def __init__(self, path, headers=TEXT):
         host, port = ADMIN.split(":")
@@ -59,7 +60,7 @@ class Page:
 
 
 def value(body, series):
-    """The sum of all series whose line begins so."""
+    """The sum of all series whose line begins like this."""
     lines = body.decode().splitlines()
     return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(series))
 
@@ -69,24 +70,25 @@ def samples(body):
 
 
 def status(pid, field):
-    """kB of memory."""
+    """Memory in kB."""
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith(field + ":"))
 
 
 def loop(pid):
-    """Seconds of processor time of the main thread: of the runtime's, that is the loop."""
+    """CPU time of the main thread, seconds; in the runtime, that is the event loop."""
     return int(Path(f"/proc/{pid}/task/{pid}/schedstat").read_text().split()[0]) / 1e9
 
 
 def below(pid):
-    """Seconds of processor time of all its children."""
+    """CPU time of all its children, seconds."""
     return sum(cpu(child) for child in children(pid))
 
 
 def measured(page, pid):
-    """Median, 95th percentile and longest time of a scrape; CPU of the process, of its main thread and of its children for
-    one; all in ms. And the last page."""
+    """Median, 95th percentile and longest time of a scrape; CPU time per scrape of the process, of its main thread and
+    of its children; all in ms. And the last page.
+    """
     for _ in range(WARM):
         page.get()
     counted = (cpu, loop, below)
@@ -111,7 +113,7 @@ def scrape_for_ever(path):
 
 
 def livez(path=None):
-    """Median, 99th percentile and longest ms of /livez, while another process scrapes `path`, one after the other."""
+    """Median, 99th percentile and longest time of /livez in ms, while another process scrapes `path` without a pause."""
     scraper = path and multiprocessing.Process(target=scrape_for_ever, args=[path], daemon=True)
     if scraper:
         scraper.start()
@@ -129,7 +131,7 @@ def livez(path=None):
 
 
 def is_merged(workers):
-    """Whether everybody answers, and numbers add up."""
+    """Checks that all workers answer and that the sums are right."""
     page = Page("/metrics")
     until("all serve", lambda: value(page.get(), "rpm_metrics_worker_scrape_success") == workers, 120)
     one, other = (value(page.get(), "http_requests_total{") for _ in range(2))
@@ -143,7 +145,7 @@ def asked(program, workers):
 
 
 def rows(workers):
-    """What the runtime's page and the merged one cost, and what each does to /livez."""
+    """Cost of the runtime's own page and of the merged page, and their effect on /livez."""
     times, held = [], []
     quiet()
     with started(asked([EXAMPLES / "series_server"], workers)) as process:
@@ -166,11 +168,11 @@ def rows(workers):
 
 
 def node(what, pages, workers=4):
-    """A row for each of the pages, named; the first is the one with the workers' metrics."""
+    """A row for each of the named pages; the first is the one with the workers' metrics."""
     quiet()
     with started(what, METRICS_PORT=ADMIN.split(":")[1], WORKERS=workers) as process:
         page = Page(next(iter(pages.values())))
-        # It counts the readings of each worker: there are as many more each time as workers answer.
+        # This counts the readings of each worker, so it grows each time by the number of workers that answer.
         readings = 'http_requests_total{method="GET",route="/api/v1/things/0",status="200"}'
 
         def answering():

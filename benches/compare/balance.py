@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""How evenly connections are spread, and what one worker that stands still does to the clients of all."""
+"""How evenly connections are spread, and how one worker that does not accept affects the clients of all."""
 
 import subprocess
 import sys
@@ -17,7 +17,7 @@ def ours(program, workers, balance):
 
 
 def alone(count):
-    """So many on one port, each with a socket of its own: the kernel hashes."""
+    """`count` processes on one port, each with a socket of its own: the kernel distributes by hash."""
     return ["sh", "-c", 'for i in $(seq "$1"); do "$0" --reuse-port & done; wait', ECHO, count], {}
 
 
@@ -34,7 +34,7 @@ def cases(workers, only):
 
 @contextlib.contextmanager
 def serving(what, workers):
-    """All workers answer; the process, and their numbers."""
+    """All workers answer; yields the process and the counts of the workers."""
     quiet()
     with started(what) as process:
         seen = set()
@@ -48,7 +48,7 @@ def serving(what, workers):
 
 
 def variation(counts, workers):
-    """Of the shares of all workers, in percent."""
+    """Coefficient of variation of the workers' shares, in percent."""
     shares = list(counts) + [0] * (workers - len(counts))
     return 100 * statistics.pstdev(shares) / statistics.mean(shares)
 
@@ -70,7 +70,7 @@ def spread(only, workers=8):
 
 def at_a_rate(stalled, what, workers):
     with serving(what, workers) as (_, pids):
-        # More clients than can wait for an answer at once if a quarter of all that come hang.
+        # More clients than can be stuck at once if a quarter of all requests hang.
         words = ["--rate", RATE, "--clients", 600, "--seconds", SECONDS]
         with Clients(*words) as load:
             if stalled:
@@ -96,7 +96,7 @@ def stall(only, workers=4):
 
 
 def main():
-    """Words choose among the names: `balance.py pm2 own`."""
+    """Words select cases by name: `balance.py pm2 own`."""
     held = begin("Balance", [PM2, EXAMPLES / "load"])
     only = sys.argv[1:]
     title = f"Unevenness (cv, %) of {CONNECTIONS} connections on 8 workers; medians (least-most) of {ROUNDS} runs; chance alone is 2.6"

@@ -1,6 +1,6 @@
-"""What all comparisons need: the programs that are compared, how to start and end them, and tables.
+"""Shared by all comparisons: the compared programs, how to start and end them, and tables.
 
-Everything that is started is in a process group of its own and is killed when its `with` block ends.
+Everything that is started has a process group of its own and is killed when its `with` block ends.
 """
 
 import contextlib
@@ -40,7 +40,7 @@ def tini(*words):
 
 
 def pm2(*words, workers=None):
-    """pm2-runtime, in cluster mode if `workers` is given; it wants a home of its own."""
+    """pm2-runtime, in cluster mode if `workers` is given; it needs a home directory of its own."""
     cluster = ["-i", str(workers)] if workers else ["--interpreter", "none"]
     head, *tail = words
     return [PM2, "start", head, *cluster, *(["--", *tail] if tail else [])], {}
@@ -48,7 +48,7 @@ def pm2(*words, workers=None):
 
 @contextlib.contextmanager
 def started(what, stdout=subprocess.DEVNULL, **variables):
-    """Starts (words, variables); yields the process, and ends it and all it started."""
+    """Starts (words, variables) and yields the process. Ends it and everything that it started."""
     words, more = what
     home = tempfile.mkdtemp(prefix="bench-")
     env = {"PATH": os.environ["PATH"], "PORT": str(PORT), "HOME": home, "PM2_HOME": home}
@@ -70,7 +70,7 @@ def started(what, stdout=subprocess.DEVNULL, **variables):
 
 
 class Clients:
-    """examples/load.rs on the port, until they are done with what the words say or are told to stop."""
+    """Runs examples/load.rs on the port, until the limit in its words or until it is told to stop."""
 
     def __init__(self, *words):
         words = [EXAMPLES / "load", f"127.0.0.1:{PORT}", *words]
@@ -85,7 +85,7 @@ class Clients:
         self.process.communicate()
 
     def report(self):
-        """Stops them, unless they have an end of their own, and gives back what they met."""
+        """Stops the clients, unless they have a limit of their own, and returns their results."""
         said, _ = self.process.communicate()
         return json.loads(said)
 
@@ -100,7 +100,7 @@ def end(process):
             process.kill()
             process.wait()
     for pid, started_at in below:
-        # What outlived it; a number that was given out again has another start.
+        # A process that survived. A reused PID has another start time.
         if start_of(pid) == started_at:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
@@ -137,7 +137,7 @@ def children(pid):
 
 
 def cpu(pid):
-    """Seconds of processor time that all threads of a process have had."""
+    """CPU time of all threads of a process, seconds."""
     total = 0
     for task in Path(f"/proc/{pid}/task").iterdir():
         total += int((task / "schedstat").read_text().split()[0])
@@ -170,7 +170,7 @@ def get(path="/", address=None):
 
 
 def idle_share(seconds=0.25):
-    """How much of the machine nobody uses at this moment."""
+    """The idle share of the machine at this moment."""
 
     def read():
         values = [int(value) for value in open("/proc/stat").readline().split()[1:]]
@@ -186,7 +186,7 @@ noisy = [0, 0]
 
 
 def quiet(patience=float(os.environ.get("BENCH_QUIET", "15"))):
-    """Waits for a moment in which the machine is ours; goes on without one in the end, and counts that."""
+    """Waits until the machine is idle. Gives up after a while and counts that."""
     limit = time.monotonic() + patience
     noisy[0] += 1
     while idle_share() < 0.9:
@@ -212,11 +212,11 @@ def table(title, head, rows):
 
 
 def begin(name, needs=()):
-    """Names the machine and what else runs on it; complains of what is missing."""
+    """Prints the machine and its load. Fails if something is missing."""
     missing = [str(path) for path in [RUNTIME, EXAMPLES / "flood", *needs] if not Path(path or "").exists()]
     if missing:
         sys.exit(f"bench: missing {', '.join(missing)}; `make bench` builds and installs all of it")
-    # One comparison at a time: they use one port and want the whole machine.
+    # One comparison at a time: they use the same port and need the whole machine.
     (ROOT / "target/bench").mkdir(parents=True, exist_ok=True)
     lock = open(ROOT / "target/bench/lock", "w")
     fcntl.flock(lock, fcntl.LOCK_EX)

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What the supervisor does while nothing happens: context switches of all its threads, and its calls."""
+"""Activity of an idle supervisor: context switches of all its threads, and its system calls."""
 
 import subprocess
 import time
@@ -18,7 +18,9 @@ def switches(pid):
 
 
 def calls(pid):
-    """System calls that all threads end in the time; those that wait before and after are no calls of the time."""
+    """The system calls that all threads complete in that time. Calls that were already waiting, or still wait, do not
+    count.
+    """
     strace = subprocess.Popen(["strace", "-f", "-qq", "-p", str(pid), "-o", "/dev/stdout"], stdout=subprocess.PIPE, text=True)
     time.sleep(SECONDS)
     strace.send_signal(signal.SIGINT)

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""Lines a second through the merged log, and what they cost; every line is counted at the end.
+"""Throughput and cost of the merged log; every line is counted at the end.
 
-Without words all of it; with `ours` or `others` a part; with `--tiny` only to see that every command works.
+Without words it runs everything; with `ours` or `others` a part; with `--tiny` it only checks that every command
+works.
 """
 
 import os
@@ -15,17 +16,17 @@ from common import *
 
 FLOOD = EXAMPLES / "flood"
 NODE_FLOOD = Path(__file__).with_name("flood.js")
-# What Debian's package holds, unpacked; installing it would make users and a service directory.
+# The content of Debian's package, unpacked; installing it would create users and a service directory.
 SVLOGD = shutil.which("svlogd") or ROOT / "target/bench/runit/usr/bin/svlogd"
 TINY = "--tiny" in sys.argv
-# From here on everything is measured once only, so that all of it ends in time.
+# After this time everything is measured only once, so that the whole ends in time.
 HURRY = time.monotonic() + 240
-# No disk may take part.
+# Avoid disk access.
 MEMORY_DISK = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 
 
 class Pipe:
-    """Counts what arrives, as cheaply as Python can."""
+    """Counts what arrives, with as little work as possible in Python."""
 
     def __init__(self, ready=b"ready\n", mark=b"\n", marks=lambda length: 1):
         self.end, self.write = os.pipe()
@@ -35,7 +36,9 @@ class Pipe:
         self.newlines = 0
 
     def count(self, what, goal, limit):
-        """Reads until `what` came `goal` times, or nothing for some seconds; when the last came."""
+        """Reads until `what` arrived `goal` times, or nothing arrives for some seconds. Returns when the last one
+        arrived.
+        """
         count, begin = 0, time.monotonic()
         last = begin
         while count < goal:
@@ -67,13 +70,13 @@ class Pipe:
         return self.count(self.mark, lines * self.marks(length), limit)[1]
 
     def rest(self):
-        """Takes what still comes."""
+        """Reads what still arrives."""
         time.sleep(0.05)
         with contextlib.suppress(BlockingIOError):
             self.newlines += os.read(self.end, 1 << 20).count(b"\n")
 
     def result(self, length):
-        """Lines that came; how many of them were torn is not to be seen here."""
+        """The number of received lines. Torn lines cannot be detected here."""
         self.rest()
         return self.newlines, 0
 
@@ -82,7 +85,7 @@ class Pipe:
 
 
 class Directory:
-    """Where a logger writes its files."""
+    """A directory into which a logger writes its files."""
 
     write = None
 
@@ -119,7 +122,7 @@ class Directory:
         return last
 
     def result(self, length):
-        """Lines that came, and how many of them are not as they were written."""
+        """The number of received lines, and of those that differ from what was written."""
         came, torn = 0, 0
         whole = b"x" * (length - 1)
         for path in self.files():
@@ -134,13 +137,15 @@ class Directory:
 
 
 def high_water(pid):
-    """The most that was ever resident, MB."""
+    """Peak resident memory, MB."""
     text = Path(f"/proc/{pid}/status").read_text()
     return int(re.search(r"VmHWM:\s*(\d+)", text)[1]) / 1000
 
 
 def measure(what, make, writers, lines, length, limit):
-    """Lines that came and that were torn, M lines a second, CPU seconds of the manager for a million, its memory."""
+    """Received lines, torn lines, million lines a second, CPU seconds of the manager for a million lines, and its
+    memory.
+    """
     quiet(3)
     go = tempfile.mktemp(prefix="bench-go-")
     sink = make()
@@ -161,7 +166,7 @@ def measure(what, make, writers, lines, length, limit):
     return came, torn, million / max(finish - begin, 1e-9), spent / million, memory
 
 
-# What each of them is, by what it writes to: (go, directory) -> (words, variables).
+# How to start each case, given what it writes to: (go, directory) -> (words, variables).
 
 
 def ours(form, **variables):
@@ -187,7 +192,7 @@ def ours_with_node(length, lines, writers):
 
 
 def shared_pipe(logger):
-    """The writers share one pipe into a logger, and their lines may tear."""
+    """The writers share one pipe into a logger, so their lines may tear."""
 
     def make(length, lines, writers):
         script = 'exec ' + logger + ' < <(for i in $(seq "$1"); do "$0" "$2" "$3" 8192 --go "$4" & done; wait)'
@@ -196,7 +201,7 @@ def shared_pipe(logger):
     return make
 
 
-# The same rotation as ours; `config` is where svlogd looks for it.
+# The same rotation as ours. `config` is the file that svlogd reads it from.
 S6_LOG = shared_pipe('s6-log n1000000 s16777215 "$5"')
 SVLOGD_LOG = shared_pipe(f'"{SVLOGD}" "$5"')
 
@@ -238,7 +243,7 @@ def json_pipe():
 
 
 def pm2_json_pipe():
-    # Several lines become one record, so that only the text itself tells when all is here.
+    # Several lines become one record, so only the text itself shows when everything has arrived.
     return Pipe(ready=b"ready", mark=b"x", marks=lambda length: length - 1)
 
 
@@ -261,7 +266,7 @@ SIZES = [(length, writers) for length in [20, 100, 1000] for writers in [1, 4, 1
 
 
 def share(total, length, writers, most):
-    """How many lines each writer gets: a total of bytes, but no more than so many lines."""
+    """Number of lines for each writer: from a total of bytes, but with an upper limit."""
     return (1600 if TINY else min(total // length, most)) // writers
 
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What 20 reloads cost clients that ask without a pause, with a connection for each request and with kept ones."""
+"""Effect of 20 reloads on clients that send requests without a pause, over new connections and over kept ones."""
 
 import subprocess
 import sys
@@ -15,7 +15,7 @@ LOADS = [("new each", ["--short"]), ("kept for 100", ["--bounded", "100"])]
 
 
 class Managed:
-    """Workers below one process, which is told how to reload."""
+    """Workers below one process that can be told to reload."""
 
     def __init__(self, what, reload, *words):
         self.what, self.reload_by, self.words = what, reload, words
@@ -34,7 +34,7 @@ class Managed:
 
 
 class Bare:
-    """Processes that share the port by themselves; a reload starts new ones, and then stops the old."""
+    """Processes that share the port by themselves. A reload starts new ones, then stops the old ones."""
 
     words = []
 
@@ -74,14 +74,14 @@ def by_hup_and_metrics(process):
 
 
 def by_hup_and_pids(process):
-    """gunicorn tells nobody: the reload has ended when all workers are others."""
+    """gunicorn does not report the end: the reload has ended when all workers are new."""
     old = set(children(process.pid))
     process.send_signal(signal.SIGHUP)
     until("other workers", lambda: len(now := set(children(process.pid))) == WORKERS and not now & old, 120)
 
 
 def by_pm2(process):
-    """The command ends with the reload; some 0.4 s of its time are its own start."""
+    """The command ends with the reload. About 0.4 s of its time is its own start."""
     env = {"PATH": os.environ["PATH"], "HOME": process.home, "PM2_HOME": process.home}
     command = [PM2.with_name("pm2"), "reload", "all"]
     subprocess.run(command, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
@@ -108,7 +108,7 @@ def row(name, case, load, words):
     quiet()
     times = []
     with case, contextlib.ExitStack() as stack:
-        # Any answer at all: not all programs have this page.
+        # Any answer is enough, because not all programs have this page.
         until("an answer", lambda: get("/n0000000000000000" if case.words else "/"))
         clients = stack.enter_context(Clients("--clients", CLIENTS, *words, *case.words))
         time.sleep(1)
@@ -149,7 +149,7 @@ def rows(only):
 
 
 def main():
-    """Words choose among the names: `reload.py pm2 gunicorn`."""
+    """Words select cases by name: `reload.py pm2 gunicorn`."""
     held = begin("Reload", [PM2, EXAMPLES / "load", shutil.which("gunicorn")])
     head = ["what", "connections", "requests", "lost", "refused", "reset", "closed", "hung", "other", "resent"]
     head += ["s a reload", "most", "p99 ms"]

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Requests a second on the shared port, with kept connections and with a new one for each request."""
+"""Requests a second on the shared port, over kept connections and over a new one for each request."""
 
 import re
 import subprocess
@@ -19,7 +19,7 @@ def wrk(keep):
 
 
 def run(what, processes):
-    """One round: (requests a second, CPU us of the supervisor a request) for kept and for new connections."""
+    """One round: (requests a second, CPU time of the supervisor in us for a request) for kept and for new connections."""
     quiet()
     with started(what) as process:
         until("all workers", lambda: len(descendants(process.pid)) >= processes)
@@ -32,7 +32,7 @@ def run(what, processes):
 
 
 def compare(cases):
-    """The cases take turns, so that a busy minute of the machine does not meet one of them alone."""
+    """The cases take turns, so that a busy minute of the machine does not affect only one of them."""
     results = {name: [] for name, _, _ in cases}
     for _ in range(ROUNDS):
         for name, what, processes in cases:
@@ -48,7 +48,7 @@ def compare(cases):
 
 
 def alone(program, count):
-    """So many of a program on one port, each with a socket of its own (SO_REUSEPORT), below a shell."""
+    """`count` processes of a program on one port below a shell, each with a socket of its own (SO_REUSEPORT)."""
     return ["sh", "-c", 'for i in $(seq "$1"); do "$0" --reuse-port & done; wait', program, str(count)], {}
 
 

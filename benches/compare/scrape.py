@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""What the runtime's own page costs: time and processor time of a scrape, by workers and by open connections.
+"""Cost of the runtime's own page: time and CPU time of a scrape, by number of workers and of open connections.
 
-BENCH_RUNTIME and BENCH_EXAMPLES name other builds than those of `make bench`.
+BENCH_RUNTIME and BENCH_EXAMPLES select other builds than those of `make bench`.
 """
 
 import http.client
@@ -14,7 +14,7 @@ from common import *
 ROUNDS = 30
 PAUSE = 0.05
 
-# Workers, connections, and the program: echo_server has a thread for each connection, which is dear where there are many.
+# Workers, connections, and the program. echo_server has a thread for each connection, which is expensive with many.
 CASES = [
     (4, 0, [EXAMPLES / "echo_server"]),
     (64, 0, [EXAMPLES / "echo_server"]),
@@ -26,7 +26,7 @@ CASES = [
 
 
 class Page:
-    """The page, over one connection that stays open."""
+    """The page, fetched over one connection that stays open."""
 
     def __init__(self):
         host, port = ADMIN.split(":")
@@ -47,7 +47,7 @@ def values(page, family):
 
 
 def clients(count):
-    """Connections that say nothing. One address has not enough ports for all of them."""
+    """Idle connections. One source address has not enough ports for all of them."""
     held = []
     for number in range(count):
         client = socket.socket()
@@ -66,7 +66,7 @@ def row(workers, connections, program):
         held = clients(connections)
         until("all are accepted", lambda: sum(values(page.get(), "rpm_worker_connections")) == connections, 60)
         quiet()
-        # The runtime ends a connection that was idle for so long.
+        # The runtime closes a connection that was idle for so long.
         page = Page()
         page.get()
         times, before = [], cpu(process.pid)

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""As many workers as there can be: start, scrape, memory, stop."""
+"""The largest number of workers: start, scrape, memory, stop."""
 
 import time
 

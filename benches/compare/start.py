@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""From the exec of the supervisor to the exec of the first worker, and to the first answer of a Node program."""
+"""Time from the exec of the supervisor to the exec of the first worker, and to the first answer of a Node program."""
 
 import subprocess
 import sys
@@ -11,7 +11,7 @@ ROUNDS = 15
 
 
 def first_words(what):
-    """Milliseconds from just before the start to what the payload read on the clock."""
+    """Milliseconds from just before the start to the clock value that the payload prints."""
     before = time.monotonic_ns()
     with started(what, stdout=subprocess.PIPE) as process:
         for line in process.stdout:
@@ -31,7 +31,7 @@ def first_answer(what):
 def rows(measure, cases, rounds):
     for name, what in cases:
         quiet()
-        # The first start finds cold caches.
+        # The first start has cold caches.
         measure(what)
         values = [measure(what) for _ in range(rounds)]
         yield [name, median(values, 2), round(min(values), 2), round(max(values), 2)]

@@ -1,8 +1,8 @@
-//! The reader of exposition pages and the merger: what was read is read again as the same once it is written, and what
-//! comes of many pages is a good page.
+//! Fuzzes the parser of metrics pages and the merger: a page that was parsed, written and parsed again must be the
+//! same, and the merge of many pages must be a valid page.
 //!
-//! The input is: how the pages are written and how much is taken of them; then the pages, with 0xfe between them, from
-//! three workers in turn, which end after some.
+//! Input: the format and the limits of the pages; then the pages, separated by 0xfe, from three workers in turn, some
+//! of which end.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -51,7 +51,7 @@ pub fn run(data: &[u8]) {
         let Ok(parsed) = parse(page, format, &limits) else {
             continue;
         };
-        // It is in order already.
+        // The families are sorted already.
         same(&good(&parsed.page.families), &parsed.page.families);
         comes_back(&parsed.page.families, format);
 
@@ -67,7 +67,8 @@ pub fn run(data: &[u8]) {
     }
 }
 
-/// Each name and each series once, every histogram whole. Gives them back in the order of a page.
+/// Checks that each name and each series occurs once and that every histogram is complete. Returns the families sorted
+/// as on a page.
 fn good(families: &[Family]) -> Vec<Family> {
     let mut names = BTreeSet::new();
     for family in families {
@@ -80,7 +81,7 @@ fn good(families: &[Family]) -> Vec<Family> {
     again.page.families
 }
 
-/// Not by value: NaN is no equal of itself.
+/// Compares the text, because NaN does not equal itself.
 fn same(one: &[Family], other: &[Family]) {
     assert_eq!(format!("{one:?}"), format!("{other:?}"));
 }
@@ -95,7 +96,7 @@ fn comes_back(families: &[Family], format: Format) {
     same(&again.page.families, families);
 }
 
-/// There a counter has `_total`.
+/// In OpenMetrics, a counter has `_total`.
 fn as_open_metrics(mut families: Vec<Family>) -> Vec<Family> {
     for family in &mut families {
         if family.kind == MetricType::Counter && family.text_name() == *family.name {
@@ -110,7 +111,7 @@ fn as_open_metrics(mut families: Vec<Family>) -> Vec<Family> {
     families
 }
 
-/// The least that writes a page.
+/// A minimal writer of pages.
 fn write(families: &[Family], format: Format) -> String {
     let mut out = String::new();
     for family in families {

@@ -1,6 +1,6 @@
-//! The writers of JSON: whatever a worker writes, one line is one object that says the same.
+//! Fuzzes the JSON writers: whatever a worker writes, each line must become one object with the same content.
 //!
-//! The input is: what kind of line it is, where its text is cut in two, the text.
+//! Input: the kind of line, the position at which its text is split, the text.
 
 use rpm_runtime::log::Stream;
 use rpm_runtime::log::json::{Labels, OwnValue, Partial, line, own};
@@ -8,7 +8,7 @@ use rpm_runtime::model::{Generation, Pid, SlotId};
 use serde_json::{Map, Value, json};
 
 const TIME: &str = "2026-11-22T04:40:12.345Z";
-/// Our members in their order, and what they are.
+/// Our members in order, and their values.
 const OURS: [(&str, &str); 6] = [
     ("time", "\"2026-11-22T04:40:12.345Z\""),
     ("app", "\"w\\\"eb\""),
@@ -67,7 +67,7 @@ fn worker(time: &str, text: &[u8], head: &[u8], body: &[u8], partial: Option<Par
     assert_eq!(got, want, "text did not come back");
 }
 
-/// An object has all its bytes but line breaks, and exactly what it lacked.
+/// An object keeps all its bytes except line breaks, and gets exactly the members that it lacked.
 fn added(
     line: &str,
     text: &str,
@@ -98,7 +98,7 @@ fn added(
     assert_eq!(got, &all, "members were changed");
 }
 
-/// The runtime's own: `text` is taken apart at the newlines for a message, names and values.
+/// A line of the runtime's own: `text` is split at newlines into a message, names and values.
 fn runtime(time: &str, text: &str, number: usize) {
     let mut words = text.split('\n');
     let message = words.next().unwrap_or_default();
@@ -116,7 +116,7 @@ fn runtime(time: &str, text: &str, number: usize) {
     let mut out = Vec::new();
     own(&mut out, "web", time.as_bytes(), "warn", message, &fields);
     let got = object(one_line(&out));
-    // What is said already is not said twice.
+    // A field that repeats a member is not written again.
     let is_said = |(name, value): &(&str, OwnValue)| {
         *name == "app" && *value == OwnValue::Text("web".to_owned())
     };
@@ -132,7 +132,7 @@ fn runtime(time: &str, text: &str, number: usize) {
             OwnValue::Text(text) => got == text,
             OwnValue::Bool(yes) => got == yes,
             OwnValue::Integer(_) => got.is_number(),
-            // serde_json reads a number to its last bit or next to it.
+            // serde_json parses a number with an error of at most the last bit.
             OwnValue::Float(number) if number.is_finite() => got.as_f64().is_some_and(|got| {
                 (got - number).abs() <= (number.abs() * 1e-15).max(f64::MIN_POSITIVE)
             }),
@@ -146,7 +146,7 @@ fn runtime(time: &str, text: &str, number: usize) {
     }
 }
 
-/// The one line, without its newline.
+/// The only line, without its newline.
 fn one_line(out: &[u8]) -> &str {
     let text = str::from_utf8(out).unwrap();
     let line = text.strip_suffix('\n').unwrap();
@@ -161,7 +161,7 @@ fn object(line: &str) -> Map<String, Value> {
     }
 }
 
-/// What is no UTF-8 as `\xNN`.
+/// Replaces bytes that are not UTF-8 by `\xNN`.
 fn readable(bytes: &[u8]) -> String {
     let mut text = String::new();
     for chunk in bytes.utf8_chunks() {

@@ -1,8 +1,8 @@
-//! The reader of prometheus_client's files: whatever stands in them, good pages come of it, and such a page, written as
-//! files, is read as the same.
+//! Fuzzes the parser of prometheus_client's files: whatever they contain, the result must be valid pages; and such a
+//! page, written as files and parsed again, must be the same.
 //!
-//! The input is: how much is taken; then the files, each with two bytes that say what it holds and whose it is, two for
-//! its length (the low one first), and its bytes, as this machine writes numbers.
+//! Input: the limits; then the files, each with two bytes for its content and its process, two for its length
+//! (little-endian), and its bytes, with numbers in this machine's byte order.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use rpm_runtime::app_metrics::multiproc::{Content, FileName, Limits, Mode, Pages
 use rpm_runtime::exposition::{self, Dropped, Family, MetricType, Parsed, Suffix};
 use rpm_runtime::model::SlotId;
 
-/// Larger counts are not exact, nor are their differences.
+/// Larger counts are not exact, and neither are their differences.
 const EXACT: f64 = 9_007_199_254_740_992.0;
 
 fn small() -> Limits {
@@ -46,7 +46,7 @@ pub fn run(data: &[u8]) {
     for (pid, parsed) in reading.processes {
         let families = parsed.page.families;
         let samples = families.iter().map(|family| family.samples.len());
-        // A histogram has at least a bucket and a sum, and its count besides.
+        // A histogram has at least a bucket and a sum in the file, and gets a count in addition.
         assert!(samples.sum::<usize>() <= limits.page.series * 3 / 2);
         let again = Parsed::of(families.clone());
         assert_eq!(again.dropped, Dropped::default());
@@ -58,7 +58,7 @@ pub fn run(data: &[u8]) {
     }
 }
 
-/// The files of the input; the last one may be cut off.
+/// The files of the input; the last one may be cut.
 fn split(mut data: &[u8]) -> Vec<(FileName, &[u8])> {
     let contents: Vec<Content> = Content::all().collect();
     let mut files = Vec::new();
@@ -83,7 +83,7 @@ fn read(files: &[(FileName, &[u8])], limits: Limits) -> Reading {
     pages.finish()
 }
 
-/// Not by value: NaN is no equal of itself.
+/// Compares the text, because NaN does not equal itself.
 fn same(one: &[Family], other: &[Family]) {
     assert_eq!(format!("{one:?}"), format!("{other:?}"));
 }
@@ -140,7 +140,7 @@ fn comes_back(families: &[Family]) {
     same(&parsed.page.families, &families);
 }
 
-/// Whether a file can hold it as it is: with its sums, which are not kept if they are infinite.
+/// Whether a file can represent the family exactly. Infinite sums are not kept.
 fn is_exact(family: &Family) -> bool {
     let count = |suffix| {
         let of = family
@@ -155,7 +155,7 @@ fn is_exact(family: &Family) -> bool {
         && !(counts && family.samples.iter().any(|sample| !is_small(sample.value)))
 }
 
-/// Adds an entry to a file.
+/// Appends an entry to a file.
 fn write(file: &mut Vec<u8>, key: &[u8], value: f64) {
     file.extend(i32::try_from(key.len()).unwrap().to_ne_bytes());
     file.extend(key);

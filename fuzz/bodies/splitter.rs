@@ -1,6 +1,6 @@
-//! The splitter: whatever the limit and the reads are, every byte comes out once, in pieces that keep the limit.
+//! Fuzzes the line splitter: with any limit and any reads, every byte comes out once, in pieces within the limit.
 //!
-//! The input is: the limit, how many lengths of reads follow, these lengths (used again and again), the bytes.
+//! Input: the limit, the number of read lengths, these lengths (used cyclically), the bytes.
 
 use rpm_runtime::log::line::{Block, Splitter};
 
@@ -13,7 +13,7 @@ pub fn run(data: &[u8]) {
     let lengths: Vec<usize> = lengths.iter().map(|length| usize::from(*length)).collect();
 
     let (pieces, split) = pieces(max, &chunks(text, &lengths));
-    // Without the newlines that were added at cuts and at the end, it is the input.
+    // Without the newlines added at cuts and at the end, the output equals the input.
     let mut joined = Vec::new();
     for (piece, continued) in &pieces {
         if *continued {
@@ -43,9 +43,9 @@ pub fn run(data: &[u8]) {
     assert_eq!((pieces, split), whole, "reads make a difference");
 }
 
-/// `text` as the reads give it.
+/// `text`, split into reads of these lengths.
 fn chunks<'a>(text: &'a [u8], lengths: &[usize]) -> Vec<&'a [u8]> {
-    // Reads of nothing alone would never end.
+    // Only empty reads would never end.
     if lengths.iter().all(|length| *length == 0) {
         return vec![text];
     }
@@ -61,8 +61,8 @@ fn chunks<'a>(text: &'a [u8], lengths: &[usize]) -> Vec<&'a [u8]> {
     chunks
 }
 
-/// Every line or piece of one by itself, with its newline and whether it goes on from the one before; and how many
-/// lines were cut.
+/// Every line or piece separately, with its newline and whether it continues the previous one; and the number of cut
+/// lines.
 fn pieces(max: usize, chunks: &[&[u8]]) -> (Vec<(Vec<u8>, bool)>, u64) {
     let mut pieces = Vec::new();
     let mut emit = |block: Block<'_>| {
