@@ -1,9 +1,9 @@
-# One target per job; scripts/ holds what is longer than a line.
+# One target for each job; scripts/ contains everything longer than a line.
 SHELL := /bin/sh
 CARGO ?= cargo
 export CARGO_TERM_COLOR ?= auto
 
-# Where the pinned toolchain is here under another name.
+# If the pinned toolchain is installed under another name.
 TOOLCHAIN := $(shell scripts/toolchain)
 ifneq ($(TOOLCHAIN),)
 export RUSTUP_TOOLCHAIN := $(TOOLCHAIN)

@@ -1,6 +1,6 @@
-"""Panels of the dashboard, drawn from a real Prometheus: `metrics.py RUNTIME TARGET.svg`; see scripts/pictures.
+"""Draws panels of the dashboard from a real Prometheus: `metrics.py RUNTIME TARGET.svg`; see scripts/pictures.
 
-Starts RUNTIME with four workers of a small Node program, loads them, and lets some things happen, while a Prometheus
+Starts RUNTIME with four workers of a small Node program, sends load, and triggers some events while a Prometheus
 scrapes it. The titles and the queries are those of charts/rpm-runtime/dashboards/rpm-runtime.json.
 """
 
@@ -31,13 +31,13 @@ PANELS = [
     "Lines", "Read with success",
     "Time to read",
 ]
-# Of the program itself.
+# Metrics of the program itself.
 ANSWERS = {
     "title": "What the program counts: rate(shop_requests_total)",
     "targets": [{"expr": "rate(shop_requests_total[$__rate_interval])", "legendFormat": ""}],
     "fieldConfig": {"defaults": {"unit": "short", "custom": {"lineInterpolation": "linear", "drawStyle": "line"}}},
 }
-# Answers after some work, and writes a line. Tells how many answers there were.
+# Answers after some work and writes a log line. Exports the number of answers.
 PROGRAM = """
 let requests = 0;
 require('http').createServer((request, answer) => {
@@ -55,7 +55,7 @@ require('http').createServer((request, answer) => {
 CLIENTS = 24
 PAUSE = 0.12
 STEP = 1
-# Which of the graph's lines are limits and drawn with dashes.
+# Lines of a graph that are limits and are drawn dashed.
 LIMITS = ("wanted", "limit")
 
 
@@ -84,7 +84,7 @@ def wait_for(port, path):
 
 
 def client(port, over):
-    """A new connection for each request, as a load balancer that knows no better."""
+    """Uses a new connection for each request, like a simple load balancer."""
     while not over.is_set():
         try:
             connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
@@ -101,7 +101,7 @@ def slot(admin, number):
 
 
 def happenings(runtime, admin):
-    """What happens, at which second, and how it is marked."""
+    """The events: what happens, at which second, and its label."""
     stalled = []
 
     def stall():
@@ -120,7 +120,7 @@ def happenings(runtime, admin):
 
 
 def observe(binary, directory):
-    """Lets it all happen; returns what each panel shows, and the marks."""
+    """Runs everything. Returns the data of each panel, and the marks of the events."""
     port, admin, own = free_port(), free_port(), free_port()
     environment = {
         "PATH": os.environ["PATH"],
@@ -147,7 +147,7 @@ def observe(binary, directory):
         wait_for(own, "/-/ready")
         for _ in range(CLIENTS):
             threading.Thread(target=client, args=(port, over), daemon=True).start()
-        # So that rates have something to look back at.
+        # Rates need some history.
         time.sleep(10)
         begin, marks = time.time(), []
         for at, words, act in happenings(runtime, admin):
@@ -176,14 +176,14 @@ def graph(port, panel, begin, end):
         query = re.sub(r'=~"\$\w+"', '=~".*"', target["expr"].replace("$__rate_interval", f"{4 * STEP}s"))
         wish = urlencode({"query": query, "start": begin, "end": end, "step": STEP})
         for series in ask(port, f"/api/v1/query_range?{wish}")["data"]["result"]:
-            # There is one instance only.
+            # There is only one instance.
             labels = {**series["metric"], "instance": ""}
             name = re.sub(r"{{(\w+)}}", lambda label: labels.get(label[1], ""), target["legendFormat"]).strip()
             points = [(when - begin, float(value)) for when, value in series["values"]]
             points = [(when, value) for when, value in points if math.isfinite(value)]
             if any(value for _, value in points):
                 lines.append((name, points))
-    # A limit that is far away would flatten all else.
+    # A limit far above the other lines would flatten them.
     highest = max((value for name, points in lines if not name.endswith(LIMITS) for _, value in points), default=1)
     near = [line for line in lines if not line[0].endswith(LIMITS) or max(v for _, v in line[1]) < 3 * highest]
     defaults = panel["fieldConfig"]["defaults"]
@@ -214,7 +214,7 @@ WIDTH, HEIGHT, LEFT, PLOT, GAP, TOP = 460, 190, 52, 110, 20, 34
 
 
 def nice(highest):
-    """A round number a quarter of the way up, so that the fourth line is at or above the highest."""
+    """A round number for a quarter of the height, so that the fourth grid line is at or above the highest value."""
     power = 10 ** math.floor(math.log10(highest / 4)) if highest > 0 else 0.25
     return next(power * factor for factor in (1, 2, 2.5, 5, 10) if power * factor * 4 >= highest * 0.999)
 
