@@ -1,5 +1,5 @@
-//! Random walks of `policy::Fleet` against a fake system. After each step what must always hold is checked against the
-//! system's own books, which are kept without the fleet's help. More than a million steps in all; `PROPTEST_CASES`
+//! Random walks of `policy::Fleet` against a fake system. After each step the invariants are checked against
+//! independent books, which are kept without the fleet's help. More than a million steps in all; `PROPTEST_CASES`
 //! raises the number of walks.
 #![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
@@ -30,10 +30,10 @@ use system::System;
 use tally::{Tally, Totals};
 use world::World;
 
-/// Turns of the fleet in each of the four tests, with as many walks as usual.
+/// Turns of the fleet in each of the four tests, with the usual number of walks.
 const STEPS: u64 = 250_000;
 
-/// As many fleets, one after the other, as the moves last for.
+/// Runs as many fleets, one after the other, as the moves allow.
 fn walks(walk: Walk) -> (Tally, u64) {
     let mut tally = Tally::default();
     let mut steps = 0;
@@ -54,7 +54,7 @@ fn walks(walk: Walk) -> (Tally, u64) {
     (tally, steps)
 }
 
-/// Walks of this kind; each of `least` has to happen in so many of a hundred.
+/// Runs walks of this kind. Each of `least` must happen in so many percent of them.
 fn walk(mix: &Mix, least: &[(&str, u64)]) {
     let config = Config::with_source_file(file!());
     let usual = config.cases >= 256;

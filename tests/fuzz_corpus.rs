@@ -1,4 +1,4 @@
-//! What the fuzz targets were told to remember, run once: `make fuzz` looks for more.
+//! Runs the saved inputs of the fuzz targets once; `make fuzz` searches for more.
 #![forbid(unsafe_code)]
 #![allow(
     clippy::unwrap_used,
@@ -19,17 +19,17 @@ mod multiproc;
 #[path = "../fuzz/bodies/splitter.rs"]
 mod splitter;
 
-/// Runs `body` with each file of its corpus, and with nothing.
+/// Runs `body` with each file of its corpus, and with an empty input.
 fn run(target: &str, body: fn(&[u8])) {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus");
     let mut files = 0;
     for entry in fs::read_dir(corpus.join(target)).unwrap() {
         let path = entry.unwrap().path();
         let data = fs::read(&path).unwrap();
-        // A failed test shows its output: the last name is the one.
+        // The output of a failed test ends with the name of the failing file.
         println!("{}", path.display());
         body(&data);
-        // What is nearly the same is often worse.
+        // Cut inputs are often worse than whole ones.
         for end in 0..data.len() {
             body(&data[..end]);
         }

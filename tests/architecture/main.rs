@@ -1,5 +1,5 @@
-//! What holds the shape of the code: the arrows between the layers, what each may use from outside, where `unsafe` may
-//! stand, how long a file may be, that the README knows every variable; and the tree of the tests.
+//! Tests of the code's structure: the arrows between the layers, what each layer may use, where `unsafe` is allowed,
+//! the length of files, that the README names every variable; and the tree of the tests.
 #![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
@@ -10,10 +10,10 @@ use std::path::{Path, PathBuf};
 
 use rpm_runtime::config::settings;
 
-/// Most lines of a file: one that grows beyond is split by concept.
+/// Most lines of a file. A longer file must be split by concept.
 const MOST_LINES: usize = 400;
 
-/// One layer: what it may use of the crate beside itself, and which packages.
+/// One layer: which other layers and which packages it may use.
 struct Layer {
     name: &'static str,
     inside: &'static [&'static str],
@@ -139,7 +139,7 @@ const LAYERS: [Layer; 16] = [
     ),
 ];
 
-/// What nobody outside `config` may reach into.
+/// A module that no code outside of `config` may use.
 const CLOSED: &str = "config::env";
 
 /// Files of the pure parts that may use more: gzip writes to `std::io`, tests start programs that read a page.
@@ -183,7 +183,7 @@ const PURE: [&str; 19] = [
 ];
 
 struct Source {
-    /// From `src` on.
+    /// Relative to `src`.
     path: PathBuf,
     text: String,
 }
@@ -195,7 +195,7 @@ impl Source {
         LAYERS.iter().find(|layer| layer.name == top)
     }
 
-    /// Without whole-line and trailing comments.
+    /// The text without whole-line and trailing comments.
     fn code(&self) -> String {
         let lines = self.text.lines().map(|line| match line.trim_start() {
             comment if comment.starts_with("//") => "",
@@ -209,7 +209,7 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Every file of Rust below a directory.
+/// Every Rust file below a directory.
 fn rust_files(below: &Path) -> Vec<PathBuf> {
     fn visit(dir: &Path, found: &mut Vec<PathBuf>) {
         for entry in fs::read_dir(dir).unwrap() {
@@ -242,8 +242,8 @@ fn is_word(letter: char) -> bool {
     letter.is_alphanumeric() || letter == '_'
 }
 
-/// Every path that begins with `root::`, without it, groups taken apart: `crate::{a, b::{c, d}}` is `a`, `b::c` and
-/// `b::d`.
+/// Every path that begins with `root::`, without that prefix and with groups expanded: `crate::{a, b::{c, d}}` gives
+/// `a`, `b::c` and `b::d`.
 fn paths(code: &str, root: &str) -> Vec<String> {
     let start = format!("{root}::");
     let begins = |at: usize| {
@@ -261,7 +261,7 @@ fn paths(code: &str, root: &str) -> Vec<String> {
     found
 }
 
-/// Reads one tree of a `use`, or one path; gives back what follows it.
+/// Parses one tree of a `use`, or one path; returns the text after it.
 fn tree<'a>(mut rest: &'a str, before: &str, found: &mut Vec<String>) -> &'a str {
     let mut path = before.to_owned();
     loop {
@@ -273,7 +273,7 @@ fn tree<'a>(mut rest: &'a str, before: &str, found: &mut Vec<String>) -> &'a str
                     return behind;
                 }
                 group = tree(group, &path, found);
-                // Behind a name may come `as another`.
+                // A name may be followed by `as another`.
                 group = &group[group.find([',', '}']).unwrap_or(group.len())..];
                 if group.is_empty() {
                     return group;
@@ -308,7 +308,7 @@ fn none(faults: &[String]) {
     assert!(faults.is_empty(), "\n{}", faults.join("\n"));
 }
 
-/// Names of the packages in `[dependencies]`, as code writes them.
+/// Names of the packages in `[dependencies]`, in the form used in code.
 fn packages() -> Vec<String> {
     let manifest = fs::read_to_string(root().join("Cargo.toml")).unwrap();
     let table = manifest.split("\n[dependencies]\n").nth(1).unwrap();
@@ -358,7 +358,7 @@ fn nobody_climbs_out_of_its_layer() {
     for source in sources() {
         let code = source.code();
         let code = code.split("#[cfg(test)]\nmod tests {").next().unwrap();
-        // `mod.rs` is its directory; `x_tests.rs` is a module of `x`.
+        // `mod.rs` belongs to its directory; `x_tests.rs` is a module of `x`.
         let name = source.path.file_stem().unwrap().to_str().unwrap();
         let depth = source.path.components().count() - usize::from(name == "mod")
             + usize::from(name.ends_with("_tests"));
@@ -431,7 +431,7 @@ fn unsafe_stands_in_sys_only() {
                 faults.push(format!("{path}: may hold unsafe code"));
             }
         } else if code.contains("unsafe_code") {
-            // The compiler asks for the reason; one file of calls has one.
+            // The compiler requires the reason, and it is the same for the whole file.
             let dense: String = code.split_whitespace().collect();
             let head = dense.contains("#![expect(unsafe_code,reason=");
             if !source.path.starts_with("sys") || !head || source.path.ends_with("mod.rs") {

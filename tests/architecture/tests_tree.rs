@@ -1,23 +1,23 @@
-//! The tree of the tests: which binaries there are, what lies in which group of nextest, and that every promise of
-//! docs/promises.md names tests that exist.
+//! The tree of the tests: which binaries exist, what belongs to which group of nextest, and that every promise in
+//! docs/promises.md names existing tests.
 
 use std::fs;
 use std::path::PathBuf;
 
 use super::{none, paths, root, rust_files};
 
-/// Test binaries. A test with processes belongs into `it`, which has the harness and the groups.
+/// The test binaries. A test with processes belongs to `it`, which has the harness and the groups.
 const BINARIES: [&str; 4] = ["architecture", "fleet_walk", "fuzz_corpus", "it"];
 
-/// Folders of `tests/it` that are groups of nextest. Each has a kind of test that must lie nowhere else, if it can be
-/// told by what it uses.
+/// Folders of `tests/it` that are groups of nextest. Each has a kind of test that must not be elsewhere, if that can be
+/// recognised by what the test uses.
 const GROUPS: [(&str, Option<&str>); 3] = [
     ("containers", Some("containers")),
     ("load", Some("harness::load")),
     ("stories", None),
 ];
 
-/// Every file of `tests/it`, by its path from there.
+/// Every file of `tests/it`, with its path relative to it.
 fn process_tests() -> Vec<(PathBuf, String)> {
     let it = root().join("tests/it");
     let read = |path: PathBuf| {
@@ -70,7 +70,7 @@ fn a_test_lies_in_the_folder_of_its_group() {
             if !free && (mark.is_some_and(uses) || uses(folder)) {
                 faults.push(format!("{}: a test of {folder}", path.display()));
             }
-            // Whoever climbs is not seen above.
+            // A path through `super::super` would escape the check above.
             if text.contains("super::super::") {
                 faults.push(format!("{}: super::super::", path.display()));
             }
@@ -85,7 +85,7 @@ fn every_promise_has_its_tests() {
     let mut promises = 0;
     let mut tests = 0;
     let mut faults = Vec::new();
-    // A promise and its tests are one list item.
+    // A promise and its tests form one list item.
     let begins = |line: &&str| line.split_once(". **").is_some();
     for line in page.lines() {
         if begins(&line) {
@@ -110,7 +110,7 @@ fn every_promise_has_its_tests() {
     none(&faults);
 }
 
-/// Whether the module of `tests/it`, or the binary of that name, has this test.
+/// Whether this test exists in the module of `tests/it`, or in the binary of that name.
 fn is_test(module: &str, function: &str) -> bool {
     let path = module.replace("::", "/");
     let tests = root().join("tests");

@@ -1,4 +1,4 @@
-//! Each action is allowed.
+//! Checks that each action is allowed.
 #![forbid(unsafe_code)]
 
 use rpm_runtime::model::{Pid, Tick};
@@ -7,7 +7,7 @@ use rpm_runtime::policy::Action;
 use super::{Books, Chair};
 
 impl Books {
-    /// What the fleet answered.
+    /// Checks the actions that the fleet returned.
     pub fn sees(&mut self, now: Tick, actions: &[Action]) {
         for action in actions {
             assert!(!self.finished, "after the end: {action:?}");

@@ -1,4 +1,4 @@
-//! What an operator asks for.
+//! Requests of the operator.
 #![forbid(unsafe_code)]
 
 use rpm_runtime::model::{Cause, ReloadResult, Tick, Trigger};
@@ -20,7 +20,7 @@ impl Books {
                     gave_up: None,
                 });
             }
-            // Neither the delay nor the drain is wanted.
+            // Neither the delay nor the drain applies.
             Some(stop) if self.began.is_none() => {
                 stop.drains = true;
                 stop.until = now;
@@ -44,7 +44,7 @@ impl Books {
         }
     }
 
-    /// The stop or a restart comes before any reload, and nobody takes a chair over any more.
+    /// A stop or a restart replaces any reload, and no successor takes over a slot any more.
     pub(super) fn supersede(&mut self, now: Tick, cause: Cause) {
         if let Some(reload) = &mut self.reload {
             reload.again = None;

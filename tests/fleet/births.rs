@@ -1,4 +1,4 @@
-//! From a request for a worker to one that is ready.
+//! From the request for a worker until it is ready.
 #![forbid(unsafe_code)]
 
 use std::time::Duration;
@@ -8,17 +8,17 @@ use rpm_runtime::policy::{NotUp, Note, ReadyRule};
 
 use super::{Asked, Books, Chair, Life, PAUSE, id};
 
-/// What the answer to a request is for.
+/// The purpose of a requested worker when the answer comes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum For {
     Chair,
     Next,
-    /// The slot went on without it.
+    /// The slot no longer needs it.
     Nobody,
 }
 
 impl Books {
-    /// The request that is answered, and what it is for now.
+    /// The request that is answered, and its present purpose.
     fn answered(&mut self, at: usize, listener: ListenerId) -> (Asked, For) {
         let asked = self.asked.iter();
         let mut found = asked
@@ -45,7 +45,7 @@ impl Books {
 
     pub(super) fn spawned(&mut self, now: Tick, at: usize, listener: ListenerId, pid: Pid) {
         self.forked = true;
-        // A number is given out again when nobody has it: that group is gone.
+        // A PID is reused only when its process group is gone.
         self.groups.remove(&pid);
         let (asked, answer) = self.answered(at, listener);
         let coming = self.began.is_some();

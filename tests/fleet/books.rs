@@ -1,9 +1,9 @@
-//! The books: what the fleet was told and what it did, and from that, without asking it, what it has to do and what it
-//! must not do.
+//! The books: an independent model. They record what the fleet was told and what it did, and derive from that what it
+//! must do and must not do.
 //!
-//! What follows from an event alone is kept exactly: each end and what follows it, each streak, each grace, the end of a
-//! reload. When the fleet takes a step of its own (a successor, a take-over, somebody taken away) the books look whether
-//! it may, and after each turn whether one is missing.
+//! What follows from an event alone is recorded exactly: each exit and its consequence, each streak, each grace, the
+//! end of a reload. When the fleet takes a step of its own (requests a successor, lets it take over, retires a worker),
+//! the books check whether it may; and after each turn, whether a step is missing.
 #![forbid(unsafe_code)]
 
 mod acts;
@@ -27,20 +27,20 @@ use rpm_runtime::policy::{Event, Note, Params, RestartRule};
 
 use crate::tally::Tally;
 
-/// Shortest wait after a shortage.
+/// Shortest wait after a lack of resources.
 const PAUSE: Duration = Duration::from_millis(100);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Chair {
     Down,
     Due(Tick),
-    /// Until this retiring worker, which has the chair's listener, is gone.
+    /// Until this retiring worker, which has the slot's listener, is gone.
     Held(Pid),
     Asked,
     Seated(Pid),
 }
 
-/// A drain, and the wait for a moment after it.
+/// A drain, and the wait for a quiet moment after it.
 #[derive(Clone, Copy, Debug)]
 struct Drain {
     since: Tick,
@@ -56,46 +56,46 @@ struct Life {
     generation: Generation,
     started: Tick,
     ready: Option<Tick>,
-    /// Ready by its age at that moment.
+    /// When its age alone makes it ready.
     alive_at: Option<Tick>,
     ready_by: Option<Tick>,
     exec_failed: Option<u8>,
     starved: bool,
     fit: bool,
     failures: u32,
-    /// Why it is to end, if it is; it has no chair any more.
+    /// Why it must end, if it must; it then has no slot any more.
     leaves: Option<Cause>,
-    /// By when it has to be gone, or given up.
+    /// When it must be gone or given up.
     gone_by: Tick,
-    /// How long the fleet had overslept when it was told to end.
+    /// How late the fleet had been woken in total when the worker was told to end.
     overslept: Duration,
     drain: Option<Drain>,
-    /// Since its stop signal.
+    /// When SIGKILL is due, since its stop signal.
     kill_due: Option<Tick>,
     killed: Option<Tick>,
     undead: bool,
 }
 
-/// What a reaped worker left.
+/// What a reaped worker left in its process group.
 #[derive(Clone, Copy, Debug)]
 struct Group {
     slot: usize,
-    /// Its leader had a stop signal.
+    /// Its leader had been sent a stop signal.
     led: bool,
     told: bool,
     kill_due: Tick,
     killed: Option<Tick>,
 }
 
-/// Who is to take a chair over.
+/// A successor that will take over a slot.
 #[derive(Clone, Copy, Debug)]
 struct Rise {
     listener: ListenerId,
-    /// None while it is asked for.
+    /// None while it is requested.
     pid: Option<Pid>,
 }
 
-/// Why the worker in a chair is to be replaced, apart from a reload.
+/// Why the worker of a slot must be replaced, apart from a reload.
 #[derive(Clone, Copy, Debug)]
 struct Renewal {
     cause: Cause,
@@ -109,18 +109,18 @@ struct Renewal {
 #[derive(Clone, Copy, Debug)]
 struct SlotBook {
     chair: Chair,
-    /// None until the first worker of a new slot is asked for.
+    /// None until the first worker of a new slot is requested.
     listener: Option<ListenerId>,
     next: Option<Rise>,
     renewal: Option<Renewal>,
-    /// Its worker was taken away as unhealthy.
+    /// Its worker was retired as unhealthy.
     ails: bool,
     streak: u32,
     shortages: u32,
     tells: bool,
 }
 
-/// A request for a worker that is not answered.
+/// A request for a worker that is not answered yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Asked {
     slot: usize,
@@ -133,18 +133,18 @@ struct ReloadBook {
     began: Tick,
     before: Generation,
     again: Option<Trigger>,
-    /// Who served when it began, and who took over since: none of them may go but by a rule.
+    /// The workers that served at its begin, and those that took over since: none of them may end except by a rule.
     keeps: BTreeSet<Pid>,
 }
 
-/// A stop that is decided on.
+/// A decided stop.
 #[derive(Clone, Copy, Debug)]
 struct StopBook {
-    /// The delay's end, or the drain's.
+    /// The end of the delay or of the drain.
     until: Tick,
     drains: bool,
     asked: Tick,
-    /// The code if it is for giving up.
+    /// The exit code if the fleet gave up.
     gave_up: Option<u8>,
 }
 
@@ -162,28 +162,28 @@ pub struct Books {
     ran: bool,
     forked: bool,
     stop: Option<StopBook>,
-    /// The order to stop went out then.
+    /// When the stop signals were sent.
     began: Option<Tick>,
     killed: bool,
     code: u8,
-    /// It was said how long the parts of the stop took.
+    /// The note about the duration of the stop was sent.
     told_stopped: bool,
     started: bool,
     jitter: u16,
     pub finished: bool,
-    /// Notes that have to come, in this order.
+    /// Notes that must come, in this order.
     owed: Vec<Note>,
-    /// Of whom it was said in this decision that they were late.
+    /// The workers that were reported late in this decision.
     late: Vec<Pid>,
-    /// By how much the fleet was woken late so far.
+    /// How late the fleet was woken in total.
     pub overslept: Duration,
-    /// One more than the highest listener that was asked for.
+    /// The highest requested listener plus one.
     listeners: u16,
-    /// How many workers, and how many wanted, after the step before.
+    /// Number of workers, and number wanted, after the previous step.
     crowd: (usize, usize),
-    /// How many were out of steering as unhealthy after the step before.
+    /// Number of workers out of steering as unhealthy after the previous step.
     sick: usize,
-    /// Who was in steering after the step before.
+    /// The workers in steering after the previous step.
     served: Vec<Pid>,
     pub tally: Tally,
 }
@@ -236,17 +236,17 @@ impl Books {
         }
     }
 
-    /// RPM_DRAIN_TIMEOUT, if there is one.
+    /// RPM_DRAIN_TIMEOUT, if set.
     fn drain_limit(&self) -> Option<Duration> {
         self.params.drain_timeout.filter(|limit| !limit.is_zero())
     }
 
-    /// An event that the fleet is about to be told.
+    /// Records an event before the fleet is told.
     pub fn hears(&mut self, now: Tick, jitter: u16, event: Event) {
         assert_eq!(self.owed, [], "not said");
         self.jitter = jitter;
         match event {
-            // Who is leaving is out of the steering by its own wish; its end is what counts.
+            // A worker that reports its own end is out of steering; only its exit counts.
             Event::Woke | Event::Leaving { .. } => {}
             Event::Spawned {
                 slot,

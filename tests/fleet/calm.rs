@@ -1,5 +1,5 @@
-//! After whatever happened: if from now on every worker becomes ready, passes its checks, and drains and ends when it
-//! shall, the fleet comes to rest, with a worker in every chair but those that stay down.
+//! After any history: if from now on every worker becomes ready, passes its checks, and drains and ends as told, the
+//! fleet comes to rest, with a worker in every slot except those that stay down.
 #![forbid(unsafe_code)]
 
 use rpm_runtime::model::WorkerState;
@@ -8,8 +8,8 @@ use rpm_runtime::policy::Event;
 use crate::books::Books;
 use crate::world::World;
 
-/// For each chair: a wait, a worker, its successor of each of two reloads, each with its start, drain, grace and end;
-/// and as much for who was leaving.
+/// For each slot: a wait, a worker, its successor in each of two reloads, each with start, drain, grace and end; and
+/// the same for retiring workers.
 const WAKES: usize = 40;
 
 impl World {
@@ -24,7 +24,7 @@ impl World {
         let mut wakes = 0;
         loop {
             self.do_well();
-            // A worker that could not be started before may be one too many.
+            // A worker whose start failed before may exceed the limit.
             if self.books.finished || self.books.stops() {
                 break;
             }

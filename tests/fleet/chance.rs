@@ -1,4 +1,4 @@
-//! What may happen, and how often: settings, processes, moves.
+//! What may happen and how often: settings, processes, moves.
 #![forbid(unsafe_code)]
 
 use std::ops::Range;
@@ -22,10 +22,10 @@ pub struct Walk {
     pub jitter: Vec<u16>,
 }
 
-/// What a kind of walks is about.
+/// The focus of a kind of walk.
 #[derive(Clone, Debug)]
 pub struct Mix {
-    /// The most moves of a walk; half as many on average.
+    /// The most moves of a walk; on average there are half as many.
     moves: usize,
     weights: Weights,
     surge: BoxedStrategy<Share>,
@@ -37,7 +37,7 @@ pub struct Mix {
 }
 
 impl Mix {
-    /// Everything alike.
+    /// Everything with equal weight.
     pub fn anything() -> Self {
         Self {
             moves: 1400,
@@ -56,7 +56,7 @@ impl Mix {
         }
     }
 
-    /// Few ends, many reloads.
+    /// Few exits, many reloads.
     pub fn works() -> Self {
         Self {
             moves: 900,
@@ -73,7 +73,7 @@ impl Mix {
         }
     }
 
-    /// Nobody more than wanted.
+    /// Never more workers than wanted.
     pub fn no_surge() -> Self {
         Self {
             surge: prop_oneof![Just(Share::Number(0)), Just(Share::Percent(0))].boxed(),
@@ -81,7 +81,7 @@ impl Mix {
         }
     }
 
-    /// Checks, and many that fail.
+    /// Health checks, many of which fail.
     pub fn sick() -> Self {
         Self {
             moves: 900,
@@ -103,7 +103,7 @@ fn ms(range: Range<u64>) -> impl Strategy<Value = Duration> {
     range.prop_map(Duration::from_millis)
 }
 
-/// Few codes, so that the lists of codes meet them.
+/// Few different codes, so that the lists of codes match them often.
 fn code() -> impl Strategy<Value = u8> {
     prop_oneof![4 => Just(0), 4 => Just(1), 2 => Just(3), 1 => Just(143), 1 => any::<u8>()]
 }
@@ -135,7 +135,7 @@ fn mostly_always() -> impl Strategy<Value = RestartRule> {
     prop_oneof![8 => Just(RestartRule::Always), 1 => restart_rule()]
 }
 
-/// RPM_MAX_RESTARTS, so often of five that there is one.
+/// RPM_MAX_RESTARTS; it is set in `of_five` of five cases.
 fn most(of_five: u32) -> impl Strategy<Value = Option<u32>> {
     prop_oneof![5 - of_five => Just(None), of_five => (1_u32..6).prop_map(Some)]
 }

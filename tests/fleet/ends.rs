@@ -1,4 +1,4 @@
-//! What has to follow the end of a process, by the rules of restart and of retiring.
+//! What must follow the end of a process, by the rules of restart and of retiring.
 #![forbid(unsafe_code)]
 
 use std::time::Duration;
@@ -9,7 +9,7 @@ use rpm_runtime::policy::{KILL_PATIENCE, Next, NotUp, Note, RestartRule};
 use super::{Books, Chair, Drain, Group, Life, PAUSE, StopBook, id};
 
 impl Books {
-    /// A worker is to end: told at once, or after its drain. It has a chair no more.
+    /// A worker must end: it is told at once, or after its drain. It has no slot any more.
     pub(super) fn leaves(&mut self, now: Tick, pid: Pid, cause: Cause, drain: bool) {
         let limit = self.drain_limit().filter(|_| drain);
         let grace = self.params.stop_timeout;
@@ -29,7 +29,7 @@ impl Books {
         }
     }
 
-    /// Whether the stop signals are due, so that whoever ends has no successor.
+    /// Whether the stop signals are due, so that an ending worker gets no successor.
     pub(super) fn coming(&self, now: Tick) -> bool {
         let due = |stop: &StopBook| stop.until <= now && (stop.drains || !self.has_to_drain());
         self.began.is_some() || self.stop.as_ref().is_some_and(due)
@@ -63,7 +63,7 @@ impl Books {
         }
     }
 
-    /// What has to follow the end of a worker of this chair.
+    /// What must follow the end of a worker of this slot.
     fn rules(&mut self, life: Life, exit: Exit) -> Next {
         let code = self.mapped(life, exit);
         let by_itself = life.leaves.is_none();
@@ -157,7 +157,7 @@ impl Books {
         self.groups.insert(pid, group);
     }
 
-    /// Nobody told it to.
+    /// The worker ended by itself.
     fn seated_ended(
         &mut self,
         now: Tick,
@@ -202,7 +202,7 @@ impl Books {
         }
     }
 
-    /// It was to take a chair over.
+    /// A successor ended before it took over.
     fn riser_ended(
         &mut self,
         now: Tick,
@@ -223,7 +223,7 @@ impl Books {
         self.not_up(now, life.slot, Some(pid), why, true);
     }
 
-    /// It was to end.
+    /// A retiring worker ended.
     fn leaver_ended(
         &mut self,
         now: Tick,
@@ -247,7 +247,7 @@ impl Books {
             });
         }
         let cause = match life.leaves {
-            // It has no stop signal: it did so by itself.
+            // It has no stop signal yet, so it ended by itself.
             _ if life.kill_due.is_none() => own,
             Some(Cause::Stop) if life.killed.is_some() => Cause::StopTimeout,
             cause => cause.unwrap(),
@@ -273,7 +273,7 @@ impl Books {
         }
     }
 
-    /// Whether a chair waits for it, and what follows there.
+    /// Whether a slot waits for it, and what happens there next.
     #[expect(clippy::too_many_arguments, reason = "all that an end is")]
     fn vacates(
         &mut self,
@@ -312,7 +312,7 @@ impl Books {
         next
     }
 
-    /// What cannot be killed is given up.
+    /// A process that cannot be killed is given up.
     pub(super) fn undead(&mut self, now: Tick, slot: SlotId, pid: Pid) {
         let over = |killed: Option<Tick>| killed.is_some_and(|at| at.after(KILL_PATIENCE) <= now);
         self.tally.hit("undead");

@@ -1,4 +1,5 @@
-//! Workers that fail their checks, or have grown: who is to be replaced, and who is out of steering until then.
+//! Workers that failed their checks or use too much memory: which must be replaced, and which are out of steering until
+//! then.
 #![forbid(unsafe_code)]
 
 use rpm_runtime::model::{Cause, Pid, Tick};
@@ -78,7 +79,7 @@ impl Books {
         }
     }
 
-    /// Whose worker is out of steering, or not back in it, because of its checks, and is to be.
+    /// Whether the worker of this slot is out of steering because of its checks, or must be.
     fn is_sick(&self, slot: &SlotBook) -> bool {
         let stays_down = matches!(slot.chair, Chair::Down);
         slot.is_out() || slot.ails && !self.serves(slot) && !stays_down
@@ -89,7 +90,7 @@ impl Books {
         sick.count()
     }
 
-    /// Unhealthy workers leave steering, the lowest first, as many at a time as may be.
+    /// Unhealthy workers leave steering, the lowest slot first, as many at a time as allowed.
     pub(super) fn take_out(&mut self) {
         if self.stop.is_some() {
             return;
@@ -117,7 +118,7 @@ impl Books {
         }
     }
 
-    /// Who gets new connections.
+    /// The workers that get new connections.
     pub(super) fn serving(&self) -> impl Iterator<Item = Pid> + '_ {
         let serving = self.slots.iter().filter(|slot| self.serves(slot));
         serving.filter_map(|slot| match slot.chair {

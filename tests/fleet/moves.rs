@@ -1,4 +1,4 @@
-//! What happens next, drawn from a table by weight: the dice are plain numbers, so that a million moves are cheap.
+//! What happens next, drawn from a table by weight. The dice are plain numbers, so that a million moves are cheap.
 #![forbid(unsafe_code)]
 
 use std::time::Duration;
@@ -6,14 +6,14 @@ use std::time::Duration;
 use proptest::prelude::*;
 use rpm_runtime::model::{Cause, Command, Exit, Pid, Sig, Trigger};
 
-/// One of those there are.
+/// Selects one of the existing processes.
 #[derive(Clone, Copy, Debug)]
 pub struct Who(u8);
 
 /// What happens next.
 #[derive(Clone, Copy, Debug)]
 pub enum Move {
-    /// Until the next thing is due.
+    /// Until the next deadline.
     Deadline,
     /// Time passes, and the fleet is woken in time.
     Wait(Duration),
@@ -26,9 +26,9 @@ pub enum Move {
     Moment(Who, bool),
     Quiet,
     Ends(Who, Exit),
-    /// Those whose bit is set, the even ones so, the odd ones so.
+    /// The processes whose bit is set end: even ones in the first way, odd ones in the second.
     EndTogether(u16, [Exit; 2]),
-    /// The kernel kills it for want of memory.
+    /// The OOM killer kills it.
     Oom(Who),
     Checked(Who, bool),
     AllChecked(bool),
@@ -42,13 +42,13 @@ pub enum Move {
     /// The same, between the next request for a worker and its answer.
     AsksAmid(Command),
     Stranger(Exit),
-    /// A word about somebody who is gone, never was, or is to end.
+    /// A message about a process that is gone, never existed, or must end.
     Stale(Who, Word),
-    /// From now on everybody does well, until nothing goes on any more.
+    /// From now on everything goes well, until nothing changes any more.
     Calm,
 }
 
-/// What is said of somebody.
+/// A message about a process.
 #[derive(Clone, Copy, Debug)]
 pub enum Word {
     Ready,
@@ -62,16 +62,16 @@ pub enum Word {
     GroupEmpty,
 }
 
-/// How often what happens.
+/// How often each thing happens.
 #[derive(Clone, Copy, Debug)]
 pub struct Weights {
-    /// Something goes wrong.
+    /// Something fails.
     pub harm: u32,
     /// Workers are checked.
     pub health: u32,
-    /// Of ten checks so many fail.
+    /// How many of ten checks fail.
     pub sick: u32,
-    /// Something is asked for that replaces workers.
+    /// A request that replaces workers.
     pub roll: u32,
 }
 
@@ -105,7 +105,7 @@ impl Dice {
     }
 
     fn exit(&mut self) -> Exit {
-        // Few codes, so that the lists of codes meet them.
+        // Few different codes, so that the lists of codes match them often.
         let code = Exit::Code;
         let signal = Exit::Signal;
         self.one_of(&[
@@ -162,7 +162,7 @@ impl Dice {
 
 type Draw = fn(&mut Dice, Weights) -> Move;
 
-/// Simple ones first: that is where a failing walk shrinks to.
+/// Simple moves first: a failing walk shrinks towards them.
 fn table(weights: Weights) -> Vec<(u32, Draw)> {
     let Weights {
         harm, health, roll, ..

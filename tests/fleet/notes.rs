@@ -1,4 +1,4 @@
-//! Every note that is owed is said, and no other is without a reason.
+//! Every note that is due comes, and no other note comes without a reason.
 #![forbid(unsafe_code)]
 
 use rpm_runtime::model::{Cause, DrainEnd, Pid, ReloadResult, Tick};
@@ -109,7 +109,7 @@ impl Books {
         }
     }
 
-    /// Time alone did it: the worker is late, or has not passed its first check.
+    /// Caused by time alone: the worker is late, or has not passed its first check.
     fn said_not_up(&mut self, now: Tick, note: Note, pid: Pid, why: NotUp, slot: super::SlotId) {
         let life = self.lives[&pid];
         assert_eq!(id(life.slot), slot);
@@ -158,7 +158,7 @@ impl Books {
         }
     }
 
-    /// Time did it, or the stop.
+    /// Caused by time, or by the stop.
     fn drain_is_over(&mut self, now: Tick, pid: Pid, end: DrainEnd) {
         let life = self.lives[&pid];
         let drain = life.drain.unwrap();

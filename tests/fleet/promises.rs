@@ -1,5 +1,5 @@
-//! What the fleet promises, whatever happens: how many serve, how many there are, who has which listener, that all ends
-//! in time, that nothing is forgotten.
+//! What the fleet guarantees in any case: how many workers serve, how many exist, which has which listener, that
+//! everything ends in time, and that nothing is forgotten.
 #![forbid(unsafe_code)]
 
 use rpm_runtime::model::{Cause, Pid, Tick};
@@ -8,7 +8,7 @@ use rpm_runtime::policy::Rotation;
 use super::{Books, Chair, Life, SlotBook};
 
 impl Books {
-    /// After each decision; answers to requests may be missing.
+    /// Called after each decision; answers to requests may be missing.
     pub fn decided(&mut self, now: Tick) {
         self.take_out();
         self.drains_go_on(now);
@@ -24,7 +24,7 @@ impl Books {
         );
     }
 
-    /// Who did not drain in time waits for a moment, or is told.
+    /// A worker that did not drain in time waits for a quiet moment, or is told to stop.
     fn drains_go_on(&mut self, now: Tick) {
         let grace = self.params.stop_timeout;
         for life in self.lives.values_mut() {
@@ -42,7 +42,7 @@ impl Books {
         assert!(self.began.is_none() || self.lives.values().all(|l| l.drain.is_none()));
     }
 
-    /// A new worker that is late is the end of the reload that started it.
+    /// A new worker that is late ends the reload that started it.
     fn late_ones_are_judged(&mut self, now: Tick) {
         for pid in std::mem::take(&mut self.late) {
             let life = self.lives[&pid];
@@ -51,7 +51,7 @@ impl Books {
         }
     }
 
-    /// Who is to take over does so when it may, and is there only for somebody who serves, or did.
+    /// A successor takes over as soon as it may, and exists only for a worker that serves or served.
     fn successors_are_needed(&self, now: Tick) {
         for slot in &self.slots {
             let Some(next) = slot.next else { continue };
@@ -64,7 +64,7 @@ impl Books {
         }
     }
 
-    /// Who is to end drains, has its stop signal, or is given up, and no later than it has to.
+    /// A worker that must end drains, has its stop signal, or is given up; never later than it must.
     fn nobody_is_forgotten(&self, now: Tick) {
         for (pid, life) in &self.lives {
             if life.leaves.is_none() {
@@ -81,8 +81,8 @@ impl Books {
         }
     }
 
-    /// Never fewer than wanted and not allowed to be missing, by the fleet's own doing. Who ended by itself, was late,
-    /// failed its checks, or is ended by an order is none of its doing.
+    /// By the fleet's own steps there are never fewer workers than wanted minus those allowed to be missing. Workers
+    /// that ended by themselves, were late, failed their checks, or are stopped by an order do not count.
     fn enough_serve(&mut self) {
         let serving: Vec<Pid> = self.serving().collect();
         let own = |pid: &&Pid| {
@@ -102,8 +102,8 @@ impl Books {
         self.served = serving;
     }
 
-    /// Never more than wanted and the surge, drains and graces included. Only an order, or a slot that stays down, may
-    /// leave more than that by lowering what is wanted; then there are no more than there were.
+    /// There are never more workers than wanted plus the surge, including drains and graces. Only an order, or a slot
+    /// that stays down, may leave more by lowering the wanted number; then there are no more than before.
     fn not_too_many_live(&mut self) {
         let (wanted, crowd) = (self.wanted(), self.crowd());
         let (before, wanted_before) = self.crowd;
@@ -118,8 +118,8 @@ impl Books {
         assert!(there + self.asked.len() <= crowd, "counted wrong: {self:?}");
     }
 
-    /// Never more than may be missing, but at least one, are out because of their checks. Only an order may leave more,
-    /// by lowering what is wanted.
+    /// At most as many as may be missing, but at least one, are out of steering because of their checks. Only an order
+    /// may leave more, by lowering the wanted number.
     fn not_too_many_are_sick(&mut self) {
         let sick = self.sick();
         let most = self.allowed().1.max(1).max(self.sick);
@@ -127,7 +127,7 @@ impl Books {
         self.sick = sick;
     }
 
-    /// No two workers share a listener, but for one that cannot be killed; who ends gets no new connection.
+    /// No two workers share a listener, except one that cannot be killed. A retiring worker gets no new connection.
     pub(super) fn listeners_are_apart(&self, listeners: u16, rotation: &Rotation) {
         let lives = self.lives.values().filter(|life| !life.undead);
         let mut used: Vec<_> = lives.map(|life| life.listener).collect();
@@ -148,7 +148,7 @@ impl Books {
         );
     }
 
-    /// Whether all is well and nothing goes on: each chair has its worker, or stays down; nobody else is there.
+    /// Whether everything is settled: each slot has its worker or stays down, and there are no other workers.
     pub fn at_rest(&self) -> bool {
         let rests = |slot: &SlotBook| {
             let well = match slot.chair {
@@ -166,7 +166,7 @@ impl Books {
             && self.reload.is_none()
     }
 
-    /// Whether the stop is decided on.
+    /// Whether a stop is decided.
     pub fn stops(&self) -> bool {
         self.stop.is_some()
     }
@@ -175,19 +175,19 @@ impl Books {
         self.slots.len()
     }
 
-    /// Workers that are to stay.
+    /// Workers that stay.
     pub fn stay(&self) -> Vec<Pid> {
         let stay = self.lives.iter().filter(|(_, life)| life.leaves.is_none());
         stay.map(|(pid, _)| *pid).collect()
     }
 
-    /// Workers that are to end.
+    /// Workers that must end.
     pub fn leave(&self) -> Vec<Pid> {
         let leave = self.lives.iter().filter(|(_, life)| life.leaves.is_some());
         leave.map(|(pid, _)| *pid).collect()
     }
 
-    /// Workers that finish what they have.
+    /// Workers that drain.
     pub fn drain(&self) -> Vec<Pid> {
         let drain = self.lives.iter().filter(|(_, life)| life.drain.is_some());
         drain.map(|(pid, _)| *pid).collect()

@@ -1,4 +1,4 @@
-//! A reload from its request to its result: one at a time, and one that fails leaves those who serve.
+//! A reload from its request to its result: only one at a time, and a failed one leaves the serving workers.
 #![forbid(unsafe_code)]
 
 use rpm_runtime::model::{Cause, Generation, Pid, ReloadResult, SlotId, Tick, Trigger};
@@ -38,12 +38,12 @@ impl Books {
         });
     }
 
-    /// Whether it is a worker of the reload that has not proved itself.
+    /// Whether it is a new worker of the reload that is not accepted yet.
     pub(super) fn on_trial(&self, now: Tick, life: Life) -> bool {
         self.reload.is_some() && life.generation == self.generation && !self.proved(now, life)
     }
 
-    /// Ready for long enough, and healthy.
+    /// Whether it has been ready for long enough and is healthy.
     pub(super) fn proved(&self, now: Tick, life: Life) -> bool {
         let min_ready = self.params.min_ready;
         life.fit && life.ready.is_some_and(|at| at.after(min_ready) <= now)
@@ -60,7 +60,7 @@ impl Books {
         }
     }
 
-    /// Whether every chair has its new worker, and the old ones are gone.
+    /// Whether every slot has its new worker and the old ones are gone.
     pub(super) fn reload_is_done(&self, now: Tick) -> bool {
         let done = |chair: Chair| match chair {
             Chair::Down => true,
@@ -76,7 +76,7 @@ impl Books {
             && !self.lives.values().any(old)
     }
 
-    /// The end that has to be said, and what it means.
+    /// The end of a reload must be reported; checks what it means.
     pub(super) fn end_reload(&mut self, now: Tick, result: ReloadResult) {
         let reload = self.reload.take().unwrap();
         if result != ReloadResult::Success {
@@ -89,7 +89,7 @@ impl Books {
             self.generation = reload.before;
         }
         self.tally.result(result, replaced);
-        // Nobody who served, and nobody who took over since, is lost.
+        // No worker that served, or that took over since, is lost.
         for pid in &reload.keeps {
             let life = &self.lives[pid];
             assert_eq!(self.slots[life.slot].chair, Chair::Seated(*pid), "{life:?}");

@@ -1,5 +1,5 @@
-//! The fleet's own steps: a successor is asked for, takes over, is given up; somebody is taken away. Each is looked at
-//! when it is taken: whether there is a reason, and whether there may be one worker more, or one less.
+//! The fleet's own steps: a successor is requested, takes over, or is given up; a worker is retired. Each is checked
+//! when it is taken: whether there is a reason, and whether one worker more, or one less, is allowed.
 #![forbid(unsafe_code)]
 
 use rpm_runtime::model::{Cause, Generation, ListenerId, Pid, Tick};
@@ -8,7 +8,7 @@ use rpm_runtime::policy::{NotUp, Note, allowance};
 use super::{Asked, Books, Chair, PAUSE, Renewal, Rise, id};
 
 impl Books {
-    /// Who sits in a chair.
+    /// The workers in slots.
     pub(super) fn seated(&self) -> impl Iterator<Item = Pid> + '_ {
         self.slots.iter().filter_map(|slot| match slot.chair {
             Chair::Seated(pid) => Some(pid),
@@ -16,21 +16,21 @@ impl Books {
         })
     }
 
-    /// Chairs that are to have a worker: all but those that stay down.
+    /// The slots that must have a worker: all except those that stay down.
     pub(super) fn wanted(&self) -> usize {
         let up = self.slots.iter().filter(|slot| slot.chair != Chair::Down);
         up.count()
     }
 
-    /// How many workers there may be too many and too few.
+    /// How many workers may exist above and below the wanted number.
     pub(super) fn allowed(&self) -> (usize, usize) {
         let n = u16::try_from(self.wanted()).unwrap();
         let (surge, unavailable) = allowance(self.params.surge, self.params.unavailable, n);
         (usize::from(surge), usize::from(unavailable))
     }
 
-    /// The most workers there can be without another step: each wanted chair has one, or will have one at any moment,
-    /// or waits for one that still has its listener; successors; and whoever is to end and is not.
+    /// The most workers that can exist without a further step: each wanted slot has one, may get one at any moment, or
+    /// waits for a worker that still has its listener; successors; and workers that must end and still live.
     pub(super) fn crowd(&self) -> usize {
         let rising = self.slots.iter().filter(|slot| slot.next.is_some());
         let holds = |pid: &Pid| {
@@ -53,7 +53,7 @@ impl Books {
         })
     }
 
-    /// A worker is asked for.
+    /// A worker is requested.
     pub(super) fn asks(&mut self, now: Tick, at: usize, listener: ListenerId, of: Generation) {
         assert_eq!(of, self.generation, "of which reload?");
         assert!(self.began.is_none(), "a worker for {at} in the stop");
@@ -102,8 +102,8 @@ impl Books {
         self.tally.hit("successor");
     }
 
-    /// Why the worker of a chair is to be replaced now. The new version of a reload is on trial in no more chairs at a
-    /// time than it may add and take away.
+    /// Why the worker of a slot must be replaced now. A reload tests its new version in no more slots at a time than it
+    /// may add and take away.
     fn reason(&self, now: Tick, at: usize, pid: Pid) -> Cause {
         let is_due = |renewal: &Renewal| {
             renewal.due <= now && (renewal.out || renewal.cause != Cause::Unhealthy)
@@ -120,7 +120,7 @@ impl Books {
         }
     }
 
-    /// Chairs in which nobody serves yet who has proved itself.
+    /// Slots whose new worker does not serve yet or is not accepted yet.
     fn tried(&self, now: Tick) -> usize {
         let tried = self.slots.iter().filter(|slot| match slot.chair {
             Chair::Down => false,
@@ -162,7 +162,7 @@ impl Books {
         self.tally.hit("taken over");
     }
 
-    /// A worker goes before its successor is there.
+    /// A worker retires before its successor exists.
     pub(super) fn taken_away(&mut self, now: Tick, pid: Pid) {
         self.take_out();
         assert!(self.stop.is_none(), "no reason to stop {pid}");
@@ -185,9 +185,9 @@ impl Books {
         self.tally.hit("taken away");
     }
 
-    /// Nobody takes this chair over any more.
+    /// The successor of this slot is given up.
     pub(super) fn cull(&mut self, now: Tick, at: usize, cause: Cause) {
-        // One that is asked for is told to stop when it comes.
+        // If it is only requested, it is told to stop when it starts.
         if let Some(pid) = self.slots[at].next.take().and_then(|next| next.pid) {
             self.leaves(now, pid, cause, false);
             self.tally.hit("successor given up");
@@ -200,7 +200,7 @@ impl Books {
         }
     }
 
-    /// A successor did not come up. That is the end of a reload.
+    /// A successor did not become ready. That ends a reload.
     pub(super) fn not_up(
         &mut self,
         now: Tick,

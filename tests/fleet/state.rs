@@ -1,4 +1,4 @@
-//! After a turn nothing is overdue, and the fleet shows what is.
+//! After a turn nothing is overdue, and the snapshot of the fleet is right.
 #![forbid(unsafe_code)]
 
 use rpm_runtime::model::{Pid, RunState, Snapshot, Tick, WorkerState};
@@ -7,7 +7,7 @@ use rpm_runtime::policy::{Drains, Fleet, KILL_PATIENCE, Rotation};
 use super::{Books, Chair, Life, SlotBook, id};
 
 impl Books {
-    /// By when everything has to be over.
+    /// When everything must be finished.
     pub fn ends_by(&self) -> Option<Tick> {
         let stop = self.stop?;
         let drain = self.drain_limit().unwrap_or_default();
@@ -19,12 +19,12 @@ impl Books {
         })
     }
 
-    /// After a turn nothing is overdue, and the fleet shows what is.
+    /// After a turn nothing is overdue, and the snapshot of the fleet is right.
     pub fn settled(&mut self, now: Tick, fleet: &Fleet) {
         assert_eq!(self.asked, [], "not answered");
         let due = self.due(now);
         assert!(due.is_none_or(|at| at > now), "overdue: {self:?}");
-        // Neither a spin nor an oversleep.
+        // The fleet neither spins nor oversleeps.
         let next = fleet.next_deadline();
         let early = due.into_iter().chain(self.may_be_due(now)).min();
         let needed = |next: Tick| early.is_some_and(|early| early <= next);
@@ -42,7 +42,7 @@ impl Books {
         self.listeners_are_apart(fleet.listeners(), &rotation);
     }
 
-    /// When time alone has to change something.
+    /// When time alone must change something.
     fn due(&self, now: Tick) -> Option<Tick> {
         let mut due: Vec<Tick> = Vec::new();
         if self.began.is_none() && !self.finished {
@@ -84,7 +84,7 @@ impl Books {
         due.into_iter().min()
     }
 
-    /// When somebody who is ready has been so for long enough, or for too long without a check.
+    /// When a ready worker has been ready for long enough, or for too long without a check.
     fn proves(&self, now: Tick, pid: Pid, life: Life) -> Option<Tick> {
         let ready = life.ready?;
         let rises = self.slots[life.slot].chair != Chair::Seated(pid);

@@ -1,4 +1,4 @@
-//! The fake system: processes, their groups, a fork that may fail, numbers that are reused as soon as they are free.
+//! The fake system: processes, their groups, a fork that may fail, PIDs that are reused as soon as they are free.
 #![forbid(unsafe_code)]
 
 use std::collections::BTreeMap;
@@ -7,20 +7,20 @@ use std::time::Duration;
 use rpm_runtime::model::{Exit, Pid, Sig, Tick};
 use rpm_runtime::policy::Event;
 
-/// How a process begins.
+/// How a process starts.
 #[derive(Clone, Copy, Debug)]
 pub enum Start {
-    /// Runs its program, and the runtime hears so.
+    /// It executes its program, and the runtime is told.
     Runs,
-    /// Cannot run it; ends with this code.
+    /// It cannot execute the program and exits with this code.
     Fails(u8),
-    /// Is short of something before that; ends with 126.
+    /// It lacks a resource before that and exits with 126.
     Starves,
-    /// Nothing is heard of it.
+    /// It reports nothing.
     Silent,
 }
 
-/// What the stop signal does to a process.
+/// How a process reacts to the stop signal.
 #[derive(Clone, Copy, Debug)]
 pub enum OnStop {
     Ends {
@@ -28,20 +28,20 @@ pub enum OnStop {
         after: Duration,
     },
     Ignores,
-    /// Not even SIGKILL ends it before somebody thaws it.
+    /// It is frozen: not even SIGKILL ends it before it is thawed.
     Undying,
 }
 
-/// What becomes of the next process.
+/// The behaviour of the next process.
 #[derive(Clone, Copy, Debug)]
 pub struct Fate {
     pub start: Start,
     pub on_stop: OnStop,
-    /// Other processes in its group.
+    /// Number of other processes in its group.
     pub members: u8,
     /// They ignore the stop signal.
     pub members_ignore: bool,
-    /// How long SIGKILL takes.
+    /// Time from SIGKILL to the end.
     pub dies_within: Duration,
 }
 
@@ -59,7 +59,7 @@ impl Fate {
     };
 }
 
-/// What a worker says on its way to its program.
+/// A report of a worker before it runs its program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Word {
     Executed,
@@ -70,14 +70,14 @@ enum Word {
 #[derive(Clone, Copy, Debug)]
 pub struct Process {
     pub fate: Fate,
-    /// Not said yet.
+    /// Not reported yet.
     word: Option<Word>,
     /// When and how it will end.
     pub ends: Option<(Tick, Exit)>,
     pub killed: bool,
     pub members: u8,
     pub members_end: Option<Tick>,
-    /// The leader is reaped; only members are left.
+    /// The leader is reaped; only group members are left.
     pub reaped: bool,
 }
 
@@ -86,7 +86,7 @@ pub struct System {
     fates: Vec<Fate>,
     forks: usize,
     pub refuse: u8,
-    /// Every new process runs its program, and ends when it is told to.
+    /// Every new process runs its program and ends when it is told to.
     pub calm: bool,
     pub processes: BTreeMap<Pid, Process>,
 }
@@ -102,7 +102,7 @@ impl System {
         }
     }
 
-    /// The lowest number that neither a process nor a group has.
+    /// The lowest PID that neither a process nor a group has.
     pub fn free(&self) -> Pid {
         (2..=i32::MAX)
             .filter_map(Pid::new)
@@ -140,7 +140,7 @@ impl System {
         Some(pid)
     }
 
-    /// The stop signal, to the worker alone.
+    /// Sends the stop signal to the worker alone.
     pub fn stop(&mut self, now: Tick, pid: Pid) {
         let process = self.processes.get_mut(&pid).unwrap();
         if let (None, OnStop::Ends { exit, after }) = (process.ends, process.fate.on_stop) {
@@ -148,7 +148,7 @@ impl System {
         }
     }
 
-    /// SIGKILL, to worker and group.
+    /// Sends SIGKILL to the worker and its group.
     pub fn kill(&mut self, now: Tick, pid: Pid) {
         let process = self.processes.get_mut(&pid).unwrap();
         process.killed = true;
@@ -166,9 +166,9 @@ impl System {
         process.members_end = Some(process.members_end.map_or(at, |end| end.min(at)));
     }
 
-    /// A signal to what is left of a group.
+    /// Sends a signal to the rest of a group.
     pub fn signal_group(&mut self, now: Tick, pid: Pid, kill: bool) {
-        // The group may be gone without anybody having seen it; then the real call finds nobody either.
+        // The group may have ended unnoticed; the real call would then fail harmlessly too.
         let Some(process) = self.processes.get_mut(&pid).filter(|p| p.reaped) else {
             return;
         };
@@ -179,7 +179,7 @@ impl System {
         }
     }
 
-    /// Somebody lets it go on: what it was sent takes effect.
+    /// Thaws the process: pending signals take effect.
     pub fn thaw(&mut self, now: Tick, pid: Pid) {
         let Some(process) = self.processes.get_mut(&pid) else {
             return;
@@ -193,7 +193,7 @@ impl System {
         }
     }
 
-    /// When something ends next.
+    /// When the next process ends.
     pub fn next_end(&self) -> Option<Tick> {
         let ends = |p: &Process| {
             let leader = p.ends.filter(|_| !p.reaped).map(|(at, _)| at);
@@ -203,14 +203,14 @@ impl System {
         self.processes.values().filter_map(ends).min()
     }
 
-    /// Leaders that are dead and not reaped yet.
+    /// Leaders that have ended and are not reaped yet.
     pub fn ending(&self, now: Tick) -> Vec<Pid> {
         let due = |p: &Process| !p.reaped && p.ends.is_some_and(|(at, _)| at <= now);
         let all = self.processes.iter().filter(|(_, p)| due(p));
         all.map(|(pid, _)| *pid).collect()
     }
 
-    /// Ends what is due, reaps the leaders: who, how, whether others are left.
+    /// Ends what is due and reaps the leaders: PID, exit, whether group members are left.
     pub fn reap(&mut self, now: Tick) -> Vec<(Pid, Exit, bool)> {
         let mut reaped = Vec::new();
         for (pid, process) in &mut self.processes {
@@ -229,7 +229,7 @@ impl System {
         reaped
     }
 
-    /// What it says next on its way to its program.
+    /// The next report of a process before it runs its program.
     pub fn word(&mut self, pid: Pid) -> Option<Event> {
         match self.processes.get_mut(&pid)?.word.take()? {
             Word::Executed => Some(Event::Executed { pid }),

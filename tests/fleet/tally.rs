@@ -1,11 +1,11 @@
-//! How often what happened, so that a walk that no longer reaches something does not pass for a proof.
+//! Counts what happened, so that a walk that no longer reaches something does not count as a proof.
 #![forbid(unsafe_code)]
 
 use std::collections::BTreeMap;
 
 use rpm_runtime::model::{DrainEnd, ReloadResult};
 
-/// Of one walk.
+/// The counts of one walk.
 #[derive(Clone, Debug, Default)]
 pub struct Tally {
     hits: BTreeMap<&'static str, u64>,
@@ -36,7 +36,7 @@ impl Tally {
         });
     }
 
-    /// What another life of the same walk did.
+    /// Adds the counts of another run of the same walk.
     pub fn add(&mut self, other: &Self) {
         for (what, hits) in &other.hits {
             *self.hits.entry(what).or_default() += hits;
@@ -44,12 +44,12 @@ impl Tally {
     }
 }
 
-/// Of all walks of a test.
+/// The counts of all walks of a test.
 #[derive(Debug, Default)]
 pub struct Totals {
     walks: u64,
     pub steps: u64,
-    /// In how many walks, and how often altogether.
+    /// In how many walks, and how often in all.
     seen: BTreeMap<&'static str, (u64, u64)>,
 }
 
@@ -64,7 +64,7 @@ impl Totals {
         }
     }
 
-    /// Each of these happened in at least so many of a hundred walks.
+    /// Checks that each of these happened in at least so many percent of the walks.
     pub fn show(&self, least: &[(&str, u64)]) {
         for (what, percent) in least {
             let (walks, _) = self.seen.get(what).copied().unwrap_or_default();

@@ -1,5 +1,5 @@
-//! The fleet's turns, as the loop takes them: all ends are known before anything is decided; each action is performed in
-//! the fake system, and its outcome is told.
+//! Turns of the fleet as in the event loop: all exits are known before anything is decided; each action is performed in
+//! the fake system, and its outcome is reported.
 #![forbid(unsafe_code)]
 
 use std::collections::VecDeque;
@@ -10,7 +10,7 @@ use rpm_runtime::policy::{Action, Drains, Event, Rotation};
 
 use crate::world::World;
 
-/// All that can be seen of a fleet.
+/// Everything that is visible of a fleet from outside.
 pub type Outside = (Snapshot, Rotation, Vec<Drains>, u16, Option<Tick>);
 
 impl World {
@@ -19,7 +19,7 @@ impl World {
             return;
         }
         let mut out = Vec::new();
-        // What it said before it died counts.
+        // Its reports before its end count.
         for pid in self.system.ending(self.now) {
             if let Some(event) = self.system.word(pid) {
                 self.takes(event, &mut out);
@@ -70,8 +70,8 @@ impl World {
         self.sleeps_well();
     }
 
-    /// Until the next deadline nothing changes by time alone, whoever wakes the fleet for whatever reason; without one,
-    /// nothing does for ever.
+    /// Checks that nothing changes by time alone before the next deadline, even if the fleet is woken; without a
+    /// deadline, nothing ever changes.
     fn sleeps_well(&self) {
         let due = self.fleet.next_deadline();
         let at = match due {

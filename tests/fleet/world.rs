@@ -1,4 +1,4 @@
-//! One walk: what happens next, move by move.
+//! One walk, move by move.
 #![forbid(unsafe_code)]
 
 use std::time::Duration;
@@ -19,15 +19,15 @@ pub struct World {
     pub(super) sees_groups_end: bool,
     jitter: Vec<u16>,
     asked: usize,
-    /// By when everything has to be over, had the fleet been woken in time.
+    /// When everything must be finished if the fleet is woken in time.
     stops_by: Option<Tick>,
-    /// By how much it was woken late since.
+    /// How late it has been woken since then.
     late: Duration,
     pub(super) amid: Option<Command>,
-    /// Who was reaped last.
+    /// The processes reaped last.
     pub(super) gone: Vec<Pid>,
     pub(super) oom: bool,
-    /// Turns of the fleet so far, each looked at as a whole.
+    /// Number of checked turns so far.
     pub(super) turns: u64,
 }
 
@@ -138,7 +138,7 @@ impl World {
         }
     }
 
-    /// Asks to stop, if nobody has, and sees it through: nothing may outlast the bound.
+    /// Requests a stop, if there is none, and runs until the end; nothing may exceed the time limit.
     pub fn end(&mut self) {
         if !self.books.finished && !self.books.stops() {
             self.turn(Event::Operator(Command::Stop));
@@ -155,7 +155,7 @@ impl World {
         self.silence();
     }
 
-    /// After the end nothing is done any more, whatever comes.
+    /// After the end the fleet does nothing, whatever it is told.
     fn silence(&mut self) {
         let mut out = Vec::new();
         let commands = [
@@ -197,7 +197,7 @@ impl World {
         }
     }
 
-    /// Somebody who is not reaped says something, or something is said of him.
+    /// Reports something of, or about, a process that is not reaped.
     fn tell(&mut self, who: Who, event: impl FnOnce(Pid) -> Event) {
         if let Some(pid) = who.of(&self.system.unreaped()) {
             self.turn(event(pid));
@@ -212,7 +212,7 @@ impl World {
         }
     }
 
-    /// Words that come too late, or are about nobody, change nothing.
+    /// Late messages, and messages about unknown processes, change nothing.
     fn stale(&mut self, who: Who, word: Word) {
         self.turn(Event::Woke);
         if self.books.finished {
@@ -251,7 +251,7 @@ impl World {
         assert_eq!(self.outside(), before, "{event:?} changes something");
     }
 
-    /// To the next moment at which anything is due.
+    /// Advances to the next time at which anything is due.
     pub(super) fn deadline(&mut self) {
         let due = [self.fleet.next_deadline(), self.system.next_end()];
         match due.into_iter().flatten().min() {
@@ -286,7 +286,7 @@ impl World {
         }
     }
 
-    /// Workers say how they got to their programs.
+    /// Workers report their way to their programs.
     pub(super) fn words(&mut self) {
         for pid in self.system.unreaped() {
             if let Some(event) = self.system.word(pid) {
@@ -300,7 +300,7 @@ impl World {
         self.jitter[self.asked % self.jitter.len()]
     }
 
-    /// The bound counts from the first request.
+    /// The time limit counts from the first request.
     pub(super) fn note_bound(&mut self) {
         if self.stops_by.is_none() && self.books.stops() {
             self.stops_by = self.books.ends_by();
