@@ -1,7 +1,8 @@
-//! Tests with real processes: the runtime as a binary, programs of many languages, clients, signals, containers.
+//! Tests with real processes: the runtime as a binary, programs in many languages, clients, signals, containers.
 //!
-//! One binary, so that the harness is compiled and linked once. The folders are the themes, and three of them are the
-//! groups of nextest (.config/nextest.toml): `containers`, `load`, `stories`. `cargo nextest run reload::` runs one theme.
+//! One binary, so that the harness is compiled and linked only once. The folders are themes, and three of them are
+//! groups of nextest (.config/nextest.toml): `containers`, `load`, `stories`. `cargo nextest run reload::` runs one
+//! theme.
 #![allow(
     clippy::disallowed_methods,
     reason = "tests start, signal and await processes from outside"

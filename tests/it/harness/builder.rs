@@ -12,7 +12,7 @@ use super::processes;
 use super::runtime::{Runtime, watch};
 use super::{free_port, until_some};
 
-/// A runtime to be; everything that a test may choose.
+/// The settings of a runtime before its start.
 pub struct Builder {
     binary: PathBuf,
     under: Vec<OsString>,
@@ -38,7 +38,7 @@ impl Builder {
         }
     }
 
-    /// A variable of the runtime. Nothing but PATH comes from the environment of the test.
+    /// Sets a variable of the runtime. Only PATH is inherited from the environment of the test.
     #[must_use]
     pub fn env(mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
         self.variables
@@ -46,35 +46,35 @@ impl Builder {
         self
     }
 
-    /// Takes away a variable, PATH or one that the harness sets.
+    /// Removes a variable: PATH or one that the harness sets.
     #[must_use]
     pub fn env_remove(mut self, name: impl AsRef<OsStr>) -> Self {
         self.variables.push((name.as_ref().into(), None));
         self
     }
 
-    /// The arguments of the runtime: the program and its arguments.
+    /// Sets the arguments of the runtime: the program and its arguments.
     #[must_use]
     pub fn program<I: IntoIterator<Item: Into<OsString>>>(mut self, words: I) -> Self {
         self.program.extend(words.into_iter().map(Into::into));
         self
     }
 
-    /// One more argument; for words of another type than the ones before.
+    /// Adds one argument; for words of another type than the previous ones.
     #[must_use]
     pub fn arg(mut self, word: impl Into<OsString>) -> Self {
         self.program.push(word.into());
         self
     }
 
-    /// A command that becomes the runtime by exec, such as `[example("deny").into(), "notify".into()]`.
+    /// A command that executes the runtime, such as `[example("deny").into(), "notify".into()]`.
     #[must_use]
     pub fn under<I: IntoIterator<Item: Into<OsString>>>(mut self, words: I) -> Self {
         self.under.extend(words.into_iter().map(Into::into));
         self
     }
 
-    /// Another binary in place of the runtime, to compare with.
+    /// Starts another binary instead of the runtime, for comparison.
     #[must_use]
     pub fn binary(mut self, path: impl Into<PathBuf>) -> Self {
         self.binary = path.into();
@@ -87,21 +87,21 @@ impl Builder {
         self
     }
 
-    /// Standard input; /dev/null by default. With `Stdio::piped()`, see [`Runtime::stdin`].
+    /// Standard input; the default is /dev/null. For `Stdio::piped()`, see [`Runtime::stdin`].
     #[must_use]
     pub fn stdin(mut self, stdio: impl Into<Stdio>) -> Self {
         self.streams[0] = Some(stdio.into());
         self
     }
 
-    /// Standard output to somewhere else; its lines are then not collected.
+    /// Redirects standard output; its lines are then not collected.
     #[must_use]
     pub fn stdout(mut self, stdio: impl Into<Stdio>) -> Self {
         self.streams[1] = Some(stdio.into());
         self
     }
 
-    /// Standard error to somewhere else; its lines are then not collected.
+    /// Redirects standard error; its lines are then not collected.
     #[must_use]
     pub fn stderr(mut self, stdio: impl Into<Stdio>) -> Self {
         self.streams[2] = Some(stdio.into());
@@ -115,7 +115,7 @@ impl Builder {
         self
     }
 
-    /// Processes may outlive the runtime: the test is about just that. They are killed all the same.
+    /// Allows processes to outlive the runtime, for tests about that. They are killed in any case.
     #[must_use]
     pub fn allow_leftovers(mut self) -> Self {
         self.leftovers = true;
@@ -126,7 +126,7 @@ impl Builder {
     pub fn start(self) -> Runtime {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        // Inherited by whatever is started, so that nothing can hide by leaving the tree.
+        // Every started process inherits it, so none can hide by leaving the process tree.
         let value = format!("{}.{number}", std::process::id());
         let mark = format!("HARNESS_MARK={value}");
         let admin = free_port();

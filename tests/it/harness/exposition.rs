@@ -1,4 +1,4 @@
-//! Pages of metrics, and who is strict about them.
+//! Metrics pages and their strict parsers.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -17,7 +17,7 @@ pub fn series(page: &str) -> BTreeMap<String, f64> {
         .collect()
 }
 
-/// Families by their type.
+/// The type of each family.
 pub fn types(page: &str) -> BTreeMap<String, String> {
     let lines = page.lines().filter_map(|line| line.strip_prefix("# TYPE "));
     lines
@@ -26,7 +26,7 @@ pub fn types(page: &str) -> BTreeMap<String, String> {
         .collect()
 }
 
-/// The series that never fall: counters, and histograms with their buckets, sums and counts.
+/// The series that never decrease: counters, and histograms with their buckets, sums and counts.
 pub fn counters(page: &str) -> BTreeMap<String, f64> {
     let types = types(page);
     let counts = |series: &str| {
@@ -47,7 +47,7 @@ pub fn counters(page: &str) -> BTreeMap<String, f64> {
     all.filter(|(series, _)| counts(series)).collect()
 }
 
-/// What a program says of `page`, after it was content with it.
+/// Runs a program on `page` and returns its output. Panics if the program reports an error.
 #[track_caller]
 fn judged(program: &mut Command, page: &str) -> String {
     let mut judge = program
@@ -66,11 +66,11 @@ fn judged(program: &mut Command, page: &str) -> String {
     said
 }
 
-/// A header that asks for the newer of the two formats.
+/// A header that requests OpenMetrics.
 pub const OPENMETRICS: &str = "Accept: application/openmetrics-text;version=1.0.0";
 
-/// The page of this moment, after `promtool check metrics` has found nothing to say of it, nor the strict reader of
-/// prometheus_client of that in OpenMetrics.
+/// The present page. It has passed `promtool check metrics`, and its OpenMetrics form the strict parser of
+/// prometheus_client.
 #[track_caller]
 pub fn page(runtime: &Runtime) -> String {
     let page = runtime.get("/metrics").text();
@@ -78,7 +78,7 @@ pub fn page(runtime: &Runtime) -> String {
     let said = judged(promtool.args(["check", "metrics"]), &page);
     assert_eq!(said, "");
     let lines = page.lines().filter(|line| !line.starts_with('#'));
-    // promtool does not notice series that are there twice.
+    // promtool does not detect duplicate series.
     assert_eq!(lines.count(), series(&page).len(), "{page}");
     let open = ask(runtime, "/metrics", &[OPENMETRICS]).text();
     let program = "import sys\n\
@@ -96,7 +96,7 @@ pub fn page(runtime: &Runtime) -> String {
     page
 }
 
-/// Asks with headers.
+/// Requests a path with headers.
 #[track_caller]
 pub fn ask(runtime: &Runtime, path: &str, headers: &[&str]) -> Reply {
     let mut connection = Connection::open(runtime.admin()).unwrap();

@@ -1,4 +1,4 @@
-//! Takes lines out of the formats of the log.
+//! Parses the output formats of the log.
 
 use std::collections::BTreeMap;
 
@@ -12,19 +12,19 @@ pub enum Form {
     Json,
 }
 
-/// One line of the log, taken out of its format.
+/// One log line without its format.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     pub time: Option<String>,
-    /// One of the runtime's own, with its level.
+    /// The level, if it is one of the runtime's own lines.
     pub own: Option<String>,
-    /// Raw does not say it.
+    /// Unknown in raw format.
     pub slot: Option<u64>,
-    /// Only json says it.
+    /// Known only in JSON.
     pub stream: Option<String>,
-    /// The number of the line that this is a piece of; prefix does not number them.
+    /// The number of the cut line to which this piece belongs; unknown in prefix format.
     pub piece_of: Option<String>,
-    /// A further piece of a line that was cut.
+    /// A further piece of a cut line.
     pub continued: bool,
     pub text: String,
 }
@@ -48,9 +48,9 @@ impl Form {
         }
     }
 
-    /// What the workers wrote: their lines, pieces put together, in the order of arrival.
+    /// The lines of the workers, joined from their pieces, in the order of arrival.
     ///
-    /// Pieces follow each other within their stream, so prefix needs workers that use one stream only.
+    /// The pieces of a line are adjacent within their stream, so prefix format needs workers that use only one stream.
     #[track_caller]
     pub fn written<'a>(self, lines: impl IntoIterator<Item = &'a String>) -> Vec<String> {
         let mut written: Vec<String> = Vec::new();
@@ -154,7 +154,7 @@ fn json(line: &str) -> Entry {
     }
 }
 
-/// RFC 3339 with milliseconds, in UTC: `2026-11-22T04:40:12.345Z`.
+/// Whether it is a time in RFC 3339 with milliseconds, in UTC: `2026-11-22T04:40:12.345Z`.
 pub fn is_time(text: &str) -> bool {
     const SHAPE: &[u8] = b"0000-00-00T00:00:00.000Z";
     let fits = |(byte, shape): (&u8, &u8)| match shape {

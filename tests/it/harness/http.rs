@@ -1,11 +1,11 @@
-//! The smallest HTTP client: one connection, one request after the other.
+//! A minimal HTTP client: one connection, one request after the other.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
 
 use super::patience;
 
-/// An answer: its head as it came, and its body without chunk marks.
+/// An answer: its head as received, and its body without chunk headers.
 #[derive(Clone, Debug)]
 pub struct Reply {
     pub status: u16,
@@ -25,7 +25,7 @@ impl Reply {
             .unwrap_or_else(|error| panic!("{error}: {}", self.text()))
     }
 
-    /// The value of a header, its name in any case.
+    /// The value of a header; the name is case-insensitive.
     pub fn header(&self, name: &str) -> Option<&str> {
         let mut headers = self.head.lines().filter_map(|line| line.split_once(':'));
         headers
@@ -33,7 +33,7 @@ impl Reply {
             .map(|(_, value)| value.trim())
     }
 
-    /// Who answered, for the example servers.
+    /// The PID of the answering process, for the example servers.
     #[track_caller]
     pub fn pid(&self) -> i64 {
         self.json()["pid"]
@@ -138,7 +138,7 @@ impl Connection {
     }
 }
 
-/// One request on a connection of its own, closed after the answer.
+/// One request on a new connection, closed after the answer.
 pub fn http_get(address: impl ToSocketAddrs, path: &str) -> io::Result<Reply> {
     Connection::open(address)?.request(path, &["Connection: close"])
 }

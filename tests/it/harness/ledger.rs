@@ -1,4 +1,4 @@
-//! What the writers say of themselves: `examples/writer.rs --ledger`.
+//! The ledgers of the writers: `examples/writer.rs --ledger`.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::scratch;
 
-/// The directory of the ledgers of all writers of a test.
+/// The directory with the ledgers of all writers of a test.
 #[derive(Debug)]
 pub struct Ledger(PathBuf);
 
@@ -19,14 +19,14 @@ impl Ledger {
         &self.0
     }
 
-    /// By (writer, stream), how many lines were written to their ends.
+    /// The number of completely written lines, by (writer, stream).
     pub fn written(&self) -> BTreeMap<(String, String), u64> {
         let mut written = BTreeMap::new();
         for entry in fs::read_dir(&self.0).unwrap() {
             let entry = entry.unwrap();
             let id = entry.file_name().into_string().unwrap();
             let bytes = fs::read(entry.path()).unwrap();
-            // Created and not filled yet: nothing was written.
+            // Created but still empty: nothing was written.
             for (stream, number) in ["out", "err"].into_iter().zip(bytes.chunks_exact(8)) {
                 let lines = u64::from_le_bytes(number.try_into().unwrap());
                 written.insert((id.clone(), stream.to_owned()), lines);
@@ -40,7 +40,7 @@ impl Ledger {
         self.written().values().sum()
     }
 
-    /// Numbers of the processes of the writers, with `--unique`.
+    /// The PIDs of the writers, with `--unique`.
     pub fn pids(&self) -> Vec<i32> {
         let written = self.written();
         let outs = written.keys().filter(|(_, stream)| stream == "out");

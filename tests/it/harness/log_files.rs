@@ -1,4 +1,4 @@
-//! Files of the log, those that were rotated away and compressed too.
+//! Log files, including rotated and compressed ones.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,8 +6,8 @@ use std::process::Command;
 
 use super::lines_of;
 
-/// The active file, if it is there, and those that were rotated away from it (`NAME.20261122T044012Z`, then
-/// `NAME.20261122T044012Z.1`, with `.gz` if packed); oldest first.
+/// The active file, if it exists, and its rotated files (`NAME.20261122T044012Z`, then `NAME.20261122T044012Z.1`, with
+/// `.gz` if compressed), the oldest first.
 pub fn log_files(active: &Path) -> Vec<PathBuf> {
     let name = active.file_name().unwrap().to_str().unwrap();
     let entries = fs::read_dir(active.parent().unwrap()).unwrap();
@@ -21,7 +21,7 @@ pub fn log_files(active: &Path) -> Vec<PathBuf> {
                 "" => 0,
                 number => number.strip_prefix('.')?.parse().ok()?,
             };
-            // While the one is removed after packing, it is there twice.
+            // While the original is removed after compression, both exist.
             let twice = path.extension()? == "gz" && path.with_extension("").exists();
             let key = (time.to_owned(), number);
             (!twice).then_some((key, path))
@@ -33,7 +33,7 @@ pub fn log_files(active: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// What is in the files, one after the other.
+/// The content of the files in order.
 #[track_caller]
 pub fn log_bytes(active: &Path) -> Vec<u8> {
     let mut all = Vec::new();
@@ -54,7 +54,7 @@ pub fn log_bytes(active: &Path) -> Vec<u8> {
     all
 }
 
-/// The lines of the files, one after the other.
+/// The lines of the files in order.
 #[track_caller]
 pub fn log_lines(active: &Path) -> Vec<String> {
     lines_of(&log_bytes(active))

@@ -1,4 +1,4 @@
-//! Starts the runtime as a real process, hears what it says, and leaves nothing behind.
+//! Starts the runtime as a real process, collects its output, and leaves nothing behind.
 //!
 //! ```ignore
 //! use crate::harness::{Runtime, example};
@@ -9,8 +9,8 @@
 //! assert_eq!(runtime.wait_exit().code(), Some(0));
 //! ```
 //!
-//! Nothing here sleeps for a guess: output and exits are awaited as events, and [`until`] is the one place that polls.
-//! Each wait is bounded by the patience, `RPM_TEST_PATIENCE` seconds (30), and on running out shows all output so far.
+//! Nothing here sleeps for a guessed time: output and exits are events, and [`until`] is the only place that polls.
+//! Each wait is limited to `RPM_TEST_PATIENCE` seconds (default 30); a timeout prints all output so far.
 
 mod builder;
 pub mod exposition;
@@ -54,7 +54,7 @@ pub use runtime::Runtime;
 pub use terminal::terminal;
 pub use written::{Tally, account, tally};
 
-/// How long a test waits for what must come.
+/// The limit of each wait in a test.
 pub fn patience() -> Duration {
     let seconds = env::var("RPM_TEST_PATIENCE")
         .ok()
@@ -62,13 +62,13 @@ pub fn patience() -> Duration {
     Duration::from_secs(seconds.unwrap_or(30))
 }
 
-/// Waits for a condition that has no event of its own; `what` names it if it never comes.
+/// Waits for a condition that sends no event. `what` names the condition in the panic message.
 #[track_caller]
 pub fn until(what: &str, mut condition: impl FnMut() -> bool) {
     assert!(eventually(&mut condition), "never came true: {what}");
 }
 
-/// Like [`until`], for a condition that yields something.
+/// As [`until`], for a condition that returns a value.
 #[track_caller]
 pub fn until_some<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
     let mut found = None;
@@ -109,13 +109,13 @@ pub fn source(path: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
-/// `examples/go`.
+/// Builds `examples/go`.
 #[track_caller]
 pub fn go_server(directory: &Path) -> PathBuf {
     go_build(&source("examples/go"), Path::new("."), directory, &[])
 }
 
-/// A Go program, built where `from` says, without cgo: one static file that no preloaded library could reach.
+/// Builds a Go program in the directory `from` without cgo: one static file, which no preloaded library can affect.
 #[track_caller]
 pub fn go_build(from: &Path, what: &Path, directory: &Path, env: &[(&str, &str)]) -> PathBuf {
     let target = directory.join("server");
@@ -128,7 +128,7 @@ pub fn go_build(from: &Path, what: &Path, directory: &Path, env: &[(&str, &str)]
         .env("CGO_ENABLED", "0")
         .env("GOFLAGS", "-buildvcs=false")
         .envs(env.iter().copied())
-        // Kept between runs: the standard library takes long to compile.
+        // Kept between runs, because compiling the standard library takes long.
         .env(
             "GOCACHE",
             Path::new(env!("CARGO_TARGET_TMPDIR")).join("go-cache"),
@@ -144,11 +144,11 @@ pub fn go_build(from: &Path, what: &Path, directory: &Path, env: &[(&str, &str)]
     target
 }
 
-/// An empty directory of this test's own, below `target/tmp`.
+/// An empty directory for this test, below `target/tmp`.
 pub fn scratch(name: &str) -> PathBuf {
     let path =
         PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}", std::process::id()));
-    // It may be left over from a process of the same number.
+    // Left by an earlier process with our PID.
     let _ = std::fs::remove_dir_all(&path);
     std::fs::create_dir_all(&path).unwrap();
     path

@@ -1,4 +1,4 @@
-//! What a process writes, collected line by line as it comes.
+//! The output of a process, collected line by line.
 
 use std::fmt::Write as _;
 use std::io::Read;
@@ -8,14 +8,14 @@ use std::time::Instant;
 
 use super::patience;
 
-/// Where a line came from.
+/// The stream of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stream {
     Out,
     Err,
 }
 
-/// One line without its newline; bytes that are no UTF-8 are replaced.
+/// One line without its newline; bytes that are not UTF-8 are replaced.
 #[derive(Clone, Debug)]
 pub struct Line {
     pub stream: Stream,
@@ -29,7 +29,7 @@ struct Collected {
     open: usize,
 }
 
-/// Shared with one reading thread per stream.
+/// Shared with one reading thread for each stream.
 #[derive(Clone, Default)]
 pub struct Output(Arc<(Mutex<Collected>, Condvar)>);
 
@@ -88,7 +88,7 @@ impl Output {
         self.lock().lines.len()
     }
 
-    /// Waits until `found` yields something from the lines so far.
+    /// Waits until `found` returns a value for the lines so far.
     #[track_caller]
     pub fn wait<T>(&self, mut found: impl FnMut(&[Line]) -> Option<T>) -> T {
         let end = Instant::now() + patience();
@@ -114,7 +114,7 @@ impl Output {
         }
     }
 
-    /// Waits for the end of all streams; false if somebody still holds one open after the patience.
+    /// Waits for the end of all streams. False if a process still holds one open after the time limit.
     pub fn wait_end(&self) -> bool {
         let collected = self.lock();
         !self

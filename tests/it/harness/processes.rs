@@ -1,8 +1,8 @@
-//! Processes as /proc shows them.
+//! Processes from /proc.
 
 use std::fs;
 
-/// One line of the process table.
+/// One row of the process table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Process {
     pub pid: i32,
@@ -19,10 +19,10 @@ impl Process {
     }
 }
 
-/// `None` if there is no such process.
+/// `None` if the process does not exist.
 pub fn process(pid: i32) -> Option<Process> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name may hold blanks and parentheses.
+    // The name may contain blanks and parentheses.
     let (head, tail) = stat.rsplit_once(") ")?;
     let mut fields = tail.split(' ');
     Some(Process {
@@ -42,7 +42,7 @@ pub fn all() -> Vec<Process> {
         .collect()
 }
 
-/// Children of `pid`, zombies included, by number.
+/// Children of `pid`, including zombies, sorted by PID.
 pub fn children(pid: i32) -> Vec<Process> {
     let mut found: Vec<_> = all()
         .into_iter()
@@ -52,7 +52,7 @@ pub fn children(pid: i32) -> Vec<Process> {
     found
 }
 
-/// Children of `pid`, their children, and so on; zombies included.
+/// All descendants of `pid`, including zombies.
 pub fn descendants(pid: i32) -> Vec<Process> {
     let all = all();
     let mut found: Vec<Process> = Vec::new();
@@ -66,7 +66,7 @@ pub fn descendants(pid: i32) -> Vec<Process> {
     found
 }
 
-/// Living processes whose environment holds `entry`, wherever they hang in the tree.
+/// Living processes whose environment contains `entry`, wherever they are in the process tree.
 pub fn marked(entry: &str) -> Vec<Process> {
     let bears = |process: &Process| {
         let environment = fs::read(format!("/proc/{}/environ", process.pid)).unwrap_or_default();

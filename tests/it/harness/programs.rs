@@ -1,4 +1,4 @@
-//! Unmodified programs of several languages, each on a port of its own.
+//! Unmodified programs in several languages, each on a port of its own.
 
 use std::ffi::OsString;
 use std::fs;
@@ -6,14 +6,14 @@ use std::fs;
 use super::load::nonce;
 use super::{Builder, Runtime, example, free_port, go_server, scratch, source};
 
-/// Files that the program without a word of its own serves.
+/// Number of files for a program that serves files and does not return the nonce.
 pub const FILES: u64 = 64;
 
 /// An unmodified program on a port of its own, and what a client must know of it.
 pub struct Program {
     pub port: u16,
     words: Vec<OsString>,
-    /// Whether it serves files that are named and filled with the nonces.
+    /// Whether it serves files whose name and content are the nonces.
     pub files: bool,
 }
 
@@ -26,7 +26,7 @@ impl Program {
         }
     }
 
-    /// No signal handler: SIGTERM ends it at once.
+    /// Has no signal handler: SIGTERM ends it at once.
     pub fn node() -> Self {
         Self::new([
             OsString::from("node"),
@@ -42,7 +42,7 @@ impl Program {
         Self::new([example("echo_server")])
     }
 
-    /// Of the standard library, on files that are named and filled with the nonces.
+    /// The server of the standard library, with files whose name and content are the nonces.
     pub fn python_http_server() -> Self {
         let directory = scratch("files");
         for word in (0..FILES).map(nonce) {
@@ -65,7 +65,7 @@ impl Program {
         Self::new([OsString::from("/usr/bin/python3"), source(payload).into()])
     }
 
-    /// A runtime with so many workers of it, ready when they listen.
+    /// A runtime with `count` workers of it, which are ready when they listen.
     pub fn workers(&self, count: usize) -> Builder {
         Runtime::builder()
             .env("RPM_INSTANCES", count.to_string())

@@ -1,4 +1,4 @@
-//! A Prometheus of its own, as Debian packs it.
+//! A separate Prometheus from Debian's package.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -7,14 +7,14 @@ use std::process::{Child, Command, Stdio};
 
 use super::{free_port, http_get, until};
 
-/// Ends with its owner.
+/// Ends on drop.
 pub struct Prometheus {
     child: Child,
     pub addr: SocketAddr,
 }
 
 impl Prometheus {
-    /// Starts one that has its configuration, its data and its `log` in this directory, and waits until it answers.
+    /// Starts a Prometheus with its configuration, data and `log` in this directory, and waits until it answers.
     #[track_caller]
     pub fn start(directory: &Path, config: &str) -> Self {
         fs::write(directory.join("prometheus.yml"), config).unwrap();
@@ -39,7 +39,7 @@ impl Prometheus {
 
 impl Drop for Prometheus {
     fn drop(&mut self) {
-        // It may have ended by itself; the wait tells.
+        // It may have ended by itself; the wait shows it.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

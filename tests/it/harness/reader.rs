@@ -1,4 +1,4 @@
-//! The other side of the runtime's stdout: a pipe that is read as fast as the test wants.
+//! The reader of the runtime's stdout: a pipe that is read at a chosen speed.
 
 use std::fs::File;
 use std::io::Read;
@@ -11,7 +11,7 @@ use nix::fcntl::{FcntlArg, fcntl};
 
 use super::patience;
 
-/// How it reads.
+/// How the reader reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Speed {
     Fast,
@@ -27,7 +27,7 @@ struct State {
     ended: bool,
 }
 
-/// Reads in a thread, until the end.
+/// Reads in a thread until the end.
 #[derive(Debug)]
 pub struct Reader {
     shared: Arc<(Mutex<State>, Condvar)>,
@@ -35,7 +35,7 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// A reader, and what the runtime gets for its stdout: a pipe of `size` bytes.
+    /// A reader, and the runtime's stdout: a pipe of `size` bytes.
     pub fn pipe(size: i32, speed: Speed) -> (Self, OwnedFd) {
         let (reader, writer) = std::io::pipe().unwrap();
         fcntl(&writer, FcntlArg::F_SETPIPE_SZ(size)).unwrap();
@@ -73,18 +73,18 @@ impl Reader {
         Self { shared, thread }
     }
 
-    /// Another speed from now on; what is being read when it stops still comes.
+    /// Changes the speed. A read in progress still completes after `Stopped`.
     pub fn speed(&self, speed: Speed) {
         self.shared.0.lock().unwrap().speed = speed;
         self.shared.1.notify_all();
     }
 
-    /// What came so far.
+    /// The bytes so far.
     pub fn bytes(&self) -> Vec<u8> {
         self.shared.0.lock().unwrap().bytes.clone()
     }
 
-    /// The whole lines that came so far.
+    /// The complete lines so far.
     pub fn lines(&self) -> Vec<String> {
         let mut bytes = self.bytes();
         let whole = bytes.iter().rposition(|byte| *byte == b'\n');
@@ -92,7 +92,7 @@ impl Reader {
         lines_of(&bytes)
     }
 
-    /// Waits until so many bytes have come.
+    /// Waits until so many bytes have arrived.
     #[track_caller]
     pub fn wait_bytes(&self, count: usize) {
         let end = Instant::now() + patience();
@@ -105,7 +105,7 @@ impl Reader {
         }
     }
 
-    /// Everything, once all writers are gone.
+    /// All bytes, once all writers have closed.
     pub fn rest(self) -> Vec<u8> {
         self.speed(Speed::Fast);
         self.thread.join().unwrap();
@@ -114,7 +114,7 @@ impl Reader {
     }
 }
 
-/// Lines without their newlines; bytes that are no UTF-8 are replaced. Panics if the last has no newline.
+/// Lines without their newlines; bytes that are not UTF-8 are replaced. Panics if the last line has no newline.
 #[track_caller]
 pub fn lines_of(bytes: &[u8]) -> Vec<String> {
     let whole = bytes.is_empty() || bytes.last() == Some(&b'\n');

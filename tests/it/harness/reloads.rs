@@ -1,10 +1,11 @@
-//! Reloads and changes of scale from outside: asked for by a signal, followed in the log, the metrics and the processes.
+//! Reloads and changes of scale from outside: requested by a signal, observed in the log, the metrics and the
+//! processes.
 
 use std::collections::BTreeSet;
 
 use super::{Runtime, Signal, until};
 
-/// Reloads so far.
+/// Numbers of reloads so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reloads {
     pub success: u32,
@@ -19,8 +20,8 @@ pub fn reloads(runtime: &Runtime) -> Reloads {
     }
 }
 
-/// The one place that knows how a reload is asked for and how its end is told: asks for one, waits for its end, and
-/// gives back what was said of it.
+/// Requests a reload, waits for its end, and returns the result. This is the only place that knows how a reload is
+/// requested and how its end is reported.
 #[track_caller]
 fn reload_to_its_end(runtime: &Runtime) -> Reloads {
     let before = reloads(runtime);
@@ -55,7 +56,7 @@ pub fn reload(runtime: &Runtime) {
     assert!(before.is_disjoint(&after), "{before:?}, {after:?}");
 }
 
-/// A reload that fails, and leaves all workers as they were.
+/// A reload that fails and leaves all workers as they were.
 #[track_caller]
 pub fn reload_fails(runtime: &Runtime) {
     let before = pids(runtime);
@@ -68,13 +69,13 @@ pub fn reload_fails(runtime: &Runtime) {
     until("only the old workers are left", || pids(runtime) == before);
 }
 
-/// Living workers.
+/// The living workers.
 pub fn pids(runtime: &Runtime) -> BTreeSet<i32> {
     let workers = runtime.workers().into_iter();
     workers.map(|process| process.pid).collect()
 }
 
-/// The value of a counter or gauge that must be there.
+/// The value of a counter or gauge that must exist.
 #[track_caller]
 pub fn count(runtime: &Runtime, series: &str) -> u32 {
     let value = runtime.metric(series);
@@ -82,7 +83,7 @@ pub fn count(runtime: &Runtime, series: &str) -> u32 {
     format!("{value}").parse().unwrap()
 }
 
-/// Waits until so many workers are wanted, and all of them are ready.
+/// Waits until `wanted` workers are wanted and all are ready.
 #[track_caller]
 pub fn wait_scale(runtime: &Runtime, wanted: u32) {
     until(&format!("{wanted} workers are wanted and ready"), || {

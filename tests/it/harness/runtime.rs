@@ -1,4 +1,4 @@
-//! One runtime under test, and what it started.
+//! One runtime under test, and the processes that it started.
 
 use std::net::SocketAddr;
 use std::process::{Child, ChildStdin, ExitStatus};
@@ -19,11 +19,11 @@ use super::{eventually, patience, until_some};
 /// True once the child has ended.
 pub(super) type Ended = Arc<(Mutex<bool>, Condvar)>;
 
-/// A running or ended runtime. When dropped, everything that it started is killed; if it had ended by itself and
-/// something it started still lives, the test fails.
+/// A running or ended runtime. On drop, everything that it started is killed. If it ended by itself and one of its
+/// processes still lives, the test fails.
 pub struct Runtime {
     pub(super) child: Child,
-    /// The runtime: `child` itself, or below `unshare` its child.
+    /// The PID of the runtime: of `child`, or under `unshare` of its child.
     pub(super) pid: i32,
     pub(super) mark: String,
     pub(super) admin: u16,
@@ -33,7 +33,7 @@ pub struct Runtime {
     pub(super) leftovers: bool,
 }
 
-/// Told of the end of a child without reaping it: its number stays taken until [`Runtime`] lets go of it.
+/// Watches for the end of a child without reaping it, so its PID is not reused before [`Runtime`] is dropped.
 pub(super) fn watch(pid: u32) -> Ended {
     let ended = Arc::new((Mutex::new(false), Condvar::new()));
     let shared = Arc::clone(&ended);
@@ -54,12 +54,12 @@ impl Runtime {
         Builder::new()
     }
 
-    /// The number of the runtime, as seen from here.
+    /// The PID of the runtime, as seen from here.
     pub fn pid(&self) -> i32 {
         self.pid
     }
 
-    /// The writing end, with `stdin(Stdio::piped())`; dropping it closes it.
+    /// The write end of `stdin(Stdio::piped())`; dropping it closes it.
     #[track_caller]
     pub fn stdin(&mut self) -> ChildStdin {
         self.child.stdin.take().expect("stdin is a pipe")
@@ -70,7 +70,7 @@ impl Runtime {
         self.signal_number(signal as i32);
     }
 
-    /// For signals without a name. Never called after the end: the number is held until then.
+    /// For signals without a name. Not called after the end: the PID is held until then.
     #[track_caller]
     pub fn signal_number(&self, number: i32) {
         assert!(self.status.is_none(), "the runtime has ended");
@@ -80,7 +80,7 @@ impl Runtime {
         assert_eq!(result, 0, "kill: {}", io::Error::last_os_error());
     }
 
-    /// Living and dead children of the runtime; the workers, and strangers not yet reaped.
+    /// Living and dead children of the runtime: workers, and other processes that are not reaped.
     pub fn children(&self) -> Vec<Process> {
         processes::children(self.pid)
     }
@@ -93,7 +93,7 @@ impl Runtime {
             .collect()
     }
 
-    /// Children of the runtime that wait to be reaped.
+    /// Children of the runtime that are not reaped.
     pub fn zombies(&self) -> usize {
         self.children()
             .iter()
@@ -109,12 +109,12 @@ impl Runtime {
         })
     }
 
-    /// All lines so far, both streams, in the order of arrival.
+    /// All lines so far of both streams, in the order of arrival.
     pub fn lines(&self) -> Vec<Line> {
         self.output.lines()
     }
 
-    /// All lines so far, of both streams.
+    /// The text of all lines so far, of both streams.
     pub fn texts(&self) -> Vec<String> {
         self.lines().into_iter().map(|line| line.text).collect()
     }
@@ -129,7 +129,7 @@ impl Runtime {
         self.output.shown()
     }
 
-    /// A place in the output, for [`Runtime::wait_for_line_after`].
+    /// A position in the output, for [`Runtime::wait_for_line_after`].
     pub fn mark(&self) -> usize {
         self.output.count()
     }
@@ -140,7 +140,7 @@ impl Runtime {
         self.wait_for_line_after(0, fits)
     }
 
-    /// The first line from `mark` on that `fits`.
+    /// The first line after `mark` that `fits`.
     #[track_caller]
     pub fn wait_for_line_after(&self, mark: usize, fits: impl Fn(&str) -> bool) -> String {
         self.output.wait(|lines| {
@@ -152,7 +152,7 @@ impl Runtime {
         })
     }
 
-    /// The first `count` lines that `fit`.
+    /// The first `count` lines that fit.
     #[track_caller]
     pub fn wait_for_lines(&self, count: usize, fits: impl Fn(&str) -> bool) -> Vec<String> {
         self.output.wait(|lines| {
@@ -162,12 +162,12 @@ impl Runtime {
         })
     }
 
-    /// The admin endpoint, unless the test has set `RPM_ADMIN_ADDR`.
+    /// The admin address, unless the test has set `RPM_ADMIN_ADDR`.
     pub fn admin(&self) -> SocketAddr {
         ([127, 0, 0, 1], self.admin).into()
     }
 
-    /// Asks the admin endpoint.
+    /// Requests a path from the admin address.
     #[track_caller]
     pub fn get(&self, path: &str) -> Reply {
         let reply = http_get(self.admin(), path);
@@ -176,7 +176,7 @@ impl Runtime {
         })
     }
 
-    /// Waits until the admin endpoint answers `path` with `status`.
+    /// Waits until the admin address answers `path` with `status`.
     #[track_caller]
     pub fn wait_for_status(&self, path: &str, status: u16) -> Reply {
         let asked = || {
@@ -198,7 +198,8 @@ impl Runtime {
         }
     }
 
-    /// The value of a metric: `metric("rpm_worker_restarts_total{worker=\"0\"}")`; all labels as exposed. `None` if absent.
+    /// The value of a metric with all its labels as exported: `metric("rpm_worker_restarts_total{worker=\"0\"}")`.
+    /// `None` if absent.
     #[track_caller]
     pub fn metric(&self, series: &str) -> Option<f64> {
         let text = self.get("/metrics").text();
@@ -212,10 +213,10 @@ impl Runtime {
         })
     }
 
-    /// The sum of the series of `name` that carry all of `labels`; `None` if there is none.
+    /// The sum of the series of `name` that have all of `labels`; `None` if there is none.
     #[track_caller]
     pub fn metric_sum(&self, name: &str, labels: &[(&str, &str)]) -> Option<u64> {
-        // It may not listen yet.
+        // The admin port may not be open yet.
         let text = self.wait_for_status("/metrics", 200).text();
         let values = text.lines().filter_map(|line| {
             let rest = line.strip_prefix(name)?;
@@ -228,7 +229,7 @@ impl Runtime {
                 found.split(',').any(|label| label == wanted)
             };
             let value = value.split(' ').next()?;
-            // All the sums are of counts.
+            // All sums are sums of counts.
             labels
                 .iter()
                 .all(carries)
@@ -241,7 +242,7 @@ impl Runtime {
         *self.ended.0.lock().unwrap()
     }
 
-    /// Waits for the end of the runtime, and for the end of its output unless something that it left holds it open.
+    /// Waits for the end of the runtime, and for the end of its output unless a left-over process holds it open.
     #[track_caller]
     pub fn wait_exit(&mut self) -> ExitStatus {
         if let Some(status) = self.status {
@@ -267,7 +268,7 @@ impl Runtime {
         status
     }
 
-    /// Every living process that came from this runtime, itself included.
+    /// Every living process that came from this runtime, including itself.
     pub fn alive(&self) -> Vec<Process> {
         let mut alive = processes::marked(&self.mark);
         if self.status.is_none() {
@@ -283,14 +284,14 @@ impl Runtime {
 impl Drop for Runtime {
     fn drop(&mut self) {
         let ended = self.status.is_some() || self.has_ended();
-        // What got SIGKILL in the last moment may take one more to vanish.
+        // A process that was just sent SIGKILL may need a moment to disappear.
         let end = Instant::now() + patience().min(Duration::from_secs(1));
         while ended && !self.alive().is_empty() && Instant::now() < end {
             thread::yield_now();
         }
         let left = if ended { self.alive() } else { Vec::new() };
         if self.status.is_none() {
-            // Not reaped yet, so the number is its own. First, so that it starts nothing more.
+            // It is not reaped, so the PID is its own. Kill it first, so that it starts nothing more.
             let _ = signal::kill(Pid::from_raw(self.pid), Signal::SIGKILL);
         }
         let gone = eventually(|| {

@@ -1,4 +1,4 @@
-//! What the tests of the shared port have in common: clients that choose their source, and one payload.
+//! Shared by the tests of the shared port: clients that choose their source address, and one payload.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
@@ -18,7 +18,7 @@ use nix::unistd::{Pid, mkfifo};
 
 use crate::harness::{Builder, Runtime, http_get, patience, process, scratch, source, until};
 
-/// Debian's interpreter with `tests/payloads/sockets.py`.
+/// Debian's Python with `tests/payloads/sockets.py`.
 pub fn sockets<I: IntoIterator<Item: Into<OsString>>>(words: I) -> Vec<OsString> {
     let start = [
         OsString::from("/usr/bin/python3"),
@@ -30,7 +30,7 @@ pub fn sockets<I: IntoIterator<Item: Into<OsString>>>(words: I) -> Vec<OsString>
         .collect()
 }
 
-/// gunicorn, which takes LISTEN_FDS, with a small application of `workers` workers.
+/// gunicorn, which supports LISTEN_FDS, with a small application and `workers` workers.
 pub fn gunicorn(port: u16, workers: u16) -> Builder {
     Runtime::builder()
         .env("RPM_INSTANCES", workers.to_string())
@@ -50,7 +50,7 @@ pub fn v6(port: u16) -> SocketAddr {
     (Ipv6Addr::LOCALHOST, port).into()
 }
 
-/// A pipe with a name; a line in it lets one reader go on.
+/// A named pipe; each line in it releases one reader.
 pub struct Gate {
     pub path: PathBuf,
     pipe: File,
@@ -60,7 +60,7 @@ impl Gate {
     pub fn new(name: &str) -> Self {
         let path = scratch(name).join("gate");
         mkfifo(&path, Mode::S_IRWXU).unwrap();
-        // Read and write: opening does not wait, and lines stay until they are read.
+        // Opened for reading and writing: opening does not block, and lines stay until they are read.
         let pipe = OpenOptions::new()
             .read(true)
             .write(true)
@@ -69,14 +69,14 @@ impl Gate {
         Self { path, pipe }
     }
 
-    /// Lets so many readers go on.
+    /// Releases so many readers.
     pub fn open(&mut self, readers: usize) {
         self.pipe
             .write_all("\n".repeat(readers).as_bytes())
             .unwrap();
     }
 
-    /// `program`, as soon as the gate opens; until then it says `waiting`.
+    /// Runs `program` as soon as the gate opens; until then it prints `waiting`.
     pub fn before(&self, program: Vec<OsString>) -> Vec<OsString> {
         let script = format!(
             "echo waiting; read line < {}; exec \"$@\"",
@@ -87,7 +87,7 @@ impl Gate {
     }
 }
 
-/// A stop as asked, with nothing that had to be killed.
+/// Stops the runtime and checks that nothing had to be killed.
 #[track_caller]
 pub fn stop(mut runtime: Runtime) {
     runtime.signal(Signal::SIGTERM);
@@ -100,7 +100,7 @@ pub fn wait_ready(runtime: &Runtime, count: usize) {
     runtime.wait_for_lines(count, |line| line.contains("worker ready"));
 }
 
-/// Waits until new connections go to just these slots: the log tells of a worker before its turn is over.
+/// Waits until new connections go to exactly these slots: the log reports a worker before its turn is finished.
 #[track_caller]
 pub fn wait_rotation(runtime: &Runtime, slots: &[u16]) {
     until(&format!("connections go to {slots:?}"), || {
@@ -115,7 +115,7 @@ pub fn wait_rotation(runtime: &Runtime, slots: &[u16]) {
     });
 }
 
-/// The number of the worker in `slot`: of the last that was started there.
+/// The PID of the worker that was last started in `slot`.
 #[track_caller]
 pub fn worker(runtime: &Runtime, slot: u16) -> i32 {
     let word = format!(" slot={slot} ");
@@ -142,7 +142,7 @@ pub fn send(pid: i32, signal: Signal) {
     kill(Pid::from_raw(pid), signal).unwrap();
 }
 
-/// Stops a worker where it is: it accepts nothing from now on.
+/// Stops a worker by SIGSTOP, so that it accepts nothing more.
 #[track_caller]
 pub fn freeze(pid: i32) {
     send(pid, Signal::SIGSTOP);
@@ -151,7 +151,7 @@ pub fn freeze(pid: i32) {
     });
 }
 
-/// Connections per slot of the example servers, for `count` requests in a row.
+/// Number of answers from each slot of the example servers, for `count` requests in a row.
 #[track_caller]
 pub fn spread(address: SocketAddr, count: usize) -> BTreeMap<String, usize> {
     let mut slots = BTreeMap::new();
@@ -165,7 +165,7 @@ pub fn spread(address: SocketAddr, count: usize) -> BTreeMap<String, usize> {
     slots
 }
 
-/// Asks the payload until `count` different slots have answered under the name `name`.
+/// Sends requests to the payload until `count` different slots have answered under the name `name`.
 #[track_caller]
 pub fn all_answer(address: SocketAddr, name: &str, count: usize) {
     let mut seen = BTreeMap::new();
@@ -178,7 +178,7 @@ pub fn all_answer(address: SocketAddr, name: &str, count: usize) {
     });
 }
 
-/// A connection of the standard library's, with a bound on each wait.
+/// A connection of the standard library, with a limit for each wait.
 #[track_caller]
 pub fn connect_to(address: SocketAddr) -> TcpStream {
     bounded(TcpStream::connect_timeout(&address, patience()).unwrap())
@@ -190,21 +190,21 @@ fn bounded(stream: TcpStream) -> TcpStream {
     stream
 }
 
-/// One line to the payload, and its answer.
+/// Sends one line to the payload and returns its answer.
 pub fn ask(stream: &mut TcpStream) -> io::Result<String> {
     say(stream, "hello")
 }
 
-/// The same with a line of one's own.
+/// As [`ask`], with another line.
 pub fn say(stream: &mut TcpStream, line: &str) -> io::Result<String> {
-    // At once: what comes after the payload's answer would make its close a reset.
+    // One write: data that arrives after the payload's answer would turn its close into a reset.
     stream.write_all(format!("{line}\n").as_bytes())?;
     let mut reply = String::new();
     stream.read_to_string(&mut reply)?;
     Ok(reply)
 }
 
-/// A connection from a source address and port of choice; closing it resets, so that nothing stays in TIME_WAIT.
+/// A connection from a chosen source address and port. Closing it sends a reset, so that nothing stays in TIME_WAIT.
 pub fn connect_from(source: SocketAddr, target: SocketAddr) -> io::Result<TcpStream> {
     let family = if source.is_ipv4() {
         AddressFamily::Inet
@@ -223,14 +223,14 @@ pub fn connect_from(source: SocketAddr, target: SocketAddr) -> io::Result<TcpStr
     Ok(bounded(fd.into()))
 }
 
-/// The source port that is steered to `slot` as long as no listener was shut down: above the range of clients.
+/// The source port that is steered to `slot` if no listener was shut down: above the range of client ports.
 pub fn steered_port(slot: u16) -> u16 {
     let range = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap();
     let high: u16 = range.split_whitespace().nth(1).unwrap().parse().unwrap();
     high + 1 + slot
 }
 
-/// A connection that reaches the listener of `slot` alone; `nr` tells one from the other.
+/// A connection that reaches only the listener of `slot`; `nr` distinguishes several connections.
 #[track_caller]
 pub fn connect_to_slot(target: SocketAddr, slot: u16, nr: u8) -> TcpStream {
     let source: IpAddr = match target {
@@ -240,7 +240,7 @@ pub fn connect_to_slot(target: SocketAddr, slot: u16, nr: u8) -> TcpStream {
     connect_from(SocketAddr::new(source, steered_port(slot)), target).unwrap()
 }
 
-/// Clients that wait at the slot's listener.
+/// Number of connections in the queue of the slot's listener.
 #[track_caller]
 pub fn queue_length(runtime: &Runtime, listener: &str, slot: u16) -> f64 {
     let series = format!("rpm_listen_queue_length{{listener=\"{listener}\",worker=\"{slot}\"}}");

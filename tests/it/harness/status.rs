@@ -1,5 +1,5 @@
-//! What can be seen of a reload while it goes on: `/status` again and again, and the log, in which every start and every
-//! end of a worker is a line.
+//! Observes a reload while it runs: polls `/status` and reads the log, which has a line for every start and every end
+//! of a worker.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -19,7 +19,7 @@ pub struct Worker {
     pub state: String,
     pub pid: Option<i32>,
     pub generation: u32,
-    /// What it says of itself.
+    /// The worker's own status text.
     pub status: Option<String>,
     pub uptime: Option<f64>,
 }
@@ -88,24 +88,24 @@ impl Status {
         }
     }
 
-    /// Workers that are there, those that leave included.
+    /// Number of living workers, including retiring ones.
     pub fn processes(&self) -> usize {
         let all = self.slots.iter().chain(&self.rising).chain(&self.retiring);
         all.filter(|worker| worker.pid.is_some()).count()
     }
 
-    /// Slots that are served.
+    /// Number of slots that are served.
     pub fn ready(&self) -> usize {
         let slots = self.slots.iter();
         slots.filter(|worker| worker.state == "ready").count()
     }
 
-    /// Slots of the listeners, in their order; none for a spare.
+    /// Slots of the listeners, in order; none for a spare.
     pub fn order(&self) -> Vec<Option<u16>> {
         self.queues.iter().map(|queue| queue.worker).collect()
     }
 
-    /// The worker of a slot.
+    /// The PID of the worker of a slot.
     #[track_caller]
     pub fn pid(&self, slot: usize) -> i32 {
         let mut slots = self.slots.iter();
@@ -120,7 +120,7 @@ pub fn status(runtime: &Runtime) -> Status {
     Status::read(&runtime.get("/status").json())
 }
 
-/// Waits until `/status` is as wished, and gives it.
+/// Waits until `/status` fits, and returns it.
 #[track_caller]
 pub fn wait_status(runtime: &Runtime, what: &str, fits: impl Fn(&Status) -> bool) -> Status {
     let mut last = status(runtime);
@@ -131,7 +131,7 @@ pub fn wait_status(runtime: &Runtime, what: &str, fits: impl Fn(&Status) -> bool
     last
 }
 
-/// Asks for something again and again until it is told to end.
+/// Polls something repeatedly until it is told to end.
 pub struct Sampler<T> {
     over: Arc<AtomicBool>,
     taken: Arc<AtomicUsize>,
@@ -147,7 +147,7 @@ impl Sampler<Status> {
 }
 
 impl Sampler<BTreeSet<u16>> {
-    /// The slots that new connections go to.
+    /// The slots that get new connections.
     pub fn of_rotation(runtime: &Runtime) -> Self {
         Self::start(runtime.admin(), "/metrics", |reply| rotation(&reply.text()))
     }
@@ -165,7 +165,7 @@ impl<T: Send + 'static> Sampler<T> {
         let thread = thread::spawn(move || {
             let mut samples = Vec::new();
             while !ended.load(Ordering::Relaxed) {
-                // The runtime may have ended: then there is nothing more to see.
+                // The runtime may have ended; then there is nothing more to see.
                 let Ok(reply) = http_get(admin, path) else {
                     break;
                 };
@@ -181,7 +181,7 @@ impl<T: Send + 'static> Sampler<T> {
         }
     }
 
-    /// Waits for so many more.
+    /// Waits for so many more samples.
     #[track_caller]
     pub fn wait(&self, more: usize) {
         let goal = self.taken.load(Ordering::Relaxed) + more;
@@ -196,7 +196,7 @@ impl<T: Send + 'static> Sampler<T> {
     }
 }
 
-/// The slots that new connections go to, by the metrics.
+/// The slots that get new connections, from the metrics.
 fn rotation(metrics: &str) -> BTreeSet<u16> {
     let lines = metrics.lines();
     let live = lines.filter_map(|line| {
@@ -207,7 +207,7 @@ fn rotation(metrics: &str) -> BTreeSet<u16> {
     live.collect()
 }
 
-/// Most workers that were alive at a time: each start and each end is a line, in their order.
+/// The most workers that lived at the same time, from the lines about starts and ends in the log.
 pub fn most_alive(runtime: &Runtime) -> usize {
     let (mut alive, mut most) = (0_usize, 0);
     for line in runtime.texts() {
@@ -221,7 +221,7 @@ pub fn most_alive(runtime: &Runtime) -> usize {
     most
 }
 
-/// The lines of the log in which a worker took a slot over: slot, new worker, the one before it.
+/// The log lines about a worker that took over a slot: slot, new PID, old PID.
 pub fn took_over(runtime: &Runtime) -> Vec<(u16, i32, i32)> {
     let texts = runtime.texts();
     let lines = texts.iter().filter(|line| line.contains("took over"));
@@ -236,7 +236,7 @@ pub fn took_over(runtime: &Runtime) -> Vec<(u16, i32, i32)> {
     lines.map(numbers).collect()
 }
 
-/// So many workers of `examples/echo_server` on that port.
+/// `workers` workers of `examples/echo_server` on that port.
 pub fn echo(port: u16, workers: u16) -> Builder {
     Runtime::builder()
         .env("RPM_INSTANCES", workers.to_string())
@@ -244,17 +244,17 @@ pub fn echo(port: u16, workers: u16) -> Builder {
         .arg(example("echo_server"))
 }
 
-/// Asks the worker of a slot, and no other: as long as it has the listener of that number, as at the start.
+/// Requests a path from the worker of one slot. The worker must have the listener of the same number, as at the start.
 #[track_caller]
 pub fn ask_slot(target: SocketAddr, slot: u16, path: &str) -> Reply {
     let mut connection = to_slot(target, slot);
     connection.request(path, &["Connection: close"]).unwrap()
 }
 
-/// A connection to the worker of a slot, as above.
+/// A connection to the worker of one slot, under the same condition.
 #[track_caller]
 pub fn to_slot(target: SocketAddr, slot: u16) -> Connection {
-    // Each connection has an address of its own: the port is always the same.
+    // Each connection has an address of its own, because the port is always the same.
     static NEXT: AtomicUsize = AtomicUsize::new(1);
     let nr = NEXT.fetch_add(1, Ordering::Relaxed);
     let (high, low) = (nr / 250, nr % 250 + 1);
@@ -268,7 +268,7 @@ pub fn to_slot(target: SocketAddr, slot: u16) -> Connection {
     connect_from(source, target).unwrap().into()
 }
 
-/// Counters of ended workers and drains.
+/// The counter of ended workers by cause.
 #[track_caller]
 pub fn exits(runtime: &Runtime, cause: &str) -> u32 {
     counter(
@@ -289,7 +289,7 @@ pub fn counter(runtime: &Runtime, series: &str) -> u32 {
     format!("{value}").parse().unwrap()
 }
 
-/// One more reload than now is told to have ended, however.
+/// Waits until one more reload after `mark` was reported as ended, with any result.
 #[track_caller]
 pub fn wait_reload_ends(runtime: &Runtime, mark: usize) -> String {
     runtime.wait_for_line_after(mark, |line| line.contains("reload finished"))

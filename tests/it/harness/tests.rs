@@ -1,4 +1,4 @@
-//! The harness tells the truth: tried on a small init that does little, so that a fault of the runtime cannot hide one.
+//! Tests of the harness itself, on a minimal init, so that a bug of the runtime cannot hide one of the harness.
 
 use std::panic;
 
@@ -178,7 +178,7 @@ fn lines_of_the_killed_are_checked() {
     let lines = written[&("a.1".to_owned(), "out".to_owned())];
     whole.truncate(usize::try_from(lines).unwrap());
     assert!(check(&whole));
-    // One missing, one doubled, two exchanged, the last missing.
+    // One line missing, one duplicated, two exchanged, the last missing.
     let mut bad = whole.clone();
     bad.remove(50);
     assert!(!check(&bad));
@@ -188,14 +188,14 @@ fn lines_of_the_killed_are_checked() {
     bad.swap(50, 51);
     assert!(!check(&bad));
     assert!(!check(&whole[..whole.len() - 1]));
-    // One torn in two, and its second half missing.
+    // One line torn in two, and its second half missing.
     let half = whole[50].char_indices().nth(30).unwrap().0;
     let mut bad = whole.clone();
     bad[50] = &whole[50][..half];
     assert!(!check(&bad));
     bad.insert(51, &whole[50][half..]);
     assert!(!check(&bad));
-    // The first part of the next one may come, once; of another one not.
+    // The first part of the next line may follow, once; a part of another line may not.
     let next = format!("w a.1 out {lines} 1");
     let with = |more: &[&str]| check(&[&whole[..], more].concat());
     assert!(with(&[&next]) && with(&["w"]) && with(&["w a.1 out"]));

@@ -1,13 +1,13 @@
-//! Checks lines of `examples/writer.rs`: each once, whole, in order.
+//! Checks lines of `examples/writer.rs`: each must arrive once, complete and in order.
 
 use std::collections::BTreeMap;
 
-/// What arrived of one stream of one writer.
+/// The received lines of one stream of one writer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
-    /// Lines that arrived, each the successor of the one before, each with a right sum.
+    /// Number of received lines, each the successor of the previous one, each with a right checksum.
     pub lines: u64,
-    /// The total that the last line names.
+    /// The total in the last line.
     pub total: Option<u64>,
 }
 
@@ -17,9 +17,9 @@ impl Tally {
     }
 }
 
-/// Tallies by (writer, stream) from all lines that begin with `w `; other lines are passed over.
+/// Tallies by (writer, stream) of all lines that begin with `w `; other lines are ignored.
 ///
-/// Panics on a line that is broken, doubled or out of order. With `gaps`, numbers may be left out, as `drop` does.
+/// Panics on a line that is broken, duplicated or out of order. With `gaps`, lines may be missing, as with `drop`.
 #[track_caller]
 pub fn tally<'a>(
     lines: impl IntoIterator<Item = &'a str>,
@@ -61,7 +61,7 @@ pub fn tally<'a>(
         .collect()
 }
 
-/// A line of a writer that is whole: who, which stream, which number.
+/// Parses a complete line of a writer: writer, stream, number.
 fn whole(line: &str) -> Option<(String, String, u64)> {
     let words: Vec<&str> = line.strip_prefix("w ")?.splitn(6, ' ').collect();
     let [id, stream, number, length, sum, payload] = words[..] else {
@@ -80,11 +80,11 @@ fn begins(fragment: &str, (id, stream): (&str, &str), number: u64) -> bool {
     head.starts_with(fragment) || fragment.starts_with(&head)
 }
 
-/// Checks lines of writers without an end (`--forever`) that may have been killed at any moment, beside what their
-/// ledgers say: by (writer, stream), how many lines were written to their ends. Every line must be there, once, whole
-/// and in order; after the last of each stream may come one that the ledger missed, or the first part of one.
+/// Checks lines of endless writers (`--forever`) that may have been killed at any moment against their ledgers: the
+/// number of completely written lines by (writer, stream). Every such line must be there, once, complete and in order.
+/// After the last line of a stream there may be one that the ledger missed, or the first part of one.
 ///
-/// Returns how many lines arrived.
+/// Returns the number of received lines.
 #[track_caller]
 pub fn account<'a>(
     lines: impl IntoIterator<Item = &'a str>,
@@ -101,7 +101,7 @@ pub fn account<'a>(
         assert_eq!(number, *next, "expected line {next}: {line:?}");
         *next += 1;
     }
-    // The longest first: they fit fewest.
+    // The longest first, because they match the fewest lines.
     fragments.sort_by_key(|fragment| std::cmp::Reverse(fragment.len()));
     let mut open: Vec<_> = written.iter().collect();
     for ((id, stream), lines) in written {

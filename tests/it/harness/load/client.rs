@@ -1,4 +1,4 @@
-//! One client: its connection, its requests, and what becomes of them.
+//! One client: its connection, its requests, and their results.
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -16,7 +16,7 @@ use super::outcome::{Failure, Kind};
 use super::report::Report;
 use super::{Plan, Style};
 
-/// Longer answers than this are no answers of the programs that are asked.
+/// Longer answers do not come from the tested programs.
 const MOST: usize = 1 << 20;
 
 /// A connection between two requests.
@@ -32,13 +32,13 @@ struct Answer {
     kept: Option<Kept>,
 }
 
-/// One of the clients of a load; what it met is in `report`.
+/// One client of a load; its results are in `report`.
 pub(super) struct Client<'a> {
     plan: &'a Plan,
     began: Instant,
     kept: Option<Kept>,
     buffer: Vec<u8>,
-    /// Connections so far, and where in the source addresses it began.
+    /// Number of connections so far, and the first source address.
     connections: u32,
     pub report: Report,
 }
@@ -55,7 +55,7 @@ impl<'a> Client<'a> {
         }
     }
 
-    /// Sends the request of this number, which was `due` then, and counts how it ended; true if it was answered.
+    /// Sends the request with this number, which was `due` then, and counts the result. True if it was answered.
     pub(super) fn ask(&mut self, number: u64, due: Instant) -> bool {
         let nonce = super::nonce(number % self.plan.nonces.unwrap_or(u64::MAX));
         let mut result = self.attempt(&nonce);
@@ -93,7 +93,7 @@ impl<'a> Client<'a> {
 
     fn attempt(&mut self, nonce: &str) -> Result<Answer, Failure> {
         let sent = Instant::now();
-        // As clients do: one that the server has closed since the last answer is not used again.
+        // As real clients do: a connection that the server has closed since the last answer is not used again.
         let kept = self.kept.take();
         let over = kept.as_ref().is_some_and(|kept| is_over(&kept.stream));
         self.report.ended += u64::from(over);
@@ -143,13 +143,13 @@ impl<'a> Client<'a> {
         if wanted && head.keeps {
             kept = Some(Kept { stream, answers });
         } else if !head.keeps {
-            // Who closes first keeps the port in TIME_WAIT; let it be the server, which has said that it will.
+            // The side that closes first keeps the port in TIME_WAIT. Let it be the server, which announced the close.
             let _ = stream.read(&mut [0]);
         }
         Ok(Answer { came, pid, kept })
     }
 
-    /// Reads a whole answer into the buffer.
+    /// Reads a complete answer into the buffer.
     fn receive(&mut self, stream: &mut TcpStream, sent: Instant) -> io::Result<Head> {
         let mut head: Option<Head> = None;
         loop {
@@ -182,7 +182,7 @@ impl<'a> Client<'a> {
         head.ok_or_else(|| io::ErrorKind::InvalidData.into())
     }
 
-    /// Is this the answer to that request? If so: from which process, where it tells.
+    /// Checks whether this is the answer to the request. Returns the PID of the answering process, if known.
     fn judge(&self, head: &Head, nonce: &str) -> Result<Option<i64>, (Kind, String)> {
         let body = String::from_utf8_lossy(&self.buffer[head.size..]);
         if head.status != 200 {
@@ -231,7 +231,7 @@ impl<'a> Client<'a> {
         };
         let stream = socket_for(self.plan, source);
         let stream = stream.map_err(|error| self.fault(&error, false, 0, None))?;
-        // Not `TcpStream::connect_timeout`: it closes what fails, and nobody learns which client it was.
+        // `TcpStream::connect_timeout` closes a failed socket, so the client's address would be unknown.
         match connect(
             stream.as_raw_fd(),
             &SockaddrStorage::from(self.plan.address),
@@ -248,7 +248,7 @@ impl<'a> Client<'a> {
     }
 }
 
-/// A socket whose every wait is bounded.
+/// A socket with a time limit for every wait.
 fn socket_for(plan: &Plan, source: Option<Ipv4Addr>) -> io::Result<TcpStream> {
     let family = if plan.address.is_ipv4() {
         AddressFamily::Inet
@@ -257,7 +257,7 @@ fn socket_for(plan: &Plan, source: Option<Ipv4Addr>) -> io::Result<TcpStream> {
     };
     let fd: OwnedFd = socket(family, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
     if let Some(source) = source {
-        // What is in TIME_WAIT does not count as taken.
+        // An address in TIME_WAIT may be used.
         setsockopt(&fd, sockopt::ReuseAddr, &true)?;
         let source = SocketAddr::from((source, 0));
         bind(fd.as_raw_fd(), &SockaddrStorage::from(source))?;
@@ -271,24 +271,24 @@ fn socket_for(plan: &Plan, source: Option<Ipv4Addr>) -> io::Result<TcpStream> {
     }
     let stream = TcpStream::from(fd);
     stream.set_read_timeout(Some(plan.patience))?;
-    // It bounds `connect` as well.
+    // This limits `connect` as well.
     stream.set_write_timeout(Some(plan.patience))?;
     Ok(stream)
 }
 
-/// What of an answer's head matters here.
+/// The needed part of an answer's head.
 struct Head {
     status: u16,
-    /// Of the body, if the server tells.
+    /// Length of the body, if the server sends it.
     length: Option<usize>,
-    /// The server keeps the connection.
+    /// The server keeps the connection open.
     keeps: bool,
-    /// Bytes of the head.
+    /// Size of the head, bytes.
     size: usize,
 }
 
 impl Head {
-    /// `None` as long as it is not whole.
+    /// `None` until the head is complete.
     fn parse(bytes: &[u8]) -> io::Result<Option<Self>> {
         let text = str::from_utf8(bytes).unwrap_or_default();
         let Some((text, _)) = text.split_once("\r\n\r\n") else {
@@ -314,7 +314,7 @@ impl Head {
             } else if name.eq_ignore_ascii_case("connection") {
                 head.keeps = !value.eq_ignore_ascii_case("close");
             } else if name.eq_ignore_ascii_case("transfer-encoding") {
-                // None of the programs that are asked does so.
+                // None of the tested programs does this.
                 return Err(wrong());
             }
         }
@@ -323,7 +323,7 @@ impl Head {
     }
 }
 
-/// Whether the other end has closed or reset the connection, as far as we have heard.
+/// Whether the other side has closed or reset the connection, as far as is known.
 fn is_over(stream: &TcpStream) -> bool {
     let flags = MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT;
     recv(stream.as_raw_fd(), &mut [0], flags) != Err(Errno::EAGAIN)

@@ -1,6 +1,6 @@
-//! How long answers took, in constant space and without a package.
+//! A histogram of response times, in constant space and without a package.
 
-/// Steps for each doubling: a time is kept to about 3 %.
+/// Steps for each doubling: a time is stored with an error of about 3 %.
 const STEPS: u64 = 32;
 const STEP_BITS: u32 = STEPS.trailing_zeros();
 
@@ -34,17 +34,17 @@ impl Histogram {
         self.most = self.most.max(other.most);
     }
 
-    /// How many times were added.
+    /// Number of recorded times.
     pub fn total(&self) -> u64 {
         self.total
     }
 
-    /// The longest time, exactly.
+    /// The longest time, exact.
     pub fn most(&self) -> u64 {
         self.most
     }
 
-    /// The time that `permille` of 1000 did not exceed, rounded up to its step; 0 if nothing was added.
+    /// The time that `permille` of 1000 requests did not exceed, rounded up to its step; 0 without data.
     pub fn permille(&self, permille: u64) -> u64 {
         let wanted = (self.total * permille).div_ceil(1000).max(1);
         let mut seen = 0;
@@ -58,7 +58,7 @@ impl Histogram {
     }
 }
 
-/// Below `STEPS` each value has its own place; from there on each doubling is cut into `STEPS`.
+/// The index of a value. Each value below `STEPS` has its own; from there, each doubling is divided into `STEPS`.
 fn place(value: u64) -> usize {
     let place = if value < STEPS {
         value
@@ -69,7 +69,7 @@ fn place(value: u64) -> usize {
     usize::try_from(place).unwrap_or(usize::MAX)
 }
 
-/// The largest value of a place.
+/// The largest value of an index.
 fn last(place: usize) -> u64 {
     let place = place as u64;
     if place < STEPS {

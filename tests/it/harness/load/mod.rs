@@ -1,7 +1,8 @@
-//! Clients that ask without end, to see what a reload, a crash or a change of scale costs them: every request is
-//! counted by how it ended, and each carries a word that its answer must bring back.
+//! Clients that send requests continuously, to measure the effect of a reload, a crash or a change of scale: every
+//! request is counted by its result, and each contains a nonce that its answer must return.
 //!
-//! A thread for each client. This directory stands on its own: `examples/load.rs` is made of it too.
+//! One thread for each client. This directory has no dependencies in the harness, because `examples/load.rs` uses it
+//! too.
 
 mod client;
 mod histogram;
@@ -22,27 +23,27 @@ pub use histogram::Histogram;
 pub use outcome::Kind;
 pub use report::Report;
 
-/// How a client treats its connection.
+/// How a client uses connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Style {
-    /// A connection for each request.
+    /// A new connection for each request.
     Short,
-    /// One connection as long as the server keeps it. Unless the plan is strict, a request that meets the end of a
-    /// connection that has already answered is sent once more on a new one, as every HTTP client does.
+    /// One connection for as long as the server keeps it. Unless the plan is strict, a request that meets the end of a
+    /// connection that has already answered is resent once on a new connection, as every HTTP client does.
     KeepAlive,
-    /// The same, but the client gives the connection up after so many answers, as pools of clients do.
+    /// As `KeepAlive`, but the client closes the connection after so many answers, as connection pools do.
     Bounded(u32),
 }
 
 /// When a client sends its next request.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Pace {
-    /// At once after the answer.
+    /// Immediately after the answer.
     Full,
-    /// So long after the answer.
+    /// This long after the answer.
     Think(Duration),
-    /// All clients together send so many a second, whatever the answers do. A request that must wait until a client
-    /// is free counts from when it should have been sent.
+    /// All clients together send this many a second, independent of the answers. If a request must wait for a free
+    /// client, its time counts from when it was due.
     Rate(f64),
 }
 
@@ -53,26 +54,26 @@ pub struct Plan {
     pub clients: u32,
     pub style: Style,
     pub pace: Pace,
-    /// What stands before the nonce in the request.
+    /// The part of the request path before the nonce.
     pub path: String,
-    /// How many nonces there are; none is used twice if not told.
+    /// Number of different nonces; `None`: each is used once.
     pub nonces: Option<u64>,
-    /// Whether an answer must hold the nonce.
+    /// Whether an answer must contain the nonce.
     pub checked: bool,
-    /// Nothing is sent a second time.
+    /// Nothing is resent.
     pub strict: bool,
-    /// Source addresses from 127.1.0.1 on that the clients use in turn; 0 leaves them to the kernel.
+    /// Number of source addresses, from 127.1.0.1 on, that the clients use in turn; 0 leaves the choice to the kernel.
     pub sources: u16,
     /// Clients end a connection by a reset, which leaves nothing in TIME_WAIT.
     pub abrupt: bool,
     /// How long a client waits for a connection, and for an answer.
     pub patience: Duration,
-    /// Requests in all; without, until they are stopped.
+    /// Number of requests in all; `None`: until the clients are stopped.
     pub requests: Option<u64>,
 }
 
 impl Plan {
-    /// For the example servers, without a pause.
+    /// For the example servers, without pauses.
     pub fn new(address: impl Into<SocketAddr>, clients: u32, style: Style) -> Self {
         Self {
             address: address.into(),
@@ -127,7 +128,7 @@ impl Plan {
         }
     }
 
-    /// For a program that answers `/NONCE` for so many nonces: files in a directory, each named and filled with
+    /// For a program that answers `/NONCE` for so many nonces: files in a directory whose name and content are
     /// [`nonce`].
     #[must_use]
     pub fn files(self, count: u64) -> Self {
@@ -138,7 +139,7 @@ impl Plan {
         }
     }
 
-    /// For a server that sends no nonce back.
+    /// For a server that does not return the nonce.
     #[must_use]
     pub fn unchecked(self) -> Self {
         Self {
@@ -148,12 +149,12 @@ impl Plan {
     }
 }
 
-/// The word of a request.
+/// The nonce of a request.
 pub fn nonce(number: u64) -> String {
     format!("n{number:016x}")
 }
 
-/// What all clients share.
+/// State shared by all clients.
 struct Shared {
     plan: Plan,
     began: Instant,
@@ -163,14 +164,14 @@ struct Shared {
     answered: AtomicU64,
 }
 
-/// Running clients; they stop when told, or when dropped.
+/// Running clients. They stop when told, or on drop.
 pub struct Load {
     shared: Arc<Shared>,
     clients: Vec<JoinHandle<Report>>,
 }
 
 impl Load {
-    /// Starts `clients` that ask any server without a pause and look at no more than the status.
+    /// Starts `clients` that send requests to any server without a pause and check only the status.
     pub fn start(address: impl Into<SocketAddr>, clients: u32, style: Style) -> Self {
         Self::run(Plan::new(address, clients, style).unchecked())
     }
@@ -193,7 +194,7 @@ impl Load {
         Self { shared, clients }
     }
 
-    /// Right answers so far.
+    /// Number of right answers so far.
     pub fn answered(&self) -> u64 {
         self.shared.answered.load(Ordering::Relaxed)
     }
@@ -204,12 +205,12 @@ impl Load {
         self.join()
     }
 
-    /// Waits until the requests of the plan are through.
+    /// Waits until all requests of the plan are done.
     pub fn finish(mut self) -> Report {
         self.join()
     }
 
-    /// No client begins another request.
+    /// No client starts another request.
     pub fn hold(&self) {
         self.shared.stop.store(true, Ordering::Relaxed);
         for client in &self.clients {
@@ -232,7 +233,7 @@ impl Drop for Load {
     }
 }
 
-/// One client from its first to its last request.
+/// One client, from its first to its last request.
 fn live(number: u32, shared: &Shared) -> Report {
     let plan = &shared.plan;
     let mut client = Client::new(plan, number, shared.began);
@@ -261,7 +262,7 @@ fn live(number: u32, shared: &Shared) -> Report {
 }
 
 impl Shared {
-    /// Until then, or until the clients are stopped.
+    /// Waits until then, or until the clients are stopped.
     fn wait(&self, until: Instant) {
         loop {
             let left = until.saturating_duration_since(Instant::now());

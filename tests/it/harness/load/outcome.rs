@@ -1,30 +1,30 @@
-//! Every way in which a request can end.
+//! Every possible result of a request.
 
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// How a request failed. "Fresh" is a connection that has carried no answer yet, "reused" one that has.
+/// How a request failed. "Fresh" is a connection that has not carried an answer yet, "reused" one that has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
-    /// Nobody listens.
+    /// No process listens.
     Refused,
     /// Reset before the first byte of an answer.
     ResetFresh,
     ResetReused,
     /// Reset within the answer.
     ResetWithin,
-    /// Ended in good order before the first byte of an answer.
+    /// Closed in order before the first byte of an answer.
     ClosedFresh,
     ClosedReused,
-    /// Ended in good order within the answer.
+    /// Closed in order within the answer.
     Truncated,
     /// An answer, but not to this request.
     WrongBody,
     WrongStatus,
-    /// No connection, or no whole answer, within the patience of the clients.
+    /// No connection or no complete answer within the client's time limit.
     Timeout,
-    /// What the list does not foresee, such as no port left for the client.
+    /// Anything else, such as no free port for the client.
     Other,
 }
 
@@ -59,13 +59,13 @@ impl Kind {
         }
     }
 
-    /// The server cannot have answered any of it, and the connection was an old one: what every HTTP client sends
-    /// once more.
+    /// The server cannot have answered any of it, and the connection was reused: every HTTP client resends such a
+    /// request.
     pub const fn may_be_resent(self) -> bool {
         matches!(self, Self::ResetReused | Self::ClosedReused)
     }
 
-    /// The connection ended under the request, as it does when a process that has accepted it dies.
+    /// The connection ended during the request, as it does when the process that accepted it ends.
     pub const fn is_cut(self) -> bool {
         matches!(
             self,
@@ -78,7 +78,7 @@ impl Kind {
         )
     }
 
-    /// What an error of a connection means to a request that has got `answered` bytes so far.
+    /// The meaning of a connection error for a request that has received `answered` bytes so far.
     pub fn of(error: &io::Error, reused: bool, answered: usize) -> Self {
         match error.kind() {
             io::ErrorKind::ConnectionRefused => Self::Refused,
@@ -102,10 +102,10 @@ impl Kind {
 #[derive(Clone, Debug)]
 pub struct Failure {
     pub kind: Kind,
-    /// When it was seen, from the start of the load.
+    /// When it was noticed, since the start of the load.
     pub at: Duration,
-    /// The client's end of the connection, if there was one.
+    /// The client's address of the connection, if there was one.
     pub client: Option<SocketAddr>,
-    /// For people.
+    /// A description for people.
     pub text: String,
 }

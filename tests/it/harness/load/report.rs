@@ -1,4 +1,4 @@
-//! What the clients met, added up.
+//! The results of the clients, added up.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -6,27 +6,27 @@ use std::fmt;
 use super::histogram::Histogram;
 use super::outcome::{Failure, Kind};
 
-/// Failures that a report keeps one by one; it counts all.
+/// Number of failures that a report keeps individually; it counts all.
 const KEPT: usize = 10_000;
-/// Failures that it shows to people.
+/// Number of failures to print.
 const SHOWN: usize = 10;
 
-/// What one client or all of them met.
+/// The results of one client or of all.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
     /// Right answers.
     pub answered: u64,
-    /// Right answers by process, where the server names it.
+    /// Right answers by process, if the server sends its PID.
     pub by_pid: BTreeMap<i64, u64>,
-    /// Requests that failed, by how.
+    /// Failed requests by kind.
     pub lost: BTreeMap<Kind, u64>,
-    /// The first of them.
+    /// The first failures.
     pub failures: Vec<Failure>,
-    /// Requests sent once more on a new connection; how they ended then is counted above.
+    /// Requests that were resent on a new connection; their final result is counted above.
     pub resent: u64,
-    /// Kept connections that the server had ended before the client asked again; nothing was sent on them.
+    /// Kept connections that the server closed before the next request; nothing was sent on them.
     pub ended: u64,
-    /// From when a request should have been sent to its whole answer, or to the end of the client's patience.
+    /// Time from when a request was due to its complete answer, or to the client's time limit.
     pub latency: Histogram,
 }
 
@@ -38,7 +38,7 @@ impl Report {
         }
     }
 
-    /// Adds what others met.
+    /// Adds the results of others.
     pub fn merge(&mut self, other: Self) {
         self.answered += other.answered;
         self.resent += other.resent;
@@ -54,7 +54,7 @@ impl Report {
         self.latency.merge(&other.latency);
     }
 
-    /// All requests that failed.
+    /// Number of failed requests.
     pub fn lost(&self) -> u64 {
         self.lost.values().sum()
     }
@@ -63,7 +63,7 @@ impl Report {
         self.lost.get(&kind).copied().unwrap_or(0)
     }
 
-    /// All requests, answered or not.
+    /// Number of requests, answered or not.
     pub fn requests(&self) -> u64 {
         self.answered + self.lost()
     }

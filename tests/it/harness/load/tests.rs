@@ -1,4 +1,4 @@
-//! The clients tell the truth: servers that fail in every way there is, and each is counted as what it was.
+//! Tests of the clients: servers that fail in every possible way, where each failure must be counted under its kind.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -11,7 +11,7 @@ use crate::harness::load::{Histogram, Kind, Load, Pace, Plan, Report, Style, non
 use nix::libc::linger;
 use nix::sys::socket::{setsockopt, sockopt};
 
-/// Serves one connection after the other: `act` gets the number of the connection, and its stream.
+/// Serves one connection after the other: `act` gets the number of the connection and its stream.
 fn server(act: impl Fn(usize, TcpStream) + Send + 'static) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -37,13 +37,13 @@ fn answer(mut stream: &TcpStream, body: &str) {
     stream.write_all(text.as_bytes()).unwrap();
 }
 
-/// Bytes in place of an answer.
+/// Sends these bytes instead of an answer.
 fn say(mut stream: &TcpStream, text: &str) {
     question(stream).unwrap();
     stream.write_all(text.as_bytes()).unwrap();
 }
 
-/// The close of the stream becomes a reset.
+/// Makes closing the stream send a reset.
 fn reset(stream: &TcpStream) {
     let at_once = linger {
         l_onoff: 1,
@@ -62,7 +62,7 @@ fn is_only(report: &Report, kind: Kind, count: u64) {
     assert_eq!(report.lost_by(kind), count, "{report}");
 }
 
-/// One request to such a server is lost in just this way.
+/// One request to such a server is counted under this kind.
 #[track_caller]
 fn fails(kind: Kind, act: impl Fn(&TcpStream) + Send + 'static) {
     let address = server(move |_, stream| act(&stream));
@@ -121,7 +121,7 @@ fn an_answer_to_another_question_is_wrong() {
     });
 }
 
-/// Whatever comes in small pieces, the clients wait no longer than they said.
+/// Even if bytes arrive in small pieces, the clients wait no longer than their limit.
 #[test]
 fn no_answer_in_time_is_a_timeout() {
     let (forever, waits) = mpsc::channel::<()>();
@@ -137,7 +137,7 @@ fn no_answer_in_time_is_a_timeout() {
     });
 }
 
-/// Answers once on each connection, then ends it under the next request.
+/// Answers once on each connection, then ends it during the next request.
 fn once(by_reset: bool) -> SocketAddr {
     server(move |_, stream| {
         if let Some(word) = question(&stream) {
@@ -176,11 +176,11 @@ fn a_connection_that_ended_between_two_requests_is_not_used_again() {
     let plan = one(address, Style::KeepAlive).requests(3).pace(think);
     let report = Load::run(plan).finish();
     assert_eq!((report.answered, report.lost()), (3, 0), "{report}");
-    // The end is there long before the next request, unless the server was held up.
+    // The end arrives long before the next request, unless the server was delayed.
     assert_eq!(report.ended + report.resent, 2, "{report}");
 }
 
-/// Answers all there is on each connection, with the numbers of the connection and of the client as its own.
+/// Answers everything on each connection. Its PID is made of the numbers of the connection and of the client.
 fn faithful() -> SocketAddr {
     server(|number, stream| {
         let client = stream.peer_addr().unwrap();
@@ -219,8 +219,8 @@ fn clients_come_from_as_many_addresses_as_they_shall() {
     assert_eq!(clients, wanted.concat());
 }
 
-/// The server stands still for a while once. Clients that wait for it ask little meanwhile and see little of it; at a
-/// fixed rate all that should have been asked counts.
+/// The server pauses once. Clients that wait for it send little meanwhile and notice little; at a fixed rate,
+/// everything that was due counts.
 #[test]
 fn at_a_fixed_rate_a_pause_of_the_server_counts_for_all_who_would_have_come() {
     let pausing = || {
@@ -238,7 +238,7 @@ fn at_a_fixed_rate_a_pause_of_the_server_counts_for_all_who_would_have_come() {
     assert!(report.latency.most() >= 400_000, "{report}");
     assert!(report.latency.permille(900) < 200_000, "{report}");
     let plan = one(pausing(), Style::Short).requests(50);
-    // The last is due after 98 ms, and cannot be answered before 400.
+    // The last request is due after 98 ms and cannot be answered before 400 ms.
     let report = Load::run(plan.pace(Pace::Rate(500.0))).finish();
     assert_eq!(report.answered, 50, "{report}");
     assert!(report.latency.permille(20) >= 300_000, "{report}");
@@ -282,7 +282,7 @@ fn uneven_shares_are_told_with_those_who_got_nothing() {
         ..Report::default()
     };
     assert!(report.variation(4) < 1e-9);
-    // Mean 50, all deviations 50.
+    // The mean is 50, and all deviations are 50.
     assert!((report.variation(8) - 1.0).abs() < 1e-9);
     report.by_pid = [(1, 110), (2, 90), (3, 110), (4, 90)].into();
     assert!((report.variation(4) - 0.1).abs() < 1e-9);

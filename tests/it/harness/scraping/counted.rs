@@ -1,4 +1,4 @@
-//! What was sent to a program, and must be found on the page.
+//! Counts what was sent to a program and must appear on the page.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use super::{Page, Server, scrape};
 
 const BOUNDS: [f64; 5] = [0.001, 0.01, 0.1, 1.0, 10.0];
 
-/// Requests to one program, by their paths.
+/// Requests to one program, by path.
 pub struct Counted<'a> {
     server: &'a Server,
     runtime: &'a Runtime,
@@ -25,21 +25,21 @@ impl<'a> Counted<'a> {
         }
     }
 
-    /// So many more to anybody.
+    /// Sends `count` requests to any worker.
     #[track_caller]
     pub fn send(&mut self, path: &'static str, count: u64) {
         self.server.send(path, count);
         self.note(path, count);
     }
 
-    /// So many more to one worker; see [`Server::send_to`].
+    /// Sends `count` requests to one worker; see [`Server::send_to`].
     #[track_caller]
     pub fn send_to(&mut self, slot: u16, path: &'static str, count: u64) {
         self.server.send_to(slot, path, count);
         self.note(path, count);
     }
 
-    /// They were sent by other means.
+    /// Records requests that were sent by other means.
     pub fn note(&mut self, path: &'static str, count: u64) {
         *self.sent.entry(path).or_default() += count;
     }
@@ -48,7 +48,7 @@ impl<'a> Counted<'a> {
         self.sent.values().sum()
     }
 
-    /// Exactly these were counted.
+    /// Checks that exactly these were counted.
     #[track_caller]
     pub fn found_on(&self, page: &Page) {
         for (path, sent) in &self.sent {
@@ -64,7 +64,7 @@ impl<'a> Counted<'a> {
         );
     }
 
-    /// The page of this moment, on which they are.
+    /// The present page, which must contain them.
     #[track_caller]
     pub fn scrape(&self) -> Page {
         let page = scrape(self.runtime);
@@ -72,7 +72,7 @@ impl<'a> Counted<'a> {
         page
     }
 
-    /// Whatever happens, each scrape finds exactly these.
+    /// Performs `action` while scraping; each scrape must find exactly these.
     #[track_caller]
     pub fn through<T>(&self, action: impl FnOnce() -> T) -> T {
         while_scraped(self.runtime, |page| self.found_on(page), action)

@@ -1,5 +1,4 @@
-//! Programs that count for themselves, and what the runtime's page says of them: every page that is looked at has passed
-//! the judges.
+//! Programs with metrics of their own, and the runtime's merged page. Every page has passed the strict parsers.
 
 mod counted;
 mod page;

@@ -1,4 +1,4 @@
-//! A page of metrics.
+//! A metrics page.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
@@ -11,12 +11,12 @@ use crate::harness::{Connection, Runtime, source, until};
 
 const OPENMETRICS: &str = "Accept: application/openmetrics-text;version=1.0.0";
 
-/// On a machine that has much else to do, workers may be slow.
+/// On a busy machine, workers may be slow.
 const UNHURRIED: &str = "X-Prometheus-Scrape-Timeout-Seconds: 60";
 
 type Labels = BTreeMap<String, String>;
 
-/// One, by the names of its samples.
+/// A page, by sample name.
 #[derive(Clone, Debug, Default)]
 pub struct Page {
     samples: BTreeMap<String, Vec<(Labels, f64)>>,
@@ -24,7 +24,7 @@ pub struct Page {
 }
 
 impl Page {
-    /// Reads text 0.0.4 or OpenMetrics whose label values hold no quotes. Panics if a series is there twice.
+    /// Parses text 0.0.4 or OpenMetrics whose label values contain no quotes. Panics on a duplicate series.
     #[track_caller]
     pub fn read(text: &str) -> Self {
         let mut page = Self::default();
@@ -39,7 +39,7 @@ impl Page {
                 }
                 continue;
             }
-            // Exemplars are not looked at.
+            // Exemplars are ignored.
             let line = line.split(" # ").next().unwrap();
             let (series, value) = match line.split_once("} ") {
                 Some((series, rest)) => (series, rest),
@@ -57,7 +57,7 @@ impl Page {
         page
     }
 
-    /// The values of all series of that name that carry these labels, with all that they carry.
+    /// The values of all series of that name that have these labels, with all their labels.
     fn of<'a>(
         &'a self,
         name: &str,
@@ -79,7 +79,7 @@ impl Page {
         self.samples.keys().map(String::as_str)
     }
 
-    /// The only series of that name that carries these labels.
+    /// The only series of that name that has these labels.
     #[track_caller]
     pub fn one(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
         let found: Vec<_> = self.of(name, labels).collect();
@@ -89,13 +89,13 @@ impl Page {
         *value
     }
 
-    /// All of that name that carry these labels, added up; they are whole numbers.
+    /// The sum of the series of that name that have these labels; they are whole numbers.
     #[track_caller]
     pub fn sum(&self, name: &str, labels: &[(&str, &str)]) -> u64 {
         self.of(name, labels).map(|(_, value)| whole(*value)).sum()
     }
 
-    /// The series of that name by their label `worker`, which is the only one they have.
+    /// The series of that name by their label `worker`, which must be their only label.
     #[track_caller]
     pub fn by_worker(&self, name: &str) -> BTreeMap<u16, f64> {
         let series = self.of(name, &[]);
@@ -107,7 +107,8 @@ impl Page {
             .collect()
     }
 
-    /// A histogram of one series: its bounds and counts are in order, and the last is all. Returns how many it counted.
+    /// A histogram of one series. Checks that its bounds and counts are sorted and that the last bucket counts
+    /// everything. Returns its count.
     #[track_caller]
     pub fn histogram(&self, name: &str, bounds: &[f64]) -> u64 {
         let kind = self.types.get(name).map(String::as_str);
@@ -137,7 +138,7 @@ impl Page {
         self.types.get(name).map(String::as_str)
     }
 
-    /// No label tells of a process by its number.
+    /// Checks that no label contains a PID.
     #[track_caller]
     fn tells_no_pid(&self, runtime: &Runtime) {
         let alive = runtime.alive().into_iter();
@@ -166,14 +167,14 @@ fn whole(value: f64) -> u64 {
         .unwrap_or_else(|_| panic!("{value} is no whole number"))
 }
 
-/// The page of this moment, after the judges have read it, and that in OpenMetrics.
+/// The present page, after both of its forms have passed the strict parsers.
 #[track_caller]
 pub fn scrape(runtime: &Runtime) -> Page {
     let mut connection = Connection::open(runtime.admin()).unwrap();
     let text = connection.request("/metrics", &[UNHURRIED]).unwrap().text();
     let mut promtool = Command::new("promtool");
     let (code, said) = judged(promtool.args(["check", "metrics"]), &text);
-    // 3: something about names, which are the libraries' own.
+    // Exit code 3 is about names, which the libraries choose.
     assert!([0, 3].contains(&code), "{said}\n{text}");
     let mut connection = Connection::open(runtime.admin()).unwrap();
     let open = connection.request("/metrics", &[OPENMETRICS, UNHURRIED]);
@@ -194,7 +195,7 @@ pub fn scrape(runtime: &Runtime) -> Page {
     let (page, open) = (Page::read(&text), Page::read(&open));
     let samples: usize = open.samples.values().map(Vec::len).sum();
     assert_eq!(said.trim().parse(), Ok(samples));
-    // Another moment: what a library tells of its process now and then may be in one of them only.
+    // This is another moment: metrics that a library exports only sometimes may be in only one of the pages.
     let own = |page: &Page| -> Vec<String> {
         let names = page.names().filter(|name| name.starts_with("app_"));
         names.map(str::to_owned).collect()
@@ -204,7 +205,7 @@ pub fn scrape(runtime: &Runtime) -> Page {
     page
 }
 
-/// The page at some address, as it is.
+/// The page at some address, unchecked.
 #[track_caller]
 pub fn scrape_at(address: SocketAddr, path: &str) -> Page {
     let mut connection = Connection::open(address).unwrap();
@@ -229,8 +230,8 @@ fn judged(judge: &mut Command, page: &str) -> (i32, String) {
     (output.status.code().unwrap(), said)
 }
 
-/// Does something while the page is scraped again and again; `look` is at each of them. At least two are looked at, one
-/// that was asked for before it began and one after its end.
+/// Performs an action while the page is scraped repeatedly; `look` gets each page. At least two are scraped: one
+/// requested before the action, and one after it.
 #[track_caller]
 pub fn while_scraped<T>(
     runtime: &Runtime,
@@ -262,7 +263,7 @@ pub fn while_scraped<T>(
     })
 }
 
-/// Tells a thread that it is over, also if a test ends in the middle.
+/// Ends a thread on drop, also if a test fails in the middle.
 pub struct End<'a>(pub &'a AtomicBool);
 
 impl Drop for End<'_> {

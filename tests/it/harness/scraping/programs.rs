@@ -1,4 +1,4 @@
-//! The bundled programs that have metrics of their own; all of them have the same.
+//! The example programs with metrics of their own; all have the same metrics.
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -10,17 +10,17 @@ use crate::harness::{
     Builder, Connection, Runtime, free_port, go_build, http_get, scratch, source,
 };
 
-/// Workers of each, unless a test says otherwise.
+/// Number of workers, unless a test says otherwise.
 pub const WORKERS: u16 = 4;
 
-/// An unmodified program on a port of its own, and where it tells its numbers.
+/// An unmodified program on a port of its own, and where it exports its metrics.
 pub struct Server {
     pub port: u16,
     words: Vec<OsString>,
     variables: Vec<(&'static str, OsString)>,
-    /// Where a worker answers with its own page; without, it has none.
+    /// The port with the worker's own page; `None`: it has no page.
     metrics: Option<u16>,
-    /// RPM_APP_METRICS.
+    /// The value of RPM_APP_METRICS.
     app_metrics: String,
 }
 
@@ -54,7 +54,7 @@ impl Server {
             .with("PYTHONDONTWRITEBYTECODE", "1")
     }
 
-    /// Another port for its page, which METRICS_PORT tells it.
+    /// Uses a separate port for its page, passed in METRICS_PORT.
     pub fn side_port(mut self) -> Self {
         let port = free_port();
         self.metrics = Some(port);
@@ -62,7 +62,7 @@ impl Server {
         self.with("METRICS_PORT", port.to_string())
     }
 
-    /// In files.
+    /// Keeps its metrics in files.
     pub fn multiproc(file: &str) -> Self {
         Self::python(file).in_files()
     }
@@ -99,9 +99,9 @@ impl Server {
             .env("RPM_INSTANCES", count.to_string())
             .env("RPM_READY", "listen")
             .env("RPM_APP_METRICS", &self.app_metrics)
-            // Nobody asks but the test, so that it knows when.
+            // Only the test scrapes, so that it knows when.
             .env("RPM_APP_METRICS_INTERVAL", "0")
-            // A machine that has much else to do is slow.
+            // A busy machine is slow.
             .env("RPM_STOP_TIMEOUT", "30s")
             .env("PORT", self.port.to_string())
             .program(self.words.clone());
@@ -113,7 +113,7 @@ impl Server {
         v4(self.port)
     }
 
-    /// Asks it for a path, so many times: half on connections of their own, half on a few that stay.
+    /// Requests a path `count` times: half on new connections, half on a few kept ones.
     #[track_caller]
     pub fn send(&self, path: &str, count: u64) {
         for _ in 0..count / 2 {
@@ -128,7 +128,7 @@ impl Server {
             };
             let reply = connection.get(path).unwrap();
             assert_eq!(reply.status, 200, "{}", reply.text());
-            // Some close after each answer.
+            // Some programs close after each answer.
             let closes = reply.head.starts_with("HTTP/1.0")
                 || reply
                     .header("connection")
@@ -137,7 +137,7 @@ impl Server {
         }
     }
 
-    /// Asks the worker of a slot, and no other, so many times. Workers are where they were at the start.
+    /// Requests a path `count` times from the worker of one slot. The workers must have their first listeners.
     #[track_caller]
     pub fn send_to(&self, slot: u16, path: &str, count: u64) {
         for _ in 0..count {
@@ -145,7 +145,7 @@ impl Server {
         }
     }
 
-    /// What the worker of a slot says of itself, if it does.
+    /// The own page of the worker of a slot, if it has one.
     #[track_caller]
     pub fn own_page(&self, slot: u16) -> Option<super::Page> {
         let reply = ask_slot(v4(self.metrics?), slot, "/metrics");
@@ -154,17 +154,17 @@ impl Server {
     }
 }
 
-/// Where scripts/test-deps puts prometheus_client.
+/// Where scripts/test-deps installs prometheus_client.
 pub fn python_packages() -> PathBuf {
     source("target/python")
 }
 
-/// Where it puts prom-client.
+/// Where scripts/test-deps installs prom-client.
 pub fn node_packages() -> PathBuf {
     source("target/node/node_modules")
 }
 
-/// Starts so many, and waits until all of them serve.
+/// Starts the workers and waits until all of them serve.
 #[track_caller]
 pub fn serving(builder: Builder, workers: u16) -> Runtime {
     let runtime = builder.start();
@@ -173,7 +173,7 @@ pub fn serving(builder: Builder, workers: u16) -> Runtime {
     runtime
 }
 
-/// Makes a program of a file, with the packages of Debian.
+/// Builds a program from a file, with Debian's packages.
 #[track_caller]
 pub fn go_program(file: &Path, directory: &Path) -> PathBuf {
     let debian = [("GO111MODULE", "off"), ("GOPATH", "/usr/share/gocode")];
