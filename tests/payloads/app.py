@@ -1,4 +1,4 @@
-"""The smallest WSGI application that tells who answered; for gunicorn."""
+"""A minimal WSGI application that tells which process answered; for gunicorn."""
 
 import os
 from urllib.parse import parse_qs

@@ -1,4 +1,4 @@
-"""A WSGI application that counts; for gunicorn. /pid is not counted."""
+"""A WSGI application that counts its requests; for gunicorn. /pid is not counted."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""Logs as the standard library does: one line, one exception with its traceback, one line."""
+"""Logs with the standard library: one line, one exception with its traceback, one line."""
 
 import logging
 

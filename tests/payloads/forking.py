@@ -1,11 +1,11 @@
-"""A server whose requests may be counted by what it forks; it has gauges of all modes.
+"""A server whose requests may be counted by child processes; it has gauges of all modes.
 
-    /count         counted here
-    /fork          counted ten times by a child, which lives on; answered with its number
-    /session       the same by one that is in a session of its own
-    /multi         counted five times by a child of multiprocessing, which has ended
-    /leave         all children end, and are reaped; answered with how many
-    /set/NUMBER    all gauges are this number
+    /count         is counted here
+    /fork          is counted ten times by a child, which lives on; the answer is its PID
+    /session       as /fork, by a child in a session of its own
+    /multi         is counted five times by a child of multiprocessing, which has ended
+    /leave         ends and reaps all children; the answer is their number
+    /set/NUMBER    sets all gauges to this number
 """
 
 import multiprocessing
@@ -53,7 +53,7 @@ def multi():
 
 def leave():
     for child in children:
-        # It may have ended.
+        # The child may have ended.
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
     left = len(children)

@@ -1,20 +1,20 @@
-"""A worker that does with its connections what it is told: one word per line, one line of answer each.
+"""A worker under remote control: each line of input is a command for its connections and gets one line of answer.
 
     holder.py [ADDRESS]
 
-Listens on a free port of ADDRESS (127.0.0.1) and prints it. Connections are numbered from 0 as they are accepted.
+Listens on a free port of ADDRESS (127.0.0.1) and prints it. Connections are numbered from 0 in the order of accept.
 
-    accept          takes one from the queue
-    read N COUNT    takes COUNT bytes from connection N
-    write N COUNT   sends COUNT bytes on it
-    flood N         sends until no more goes out
-    end N           ends its half of it
+    accept          accepts a connection from the queue
+    read N COUNT    reads COUNT bytes from connection N
+    write N COUNT   writes COUNT bytes to it
+    flood N         writes to it until the buffers are full
+    end N           closes its sending side
     close N         closes it
     twice N         opens a second descriptor of it
     give N          passes it to a grandchild, behind two shells, and closes it here
-    fork            forks a child that has it all, too
-    signal NAME HOW catches, ignores, blocks or takes by default a signal, given by number
-    threads COUNT   starts threads that never rest
+    fork            forks a child that has all descriptors too
+    signal NAME HOW catches, ignores, blocks or resets to default a signal, given by number
+    threads COUNT   starts threads that are always busy
 """
 
 import os
@@ -59,7 +59,7 @@ def obey(word, number=0, count=0):
         kept.append(connections[number].dup())
     elif word == "give":
         fd = connections[number].fileno()
-        # The line comes when this process ends: the pipe's other end is here and nowhere else.
+        # The line comes when this process ends, because only this process holds the other end of the pipe.
         inner = "read line; :"
         shell = ["sh", "-c", "sh -c '%s'; :" % inner]
         kept.append(subprocess.Popen(shell, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, pass_fds=[fd]))

@@ -1,13 +1,15 @@
-"""Listens where its arguments say and answers each connection with a line: its name, number and slot.
+"""Listens on the addresses in its arguments and answers each connection with a line: name, PID and slot.
 
     sockets.py [WORD...] NAME=ADDRESS:PORT[,OPTION...] ...
 
-An IPv6 address stands in brackets. For each it prints `bound NAME FAMILY ADDRESS PORT FLAGS` as the system calls tell it
-afterwards, or `failed NAME ERRNO`; then `ready PID SLOT`. A client that sends a line gets `NAME PID SLOT` and the end
-of the connection; the line `shutdown SLOT` makes that slot's worker shut its listener down first.
+An IPv6 address is in brackets. For each address it prints `bound NAME FAMILY ADDRESS PORT FLAGS` with the values that
+the system calls return afterwards, or `failed NAME ERRNO`; then `ready PID SLOT`. A client that sends a line gets
+`NAME PID SLOT` and the end of the connection; after the line `shutdown SLOT`, that slot's worker first shuts down its
+listener.
 
-Words: `undumpable` (nobody may read its memory), `grandchild` (a process below it does everything), `activated` (takes
-LISTEN_FDS as NAMEs), `unblock-first` (slot 0 sets O_NONBLOCK on them), `wait` (accepts nothing before a line comes through the pipe named by GATE).
+Words: `undumpable` (other processes cannot read its memory), `grandchild` (a descendant does everything), `activated`
+(takes LISTEN_FDS as NAMEs), `unblock-first` (slot 0 sets O_NONBLOCK on them), `wait` (accepts nothing before a line
+comes through the pipe in GATE).
 Options: udp, unix, v6only, dual, nonblock, inherit, backlog=N.
 """
 
@@ -103,7 +105,7 @@ def serve(name, listener):
             select.select([listener], [], [])
             connection, _ = listener.accept()
         except OSError:
-            # Another worker was faster, or the listener is shut down for the moment.
+            # Another worker was faster, or the listener is shut down at this moment.
             time.sleep(0.001)
             continue
         threading.Thread(target=answer, args=(name, listener, connection), daemon=True).start()

@@ -1,4 +1,4 @@
-"""Speaks TLS on PORT, with the key and the certificate in the directory CERTIFICATE, and nothing else."""
+"""Speaks only TLS on PORT, with the key and the certificate in the directory CERTIFICATE."""
 
 import os
 import ssl

@@ -1,8 +1,8 @@
-"""A server whose version is a file: what stands in the file named by VERSION decides how it starts and how it serves.
+"""A server whose version is a file: the content of the file in VERSION decides how it starts and serves.
 
-    good    serves, and says so in its answers
-    exits   complains and exits with 1
-    silent  complains and never listens
+    good    serves, and returns its version in its answers
+    exits   prints an error and exits with 1
+    silent  prints an error and never listens
     dies    serves, and exits with 1 a moment later
     sick    serves, and answers the health path with 500
 """

@@ -1,7 +1,8 @@
-"""A server that listens at once and takes its time to warm up: until a line comes through the pipe named by GATE it
-answers /ready with 503, from then on with 200.
+"""A server that listens at once and warms up slowly: it answers /ready with 503 until a line comes through the pipe in
+GATE, and then with 200.
 
-Any other path is answered with how often it was asked while it was cold: `probes` for /ready, `others` for the rest.
+Any other path is answered with the number of requests during the warm-up: `probes` for /ready, `others` for the
+rest.
 """
 
 import json
