@@ -1,4 +1,4 @@
-//! What the admin endpoints tell of a real runtime, and when.
+//! The answers of the admin endpoints of a real runtime, in each state.
 
 use std::fs;
 use std::io::Write;
@@ -13,7 +13,7 @@ use crate::harness::{
 };
 use nix::sys::stat::Mode;
 
-/// Workers that serve a port of their own test.
+/// Workers that serve a port that only this test uses.
 fn serving(workers: usize) -> Builder {
     Runtime::builder()
         .env("PORT", free_port().to_string())
@@ -21,7 +21,7 @@ fn serving(workers: usize) -> Builder {
         .arg(example("echo_server"))
 }
 
-/// A gate at which programs wait until the test lets them through.
+/// A gate at which programs wait until the test releases them.
 struct Gate {
     path: PathBuf,
     file: fs::File,
@@ -31,7 +31,7 @@ impl Gate {
     fn new(name: &str) -> Self {
         let path = scratch(name).join("gate");
         nix::unistd::mkfifo(&path, Mode::S_IRWXU).unwrap();
-        // Open for both, so that neither side ever waits for the other to open it, nor meets an end.
+        // Opened for both reading and writing, so that neither side blocks on opening or sees an end of file.
         let file = fs::File::options().read(true).write(true).open(&path);
         Self {
             file: file.unwrap(),
@@ -39,7 +39,7 @@ impl Gate {
         }
     }
 
-    /// A runtime whose workers become `program` once they are let through.
+    /// A runtime whose workers execute `program` once they are released.
     fn before(&self, program: PathBuf) -> Builder {
         Runtime::builder()
             .env("PORT", free_port().to_string())
@@ -48,7 +48,7 @@ impl Gate {
             .arg(program)
     }
 
-    /// Lets so many through, now or when they come.
+    /// Releases so many workers, now or when they arrive.
     fn open(&self, workers: usize) {
         (&self.file).write_all(&b"\n".repeat(workers)).unwrap();
     }
@@ -129,11 +129,11 @@ fn readiness_follows_the_workers_and_ends_with_the_first_signal() {
     );
     assert!(ready["reason"].is_null());
     assert_eq!(runtime.get("/startupz").status, 200);
-    // Without its worker it is not ready, but has started.
+    // Without its worker it is not ready, but it has started.
     let worker = runtime.workers()[0].pid;
     nix::sys::signal::kill(nix::unistd::Pid::from_raw(worker), Signal::SIGKILL).unwrap();
     runtime.wait_for_line(|line| line.contains("worker ended"));
-    // The next one waits at the gate.
+    // The next worker waits at the gate.
     let reply = runtime.wait_for_status("/readyz", 503);
     assert_eq!(reply.json()["started"], true);
     assert_eq!(runtime.get("/startupz").status, 200);
@@ -188,7 +188,7 @@ fn the_health_check_tells_by_its_code_and_one_line() {
     gate.open(1);
     runtime.wait_for_status("/startupz", 200);
     check(&addr, 0, "");
-    // An address that means all is asked on loopback.
+    // A wildcard address is asked on loopback.
     check(&format!("0.0.0.0:{}", runtime.admin().port()), 0, "");
     check(&format!("[::]:{}", runtime.admin().port()), 0, "");
     drop(runtime);
@@ -203,7 +203,7 @@ fn the_health_check_tells_by_its_code_and_one_line() {
     );
 }
 
-/// No label is a pid, by name or by value.
+/// Checks that no label is a PID, by name or by value.
 #[track_caller]
 fn no_pid_in(page: &str, runtime: &Runtime) {
     let mut pids: Vec<String> = runtime
@@ -260,7 +260,7 @@ fn the_metrics_are_clean_in_every_state() {
         Some(&2.0)
     );
     runtime.signal(Signal::SIGTERM);
-    // Two at once would be one: signals do not queue.
+    // Two at once could be merged into one: signals do not queue.
     runtime.wait_for_line(|line| line.contains("RPM_SHUTDOWN_DELAY"));
     runtime.signal(Signal::SIGTERM);
     runtime.wait_exit();
@@ -370,9 +370,9 @@ fn counters_never_fall_and_every_label_is_there_from_the_start() {
     assert!(before.len() > 30, "{before:#?}");
     for round in 0..6 {
         let mark = runtime.mark();
-        // An end with a code in even rounds, with a signal in odd ones.
+        // Even rounds end with an exit code, odd ones with a signal.
         if round % 2 == 0 {
-            // The worker that is asked to end does not answer.
+            // A worker that is told to exit does not answer.
             let _ = harness::http_get(("127.0.0.1", port), "/exit/3");
         } else {
             let victim = nix::unistd::Pid::from_raw(runtime.workers()[0].pid);
@@ -410,7 +410,7 @@ fn idle_connections_do_not_keep_a_probe_waiting_for_long() {
         .collect();
     let asked = Instant::now();
     assert_eq!(runtime.get("/livez").status, 200);
-    // An idle client has its place for five seconds.
+    // An idle client keeps its place for five seconds.
     assert!(
         asked.elapsed() < Duration::from_secs(8),
         "{:?}",
@@ -464,7 +464,7 @@ fn listening(pid: i32) -> Vec<SocketAddr> {
         let text = fs::read_to_string(format!("/proc/{pid}/net/{table}")).unwrap_or_default();
         for line in text.lines().skip(1) {
             let words: Vec<&str> = line.split_ascii_whitespace().collect();
-            // Local address, state (0A: it listens), inode.
+            // Local address, state (0A means LISTEN), inode.
             if words[3] == "0A" && sockets.iter().any(|inode| inode == words[9]) {
                 let port = u16::from_str_radix(words[1].rsplit(':').next().unwrap(), 16).unwrap();
                 found.push(SocketAddr::new(any.parse().unwrap(), port));

@@ -1,4 +1,4 @@
-//! The forms in which metrics come: formats, encodings, HEAD.
+//! The forms of the metrics pages: formats, encodings, HEAD.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -7,7 +7,7 @@ use crate::harness::exposition::{OPENMETRICS, ask, series};
 use crate::harness::{Builder, Reply, Runtime, example, free_port};
 use flate2::read::GzDecoder;
 
-/// Workers that serve a port of their own test.
+/// Workers that serve a port that only this test uses.
 fn serving(workers: usize) -> Builder {
     Runtime::builder()
         .env("PORT", free_port().to_string())
@@ -103,7 +103,7 @@ fn head_tells_how_long_the_page_is() {
                 let line = lines.find_map(|line| line.strip_prefix("content-length: "));
                 line.unwrap().trim().parse::<usize>().unwrap()
             };
-            // Numbers move between the two.
+            // Values change between the two requests.
             let (told, came) = (length(head), get.body.len());
             assert!(told.abs_diff(came) < 200 && came > 1000, "{told} {came}");
             assert_eq!(length(&get.head), came);

@@ -1,4 +1,4 @@
-//! The admin port: what it answers, in which form, and when.
+//! The admin port: its answers, their form, and when they change.
 
 mod endpoints;
 mod formats;

@@ -1,6 +1,7 @@
-//! Wrong environments and the exact words that answer them: nothing starts, every fault is named, exit code 64.
+//! Invalid environments and the exact error messages: nothing starts, every error is reported, exit code 64.
 //!
-//! `UPDATE_SNAPSHOTS=1 cargo nextest run bad_input` writes the words anew; read the difference before it is kept.
+//! `UPDATE_SNAPSHOTS=1 cargo nextest run bad_input` writes the messages anew; review the difference before committing
+//! it.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;
@@ -8,14 +9,14 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::process::Command;
 
-/// What is wrong, the arguments, and the environment.
+/// Description of the error, arguments, environment.
 type Case = (
     &'static str,
     &'static [&'static str],
     &'static [(&'static str, &'static [u8])],
 );
 
-/// `--check` with a good command: only the environment is wrong.
+/// `--check` with a valid command: only the environment is invalid.
 const TRUE: &[&str] = &["--check", "--", "true"];
 
 const CASES: &[Case] = &[
@@ -207,7 +208,7 @@ fn run(title: &str, args: &[&str], vars: &[(&str, &[u8])]) -> String {
     String::from_utf8(output.stderr).unwrap()
 }
 
-/// Fails with the lines that differ.
+/// Fails and prints the lines that differ.
 fn compare(path: &str, told: &str) {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
     if std::env::var_os("UPDATE_SNAPSHOTS").is_some_and(|value| value == "1") {

@@ -1,3 +1,3 @@
-//! Configuration that is wrong, and what is said of it.
+//! Invalid configuration and its messages.
 
 mod bad_input;

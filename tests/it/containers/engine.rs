@@ -1,4 +1,4 @@
-//! The container engine and one container of it.
+//! The container engine and one container.
 
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -9,8 +9,8 @@ use std::{env, thread};
 
 use nix::sched::{CloneFlags, setns};
 
-/// podman with runc and cgroupfs: works as root where the cgroup tree is of either version and nothing is configured.
-/// Limits are set low, for raising them is refused to a root that is one in name only.
+/// podman with runc and cgroupfs, which works for root with either cgroup version and without configuration. Limits are
+/// low, because a root user without real privileges may not raise them.
 const CONTAINERS_CONF: &str = r#"[containers]
 default_ulimits = ["nofile=4096:4096", "nproc=4096:4096"]
 [network]
@@ -23,14 +23,14 @@ events_logger = "file"
 
 pub struct Engine {
     directory: PathBuf,
-    /// For sockets: podman wants short names there.
+    /// For sockets: podman needs a short path there.
     run: PathBuf,
 }
 
 impl Engine {
     pub fn new() -> Self {
         let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("containers");
-        // One run directory for each place where this package lies.
+        // One run directory for each location of this package.
         let place = directory
             .to_string_lossy()
             .bytes()
@@ -38,7 +38,7 @@ impl Engine {
         let run = PathBuf::from(format!("/tmp/rpm-containers-{place:08x}"));
         fs::create_dir_all(&directory).unwrap();
         let engine = Self { directory, run };
-        // For scripts/clean; it is there from the second time on.
+        // For scripts/clean. It exists already from the second time on.
         let _ = symlink(&engine.run, engine.directory.join("run"));
         let lock = engine.lock();
         fs::write(engine.directory.join("containers.conf"), CONTAINERS_CONF).unwrap();
@@ -53,7 +53,7 @@ impl Engine {
         let conf = engine.directory.join("storage.conf");
         if !conf.exists() {
             fs::write(&conf, storage("overlay")).unwrap();
-            // An overlay on an overlay is refused; copies are not.
+            // An overlay on an overlay is refused; copying works.
             if !engine.podman(["info"]).status.success() {
                 fs::write(&conf, storage("vfs")).unwrap();
             }
@@ -66,14 +66,14 @@ impl Engine {
         &self.directory
     }
 
-    /// Held by whoever builds; released when dropped.
+    /// A lock for building; released on drop.
     pub fn lock(&self) -> File {
         let lock = File::create(self.directory.join("lock")).unwrap();
         lock.lock().unwrap();
         lock
     }
 
-    /// Environment and options that make podman use this store.
+    /// Environment and options with which podman uses this store.
     pub fn configure(&self, command: &mut Command) {
         command
             .env("CONTAINERS_CONF", self.directory.join("containers.conf"))
@@ -117,7 +117,7 @@ pub fn text(output: &Output) -> String {
     out.trim().to_owned()
 }
 
-/// A running container; removed when dropped, its log shown if the test fails.
+/// A running container. Removed on drop; if the test fails, its log is printed.
 pub struct Container<'a> {
     engine: &'a Engine,
     pub name: String,
@@ -126,7 +126,7 @@ pub struct Container<'a> {
 }
 
 impl<'a> Container<'a> {
-    /// `podman run` with everything taken away that can be: capabilities, new privileges, a writable root, the network.
+    /// `podman run` without capabilities, new privileges, a writable root and a network.
     #[track_caller]
     pub fn start(engine: &'a Engine, name: &str, words: &[String]) -> Self {
         let name = format!("{name}-{}", std::process::id());
@@ -154,7 +154,7 @@ impl<'a> Container<'a> {
         ])
     }
 
-    /// Runs `work` in a thread that sees the network of the container.
+    /// Runs `work` in a thread in the container's network namespace.
     pub fn inside<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
         let network = File::open(format!("/proc/{}/ns/net", self.pid)).unwrap();
         thread::scope(|scope| {
@@ -175,7 +175,7 @@ impl<'a> Container<'a> {
         )
     }
 
-    /// SIGTERM, then SIGKILL after `seconds`; the exit code.
+    /// Sends SIGTERM, then SIGKILL after `seconds`; returns the exit code.
     #[track_caller]
     pub fn stop(&self, seconds: u32) -> i32 {
         self.engine
@@ -195,7 +195,7 @@ impl Drop for Container<'_> {
         if thread::panicking() {
             eprintln!("the log of {} was:\n{}", self.name, self.logs());
         }
-        // It may be gone, or never have come to be.
+        // The container may be gone, or may never have been created.
         let _ = self
             .engine
             .podman(["rm", "--force", "--time", "0", &self.name]);

@@ -1,4 +1,4 @@
-//! What the containers run: the static runtime with payloads in an otherwise empty image.
+//! Images for the containers: the static runtime with payloads in an otherwise empty image.
 
 use std::env;
 use std::fmt::Write as _;
@@ -11,17 +11,17 @@ use super::engine::{Engine, text};
 
 const PAYLOADS: &str = "localhost/rpm-payloads";
 
-/// What a container's root holds.
+/// The content of a container's root.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Root {
-    /// The runtime and static payloads; nothing else.
+    /// Only the runtime and static payloads.
     Empty,
     /// Also this machine's `/usr`, read-only: interpreters and shared libraries.
     Machine,
 }
 
 impl Root {
-    /// Words for `podman run`.
+    /// Arguments for `podman run`.
     pub fn options(self) -> &'static [&'static str] {
         match self {
             Self::Empty => &[],
@@ -109,7 +109,7 @@ pub fn payloads(engine: &Engine) -> &'static str {
     }
 
     let context = engine.directory().join("context");
-    // It may not be there yet.
+    // The directory may not exist yet.
     let _ = fs::remove_dir_all(&context);
     for directory in ["app", "usr", "etc/alternatives"] {
         fs::create_dir_all(context.join(directory)).unwrap();
@@ -178,7 +178,7 @@ fn compile_go(source: &Path, target: &Path, directory: &Path) {
     text(&output.unwrap_or_else(|error| panic!("go: {error}; run scripts/test-deps")));
 }
 
-/// Builds the package's own Dockerfile with the toolchain of this machine; the tag.
+/// Builds the package's own Dockerfile with this machine's toolchain; returns the tag.
 pub fn build_dockerfile(engine: &Engine) -> &'static str {
     const TAG: &str = "localhost/rpm-runtime:test";
     let mut command = Command::new("scripts/image");

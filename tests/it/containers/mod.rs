@@ -1,4 +1,4 @@
-//! Containers without a registry and without a trace: podman with a store of its own below `target`.
+//! Containers without a registry and without remains: podman with a store of its own below `target`.
 
 mod engine;
 mod image;

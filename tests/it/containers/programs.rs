@@ -1,5 +1,5 @@
-//! PID 1 of real containers, with programs of many languages, all unmodified, and every privilege taken away: no
-//! capability, no new privileges, the default seccomp profile, a read-only root, any uid.
+//! PID 1 of real containers with unmodified programs in many languages, without any privilege: no capability, no new
+//! privileges, the default seccomp profile, a read-only root, any uid.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -16,7 +16,7 @@ struct Case {
     root: Root,
     command: &'static [&'static str],
     environment: &'static [&'static str],
-    /// Which worker answered.
+    /// Returns which worker answered.
     who: fn(&Reply) -> i64,
 }
 
@@ -45,7 +45,7 @@ cases! {
     go_static: Case { command: &["/app/go_server"], ..STATIC };
     node: Case { command: &["node", "server.js"], ..DYNAMIC };
     python: Case { command: &["/usr/bin/python3", "server.py"], ..DYNAMIC };
-    // Serving the list of its own threads, each worker tells its number.
+    // It lists its own threads, which shows its PID.
     python_http_server: Case {
         command: &["/usr/bin/python3", "-m", "http.server", "3000", "--directory", "/proc/self/task"],
         who: first_link,
@@ -61,7 +61,7 @@ cases! {
     };
 }
 
-/// The least number that a directory listing links to.
+/// The lowest number to which a directory listing links.
 fn first_link(reply: &Reply) -> i64 {
     let text = reply.text();
     let links = text.split("href=\"").skip(1);
@@ -71,7 +71,7 @@ fn first_link(reply: &Reply) -> i64 {
         .unwrap_or_else(|| panic!("no link: {text}"))
 }
 
-/// Asks until `count` different workers have answered.
+/// Sends requests until `count` different workers have answered.
 fn askers(container: &Container, who: fn(&Reply) -> i64, count: usize) -> BTreeSet<i64> {
     let mut seen = BTreeSet::new();
     until(&format!("{count} workers answer"), || {
@@ -118,7 +118,7 @@ fn serves(name: &str, case: &Case) {
         200
     );
 
-    // A worker that dies is replaced, and nothing of it stays.
+    // A worker that dies is replaced, and nothing of it remains.
     let victim = children(container.pid)[0].pid;
     kill(Pid::from_raw(victim), Signal::SIGKILL).unwrap();
     let replaced = || {
@@ -139,7 +139,7 @@ fn serves(name: &str, case: &Case) {
     assert_eq!(container.stop(20), 0, "exit code of {name}");
 }
 
-/// Asks until somebody answers who had not answered before.
+/// Sends requests until a worker answers that had not answered before.
 fn askers_beside(container: &Container, who: fn(&Reply) -> i64, before: &BTreeSet<i64>) {
     until("the successor answers", || {
         container
@@ -148,7 +148,7 @@ fn askers_beside(container: &Container, who: fn(&Reply) -> i64, before: &BTreeSe
     });
 }
 
-/// The container is what the tests say it is: ours is PID 1, and it may do nothing.
+/// Checks the container: the runtime is PID 1, and it has no privilege.
 fn is_confined(container: &Container) {
     let executable = fs::read_link(format!("/proc/{}/exe", container.pid)).unwrap();
     assert!(
@@ -170,7 +170,7 @@ fn is_confined(container: &Container) {
     assert_eq!(field("Seccomp"), "2");
 }
 
-/// The Dockerfile of the package yields an image that says what it is and serves as the user it names.
+/// The package's Dockerfile builds an image that has the right metadata and serves as the user that it names.
 #[test]
 fn dockerfile() {
     let engine = Engine::new();

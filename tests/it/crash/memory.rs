@@ -1,4 +1,4 @@
-//! What real processes use, and whom the kernel would kill first.
+//! Memory use of real processes, and which of them the kernel would kill first.
 
 use std::cell::Cell;
 use std::ffi::OsString;
@@ -55,7 +55,7 @@ impl Worker {
         line.trim().to_owned()
     }
 
-    /// Everything that it says until its end.
+    /// All its output until it ends.
     fn rest(&mut self) -> String {
         let mut text = String::new();
         self.output.read_to_string(&mut text).unwrap();
@@ -66,7 +66,7 @@ impl Worker {
 
 impl Drop for Worker {
     fn drop(&mut self) {
-        // It may have ended, and been waited for.
+        // It may have ended and been reaped.
         if harness::process(self.pid.get()).is_some() {
             let _ = signals::send_group(self.pid, Sig::KILL);
             let _ = reaper::wait_for(self.pid);
@@ -83,13 +83,13 @@ fn a_worker_is_told_to_be_killed_before_the_runtime() {
     let score = |adj| Worker::start("cat /proc/self/oom_score_adj", adj).rest();
     assert_eq!(score(Some(raised)), raised.to_string());
     assert_eq!(score(None), own.to_string());
-    // Beyond what there is: it starts all the same.
+    // Above the maximum: the worker starts nevertheless.
     assert_eq!(score(Some(4000)), own.to_string());
     let after = fs::read_to_string("/proc/self/oom_score_adj").unwrap();
     assert_eq!(after.trim(), own.to_string());
 }
 
-/// Holds so many Mi in a shell, says so, and stays.
+/// Holds so many MiB in a shell, prints a line, and waits.
 fn hog(mebibytes: u32) -> String {
     format!(
         "x=$(head -c {mebibytes}M /dev/zero | tr '\\0' x); echo held ${{#x}}; exec 9<>/dev/null; while :; do sleep 600; done"
@@ -98,7 +98,7 @@ fn hog(mebibytes: u32) -> String {
 
 #[test]
 fn the_worker_that_uses_too_much_is_named_and_no_other() {
-    // The second one keeps it in a process of its group, not in its leader.
+    // The second worker keeps the memory in another process of its group, not in its leader.
     let scripts = [hog(1), format!("( {} ) & wait", hog(60)), hog(2)];
     let mut workers: Vec<Worker> = scripts
         .iter()
@@ -139,7 +139,7 @@ fn the_worker_that_uses_too_much_is_named_and_no_other() {
 
 #[test]
 fn memory_that_is_shared_is_counted_once() {
-    // Four processes that were forked with the same 30 Mi: 150 together at first sight.
+    // Four processes forked with the same 30 MiB: together they seem to use 150.
     let script = "x=$(head -c 30M /dev/zero | tr '\\0' x); for n in 1 2 3 4; do (echo up; sleep 600; echo $x) & done; wait";
     let mut worker = Worker::start(script, None);
     for _ in 0..4 {

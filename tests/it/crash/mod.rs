@@ -1,4 +1,4 @@
-//! Workers that end by surprise: what it costs, what follows, and when the runtime gives up.
+//! Workers that end unexpectedly: the effect on clients, what follows, and when the runtime gives up.
 
 mod memory;
 mod oom;

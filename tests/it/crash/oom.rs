@@ -1,7 +1,8 @@
-//! A worker that the kernel kills for want of memory is told apart from one that somebody kills, and goes before the runtime.
+//! A worker that the OOM killer kills is distinguished from one that another process kills, and is killed before the
+//! runtime.
 //!
-//! This needs a cgroup with a limit, below our own. Where none can be made, the counter is read from a fixture instead, and
-//! that is said.
+//! This needs a cgroup with a limit below our own. If none can be created, the counter is read from a fixture instead,
+//! and the test prints that.
 
 use std::fs;
 use std::io;
@@ -16,7 +17,7 @@ use rpm_runtime::sys::cgroup::{Kills, Oom};
 const LIMIT: &str = "100663296"; // 96 Mi
 const KILLS: &str = "rpm_oom_kills_total";
 
-/// A cgroup of our own that grants little memory. Removed at the end, when nobody is in it any more.
+/// A separate cgroup with little memory. Removed on drop, when it is empty.
 struct Cgroup {
     path: PathBuf,
 }
@@ -32,7 +33,7 @@ impl Cgroup {
                 Some(parts.next()?.trim_start_matches('/')).filter(|_| fits)
             })
         };
-        // Version 1, or where there is no memory controller of that, version 2.
+        // Version 1; or version 2 if version 1 has no memory controller.
         let (parent, files) = match member("memory") {
             Some(path) => (
                 Path::new("/sys/fs/cgroup/memory").join(path),
@@ -54,7 +55,7 @@ impl Cgroup {
         Ok(cgroup)
     }
 
-    /// Two workers of `examples/echo_server`, and the runtime, in it.
+    /// The runtime with two workers of `examples/echo_server` in this cgroup.
     fn start(&self, port: u16) -> Runtime {
         let procs = self.path.join("cgroup.procs");
         let enter = format!("echo $$ > {} && exec \"$@\"", procs.display());
@@ -86,7 +87,7 @@ impl Drop for Cgroup {
     }
 }
 
-/// The cgroup, or what can be shown without one.
+/// The cgroup, or a test of what is possible without one.
 fn cgroup(name: &str) -> Option<Cgroup> {
     match Cgroup::make(name) {
         Ok(cgroup) => Some(cgroup),
@@ -125,7 +126,7 @@ fn score(pid: i32) -> i32 {
     text.trim().parse().unwrap()
 }
 
-/// The ends of workers so far, and how many of them are told to be the kernel's doing.
+/// Number of ended workers so far, and how many were attributed to the OOM killer.
 fn ended(runtime: &Runtime) -> (usize, usize) {
     let texts = runtime.texts();
     let ended = texts.iter().filter(|line| line.contains("worker ended"));
@@ -135,7 +136,7 @@ fn ended(runtime: &Runtime) -> (usize, usize) {
     (ended.count(), struck.count())
 }
 
-/// Takes more than all of them may have. The kernel may kill a second one before the memory of the first is free.
+/// Allocates more than all of them may use. The kernel may kill a second worker before the memory of the first is free.
 fn outgrow(runtime: &Runtime, port: u16) {
     let greedy = worker(runtime, 1);
     assert!(to_slot(v4(port), 1).get("/alloc/300").is_err());
@@ -175,7 +176,7 @@ fn a_worker_that_somebody_kills_is_not_taken_for_one_that_the_kernel_killed() {
     };
     let port = free_port();
     let runtime = cgroup.start(port);
-    // The kernel killed before, and that is known by now.
+    // The kernel killed a worker before, and this is known by now.
     outgrow(&runtime, port);
     let (_, struck) = ended(&runtime);
     let alive = status(&runtime).pid(0);
@@ -187,7 +188,7 @@ fn a_worker_that_somebody_kills_is_not_taken_for_one_that_the_kernel_killed() {
     stop(runtime);
 }
 
-/// The worker's own child, which the worker reaps: no end of a worker tells of it.
+/// A child of the worker, which the worker reaps: no worker ends.
 #[test]
 fn a_process_that_the_runtime_does_not_reap_is_counted_too() {
     const GREEDY: &str = "import os, signal\n\

@@ -1,5 +1,5 @@
-//! A worker's crash costs no client that it had not accepted: the queue waits for the successor, and nobody new joins it
-//! while others serve.
+//! A crash affects no client that the worker had not accepted: the queue waits for the successor, and no new connection
+//! joins it while other workers serve.
 
 use std::net::TcpStream;
 
@@ -9,7 +9,7 @@ use crate::harness::shared_port::{
 };
 use crate::harness::{Builder, Connection, Reply, Runtime, Signal, example, free_port, until};
 
-/// Workers that listen on all IPv4 addresses; their readiness is that they listen.
+/// Workers that listen on all IPv4 addresses and are ready when they listen.
 fn servers(port: u16, instances: u16) -> Builder {
     Runtime::builder()
         .env("RPM_INSTANCES", instances.to_string())
@@ -18,7 +18,7 @@ fn servers(port: u16, instances: u16) -> Builder {
         .arg(example("echo_server"))
 }
 
-/// Dead workers stay away for long: every life counts as short.
+/// Dead workers return late: every run counts as too short.
 fn slow_to_return(builder: Builder, wait: &str) -> Builder {
     builder
         .env("RPM_MIN_UPTIME", "1h")
@@ -105,7 +105,7 @@ fn while_all_are_dead_clients_wait_and_none_is_refused() {
     stop(runtime);
 }
 
-/// The listener leaves the group and comes back at its end: the indices of two slots have changed.
+/// The listener leaves the group and returns at its end, so the indexes of two slots have changed.
 #[test]
 fn a_listener_that_a_worker_shuts_down_is_mended() {
     let port = free_port();
@@ -125,7 +125,7 @@ fn a_listener_that_a_worker_shuts_down_is_mended() {
         });
         all_answer(v4(port), "a", 4);
     }
-    // The map is right if a dead worker's slot, and no other, gets nobody.
+    // The map is right if only the slot of a dead worker gets no connection.
     send(worker(&runtime, 0), Signal::SIGKILL);
     wait_rotation(&runtime, &[1, 2, 3]);
     for _ in 0..200 {

@@ -1,4 +1,4 @@
-//! Workers that cannot stay up: the pace, the limit, the code, and the last words.
+//! Workers that cannot stay up: the back-off, the limit, the exit code, and the termination message.
 
 use std::fs::{self, OpenOptions};
 use std::io::Read;
@@ -17,7 +17,7 @@ fn crasher(builder: Builder, how: &str) -> Builder {
     builder.arg(example("crasher")).arg(how)
 }
 
-/// The waits that were announced: milliseconds and streak.
+/// The announced waits: milliseconds and streak.
 fn waits(runtime: &Runtime) -> Vec<(u64, u64)> {
     let texts = runtime.texts();
     let told = texts
@@ -164,7 +164,7 @@ fn a_stop_exit_code_keeps_the_worker_down() {
             .count(),
         1
     );
-    // The others go on.
+    // The other workers continue.
     let runtime = service()
         .env("RPM_INSTANCES", "2")
         .env("RPM_STOP_EXIT_CODES", "0")
@@ -303,7 +303,7 @@ fn a_termination_log_that_is_no_file_does_not_hold_up_the_end() {
         assert_eq!(runtime.wait_exit().code(), Some(3), "{}", runtime.shown());
     };
     ends();
-    // Nor one that somebody could read.
+    // A FIFO with a reader is not written to either.
     let mut reader = OpenOptions::new()
         .read(true)
         .custom_flags(nix::libc::O_NONBLOCK)

@@ -1,4 +1,4 @@
-//! RPM_HEALTH: each worker is asked by itself, and who does not answer as it should is replaced while the others serve.
+//! RPM_HEALTH: each worker is checked separately, and a failing one is replaced while the others serve.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -18,7 +18,7 @@ use crate::harness::{
 const PASSED: &str = "rpm_health_checks_total{result=\"pass\"}";
 const FAILED: &str = "rpm_health_checks_total{result=\"fail\"}";
 
-/// Often, and two failures are enough.
+/// Frequent checks, and two failures are enough.
 fn checked(service: Builder, how: &str) -> Builder {
     service
         .env("RPM_READY", "listen")
@@ -28,7 +28,7 @@ fn checked(service: Builder, how: &str) -> Builder {
         .env("RPM_HEALTH_FAILURES", "2")
 }
 
-/// Three workers of `examples/echo_server`; those that follow wait at the gate.
+/// Three workers of `examples/echo_server`; their successors wait at the gate.
 fn three_at_a_gate(gate: &mut Gate, port: u16) -> Runtime {
     let program = gate.before(vec![OsString::from(example("echo_server"))]);
     let service = Runtime::builder()
@@ -42,7 +42,7 @@ fn three_at_a_gate(gate: &mut Gate, port: u16) -> Runtime {
     runtime
 }
 
-/// So many more checks of that result.
+/// Waits for so many more checks with that result.
 #[track_caller]
 fn wait_checks(runtime: &Runtime, series: &str, more: u32) {
     let goal = counter(runtime, series) + more;
@@ -78,7 +78,7 @@ fn a_sick_worker_leaves_the_steering_and_is_replaced_while_the_others_serve() {
     stop(runtime);
 }
 
-/// All fail, and nobody is there to follow: but for one they go on as well as they can.
+/// All workers fail and no successor starts: all except one continue to serve as well as they can.
 #[test]
 fn never_more_than_one_is_taken_out_though_all_are_sick() {
     let (port, mut gate) = (free_port(), Gate::new("all-sick"));
@@ -109,7 +109,7 @@ fn sharing_of(runtime: &Runtime) -> usize {
     queues.iter().filter(|queue| queue.in_rotation).count()
 }
 
-/// No worker of this program answers in time, the next one no sooner than the last.
+/// No worker of this program answers in time, neither the old nor the new.
 #[test]
 fn a_program_that_is_slow_everywhere_keeps_its_workers_and_serves() {
     let port = free_port();
@@ -132,7 +132,7 @@ fn a_program_that_is_slow_everywhere_keeps_its_workers_and_serves() {
     stop(runtime);
 }
 
-/// A frozen worker listens, so connections to it come about; `tcp` asks whether it takes them.
+/// A frozen worker still listens, so connections to it are established; `tcp` checks whether it accepts them.
 #[test]
 fn a_frozen_worker_fails_tcp_and_is_replaced() {
     let port = free_port();
@@ -153,7 +153,7 @@ fn a_frozen_worker_fails_tcp_and_is_replaced() {
     stop(runtime);
 }
 
-/// `accept` opens no connection of its own: who waits there shows that the queue stands still.
+/// `accept` opens no connection of its own: a waiting client shows that the queue does not move.
 #[test]
 fn a_frozen_worker_fails_accept_as_soon_as_somebody_waits_and_no_sooner() {
     let port = free_port();
@@ -172,14 +172,14 @@ fn a_frozen_worker_fails_accept_as_soon_as_somebody_waits_and_no_sooner() {
         .unwrap();
     until("it has ended", || exits(&runtime, "unhealthy") == 1);
     runtime.wait_for_line(|line| line.contains("its queue did not move"));
-    // The one who waited is served by a worker that does.
+    // The waiting client is served by another worker.
     let reply = Connection::from(waiting).reply().unwrap();
     assert_ne!(reply.pid(), i64::from(victim));
     wait_rotation(&runtime, &[0, 1]);
     stop(runtime);
 }
 
-/// One failure is none: only so many in a row are.
+/// A single failure has no effect; only several in a row do.
 #[test]
 fn a_worker_that_is_well_again_in_time_stays() {
     let port = free_port();

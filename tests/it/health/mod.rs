@@ -1,4 +1,4 @@
-//! Readiness and health: how the runtime asks workers, and what workers say of themselves.
+//! Readiness and health: how the runtime checks workers, and how workers report their own state.
 
 mod checks;
 mod notify;

@@ -1,4 +1,4 @@
-//! RPM_READY=notify: what a worker says of itself by sd_notify(3) is what counts.
+//! RPM_READY=notify: the worker's own reports by sd_notify(3) count.
 
 use std::ffi::OsString;
 use std::time::Instant;
@@ -14,7 +14,7 @@ fn notified(program: impl IntoIterator<Item = impl Into<OsString>>) -> Builder {
         .program(program.into_iter().map(Into::into))
 }
 
-/// `examples/python/notify.py`, so many times.
+/// `workers` workers of `examples/python/notify.py`.
 fn example(port: u16, workers: u16) -> Builder {
     let path = source("examples/python/notify.py");
     notified([OsString::from("/usr/bin/python3"), path.into()])
@@ -22,7 +22,8 @@ fn example(port: u16, workers: u16) -> Builder {
         .env("PORT", port.to_string())
 }
 
-/// A shell that can `say` what it likes, as scripts do with systemd-notify: each word by a process that is gone a moment later.
+/// A shell with a command `say` for reports, as scripts use systemd-notify: each report comes from a short-lived
+/// process.
 fn shell(script: &str) -> Builder {
     let say = "say() { /usr/bin/python3 -c 'import os, socket, sys\n\
                name = os.environ[\"NOTIFY_SOCKET\"].replace(\"@\", \"\\0\", 1)\n\
@@ -30,7 +31,7 @@ fn shell(script: &str) -> Builder {
     notified(["sh".to_owned(), "-c".to_owned(), format!("{say}\n{script}")])
 }
 
-/// What the worker of slot 0 says of itself.
+/// The status text of the worker of slot 0.
 fn word(runtime: &Runtime) -> Option<String> {
     status(runtime).slots[0].status.clone()
 }
@@ -51,7 +52,7 @@ fn a_worker_is_ready_when_it_says_so_and_its_status_is_shown() {
     stop(runtime);
 }
 
-/// It listens, and takes its time: nobody is sent to it before it says that it is ready.
+/// It listens at once but starts slowly: it gets no connection before it reports that it is ready.
 #[test]
 fn a_worker_that_listens_is_not_ready_before_it_says_so() {
     let (port, mut gate) = (free_port(), Gate::new("says"));
@@ -131,7 +132,7 @@ fn a_reload_to_a_version_that_never_says_ready_fails() {
     stop(runtime);
 }
 
-/// A migration that takes longer than anybody had thought.
+/// A migration that takes longer than expected.
 #[test]
 fn a_worker_that_asks_for_more_time_gets_it() {
     let mut gate = Gate::new("more-time");
@@ -156,7 +157,7 @@ fn a_worker_that_asks_for_more_time_gets_it() {
     stop(runtime);
 }
 
-/// The time is that of the environment, as systemd gives it; the worker says so often enough that it is alive.
+/// The watchdog's time comes from the environment, as with systemd; the worker reports often enough that it is alive.
 #[test]
 fn a_worker_that_says_no_more_that_it_is_alive_is_replaced() {
     let port = free_port();
@@ -164,7 +165,7 @@ fn a_worker_that_says_no_more_that_it_is_alive_is_replaced() {
     wait_ready(&runtime, 2);
     wait_rotation(&runtime, &[0, 1]);
     let before = pids(&runtime);
-    // More than its time, in which it is let alone.
+    // Longer than its time, in which it is left alone.
     let start = Instant::now();
     until("time passes", || start.elapsed().as_millis() > 3500);
     assert_eq!(pids(&runtime), before);
@@ -181,7 +182,8 @@ fn a_worker_that_says_no_more_that_it_is_alive_is_replaced() {
     stop(runtime);
 }
 
-/// The name that Debian's, and every other, library looks at: the process that is watched is the worker and not us.
+/// Libraries compare WATCHDOG_PID with their own PID. The runtime's value is not passed on, because the watched process
+/// is the worker.
 #[test]
 fn the_watchdog_of_the_runtime_itself_is_not_passed_on_by_number() {
     let script = "echo usec=$WATCHDOG_USEC pid=${WATCHDOG_PID-none}; say READY=1; exec sleep 1000";
@@ -194,7 +196,7 @@ fn the_watchdog_of_the_runtime_itself_is_not_passed_on_by_number() {
     stop(runtime);
 }
 
-/// One that is about to end gets nothing new, and who follows it comes when it is gone.
+/// A worker that reports STOPPING=1 gets no new connection, and its successor starts when it is gone.
 #[test]
 fn a_worker_that_says_it_stops_gets_nothing_new_and_is_followed_when_it_ends() {
     let (port, mut gate) = (free_port(), Gate::new("stopping"));

@@ -1,5 +1,5 @@
-//! The socket of sd_notify(3), with senders that are not ours: Python's, one that sends descriptors along, one that
-//! never stops, one from outside.
+//! The socket of sd_notify(3) with foreign senders: Python's, one that sends descriptors, one that never stops, one
+//! from outside.
 
 use std::env;
 use std::fs;
@@ -41,7 +41,7 @@ fn status(text: &str) -> Message {
     Message::Status(text.to_owned())
 }
 
-/// What sd_notify does, as every language has it. `script` may use `say(text, descriptors)`.
+/// sd_notify as in every language. `script` may use `say(text, descriptors)`.
 fn python(name: &str, script: &str) -> Child {
     let prelude = "\
 import array, os, socket
@@ -59,7 +59,7 @@ def say(text, descriptors=()):
         .unwrap()
 }
 
-/// All messages, until `last` came.
+/// All messages until `last` arrives.
 async fn hear(notify: &Notify, last: &Message) -> Vec<Message> {
     let mut all = Vec::new();
     while !all.contains(last) {
@@ -101,7 +101,7 @@ say(b'STOPPING=1')";
     });
 }
 
-/// The program of the examples.
+/// The example program.
 #[test]
 fn the_example_says_how_it_does() {
     block_on(async {
@@ -132,7 +132,7 @@ fn the_example_says_how_it_does() {
             source_port: 61_000,
         };
         assert_eq!(http(target, "/hang", patience()).await, Check::Passed);
-        // One may have been under way.
+        // One message may still have been on the way.
         let _ = tokio::time::timeout(period, notify.next()).await;
         assert!(
             tokio::time::timeout(period * 3, notify.next())
@@ -231,7 +231,7 @@ fn a_worker_that_never_stops_talking_takes_nobodys_time() {
                 seen.fetch_add(1, Ordering::Relaxed);
             }
         });
-        // Others have their turns between.
+        // Other tasks run in between.
         while turns.load(Ordering::Relaxed) < 50 || sent.load(Ordering::Relaxed) < 500 {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
@@ -244,7 +244,7 @@ fn a_worker_that_never_stops_talking_takes_nobodys_time() {
     });
 }
 
-/// Where networks are shared, so are the names of sockets: a neighbour of another container reads them in /proc/net/unix.
+/// Socket names are visible to all in a shared network namespace: another container can read them in /proc/net/unix.
 #[test]
 fn a_process_that_we_cannot_see_is_not_heard() {
     let role = "RPM_TEST_NOTIFY_INNER";

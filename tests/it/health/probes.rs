@@ -1,4 +1,4 @@
-//! Asking real programs, none of them changed: they answer, and have nothing to complain of.
+//! Checks of real, unmodified programs: they answer and log no complaint.
 
 use std::net::{Ipv4Addr, TcpStream};
 use std::process::{Child, Command, Stdio};
@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::harness::{example, free_port, patience, source, until};
 use rpm_runtime::checks::{Check, Failure, Target, http, tcp};
 
-/// Ended with the test.
+/// Killed at the end of the test.
 struct Program {
     child: Child,
     port: u16,
@@ -36,7 +36,7 @@ impl Program {
         }
     }
 
-    /// Ends it, and gives what it said.
+    /// Ends it and returns its output.
     fn end(mut self) -> String {
         self.child.kill().unwrap();
         let output = self.child.wait_with_output().unwrap();
@@ -54,8 +54,8 @@ fn block_on<T>(work: impl Future<Output = T>) -> T {
         .block_on(work)
 }
 
-/// It answers, it accepts even where its queue does not show it, it is left in the middle of an answer, and it says
-/// no more than that it listens.
+/// It answers; it accepts connections even if its queue does not show it; a client leaves in the middle of an answer;
+/// and it prints only that it listens.
 fn is_asked(command: &mut Command) {
     let program = Program::start(command);
     let target = program.target();
@@ -71,7 +71,7 @@ fn is_asked(command: &mut Command) {
         let same = || Some(5);
         let check = tcp(target, same, Duration::from_secs(4)).await;
         assert_eq!(check, Check::Passed);
-        // Gone right after the handshake, as one that is dropped.
+        // Closed right after the handshake, like an abandoned check.
         for _ in 0..20 {
             assert_eq!(tcp(target, || Some(0), patience()).await, Check::Passed);
         }

@@ -1,4 +1,4 @@
-//! RPM_READY: what makes a worker count as serving.
+//! RPM_READY: what makes a worker ready.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -15,7 +15,7 @@ fn ready(rule: &str) -> Builder {
         .env("RPM_MIN_UPTIME", "1ms")
 }
 
-/// Many times the minimum uptime, and long for a turn of the loop.
+/// Many times the minimum uptime, and long for a turn of the event loop.
 fn a_while() {
     let start = Instant::now();
     until("time passes", || start.elapsed().as_millis() > 300);
@@ -57,7 +57,7 @@ fn listen_does_not_wait_for_accept() {
     stop(runtime);
 }
 
-/// ... and not by `tcp`.
+/// ... but not by `tcp`.
 #[test]
 fn tcp_waits_for_accept() {
     let (port, mut gate) = (free_port(), Gate::new("accept"));
@@ -176,7 +176,7 @@ fn auto_with_a_listed_port_waits_for_listen() {
     stop(runtime);
 }
 
-/// So many workers that listen at once, and answer `/ready` with 503 until the gate lets each of them go on.
+/// Workers that listen at once and answer `/ready` with 503 until the gate releases each of them.
 fn warming(gate: &Gate, port: u16, workers: u16) -> Builder {
     ready("http:/ready")
         .env("RPM_INSTANCES", workers.to_string())
@@ -188,7 +188,7 @@ fn warming(gate: &Gate, port: u16, workers: u16) -> Builder {
         ])
 }
 
-/// Each is asked over its own listener, and nobody else comes there: clients go to those that are ready.
+/// Each is checked over its own listener, which gets no client: clients go to ready workers.
 #[test]
 fn http_waits_for_a_success_and_until_then_only_the_probe_comes() {
     let (port, mut gate) = (free_port(), Gate::new("warming"));

@@ -1,4 +1,4 @@
-//! A runtime that did not run for a while (SIGSTOP, a paused container, a suspended machine) kills nobody for it.
+//! A runtime that did not run for a while (SIGSTOP, a paused container, a suspended machine) kills no worker for that.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -8,7 +8,7 @@ use crate::harness::{self, Builder, Runtime, Signal, process, scratch, until};
 
 const DEADLINE: &str = "2s";
 
-/// Suspends the runtime until long after its deadline. Time itself is the matter here, so this sleeps.
+/// Suspends the runtime until long after its deadline. The passing of time itself is tested here, so this sleeps.
 fn freeze(runtime: &Runtime) {
     runtime.signal(Signal::SIGSTOP);
     until("it is suspended", || {
@@ -20,7 +20,7 @@ fn freeze(runtime: &Runtime) {
     runtime.wait_for_line_after(mark, |line| line.contains("did not run for a while"));
 }
 
-/// Starts the server once the file is there.
+/// Starts the server once the file exists.
 fn waits_for(file: &Path, port: u16) -> Builder {
     let server = harness::example("echo_server");
     let script = format!(
@@ -34,7 +34,7 @@ fn waits_for(file: &Path, port: u16) -> Builder {
         .program(["sh", "-c", &script])
 }
 
-/// Ends once the file is there, after the stop signal.
+/// Exits after the stop signal once the file exists.
 fn stops_with(file: &Path) -> Builder {
     let script = format!(
         "trap 'echo told; told=1' TERM; echo waiting; until [ $told ] && [ -e {} ]; do sleep 0.02; done",

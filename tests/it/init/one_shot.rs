@@ -1,4 +1,4 @@
-//! tini's role (RPM_RESTART=never, one instance), side by side with the real tini.
+//! The role of tini (RPM_RESTART=never, one instance), compared with the real tini.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -7,7 +7,7 @@ use std::process::Stdio;
 
 use crate::harness::{Builder, Runtime, Signal, Stream, example, scratch};
 
-/// Who plays the role.
+/// The compared programs.
 const PLAYERS: [&str; 2] = ["rpm-runtime", "tini"];
 
 fn player(name: &str) -> Builder {
@@ -70,15 +70,15 @@ fn deaths_by_every_signal_are_128_more() {
     }
 }
 
-/// The signals that arrive, of all that may be sent without ending or stopping the one who gets them.
+/// The signals that arrive, of those that can be sent without ending or stopping the receiver.
 fn passed(name: &str) -> BTreeSet<i32> {
     let runtime = player(name).arg(example("print_signals")).start();
     runtime.wait_for_line(|line| line.starts_with("ready"));
-    // Faults of its own end a runtime; KILL and STOP cannot be passed; 32 and 33 belong to the C library.
+    // Faults end a runtime; KILL and STOP cannot be forwarded; 32 and 33 belong to the C library.
     let unsafe_ones = [4, 5, 6, 7, 8, 9, 11, 19, 31, 32, 33];
     for number in (1..64).filter(|number| !unsafe_ones.contains(number)) {
         runtime.signal_number(number);
-        // The highest number comes last of all that are pending.
+        // The highest number is delivered last of all pending signals.
         let mark = runtime.mark();
         runtime.signal_number(64);
         runtime.wait_for_line_after(mark, |line| line.starts_with("got RT30 64 "));
@@ -92,7 +92,7 @@ fn passed(name: &str) -> BTreeSet<i32> {
 #[test]
 fn the_same_signals_are_passed_as_by_tini() {
     let (ours, mut tinis) = (passed("rpm-runtime"), passed("tini"));
-    // Our own writes to a closed stdout raise it; nobody sends it to an init.
+    // SIGPIPE is raised by our own writes to a closed stdout; nobody sends it to an init process.
     assert!(tinis.remove(&(Signal::SIGPIPE as i32)));
     assert_eq!(ours, tinis);
     for signal in [
@@ -162,7 +162,7 @@ fn inherited_descriptors_are_passed() {
         String::from_utf8(runtime.bytes(Stream::Out)).unwrap()
     });
     assert!(outputs[0].starts_with("through five0 1 "), "{outputs:?}");
-    // Those of the test itself too, and none of the runtime's own.
+    // Including the descriptors of the test itself, but none of the runtime's own.
     assert_eq!(outputs[0], outputs[1]);
 }
 
@@ -178,7 +178,7 @@ fn the_program_may_ignore_what_it_is_sent() {
     assert!(!runtime.has_ended());
 }
 
-/// The words as one for a shell; none of them holds a quote.
+/// The words as one shell command; none of them contains a quote.
 fn on_a_terminal(name: &str, words: &[&str]) -> Builder {
     let binary = match name {
         "tini" => "/usr/bin/tini -s --",
@@ -252,7 +252,7 @@ fn control_c_on_the_terminal_reaches_the_program_once() {
         let mut stdin = runtime.stdin();
         runtime.wait_for_line(|line| line.starts_with("ready"));
         stdin.write_all(b"\x03").unwrap();
-        // From 0: the kernel itself.
+        // From 0: the kernel itself sent it.
         runtime.wait_for_line(|line| line.contains("got INT 2 from 0"));
         stdin.write_all(b"\x1c").unwrap();
         assert_eq!(

@@ -1,9 +1,9 @@
-//! Nothing is left a zombie.
+//! No process is left a zombie.
 
 use crate::harness::{Builder, Runtime, Signal, example, until};
 
 const ORPHANS: u16 = 5_000;
-/// Of those; every reaper that works from a timer lets thousands stand.
+/// Most zombies at a time, of these orphans. A reaper that works by a timer leaves thousands.
 const FEW: usize = 500;
 
 fn service() -> Builder {
@@ -64,7 +64,7 @@ fn workers_that_die_all_at_once_are_all_replaced() {
         .start();
     runtime.wait_for_lines(16, |line| line.contains("ready pid"));
     let before = runtime.wait_workers(16);
-    // Every worker gets it; PWR ends `print_signals` no more than any other, so SIGKILL it is, group by group.
+    // Every worker gets the signal. PWR does not end `print_signals`, so use SIGKILL, group by group.
     for worker in &before {
         let pid = nix::unistd::Pid::from_raw(worker.pid);
         #[allow(clippy::disallowed_methods, reason = "from outside")]

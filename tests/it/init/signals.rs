@@ -1,11 +1,11 @@
-//! What each signal to the runtime does, and what the runtime's own death does.
+//! The effect of each signal to the runtime, and of the runtime's own death.
 
 use std::os::unix::process::ExitStatusExt;
 
 use crate::harness::{self, Builder, Runtime, Signal, example, until};
 
-/// Signals of no default meaning to us, by number: ALRM, STKFLT, CONT, TSTP, URG, XCPU, XFSZ, VTALRM, PROF, WINCH, IO,
-/// PWR, USR1, USR2 and the real-time ones.
+/// Signals without a default meaning for the runtime, by number: ALRM, STKFLT, CONT, TSTP, URG, XCPU, XFSZ, VTALRM,
+/// PROF, WINCH, IO, PWR, USR1, USR2 and the real-time signals.
 fn forwarded() -> impl Iterator<Item = i32> {
     [10, 12, 14, 16, 18, 20, 23, 24, 25, 26, 27, 28, 29, 30]
         .into_iter()
@@ -30,7 +30,7 @@ fn printing(builder: Builder, workers: usize) -> Runtime {
     runtime
 }
 
-/// The signals that the worker of slot 0 got, by number.
+/// The signals that the worker of slot 0 received, by number.
 fn got(runtime: &Runtime) -> Vec<i32> {
     let texts = runtime.texts();
     let lines = texts
@@ -49,7 +49,7 @@ fn wait_got(runtime: &Runtime, slot: usize, number: i32) {
     runtime.wait_for_line(|line| line.starts_with(&start) && line.ends_with(&end));
 }
 
-/// Highest number of all: what was sent before it and is passed at all has been passed when it arrives.
+/// The highest number: when it arrives, every signal that was sent before and is forwarded has been forwarded.
 const LAST: i32 = 64;
 
 #[test]
@@ -66,7 +66,7 @@ fn every_other_signal_is_forwarded_to_every_worker() {
 
 #[test]
 fn signals_that_would_end_or_suspend_workers_by_surprise_are_not_passed() {
-    // By default the first three are orders to the runtime.
+    // By default the first three are commands to the runtime.
     let ignored = "HUP=ignore,TTIN=ignore,TTOU=ignore";
     let runtime = printing(service(1).env("RPM_SIGNALS", ignored), 1);
     for signal in [

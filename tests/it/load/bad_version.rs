@@ -1,5 +1,5 @@
-//! A new version that is broken in one of many ways: the reload fails and says why, the old workers serve on, and no client
-//! notices.
+//! A new version that is broken in one of many ways: the reload fails and says why, the old workers continue to serve,
+//! and no client notices.
 
 use std::fs;
 use std::path::PathBuf;
@@ -11,10 +11,10 @@ use crate::harness::reloads::{pids, reload, reload_fails};
 use crate::harness::shared_port::{stop, wait_ready};
 use crate::harness::{Runtime, scratch};
 
-/// What a broken version says on its standard error.
+/// The error output of a broken version.
 const COMPLAINT: &str = "no such table: accounts";
 
-/// A service of which every new worker has the version that stands in the file.
+/// A service whose new workers have the version in the file.
 struct Service {
     program: Program,
     version: PathBuf,
@@ -39,7 +39,7 @@ impl Service {
         }
     }
 
-    /// A reload to `version` fails, twice over, and then one to a good version succeeds; all of it under load.
+    /// A reload to `version` fails twice, then one to a good version succeeds; all under load.
     fn survives(self, version: &str, names_why: impl Fn(&str) -> bool) {
         let Self {
             program, runtime, ..
@@ -85,8 +85,8 @@ fn a_version_that_never_listens_leaves_the_old_one_serving() {
     Service::start(&[("RPM_READY_TIMEOUT", "2s")]).survives("silent", complains);
 }
 
-/// It serves for a moment, so a client may meet it; what it had accepted then dies with it. Hence new connections must not
-/// come to it before it has stayed for so long.
+/// It serves for a moment, so it may accept clients, which are lost when it dies. So it must get no connection before
+/// it has been ready for RPM_MIN_READY.
 #[test]
 fn a_version_that_dies_after_a_moment_leaves_the_old_one_serving() {
     Service::start(&[("RPM_MIN_READY", "2s")]).survives("dies", complains);

@@ -1,4 +1,4 @@
-//! A gigabyte without a newline: it passes in pieces, and the runtime's memory stays within its bound.
+//! A gigabyte without a newline: it passes in pieces, and the runtime's memory stays limited.
 
 use std::fs;
 use std::io::Read;
@@ -9,13 +9,14 @@ use std::thread;
 use crate::harness::{Builder, Runtime, Signal, process, until};
 
 const GIGABYTE: usize = 1 << 30;
-/// RPM_LOG_BUFFER by default, and RPM_LOG_MAX_LINE.
+/// The default of RPM_LOG_BUFFER, and (below) of RPM_LOG_MAX_LINE.
 const BUFFER: u64 = 8 << 20;
 const PIECE: usize = 256 << 10;
-/// What the runtime may need beside the buffer: what is being read, formatted and written, and the answer to a scrape.
+/// Memory that the runtime may need besides the buffer, bytes: data being read, formatted and written, and the answer
+/// to a scrape.
 const BESIDE: u64 = 6 << 20;
 
-/// Writes it, closes its streams, and stays.
+/// Writes it, closes its streams, and waits.
 fn endless(format: &str) -> Builder {
     let script = format!(
         "read go; head -c {GIGABYTE} /dev/zero | tr '\\0' x; exec sleep 1000 >/dev/null 2>&1"
@@ -28,7 +29,7 @@ fn endless(format: &str) -> Builder {
         .program(["sh", "-c", &script])
 }
 
-/// The most that was ever resident, bytes.
+/// Peak resident memory, bytes.
 fn high_water(runtime: &Runtime) -> u64 {
     let status = fs::read_to_string(format!("/proc/{}/status", runtime.pid())).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
@@ -36,7 +37,7 @@ fn high_water(runtime: &Runtime) -> u64 {
     kilobytes.parse::<u64>().unwrap() * 1024
 }
 
-/// Pieces that went out, and pieces that were dropped.
+/// Pieces written, and pieces dropped.
 fn pieces(runtime: &Runtime) -> (u64, u64) {
     let count = |name: &str| {
         let sum = runtime.metric_sum(name, &[("stream", "stdout")]);
@@ -48,7 +49,8 @@ fn pieces(runtime: &Runtime) -> (u64, u64) {
     )
 }
 
-/// A gigabyte through a pipe that is read from the start, or, if lines are dropped, when all was written.
+/// Sends a gigabyte through a pipe that is read from the start, or, if lines are dropped, only after everything was
+/// written.
 fn gigabyte(format: &str, overflow: &str) {
     let (mut reader, writer) = std::io::pipe().unwrap();
     let (go, wait) = channel();
@@ -81,7 +83,7 @@ fn gigabyte(format: &str, overflow: &str) {
     });
     let all = (GIGABYTE / PIECE) as u64;
     if overflow == "drop" {
-        // What is kept, and what may lie in the two pipes.
+        // What is kept, and what may be in the two pipes.
         let kept = BUFFER / PIECE as u64 + 8;
         until("the rest is dropped", || pieces(&runtime).1 + kept >= all);
         go.send(()).unwrap();

@@ -1,5 +1,5 @@
-//! Workers are killed at random under load: a client loses at most the request that was inside the killed process, nobody
-//! is refused, and who had not been accepted yet is served.
+//! Workers are killed at random under load: a client loses at most the request that the killed process had accepted, no
+//! client is refused, and clients that were not accepted yet are served.
 //!
 //! `RPM_TEST_SEED` repeats a run. The tests named `soak` are the long form; `make soak` runs them.
 
@@ -16,7 +16,7 @@ use crate::harness::{self, Builder, Runtime, Signal, patience};
 
 const CLIENTS: u32 = 8;
 
-/// A worker that was ready has not failed to start, however short its life was.
+/// A worker that was ready counts as started, however short it lived.
 fn service(program: &Program) -> Builder {
     program
         .workers(WORKERS)
@@ -24,7 +24,7 @@ fn service(program: &Program) -> Builder {
         .env("RPM_MAX_RESTARTS", "0")
 }
 
-/// The same numbers for the same seed (splitmix64).
+/// A generator that gives the same numbers for the same seed (splitmix64).
 struct Random(u64);
 
 impl Random {
@@ -46,7 +46,7 @@ impl Random {
         usize::try_from((mixed ^ (mixed >> 31)) >> 32).unwrap() % bound
     }
 
-    /// One worker, or once in eight times all of them.
+    /// One worker; once in eight times all of them.
     fn victims(&mut self, runtime: &Runtime) -> Vec<i32> {
         let workers = runtime.wait_workers(WORKERS);
         let all: Vec<i32> = workers.iter().map(|process| process.pid).collect();
@@ -90,14 +90,14 @@ fn wait_again(runtime: &Runtime, deaths: usize, loads: &[&Load]) {
     }
 }
 
-/// Each victim stands still for the moment in which its connections are read: what fails must be one of them.
+/// Each victim is stopped while its connections are read: a failed request must be on one of them.
 fn only_the_accepted_are_lost(rounds: usize) {
     let mut random = Random::new();
     let program = Program::rust();
     let runtime = service(&program).start();
     wait_ready(&runtime, WORKERS);
-    // Nothing in TIME_WAIT, so that the table of connections is read in no time; and patience with a victim that stands
-    // still for longer all the same.
+    // Nothing in TIME_WAIT, so that the table of connections is read quickly; and patience with a victim that is
+    // stopped for longer anyway.
     let plan = |style| Plan {
         patience: patience(),
         ..program.plan(CLIENTS, style).strict().abrupt()
@@ -131,12 +131,12 @@ fn only_the_accepted_are_lost(rounds: usize) {
         let client = failure.client.unwrap().port();
         assert!(inside.contains(&client), "never accepted: {failure:?}");
     }
-    // Else the test has tried nothing.
+    // Otherwise the test has tested nothing.
     assert!(report.lost() > 0, "{report}");
     stop(runtime);
 }
 
-/// Nobody stands still: a kill may cost each client the one request that it has in work, and no more.
+/// No worker is stopped first: a kill may cost each client the one request in progress, and no more.
 fn at_most_what_was_in_work_is_lost(program: &Program, rounds: usize) {
     let mut random = Random::new();
     let runtime = service(program).start();
@@ -174,7 +174,8 @@ fn a_kill_costs_each_client_at_most_its_request_in_work() {
     at_most_what_was_in_work_is_lost(&Program::node(), 20);
 }
 
-/// The queue of the dead is served by the successors: clients that come while nobody is there wait, and lose nothing.
+/// The queue of dead workers is served by their successors: clients that come while no worker lives wait and lose
+/// nothing.
 #[test]
 fn who_comes_while_all_are_dead_waits_and_is_served() {
     let program = Program::rust();
@@ -184,7 +185,7 @@ fn who_comes_while_all_are_dead_waits_and_is_served() {
         for pid in pids(&runtime) {
             freeze(pid);
         }
-        // All of these wait: nobody accepts.
+        // All of these wait, because no worker accepts.
         let load = Load::run(program.plan(CLIENTS, Style::Short).strict());
         let connected = || {
             let table = fs::read_to_string("/proc/net/tcp").unwrap();

@@ -1,5 +1,5 @@
-//! Everything at once: eight writers, reloads, kills, rotation, files opened anew, a slow and a stuck reader; and every
-//! line arrives once, whole and in the order of its stream, at stdout and in the files.
+//! Everything at once: eight writers, reloads, kills, rotation, reopened files, a slow and a stuck reader. Every line
+//! must arrive once, complete and in the order of its stream, on stdout and in the files.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -14,22 +14,22 @@ use nix::unistd::Pid;
 
 const WORKERS: usize = 8;
 
-/// What differs from one run to the next.
+/// What differs between the runs.
 struct Case {
     form: Form,
     split: bool,
-    /// One file for all, or one for each slot and stream.
+    /// One file for each slot and stream, instead of one file for all.
     apart: bool,
     rotate_size: &'static str,
 }
 
-/// The slots and streams that the formats tell are those of the writers.
+/// The slots and streams in the log formats are those of the writers.
 #[track_caller]
 fn origins(form: Form, lines: &[String]) {
     for line in lines {
         let entry = form.entry(line);
         let mut words = entry.text.split(' ').skip(1);
-        // A line that was cut by a kill may have lost its end.
+        // A line that was cut by a kill may lack its end.
         let (Some(id), Some(stream)) = (words.next(), words.next()) else {
             continue;
         };
@@ -104,14 +104,14 @@ impl<'a> Run<'a> {
         self.count("rpm_reloads_total", &[("result", "success")])
     }
 
-    /// There are eight workers, and each is beyond its start.
+    /// All eight workers run and have written their first lines.
     fn all_write(&self) -> bool {
         let workers = self.runtime.workers();
         let writing = self.ledger.pids();
         workers.len() == WORKERS && workers.iter().all(|worker| writing.contains(&worker.pid))
     }
 
-    /// Waits while the runtime is made to open its files again and again.
+    /// Waits while the runtime repeatedly reopens its files.
     #[track_caller]
     fn until_in_storm(&self, what: &str, signal: Signal, done: impl Fn() -> bool) {
         until(what, || {
@@ -124,7 +124,8 @@ impl<'a> Run<'a> {
 
     fn reload_and_kill(&self) {
         until("eight write", || self.all_write());
-        // A worker that does not yet ignore SIGUSR1 would die of it; of this one nobody does.
+        // SIGWINCH, because a starting worker that does not ignore SIGUSR1 yet would be killed by it; SIGWINCH kills no
+        // worker.
         let before = self.reloads();
         self.runtime.signal(Signal::SIGHUP);
         self.until_in_storm("the reload is over", Signal::SIGWINCH, || {
@@ -175,7 +176,7 @@ impl<'a> Run<'a> {
         });
     }
 
-    /// Files of several seconds, one of them packed.
+    /// Waits for files of several seconds, one of them compressed.
     fn wait_files(&self) {
         let name = if self.case.apart {
             "0/out.log"
@@ -191,12 +192,12 @@ impl<'a> Run<'a> {
             times.collect()
         };
         self.until_in_storm("some seconds pass", Signal::SIGUSR1, || seconds().len() > 3);
-        // The last ones may be packed by nobody any more.
+        // The last files may never be compressed.
         let packed = |path: &PathBuf| path.extension().is_some_and(|end| end == "gz");
         until("a file is packed", || files().iter().any(packed));
     }
 
-    /// Stops it; how many lines the streams got.
+    /// Stops the runtime; returns the number of lines in the streams.
     fn stop(mut self) -> (Stopped<'a>, u64) {
         let failures = [("result", "failure")];
         for (name, labels) in [
@@ -225,7 +226,7 @@ impl<'a> Run<'a> {
     }
 }
 
-/// What a run leaves behind.
+/// The result of a run.
 struct Stopped<'a> {
     case: &'a Case,
     ledger: Ledger,
@@ -233,7 +234,7 @@ struct Stopped<'a> {
 }
 
 impl Stopped<'_> {
-    /// How many lines of the workers there are; panics if one of the stream, or of both, is missing.
+    /// Number of lines of the workers; panics if one is missing in the stream, or in both.
     #[track_caller]
     fn check(&self, what: &str, lines: &[String], stream: Option<&str>) -> u64 {
         origins(self.case.form, lines);
@@ -245,7 +246,7 @@ impl Stopped<'_> {
         arrived
     }
 
-    /// The lines of a file and of what was rotated away from it.
+    /// The lines of a file and of its rotated files.
     #[track_caller]
     fn lines(&self, path: &str) -> Vec<String> {
         let path = self.directory.join(path);
@@ -254,7 +255,7 @@ impl Stopped<'_> {
         log_lines(&path)
     }
 
-    /// How many lines the files got.
+    /// Number of lines in the files.
     fn in_files(&self) -> u64 {
         if !self.case.apart {
             return self.check("file", &self.lines("all.log"), None);
@@ -278,7 +279,7 @@ fn everything_at_once(case: &Case) {
     run.wait_files();
     let (stopped, arrived) = run.stop();
     assert_eq!(stopped.in_files(), arrived);
-    // The first ones, those of four reloads, and the successors of the killed.
+    // The first workers, those of four reloads, and the successors of the killed ones.
     let writers = stopped.ledger.pids().len();
     assert!(writers >= 6 * WORKERS, "{writers}");
     fs::remove_dir_all(stopped.directory).unwrap();

@@ -1,4 +1,4 @@
-//! Clients without a pause, and writers without an end. Two such tests at once would disturb each other's counts and times:
+//! Clients without pauses, and endless writers. Two such tests at once would disturb each other's counts and times:
 //! nextest runs this folder one test at a time (.config/nextest.toml).
 //!
 //! `RPM_TEST_SEED` repeats a run. The tests named `soak` are the long form; `make soak` runs them.
@@ -17,25 +17,25 @@ use crate::harness::load::{Kind, Load, Plan, Report, Style};
 use crate::harness::programs::{FILES, Program};
 use crate::harness::{Runtime, until};
 
-/// Workers of a service, unless a test says otherwise.
+/// Number of workers of a service, unless a test says otherwise.
 pub const WORKERS: usize = 4;
 
 impl Program {
-    /// Clients that ask for what the program answers.
+    /// Clients that request what the program answers.
     pub fn plan(&self, clients: u32, style: Style) -> Plan {
         let plan = Plan::new(([127, 0, 0, 1], self.port), clients, style);
         if self.files { plan.files(FILES) } else { plan }
     }
 }
 
-/// No request failed in any way; some may have been sent a second time.
+/// Checks that no request failed; some may have been resent.
 #[track_caller]
 pub fn lost_nothing(what: &str, report: &Report, runtime: &Runtime) {
     println!("{what}: {report}");
     assert_eq!(report.lost(), 0, "{what}: {report}\n{}", runtime.shown());
 }
 
-/// Requests that failed, but not because a connection ended under them.
+/// Number of requests that failed for another reason than the end of a connection.
 pub fn not_cut(report: &Report) -> u64 {
     let kinds = Kind::ALL.into_iter().filter(|kind| !kind.is_cut());
     kinds.map(|kind| report.lost_by(kind)).sum()

@@ -1,11 +1,11 @@
-//! Workers that get ready while clients ask without a pause.
+//! Workers that become ready while clients send requests without pauses.
 
 use crate::harness::load::{Load, Style};
 use crate::harness::shared_port::{stop, v4, wait_ready};
 use crate::harness::{Runtime, example, free_port};
 use crate::ports::opening::{python, server};
 
-/// The queues of workers that are not ready yet are those that clients wait in; they need not be empty.
+/// Clients wait in the queues of workers that are not ready yet; these queues need not be empty.
 #[test]
 fn workers_get_ready_by_tcp_under_load() {
     let port = free_port();
@@ -28,7 +28,8 @@ fn workers_get_ready_by_tcp_under_load() {
     stop(runtime);
 }
 
-/// A worker that serves one client at a time may wait for the runtime's own connection to speak, which it never does.
+/// A worker that serves one client at a time may wait for a request on the runtime's own connection, which never sends
+/// one.
 #[test]
 fn a_worker_that_serves_one_at_a_time_gets_ready_by_tcp_under_load() {
     let port = free_port();

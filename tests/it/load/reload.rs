@@ -1,4 +1,4 @@
-//! A rolling reload costs no client anything, whatever the program does on SIGTERM.
+//! A rolling reload has no effect on clients, whatever the program does on SIGTERM.
 //!
 //! The tests named `soak` are the long form; `make soak` runs them.
 
@@ -11,7 +11,7 @@ use crate::harness::programs::Program;
 use crate::harness::reloads::reload;
 use crate::harness::shared_port::{stop, wait_ready};
 
-/// How long a test goes on: at least so many reloads, and requests in all.
+/// Length of a test: the minimum number of reloads, and of requests in all.
 struct Length {
     reloads: u32,
     requests: u64,
@@ -26,8 +26,8 @@ const LONG: Length = Length {
     requests: 100_000,
 };
 
-/// Clients with a connection for each request, and clients of a pool, both at once and without a pause; none sends a
-/// request twice.
+/// Clients with a new connection for each request and clients of a pool, at the same time and without pauses; none
+/// resends a request.
 fn loses_nothing(program: &Program, service: Builder, length: &Length) {
     let runtime = service.start();
     wait_ready(&runtime, WORKERS);
@@ -38,7 +38,7 @@ fn loses_nothing(program: &Program, service: Builder, length: &Length) {
         pooled.wait_answers(100);
         reload(&runtime);
     }
-    // In steps that a slow machine does within the patience.
+    // In steps that a slow machine completes within the time limit.
     while short.answered() < length.requests {
         short.wait_answers(500);
     }
@@ -73,7 +73,7 @@ fn reloads_of_a_rust_server_lose_nothing() {
     four(&Program::rust(), &SHORT);
 }
 
-/// No worker more than there were: each leaves before its successor comes.
+/// Never more workers than before: each leaves before its successor starts.
 #[test]
 fn reloads_without_a_surplus_worker_lose_nothing() {
     let program = Program::rust();
@@ -91,8 +91,8 @@ fn reloads_of_several_workers_at_a_time_lose_nothing() {
     loses_nothing(&program, service, &SHORT);
 }
 
-/// Connections that never end outlast every drain; between two requests of theirs is a moment to stop the worker, and the
-/// client meets the end of a connection that is idle, which every client expects.
+/// Connections that never end last longer than every drain. The worker is stopped at a moment between two of their
+/// requests, and the client sees the end of an idle connection, which every client handles.
 #[test]
 fn reloads_lose_nothing_of_connections_that_never_end() {
     let program = Program::node();

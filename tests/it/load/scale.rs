@@ -1,4 +1,4 @@
-//! More and fewer workers under load: who is told to leave has served all that came to it.
+//! More and fewer workers under load: a worker that is told to leave has served all its connections.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ use crate::harness::reloads::{count, pids, wait_scale};
 use crate::harness::shared_port::{field, stop, wait_ready};
 use crate::harness::{Runtime, Signal, until};
 
-/// One signal after the other, from so many workers to so many: two of a kind at once may be one to the kernel.
+/// One signal after the other, from one number of workers to another: the kernel may merge two equal signals.
 fn scale(runtime: &Runtime, from: u32, to: u32, loads: &[&Load]) {
     let steps: Vec<u32> = if from < to {
         (from + 1..=to).collect()
@@ -30,10 +30,10 @@ fn scale(runtime: &Runtime, from: u32, to: u32, loads: &[&Load]) {
     }
 }
 
-/// New clients meet all of these workers, and no other.
+/// New clients reach all of these workers and no other.
 fn all_serve(program: &Program, runtime: &Runtime) {
     let load = Load::run(program.plan(4, Style::Short).strict());
-    // With eight workers somebody is left out once in 10^27.
+    // With eight workers, the chance that one gets no request is 1 in 10^27.
     load.wait_answers(500);
     let report = load.stop();
     lost_nothing("clients that look round", &report, runtime);
@@ -70,7 +70,7 @@ fn scaling_a_rust_server_loses_nothing() {
     up_and_down(&Program::rust());
 }
 
-/// The highest slots are those that come and go.
+/// The highest slots are added and removed.
 #[test]
 fn the_highest_slot_leaves_and_comes_back() {
     let program = Program::rust();
@@ -91,7 +91,7 @@ fn the_highest_slot_leaves_and_comes_back() {
     stop(runtime);
 }
 
-/// A service keeps one worker, however often it is told to give one up.
+/// A service keeps one worker, however often it is told to scale down.
 #[test]
 fn the_last_worker_stays() {
     let program = Program::rust();

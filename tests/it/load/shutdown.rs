@@ -1,4 +1,4 @@
-//! The end of a pod: readiness says so at once, and who still comes is served until all that send clients have heard of it.
+//! The shutdown of a pod: readiness fails at once, and clients are served until every load balancer has noticed it.
 
 use std::io::Write;
 
@@ -8,8 +8,8 @@ use crate::harness::programs::Program;
 use crate::harness::shared_port::{connect_to, v4, wait_ready};
 use crate::harness::{Connection, Runtime, Signal, until};
 
-/// TERM in the middle. The clients go on until they are told: `heard` answers after the first 503, as where an endpoint
-/// controller and its proxies take their time.
+/// SIGTERM under load. The clients continue for `heard` answers after the first 503, as if an endpoint controller and
+/// its proxies needed that time.
 fn ends_without_loss(program: &Program, style: Style, heard: u64) {
     let mut runtime = program
         .workers(WORKERS)
@@ -53,7 +53,7 @@ fn begin_stop(runtime: &Runtime) {
     runtime.wait_for_status("/readyz", 503);
 }
 
-/// No delay at all: what is in work when TERM comes is answered, though the program dies at once of SIGTERM.
+/// Without a delay: requests in progress at SIGTERM are answered, although SIGTERM would kill the program at once.
 #[test]
 fn requests_in_work_at_the_stop_are_answered() {
     let program = Program::rust();
@@ -77,7 +77,7 @@ fn requests_in_work_at_the_stop_are_answered() {
     assert_eq!(runtime.wait_exit().code(), Some(0), "{}", runtime.shown());
 }
 
-/// A client that never leaves holds the end up for the time of the drain, and no longer.
+/// A client that never leaves delays the end by the drain's time limit, and no longer.
 #[test]
 fn a_client_that_never_leaves_does_not_hold_the_end_up() {
     let program = Program::rust();

@@ -1,4 +1,4 @@
-//! Log files: what goes where, rotation, and all that may happen to a file and its directory.
+//! Log files: which lines go where, rotation, and everything that may happen to a file and its directory.
 
 use std::ffi::OsString;
 use std::fs;
@@ -143,7 +143,7 @@ fn a_file_is_rotated_before_it_grows_too_large() {
     let out = runtime.bytes(Stream::Out);
     assert_eq!(log_bytes(&file), out);
     let files = log_files(&file);
-    // One write may be as long as what is written at a time, and is not taken apart.
+    // One write may have the size of a batch and is not split.
     let most = 2 * SIZE;
     assert!(files.len() as u64 >= out.len() as u64 / most, "{files:?}");
     for file in &files {
@@ -172,7 +172,7 @@ fn as_many_rotated_files_stay_as_are_wanted() {
         assert!(rotations > Some(10), "{rotations:?}");
         runtime.signal(Signal::SIGTERM);
         assert_eq!(runtime.wait_exit().code(), Some(0));
-        // The newest are those that stay.
+        // The newest lines are kept.
         let out = runtime.bytes(Stream::Out);
         let kept = log_bytes(&file);
         assert!(out.ends_with(&kept) && kept.len() < out.len());
@@ -267,7 +267,7 @@ fn told(lines: &[String], text: &str) -> Vec<String> {
 const BROKEN: &str = "cannot write to a log file";
 const MENDED: &str = "a log file can be written again";
 
-/// The number that the one word of a file that works again names.
+/// The number in the single report of a file that works again.
 #[track_caller]
 fn told_lost(lines: &[String]) -> u64 {
     let told = told(lines, MENDED);
@@ -320,7 +320,7 @@ fn a_directory_that_cannot_be_made_costs_lines_of_the_file_and_nothing_else() {
     until("the file grows", || {
         fs::metadata(&file).is_ok_and(|data| data.len() > 1000)
     });
-    // A file is in the way, for root too.
+    // A file is in the way, also for root.
     fs::rename(&logs, &gone).unwrap();
     fs::write(&logs, "").unwrap();
     runtime.signal(Signal::SIGWINCH);
@@ -342,7 +342,7 @@ fn a_directory_that_cannot_be_made_costs_lines_of_the_file_and_nothing_else() {
     is_part(&kept, &out);
 }
 
-/// All lines of `part` are in `all`, whole and in their order.
+/// Checks that all lines of `part` are in `all`, complete and in order.
 #[track_caller]
 fn is_part(part: &[String], all: &[String]) {
     let mut rest = all.iter();
@@ -351,7 +351,7 @@ fn is_part(part: &[String], all: &[String]) {
     }
 }
 
-/// Makes a small disk at `at` that only the runtime sees, almost full; works for any user that may have namespaces.
+/// Creates a small, almost full disk at `at` that only the runtime sees; works for any user that may create namespaces.
 fn small_disk(at: &Path) -> Vec<OsString> {
     let script = format!(
         "mount -t tmpfs -o size=256k none {0} && head -c 200000 /dev/zero > {0}/filler && exec \"$@\"",

@@ -1,4 +1,4 @@
-//! What happens if the output does not keep up, or is gone: who waits, what is lost, and how it is told.
+//! What happens if the output is slow or gone: which processes wait, what is lost, and how it is reported.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,7 +9,7 @@ use crate::harness::{
     scratch, tally, until,
 };
 
-/// Writers in the common log, as many as there are slots.
+/// Writers in the merged log, one for each slot.
 fn writers(form: Form, workers: usize, words: &[&str]) -> Builder {
     Runtime::builder()
         .env("RPM_PORTS", "off")
@@ -20,7 +20,7 @@ fn writers(form: Form, workers: usize, words: &[&str]) -> Builder {
         .program(words.iter().copied())
 }
 
-/// Waits until all workers stand in a write to a pipe.
+/// Waits until all workers block in a write to a pipe.
 #[track_caller]
 fn all_stuck(runtime: &Runtime, workers: usize) {
     until("every worker waits in a write", || {
@@ -51,7 +51,7 @@ fn worker_dropped(runtime: &Runtime, slot: usize, reason: &str) -> u64 {
     count(runtime, "rpm_worker_log_dropped_lines_total", &labels)
 }
 
-/// The numbers of lines that the announcements name.
+/// The numbers of lines in the reports.
 fn announced(form: Form, lines: &[String]) -> Vec<u64> {
     let told = lines
         .iter()
@@ -71,7 +71,7 @@ fn announced(form: Form, lines: &[String]) -> Vec<u64> {
     .collect()
 }
 
-/// Whole lines of each slot that arrived, the last ones (`end`) too; they may have gaps and nothing else.
+/// Complete lines of each slot that arrived, including the last ones (`end`); there may be gaps and nothing else.
 #[track_caller]
 fn arrived(form: Form, lines: &[String]) -> BTreeMap<String, u64> {
     let written = form.written(lines);
@@ -127,11 +127,11 @@ fn everything_else_goes_on_while_the_reader_is_stuck() {
     harness::account(written.iter().map(String::as_str), &ledger.written());
 }
 
-/// Writers that come to their end though nobody reads; then somebody does.
+/// Writers that finish although nothing is read; then the output is read.
 fn drops_exactly(form: Form) {
     const WORKERS: usize = 4;
     const LINES: u64 = 3000;
-    // Something stands in the pipe from the start: it never flows before it is read.
+    // The pipe contains something from the start: no write succeeds before it is read.
     let (reader, stdout) = Reader::pipe(4096, Speed::Stopped);
     let filler = [b"x".repeat(4095), b"\n".to_vec()].concat();
     assert_eq!(nix::unistd::write(&stdout, &filler), Ok(4096));
@@ -146,7 +146,7 @@ fn drops_exactly(form: Form) {
         .start();
     let limit = runtime.metric_sum("rpm_log_buffer_limit_bytes", &[]);
     assert_eq!(limit, Some(262_144));
-    // Nobody waits for the reader.
+    // No worker waits for the reader.
     until("all is written", || {
         ledger.total() == LINES * WORKERS as u64
     });
@@ -156,7 +156,7 @@ fn drops_exactly(form: Form) {
     assert!(used > 0.0 && used <= 262_144.0, "{used}");
     assert_eq!(runtime.get("/readyz").status, 200);
 
-    // Two more lines of each: the ends of its streams.
+    // Two more lines of each worker: the ends of its streams.
     reader.speed(Speed::Fast);
     let all = LINES + 2;
     let lines = || -> Vec<String> { reader.lines().into_iter().skip(1).collect() };
@@ -317,7 +317,7 @@ fn the_end_is_bounded_and_says_what_was_not_written() {
         let asked = Instant::now();
         runtime.signal(Signal::SIGTERM);
         assert_eq!(runtime.wait_exit().code(), Some(0), "{overflow}");
-        // The flush has three seconds, and the workers die at once of the signal.
+        // The flush has three seconds, and the signal kills the workers at once.
         assert!(asked.elapsed() < Duration::from_secs(15), "{overflow}");
         let words = fs::read_to_string(&last_words).unwrap();
         let (_, tail) = words

@@ -1,4 +1,4 @@
-//! What a line of the log looks like: the workers' and the runtime's own, in every format.
+//! The form of log lines: the workers' and the runtime's own, in every format.
 
 use std::fs;
 use std::io::Read;
@@ -6,7 +6,7 @@ use std::io::Read;
 use crate::harness::{Builder, Entry, Form, Runtime, Stream, is_time, lines_of, scratch, terminal};
 use serde_json::Value;
 
-/// A script that runs once, in the common log.
+/// A script that runs once, in the merged log.
 fn once(form: Form, script: &str) -> Builder {
     Runtime::builder()
         .env("RPM_PORTS", "off")
@@ -17,7 +17,7 @@ fn once(form: Form, script: &str) -> Builder {
         .program(["sh", "-c", script])
 }
 
-/// Runs it to its end; the lines of stdout.
+/// Runs it to its end; returns the lines of stdout.
 #[track_caller]
 fn out(builder: Builder) -> Vec<String> {
     let mut runtime = builder.start();
@@ -26,7 +26,7 @@ fn out(builder: Builder) -> Vec<String> {
     lines_of(&runtime.bytes(Stream::Out))
 }
 
-/// The one line that `fits`.
+/// The only line that `fits`.
 #[track_caller]
 fn only(lines: &[String], fits: impl Fn(&str) -> bool) -> &str {
     let found: Vec<&String> = lines.iter().filter(|line| fits(line)).collect();
@@ -41,7 +41,7 @@ fn object(line: &str) -> Value {
     value
 }
 
-/// The objects of the workers, their own keys and the added ones.
+/// The objects of the workers, with their own and the added members.
 fn theirs(lines: &[String]) -> Vec<&str> {
     let lines = lines.iter().map(String::as_str);
     lines
@@ -90,13 +90,13 @@ fn the_runtimes_own_lines_are_objects_with_their_fields() {
         r#"{{"time":"{time}","level":"info","app":"web","stream":"runtime","message":"worker started""#
     );
     assert!(started.starts_with(&head), "{started}");
-    // Numbers, not text; the slot goes by the name that it has in the workers' lines.
+    // Numbers, not text; the slot has the name that it has in the workers' lines.
     assert_eq!(value["worker"], 0, "{started}");
     assert_eq!(value["pid"], pid, "{started}");
     let ended = object(only(&lines, |line| line.contains("\"worker ended\"")));
     assert_eq!(ended["cause"], "exit");
     assert_eq!(ended["level"], "info");
-    // What the runtime says before it listens to its first worker is no exception.
+    // Lines before the first worker starts have the same form.
     assert!(object(&lines[0])["stream"] == "runtime", "{}", lines[0]);
 }
 
@@ -178,7 +178,7 @@ fn stderr_goes_its_own_way_if_it_is_split() {
     }
 }
 
-/// Lines that a worker writes, as they are, without an own line among what comes out.
+/// The output for these lines of a worker, without the runtime's own lines.
 fn through(form: Form, input: &[u8], timestamp: &str) -> Vec<String> {
     let file = scratch(&format!("through-{}", form.name())).join("input");
     fs::write(&file, input).unwrap();
@@ -190,7 +190,7 @@ fn through(form: Form, input: &[u8], timestamp: &str) -> Vec<String> {
 
 #[test]
 fn a_line_that_is_an_object_keeps_its_bytes_and_gets_what_it_lacks() {
-    // What stands before its last brace, and which keys it gets; `!` is a stream that is there already.
+    // The text before its last brace, and the members that are added; `!` marks a stream that exists already.
     let all = ["app", "worker", "generation", "pid", "stream"];
     let table: [(&str, &[&str]); 7] = [
         (r#"{"z":1,"a":{"pid":[1,2]},"level":"debug"}"#, &all),
@@ -319,7 +319,7 @@ fn bytes_that_are_no_text_are_told_in_json_and_pass_in_prefix() {
     );
 }
 
-/// A text of many lengths of characters, without a newline.
+/// A text of characters with different lengths, without a newline.
 fn long(bytes: usize) -> String {
     let mut text = String::new();
     for number in 0.. {
@@ -344,7 +344,7 @@ fn the_pieces_of_a_long_line_are_marked_and_put_together_they_are_the_line() {
             .env("RPM_LOG_LEVEL", "off")
             .env("RPM_LOG_MAX_LINE", "1Ki"));
         let entries: Vec<Entry> = lines.iter().map(|line| form.entry(line)).collect();
-        // Cut before a character: a piece is up to three bytes short.
+        // Cut before a character: a piece is up to three bytes shorter.
         let pieces = &entries[1..entries.len() - 1];
         assert!(pieces.len() >= text.len() / 1024, "{form:?}");
         for piece in &pieces[..pieces.len() - 1] {
@@ -387,7 +387,7 @@ fn pieces_in_json_are_numbered_as_dockers_are() {
     assert_ne!(first[0]["partial_id"], second[0]["partial_id"]);
 }
 
-/// What a terminal gets of a program that says one line, and of the runtime around it.
+/// What a terminal shows of a program that prints one line, and of the runtime around it.
 fn on_a_terminal(form: Form, no_color: bool) -> String {
     let (mut master, slave) = terminal();
     let mut builder = once(form, "echo hello").stdout(slave.try_clone().unwrap());
@@ -398,7 +398,7 @@ fn on_a_terminal(form: Form, no_color: bool) -> String {
     assert_eq!(runtime.wait_exit().code(), Some(0));
     drop(slave);
     let mut said = Vec::new();
-    // The end of a terminal is an error (EIO) and leaves what was read.
+    // The end of a terminal is an error (EIO); the data read so far stays.
     let _ = master.read_to_end(&mut said);
     String::from_utf8(said).unwrap()
 }
@@ -412,7 +412,7 @@ fn colour_is_for_terminals_whose_owner_wants_it() {
         .lines()
         .find(|line| line.contains("web:0") && line.contains("hello"));
     let line = line.unwrap();
-    // Only what stands before the worker's own words, and back to normal before them.
+    // Only the part before the worker's own text is coloured, and the colour is reset before it.
     let (before, after) = line.split_once("hello").unwrap();
     let last = before.rfind(ESCAPE).unwrap_or_else(|| panic!("{line:?}"));
     assert!(before[last..].starts_with("\u{1b}[0m"), "{line:?}");

@@ -14,7 +14,7 @@ fn service(level: &str) -> Builder {
         ])
 }
 
-/// The own lines of a life in which a signal is forwarded, with their levels.
+/// The runtime's own lines, with levels, of a run in which a signal is forwarded.
 fn life(level: &str) -> Vec<(String, String)> {
     let mut runtime = service(level).start();
     runtime.wait_for_line(|line| line == "up");
@@ -58,7 +58,7 @@ fn a_directive_is_for_one_part() {
     assert!(has(&lines, "worker started"), "{lines:?}");
     let lines = life("info,rpm_runtime::supervisor=off");
     assert!(!has(&lines, "worker started"), "{lines:?}");
-    // The longest name decides.
+    // The longest target name decides.
     let lines = life("debug,rpm_runtime::supervisor=off,rpm_runtime::supervisor::perform=info");
     assert!(has(&lines, "worker started"), "{lines:?}");
     assert!(!has(&lines, "signal received and forwarded"), "{lines:?}");

@@ -1,4 +1,5 @@
-//! The merged log with real programs: what a worker wrote comes out once, whole and in order, whatever the reader does.
+//! The merged log with real programs: every byte of a worker comes out once, in complete lines and in order, whatever
+//! the reader does.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -13,7 +14,7 @@ use crate::harness::{
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use rpm_runtime::sys::io::unread;
 
-/// A program that runs once, in the common log all the same.
+/// A program that runs once, but in the merged log.
 fn once(program: &[&str]) -> Builder {
     let builder = Runtime::builder()
         .env("RPM_PORTS", "off")
@@ -27,7 +28,7 @@ fn is_own(line: &str) -> bool {
     line.starts_with("[rpm-runtime] ")
 }
 
-/// What the workers wrote to the common stream.
+/// What the workers wrote to the merged stream.
 fn workers_bytes(runtime: &Runtime) -> Vec<u8> {
     let all = runtime.bytes(Stream::Out);
     let lines = all.split_inclusive(|byte| *byte == b'\n');
@@ -35,7 +36,7 @@ fn workers_bytes(runtime: &Runtime) -> Vec<u8> {
     theirs.flatten().copied().collect()
 }
 
-/// The pipe that a runtime gets for its stdout: our end, and its end.
+/// The pipe for a runtime's stdout: our end, and its end.
 fn pipe(size: i32) -> (File, OwnedFd) {
     let (reader, writer) = std::io::pipe().unwrap();
     fcntl(&writer, FcntlArg::F_SETPIPE_SZ(size)).unwrap();
@@ -46,7 +47,7 @@ fn flags(fd: impl AsFd) -> OFlag {
     OFlag::from_bits_retain(fcntl(fd, FcntlArg::F_GETFL).unwrap())
 }
 
-/// The lines of `writer` in `texts`, taken out of their format; every other line must be one of the runtime's own.
+/// The lines of `writer` in `texts` without their format; every other line must be one of the runtime's own.
 #[track_caller]
 fn tallied(texts: &[String], form: Form) -> BTreeMap<(String, String), harness::Tally> {
     let entries = texts.iter().map(|text| form.entry(text));
@@ -68,7 +69,7 @@ fn tallied(texts: &[String], form: Form) -> BTreeMap<(String, String), harness::
     tally(lines.iter().map(String::as_str), false)
 }
 
-/// Eight workers write to both streams while the runtime has something to say all the time.
+/// Eight workers write to both streams while the runtime logs continuously.
 fn every_line(form: Form) {
     const WORKERS: usize = 8;
     let mut runtime = Runtime::builder()
@@ -118,7 +119,8 @@ fn every_line_arrives_once_whole_and_in_order_as_json() {
     every_line(Form::Json);
 }
 
-/// 20 000 lines from each of two Node programs that end at once; how many arrived of each, in order and without a gap.
+/// 20 000 lines from each of two Node programs that end at once. Returns how many arrived of each, in order and without
+/// a gap.
 fn node_lines(first: &str) -> [usize; 2] {
     let script = format!(
         "{first}; for (let i = 0; i < 20000; i++) \
@@ -147,8 +149,8 @@ fn node_may_exit_right_after_its_last_line() {
 
 #[test]
 fn what_node_keeps_to_itself_when_it_exits_is_a_tail() {
-    // It makes its end of the pipe non-blocking and drops at process.exit() what the pipe did not take yet, in front of
-    // any reader; all that it wrote is here.
+    // Node makes its end of the pipe non-blocking, and at process.exit() it drops what the pipe did not take yet, with
+    // any reader. Everything that it wrote is here.
     assert!(node_lines("").iter().all(|count| *count >= 500));
 }
 
@@ -157,7 +159,7 @@ fn a_last_line_without_an_end_is_ended() {
     let mut runtime = once(&["sh", "-c", "echo whole; printf open"]).start();
     assert_eq!(runtime.wait_exit().code(), Some(0));
     assert_eq!(workers_bytes(&runtime), b"whole\nopen\n");
-    // The runtime's own words stand on a line of their own.
+    // The runtime's own text has a line of its own.
     let last = runtime.texts().pop().unwrap();
     assert!(is_own(&last), "{last}");
 }
@@ -192,7 +194,7 @@ fn an_orphan_that_holds_the_pipe_does_not_hold_up_the_end() {
     runtime.wait_for_line(|line| line.starts_with("ready pid"));
 }
 
-/// The one own line that says `message`, and its level.
+/// The only own line with `message`, and its level.
 #[track_caller]
 fn told<'a>(texts: &'a [String], message: &str) -> (&'a str, &'a str) {
     let fits = |text: &&String| is_own(text) && text.contains(&format!(": {message} "));
@@ -317,10 +319,10 @@ fn a_stop_is_one_line_for_each_step() {
     assert!(texts.last().unwrap().contains(": stopped "), "{texts:#?}");
 }
 
-/// Writers that never end, on a pipe of which nobody reads, once all of them stand in a write.
+/// Endless writers on a pipe that is not read, once all of them block in a write.
 fn stuck(reader: &File, runtime: &Runtime, workers: usize) {
     let held = runtime.wait_workers(workers);
-    // A page that has room, but not for the next piece, counts as full.
+    // A page with room, but not for the next piece, counts as full.
     until("something is in the output", || unread(reader).unwrap() > 0);
     until("every worker waits in a write", || {
         held.iter().all(|worker| {
@@ -358,7 +360,7 @@ fn a_stuck_reader_stops_the_workers_and_nothing_else() {
     let asked = Instant::now();
     runtime.signal(Signal::SIGTERM);
     assert_eq!(runtime.wait_exit().code(), Some(0));
-    // The flush has three seconds, and the workers die at once of the signal.
+    // The flush has three seconds, and the signal kills the workers at once.
     assert!(asked.elapsed() < Duration::from_secs(15));
     let words = fs::read_to_string(&last_words).unwrap();
     let (_, tail) = words
@@ -369,7 +371,7 @@ fn a_stuck_reader_stops_the_workers_and_nothing_else() {
     assert!(tail.contains("bytes were not written"), "{words}");
 }
 
-/// Reads to the end, a little at a time from a pipe that holds little.
+/// Reads to the end, a little at a time, from a small pipe.
 fn sip(mut reader: File) -> thread::JoinHandle<Vec<String>> {
     thread::spawn(move || {
         let (mut all, mut sip) = (Vec::new(), [0; 700]);
@@ -384,7 +386,7 @@ fn sip(mut reader: File) -> thread::JoinHandle<Vec<String>> {
     })
 }
 
-/// Four writers into `stdout`, to their ends; nothing may be missing from what `reader` gets.
+/// Four writers into `stdout`, to their ends; `reader` must get everything.
 fn loses_nothing(reader: File, writer: OwnedFd) {
     let lines = sip(reader);
     let mut runtime = Runtime::builder()
@@ -413,7 +415,7 @@ fn a_slow_reader_loses_nothing() {
 #[test]
 fn an_output_that_somebody_made_nonblocking_loses_nothing() {
     let (reader, writer) = pipe(4096);
-    // The flag belongs to all who share the pipe, and any of them may have set it.
+    // The flag belongs to all processes that share the pipe, and any of them may have set it.
     let all = flags(&writer) | OFlag::O_NONBLOCK;
     fcntl(&writer, FcntlArg::F_SETFL(all)).unwrap();
     loses_nothing(reader, writer);
@@ -474,7 +476,7 @@ fn inherit_gives_the_worker_our_own_streams() {
     assert_eq!(runtime.wait_exit().code(), Some(0));
     let out = String::from_utf8(runtime.bytes(Stream::Out)).unwrap();
     let err = String::from_utf8(runtime.bytes(Stream::Err)).unwrap();
-    // Nothing but the worker's own bytes on stdout.
+    // Only the worker's own bytes on stdout.
     assert!(
         out.starts_with("pipe:[") && out.lines().count() == 1,
         "{out}"
@@ -509,7 +511,7 @@ fn inherit_leaves_a_terminal_a_terminal() {
     assert_eq!(runtime.wait_exit().code(), Some(0));
     drop(slave);
     let mut said = Vec::new();
-    // The end of a terminal is an error (EIO) and leaves what was read.
+    // The end of a terminal is an error (EIO); the data read so far stays.
     let _ = master.read_to_end(&mut said);
     assert_eq!(String::from_utf8_lossy(&said), "all three\r\n");
 }

@@ -1,4 +1,4 @@
-//! The rate limit: what passes, what is counted, and how it is told.
+//! The rate limit: which lines pass, what is counted, and how it is reported.
 
 use crate::harness::{Builder, Form, Runtime, Signal, Stream, lines_of, until};
 
@@ -16,7 +16,7 @@ fn limited(runtime: &Runtime, slot: u64) -> u64 {
     runtime.metric_sum(name, &labels).unwrap()
 }
 
-/// The sum of what the announcements name, for a slot.
+/// The sum of the numbers in the reports about a slot.
 fn announced(lines: &[String], slot: u64) -> u64 {
     let text = "a worker wrote more lines than RPM_LOG_RATE allows; the rest was dropped";
     let told = lines.iter().filter(|line| line.contains(text));
@@ -29,7 +29,7 @@ fn announced(lines: &[String], slot: u64) -> u64 {
     .sum()
 }
 
-/// Slot 0 writes a thousand lines at once, then one now and then; slot 1 little.
+/// Slot 0 writes a thousand lines at once, then a line from time to time; slot 1 writes little.
 const LOUD: &str = "if [ $RPM_INSTANCE = 0 ]; then \
     seq -f 'burst %.0f' 1000; else echo quiet; fi; while sleep 0.3; do echo later; done";
 
@@ -43,7 +43,7 @@ fn a_burst_passes_and_the_rest_is_counted_and_told() {
         let lost = limited(&runtime, 0);
         lost > 0 && announced(&lines(), 0) == lost
     });
-    // Later lines pass again, from both.
+    // Later lines of both pass again.
     runtime.wait_for_line(|line| line.contains("[sh:0] later"));
     runtime.wait_for_line(|line| line.contains("[sh:1] later"));
     let lost = limited(&runtime, 0);
@@ -55,18 +55,18 @@ fn a_burst_passes_and_the_rest_is_counted_and_told() {
         .filter_map(|line| line.split_once("[sh:0] burst ")?.1.parse().ok())
         .collect();
     assert_eq!(bursts.len() as u64 + lost, 1000);
-    // The burst, and at most what the rate gave while it was written.
+    // The burst, and at most what the rate allowed while it was written.
     assert!((20..200).contains(&bursts.len()), "{}", bursts.len());
     let first: Vec<u64> = (1..=20).collect();
     assert_eq!(bursts[..20], first);
     assert!(bursts.is_sorted());
-    // The other worker has a share of its own.
+    // The other worker has a limit of its own.
     assert!(lines.iter().any(|line| line.ends_with("[sh:1] quiet")));
     assert_eq!(announced(&lines, 1), 0);
     assert_eq!(announced(&lines, 0), lost);
 }
 
-/// The whole lines so far.
+/// The complete lines so far.
 fn lines_of_whole(bytes: &[u8]) -> Vec<String> {
     let end = bytes.iter().rposition(|byte| *byte == b'\n');
     lines_of(&bytes[..end.map_or(0, |at| at + 1)])

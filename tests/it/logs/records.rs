@@ -1,4 +1,4 @@
-//! Records of several lines, and lines that have no end or are too long.
+//! Records of several lines, and lines that are endless or too long.
 
 use std::fs;
 use std::io::Write;
@@ -22,7 +22,7 @@ fn messages(runtime: &Runtime) -> Vec<String> {
     entries.map(|entry| entry.text).collect()
 }
 
-/// The lines of a file, each by a write of its own, as a logger flushes them.
+/// The lines of a file, each in a write of its own, as a logger flushes them.
 const LINE_BY_LINE: &str = "while IFS= read -r line; do printf '%s\\n' \"$line\"; done < \"$0\"";
 
 #[test]
@@ -70,7 +70,7 @@ fn a_traceback_of_python_is_one_object() {
 
 #[test]
 fn records_of_two_workers_stay_apart_in_raw() {
-    // Slowly, so that other workers would come between if lines went out one by one.
+    // Slowly, so that other workers' lines would come between if lines went out separately.
     let script = "for i in $(seq 20); do \
         for part in 'start' ' one' ' two' ' three'; do echo \"$part $RPM_INSTANCE $i\"; sleep 0.005; done; done";
     let mut runtime = once(Form::Raw)
@@ -137,7 +137,7 @@ fn a_record_beyond_the_longest_line_passes_in_pieces() {
         let value: Value = serde_json::from_str(line).unwrap();
         assert!(value["message"].as_str().unwrap().len() <= 1024, "{line}");
     }
-    // Whether it is cut between lines or inside one, nothing but newlines may differ.
+    // Whether it is cut between lines or inside one, only newlines may differ.
     let joined: String = messages(&runtime).concat();
     let numbers = (1..=1000).map(|number| format!(" and line {number}"));
     let want: String = numbers.collect();

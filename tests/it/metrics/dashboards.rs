@@ -1,5 +1,4 @@
-//! What is looked at: the alert rules and the dashboard, before promtool and before a real Prometheus that has scraped a
-//! real runtime.
+//! The alert rules and the dashboard, checked with promtool and with a real Prometheus that has scraped a real runtime.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -30,7 +29,7 @@ fn promtool(words: &[&str]) {
     assert_eq!(output.status.code(), Some(0), "{words:?}: {said}");
 }
 
-/// What stands behind `key:` in the rules, in order.
+/// The values of `key:` in the rules, in order.
 fn rules(key: &str) -> Vec<String> {
     let text = fs::read_to_string(source(RULES)).unwrap();
     let lines = text
@@ -92,12 +91,12 @@ fn each_alert_has_its_section_in_the_docs() {
     assert_eq!(headings, alerts);
 }
 
-/// What a query speaks of.
+/// What a query refers to.
 #[derive(Debug, Default, PartialEq)]
 struct Used {
-    /// Each as it stands there, with its matchers.
+    /// Each as written, with its matchers.
     selectors: Vec<String>,
-    /// What it groups and joins by.
+    /// The labels by which it groups and joins.
     labels: Vec<String>,
 }
 
@@ -133,7 +132,7 @@ fn used(query: &str) -> Used {
         {
             // A number, a function, an aggregation, an operator.
         } else if rest.starts_with('{') {
-            // No value here has a brace in it.
+            // No value here contains a brace.
             let end = rest.find('}').unwrap() + 1;
             used.selectors.push(format!("{word}{}", &rest[..end]));
             rest = &rest[end..];
@@ -171,7 +170,7 @@ fn queries_are_taken_apart() {
     }
 }
 
-/// A Prometheus of its own that scrapes one runtime.
+/// A separate Prometheus that scrapes one runtime.
 struct Prometheus(harness::Prometheus);
 
 impl Prometheus {
@@ -194,7 +193,7 @@ impl Prometheus {
         answer["data"].clone()
     }
 
-    /// The label sets of the series that a query gives now.
+    /// The label sets of the series in the present result of a query.
     #[track_caller]
     fn query(&self, query: &str) -> Vec<Value> {
         let mut path = "/api/v1/query?query=".to_owned();
@@ -207,12 +206,13 @@ impl Prometheus {
     }
 }
 
-/// Absent where there is no limit.
+/// Absent if there is no limit.
 fn may_be_absent(query: &str) -> bool {
     query.contains("rpm_cgroup_")
 }
 
-/// That what a query speaks of is there: every series that it selects, and every label that it groups by.
+/// Checks that everything to which a query refers exists: every series that it selects, and every label by which it
+/// groups.
 #[track_caller]
 fn is_known(prometheus: &Prometheus, query: &str) {
     let used = used(query);
@@ -244,7 +244,7 @@ fn is_known(prometheus: &Prometheus, query: &str) {
     }
 }
 
-/// A query of the dashboard as Grafana sends it, with every variable at All.
+/// A query of the dashboard as Grafana sends it, with every variable set to All.
 #[track_caller]
 fn filled(query: &str) -> String {
     let mut query = query.replace("$__rate_interval", "1m");
@@ -272,19 +272,19 @@ fn every_query_finds_what_it_asks_for() {
         .arg(example("echo_server"))
         .start();
     runtime.wait_for_status("/startupz", 200);
-    // What is known of ends is there after the first one.
+    // Metrics about exits exist after the first exit.
     for worker in runtime.workers() {
         nix::sys::signal::kill(nix::unistd::Pid::from_raw(worker.pid), Signal::SIGKILL).unwrap();
     }
     runtime.wait_for_lines(2, |line| line.contains("worker ended"));
     runtime.wait_for_lines(4, |line| line.contains("worker ready"));
     let prometheus = Prometheus::start(runtime.admin());
-    // A rate takes two scrapes.
+    // A rate needs two scrapes.
     until("it was scraped twice", || {
         !prometheus.query("rate(rpm_log_lines_total[1m])").is_empty()
     });
     assert_eq!(prometheus.query("up == 1").len(), 1);
-    // The program is scraped with it, and well.
+    // The program's metrics are scraped too, with success.
     let program = "rpm_metrics_worker_scrape_success == 1 and on (job) echo_requests_total";
     assert_eq!(prometheus.query(program).len(), 2);
 
@@ -354,7 +354,7 @@ fn every_query_finds_what_it_asks_for() {
         let (selector, label) = inner.unwrap().rsplit_once(", ").unwrap();
         let found = until_some(query, || prometheus.query(&filled(selector)).pop());
         assert_eq!(label, text(variable, "name"));
-        // Only Kubernetes' discovery knows of namespaces.
+        // Only the service discovery of Kubernetes knows namespaces.
         assert!(
             found[label].is_string() || label == "namespace",
             "{query}: {found}"

@@ -1,5 +1,5 @@
-//! RPM_APP_METRICS_GAUGES: what the configuration takes as a pattern is one to the merger, though neither may use the
-//! other.
+//! RPM_APP_METRICS_GAUGES: what the configuration accepts as a pattern, the merger accepts too, although neither uses
+//! the other's code.
 
 use std::io;
 
@@ -8,7 +8,7 @@ use rpm_runtime::app_metrics::merge::Pattern;
 use rpm_runtime::config::{Input, resolve};
 use rpm_runtime::policy::CpuBudget;
 
-/// Whether the configuration takes it.
+/// Whether the configuration accepts the pattern.
 fn is_taken(pattern: &str) -> bool {
     let input = Input {
         vars: vec![
@@ -39,7 +39,7 @@ fn is_taken(pattern: &str) -> bool {
 }
 
 fn agree(pattern: &str) {
-    // Names that no worker's metric may have, and what means the same with one star less.
+    // Names that no worker's metric may have, and patterns that mean the same with one star less.
     let is_refused = pattern.starts_with("rpm_") || pattern.contains("**");
     let expected = Pattern::new(pattern).is_some() && !is_refused;
     assert_eq!(is_taken(pattern), expected, "{pattern:?}");

@@ -1,4 +1,4 @@
-//! The example of docs/application-metrics.md is what the merger does.
+//! The example in docs/application-metrics.md matches the merger.
 
 use std::fs;
 use std::path::Path;
@@ -8,7 +8,7 @@ use rpm_runtime::exposition::render::render;
 use rpm_runtime::exposition::{Dropped, Format, PageLimits, parse};
 use rpm_runtime::model::SlotId;
 
-/// The text between the fences behind `<!-- mark -->`.
+/// The text of the code block after `<!-- mark -->`.
 fn block<'a>(page: &'a str, mark: &str) -> &'a str {
     let mark = format!("<!-- {mark} -->\n```\n");
     let (_, rest) = page.split_once(&mark).unwrap();
@@ -43,7 +43,7 @@ fn the_pages_of_the_manual_are_merged_as_it_says() {
     }
     assert_eq!(merged(&merger), block(&page, "merged"));
 
-    // The sentence below it.
+    // The sentence below the example.
     merger.gone(Life(0));
     let new = b"# TYPE app_requests_total counter\napp_requests_total{code=\"200\"} 0\n\
                 # TYPE app_heap_bytes gauge\napp_heap_bytes 10\n";

@@ -1,4 +1,4 @@
-//! The page of metrics: the runtime's own, and those of the program.
+//! The metrics page: the runtime's own metrics, and those of the program.
 
 mod dashboards;
 mod gauge_patterns;

@@ -1,6 +1,6 @@
-//! The metrics of a program, of all workers together, as whoever scrapes the runtime gets them.
+//! The metrics of a program, merged over all workers, as a scrape of the runtime gets them.
 //!
-//! The program is Python with prometheus_client as it is, its own registry and pages.
+//! The program is Python with an unmodified prometheus_client, its own registry and pages.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -17,7 +17,7 @@ use flate2::read::GzDecoder;
 use nix::sys::stat::Mode;
 use nix::unistd::Pid;
 
-/// Answers `/` with its pid, and counts that; `/metrics` with its metrics; `/late` never.
+/// Answers `/` with its PID and counts that; `/metrics` with its metrics; never answers `/late`.
 const PROGRAM: &str = r#"
 import os, sys, threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -54,7 +54,7 @@ ThreadingHTTPServer.daemon_threads = True
 ThreadingHTTPServer(('127.0.0.1', int(os.environ['PORT'])), Handler).serve_forever()
 "#;
 
-/// Workers of it, each on the port.
+/// Workers of the program, all on the port.
 fn python(port: u16, workers: usize) -> Builder {
     Runtime::builder()
         .env("PORT", port.to_string())
@@ -64,20 +64,20 @@ fn python(port: u16, workers: usize) -> Builder {
         .program(["python3", "-c", PROGRAM])
 }
 
-/// Workers of it that are asked for their metrics at each scrape, and before they stop, and at no other time.
+/// Workers of the program that are asked for their metrics at each scrape and before they stop, and at no other time.
 fn asked(port: u16, workers: usize) -> Builder {
     python(port, workers)
         .env("RPM_APP_METRICS", "/metrics")
         .env("RPM_APP_METRICS_INTERVAL", "0")
 }
 
-/// Asks so often, each time on a new connection, and tells who answered.
+/// Sends so many requests, each on a new connection; returns which workers answered.
 fn load(port: u16, requests: usize) -> BTreeSet<i64> {
     let answer = || http_get(("127.0.0.1", port), "/").unwrap().pid();
     (0..requests).map(|_| answer()).collect()
 }
 
-/// What is in the label `worker` of the series of that name, and their values.
+/// The values of the label `worker` in the series of that name, with the series' values.
 fn by_worker(page: &str, name: &str) -> BTreeMap<String, f64> {
     let all = series(page).into_iter();
     all.filter_map(|(series, value)| {
@@ -93,10 +93,10 @@ fn success(page: &str) -> BTreeMap<String, f64> {
     by_worker(page, "rpm_metrics_worker_scrape_success")
 }
 
-/// Who says that it is in which slot.
+/// The PID that each slot's worker exports.
 fn pids(page: &str) -> BTreeMap<String, i64> {
     let said = by_worker(page, "app_pid").into_iter();
-    // A float as all values are.
+    // A float, as all values are.
     said.map(|(slot, pid)| (slot, format!("{pid}").parse().unwrap()))
         .collect()
 }
@@ -106,7 +106,7 @@ fn each<const N: usize>(slots: [&str; N], value: f64) -> BTreeMap<String, f64> {
     slots.map(|slot| (slot.to_owned(), value)).into()
 }
 
-/// These series are there, with these values.
+/// Checks that these series exist with these values.
 #[track_caller]
 fn has(page: &str, wanted: &[(&str, f64)]) {
     let all = series(page);
@@ -188,21 +188,21 @@ fn process_metrics_are_of_the_workers_and_beside_it_of_the_runtime() {
         assert!(!all.contains_key(name), "{name}");
         assert!(own.contains_key(name), "{name}");
     }
-    // The runtime is older than its workers, and the oldest of them is told.
+    // The runtime is older than its workers; the merged value is that of the oldest worker.
     let started = "process_start_time_seconds";
     let workers = by_worker(&page, "rpm_worker_start_time_seconds");
     let oldest = workers.into_values().fold(f64::INFINITY, f64::min);
-    // Python takes the time of the boot in whole seconds.
+    // Python reads the boot time in whole seconds.
     assert!((all[started] - oldest).abs() < 1.5, "{page}");
     assert!(own[started] < oldest, "{own:#?}");
-    // It has never been in Python.
+    // The runtime has no Python metrics of its own.
     assert!(all.contains_key("python_gc_collections_total{generation=\"0\"}"));
     assert!(!own.keys().any(|series| series.starts_with("python_")));
     let told = |series: &BTreeMap<String, f64>| series["rpm_metrics_series"];
     assert!(told(&all) > 10.0 && told(&own) > 10.0);
 }
 
-/// What must hold where the workers have no metrics at the path that was named.
+/// What must hold if the workers have no metrics at the given path.
 #[track_caller]
 fn is_told_once(builder: Builder, why: &str) {
     let runtime = builder.env("RPM_INSTANCES", "2").start();
@@ -216,7 +216,7 @@ fn is_told_once(builder: Builder, why: &str) {
         assert_eq!(success(&page), none);
         has(&page, &[("rpm_ready", 1.0)]);
         let others = types(&page).into_keys().filter(|name| {
-            // Those of the workers are nobody's.
+            // On this page `process_*` would belong to the workers, so there is none.
             !name.starts_with("rpm_")
         });
         assert_eq!(others.collect::<Vec<_>>(), [""; 0]);
@@ -267,7 +267,7 @@ fn a_page_that_is_no_metrics_is_told_once_for_each_slot() {
 fn a_worker_that_becomes_ready_later_is_asked_then() {
     let gate = scratch("later").join("gate");
     nix::unistd::mkfifo(&gate, Mode::S_IRWXU).unwrap();
-    // Open for both, so that neither side ever waits for the other to open it, nor meets an end.
+    // Opened for both reading and writing, so that neither side blocks on opening or sees an end of file.
     let file = fs::File::options().read(true).write(true).open(&gate);
     let mut file = file.unwrap();
     let runtime = Runtime::builder()
@@ -303,7 +303,7 @@ fn a_worker_that_is_stopped_leaves_its_counters_and_takes_its_gauges() {
     let runtime = asked(port, 3).start();
     runtime.wait_for_status("/startupz", 200);
     assert_eq!(load(port, 100).len(), 3);
-    // Nobody has asked for metrics yet: what the third counted is known from the question before its stop alone.
+    // No scrape has happened yet: the counts of the third worker are known only from the request before its stop.
     runtime.signal(Signal::SIGTTOU);
     runtime.wait_for_line(|line| line.contains("worker ended"));
     let page = page(&runtime);
@@ -323,7 +323,7 @@ fn a_stop_ends_in_its_time_though_a_scrape_is_under_way() {
     let mut runtime = python(free_port(), 2)
         .env("RPM_APP_METRICS", "/late")
         .env("RPM_APP_METRICS_INTERVAL", "0")
-        // It does not wait for our own questions.
+        // It does not wait for the runtime's own requests.
         .env("RPM_DRAIN_TIMEOUT", "1m")
         .start();
     runtime.wait_for_status("/startupz", 200);
@@ -339,7 +339,7 @@ fn a_stop_ends_in_its_time_though_a_scrape_is_under_way() {
     assert_eq!(runtime.wait_exit().code(), Some(0));
     let took = begun.elapsed();
     assert!(took < Duration::from_secs(30), "{took:?}");
-    // It is not left alone: it gets an answer, or an end.
+    // The scrape does not hang: it gets an answer or an end.
     drop(scrape.join().unwrap());
 }
 
@@ -389,7 +389,7 @@ fn the_merged_page_comes_in_the_form_that_was_asked_for() {
         let length = head
             .lines()
             .find_map(|line| line.strip_prefix("content-length: "));
-        // Numbers move between the two.
+        // Values change between the two requests.
         let length: usize = length.unwrap().parse().unwrap();
         assert!(length.abs_diff(reply.body.len()) < 200, "{head}");
         assert!(head.contains(&format!("content-type: {kind}")), "{head}");

@@ -1,4 +1,4 @@
-//! Metrics of programs whose port speaks TLS, in which workers cannot be asked.
+//! Metrics of programs whose port speaks TLS, so that workers cannot be asked.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -8,7 +8,7 @@ use crate::harness::scraping::{Server, WORKERS, scrape, serving};
 use crate::harness::scratch;
 use crate::harness::shared_port::{field, steered_port, stop};
 
-/// A key, and a certificate that it has signed itself.
+/// A key and a self-signed certificate.
 fn certificate(name: &str) -> PathBuf {
     let directory = scratch(name);
     let mut openssl = Command::new("openssl");
@@ -20,7 +20,7 @@ fn certificate(name: &str) -> PathBuf {
     directory
 }
 
-/// So many requests by TLS on one connection to the worker of a slot; `nr` tells one connection from the other.
+/// Sends so many requests by TLS on one connection to the worker of a slot; `nr` distinguishes several connections.
 #[track_caller]
 fn send_to(port: u16, slot: u16, nr: u8, count: u64) {
     let output = Command::new("curl")
@@ -59,7 +59,7 @@ fn a_plain_port_beside_it_tells_the_metrics() {
     stop(runtime);
 }
 
-/// The log says so once for each worker, and what to do.
+/// The log reports it once for each worker, with the remedy.
 fn is_told(server: &Server, directory: &Path) {
     let runtime = serving(server.workers(2).env("CERTIFICATE", directory), 2);
     for _ in 0..3 {

@@ -1,4 +1,4 @@
-//! What the runtime's page tells of each worker, beside what the worker itself would say.
+//! What the runtime's page tells of each worker, independent of the worker's own metrics.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -10,7 +10,7 @@ use crate::harness::status::{self, echo, exits, status, wait_status};
 use crate::harness::{Builder, Connection, Runtime, Signal, example, free_port, process, until};
 use rpm_runtime::sys::cgroup::Pressure;
 
-/// A family of whole numbers with the label `worker` only, by slot.
+/// A family of whole numbers with only the label `worker`, by slot.
 fn by_slot(runtime: &Runtime, name: &str) -> BTreeMap<u16, u64> {
     let page = runtime.get("/metrics/runtime").text();
     let lines = page.lines().filter_map(|line| {
@@ -21,7 +21,7 @@ fn by_slot(runtime: &Runtime, name: &str) -> BTreeMap<u16, u64> {
     lines.collect()
 }
 
-/// Open connections, slot after slot.
+/// Open connections, by slot.
 fn connections(runtime: &Runtime) -> Vec<u64> {
     let counts = by_slot(runtime, "rpm_worker_connections");
     let (slots, counts): (Vec<u16>, Vec<u64>) = counts.into_iter().unzip();
@@ -58,7 +58,7 @@ fn each_worker_has_the_connections_that_it_accepted() {
     let mut clients: Vec<Connection> = (1..=3).map(|number| client(port, 1, number)).collect();
     let other = client(port, 3, 1);
     assert_eq!(connections(&runtime), [0, 3, 0, 1]);
-    // One that the worker has ended is none of its any more.
+    // A connection that the worker has closed no longer counts for it.
     assert_eq!(
         clients[0]
             .request("/", &["Connection: close"])
@@ -69,7 +69,7 @@ fn each_worker_has_the_connections_that_it_accepted() {
     until_connections(&runtime, &[0, 2, 0, 1]);
     clients.clear();
     until_connections(&runtime, &[0, 0, 0, 1]);
-    // Nor are those of a worker that is gone its successor's.
+    // Connections of an ended worker do not count for its successor.
     send(worker(&runtime, 3), Signal::SIGKILL);
     wait_ready(&runtime, 5);
     until_connections(&runtime, &[0, 0, 0, 0]);
@@ -91,7 +91,7 @@ fn a_worker_that_drains_keeps_its_connections_in_its_slots_count() {
         let drains = |one: &status::Worker| one.pid == Some(before) && one.state == "draining";
         seen.retiring.iter().any(drains)
     });
-    // The new one has the listener that was spare.
+    // The new worker has the listener that was spare.
     let new = client(port, 2, 1);
     assert_eq!(connections(&runtime)[0], 2);
     drop(held);
@@ -154,14 +154,14 @@ fn a_worker_that_stands_still_is_told_to_be_passed_over() {
     let waits = connect_to_slot(v4(port), 1, 1);
     let is = |value: u64| {
         until(&format!("passed over: {value}"), || {
-            // The queues are looked at when somebody comes.
+            // The queues are read when a connection arrives.
             drop(connect_to(v4(port)));
             passed_over()[&1] == value
         });
     };
     is(1);
     assert!(runtime.metric(CHANGES).unwrap() >= 1.0);
-    // It is in the rotation all the same.
+    // It is still in the rotation.
     assert_eq!(by_slot(&runtime, "rpm_worker_in_rotation")[&1], 1);
     send(still, Signal::SIGCONT);
     is(0);

@@ -1,4 +1,4 @@
-//! Who gets a new connection: by chance, by the client's address, or by a source port that names the slot.
+//! Which worker gets a new connection: by chance, by the client's address, or by a source port that selects the slot.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -29,7 +29,7 @@ fn slot_of(reply: &str) -> String {
     reply.split_whitespace().nth(2).unwrap().to_owned()
 }
 
-/// 2 400 connections: 600 each, and six standard deviations (21) of chance.
+/// 2 400 connections: 600 each, with a tolerance of six standard deviations (21).
 #[test]
 fn connections_are_spread_evenly() {
     let port = free_port();
@@ -45,7 +45,7 @@ fn connections_are_spread_evenly() {
     stop(runtime);
 }
 
-/// No run of one client to one worker: that would be a hash.
+/// One client must not always reach the same worker: that would be a hash.
 #[test]
 fn one_client_port_meets_all_workers_by_chance() {
     let port = free_ports(2);
@@ -127,7 +127,7 @@ fn a_source_port_reaches_a_slot_that_gets_nothing_else() {
     stop(runtime);
 }
 
-/// A client behind NAT may have any source port: only loopback addresses choose.
+/// A client behind NAT may have any source port, so only loopback addresses may select a slot.
 #[test]
 fn a_source_port_from_elsewhere_chooses_nothing() {
     const ELSEWHERE: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 7);
@@ -149,7 +149,7 @@ fn a_source_port_from_elsewhere_chooses_nothing() {
                 .map(|_| slot_of(&ask(&mut connect_from(source, target).unwrap()).unwrap()))
                 .collect()
         };
-        // All 40 at one of four by chance: less likely than 1 in 10^20.
+        // The chance that all 40 reach one of four is below 1 in 10^20.
         assert!(ask_from(ELSEWHERE).len() > 1);
         assert_eq!(
             ask_from(Ipv4Addr::new(127, 0, 0, 9)),
@@ -164,7 +164,7 @@ fn a_source_port_from_elsewhere_chooses_nothing() {
     stop(runtime);
 }
 
-/// All connections of one CPU meet one worker: on the loopback device a request does not change its CPU.
+/// All connections of one CPU reach one worker: on the loopback device a request stays on its CPU.
 #[test]
 fn by_cpu_a_client_that_stays_on_its_cpu_keeps_its_worker() {
     let port = free_port();
@@ -190,7 +190,7 @@ fn by_cpu_a_client_that_stays_on_its_cpu_keeps_its_worker() {
     stop(runtime);
 }
 
-/// One request on a connection of its own, with a short patience.
+/// One request on a new connection, with a short timeout.
 fn impatient(port: u16) -> io::Result<String> {
     let stream = connect_to(v4(port));
     stream.set_read_timeout(Some(Duration::from_millis(500)))?;
@@ -222,12 +222,12 @@ fn a_stopped_worker_costs_what_it_had_taken_and_gets_nothing_new() {
         let clients: Vec<_> = (0..CLIENTS).map(|_| scope.spawn(client)).collect();
         clients.into_iter().map(|one| one.join().unwrap()).sum()
     });
-    // By chance it would be 600. A few for each client, where the machine is slow.
+    // By chance it would be 600. Allow a few for each client on a slow machine.
     assert!((1..=5 * CLIENTS).contains(&lost), "{lost}");
-    // Nothing was lost but what waits there.
+    // Only the connections that wait there were lost.
     let waiting = queue_length(&runtime, &format!("0.0.0.0:{port}"), 2);
     assert!((waiting - f64::from(u32::try_from(lost).unwrap())).abs() < 0.5);
-    // It is reached all the same by who asks for it, and the rotation says that it serves.
+    // A connection from its probe port still reaches it, and the rotation still includes it.
     let mut asked = Connection::from(connect_to_slot(v4(port), 2, 1));
     wait_rotation(&runtime, &[0, 1, 2, 3]);
     send(stopped, Signal::SIGCONT);
@@ -236,7 +236,7 @@ fn a_stopped_worker_costs_what_it_had_taken_and_gets_nothing_new() {
     stop(runtime);
 }
 
-/// How often the thread of that name has been woken, and slept.
+/// How often the thread of that name has been scheduled.
 fn switches(runtime: &Runtime, name: &str) -> u64 {
     let tasks = fs::read_dir(format!("/proc/{}/task", runtime.pid())).unwrap();
     let mut named = tasks.filter_map(|task| {
@@ -258,7 +258,8 @@ fn switches(runtime: &Runtime, name: &str) -> u64 {
         .sum()
 }
 
-/// Comes to rest, and is then left alone for two seconds. Time itself is the matter here, so this sleeps.
+/// Waits until it is at rest, then checks that it sleeps for two seconds. The passing of time itself is tested here, so
+/// this sleeps.
 #[track_caller]
 fn rests(runtime: &Runtime, name: &str) {
     until("it comes to rest", || {
@@ -279,7 +280,7 @@ fn nothing_wakes_the_balance_while_nothing_arrives() {
     wait_rotation(&runtime, &[0, 1, 2, 3]);
     rests(&runtime, "balance");
     let before = switches(&runtime, "balance");
-    // Connections that stay are no reason to look.
+    // Open connections are no reason to wake up.
     let mut kept: Vec<Connection> = (0..20)
         .map(|_| Connection::open(v4(port)).unwrap())
         .collect();
@@ -288,12 +289,12 @@ fn nothing_wakes_the_balance_while_nothing_arrives() {
     }
     assert!(switches(&runtime, "balance") > before);
     rests(&runtime, "balance");
-    // Nor is one that is stopped and has a queue.
+    // A stopped worker with a queue is no reason either.
     let stopped = worker(&runtime, 1);
     freeze(stopped);
     let waiting = [1, 2, 3].map(|nr| connect_to_slot(v4(port), 1, nr));
     rests(&runtime, "balance");
-    // It knows what it has to: the next goes elsewhere.
+    // It knows the queue: the next connection goes elsewhere.
     for _ in 0..40 {
         assert_eq!(http_get(v4(port), "/").unwrap().status, 200);
     }

@@ -1,4 +1,4 @@
-//! Where the kernel refuses what sharing is made of: the next best, and always a word of why.
+//! Where the kernel refuses the mechanisms of sharing, the runtime uses the next best one and always logs why.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -15,7 +15,7 @@ fn without(what: &str) -> Builder {
     Runtime::builder().under([example("deny").into(), OsString::from(what)])
 }
 
-/// The choice stands in the log and in the metrics.
+/// The choice is shown in the log and in the metrics.
 #[track_caller]
 fn chose(runtime: &Runtime, handover: &str, steering: &str, reason: &str) {
     let line = runtime.wait_for_line(|line| line.contains("] info: ports handover="));
@@ -151,7 +151,7 @@ fn activation_can_be_chosen_and_names_every_port() {
         .env("RPM_HANDOVER", "activation")
         .env("RPM_PORTS", format!("0.0.0.0:{port},[::]:{}", port + 1))
         .program(sockets(["activated"]))
-        // The payload has called listen by then.
+        // By then the payload has called listen.
         .env("RPM_MIN_UPTIME", "3s")
         .start();
     chose(
@@ -173,7 +173,7 @@ fn activation_can_be_chosen_and_names_every_port() {
     stop(runtime);
 }
 
-/// gunicorn compares LISTEN_PID with its own number, and forks a worker of its own: WEB_CONCURRENCY is 1.
+/// gunicorn compares LISTEN_PID with its own PID and forks a worker of its own: WEB_CONCURRENCY is 1.
 #[test]
 fn gunicorn_takes_its_listener_by_activation() {
     let port = free_port();
@@ -189,7 +189,7 @@ fn gunicorn_takes_its_listener_by_activation() {
     stop(runtime);
 }
 
-/// One common socket: all serve, and while one stands still, or dies, the others take what waits.
+/// One common socket: all workers serve, and if one is stopped or dies, the others accept the waiting connections.
 fn one_common_socket(what: &str, reason: &str) {
     let port = free_port();
     let runtime = without(what)
@@ -237,7 +237,8 @@ fn steering_that_is_taken_and_ignored_is_found_out() {
     one_common_socket("steering-silent", "the steering program has no effect");
 }
 
-/// The kernel's own hash may send a connection where the ignored program says: that must not pass for a proof.
+/// The kernel's own hash may happen to choose the listener that the ignored program names: that must not count as a
+/// proof.
 #[test]
 fn ignored_steering_is_found_out_at_every_start() {
     for _ in 0..20 {
@@ -253,7 +254,7 @@ fn ignored_steering_is_found_out_at_every_start() {
     }
 }
 
-/// The listed port would be in the way of the one that the program binds: without SO_REUSEPORT both cannot be.
+/// The listed port conflicts with the one that the program binds: without SO_REUSEPORT both cannot be open.
 #[test]
 fn without_steering_another_family_than_listed_is_served() {
     let port = free_port();
@@ -268,7 +269,7 @@ fn without_steering_another_family_than_listed_is_served() {
     stop(runtime);
 }
 
-/// O_NONBLOCK belongs to the socket that all have: a newcomer must not take it from those who rely on it.
+/// O_NONBLOCK belongs to the common socket: a new worker must not clear it for those that rely on it.
 #[test]
 fn without_steering_a_newcomer_leaves_the_common_socket_nonblocking() {
     let port = free_port();
@@ -301,7 +302,7 @@ fn without_steering_a_newcomer_leaves_the_common_socket_nonblocking() {
     stop(runtime);
 }
 
-/// The outer one has the only notifier that a process may have.
+/// The outer runtime has the only notifier that a process may have.
 #[test]
 fn a_runtime_inside_a_runtime_shares_by_the_outer_one() {
     let port = free_port();
@@ -320,7 +321,7 @@ fn a_runtime_inside_a_runtime_shares_by_the_outer_one() {
             && line.contains("Device or resource busy")
     });
     runtime.wait_for_lines(2, |line| line.starts_with("ready "));
-    // Both inner ones are slot 0 of their own.
+    // Both inner workers are slot 0 of their own runtime.
     let mut seen = BTreeSet::new();
     until("both inner workers answer", || {
         let reply = ask(&mut connect_to(v4(port))).unwrap();

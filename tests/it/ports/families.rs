@@ -1,4 +1,5 @@
-//! A program gets the socket that it asked for: family, address, flags; and what is not to be shared stays its own.
+//! A program gets the socket that it asked for (family, address, flags), and sockets that are not to be shared stay its
+//! own.
 
 use std::net::{SocketAddr, UdpSocket};
 
@@ -49,7 +50,8 @@ fn dual_stack_serves_both_families() {
     stop(runtime);
 }
 
-/// As asyncio and nginx do: natively the second bind would fail without IPV6_V6ONLY, which dies with the descriptor.
+/// As asyncio and nginx do: natively the second bind would fail without IPV6_V6ONLY, which is lost with the replaced
+/// descriptor.
 #[test]
 fn ipv6_only_beside_ipv4_on_one_port() {
     let port = free_port();
@@ -167,7 +169,7 @@ fn port_0_and_unix_sockets_stay_each_workers_own() {
     stop(runtime);
 }
 
-/// One worker has the port, as without us; the others meet the kernel's own error.
+/// One worker has the port, as without the runtime; the others get the kernel's own error.
 #[test]
 fn a_fixed_udp_port_is_left_alone() {
     let port = free_ports(2);
@@ -231,7 +233,7 @@ fn a_bind_in_a_grandchild_is_shared() {
     stop(runtime);
 }
 
-/// Root without CAP_SYS_PTRACE: it may change its uid, and the runtime may not look into others.
+/// Root without CAP_SYS_PTRACE: the program may change its uid, and the runtime may not inspect other users' processes.
 fn no_ptrace() -> Builder {
     Runtime::builder().under(["setpriv", "--bounding-set=-sys_ptrace", "--"])
 }

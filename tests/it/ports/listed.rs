@@ -1,4 +1,4 @@
-//! RPM_PORTS as a list: the ports are open before the first worker, so that clients wait instead of being refused.
+//! RPM_PORTS as a list: the ports are open before the first worker, so clients wait instead of being refused.
 
 use std::net::{SocketAddr, TcpListener};
 
@@ -13,7 +13,7 @@ fn listed(ports: &str) -> Builder {
         .env("RPM_PORTS", ports)
 }
 
-/// Clients connect while no worker listens, are held, and are answered when one does.
+/// Clients connect while no worker listens, wait, and are answered when one does.
 fn early_clients_are_served(name: &str, list: &str, words: &[&str], addresses: &[SocketAddr]) {
     let mut gate = Gate::new(name);
     let runtime = listed(list).program(gate.before(sockets(words))).start();
@@ -97,7 +97,7 @@ fn another_family_than_listed_is_warned_of_and_served() {
     stop(runtime);
 }
 
-/// Where a slot's worker had not taken its listener, clients in its queue waited for nobody.
+/// If a slot's worker had not taken its listener, clients in its queue would wait forever.
 #[test]
 fn clients_wait_in_the_queue_of_a_listed_port() {
     let port = free_port();
@@ -118,7 +118,7 @@ fn clients_wait_in_the_queue_of_a_listed_port() {
     stop(runtime);
 }
 
-/// The start is refused: exit code 71, one line that says why, no worker.
+/// The start is refused: exit code 71, one line with the reason, no worker.
 #[track_caller]
 fn refused(builder: Builder, says: &[&str]) {
     let mut runtime = builder.program(["true"]).start();

@@ -1,4 +1,4 @@
-//! What a port must bear while it opens, and what programs bind that nobody thought of.
+//! What a port must withstand while it opens, and unusual binds of programs.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -8,12 +8,12 @@ use std::time::Instant;
 use crate::harness::shared_port::{send, stop, v4, wait_ready};
 use crate::harness::{Runtime, example, free_port, http_get, patience, until};
 
-/// A Python program in a word.
+/// A Python program as a command.
 pub fn python(text: &str) -> Vec<String> {
     ["/usr/bin/python3", "-c", text].map(str::to_owned).to_vec()
 }
 
-/// One that listens by `start` and answers one client after the other with its pid.
+/// A program that starts to listen by `start` and answers one client after the other with its PID.
 pub fn server(start: &str) -> String {
     format!(
         "import os, socket\n\
@@ -27,7 +27,7 @@ pub fn server(start: &str) -> String {
     )
 }
 
-/// Clients that try again and again while the port opens are all answered: nobody ends in a queue that nobody serves.
+/// Clients that repeatedly connect while the port opens are all answered: none ends in a queue without a worker.
 #[test]
 fn clients_that_come_while_the_port_opens_are_answered() {
     for _ in 0..3 {
@@ -65,7 +65,7 @@ fn clients_that_come_while_the_port_opens_are_answered() {
     }
 }
 
-/// `bind` looks at neither the flow nor, for a wildcard, the scope: whatever stands there, it is one port.
+/// `bind` ignores the flow label and, for a wildcard, the scope: with any of them it is the same port.
 #[test]
 fn an_ipv6_address_with_a_flow_is_the_same_port_for_all() {
     let port = free_port();
@@ -92,7 +92,7 @@ fn an_ipv6_address_with_a_flow_is_the_same_port_for_all() {
     stop(runtime);
 }
 
-/// A program that binds one fixed port after the other takes a bounded number of descriptors, and can be started again.
+/// A program that binds many fixed ports uses a limited number of descriptors, and can be started again.
 #[test]
 fn a_program_that_binds_hundreds_of_ports_does_not_use_up_the_descriptors() {
     let first = 12_000;
@@ -123,8 +123,8 @@ fn a_program_that_binds_hundreds_of_ports_does_not_use_up_the_descriptors() {
     stop(runtime);
 }
 
-/// The list names another address than the program binds: the program gets what it would get without us, and people
-/// are told.
+/// The list names another address than the program binds: the program gets what it would get without the runtime, and
+/// the log reports it.
 #[test]
 fn a_listed_port_that_is_bound_at_another_address_is_told() {
     let port = free_port();
@@ -140,7 +140,8 @@ fn a_listed_port_that_is_bound_at_another_address_is_told() {
     runtime.wait_exit();
 }
 
-/// A bare number is every address until the program says which; clients of the others are refused, as without us.
+/// A bare number means every address until the program binds one; clients of other addresses are then refused, as
+/// without the runtime.
 #[test]
 fn a_bare_listed_port_is_closed_where_the_program_does_not_bind_it() {
     let port = free_port();

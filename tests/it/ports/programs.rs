@@ -1,4 +1,4 @@
-//! Real programs, none of them changed: four workers of each answer on one port.
+//! Real, unmodified programs: four workers of each answer on one port.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -14,11 +14,11 @@ fn four(port: u16) -> Builder {
     Runtime::builder()
         .env("RPM_INSTANCES", WORKERS.to_string())
         .env("PORT", port.to_string())
-        // Else a slow start counts as ready before it listens.
+        // Otherwise a slow start counts as ready before it listens.
         .env("RPM_READY", "listen")
 }
 
-/// All workers answer, each under its own number, and the runtime stops with 0.
+/// All workers answer, each with its own identity, and the runtime exits with 0.
 fn serves(builder: Builder, port: u16, who: fn(&Reply) -> i64) {
     let mut runtime = builder.start();
     runtime.wait_for_lines(WORKERS, |line| line.contains("worker ready"));
@@ -43,7 +43,7 @@ fn serves(builder: Builder, port: u16, who: fn(&Reply) -> i64) {
     assert_eq!(runtime.wait_exit().code(), Some(0));
 }
 
-/// The least number that a directory listing links to: of /proc/self/task, the process.
+/// The lowest number to which a directory listing links: of /proc/self/task, the PID.
 fn first_link(reply: &Reply) -> i64 {
     let text = reply.text();
     let links = text.split("href=\"").skip(1);
@@ -113,7 +113,7 @@ fn go_static() {
     serves(builder, port, Reply::pid);
 }
 
-/// The shell stays: the server is its child, and the listener comes to it all the same.
+/// The shell stays: the server is its child, and still gets the listener.
 #[test]
 fn behind_a_shell() {
     let port = free_port();

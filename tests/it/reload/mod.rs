@@ -1,4 +1,4 @@
-//! Rolling reloads, and what starts them.
+//! Rolling reloads and their triggers.
 
 mod programs;
 mod rolling;

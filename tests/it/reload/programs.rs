@@ -1,5 +1,5 @@
-//! Reloads of programs and in surroundings of all kinds: behind a shell, without a shared port, without steering, with
-//! descriptors by activation, frozen, deaf, replaced on disk, in back-off.
+//! Reloads of all kinds of programs and environments: behind a shell, without a shared port, without steering, with
+//! descriptors by activation, frozen, ignoring the stop signal, replaced on disk, in back-off.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -21,7 +21,7 @@ use crate::harness::{
     source, until,
 };
 
-/// A reload leaves nothing of what was there before it: no shell, no child of one.
+/// Checks that a reload leaves nothing of the old workers: no shell, no child of one.
 #[track_caller]
 fn replaces_all(runtime: &Runtime) {
     let below = || -> BTreeSet<i32> {
@@ -39,7 +39,7 @@ fn replaces_all(runtime: &Runtime) {
 fn a_program_behind_a_shell_is_replaced_with_its_shell() {
     let port = free_port();
     let server = source("examples/node/server.js");
-    // Without the last word the shell would become the program.
+    // Without the last word the shell would exec the program.
     let line = format!("node {}; true", server.display());
     let runtime = Runtime::builder()
         .env("RPM_INSTANCES", "2")
@@ -73,7 +73,7 @@ fn npm_start_is_reloaded() {
     stop(runtime);
 }
 
-/// Two processes cannot bind the same port by themselves: each goes before its successor comes.
+/// Two processes cannot bind the same port by themselves: each leaves before its successor starts.
 #[test]
 fn without_a_shared_port_each_worker_is_replaced_in_its_place() {
     let port = free_ports(2);
@@ -97,7 +97,7 @@ fn without_a_shared_port_each_worker_is_replaced_in_its_place() {
         until("it serves", || answers(slot).is_some());
         assert_eq!(answers(slot).unwrap().json()["generation"], "1");
     }
-    // Nobody can be kept from coming, so nothing is waited for.
+    // New connections cannot be kept away, so the drain does not wait.
     assert_eq!(
         counter(&runtime, "rpm_worker_drain_duration_seconds_count"),
         0
@@ -105,7 +105,8 @@ fn without_a_shared_port_each_worker_is_replaced_in_its_place() {
     stop(runtime);
 }
 
-/// All serve the same socket, so nobody can be kept from getting more: the stop signal and the grace are all there is.
+/// All workers serve the same socket, so no worker can be kept from getting connections: only the stop signal and the
+/// grace apply.
 #[test]
 fn without_steering_workers_are_replaced_by_signal_alone() {
     let port = free_port();
@@ -139,13 +140,13 @@ fn without_steering_workers_are_replaced_by_signal_alone() {
     stop(runtime);
 }
 
-/// gunicorn, which takes LISTEN_FDS, with its worker below it.
+/// gunicorn, which supports LISTEN_FDS, with its worker below it.
 #[test]
 fn gunicorn_with_its_listener_by_activation_is_reloaded() {
     let port = free_port();
     let runtime = gunicorn(port, 2).start();
     wait_ready(&runtime, 2);
-    // From its own queue to the last listener: each is handed over in its turn.
+    // From its own queue to the last listener: each is handed over in turn.
     for _ in 0..3 {
         replaces_all(&runtime);
     }
@@ -184,7 +185,8 @@ fn short_times(builder: Builder) -> Builder {
         .env("RPM_STOP_TIMEOUT", "700ms")
 }
 
-/// Its queue does not empty, so the reload waits as long as it may. Who waits there is served by the next worker of the roll.
+/// Its queue does not empty, so the reload waits for the whole limit. A waiting client is served by the next worker of
+/// the roll.
 #[test]
 fn a_frozen_worker_holds_the_reload_up_for_its_time_only() {
     let port = free_port();
@@ -223,7 +225,7 @@ fn a_worker_that_is_deaf_to_the_stop_signal_is_killed_and_the_reload_ends() {
     assert_eq!(runtime.wait_exit().code(), Some(1));
 }
 
-/// Puts a new file in the place of the old one, as a release does: whoever runs the old one keeps it.
+/// Replaces the file, as a release does: running processes keep the old one.
 fn release(program: &Path, version: &str) {
     let script = format!(
         "#!/bin/sh\necho version {version}\nexport VERSION={version}\nexec {}\n",
@@ -256,7 +258,7 @@ fn what_stands_in_the_place_of_the_program_is_what_runs() {
     for _ in 0..10 {
         assert_eq!(version(), "2");
     }
-    // It is gone: the new version cannot be executed, and the one before it stays.
+    // The file is gone: the new version cannot be executed, and the old workers stay.
     fs::remove_file(&program).unwrap();
     reload_fails(&runtime);
     runtime.wait_for_line(|line| line.contains("cannot execute the program"));
@@ -264,7 +266,7 @@ fn what_stands_in_the_place_of_the_program_is_what_runs() {
     stop(runtime);
 }
 
-/// Slot 1 has nobody and waits for hours; the others serve.
+/// Slot 1 has no worker and waits for hours; the others serve.
 fn in_backoff(fault: &Path, port: u16) -> Runtime {
     fs::write(fault, "").unwrap();
     let line = format!(
@@ -304,7 +306,7 @@ fn a_reload_starts_the_slot_that_waits_in_backoff() {
     stop(runtime);
 }
 
-/// The new version is tried where nobody serves, so that nobody who serves is put at risk.
+/// The new version is tried on the empty slot first, so that no serving worker is put at risk.
 #[test]
 fn a_reload_that_does_not_mend_the_slot_in_backoff_fails_before_it_touches_another() {
     let port = free_port();

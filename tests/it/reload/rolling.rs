@@ -1,4 +1,5 @@
-//! A reload as an operator sees it: who is replaced by whom, in which order, and how many there are meanwhile.
+//! A reload as an operator sees it: which worker is replaced by which, in which order, and how many there are
+//! meanwhile.
 
 use std::ffi::OsString;
 
@@ -12,7 +13,7 @@ use crate::harness::{Builder, Runtime, Signal, example, free_port, http_get, unt
 
 const HEARD: &str = "rpm_signals_received_total{signal=\"HUP\"}";
 
-/// Workers that wait at a gate before they become the program: `gate.open` lets so many through.
+/// Workers that wait at a gate before they execute the program: `gate.open` releases so many.
 fn gated(gate: &Gate, port: u16, workers: u16) -> Builder {
     let program = gate.before(vec![OsString::from(example("echo_server"))]);
     Runtime::builder()
@@ -22,7 +23,7 @@ fn gated(gate: &Gate, port: u16, workers: u16) -> Builder {
         .program(program)
 }
 
-/// Two workers, and a reload in the middle: the first new one waits at the gate.
+/// Two workers in the middle of a reload: the first new one waits at the gate.
 fn in_the_middle(gate: &mut Gate, port: u16) -> Runtime {
     let runtime = gated(gate, port, 2).start();
     gate.open(2);
@@ -49,7 +50,7 @@ fn hup_replaces_every_worker_slot_by_slot() {
     assert_eq!((after.generation, after.state.as_str()), (1, "running"));
     assert!(after.slots.iter().all(|worker| worker.generation == 1));
     assert!(after.rising.is_empty() && after.retiring.is_empty());
-    // The worker knows as well.
+    // The worker knows its slot as well.
     let mut seen = std::collections::BTreeSet::new();
     until("all four answer", || {
         let reply = http_get(v4(port), "/").unwrap();
@@ -65,7 +66,7 @@ fn hup_replaces_every_worker_slot_by_slot() {
     );
     assert_eq!(exits(&runtime, "reload"), 4);
     assert_eq!(drains(&runtime, "empty"), 4);
-    // Nobody had died.
+    // No worker had died.
     assert_eq!(
         counter(&runtime, "rpm_worker_restarts_total{worker=\"0\"}"),
         0
@@ -73,14 +74,15 @@ fn hup_replaces_every_worker_slot_by_slot() {
     stop(runtime);
 }
 
-/// What a reload may cost at a time: the settings, the fewest that serve, and the most that there are.
+/// The limits of a reload: the settings, the fewest workers that serve, and the most that exist.
 struct Bounds {
     settings: &'static [(&'static str, &'static str)],
     ready: usize,
     alive: usize,
 }
 
-/// Never fewer and never more, in every sample; and as many as may be are there at some time, else the setting did nothing.
+/// Never fewer and never more in any sample; and the limit is reached at some time, otherwise the setting had no
+/// effect.
 fn keeps(bounds: &Bounds) {
     let service = echo(free_port(), 4).env("RPM_MIN_READY", "300ms");
     let settings = bounds.settings.iter();
@@ -158,7 +160,7 @@ fn a_new_worker_takes_over_after_the_minimum_ready_time() {
     reload(&runtime);
     let history = sampler.end();
     let new = |worker: &&status::Worker| worker.generation == 1;
-    // It rises ready, and waits.
+    // The successor becomes ready and waits.
     let rises = history.iter().flat_map(|sample| &sample.rising);
     assert!(rises.filter(|worker| worker.state == "ready").count() > 0);
     let seated = history
@@ -170,8 +172,8 @@ fn a_new_worker_takes_over_after_the_minimum_ready_time() {
     stop(runtime);
 }
 
-/// The listener that slot 0 leaves is that of the new worker of slot 1, and so on: a late client that waits there is served
-/// by the next worker of the roll.
+/// The listener that slot 0 leaves goes to the new worker of slot 1, and so on: a late client that waits there is
+/// served by the next worker of the roll.
 #[test]
 fn each_listener_goes_to_the_next_worker_of_the_roll() {
     let port = free_port();
@@ -179,7 +181,7 @@ fn each_listener_goes_to_the_next_worker_of_the_roll() {
     wait_ready(&runtime, 3);
     wait_rotation(&runtime, &[0, 1, 2]);
     let order = || status(&runtime).order();
-    // The spare one does not listen before somebody takes it.
+    // The spare does not listen before a worker takes it.
     assert_eq!(order(), [Some(0), Some(1), Some(2)]);
     for expected in [
         [Some(1), Some(2), None, Some(0)],
@@ -195,7 +197,7 @@ fn each_listener_goes_to_the_next_worker_of_the_roll() {
             assert_eq!(queue.in_rotation, queue.worker.is_some(), "{seen:?}");
         }
     }
-    // After as many reloads as there are listeners each is where it was.
+    // After as many reloads as there are listeners, each is where it was.
     for slot in 0..3 {
         let reply = ask_slot(v4(port), slot, "/");
         assert_eq!(reply.json()["slot"], slot.to_string());
@@ -209,7 +211,7 @@ fn a_hup_during_a_reload_is_one_more_reload() {
     let runtime = in_the_middle(&mut gate, free_port());
     runtime.signal(Signal::SIGHUP);
     runtime.wait_for_line(|line| line.contains("another one follows it"));
-    // Two reloads of two workers, and the gate is not opened for more.
+    // Two reloads of two workers; the gate is not opened for more.
     gate.open(4);
     let ended = runtime.wait_for_lines(2, |line| line.contains("reload finished"));
     assert!(
@@ -232,7 +234,7 @@ fn three_hups_are_two_reloads() {
     }
     gate.open(6);
     runtime.wait_for_lines(2, |line| line.contains("reload finished"));
-    // A third one would have begun with the end of the second.
+    // A third reload would have begun at the end of the second.
     let seen = wait_status(&runtime, "it is over", |seen| seen.state == "running");
     assert_eq!(seen.generation, 2);
     let wanted = Reloads {
@@ -249,14 +251,14 @@ fn term_ends_a_reload_at_once() {
     let mut runtime = in_the_middle(&mut gate, free_port());
     let mark = runtime.mark();
     runtime.signal(Signal::SIGTERM);
-    // The new one is not waited for: nobody opens the gate.
+    // The runtime does not wait for the new worker: the gate stays closed.
     assert_eq!(runtime.wait_exit().code(), Some(0), "{}", runtime.shown());
     let ended = wait_reload_ends(&runtime, mark);
     assert_eq!(field(&ended, "result"), "superseded");
     assert_eq!(field(&ended, "replaced"), "0");
 }
 
-/// The one that was asked for in the meantime is not begun either.
+/// A reload that was requested meanwhile does not begin either.
 #[test]
 fn term_forgets_the_reload_that_would_follow() {
     let mut gate = Gate::new("forgotten");
@@ -270,7 +272,7 @@ fn term_forgets_the_reload_that_would_follow() {
     assert_eq!(begun.count(), 1, "{texts:?}");
 }
 
-/// A new worker that is killed by somebody ends the reload, and the old ones serve on.
+/// If another process kills a new worker, the reload ends, and the old workers continue to serve.
 #[test]
 fn a_reload_whose_new_worker_is_killed_fails_and_the_old_ones_stay() {
     let mut gate = Gate::new("killed");
@@ -292,7 +294,7 @@ fn a_reload_whose_new_worker_is_killed_fails_and_the_old_ones_stay() {
         pids(&runtime).into_iter().eq(old.iter().copied())
     });
     let seen = status(&runtime);
-    // As if it had not been: the next one has a number of its own.
+    // As if it had not happened: the next reload has a number of its own.
     assert_eq!((seen.generation, seen.state.as_str()), (0, "running"));
     assert_eq!(counter(&runtime, "rpm_config_last_reload_successful"), 0);
     assert_eq!(http_get(v4(port), "/").unwrap().status, 200);

@@ -1,5 +1,5 @@
-//! What reloads, or replaces a worker, by itself: a changed file, a time of day, a worker that has grown too large; and the
-//! file of variables that every new worker gets anew.
+//! Automatic reloads and replacements: a changed file, a time of day, a worker that uses too much memory; and the file
+//! of variables that every new worker reads.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -20,7 +20,7 @@ fn absolute(name: &str) -> PathBuf {
     scratch(name).canonicalize().unwrap()
 }
 
-/// One worker, and a reload when one of these changes.
+/// One worker, and a reload when one of these files changes.
 fn watching_for(paths: &[&Path]) -> Runtime {
     let paths: Vec<&str> = paths.iter().map(|path| path.to_str().unwrap()).collect();
     watches(echo(free_port(), 1).env("RPM_WATCH", paths.join(",")))
@@ -33,7 +33,7 @@ fn watches(service: Builder) -> Runtime {
     runtime
 }
 
-/// That is the reload of this number, it is because of that file, and it succeeds.
+/// Checks that the reload with this number was caused by that file, and that it succeeds.
 #[track_caller]
 fn reloads_for(runtime: &Runtime, number: usize, path: &Path) {
     let ended = runtime.wait_for_lines(number, |line| line.contains("reload finished"));
@@ -42,7 +42,7 @@ fn reloads_for(runtime: &Runtime, number: usize, path: &Path) {
     assert_eq!(field(&named[number - 1], "path"), path.to_str().unwrap());
     let begun = runtime.wait_for_lines(number, |line| line.contains("reload begins"));
     assert_eq!(field(&begun[number - 1], "why"), "RPM_WATCH");
-    // Neither more nor fewer than were told.
+    // Exactly the reloads that were reported.
     let seen = wait_status(runtime, "it is over", |seen| seen.state == "running");
     assert_eq!(seen.generation as usize, number, "{}", runtime.shown());
 }
@@ -53,11 +53,11 @@ fn a_watched_file_that_changes_is_one_reload() {
     let (file, other) = (directory.join("app.conf"), directory.join("other"));
     fs::write(&file, "1").unwrap();
     let runtime = watching_for(&[&file]);
-    // Beside it, and no business of ours: it would be the first that is told.
+    // A file next to it, which does not count: otherwise it would be reported first.
     fs::write(&other, "x").unwrap();
     fs::write(&file, "2").unwrap();
     reloads_for(&runtime, 1, &file);
-    // As an editor, and most who deploy, put it there.
+    // As editors and most deployments replace a file.
     fs::write(&other, "3").unwrap();
     fs::rename(&other, &file).unwrap();
     reloads_for(&runtime, 2, &file);
@@ -95,7 +95,7 @@ fn what_is_ignored_can_be_chosen() {
     stop(runtime);
 }
 
-/// Many files of one deployment, and the parts of each, are one change.
+/// Many files of one deployment, and several steps for each, are one change.
 #[test]
 fn a_row_of_changes_is_one_reload() {
     let directory = absolute("watched-row");
@@ -110,7 +110,7 @@ fn a_row_of_changes_is_one_reload() {
     stop(runtime);
 }
 
-/// Kubernetes renames one link, and every file of the volume is another one.
+/// Kubernetes renames one link, which replaces every file of the volume.
 #[test]
 fn a_config_map_that_is_swapped_is_one_reload() {
     let volume = absolute("config-map");
@@ -122,7 +122,7 @@ fn a_config_map_that_is_swapped_is_one_reload() {
     };
     release("..2025_01", "1");
     symlink("..data/app.conf", volume.join("app.conf")).unwrap();
-    // Named as a whole, and by one file in it.
+    // Watched as a directory, and by one file in it.
     for (year, path) in [(2026, volume.clone()), (2027, volume.join("app.conf"))] {
         let runtime = watching_for(&[&path]);
         for number in 1..=2 {
@@ -136,7 +136,7 @@ fn a_config_map_that_is_swapped_is_one_reload() {
     }
 }
 
-/// A worker that shows a variable, and writes the file of variables.
+/// A worker that shows a variable, and the file of variables.
 struct Variables {
     file: PathBuf,
     port: u16,
@@ -176,12 +176,12 @@ fn a_reload_takes_the_new_values_of_the_file_of_variables() {
     assert_eq!(service.value("COLOUR"), "red");
     assert_eq!(service.value("SHAPE"), "a square");
     service.write("export COLOUR=blue\n");
-    // Who runs keeps what it has.
+    // A running worker keeps its value.
     assert_eq!(service.value("COLOUR"), "red");
     reload(&service.runtime);
     assert_eq!(service.value("COLOUR"), "blue");
     assert_eq!(service.value("SHAPE"), "");
-    // It is read at every start, whatever for.
+    // The file is read at every start, for any reason.
     service.write("COLOUR=green\n");
     send(worker(&service.runtime, 0), Signal::SIGKILL);
     wait_ready(&service.runtime, 3);
@@ -207,13 +207,13 @@ fn a_file_of_variables_that_is_broken_or_gone_leaves_what_it_said_last() {
     assert_eq!(service.value("COLOUR"), "red");
     service.write("SHAPE=round\n");
     reload(&service.runtime);
-    // What it does not say any more is the runtime's own again.
+    // A variable that is no longer in the file has the runtime's own value again.
     assert_eq!(service.value("COLOUR"), "grey");
     assert_eq!(service.value("SHAPE"), "round");
     stop(service.runtime);
 }
 
-/// The two together: nobody has to send a signal.
+/// Both together: no signal is needed.
 #[test]
 fn a_watched_file_of_variables_brings_its_values_by_itself() {
     let (file, port) = (absolute("watched-variables").join("env"), free_port());
@@ -229,7 +229,7 @@ fn a_watched_file_of_variables_brings_its_values_by_itself() {
     stop(runtime);
 }
 
-/// Workers that may have 60 Mi each.
+/// Workers with a limit of 60 MiB each.
 fn bounded(port: u16, workers: u16) -> Runtime {
     let runtime = echo(port, workers)
         .env("RPM_READY", "listen")
@@ -247,7 +247,7 @@ fn a_worker_that_has_grown_too_large_is_replaced_and_the_others_stay() {
     let runtime = bounded(port, 3);
     let before = status(&runtime);
     ask_slot(v4(port), 1, "/alloc/90");
-    // No load, no hurry: it may be looked at ten seconds later.
+    // There is no hurry without load: the memory may be checked up to ten seconds later.
     runtime.wait_for_line(|line| {
         line.contains("worker uses more memory than RPM_MAX_MEMORY")
             && field(line, "pid") == before.pid(1).to_string()
@@ -291,7 +291,7 @@ fn seconds_of_the_minute() -> u64 {
     now.as_secs() % 60
 }
 
-/// From what is written to what is told, at a minute that is about to begin.
+/// From the configured time to the log line, at a minute that is about to begin.
 #[test]
 fn a_schedule_is_due_when_its_minute_begins() {
     use rpm_runtime::config::{Input, resolve};
@@ -327,7 +327,7 @@ fn a_schedule_is_due_when_its_minute_begins() {
 #[test]
 #[ignore = "long: make soak"]
 fn soak_a_schedule_reloads_at_its_minute() {
-    // Begun late in a minute, the next one comes within the patience.
+    // If begun late in a minute, the next one comes within the time limit.
     while !(40..58).contains(&seconds_of_the_minute()) {
         thread::sleep(Duration::from_millis(100));
     }

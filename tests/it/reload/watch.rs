@@ -1,4 +1,4 @@
-//! Real files, real inotify: what counts as a change, and how often it is told.
+//! Real files and real inotify: what counts as a change, and how often it is reported.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -11,12 +11,12 @@ use std::time::{Duration, Instant, SystemTime};
 use crate::harness::{patience, scratch};
 use rpm_runtime::triggers::{Fired, Watch, watch};
 
-/// Long enough for any row of system calls on a busy machine.
+/// Longer than any sequence of system calls on a busy machine.
 const DELAY: Duration = Duration::from_millis(400);
 
 struct Watched {
     fired: Receiver<Fired>,
-    /// What was told before it was in force.
+    /// Reports from before the watch was active.
     before: Vec<String>,
     watches: usize,
 }
@@ -56,8 +56,8 @@ impl Watched {
         }
     }
 
-    /// Nothing else was told than what is told of a change now: were there another, it would be told first, or it would
-    /// be the one whose path is told.
+    /// Makes a change and checks that only this change is reported: another change would be reported first, or its path
+    /// would be the reported one.
     #[track_caller]
     fn only(&self, marker: &Path) {
         fs::write(marker, "x").unwrap();
@@ -72,7 +72,7 @@ fn watched(path: &Path) -> Watched {
     watched
 }
 
-/// A path that a link on the way to the target directory does not change.
+/// A path that does not contain symbolic links.
 fn directory(name: &str) -> PathBuf {
     scratch(name).canonicalize().unwrap()
 }
@@ -83,7 +83,7 @@ fn content_names_and_times_are_changes_and_reading_is_none() {
     let file = dir.join("file");
     fs::write(&file, "1").unwrap();
     let watched = watched(&dir);
-    // Reading first: if it counted, it would be what changed first.
+    // Read first: if reading counted, it would be the first change.
     assert_eq!(fs::read(&file).unwrap(), b"1");
     assert_eq!(fs::read_dir(&dir).unwrap().count(), 1);
     watched.only(&dir.join("other"));
@@ -115,17 +115,17 @@ fn directories_that_come_later_are_watched_too() {
     fs::create_dir_all(dir.join("a/b")).unwrap();
     assert_eq!(watched.next(), dir.join("a"));
     watched.only(&dir.join("a/b/file"));
-    // Moved in from outside, with what is in it.
+    // Moved in from outside, with its content.
     let outside = directory("watch-deep-outside");
     fs::create_dir_all(outside.join("c/d")).unwrap();
     fs::rename(outside.join("c"), dir.join("a/c")).unwrap();
     assert_eq!(watched.next(), dir.join("a/c"));
     watched.only(&dir.join("a/c/d/file"));
-    // Moved within, and watched under its new name.
+    // Moved within the directory, and watched under its new name.
     fs::rename(dir.join("a"), dir.join("z")).unwrap();
     assert_eq!(watched.next(), dir.join("a"));
     watched.only(&dir.join("z/c/d/file"));
-    // Moved out: no business of ours any more.
+    // Moved out: no longer watched.
     fs::rename(dir.join("z/c"), outside.join("c")).unwrap();
     assert_eq!(watched.next(), dir.join("z/c"));
     fs::write(outside.join("c/d/file"), "x").unwrap();
@@ -195,7 +195,7 @@ fn neighbours_of_a_file_are_none_of_its_business() {
 
 #[test]
 fn a_file_that_is_changed_under_another_name_is_seen() {
-    // As where one file is mounted: it is no child of the directory that it seems to be in.
+    // As if a single file is mounted: it is no child of the directory in which it appears.
     let dir = directory("watch-mounted");
     let outside = directory("watch-mounted-outside");
     fs::write(outside.join("source"), "1").unwrap();
@@ -218,7 +218,7 @@ fn mount(dir: &Path, version: &str) {
     }
 }
 
-/// The kubelet's steps from one version to the next.
+/// The steps of the kubelet from one version to the next.
 fn update(dir: &Path, old: &str, new: &str) {
     let data = dir.join(format!("..{new}"));
     fs::create_dir(&data).unwrap();
@@ -257,7 +257,7 @@ fn an_update_of_a_config_map_is_one_change() {
             assert_eq!(one.next(), marker, "one change only, {new}");
         }
     }
-    // Written through the links, and told by the name under which it is watched.
+    // Written through the links, and reported under its watched name.
     fs::write(&app, "by hand").unwrap();
     assert_eq!(file.next(), app);
     assert_eq!(files.next(), app);
@@ -339,14 +339,14 @@ fn changes_without_end_are_told_all_the_same() {
     let watched = Watched::new(&[&dir], "", delay);
     let start = Instant::now();
     let mut file = File::create(dir.join("file")).unwrap();
-    // Without a bound there would be no word before the writer pauses for the delay.
+    // Without a limit, nothing would be reported before the writer pauses for the delay.
     while watched.fired.try_recv().is_err() {
         assert!(start.elapsed() < patience());
         file.write_all(b"x").unwrap();
     }
 }
 
-/// Runs one test of this file again where few watches are allowed.
+/// Runs one test of this file again with few allowed watches.
 fn limited(test: &str, limit: &str) -> bool {
     if std::env::var_os("RPM_TEST_LIMITED").is_some() {
         return true;
@@ -381,7 +381,7 @@ fn the_limit_of_watches_is_told_in_one_line() {
     assert!(told.contains(" more cannot be watched: "), "{told}");
     assert!(told.contains("fs.inotify.max_user_watches"), "{told}");
     assert!(watched.watches <= 12);
-    // What is watched is watched, and the same trouble is no second line.
+    // The existing watches work, and the same error is not logged again.
     fs::create_dir(dir.join("one-more")).unwrap();
     assert_eq!(watched.next(), dir.join("one-more"));
     watched.only(&dir.join("file"));

@@ -25,7 +25,7 @@ fn sixty_four_workers_all_answer() {
         }
         seen.len() == 64
     });
-    // Every other one dies: the program that steers has as many gaps as it can have.
+    // Every second worker dies, so the steering program has as many gaps as possible.
     for slot in (0..64).step_by(2) {
         shared_port::send(worker(&runtime, slot), Signal::SIGKILL);
     }
@@ -34,7 +34,7 @@ fn sixty_four_workers_all_answer() {
     assert_eq!(runtime.wait_exit().code(), Some(0));
 }
 
-/// As many as the configuration allows; the smallest of programs, which never takes its port.
+/// The maximum number of workers, with a minimal program that never binds its port.
 #[test]
 fn five_hundred_and_twelve_workers_start_and_stop() {
     let port = free_port();

@@ -1,4 +1,4 @@
-//! TTIN and TTOU: one worker more, one less, as an operator sees it.
+//! TTIN and TTOU: one worker more or less, as an operator sees it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
@@ -13,7 +13,7 @@ use crate::harness::{
     Connection, Runtime, Signal, example, free_port, free_ports, http_get, until,
 };
 
-/// One after the other: two signals of a kind at once may be one to the kernel.
+/// One signal after the other: the kernel may merge two equal signals.
 fn scale(runtime: &Runtime, signal: Signal, through: impl IntoIterator<Item = u32>) {
     for wanted in through {
         runtime.signal(signal);
@@ -28,7 +28,7 @@ fn started(port: u16, workers: u16) -> Runtime {
     runtime
 }
 
-/// Who answers on the shared port, by slot, until so many slots have.
+/// The workers that answer on the shared port, by slot, until so many slots have answered.
 #[track_caller]
 fn answers(port: u16, slots: usize) -> BTreeMap<String, i64> {
     let mut seen = BTreeMap::new();
@@ -47,8 +47,8 @@ fn slots(count: u16) -> Vec<u16> {
     (0..count).collect()
 }
 
-/// One, and room for a second during a reload: that is what was opened at the start. The group grows beyond it, and no
-/// listener changes its place.
+/// At the start, one listener and a spare for a reload were opened. The group grows beyond that, and no listener
+/// changes its index.
 #[test]
 fn workers_beyond_those_of_the_start_serve_the_shared_port() {
     let port = free_port();
@@ -68,7 +68,7 @@ fn workers_beyond_those_of_the_start_serve_the_shared_port() {
     let steps = runtime.wait_for_lines(5, |line| line.contains("number of workers changed"));
     assert_eq!(field(&steps[4], "from"), "5");
     assert_eq!(field(&steps[4], "to"), "6");
-    // Each knows how many they were when it came.
+    // Each worker knows the number of workers at its start.
     let mut told = BTreeSet::new();
     until("all tell", || {
         told.insert(http_get(v4(port), "/env/RPM_WORKERS").unwrap().text());
@@ -138,7 +138,7 @@ fn reloads_after_up_and_down_replace_those_that_are_there() {
     wait_rotation(&runtime, &slots(5));
     answers(port, 5);
     scale(&runtime, Signal::SIGTTOU, [4, 3]);
-    // More often than there are listeners: each has its turn, those of the slots that are gone too.
+    // More often than there are listeners: each is used in turn, including those of removed slots.
     for generation in 2..=8 {
         reload(&runtime);
         wait_rotation(&runtime, &slots(3));
@@ -152,7 +152,7 @@ fn reloads_after_up_and_down_replace_those_that_are_there() {
     stop(runtime);
 }
 
-/// The percentage is of as many as there are now.
+/// The percentage refers to the present number of workers.
 #[test]
 fn the_surge_grows_with_the_number_of_workers() {
     let port = free_port();
@@ -169,7 +169,7 @@ fn the_surge_grows_with_the_number_of_workers() {
     stop(runtime);
 }
 
-/// Two workers, a reload in the middle: the first new one waits at the gate.
+/// Two workers in the middle of a reload: the first new one waits at the gate.
 fn in_a_reload(gate: &mut Gate, port: u16) -> Runtime {
     let program = gate.before(vec![OsString::from(example("echo_server"))]);
     let runtime = Runtime::builder()
@@ -225,12 +225,12 @@ fn one_less_during_a_reload_is_the_highest_and_the_reload_goes_on() {
     stop(runtime);
 }
 
-/// The slot that is given up is the one whose successor is on its way: both leave.
+/// The removed slot is the one whose successor is starting: both leave.
 #[test]
 fn one_less_takes_the_successor_that_was_to_come_there() {
     let (port, mut gate) = (free_port(), Gate::new("successor"));
     let runtime = in_a_reload(&mut gate, port);
-    // Slot 0 has its new worker, that of slot 1 waits.
+    // Slot 0 has its new worker; the new worker of slot 1 waits.
     gate.open(1);
     runtime.wait_for_lines(4, |line| line == "waiting");
     runtime.signal(Signal::SIGTTOU);
@@ -242,7 +242,7 @@ fn one_less_takes_the_successor_that_was_to_come_there() {
     stop(runtime);
 }
 
-/// A stop comes first, whatever is under way.
+/// A stop comes first, whatever is in progress.
 #[test]
 fn a_stop_ends_workers_that_are_on_their_way_up_and_down() {
     let port = free_port();
@@ -256,7 +256,7 @@ fn a_stop_ends_workers_that_are_on_their_way_up_and_down() {
     assert_eq!(runtime.wait_exit().code(), Some(0), "{}", runtime.shown());
 }
 
-/// Where the workers' sockets are their own, each new slot has the next port.
+/// If workers have sockets of their own, each new slot gets the next port.
 #[test]
 fn without_a_shared_port_one_more_has_a_port_of_its_own() {
     let port = free_ports(3);

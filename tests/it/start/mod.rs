@@ -1,4 +1,4 @@
-//! What a worker starts with, and a start where something is missing.
+//! The environment of a worker at its start, and starts with something missing.
 
 mod shortages;
 mod worker;

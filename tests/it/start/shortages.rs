@@ -1,4 +1,4 @@
-//! Starts where something that everybody takes for granted is missing.
+//! Starts where something is missing that is normally present.
 
 use std::ffi::OsString;
 use std::fs;
@@ -13,7 +13,7 @@ fn hostile(wish: &str) -> [OsString; 2] {
     [example("hostile").into(), wish.into()]
 }
 
-/// Prepares a mount namespace by `script`, which ends in the runtime.
+/// Prepares a mount namespace by `script`, which executes the runtime at its end.
 fn mounts(script: &str) -> [OsString; 6] {
     let script = format!("{script} && exec \"$@\"");
     ["unshare", "--mount", "sh", "-c", &script, "sh"].map(Into::into)
@@ -25,7 +25,7 @@ fn service(workers: u16) -> Builder {
         .env("RPM_INSTANCES", workers.to_string())
 }
 
-/// Becomes another user, whom RLIMIT_NPROC binds.
+/// Switches to another user, to whom RLIMIT_NPROC applies.
 const NOBODY: [&str; 6] = [
     "setpriv",
     "--reuid=61234",
@@ -35,7 +35,7 @@ const NOBODY: [&str; 6] = [
     "prlimit",
 ];
 
-/// Changes a soft limit of a running process, by a command that becomes `prlimit`.
+/// Changes a soft limit of a running process by a command that executes `prlimit`.
 fn limit(by: &[&str], pid: i32, limit: &str) {
     let mut command = Command::new(by[0]);
     command
@@ -50,7 +50,7 @@ fn closed_standard_streams_are_no_hindrance() {
     for closed in ["0", "1", "2", "01", "02", "12", "012"] {
         for (workers, restart) in [(1, "never"), (1, "on-failure"), (3, "never")] {
             let proof = directory.join(format!("{closed}-{workers}-{restart}"));
-            // What is written to 1 or 2 must not land in a file of somebody else's.
+            // Output to 1 or 2 must not end up in an unrelated file.
             let script = format!(
                 "echo out; echo err >&2; read line; echo \"$?\" >> {}",
                 proof.display()
@@ -78,8 +78,8 @@ fn closed_standard_streams_are_no_hindrance() {
 
 #[test]
 fn few_descriptors_are_enough_for_one_worker() {
-    // tini's role has no pipes; a service has two, their writing ends, and a socket to the child while it starts; a
-    // shared port needs the thread that hands it over.
+    // The role of tini needs no pipes. A service needs two pipes, their write ends, and a socket to the child while it
+    // starts. A shared port needs the hand-over thread.
     for (ports, restart, most) in [
         ("off", "never", 16),
         ("off", "always", 20),
@@ -192,7 +192,7 @@ fn without_dev_null_one_worker_runs_and_several_are_told() {
     });
 }
 
-/// A cgroup that bounds the number of processes; gone when dropped.
+/// A cgroup that limits the number of processes; removed on drop.
 struct Pids(PathBuf);
 
 impl Pids {
@@ -234,7 +234,7 @@ fn a_limit_of_processes_after_the_start_is_waited_out_and_named() {
         .start();
     runtime.wait_for_lines(2, |line| line.contains("worker ready"));
     group.set("cgroup.procs", &runtime.pid().to_string());
-    // Its threads came along; the workers did not.
+    // The cgroup contains the runtime's threads but not the workers.
     group.set("pids.max", &group.current());
     let victim = runtime.wait_workers(2)[0].pid;
     nix::sys::signal::kill(nix::unistd::Pid::from_raw(victim), Signal::SIGKILL).unwrap();

@@ -1,4 +1,4 @@
-//! What a worker starts with, whatever the runtime was started with; and what happens if it cannot start.
+//! The state in which a worker starts, however the runtime was started; and what happens if it cannot start.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -10,7 +10,7 @@ use std::process::Stdio;
 
 use crate::harness::{self, Builder, Runtime, Signal, Stream, example, scratch};
 
-/// A service of so many workers that share no port.
+/// A service with so many workers and no shared port.
 fn service(workers: u16) -> Builder {
     Runtime::builder()
         .env("RPM_PORTS", "off")
@@ -20,7 +20,7 @@ fn service(workers: u16) -> Builder {
         .env("RPM_INSTANCES", workers.to_string())
 }
 
-/// What `show_process` said in each slot.
+/// The output of `show_process` in each slot.
 fn shown(runtime: &Runtime, workers: u16) -> Vec<Vec<String>> {
     (0..workers)
         .map(|slot| {
@@ -130,7 +130,7 @@ fn the_environment_is_whole_in_order_and_untouched() {
     assert_eq!(runtime.wait_exit().code(), Some(0), "{}", runtime.shown());
     let bytes = runtime.bytes(Stream::Out);
     let mut found: Vec<&[u8]> = bytes.split(|byte| *byte == 0).collect();
-    // `sh` adds PWD, `cat` sees it.
+    // `sh` adds PWD, and `cat` gets it.
     found.retain(|entry| {
         !entry.is_empty() && !entry.starts_with(b"PWD=") && !entry.starts_with(b"HARNESS")
     });
@@ -144,7 +144,8 @@ fn the_environment_is_whole_in_order_and_untouched() {
                 .to_owned()
         })
         .collect();
-    // `dash` may sort, so order is held by the next test; here every entry is what it was, once.
+    // `dash` may sort the environment, so the next test checks the order; here every entry must be unchanged and occur
+    // once.
     for entry in [
         &b"ODD=\xff\xfe=\n\x80"[..],
         b"EMPTY=",
@@ -264,7 +265,7 @@ fn a_worker_dies_with_a_runtime_that_is_not_pid_1_unless_told_otherwise() {
     }
 }
 
-/// Something to execute, or not.
+/// A file to execute, or one that cannot be executed.
 fn file(directory: &Path, name: &str, content: &[u8], mode: u32) -> PathBuf {
     let path = directory.join(name);
     fs::write(&path, content).unwrap();
@@ -354,11 +355,11 @@ fn programs_are_found_as_execvp_finds_them() {
             format!("{path}:{}", directory.display()),
             absolute.clone(),
         ),
-        // An empty entry is the working directory: at the start, in the middle, at the end.
+        // An empty entry means the working directory: at the start, in the middle, at the end.
         (name.clone(), format!(":{path}"), local.clone()),
         (name.clone(), format!("/nowhere::{path}"), local.clone()),
         (name.clone(), format!("{path}:"), local.clone()),
-        // What may not be executed does not end the search.
+        // A file that may not be executed does not end the search.
         (
             name,
             format!("{0}/first:{0}", directory.display()),
@@ -413,7 +414,7 @@ fn a_worker_that_takes_descriptors_is_told_that_they_are_its_own() {
         .start();
     let line = runtime.wait_for_line(|line| line.ends_with('.'));
     let words: Vec<&str> = line.trim_end_matches('.').split(' ').collect();
-    // As text: with leading zeros libsystemd would read it as octal.
+    // Compared as text: with leading zeros libsystemd would read it as octal.
     assert_eq!((words[0], words[1]), ("1", words[2]), "{line}");
 }
 
@@ -442,7 +443,7 @@ fn what_we_were_told_about_descriptors_is_not_told_to_a_worker_that_lacks_them()
     assert_eq!(activated.len(), 3, "{activated:?}");
     assert_eq!(activated[1], "LISTEN_FDS=1");
     assert_ne!(activated[0], "LISTEN_FDNAMES=ours");
-    // In tini's role the descriptors are passed on, and so is what is said of them.
+    // In the role of tini, the descriptors and the variables about them are passed on.
     assert_eq!(
         told(&[("RPM_RESTART", "never")]),
         ["LISTEN_FDNAMES=ours", "LISTEN_FDS=7", "LISTEN_PID=1"]
@@ -458,7 +459,7 @@ fn pid_1_heeds_a_stop_that_comes_before_its_configuration_is_read() {
         .env("RPM_PORTS", "off")
         .env("RPM_COMMAND_FILE", &pipe)
         .start();
-    // Opens when the runtime reads.
+    // Opening succeeds when the runtime reads.
     let mut command = fs::OpenOptions::new().write(true).open(&pipe).unwrap();
     runtime.signal(Signal::SIGTERM);
     command.write_all(b"sleep 1000").unwrap();

@@ -1,5 +1,5 @@
-//! The end of a worker that serves: what is in work is finished before the program hears of anything, and what is not
-//! costs nobody more than an idle connection. The program has no signal handler: its stop signal ends it at once.
+//! The end of a serving worker: requests in progress are finished before the program gets a signal, and other clients
+//! lose no more than an idle connection. The program has no signal handler, so its stop signal ends it at once.
 
 use std::io::{Read, Write};
 use std::time::Duration;
@@ -11,7 +11,7 @@ use crate::harness::{Builder, Connection, Runtime, Signal, example, free_port, h
 
 const DRAINED: &str = "rpm_worker_drain_duration_seconds_count";
 
-/// One worker of `examples/echo_server`, ready.
+/// One ready worker of `examples/echo_server`.
 fn one(port: u16, settings: &[(&str, &str)]) -> Runtime {
     let service = echo(port, 1).env("RPM_READY", "listen");
     let settings = settings.iter();
@@ -32,7 +32,7 @@ fn idle(port: u16) -> Connection {
     client
 }
 
-/// A client whose answer takes so many milliseconds; the worker has its request already.
+/// A client whose answer takes so many milliseconds; the worker already has its request.
 fn in_work(port: u16, milliseconds: u32, connection: &str) -> Connection {
     let mut client = connect_to(v4(port));
     let head = format!("GET /slow/{milliseconds} HTTP/1.1\r\nConnection: {connection}\r\n\r\n");
@@ -40,7 +40,7 @@ fn in_work(port: u16, milliseconds: u32, connection: &str) -> Connection {
     client.into()
 }
 
-/// The server has ended the connection.
+/// Whether the server has closed the connection.
 fn is_cut(mut client: Connection) -> bool {
     client.stream().read(&mut [0]).is_ok_and(|count| count == 0)
 }
@@ -57,7 +57,7 @@ fn millis(line: &str, name: &str) -> u64 {
         .unwrap()
 }
 
-/// A worker that drains.
+/// A worker drains.
 fn drains_now(seen: &Status) -> bool {
     seen.retiring
         .iter()
@@ -72,7 +72,7 @@ fn an_idle_connection_holds_a_worker_until_the_drain_is_over_and_is_cut_between_
     let mut client = idle(port);
     runtime.signal(Signal::SIGHUP);
     wait_status(&runtime, "the old one drains", drains_now);
-    // It is served on as long as it asks, and new clients go to the new worker.
+    // The client is served as long as it sends requests, and new clients go to the new worker.
     assert_eq!(client.get("/").unwrap().pid(), i64::from(old));
     assert_ne!(http_get(v4(port), "/").unwrap().pid(), i64::from(old));
     let cut = runtime.wait_for_line(|line| line.contains("none has a request in work"));
@@ -110,7 +110,8 @@ fn a_request_in_work_is_answered_before_the_worker_is_told_to_stop() {
     stop(runtime);
 }
 
-/// The drain is over before the answer: a moment is awaited at which nothing is in work, and that is behind it.
+/// The drain's time limit passes before the answer. Then the runtime waits for a quiet moment, which comes after the
+/// answer.
 #[test]
 fn a_request_in_work_outlives_the_drain_by_the_grace() {
     let port = free_port();
@@ -124,7 +125,7 @@ fn a_request_in_work_outlives_the_drain_by_the_grace() {
     stop(runtime);
 }
 
-/// There is a bound to everything: one that does not end within drain and grace is cut.
+/// Everything has a time limit: a request that does not end within drain and grace is cut.
 #[test]
 fn a_request_that_never_ends_is_cut_when_drain_and_grace_are_over() {
     let port = free_port();
@@ -140,7 +141,7 @@ fn a_request_that_never_ends_is_cut_when_drain_and_grace_are_over() {
     stop(runtime);
 }
 
-/// The connections are those of a process below the worker.
+/// The connections belong to a child of the worker.
 #[test]
 fn a_request_in_work_behind_a_shell_is_answered() {
     let port = free_port();
@@ -184,7 +185,8 @@ fn a_worker_that_ends_by_itself_while_it_drains_is_counted_as_that() {
     stop(runtime);
 }
 
-/// TERM during a drain of a reload: the stop has a drain of its own, and counts the other as given up.
+/// SIGTERM during the drain of a reload: the stop has a drain of its own, and the reload's drain counts as ended by the
+/// stop.
 #[test]
 fn a_stop_in_the_middle_of_a_drain_waits_for_what_is_in_work_there() {
     let port = free_port();
@@ -207,7 +209,7 @@ fn a_stop_waits_for_a_request_in_work_and_for_no_idle_connection() {
     let mut busy = in_work(port, 2000, "keep-alive");
     runtime.signal(Signal::SIGTERM);
     assert_eq!(busy.reply().unwrap().status, 200, "{}", runtime.shown());
-    // An hour is the limit: what it waited for is over.
+    // The limit is an hour, so the drain ended because the request did.
     assert_eq!(runtime.wait_exit().code(), Some(0));
     assert!(kept.into_iter().all(is_cut));
 }
@@ -230,7 +232,7 @@ fn the_last_lines_tell_how_long_each_part_of_the_stop_took() {
     let mut busy = in_work(port, 4000, "close");
     runtime.signal(Signal::SIGTERM);
     assert_eq!(busy.reply().unwrap().status, 200);
-    // The program is deaf to its stop signal.
+    // The program ignores its stop signal.
     assert_eq!(runtime.wait_exit().code(), Some(1));
     let texts = runtime.texts();
     let [.., told, last] = &texts[..] else {
@@ -243,7 +245,7 @@ fn the_last_lines_tell_how_long_each_part_of_the_stop_took() {
     assert!((300..2500).contains(&delay), "{told}");
     assert!((500..3_600_000).contains(&drain), "{told}");
     assert!(stop >= 600, "{told}");
-    // The whole is rounded by itself, and to the second if it is long.
+    // The total is rounded separately, and to seconds if it is long.
     assert!(total.abs_diff(delay + drain + stop) < 1000, "{told}");
     let said = |part: &str| texts.iter().any(|line| line.contains(part));
     assert!(said(
@@ -254,7 +256,7 @@ fn the_last_lines_tell_how_long_each_part_of_the_stop_took() {
     ));
 }
 
-/// A program that closes itself to all eyes, by that line, as soon as it listens; it keeps every connection.
+/// A program that makes itself unreadable by that line as soon as it listens; it keeps every connection open.
 fn closed(port: u16, how: &str, settings: &[(&str, &str)]) -> Runtime {
     let program = format!(
         "import ctypes, os, socket\n\
@@ -267,9 +269,9 @@ fn closed(port: u16, how: &str, settings: &[(&str, &str)]) -> Runtime {
          \x20   if kept[-1].recv(4096): kept[-1].sendall(b'HTTP/1.1 200 OK\\r\\nContent-Length: 2\\r\\n\\r\\nok')\n"
     );
     let service = Runtime::builder()
-        // Each look goes through all processes that there are: here, as in a container, only ours.
+        // Each look reads all processes: here, as in a container, only ours exist.
         .pid1()
-        // Root may look into everybody by this capability alone.
+        // Root may inspect other processes only because of this capability.
         .under(["setpriv", "--bounding-set=-sys_ptrace", "--"])
         .env("RPM_READY", "listen")
         .program(["/usr/bin/python3", "-c", &program]);
@@ -283,8 +285,8 @@ fn closed(port: u16, how: &str, settings: &[(&str, &str)]) -> Runtime {
 const UNDUMPABLE: &str = "ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)";
 const ANOTHER_UID: &str = "os.setresuid(65534, 65534, 65534)";
 
-/// What cannot be seen cannot be waited for: that its queue stays empty for a second must do. Were its connection seen, it
-/// would hold the worker for an hour.
+/// Invisible connections cannot be waited for: an empty queue for a second must be enough. If its connection were
+/// visible, the worker would drain for an hour.
 #[test]
 fn a_worker_that_cannot_be_looked_into_is_drained_by_its_queue() {
     for how in [UNDUMPABLE, ANOTHER_UID] {

@@ -1,4 +1,4 @@
-//! The end: stop signal, grace, SIGKILL; what is left behind; and nothing waits longer than it must.
+//! The end: stop signal, grace, SIGKILL; left-over processes; and no unnecessary waiting.
 
 use crate::harness::{
     self, Builder, Runtime, Signal, example, free_port, http_get, process, until,
@@ -6,7 +6,7 @@ use crate::harness::{
 use nix::sys::signal::kill;
 use nix::unistd::Pid;
 
-/// Longer than any test lasts: nothing in these tests may wait for it.
+/// Longer than any test: no test may wait for it.
 const NEVER: &str = "1h";
 
 fn service(workers: u16) -> Builder {
@@ -35,7 +35,7 @@ fn alive(pid: i32) -> bool {
     process(pid).is_some_and(|process| !process.is_zombie())
 }
 
-/// The number after `child `, as `leaver` prints it.
+/// The number after `child `, as printed by `leaver`.
 fn left_child(runtime: &Runtime) -> i32 {
     runtime.wait_for_line(|line| line.starts_with("ready"));
     let line = runtime.wait_for_line(|line| line.starts_with("child "));
@@ -82,7 +82,7 @@ fn a_worker_that_ignores_the_stop_is_killed_after_the_grace_and_the_code_says_so
         .wait_for_line(|line| line.contains("worker ended") && line.contains("cause=stop_timeout"));
 }
 
-/// A process may move to any group of its session; its number is its own wherever it is.
+/// A process may move to any group of its session; its PID stays its own.
 #[test]
 fn a_worker_that_went_to_another_group_is_killed_as_well() {
     let program = "import os, signal, time\n\
@@ -140,7 +140,7 @@ fn during_the_shutdown_delay_readiness_is_gone_and_the_service_goes_on() {
         assert_eq!(http_get(("127.0.0.1", port), "/").unwrap().status, 200);
     }
     assert_eq!(runtime.workers().len(), 2);
-    // The second one ends the delay, and does not kill.
+    // The second signal ends the delay and does not kill.
     runtime.signal(Signal::SIGTERM);
     assert_eq!(runtime.wait_exit().code(), Some(0));
 }
@@ -204,7 +204,7 @@ fn the_stop_signal_reaches_the_whole_group_if_that_was_asked_for() {
         .start();
     runtime.wait_for_lines(2, |line| line.starts_with("ready"));
     runtime.signal(Signal::SIGTERM);
-    // The leader still lives, so this is no sweep of leftovers.
+    // The leader still lives, so this is not a signal to left-over processes.
     runtime.wait_for_lines(2, |line| line.starts_with("got TERM"));
     runtime.signal(Signal::SIGTERM);
     assert_eq!(runtime.wait_exit().code(), Some(1));
@@ -225,7 +225,7 @@ fn a_group_that_was_told_is_not_told_again_when_its_leader_ends() {
         .start();
     runtime.wait_for_lines(2, |line| line.starts_with("ready"));
     runtime.signal(Signal::SIGTERM);
-    // The child waits for USR2, so it lives until SIGKILL: whatever it was sent before that it printed.
+    // The child waits for USR2, so it lives until SIGKILL and has printed every signal before that.
     assert_eq!(runtime.wait_exit().code(), Some(1));
     let told = runtime.texts();
     let told = told.iter().filter(|line| line.starts_with("got TERM"));

@@ -1,5 +1,5 @@
-//! Programs that count with the libraries that everybody uses, none of them changed: what their workers say becomes one
-//! page, exact to the last request, whatever becomes of the workers.
+//! Unmodified programs with common metrics libraries: the merged page is exact to the last request, whatever happens to
+//! the workers.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,8 +12,8 @@ use crate::harness::{Runtime, Signal, until};
 
 const QUEUE: &str = "app_queue_length";
 
-/// Every worker counts something of its own, and the page has the sum; then a reload, a crash, and changes of scale, of
-/// which the counters show nothing.
+/// Every worker counts requests of its own, and the page shows the sum; then a reload, a crash and changes of scale,
+/// which do not affect the counters.
 fn story(server: &Server) {
     let runtime = serving(server.workers(WORKERS), WORKERS);
     let mut counted = Counted::new(server, &runtime);
@@ -21,7 +21,7 @@ fn story(server: &Server) {
         counted.send_to(slot, "/", u64::from(slot) + 2);
         counted.send_to(slot, "/add", u64::from(slot) + 1);
     }
-    // Each answers for itself alone.
+    // Each worker answers only for itself.
     for slot in 0..WORKERS {
         let own = server.own_page(slot).unwrap();
         let count = own.sum("app_requests_total", &[("path", "/")]);
@@ -41,7 +41,7 @@ fn story(server: &Server) {
     counted.send("/", 40);
     counted.scrape();
 
-    // What it counted is known: it was asked just now.
+    // Its counts are known, because it was asked just now.
     counted.through(|| crash(&runtime, 2));
     counted.scrape();
     counted.send("/", 41);
@@ -69,7 +69,7 @@ fn zeros(workers: u16) -> BTreeMap<u16, f64> {
     (0..workers).map(|slot| (slot, 0.0)).collect()
 }
 
-/// Kills the worker of a slot, and waits until another serves there.
+/// Kills the worker of a slot and waits until another serves there.
 fn crash(runtime: &Runtime, slot: usize) {
     let mark = runtime.mark();
     send(status(runtime).pid(slot), Signal::SIGKILL);
@@ -77,13 +77,13 @@ fn crash(runtime: &Runtime, slot: usize) {
     wait_rotation(runtime, &(0..WORKERS).collect::<Vec<u16>>());
 }
 
-/// How long the last answer of each worker took, which no two answers do alike.
+/// How long the last answer of each worker took; no two answers take the same time.
 fn answers(runtime: &Runtime) -> BTreeMap<u16, f64> {
     let page = scrape_at(runtime.admin(), "/metrics/runtime");
     page.by_worker("rpm_metrics_worker_scrape_duration_seconds")
 }
 
-/// Workers are asked while nobody scrapes, so that a crash costs no more than an interval.
+/// Workers are asked even without scrapes, so that a crash costs at most one interval.
 #[test]
 fn a_crash_after_the_interval_loses_nothing() {
     let server = Server::node("examples/node/metrics.js");
@@ -132,12 +132,12 @@ fn go_with_client_golang() {
     story(&Server::go());
 }
 
-/// What the kernel says a process has used, in seconds.
+/// CPU time of a process from the kernel, seconds.
 fn cpu(pid: i32) -> f64 {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
     let (_, fields) = stat.rsplit_once(") ").unwrap();
     let fields: Vec<&str> = fields.split(' ').collect();
-    // Ticks, of which Linux shows 100 a second.
+    // Ticks; Linux reports 100 a second.
     let ticks = [fields[11], fields[12]].map(|ticks| ticks.parse::<f64>().unwrap());
     (ticks[0] + ticks[1]) / 100.0
 }
@@ -146,8 +146,8 @@ fn all_cpu(pids: &[i32]) -> f64 {
     pids.iter().map(|pid| cpu(*pid)).sum()
 }
 
-/// `process_*` is the workers' beside them, and the runtime's on its own page. `whole`: the library tells all that a
-/// process has used since it began.
+/// `process_*` belongs to the workers on the merged page, and to the runtime on its own page. `whole`: the library
+/// exports the CPU time since the start of the process.
 fn process_metrics(server: &Server, whole: bool) {
     let runtime = serving(server.workers(WORKERS), WORKERS);
     let mut counted = Counted::new(server, &runtime);
@@ -161,14 +161,14 @@ fn process_metrics(server: &Server, whole: bool) {
     let page = counted.scrape();
     let after = all_cpu(&pids);
     let told = page.one("process_cpu_seconds_total", &[]);
-    // The kernel shows whole ticks, in user and in system mode.
+    // The kernel reports whole ticks, in user and in system mode.
     let most = after + 0.02 * f64::from(WORKERS);
     let least = if whole { before } else { before - begun } - 0.001;
     assert!((least..most).contains(&told), "{least} {told} {most}");
 
     let memory = page.by_worker("process_resident_memory_bytes");
     assert!(memory.keys().copied().eq(0..WORKERS), "{memory:?}");
-    // Each is a process with an interpreter or a runtime of its own.
+    // Each is a process with an interpreter or language runtime.
     assert!(memory.values().all(|bytes| *bytes > 4e6), "{memory:?}");
     let begun = page.one("process_start_time_seconds", &[]);
     let files = page.one("process_max_fds", &[]);
@@ -195,7 +195,7 @@ fn process_metrics(server: &Server, whole: bool) {
 
 #[test]
 fn process_metrics_of_prom_client() {
-    // It begins to count when it is loaded.
+    // This library counts only from the time when it was loaded.
     process_metrics(&Server::node("examples/node/metrics.js"), false);
 }
 
@@ -209,7 +209,7 @@ fn process_metrics_of_client_golang() {
     process_metrics(&Server::go(), true);
 }
 
-/// RPM_APP_METRICS_GAUGES, on what prom-client has by itself too.
+/// RPM_APP_METRICS_GAUGES, also for prom-client's default metrics.
 #[test]
 fn gauges_are_put_together_as_it_is_said() {
     let server = Server::node("examples/node/metrics.js");
@@ -228,7 +228,7 @@ fn gauges_are_put_together_as_it_is_said() {
     assert!(!page.has("nodejs_eventloop_lag_seconds"));
     assert!(page.one("process_resident_memory_bytes", &[]) > 4e6);
     assert!(page.one("nodejs_active_handles_total", &[]) >= 1.0);
-    // The others are as ever.
+    // The other gauges are unchanged.
     let heap = page.by_worker("nodejs_heap_size_used_bytes");
     assert!(heap.keys().copied().eq(0..WORKERS), "{heap:?}");
     let version = page.one("nodejs_version_info", &[]);

@@ -1,4 +1,4 @@
-//! The programs of docs/application-metrics.md, as they stand there but for their ports: each does what the page says.
+//! The programs in docs/application-metrics.md, unchanged except for their ports: each does what the page says.
 
 use std::ffi::OsString;
 use std::fs;
@@ -10,7 +10,7 @@ use crate::harness::{Runtime, free_port, http_get, scratch, source};
 
 const WORKERS: u16 = 2;
 
-/// One section of the page, with ports that are free.
+/// One section of the page, with free ports.
 struct Section {
     text: String,
     port: u16,
@@ -50,14 +50,14 @@ impl Section {
         path
     }
 
-    /// What RPM_APP_METRICS is to be: what is said last.
+    /// The last value of RPM_APP_METRICS in the section.
     #[track_caller]
     fn app_metrics(&self) -> &str {
         let (_, rest) = self.text.rsplit_once("`RPM_APP_METRICS=").unwrap();
         rest.split_once('`').unwrap().0
     }
 
-    /// Two workers of it: what they answer is told.
+    /// Two workers of it; their answers are compared with the page.
     #[track_caller]
     fn holds(&self, command: impl IntoIterator<Item = impl Into<OsString>>, counter: Option<&str>) {
         let builder = Runtime::builder()
@@ -105,7 +105,7 @@ fn python() {
     section.holds([OsString::from("/usr/bin/python3"), file.into()], COUNTER);
 }
 
-/// By the command that stands in its first line.
+/// Started by the command in its first line.
 #[test]
 fn python_with_files() {
     let section = Section::read("Python, with files");
@@ -116,7 +116,7 @@ fn python_with_files() {
     section.holds(command.split(' '), COUNTER);
 }
 
-/// The part of a program that matters, in the smallest program around it.
+/// The relevant part of a program, inside a minimal program.
 #[test]
 fn go() {
     let section = Section::read("Go");

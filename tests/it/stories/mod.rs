@@ -1,5 +1,5 @@
-//! Whole stories of programs with the metrics libraries that are used most. Each takes many processes: nextest runs two
-//! at a time (.config/nextest.toml).
+//! Whole scenarios of programs with the most common metrics libraries. Each needs many processes: nextest runs two at a
+//! time (.config/nextest.toml).
 
 mod app_metrics;
 mod manual;

@@ -1,4 +1,5 @@
-//! Python programs that keep their numbers in files: exact to the last request however processes end, and nothing grows.
+//! Python programs that keep their metrics in files: exact to the last request however processes end, and nothing grows
+//! without limit.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -18,14 +19,14 @@ use crate::harness::{Runtime, Signal, descendants, http_get, process, scratch, u
 
 const QUEUE: &str = "app_queue_length";
 
-/// Kinds of metrics that the bundled program has: each process has a file for each.
+/// Kinds of metrics in the example program: each process has a file for each.
 const KINDS: usize = 3;
 
 fn bundled() -> Server {
     Server::multiproc("examples/python/multiproc.py")
 }
 
-/// Where the files are, as the log says.
+/// The directory of the files, from the log.
 #[track_caller]
 fn directory(runtime: &Runtime) -> PathBuf {
     let line = runtime.wait_for_line(|line| line.contains("keep their metrics in"));
@@ -39,7 +40,7 @@ fn names(directory: &Path) -> BTreeSet<String> {
         .collect()
 }
 
-/// Whose files are there.
+/// The processes that have files.
 fn writers(directory: &Path) -> BTreeSet<i32> {
     let names = names(directory).into_iter();
     names
@@ -47,7 +48,7 @@ fn writers(directory: &Path) -> BTreeSet<i32> {
         .collect()
 }
 
-/// Kills the worker of a slot and waits for the next one; the number of the killed one.
+/// Kills the worker of a slot and waits for the next one; returns the killed PID.
 #[track_caller]
 fn crash(runtime: &Runtime, slot: u16, workers: u16) -> i32 {
     let mark = runtime.mark();
@@ -58,7 +59,7 @@ fn crash(runtime: &Runtime, slot: u16, workers: u16) -> i32 {
     pid
 }
 
-/// The same story as of programs that are asked, but nothing is ever asked for in time.
+/// The same scenario as for programs that are asked, but without any timing.
 #[test]
 fn a_program_that_tells_nothing_has_its_numbers_told() {
     let server = bundled();
@@ -70,7 +71,7 @@ fn a_program_that_tells_nothing_has_its_numbers_told() {
     }
     let page = counted.scrape();
     assert!((page.one(QUEUE, &[]) - 10.0).abs() < 0.1);
-    // There is nobody's process there: the library leaves it out.
+    // The library exports no `process_*` metrics in this mode.
     assert!(!page.names().any(|name| name.starts_with("process_")));
     counted.through(|| reload(&runtime));
     assert!(counted.scrape().one(QUEUE, &[]).abs() < 0.1);
@@ -92,7 +93,7 @@ fn a_program_that_tells_nothing_has_its_numbers_told() {
     stop(runtime);
 }
 
-/// As `counter_*.db` of prometheus_client itself would after a hundred crashes.
+/// With prometheus_client alone, a hundred crashes would leave `counter_*.db` files.
 #[test]
 fn crashes_and_reloads_lose_nothing_and_leave_nothing() {
     let server = bundled();
@@ -119,7 +120,7 @@ fn crashes_and_reloads_lose_nothing_and_leave_nothing() {
     stop(runtime);
 }
 
-/// No moment between the last look at a worker and its end is lost.
+/// Nothing is lost between the last reading of a worker and its end.
 #[test]
 fn a_reload_under_load_loses_no_count() {
     let server = bundled();
@@ -216,7 +217,7 @@ fn a_directory_of_the_users_is_emptied_of_numbers_alone() {
     );
 }
 
-/// Asks the worker of a slot for something that it answers with a number.
+/// Requests something from the worker of a slot that it answers with a number.
 #[track_caller]
 fn number(server: &Server, slot: u16, path: &str) -> i32 {
     let reply = ask_slot(server.address(), slot, path);
@@ -247,13 +248,13 @@ fn what_a_worker_forks_counts_too_and_also_after_its_end() {
     assert_eq!(requests(&scrape(&runtime)), [11, 20, 15]);
     assert_eq!(writers(&directory), of_both);
 
-    // One that was seen ends.
+    // A child that was seen ends.
     assert_eq!(number(&server, 0, "/leave"), 1);
     assert_eq!(requests(&scrape(&runtime)), [11, 20, 15]);
     let left: BTreeSet<i32> = pids(&runtime).into_iter().chain([children[1]]).collect();
     assert_eq!(writers(&directory), left);
 
-    // One goes with its worker.
+    // A child ends with its worker.
     number(&server, 1, "/multi");
     crash(&runtime, 1, 2);
     until("the child is gone", || process(children[1]).is_none());
@@ -270,7 +271,7 @@ fn what_a_worker_forks_counts_too_and_also_after_its_end() {
     stop(runtime);
 }
 
-/// Whether it is in the process group of its worker or not.
+/// A child in the process group of its worker, or outside of it.
 #[test]
 fn what_a_worker_forks_is_in_its_slot_as_long_as_it_lives() {
     let server = Server::multiproc("tests/payloads/forking.py");
@@ -325,7 +326,7 @@ fn the_modes_of_gauges_are_respected() {
             ("min", min),
             ("mostrecent", recent),
             ("livemostrecent", recent),
-            // Said otherwise.
+            // Set differently by the user.
             ("livemin", sum),
         ] {
             let found = page.one(&format!("app_{mode}"), &[]);
@@ -334,7 +335,7 @@ fn the_modes_of_gauges_are_respected() {
     };
     same(&scrape(&runtime), [3., 1., 4., 2.], [10., 4., 1., 2.]);
     crash(&runtime, 2, WORKERS);
-    // Its gauges are forgotten, and those of the next one are as they begin.
+    // Its gauges are removed, and those of its successor start anew.
     same(&scrape(&runtime), [3., 1., 0., 2.], [6., 3., 0., 2.]);
     stop(runtime);
 }
@@ -350,7 +351,7 @@ fn forks_by_itself(server: &Server) {
         let below = below.filter(|process| !process.is_zombie());
         below.map(|process| process.pid).collect()
     };
-    // All of them answer, each in its turn.
+    // All of them answer in turn.
     let all_answer = || {
         let mut seen = BTreeSet::new();
         until("four processes answer", || {
@@ -395,7 +396,7 @@ fn gunicorn_with_workers_of_its_own() {
     forks_by_itself(&server);
 }
 
-/// The metrics are made before it forks.
+/// The metrics are created before it forks.
 #[test]
 fn gunicorn_that_loads_the_application_first() {
     let server = Server::gunicorn(2, "tests/payloads", "counting:application");

@@ -1,4 +1,4 @@
-//! `examples/counting_server.rs`: its workers, its clients, and what it says of itself.
+//! `examples/counting_server.rs`: its workers, its clients, and its own counts.
 
 use std::fs;
 use std::path::PathBuf;
@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use crate::harness::load::{Load, Plan, Report, Style};
 use crate::harness::{Builder, Runtime, example, free_port, scratch};
 
-/// Clients of each kind.
+/// Number of clients of each kind.
 const CLIENTS: u32 = 4;
 
 /// The program on a port of its own, with a directory for its ledgers.
@@ -15,13 +15,13 @@ pub struct Counting {
     ledgers: PathBuf,
 }
 
-/// What one process has counted, by its own word.
+/// The counts of one process, from its ledger.
 #[derive(Clone, Debug)]
 pub struct Counted {
     pub pid: i32,
-    /// Requests by the bucket that they fell into, each for itself.
+    /// Requests by bucket, not cumulative.
     pub requests: [u64; 4],
-    /// Requests of which its last page told, and the one before.
+    /// The request count on its last page, and (below) on the page before.
     pub told: u64,
     pub told_before: u64,
     /// When the last page was made, in milliseconds since 1970.
@@ -43,8 +43,8 @@ impl Counting {
         }
     }
 
-    /// A runtime with so many workers, which are asked every second while nobody scrapes. A worker that was ready has not
-    /// failed to start, however short its life was.
+    /// A runtime with so many workers, which are asked every second if there is no scrape. A worker that was ready
+    /// counts as started, however short it lived.
     pub fn workers(&self, count: usize) -> Builder {
         Runtime::builder()
             .env("RPM_INSTANCES", count.to_string())
@@ -63,7 +63,7 @@ impl Counting {
         Plan::new(([127, 0, 0, 1], self.port), CLIENTS, style).strict()
     }
 
-    /// What every process has counted, ended ones too. Exact while no request is under way.
+    /// The counts of all processes, ended ones included. Exact if no request is in progress.
     pub fn ledgers(&self) -> Vec<Counted> {
         let files = fs::read_dir(&self.ledgers).unwrap();
         let counted = files.map(|file| {
@@ -72,7 +72,7 @@ impl Counting {
             let bytes = fs::read(file.path()).unwrap();
             let numbers = bytes.chunks_exact(8);
             let mut numbers = numbers.map(|bytes| u64::from_le_bytes(bytes.try_into().unwrap()));
-            // Created and not filled yet: nothing was counted.
+            // Created but still empty: nothing was counted.
             let mut next = || numbers.next().unwrap_or(0);
             Counted {
                 pid: name.split('.').nth(1).unwrap().parse().unwrap(),
@@ -86,17 +86,17 @@ impl Counting {
         counted.collect()
     }
 
-    /// The one of a process that is alive.
+    /// The ledger of a living process.
     #[track_caller]
     pub fn ledger(&self, pid: i32) -> Counted {
-        // A number may come again: the one that was filled last is its.
+        // A PID may be reused; the ledger that was written last belongs to the living process.
         let all = self.ledgers().into_iter();
         let its = all.filter(|counted| counted.pid == pid);
         its.max_by_key(|counted| counted.told_at)
             .unwrap_or_else(|| panic!("{pid} has no ledger"))
     }
 
-    /// Requests of all processes, by the bucket that they fell into, each for itself.
+    /// Requests of all processes by bucket, not cumulative.
     pub fn requests(&self) -> [u64; 4] {
         let all = self.ledgers().into_iter().map(|counted| counted.requests);
         all.fold([0; 4], |sum, one| {
@@ -105,7 +105,7 @@ impl Counting {
     }
 }
 
-/// Clients with a connection for each request and clients of a pool, both without a pause; none sends a request twice.
+/// Clients with a new connection for each request, and clients of a pool, both without pauses; none resends a request.
 pub struct Clients {
     short: Load,
     pooled: Load,
@@ -119,14 +119,14 @@ impl Clients {
         }
     }
 
-    /// Waits until each kind has got some more answers.
+    /// Waits until each kind has received some more answers.
     #[track_caller]
     pub fn are_answered(&self) {
         self.short.wait_answers(100);
         self.pooled.wait_answers(100);
     }
 
-    /// Ends them, each after its present request.
+    /// Stops them, each after its present request.
     pub fn stop(self) -> Report {
         self.short.hold();
         self.pooled.hold();

@@ -1,5 +1,5 @@
-//! RPM_APP_METRICS and workers whose metrics are not what they should be: the scrape comes in time, what the others say is
-//! exact, nothing can be slipped in, and the runtime's memory, its log and its other endpoints do not suffer.
+//! RPM_APP_METRICS with workers whose metrics are bad: the scrape is answered in time, the other workers' values are
+//! exact, nothing can be injected, and the runtime's memory, log and other endpoints do not suffer.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -15,12 +15,12 @@ use crate::load::metrics::hostile_service::{Hostile, Page, service, strict_reade
 
 const REQUESTS: &str = "hostile_requests_total";
 
-/// What becomes of a worker of one manner beside three good ones.
+/// The expected result for a worker with one kind of fault next to three good ones.
 struct Expected {
     success: bool,
-    /// Requests for `/` that are in the sum: those of the good are 15, its own 11.
+    /// Requests for `/` in the sum: 15 of the good workers, 11 of its own.
     sum: f64,
-    /// Parts of the lines that tell of it.
+    /// Parts of the log lines about it.
     told: &'static [&'static str],
 }
 
@@ -40,14 +40,14 @@ fn read(sum: f64, told: &'static [&'static str]) -> Expected {
     }
 }
 
-/// It is refused for its length, or on a busy machine because it is not whole in time.
+/// It is refused for its length; or on a busy machine because it is not complete in time.
 const TOO_MUCH: Expected = Expected {
     success: false,
     sum: 15.0,
     told: &["cannot read a worker's metrics"],
 };
 
-/// Every scrape is answered within two seconds with the sums of the good, and what is told is told once.
+/// Every scrape is answered within two seconds with the sums of the good workers, and each problem is logged once.
 #[track_caller]
 fn one_beside_three(manner: &str, scrapes: usize, expected: &Expected) -> Page {
     let service = Hostile::start(&format!("good,good,good,{manner}"));
@@ -70,7 +70,7 @@ fn one_beside_three(manner: &str, scrapes: usize, expected: &Expected) -> Page {
             );
         }
         assert_eq!(page.success(), [true, true, true, expected.success]);
-        // What it counted stays, what it is does not.
+        // Its counters stay, its gauges do not.
         if !expected.success {
             let of_it = |name: &&str| name.starts_with("hostile") && name.contains("worker=\"3\"");
             assert_eq!(series.keys().find(|name| of_it(name)), None);
@@ -149,7 +149,7 @@ fn times_are_left_out() {
 #[test]
 fn eight_megabytes_of_short_lines() {
     let page = one_beside_three("dense", 3, &read(15.0, &["too many", "against the format"]));
-    // All but one, in each of five scrapes.
+    // All series except one, in each of five scrapes.
     let dropped = page.dropped("limit") + page.dropped("invalid");
     println!("{dropped}");
     assert_eq!(dropped % (2_097_152 - 1), 0);
@@ -163,7 +163,7 @@ fn types_that_are_not_those_of_the_first() {
         service.requests(slot, 5);
     }
     service.judged(2);
-    // Now the others are the first.
+    // Now the other workers are the first.
     service.runtime.signal(Signal::SIGTTIN);
     wait_status(&service.runtime, "four serve", |seen| seen.ready() == 4);
     for _ in 0..5 {
@@ -185,7 +185,7 @@ fn types_that_are_not_those_of_the_first() {
     }
 }
 
-/// As the worker sent it, the numbers of what is good.
+/// Values as the worker sent them, with the numbers of the valid ones.
 const ODD: [(&str, u32); 8] = [
     ("a\nrpm_ready 0", 0),
     ("quote\"} 1\nrpm_ready{x=\"y", 1),
@@ -233,7 +233,7 @@ fn nothing_is_slipped_in() {
     let sent = ODD.iter().map(|(value, _)| (*value).to_owned());
     assert_eq!(odd, sent.collect());
     let lines = service.end();
-    // Series that are against the format, and two help texts, unless it was the first.
+    // One line about invalid series, and one about two help texts unless it was the first worker.
     assert!((1..=2).contains(&lines.len()), "{lines:#?}");
 }
 
@@ -251,7 +251,7 @@ fn one_that_comes_and_goes_is_not_told_of_each_time() {
     assert!(lines.len() <= 3, "{lines:#?}");
 }
 
-/// How long the slowest of many answers of the other endpoints takes while `scrapes` are made one after the other.
+/// The slowest of many answers of the other endpoints while `scrapes` are made one after the other.
 fn slowest_while_scraped(service: &Hostile, scrapes: usize) -> Duration {
     let admin = service.runtime.admin();
     let (mut asked, mut slowest) = (0, Duration::ZERO);
@@ -288,11 +288,12 @@ fn probes_are_answered_while_all_pages_are_dense() {
     let service = Hostile::start("dense,dense,million,million");
     let slowest = slowest_while_scraped(&service, 5);
     assert!(slowest < Duration::from_secs(1), "{slowest:?}");
-    // Two pages that are too long, and of the others that there are too many lines, and the same one again and again.
+    // Log lines: two about pages that are too long; for the other workers one about too many lines, and one about
+    // duplicate series.
     assert_eq!(service.end().len(), 4);
 }
 
-/// No page of any is good; each is told of once, however often it is asked.
+/// No page is good; each fault is logged once, however often the worker is asked.
 #[test]
 fn all_hostile_at_once_each_in_its_way() {
     for (manners, success, lines) in [
@@ -368,7 +369,7 @@ fn more_series_than_one_worker_may_have() {
     assert_eq!(service.end().len(), 1);
 }
 
-/// 24 workers of 9000 series each, where 200 000 in all have room.
+/// 24 workers with 9000 series each, while 200 000 are allowed in all.
 #[test]
 fn more_series_than_all_workers_may_have() {
     let manners = vec!["many"; 24].join(",");
@@ -380,7 +381,7 @@ fn more_series_than_all_workers_may_have() {
     assert_eq!(page.success(), [true; 24]);
     assert_eq!(held(&page), 200_000);
     assert_eq!(page.dropped("limit"), 16_000);
-    // Some of it was there first; it goes on, and nothing is added.
+    // Some series were there first; they continue, and no new ones are added.
     let named = |page: &Page| -> BTreeSet<String> {
         let names = page.series().into_keys();
         let names = names.filter(|name| name.starts_with("hostile_many_total"));
@@ -403,7 +404,7 @@ fn more_series_than_all_workers_may_have() {
     assert_eq!(service.end().len(), 1);
 }
 
-/// Labels that never come again fill what there is; who starts anew beside that is counted all the same.
+/// Labels that never repeat fill the memory; the counters of a restarting worker still count.
 #[test]
 fn labels_without_end_do_not_cost_the_others_their_counters() {
     let manners = ["good"]
@@ -432,7 +433,7 @@ fn labels_without_end_do_not_cost_the_others_their_counters() {
     assert_eq!(service.end().len(), 1);
 }
 
-/// A client that has asked for `/metrics`.
+/// A client that has requested `/metrics`.
 fn asking(service: &Hostile) -> TcpStream {
     let mut stream = TcpStream::connect(service.runtime.admin()).unwrap();
     let head = "GET /metrics HTTP/1.1\r\nHost: x\r\nX-Prometheus-Scrape-Timeout-Seconds: 2\r\n\r\n";
@@ -457,7 +458,7 @@ fn clients_that_never_read() {
         begun.elapsed()
     });
     let slowest = slowest.max().unwrap();
-    // A place is free as soon as one of them has had its time.
+    // A place becomes free as soon as one of them exceeds its time.
     let mut page = None;
     until("a scrape is answered", || {
         let mut connection = Connection::open(service.runtime.admin()).unwrap();
@@ -480,14 +481,14 @@ fn clients_that_never_read() {
     service.end();
 }
 
-/// They go while a worker is waited for; who comes after them has to wait no longer for that.
+/// The clients leave while a worker is awaited; later clients need not wait longer because of that.
 #[test]
 fn clients_that_go_in_the_middle() {
     let service = Hostile::start("good,good,good,late");
     service.requests(0, 3);
     for _ in 0..5 {
         let clients: Vec<TcpStream> = (0..10).map(|_| asking(&service)).collect();
-        // All are heard before any goes: a probe that came last is answered.
+        // All requests are received before any client leaves: a probe that came last is answered.
         service.runtime.get("/livez");
         drop(clients);
     }

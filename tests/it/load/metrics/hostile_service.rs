@@ -1,4 +1,4 @@
-//! What the tests of hostile workers have in common: the service, its scrapes, and the judges of a page.
+//! Shared by the tests of hostile workers: the service, its scrapes, and the checks of a page.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -14,17 +14,17 @@ use crate::harness::{Builder, Connection, Runtime, Signal, example, free_port, s
 
 const OPENMETRICS: &str = "Accept: application/openmetrics-text;version=1.0.0";
 
-/// What the runtime may hold, MiB: itself (14 in a debug build), pages under way (8 of each worker, and at most 64 of all, in
-/// memory that grows by doubling), and 200 000 series with the page that is made of them. 70 is what was seen.
+/// Limit of the runtime's memory, MiB: the runtime itself (14 in a debug build), pages in progress (8 for each worker,
+/// at most 64 in all, in buffers that double), and 200 000 series with the page built from them. 70 was measured.
 pub const MOST_MEMORY: u64 = 120;
 
-/// `examples/hostile_metrics` with a manner for each slot.
+/// `examples/hostile_metrics` with a fault for each slot.
 pub struct Hostile {
     pub runtime: Runtime,
     pub port: u16,
 }
 
-/// A service that nobody asks for its metrics but the test.
+/// A service whose metrics only the test requests.
 pub fn service(port: u16, manners: &str) -> Builder {
     let workers = manners.split(',').count();
     Runtime::builder()
@@ -46,22 +46,22 @@ impl Hostile {
         let port = free_port();
         let runtime = service(port).start();
         runtime.wait_for_status("/startupz", 200);
-        // Metrics would be hostile already.
+        // Requesting metrics would already be hostile.
         wait_status(&runtime, "all serve", |seen| {
             seen.ready() == usize::from(seen.desired)
         });
         Self { runtime, port }
     }
 
-    /// So many requests to the worker of that slot, as long as it has the listener of that number.
+    /// Sends so many requests to the worker of that slot, if it has the listener of that number.
     pub fn requests(&self, slot: u16, count: usize) {
         for _ in 0..count {
             assert_eq!(ask_slot(v4(self.port), slot, "/").status, 200);
         }
     }
 
-    /// A scrape of Prometheus with that timeout: the answer is here before it is over. That is the promise; the time in which
-    /// the kernel let others run in place of the runtime is not its fault.
+    /// A scrape of Prometheus with that timeout; the answer must arrive before it. Time in which the kernel ran other
+    /// processes instead of the runtime does not count.
     #[track_caller]
     pub fn scrape(&self, timeout: u64) -> Page {
         self.scrape_as(timeout, "Accept: text/plain")
@@ -76,7 +76,7 @@ impl Hostile {
     fn scrape_as(&self, timeout: u64, accept: &str) -> Page {
         loop {
             let (page, waited) = self.scrape_once(timeout, accept);
-            // Without the workers: its thread had no CPU for the last of it.
+            // Without the workers' metrics: its thread had no CPU time for the rest.
             let is_whole = page.0.contains("rpm_metrics_series ");
             if is_whole || waited < Duration::from_millis(100) {
                 return page;
@@ -101,7 +101,7 @@ impl Hostile {
         (Page(reply.text()), waited)
     }
 
-    /// How long its threads have waited for a CPU, all together.
+    /// How long its threads have waited for a CPU, in all.
     fn waited(&self) -> Duration {
         let threads = fs::read_dir(format!("/proc/{}/task", self.runtime.pid())).unwrap();
         let waited = threads.filter_map(|thread| {
@@ -111,14 +111,15 @@ impl Hostile {
         Duration::from_nanos(waited.sum())
     }
 
-    /// The same in both formats, before the judges: every family of ours is one of the runtime's, no series is there twice.
+    /// The same in both formats, with strict parsers: every `rpm_` family is the runtime's own, and no series is
+    /// duplicated.
     #[track_caller]
     pub fn judged(&self, timeout: u64) -> Page {
         let page = self.scrape(timeout);
         let promtool = Command::new("promtool")
             .args(["check", "metrics"])
             .run(&page.0);
-        // 3 is for what is not as it is usual, such as a family without a help text.
+        // Exit code 3 means unusual content, such as a family without a help text.
         assert!([Some(0), Some(3)].contains(&promtool.0), "{}", promtool.1);
         let open = self.open(timeout);
         let samples = strict_reader(&open.0);
@@ -131,7 +132,7 @@ impl Hostile {
         page
     }
 
-    /// The most memory that the runtime ever had, MiB.
+    /// Peak memory of the runtime, MiB.
     pub fn most_memory(&self) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.runtime.pid())).unwrap();
         let line = status.lines().find(|line| line.starts_with("VmHWM"));
@@ -139,7 +140,7 @@ impl Hostile {
         kib.parse::<u64>().unwrap() / 1024
     }
 
-    /// Ends it; the lines that it told about metrics.
+    /// Ends it; returns the log lines about metrics.
     pub fn end(mut self) -> Vec<String> {
         let memory = self.most_memory();
         self.runtime.signal(Signal::SIGTERM);
@@ -162,7 +163,7 @@ impl Hostile {
 pub struct Page(pub String);
 
 impl Page {
-    /// Every series and its value; none is there twice.
+    /// Every series and its value; none is duplicated.
     #[track_caller]
     pub fn series(&self) -> BTreeMap<&str, &str> {
         let lines = self.0.lines().filter(|line| !line.starts_with('#'));
@@ -181,7 +182,7 @@ impl Page {
         Some(value.parse().unwrap())
     }
 
-    /// Names and labels of what looks like the runtime's.
+    /// Names and labels of series that look like the runtime's own.
     fn ours(&self) -> BTreeSet<String> {
         let all = self.series().into_keys();
         all.filter(|name| name.starts_with("rpm_"))
@@ -216,7 +217,7 @@ impl Page {
     }
 }
 
-/// A sample as prometheus_client's reader of OpenMetrics understands it: its name and labels.
+/// A sample as prometheus_client's OpenMetrics parser reads it: name and labels.
 pub type Read = (String, BTreeMap<String, String>);
 
 #[track_caller]
@@ -236,7 +237,7 @@ pub fn strict_reader(page: &str) -> Vec<Read> {
 }
 
 trait Judge {
-    /// How it ends with that on its standard input, and what it says.
+    /// Runs the program with this standard input; returns its exit code and its output.
     fn run(&mut self, input: &str) -> (Option<i32>, String);
 }
 
@@ -250,7 +251,7 @@ impl Judge for Command {
             .unwrap();
         let mut stdin = child.stdin.take().unwrap();
         let input = input.to_owned();
-        // It may say much before it has read all.
+        // It may print much before it has read everything.
         let writer = std::thread::spawn(move || stdin.write_all(input.as_bytes()));
         let output = child.wait_with_output().unwrap();
         writer.join().unwrap().unwrap();

@@ -1,4 +1,4 @@
-//! Those who find fault with pages.
+//! External programs that check pages.
 
 use std::io::Write;
 use std::process::{Command, Stdio};
@@ -6,7 +6,7 @@ use std::thread;
 
 use crate::harness::source;
 
-/// What a program says of `input`, after it was content with it.
+/// Runs a program on `input` and returns its output. Panics if the program reports an error.
 #[track_caller]
 fn judged(program: &mut Command, input: &[u8]) -> String {
     let mut judge = program
@@ -16,7 +16,7 @@ fn judged(program: &mut Command, input: &[u8]) -> String {
         .spawn()
         .unwrap();
     let mut stdin = judge.stdin.take().unwrap();
-    // It may end before it has read all; what it says is shown below.
+    // It may end before it has read everything; its output is shown below.
     let _ = stdin.write_all(input);
     drop(stdin);
     let output = judge.wait_with_output().unwrap();
@@ -27,7 +27,7 @@ fn judged(program: &mut Command, input: &[u8]) -> String {
     said
 }
 
-/// `promtool check metrics` has nothing to say of any of these, which are in the text format. It reads one page at a time.
+/// `promtool check metrics` accepts each of these pages in the text format. It reads one page at a time.
 #[track_caller]
 pub fn promtool(pages: &[&str]) {
     thread::scope(|scope| {
@@ -43,7 +43,7 @@ pub fn promtool(pages: &[&str]) {
     });
 }
 
-/// How many samples the strict reader of prometheus_client finds in each of these, which are in OpenMetrics.
+/// Number of samples that the strict parser of prometheus_client finds in each of these OpenMetrics pages.
 #[track_caller]
 pub fn strict_reader(pages: &[&str]) -> Vec<usize> {
     let program = "import sys\n\

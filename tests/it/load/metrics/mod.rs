@@ -1,5 +1,5 @@
-//! What the tests of application metrics have in common: a program that counts exactly, a Prometheus, what it was given,
-//! and those who judge that.
+//! Shared by the tests of application metrics: a program that counts exactly, a Prometheus, the pages that it received,
+//! and their checks.
 
 mod counting;
 mod hostile;
@@ -19,13 +19,13 @@ pub use page::{Page, never_fall, whole};
 pub use prometheus::{Point, Prometheus};
 pub use recorder::{OPENMETRICS, Recorder, TEXT};
 
-/// Workers of a service.
+/// Number of workers of a service.
 pub const WORKERS: usize = 4;
 
-/// What the clients ask for, all workers together.
+/// The requests of the clients, of all workers together.
 pub const REQUESTS: &str = "counting_requests_total{path=\"/\"}";
 
-/// A number of the runtime's own. No worker is asked for it, so looking at it costs no test its meaning.
+/// A metric of the runtime's own. No worker is asked for it, so reading it does not disturb a test.
 #[track_caller]
 pub fn own(runtime: &Runtime, series: &str) -> u64 {
     let page = Page::read(&runtime.get("/metrics/runtime").text());
@@ -33,7 +33,7 @@ pub fn own(runtime: &Runtime, series: &str) -> u64 {
     whole(*value.unwrap_or_else(|| panic!("no {series}")))
 }
 
-/// Waits until so many workers are wanted and there, and no other.
+/// Waits until so many workers are wanted and exist, and no others.
 #[track_caller]
 pub fn wait_scale(runtime: &Runtime, wanted: usize) {
     until(&format!("{wanted} workers are wanted and ready"), || {

@@ -1,13 +1,13 @@
-//! A page as lines, whichever format it has: no code of the runtime reads it.
+//! A page as lines in either format, parsed without code of the runtime.
 
 use std::collections::BTreeMap;
 
-/// Its series, as they are written.
+/// Its series, as written.
 #[derive(Clone, Debug, Default)]
 pub struct Page {
-    /// Counters, and all that belongs to histograms and summaries.
+    /// Counters, and everything that belongs to histograms and summaries.
     pub counted: BTreeMap<String, f64>,
-    /// All else.
+    /// Everything else.
     pub other: BTreeMap<String, f64>,
 }
 
@@ -24,7 +24,7 @@ impl Page {
             if line.starts_with('#') {
                 continue;
             }
-            // No value of a label looks like the beginning of an exemplar.
+            // No label value looks like the begin of an exemplar.
             let sample = line.split(" # {").next().unwrap();
             let (series, value) = sample.rsplit_once(' ').unwrap();
             let into = if counts {
@@ -43,7 +43,7 @@ impl Page {
         self.counted.len() + self.other.len()
     }
 
-    /// A count that must be there.
+    /// A count that must exist.
     #[track_caller]
     pub fn count(&self, series: &str) -> u64 {
         let value = self.counted.get(series);
@@ -64,7 +64,7 @@ impl Page {
     }
 }
 
-/// A number that is a count.
+/// A value that is a count.
 #[track_caller]
 pub fn whole(value: f64) -> u64 {
     let text = format!("{value}");
@@ -72,7 +72,7 @@ pub fn whole(value: f64) -> u64 {
     parsed.unwrap_or_else(|_| panic!("{text} is no count"))
 }
 
-/// No counter is ever lower than it was on an earlier page, and none of those that `stay` vanishes.
+/// Checks that no counter is lower than on an earlier page, and that none of those that `stay` disappears.
 #[track_caller]
 pub fn never_fall(pages: &[Page], stay: impl Fn(&str) -> bool) {
     let mut known: BTreeMap<&str, f64> = BTreeMap::new();

@@ -1,4 +1,4 @@
-//! A Prometheus of its own, as Debian packs it.
+//! A separate Prometheus from Debian's package.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -9,13 +9,13 @@ use serde_json::Value;
 
 use crate::harness::{self, http_get, scratch};
 
-/// Scrapes every second, and waits as long for each.
+/// Scrapes every second, with a timeout of a second.
 pub struct Prometheus {
     server: harness::Prometheus,
     directory: PathBuf,
 }
 
-/// One sample of a series: when, in milliseconds, and how much.
+/// One sample of a series: time in milliseconds, and value.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Point {
     pub at: u64,
@@ -50,7 +50,7 @@ impl Prometheus {
         Self { server, directory }
     }
 
-    /// All that a query gives, at a moment in milliseconds or now.
+    /// The complete result of a query, at a time in milliseconds or now.
     #[track_caller]
     fn ask(&self, query: &str, at: Option<u64>) -> Vec<Value> {
         let mut path = "/api/v1/query?query=".to_owned();
@@ -65,7 +65,7 @@ impl Prometheus {
         answer["data"]["result"].as_array().unwrap().clone()
     }
 
-    /// The series that a query gives at that moment, with their values.
+    /// The series in the result of a query at that time, with their values.
     #[track_caller]
     pub fn all(&self, query: &str, at: u64) -> Vec<(Value, f64)> {
         let found = self.ask(query, Some(at)).into_iter();
@@ -74,7 +74,7 @@ impl Prometheus {
             .collect()
     }
 
-    /// The one value that a query gives at that moment.
+    /// The single value in the result of a query at that time.
     #[track_caller]
     pub fn one(&self, query: &str, at: u64) -> f64 {
         let found = self.all(query, at);
@@ -82,7 +82,7 @@ impl Prometheus {
         found[0].1
     }
 
-    /// Every sample of the one series that a selector finds, from the last hour.
+    /// Every sample of the single series that a selector finds, from the last hour.
     #[track_caller]
     pub fn samples(&self, selector: &str) -> Vec<Point> {
         let found = self.ask(&format!("{selector}[1h]"), None);
@@ -96,7 +96,7 @@ impl Prometheus {
         http_get(self.server.addr, "/metrics").unwrap().text()
     }
 
-    /// Lines of its log that are more than information.
+    /// Lines of its log above the level of information.
     pub fn complaints(&self) -> Vec<String> {
         let log = fs::read_to_string(self.directory.join("log")).unwrap();
         let lines = log

@@ -1,4 +1,4 @@
-//! A proxy between Prometheus and the runtime that asks for one format and keeps each page.
+//! A proxy between Prometheus and the runtime that requests one format and keeps each page.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -11,7 +11,7 @@ use flate2::read::GzDecoder;
 use super::page::Page;
 use crate::harness::{Connection, until_some};
 
-/// Accept of either format.
+/// The Accept header of each format.
 pub const OPENMETRICS: &str = "application/openmetrics-text;version=1.0.0";
 pub const TEXT: &str = "text/plain;version=0.0.4";
 
@@ -20,15 +20,15 @@ pub const TEXT: &str = "text/plain;version=0.0.4";
 pub struct Scraped {
     pub began: Instant,
     pub took: Duration,
-    /// How long Prometheus would have waited.
+    /// The timeout of Prometheus.
     pub allowed: Duration,
     pub status: u16,
     pub content_type: String,
-    /// Unpacked.
+    /// The decompressed page.
     pub text: String,
 }
 
-/// The proxy; its threads go with the process.
+/// The proxy; its threads end with the process.
 pub struct Recorder {
     pub addr: SocketAddr,
     scrapes: Arc<Mutex<Vec<Scraped>>>,
@@ -62,8 +62,8 @@ impl Recorder {
         });
     }
 
-    /// Waits for a page whose every number is younger than `since`: all workers have answered. The first scrape after that
-    /// may have joined a question that was under way by then.
+    /// Waits for a page on which every value is newer than `since`: all workers have answered. The first scrape after
+    /// that time may have joined a request that was already in progress.
     #[track_caller]
     pub fn wait_fresh(&self, since: Instant) -> Page {
         until_some("all workers answer a scrape", || {
@@ -75,7 +75,7 @@ impl Recorder {
     }
 }
 
-/// Answers on one connection until Prometheus leaves.
+/// Serves one connection until Prometheus closes it.
 fn pass_on(
     stream: &TcpStream,
     target: SocketAddr,
@@ -103,7 +103,7 @@ fn pass_on(
         let began = Instant::now();
         let reply = Connection::open(target).and_then(|mut to| to.request(path, &headers));
         let took = began.elapsed();
-        // Prometheus then sees a connection that ends, and a scrape that failed.
+        // Prometheus then sees a closed connection and a failed scrape.
         let reply = reply.ok()?;
         let packed = reply.header("content-encoding") == Some("gzip");
         let content_type = reply.header("content-type").unwrap().to_owned();

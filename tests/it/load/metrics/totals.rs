@@ -1,4 +1,4 @@
-//! Application metrics before a real Prometheus: whatever happens to the workers, it counts what the clients have sent.
+//! Application metrics in a real Prometheus: whatever happens to the workers, it counts exactly what the clients sent.
 //!
 //! The test named `soak` is the long form; `make soak` runs it.
 
@@ -12,13 +12,13 @@ use crate::load::metrics::{
     never_fall, own, promtool, strict_reader, wait_scale, whole,
 };
 
-/// Reloads, scales and kills in turn, while clients ask.
+/// Performs reloads, scaling and kills in turn while clients send requests.
 struct Operator<'a> {
     program: &'a Counting,
     runtime: &'a Runtime,
     jobs: &'a [Recorder; 2],
     clients: Option<Clients>,
-    /// What all clients so far have met.
+    /// The results of all clients so far.
     report: Report,
     rounds: usize,
 }
@@ -41,13 +41,13 @@ impl Operator<'_> {
         self.runtime.signal(Signal::SIGTTOU);
         wait_scale(self.runtime, WORKERS);
         self.clients().are_answered();
-        // What a worker has counted since it was last asked dies with it, and nobody can tell it any more. So the clients
-        // rest for the kill, and it strikes after all that they were answered has been collected.
+        // What a worker has counted since it was last asked is lost with it. So the clients pause for the kill, which
+        // happens after all their answered requests have been collected.
         self.rest();
         let mark = self.runtime.mark();
         let slot = u16::try_from(self.rounds % WORKERS).unwrap();
         send(worker(self.runtime, slot), Signal::SIGKILL);
-        // Until then it may still take a connection with it.
+        // Until then it may still accept a connection.
         self.runtime
             .wait_for_line_after(mark, |line| line.contains("worker ended"));
         self.clients = Some(Clients::start(self.program));
@@ -58,8 +58,8 @@ impl Operator<'_> {
         self.rounds += 1;
     }
 
-    /// Ends the clients: none has lost anything, and what they were answered stands in the next page of either job, no
-    /// request more and none less.
+    /// Stops the clients: none has lost anything, and the next page of each job contains exactly the number of answered
+    /// requests.
     fn rest(&mut self) {
         let report = self.clients.take().unwrap().stop();
         assert_eq!(report.lost(), 0, "{report}\n{}", self.runtime.shown());
@@ -80,7 +80,7 @@ impl Operator<'_> {
     }
 }
 
-/// What Prometheus knows of one job, between its first and its last sample.
+/// The data that Prometheus has for one job, between its first and its last sample.
 struct Judge<'a> {
     prometheus: &'a Prometheus,
     job: &'a str,
@@ -101,7 +101,7 @@ impl<'a> Judge<'a> {
         (judge, points)
     }
 
-    /// `FUNCTION(NAME{LABELS}[all that was scraped])` as it was at the last sample.
+    /// `FUNCTION(NAME{LABELS}[all that was scraped])` at the time of the last sample.
     fn query(&self, function: &str, name: &str, labels: &str) -> String {
         let range = self.to - self.from;
         let Self { job, .. } = self;
@@ -119,7 +119,7 @@ impl<'a> Judge<'a> {
         whole(self.value(function, name, labels))
     }
 
-    /// Nothing that counts was ever seen to begin anew; how many series that are.
+    /// Checks that no counter was seen to restart. Returns the number of counters.
     #[track_caller]
     fn never_reset(&self) -> usize {
         let Self { job, .. } = self;
@@ -143,8 +143,8 @@ impl<'a> Judge<'a> {
     }
 }
 
-/// `increase()` draws the line through the first and the last sample on to the ends of the window. So where the window ends
-/// on a sample, and begins on one or the first is 0, it is exact.
+/// `increase()` extrapolates the line through the first and the last sample to the ends of the window. So it is exact
+/// if the window ends on a sample, and begins on one or the first value is 0.
 fn is_exact(judge: &Judge, points: &[Point], program: &Counting, answered: u64) {
     assert_eq!(whole(points[0].value), 0);
     assert!(points.windows(2).all(|pair| pair[0].value <= pair[1].value));
@@ -154,8 +154,8 @@ fn is_exact(judge: &Judge, points: &[Point], program: &Counting, answered: u64) 
     assert_eq!(requests("increase"), answered);
     assert_eq!(requests("resets"), 0);
     assert_eq!(requests("count_over_time"), points.len() as u64);
-    // A window as people choose them: it ends between two samples, while nobody asks, so it is too large by no more than
-    // the rate of one interval.
+    // A window as people choose it: it ends between two samples while there are no requests, so the result is too large
+    // by at most the rate of one interval.
     let after = judge.to + 500;
     let query = format!(
         "increase(counting_requests_total{{path=\"/\",job=\"{}\"}}[1h])",
@@ -190,7 +190,7 @@ fn is_exact(judge: &Judge, points: &[Point], program: &Counting, answered: u64) 
     assert_eq!(whole(sum * 8.0), eighths.sum::<u64>());
 }
 
-/// Every page that Prometheus got, in order.
+/// Every page that Prometheus received, in order.
 fn pages_are_clean(job: &Recorder, format: &str) -> Vec<Page> {
     let scrapes = job.scrapes();
     for scraped in &scrapes {
@@ -215,7 +215,7 @@ fn pages_are_clean(job: &Recorder, format: &str) -> Vec<Page> {
         let last = texts.last().unwrap();
         assert!(last.contains(" # {nonce=\"n"), "no exemplar: {last}");
     }
-    // What the runtime tells of a slot goes with it. What the program tells stays.
+    // The runtime's own metrics of a slot end with it. The program's metrics stay.
     let scaled = format!("worker=\"{WORKERS}\"");
     never_fall(&pages, |series| !series.contains(&scaled));
     pages
@@ -227,7 +227,7 @@ fn counts_what_was_sent(length: Duration) {
     wait_ready(&runtime, WORKERS);
     let jobs = [OPENMETRICS, TEXT].map(|accept| Recorder::start(runtime.admin(), accept));
     let prometheus = Prometheus::start(&[("openmetrics", jobs[0].addr), ("text", jobs[1].addr)]);
-    // Nobody asks for a few scrapes, at the beginning and at the end.
+    // No requests for a few scrapes, at the begin and at the end.
     let quiet = || jobs.iter().for_each(|job| job.wait_more(3));
     quiet();
     let mut operator = Operator {
@@ -262,7 +262,7 @@ fn counts_what_was_sent(length: Duration) {
         is_exact(&judge, &points, &program, report.answered);
         assert_eq!(whole(judge.value("min_over_time", "up", "")), 1);
         let longest = judge.value("max_over_time", "scrape_duration_seconds", "");
-        // It waits for a second.
+        // Its scrape timeout is a second.
         assert!(longest < 1.0, "{longest}");
         let series = judge.never_reset();
         println!(
@@ -271,7 +271,7 @@ fn counts_what_was_sent(length: Duration) {
         );
         let texts = job.scrapes();
         assert!(texts.len() >= points.len());
-        // Each page was taken in.
+        // Each page was stored.
         let seen = points.iter().map(|point| whole(point.value));
         let given = texts
             .iter()

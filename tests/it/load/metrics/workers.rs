@@ -1,4 +1,4 @@
-//! Application metrics of workers that stand still, crash or are replaced: what a scrape waits for, and what is lost.
+//! Application metrics of workers that are stopped, crash or are replaced: what a scrape waits for, and what is lost.
 
 use std::io::{self, Write};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -10,13 +10,13 @@ use crate::load::metrics::{
     Clients, Counted, Counting, Page, REQUESTS, WORKERS, never_fall, wait_scale,
 };
 
-/// The page of this moment.
+/// The present page.
 #[track_caller]
 fn page(runtime: &Runtime) -> Page {
     Page::read(&runtime.get("/metrics").text())
 }
 
-/// A request for the page, sent and not answered yet.
+/// A request for the page that was sent and is not answered yet.
 #[track_caller]
 fn ask(runtime: &Runtime, seconds: u64) -> Connection {
     let mut connection = Connection::open(runtime.admin()).unwrap();
@@ -27,7 +27,7 @@ fn ask(runtime: &Runtime, seconds: u64) -> Connection {
     connection
 }
 
-/// Whether not a byte of the answer is there.
+/// Whether no byte of the answer has arrived.
 fn waits(connection: &mut Connection) -> bool {
     let stream = connection.stream();
     stream.set_nonblocking(true).unwrap();
@@ -36,7 +36,7 @@ fn waits(connection: &mut Connection) -> bool {
     matches!(peeked, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
 }
 
-/// So many requests to each of these slots, one after the other.
+/// Sends so many requests to each of these slots, one after the other.
 #[track_caller]
 fn ask_slots(program: &Counting, slots: &[u16], count: u8) {
     for slot in slots {
@@ -57,7 +57,7 @@ fn whole_page(runtime: &Runtime) -> Page {
 
 #[test]
 fn scrapes_that_overlap_ask_the_workers_once() {
-    // One less than are answered at once.
+    // One less than are answered at the same time.
     const SCRAPES: usize = 15;
     const ROUNDS: usize = 5;
     let program = Counting::new("overlap");
@@ -67,12 +67,12 @@ fn scrapes_that_overlap_ask_the_workers_once() {
     let before = asked(&whole_page(&runtime));
     let workers = runtime.wait_workers(WORKERS);
     for _ in 0..ROUNDS {
-        // No worker answers until all have been asked for.
+        // No worker answers until all scrapes have been requested.
         for worker in &workers {
             freeze(worker.pid);
         }
         let mut scrapes: Vec<Connection> = (0..SCRAPES).map(|_| ask(&runtime, 60)).collect();
-        // Asked later, and answered: so the others are under way.
+        // This was requested later and is answered, so the others are in progress.
         assert_eq!(runtime.get("/metrics/runtime").status, 200);
         assert!(scrapes.iter_mut().all(waits));
         for worker in &workers {
@@ -89,7 +89,7 @@ fn scrapes_that_overlap_ask_the_workers_once() {
     let each = (after - before).div_ceil(WORKERS as u64);
     let scrapes = SCRAPES * ROUNDS;
     println!("{scrapes} scrapes asked each worker {each} times");
-    // Once in each round, once for the last page, and now and then for nobody: that comes once a second.
+    // Once in each round, once for the last page, and sometimes without a scrape, which happens once a second.
     assert!(each <= scrapes as u64 / 5, "{each} for {scrapes}");
     stop(runtime);
 }
@@ -124,7 +124,7 @@ fn a_stopped_worker_delays_no_scrape_and_costs_its_own_gauges_only() {
         let page = Page::read(&reply.text());
         let [answered, failed] = page.asked();
         println!("answered after {took:?}, by {answered:?}");
-        // A machine that is busy with something else may be late, or have the runtime's page alone.
+        // On a busy machine the answer may be late, or contain only the runtime's page.
         if took >= Duration::from_secs(1) || answered.is_empty() {
             return false;
         }
@@ -136,7 +136,7 @@ fn a_stopped_worker_delays_no_scrape_and_costs_its_own_gauges_only() {
             [0, 1, 2, 3].map(|slot| gauge(&page, slot)),
             [true, false, true, true]
         );
-        // It was waited for as long as Prometheus allows, less the margin.
+        // The runtime waited for it as long as Prometheus allows, minus the margin.
         let waited = page.other["rpm_metrics_worker_scrape_duration_seconds{worker=\"1\"}"];
         assert!(waited >= 0.9, "{waited}");
         pages.push(page);
@@ -160,8 +160,8 @@ fn milliseconds() -> u64 {
     now.as_millis().try_into().unwrap()
 }
 
-/// What these have counted since they were asked for the last time. That answer may have been under way when they ended,
-/// so these are two numbers: at least, and at most.
+/// What these processes have counted since they were last asked. That answer may have been in progress when they ended,
+/// so the result is a minimum and a maximum.
 fn untold<'a>(ended: impl Iterator<Item = &'a Counted>) -> (u64, u64) {
     ended.fold((0, 0), |(least, most), one| {
         let total = one.total();
@@ -169,7 +169,7 @@ fn untold<'a>(ended: impl Iterator<Item = &'a Counted>) -> (u64, u64) {
     })
 }
 
-/// Nobody scrapes, and the clients do not rest.
+/// There is no scrape, and the clients do not pause.
 #[test]
 fn crash_loses_at_most_one_interval() {
     let program = Counting::new("crash");
@@ -180,7 +180,7 @@ fn crash_loses_at_most_one_interval() {
     for slot in 0..3 {
         let victim = worker(&runtime, slot);
         let seen = program.ledger(victim).pages;
-        // As late as can be: it is about to be asked again.
+        // As late as possible: the next request is about to come.
         until("the runtime asks by itself", || {
             let one = program.ledger(victim);
             one.pages > seen + 1 && milliseconds() - one.told_at > 900
@@ -196,7 +196,7 @@ fn crash_loses_at_most_one_interval() {
     let report = clients.stop();
     let shown = whole_page(&runtime).count(REQUESTS);
     let counted: u64 = program.requests().iter().sum();
-    // Who was killed may have counted what it did not answer any more.
+    // A killed worker may have counted a request that it did not answer.
     let answered = report.answered..=report.requests();
     assert!(answered.contains(&counted), "{counted}: {report}");
     let lost = counted - shown;
@@ -206,19 +206,19 @@ fn crash_loses_at_most_one_interval() {
         killed.len()
     );
     assert!((least..=most).contains(&lost), "{lost}: {least} to {most}");
-    // Else nothing was tried.
+    // Otherwise nothing was tested.
     assert!(lost > 0);
     for (one, at) in &killed {
         let age = at.saturating_sub(one.told_at);
         println!("the last answer was {age} ms old");
-        // One interval; the other is for a machine that is busy with something else.
+        // One interval; the other is for a busy machine.
         assert!(age < 2_000, "{age}");
     }
     stop(runtime);
 }
 
-/// Connections that never end outlast every drain, and are asked on until the moment in which the worker is told to stop. Of
-/// that it can tell nobody; but it was asked right before, whenever that moment comes.
+/// Connections that never end last longer than every drain and get answers until the worker is told to stop. The counts
+/// of that last time would be lost, but the worker is asked right before the stop signal.
 #[test]
 fn a_reload_loses_the_last_moments_only_of_connections_that_never_end() {
     const RELOADS: usize = 3;
@@ -248,7 +248,7 @@ fn a_reload_loses_the_last_moments_only_of_connections_that_never_end() {
     let shown = whole_page(&runtime).count(REQUESTS);
     let ledgers = program.ledgers();
     let counted: u64 = ledgers.iter().map(Counted::total).sum();
-    // What was sent again may have been counted the first time.
+    // A resent request may have been counted the first time.
     let answered = report.answered..=report.answered + report.resent;
     assert!(answered.contains(&counted), "{counted}: {report}");
     let lost = counted - shown;
@@ -257,7 +257,7 @@ fn a_reload_loses_the_last_moments_only_of_connections_that_never_end() {
     let (least, most) = untold(ended);
     println!("{lost} of {counted} lost, {least} since the last answers; {report}");
     assert!((least..=most).contains(&lost), "{lost}: {least} to {most}");
-    // A moment is awaited for half a second and more in each reload, while the worker serves.
+    // In each reload, a quiet moment is awaited for half a second and more while the worker serves.
     assert!(lost * 20 < counted, "{lost} of {counted}");
     stop(runtime);
 }
