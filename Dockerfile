@@ -2,25 +2,26 @@
 #
 #   docker build -t rpm-runtime .
 #
-# In an image of your own:
+# To use it in your own image:
 #
 #   FROM node:20-slim
 #   COPY --from=rpm-runtime /rpm-runtime /usr/local/bin/rpm-runtime
 #   ENTRYPOINT ["rpm-runtime"]
 #   CMD ["node", "server.js"]
 #
-# Where no registry can be reached, scripts/image --local builds this same file with the toolchain of the machine:
-# BUILDER is then an image that holds nothing, and the tools come in as read-only mounts.
+# If no registry can be reached, scripts/image --local builds this file with the toolchain of the machine: BUILDER is
+# then an empty image, and the tools are mounted read-only.
 ARG BUILDER=docker.io/library/rust:1.95.0-bookworm
 ARG BASE=scratch
 
 FROM ${BUILDER} AS build
 WORKDIR /src
-# The toolchain is what BUILDER brings; rust-toolchain.toml would ask for components that a build does not need.
+# The toolchain is the one of BUILDER. rust-toolchain.toml is not copied: it lists components that a build does not
+# need.
 COPY Cargo.toml Cargo.lock ./
-# The manifest names them.
+# Cargo.toml names the benchmarks, so their files must exist.
 COPY benches ./benches
-# The dependencies first, against an empty program: this layer stays as long as Cargo.lock does.
+# Builds the dependencies first, with an empty program: this layer stays cached until Cargo.lock changes.
 RUN mkdir -p src \
     && echo '//! Stands in for the library.' > src/lib.rs \
     && echo 'fn main() {}' > src/main.rs \
@@ -28,7 +29,7 @@ RUN mkdir -p src \
         --target "$(rustc -vV | sed -n 's/^host: //p')" \
     && rm -r src
 COPY src ./src
-# The new sources may bear an older date than the stand-ins.
+# `touch`: the copied sources may be older than the empty program, and cargo would not rebuild them.
 ARG REVISION=unknown
 RUN find src -name '*.rs' -exec touch {} + \
     && RPM_BUILD_REVISION="${REVISION}" RUSTFLAGS='-C target-feature=+crt-static' cargo build --release --locked --bin rpm-runtime \
@@ -47,8 +48,8 @@ LABEL org.opencontainers.image.title="rpm-runtime" \
       org.opencontainers.image.revision="${REVISION}"
 COPY --from=build /rpm-runtime /rpm-runtime
 USER 65532:65532
-# A binary that is not static, or not for this machine, ends the build here.
+# The build fails here if the binary is not static or is built for another architecture.
 RUN ["/rpm-runtime", "--version"]
-# Kubernetes has its own probes; this is for docker and podman.
+# For docker and podman; Kubernetes uses its own probes.
 HEALTHCHECK --interval=10s --timeout=3s --start-period=30s CMD ["/rpm-runtime", "--healthcheck"]
 ENTRYPOINT ["/rpm-runtime"]

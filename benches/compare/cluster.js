@@ -1,6 +1,6 @@
 'use strict';
-// What prom-client offers for a cluster: as many workers of series.js as WORKERS says, and their metrics, aggregated by
-// the primary, on METRICS_PORT.
+// A cluster with prom-client's own aggregation: starts WORKERS workers of series.js; the primary serves their
+// aggregated metrics on METRICS_PORT.
 const cluster = require('node:cluster');
 const http = require('node:http');
 const { join } = require('node:path');

@@ -1,8 +1,8 @@
-// Writes lines as fast as console.log allows: node flood.js LINES LENGTH GO. Says `ready`, waits for the file GO,
-// and stays after its lines.
+// Writes lines as fast as console.log allows: node flood.js LINES LENGTH GO. Prints `ready`, waits for the file GO,
+// and keeps running after its lines.
 const fs = require('node:fs');
 
-// The last three: in its cluster mode pm2 puts words of its own before them.
+// Takes the last three arguments: in cluster mode, pm2 puts its own arguments before them.
 const [count, size, go] = process.argv.slice(-3);
 const [lines, length] = [Number(count), Number(size)];
 const text = 'x'.repeat(length - 1);

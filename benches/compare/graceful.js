@@ -1,5 +1,5 @@
-// The Node example as its authors are told to write it: on the stop signal it takes no new connection and leaves when the
-// last one is gone.
+// The Node example with a graceful stop as the Node documentation recommends: on the stop signal it accepts no new
+// connection, and it exits when the last one is closed.
 const http = require('node:http');
 
 const server = http.createServer((request, response) => {

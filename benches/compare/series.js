@@ -1,7 +1,7 @@
 'use strict';
-// A web service with 200 series in prom-client's plain registry, as examples/series_server.rs has them: counters by
-// method, route and status, gauges, histograms. It answers /metrics with its own; all numbers are other ones each time
-// that they are asked for. As a worker of cluster.js it answers the primary's questions too.
+// A web service with 200 series in prom-client's plain registry, the same as in examples/series_server.rs: counters by
+// method, route and status, gauges, histograms. It serves its own metrics at /metrics; all values change on each
+// scrape. As a worker of cluster.js it answers the primary's requests too.
 const cluster = require('node:cluster');
 const http = require('node:http');
 const { join } = require('node:path');
@@ -11,7 +11,7 @@ const requests = new client.Counter({
   name: 'http_requests_total',
   help: 'Requests answered.',
   labelNames: ['method', 'route', 'status'],
-  // Called whenever the registry is read, before the first number is.
+  // Called on each read of the registry, before the first value is read.
   collect: count,
 });
 const labels = [];
@@ -33,7 +33,7 @@ for (let number = 0; number < 40; number++) {
   );
 }
 
-// The library's bounds are those of the Rust program, too.
+// The library's default buckets are the same as in the Rust program.
 const took = new client.Histogram({
   name: 'http_request_duration_seconds',
   help: 'How long it took.',

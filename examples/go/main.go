@@ -1,5 +1,5 @@
-// A plain server; it knows nothing of workers, shared ports or signals.
-// CGO_ENABLED=0 go build makes one static file of it.
+// A plain server without any code for workers, shared ports or signals.
+// CGO_ENABLED=0 go build builds it as one static file.
 package main
 
 import (

@@ -1,5 +1,5 @@
-// A server that counts for itself, with prom-client as anybody uses it (npm install prom-client); it knows nothing of
-// workers. /add and /take stand for a queue of jobs.
+// A server with its own metrics, which uses prom-client in the usual way (npm install prom-client), without any code
+// for workers. /add and /take represent a queue of jobs.
 const http = require('node:http');
 const client = require('prom-client');
 
@@ -31,7 +31,7 @@ http
       response.end(await client.register.metrics());
       return;
     }
-    // A series for each path that somebody may think of would be too many.
+    // Unknown paths share one series: a series for each path that a client sends would be too many.
     const path = request.url in work ? request.url : 'other';
     const answered = duration.startTimer();
     work[path]?.();

@@ -1,4 +1,4 @@
-// A plain server: it knows nothing of workers, shared ports or signals.
+// A plain server without any code for workers, shared ports or signals.
 const http = require('node:http');
 
 const port = Number(process.env.PORT || 3000);

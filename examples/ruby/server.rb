@@ -1,4 +1,4 @@
-# A plain server without a gem; it knows nothing of workers, shared ports or signals.
+# A plain server without a gem and without any code for workers, shared ports or signals.
 require "json"
 require "socket"
 
@@ -17,7 +17,7 @@ loop do
     client.write("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: #{body.bytesize}\r\n" \
                  "Connection: close\r\n\r\n#{body}")
   rescue SystemCallError, IOError
-    # The client left.
+    # The client closed the connection.
   ensure
     client.close
   end

@@ -1,5 +1,5 @@
-// Speaks TLS on PORT, with the key and the certificate in the directory CERTIFICATE, and tells its numbers in plain HTTP
-// on METRICS_PORT, if there is one, else at /metrics of the same port.
+// Serves TLS on PORT, with the key and the certificate in the directory CERTIFICATE. Serves its metrics in plain HTTP
+// on METRICS_PORT if that is set, and always at /metrics of the TLS port.
 const fs = require('node:fs');
 const http = require('node:http');
 const https = require('node:https');

@@ -1,5 +1,5 @@
-// A server that counts for itself, with client_golang as anybody uses it; it knows nothing of workers. /add and /take
-// stand for a queue of jobs.
+// A server with its own metrics, which uses client_golang in the usual way, without any code for workers. /add and
+// /take represent a queue of jobs.
 package main
 
 import (
@@ -35,7 +35,7 @@ func serve(path string, work func()) {
 		timer := prometheus.NewTimer(duration)
 		work()
 		timer.ObserveDuration()
-		// "/" stands for all that has no handler: a series for each of them would be too many.
+		// The handler of "/" also answers all unknown paths: a series for each of them would be too many.
 		counter.Inc()
 		fmt.Fprintln(w, "hello")
 	})
