@@ -224,10 +224,10 @@ pub struct Bpf {
 /// Which metrics a client asks for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum MetricsScope {
-    /// The workers' and the runtime's: `/metrics`.
+    /// The metrics of the workers and of the runtime: `/metrics`.
     #[default]
     All,
-    /// Only the runtime's: `/metrics/runtime`.
+    /// Only the metrics of the runtime: `/metrics/runtime`.
     Runtime,
 }
 

@@ -59,7 +59,7 @@ async fn judge(addr: SocketAddr, stream: TcpStream, target: SocketAddr) -> Resul
     };
     let status = answer
         .await
-        .map_err(|error| format!("{target} broke off: {error}"))?;
+        .map_err(|error| format!("the connection to {target} failed: {error}"))?;
     match status {
         Ok(200) => Ok(()),
         Ok(status) => {

@@ -50,7 +50,7 @@ pub(super) async fn splice(mut client: TcpStream, mut server: TcpStream, idle: D
         match timeout(idle, both).await {
             Ok(Ok(())) => return,
             Ok(Err(_)) => {
-                // One side broke off. An orderly close would look to the other side like a complete message.
+                // One side aborted the connection. An orderly close would look to the other side like a complete message.
                 let _ = client.set_zero_linger();
                 let _ = server.set_zero_linger();
                 return;
