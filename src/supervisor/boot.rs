@@ -19,9 +19,14 @@ use crate::sys::pid1::{FileLimit, Role};
 use crate::sys::proc::Proc;
 
 use super::app_metrics::AppMetrics;
+use super::drains::DrainWatch;
+use super::environment::Environment;
 use super::handover::{Chosen, Means, choose, ready_rule};
 use super::ports::share;
-use super::{Supervisor, report};
+use super::report::History;
+use super::triggers::OomKills;
+use super::worker::Workers;
+use super::{Host, Supervisor};
 
 /// The system refused what the start needs (sysexits.h has EX_OSERR at 71).
 const EXIT_REFUSED: u8 = 71;
@@ -118,42 +123,37 @@ pub async fn boot(boot: Boot) -> Result<(Supervisor, Log), BootError> {
         .map_err(|error| refused(format!("cannot set up the metrics: {error}")))?;
     let metrics = Arc::new(metrics);
     *snapshot.lock().unwrap_or_else(PoisonError::into_inner) = fleet.snapshot();
-    let watchdog_preset = super::notify::watchdog_preset(&boot.env);
-    let oom = super::triggers::OomKills::find();
+    let oom = OomKills::find();
     if oom.takes_all() {
         warn!(
             "memory.oom.group is set here: a worker that outgrows the container's memory takes all others and the \
              runtime with it; RPM_MAX_MEMORY replaces workers before"
         );
     }
-    let supervisor = Supervisor {
-        env: boot.env,
+    let host = Host {
         role: boot.role,
         files: boot.files,
+        // In tini's role nothing is changed for the one worker.
+        oom_score_adj: crate::sys::pid1::worker_oom_score_adj().filter(|_| !config.one_shot()),
+        oom,
+    };
+    let supervisor = Supervisor {
+        config,
+        environment: Environment::new(boot.env),
+        host,
         fleet,
         now: clock.now(),
         clock,
         log: log.clone(),
         metrics,
-        snapshot,
+        app_metrics,
         sharing,
-        rotation: crate::policy::Rotation::default(),
+        snapshot,
+        workers: Workers::default(),
+        drains: DrainWatch::default(),
+        history: History::default(),
         inbox,
         outbox,
-        app_metrics,
-        drains: super::drains::DrainWatch::default(),
-        watchdog_preset,
-        workers: super::worker::Workers::default(),
-        oom,
-        told_stranded: None,
-        // In tini's role nothing is changed for the one worker.
-        oom_score_adj: crate::sys::pid1::worker_oom_score_adj().filter(|_| !config.one_shot()),
-        env_file: Vec::new(),
-        history: report::History::default(),
-        gave_up: None,
-        asked_to_stop: false,
-        let_go: false,
-        config,
     };
     super::admin::serve(&supervisor, chosen.info).await?;
     Ok((supervisor, log))

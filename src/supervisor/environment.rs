@@ -1,20 +1,42 @@
 //! What a worker finds in its environment.
 
 use std::ffi::{OsStr, OsString};
+use std::path::Path;
+use std::time::Duration;
 
 use tracing::error;
 
 use crate::config::{Config, env_file};
 use crate::model::{Generation, SlotId};
+use crate::policy::watchdog;
 
-use super::Supervisor;
+/// What all workers find in their environment.
+#[derive(Debug)]
+pub(super) struct Environment {
+    /// The runtime's own.
+    own: Vec<(OsString, OsString)>,
+    /// RPM_ENV_FILE, as it last could be read.
+    file: Vec<(OsString, OsString)>,
+    /// WATCHDOG_USEC of the runtime's own, which the workers inherit.
+    pub(super) watchdog: Option<Duration>,
+}
 
-impl Supervisor {
+impl Environment {
+    pub(super) fn new(own: Vec<(OsString, OsString)>) -> Self {
+        let usec = own.iter().find(|(name, _)| name == "WATCHDOG_USEC");
+        let watchdog = usec.and_then(|(_, value)| watchdog::preset(value.to_str()?));
+        Self {
+            own,
+            file: Vec::new(),
+            watchdog,
+        }
+    }
+
     /// The runtime's own environment and, over it, what RPM_ENV_FILE says at this moment; if it cannot be read now,
     /// what it said last.
-    pub(super) fn base_environment(&mut self) -> Vec<(OsString, OsString)> {
-        let mut env = self.env.clone();
-        let Some(path) = &self.config.env_file else {
+    pub(super) fn read(&mut self, file: Option<&Path>) -> Vec<(OsString, OsString)> {
+        let mut env = self.own.clone();
+        let Some(path) = file else {
             return env;
         };
         let read = std::fs::read(path).map_err(|error| error.to_string());
@@ -25,12 +47,12 @@ impl Supervisor {
             })
         });
         match parsed {
-            Ok(variables) => self.env_file = variables,
+            Ok(variables) => self.file = variables,
             Err(error) => {
                 error!(path = %path.display(), error, "cannot read RPM_ENV_FILE, the worker gets what it said before");
             }
         }
-        for (name, value) in &self.env_file {
+        for (name, value) in &self.file {
             set(&mut env, name, value);
         }
         env

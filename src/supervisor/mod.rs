@@ -25,9 +25,7 @@ mod triggers;
 mod turn;
 mod worker;
 
-use std::ffi::OsString;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use tokio::net::UnixStream;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
@@ -36,14 +34,19 @@ use crate::config::Config;
 use crate::log::Log;
 use crate::metrics::Metrics;
 use crate::model::{Snapshot, Tick};
-use crate::policy::{Event, Fleet, Rotation};
-use crate::ports::{Rescue, Server, SharedPorts};
+use crate::policy::{Event, Fleet};
 use crate::sys::clock::Clock;
-use crate::sys::intercept::Filter;
 use crate::sys::pid1::{FileLimit, Role};
 use crate::sys::signals::Signals;
 
+use app_metrics::AppMetrics;
+use drains::DrainWatch;
+use environment::Environment;
 use incoming::Incoming;
+use ports::Sharing;
+use report::History;
+use triggers::OomKills;
+use worker::Workers;
 
 pub use boot::{Boot, BootError, boot};
 pub use report::{Ending, write_termination_log};
@@ -53,57 +56,50 @@ fn not_now() -> std::io::Result<()> {
     Err(std::io::ErrorKind::WouldBlock.into())
 }
 
-/// How ports are handed over, as chosen at the start.
+/// Where the runtime stands.
 #[derive(Debug)]
-struct Sharing {
-    ports: SharedPorts,
-    server: Server,
-    /// `None`: activation.
-    filter: Option<Filter>,
-    /// A listening worker is asked over its own listener before it counts as ready.
-    ask: bool,
-    rescue: Option<Rescue>,
-    /// The balance is to be started with the second worker.
-    balance: bool,
+struct Host {
+    role: Role,
+    /// The limit of open descriptors; `None` if it could not be read.
+    files: Option<FileLimit>,
+    /// For the workers; `None` leaves it as it is.
+    oom_score_adj: Option<i32>,
+    /// The kernel's OOM killer.
+    oom: OomKills,
 }
 
 /// The running service. Made by [`boot`]; from then on no error ends it.
 #[derive(Debug)]
 pub struct Supervisor {
+    // What was asked for, and where.
     config: Arc<Config>,
-    env: Vec<(OsString, OsString)>,
-    /// RPM_ENV_FILE, as it last could be read.
-    env_file: Vec<(OsString, OsString)>,
-    role: Role,
-    files: Option<FileLimit>,
+    environment: Environment,
+    host: Host,
+
+    // What decides, and the time at which it does.
     fleet: Fleet,
     clock: Clock,
     /// The time of this turn, read once: a freeze in the middle of a turn is seen by the next, like any other.
     now: Tick,
+
+    // What the loop uses and shares with other tasks and threads.
     log: Log,
     metrics: Arc<Metrics>,
-    snapshot: Arc<Mutex<Snapshot>>,
+    app_metrics: AppMetrics,
+    /// `None`: no port is shared.
     sharing: Option<Sharing>,
-    rotation: Rotation,
+    snapshot: Arc<Mutex<Snapshot>>,
+
+    // The workers.
+    workers: Workers,
+    drains: DrainWatch,
+
+    /// What happened, for the termination log.
+    history: History,
+
+    // What wakes the loop.
     inbox: UnboundedReceiver<Incoming>,
     outbox: UnboundedSender<Incoming>,
-    workers: worker::Workers,
-    app_metrics: app_metrics::AppMetrics,
-    drains: drains::DrainWatch,
-    /// WATCHDOG_USEC of our own environment, which the workers inherit.
-    watchdog_preset: Option<Duration>,
-    oom: triggers::OomKills,
-    told_stranded: Option<Tick>,
-    /// Of the workers.
-    oom_score_adj: Option<i32>,
-    /// Last words about the workers, for the termination log.
-    history: report::History,
-    /// Why it gave up, if it did.
-    gave_up: Option<String>,
-    /// A stop was asked for: what fails from then on is not why it ends.
-    asked_to_stop: bool,
-    /// The listeners were let go: the workers' own closing decides.
-    let_go: bool,
 }
 
 impl Supervisor {

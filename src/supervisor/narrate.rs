@@ -132,14 +132,14 @@ impl Supervisor {
 
     /// Unless a better reason was given.
     fn gives_up(&mut self, slot: SlotId, streak: u32, code: u8) {
-        if self.gave_up.is_some() {
+        if self.history.gave_up.is_some() {
             return;
         }
         error!(%slot, streak, code, "giving up");
-        if self.asked_to_stop {
+        if self.history.asked_to_stop {
             return;
         }
-        self.gave_up = Some(if streak == 0 {
+        self.history.gave_up = Some(if streak == 0 {
             format!("gave up: no worker could be started (slot {slot})")
         } else {
             format!("gave up: slot {slot} cannot stay up (short lives in a row: {streak})")
@@ -189,7 +189,7 @@ impl Supervisor {
         // Why it could not run its program has been said.
         let asked = asked || cause == Cause::ExecFailed;
         if cause == Cause::ExecFailed && next == Next::GivesUp {
-            self.gave_up = Some("gave up: the program cannot be executed".to_owned());
+            self.history.gave_up = Some("gave up: the program cannot be executed".to_owned());
         }
         let (uptime, next, reason) = (human(uptime), follows(next), cause.label());
         if asked || exit == Exit::Code(0) {
@@ -249,7 +249,7 @@ impl Supervisor {
     }
 
     pub(super) fn ending(self, code: u8) -> Ending {
-        let why = self.gave_up.clone().unwrap_or_else(|| match code {
+        let why = self.history.gave_up.clone().unwrap_or_else(|| match code {
             0 => "stopped".to_owned(),
             _ => "ended".to_owned(),
         });

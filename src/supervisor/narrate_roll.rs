@@ -14,7 +14,7 @@ impl Supervisor {
     pub(super) fn narrate_stop(&mut self, note: Note) {
         match note {
             Note::StopRequested { delay } => {
-                self.asked_to_stop = true;
+                self.history.asked_to_stop = true;
                 if !delay.is_zero() {
                     let delay = human(delay);
                     info!(

@@ -1,15 +1,12 @@
 //! What workers say of themselves: sd_notify(3), with RPM_READY=notify.
 
-use std::ffi::OsString;
-use std::time::Duration;
-
 use tracing::{debug, warn};
 
 use crate::config::Ready;
 use crate::model::{Cause, Pid, Snapshot, Tick};
 use crate::notify;
 use crate::policy::notify::Message;
-use crate::policy::watchdog::{Watchdog, preset};
+use crate::policy::watchdog::Watchdog;
 use crate::policy::{Action, Event};
 
 use super::Supervisor;
@@ -24,12 +21,6 @@ pub(super) struct Notify {
     /// The log and the fleet were told that the watchdog has expired.
     expired: bool,
     status: Option<String>,
-}
-
-/// WATCHDOG_USEC of our own environment, which the workers inherit.
-pub(super) fn watchdog_preset(env: &[(OsString, OsString)]) -> Option<Duration> {
-    let usec = env.iter().find(|(name, _)| name == "WATCHDOG_USEC");
-    usec.and_then(|(_, value)| preset(value.to_str()?))
 }
 
 impl Workers {
@@ -81,7 +72,7 @@ impl Supervisor {
         });
         Notify {
             _task: task,
-            watchdog: Watchdog::new(self.watchdog_preset),
+            watchdog: Watchdog::new(self.environment.watchdog),
             expired: false,
             status: None,
         }

@@ -40,7 +40,7 @@ impl Supervisor {
             }
             Action::KillGroup { pid } => {
                 // Asked again: since the last look the group may have ended, and its number may be somebody else's.
-                if crate::sys::reaper::group_left(pid, self.role == Role::Init) {
+                if crate::sys::reaper::group_left(pid, self.host.role == Role::Init) {
                     self.tell(pid, Sig::KILL, true);
                 }
             }

@@ -7,18 +7,40 @@ use tokio::sync::mpsc::UnboundedSender;
 use tracing::{info, warn};
 
 use crate::config::{Config, PortSpec, Ports};
-use crate::policy::Event;
+use crate::model::Tick;
 use crate::policy::handover::{PortKey, PortRule};
 use crate::policy::steering::Choice;
+use crate::policy::{Event, Rotation};
 use crate::ports::{self, Balancer, PortEvent, Rescue, Server, SharedPorts, Steering};
 use crate::sys::intercept::Filter;
 use crate::sys::pid1::FileLimit;
 
+use super::Supervisor;
 use super::boot::{BootError, refused};
-use super::{Incoming, Sharing, Supervisor};
+use super::incoming::Incoming;
 
 /// Connections that strand are told of no more often; all are counted.
 const BETWEEN_STRANDED: std::time::Duration = std::time::Duration::from_mins(1);
+
+/// The shared ports, and how they are handed over.
+#[derive(Debug)]
+pub(super) struct Sharing {
+    pub(super) ports: SharedPorts,
+    pub(super) server: Server,
+    /// `None`: activation.
+    pub(super) filter: Option<Filter>,
+    /// A listening worker is asked over its own listener before it counts as ready.
+    pub(super) ask: bool,
+    rescue: Option<Rescue>,
+    /// The balance is to be started with the second worker.
+    balance: bool,
+    /// Where new connections go.
+    rotation: Rotation,
+    /// The listeners were let go: the workers' own closing decides.
+    let_go: bool,
+    /// When it was last told that connections strand.
+    told_stranded: Option<Tick>,
+}
 
 pub(super) fn share(
     config: &Config,
@@ -74,7 +96,30 @@ pub(super) fn share(
         rescue: None,
         // One worker has nothing to be balanced; the first that is added starts it.
         balance: steering.is_some_and(|steering| steering.choice == Choice::Adaptive),
+        rotation: Rotation::default(),
+        let_go: false,
+        told_stranded: None,
     })
+}
+
+impl Sharing {
+    /// Lets the listeners go, once.
+    pub(super) fn let_go(&mut self) {
+        if !self.let_go {
+            self.let_go = true;
+            self.ports.let_go();
+        }
+    }
+
+    /// Whether it was told only lately that connections strand. If not, it is told now.
+    fn told_stranded_before(&mut self, now: Tick) -> bool {
+        let lately = |told| now.since(told) < BETWEEN_STRANDED;
+        if self.told_stranded.is_some_and(lately) {
+            return true;
+        }
+        self.told_stranded = Some(now);
+        false
+    }
 }
 
 /// A bare port is every address of both families. `[::]` is both as well, unless `0.0.0.0` is listed beside it.
@@ -143,10 +188,12 @@ impl Supervisor {
 
     /// Sends new connections to those that serve now.
     pub(super) fn steer(&mut self) {
-        let Some(sharing) = &self.sharing else { return };
+        let Some(sharing) = &mut self.sharing else {
+            return;
+        };
         let rotation = self.fleet.rotation();
-        if !self.let_go && rotation != self.rotation {
-            self.rotation.clone_from(&rotation);
+        if !sharing.let_go && rotation != sharing.rotation {
+            sharing.rotation.clone_from(&rotation);
             for failed in sharing.ports.steer(rotation) {
                 Self::narrate_port(&failed);
             }
@@ -157,11 +204,10 @@ impl Supervisor {
     pub(super) fn port_event(&mut self, event: &PortEvent) -> Event {
         if let PortEvent::Stranded { count, .. } = event {
             self.metrics.stranded(u64::from(*count));
-            let told = self.told_stranded;
-            if told.is_some_and(|told| self.now.since(told) < BETWEEN_STRANDED) {
+            let sharing = self.sharing.as_mut();
+            if sharing.is_some_and(|sharing| sharing.told_stranded_before(self.now)) {
                 return Event::Woke;
             }
-            self.told_stranded = Some(self.now);
         }
         Self::narrate_port(event);
         let PortEvent::Listening { worker, .. } = *event else {

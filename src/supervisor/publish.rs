@@ -14,12 +14,11 @@ impl Supervisor {
         *self.snapshot.lock().unwrap_or_else(PoisonError::into_inner) = seen;
         self.keep_last_words();
         self.gather();
-        let Some(sharing) = &self.sharing else { return };
+        let Some(sharing) = &mut self.sharing else {
+            return;
+        };
         if self.fleet.stopping() {
-            if !self.let_go {
-                self.let_go = true;
-                sharing.ports.let_go();
-            }
+            sharing.let_go();
             return;
         }
         self.steer();

@@ -31,23 +31,29 @@ impl Ending {
     }
 }
 
-/// What happened to workers lately.
+/// What happened, as far as the end may have to be explained by it.
 #[derive(Clone, Debug, Default)]
-pub struct History(VecDeque<String>);
+pub struct History {
+    lines: VecDeque<String>,
+    /// Why the runtime gave up, if it did.
+    pub gave_up: Option<String>,
+    /// A stop was asked for: what fails from then on is not why the runtime ends.
+    pub asked_to_stop: bool,
+}
 
 impl History {
     /// Remembers one line.
     pub fn push(&mut self, line: String) {
-        if self.0.len() == REMEMBERED {
-            self.0.pop_front();
+        if self.lines.len() == REMEMBERED {
+            self.lines.pop_front();
         }
-        self.0.push_back(line);
+        self.lines.push_back(line);
     }
 
     /// The newest first, after `head`.
     pub fn text(&self, head: &str) -> String {
         let mut text = format!("{head}\n");
-        for line in self.0.iter().rev() {
+        for line in self.lines.iter().rev() {
             text.push_str(line);
             text.push('\n');
         }

@@ -67,7 +67,7 @@ impl Supervisor {
             .iter()
             .map(|(fd, name)| (fd.as_fd(), name.clone()))
             .collect();
-        let base = self.base_environment();
+        let base = self.environment.read(config.env_file.as_deref());
         let workers = self.fleet.snapshot().desired;
         let mut env = environment::build(&base, &config, slot, generation, workers);
         if let Some((name, value)) = self.app_metrics.variable() {
@@ -99,9 +99,9 @@ impl Supervisor {
                 .sharing
                 .as_ref()
                 .and_then(|sharing| sharing.filter.as_ref()),
-            death_signal: config.pdeathsig.filter(|_| self.role != Role::Init),
-            file_limit: self.files.map(|files| files.original),
-            oom_score_adj: self.oom_score_adj,
+            death_signal: config.pdeathsig.filter(|_| self.host.role != Role::Init),
+            file_limit: self.host.files.map(|files| files.original),
+            oom_score_adj: self.host.oom_score_adj,
             foreground,
             keep_inherited: one_shot,
         };

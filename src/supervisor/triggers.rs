@@ -126,8 +126,8 @@ impl Supervisor {
         if killed == 0 {
             return false;
         }
-        let more = self.oom.more();
+        let more = self.host.oom.more();
         let killed = u64::try_from(killed).unwrap_or(u64::MAX);
-        self.oom.strikes.claim(self.now, more, killed)
+        self.host.oom.strikes.claim(self.now, more, killed)
     }
 }

@@ -67,7 +67,7 @@ impl Supervisor {
         if ended.is_empty() {
             return;
         }
-        let init = self.role == Role::Init;
+        let init = self.host.role == Role::Init;
         let oom = self.oom_struck(&ended);
         for (pid, exit) in ended {
             let ours = self.workers.get(pid).is_some();
