@@ -153,6 +153,11 @@ impl Fleet {
     /// more after `Finish`.
     pub fn decide(&mut self, now: Tick, jitter: u16, event: Event, out: &mut Vec<Action>) {
         self.take(now, jitter, event, out);
+        self.tick(now, jitter, out);
+    }
+
+    /// Time has passed; nothing else.
+    pub fn tick(&mut self, now: Tick, jitter: u16, out: &mut Vec<Action>) {
         if self.mode != Mode::Finished {
             self.advance(now, jitter, out);
         }
@@ -220,7 +225,7 @@ impl Fleet {
         }
     }
 
-    /// When [`Event::Woke`] is due if nothing else happens before.
+    /// When [`Fleet::tick`] is due if nothing else happens before.
     pub fn next_deadline(&self) -> Option<Tick> {
         let mode = match self.mode {
             Mode::Delaying { until, .. } | Mode::Draining { until, .. } => Some(until),

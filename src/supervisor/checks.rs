@@ -123,7 +123,7 @@ impl Supervisor {
     }
 
     /// The answer to a check.
-    pub(super) fn checked(&self, pid: Pid, slot: SlotId, check: &Check) -> Event {
+    pub(super) fn checked(&self, pid: Pid, slot: SlotId, check: &Check) -> Option<Event> {
         let passed = match check {
             Check::Passed => true,
             Check::Failed(failure) => {
@@ -132,10 +132,10 @@ impl Supervisor {
             }
             Check::NotMade(reason) => {
                 debug!(%pid, reason, "a worker could not be checked");
-                return Event::Woke;
+                return None;
             }
         };
         self.metrics.health_checked(passed);
-        Event::Checked { pid, passed }
+        Some(Event::Checked { pid, passed })
     }
 }

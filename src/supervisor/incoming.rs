@@ -5,7 +5,7 @@ use std::time::Duration;
 use tracing::warn;
 
 use crate::checks::Check;
-use crate::model::{Command, Sig};
+use crate::model::Sig;
 use crate::policy::Event;
 use crate::policy::notify::Message;
 use crate::ports::PortEvent;
@@ -27,14 +27,10 @@ pub(super) enum Incoming {
     Signals(Vec<Sig>),
     /// The shared ports have something to say.
     Port(PortEvent),
-    /// Somebody asked for it.
-    Asked(Command),
     /// A trigger has something to say.
     Fired(Fired),
     /// Of a worker. It counts for nothing once that worker is reaped.
     Worker(WorkerId, Report),
-    /// A worker said something, and it means this.
-    Told(Event),
 }
 
 /// What is reported of one worker.
@@ -53,14 +49,15 @@ pub(super) enum Report {
 }
 
 impl Supervisor {
-    /// Waits for the next thing that concerns the fleet. Takes the time for which the runtime itself was frozen out of
+    /// Waits for the next thing that concerns the fleet, and says what it means: any number of events, none if only time
+    /// has passed. Takes the time for which the runtime itself was frozen out of
     /// the clock: a deadline that passed in the meantime says nothing about workers that were frozen with it.
     ///
     /// How long the freeze was is told by the wake-up that it delayed: that was due a [`BEAT`] after the last look at
     /// the clock, or at the deadline. So the honest wait is never taken out, the freeze is, but for a beat at most, and
     /// one that began earlier in the turn (or a turn that took so long) counts like any other. Without a deadline there
     /// is nothing to put off, and no beat.
-    pub(super) async fn next_event(&mut self) -> Event {
+    pub(super) async fn next_events(&mut self) -> Vec<Event> {
         let incoming = loop {
             let deadlines = [
                 self.fleet.next_deadline(),
@@ -90,40 +87,36 @@ impl Supervisor {
                 break incoming;
             }
         };
+        let mut events = Vec::new();
+        if let Some(incoming) = incoming {
+            self.translate(incoming, &mut events);
+        }
+        events
+    }
+
+    fn translate(&mut self, incoming: Incoming, events: &mut Vec<Event>) {
         match incoming {
-            None => Event::Woke,
-            Some(incoming) => self.translate(incoming),
+            Incoming::Signals(pending) => self.signalled(&pending, events),
+            Incoming::Port(event) => events.extend(self.port_event(&event)),
+            Incoming::Fired(fired) => events.extend(self.fired(fired)),
+            Incoming::Worker(id, report) => self.reported(id, report, events),
         }
     }
 
-    fn translate(&mut self, incoming: Incoming) -> Event {
-        match incoming {
-            Incoming::Signals(pending) => self.signalled(&pending),
-            Incoming::Port(event) => self.port_event(&event),
-            Incoming::Fired(fired) => self.fired(fired),
-            Incoming::Told(event) => event,
-            Incoming::Asked(command) => Event::Operator(command),
-            Incoming::Worker(id, report) => self.reported(id, report),
-        }
-    }
-
-    fn reported(&mut self, id: WorkerId, report: Report) -> Event {
+    fn reported(&mut self, id: WorkerId, report: Report, events: &mut Vec<Event>) {
         let Some(worker) = self.workers.find(id) else {
-            return Event::Woke;
+            return;
         };
         let (pid, slot) = (id.pid, worker.slot);
         match report {
-            Report::Status => self.read_status(pid).unwrap_or(Event::Woke),
+            Report::Status => self.read_status(pid, events),
             Report::Accepted => {
                 worker.readiness = None;
-                Event::Ready { pid }
+                events.push(Event::Ready { pid });
             }
-            Report::Said(messages) => self.said(pid, &messages),
-            Report::Checked(check) => self.checked(pid, slot, &check),
-            Report::Scraped => {
-                self.final_scrape_ended(pid);
-                Event::Woke
-            }
+            Report::Said(messages) => self.said(pid, &messages, events),
+            Report::Checked(check) => events.extend(self.checked(pid, slot, &check)),
+            Report::Scraped => self.final_scrape_ended(pid),
         }
     }
 }

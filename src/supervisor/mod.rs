@@ -1,4 +1,4 @@
-//! The loop. One turn: wait for one event, reap everything first, decide, perform, publish.
+//! The loop. One turn: wait for something to happen, reap everything first, decide, perform, publish.
 
 mod admin;
 mod app_metrics;
@@ -34,7 +34,7 @@ use crate::config::Config;
 use crate::log::Log;
 use crate::metrics::Metrics;
 use crate::model::{Snapshot, Tick};
-use crate::policy::{Event, Fleet};
+use crate::policy::Fleet;
 use crate::sys::clock::Clock;
 use crate::sys::pid1::{FileLimit, Role};
 use crate::sys::signals::Signals;
@@ -107,12 +107,12 @@ impl Supervisor {
     pub async fn run(mut self, signals: Signals, wakes: UnixStream) -> Ending {
         self.watch_signals(signals, wakes);
         self.start_triggers();
-        let mut event = Event::Woke;
+        let mut events = Vec::new();
         loop {
-            if let Some(code) = self.turn(event) {
+            if let Some(code) = self.turn(events) {
                 return self.ending(code);
             }
-            event = self.next_event().await;
+            events = self.next_events().await;
         }
     }
 }

@@ -79,11 +79,11 @@ impl Supervisor {
     }
 
     /// A worker said something.
-    pub(super) fn said(&mut self, pid: Pid, messages: &[Message]) -> Event {
+    pub(super) fn said(&mut self, pid: Pid, messages: &[Message], events: &mut Vec<Event>) {
         let now = self.now;
         let worker = self.workers.get_mut(pid);
         let Some(notify) = worker.and_then(|worker| worker.notify.as_mut()) else {
-            return Event::Woke;
+            return;
         };
         for message in messages {
             notify.watchdog.hear(now, message);
@@ -104,10 +104,8 @@ impl Supervisor {
                     continue;
                 }
             };
-            // One after the other, in their order.
-            let _ = self.outbox.send(Incoming::Told(event));
+            events.push(event);
         }
-        Event::Woke
     }
 
     /// Watchdogs that have expired.

@@ -6,7 +6,7 @@ use nix::errno::Errno;
 use tokio::sync::mpsc::UnboundedSender;
 use tracing::{info, warn};
 
-use crate::config::{Config, PortSpec, Ports};
+use crate::config::{Config, PortSpec, Ports, Ready};
 use crate::model::Tick;
 use crate::policy::handover::{PortKey, PortRule};
 use crate::policy::steering::Choice;
@@ -201,31 +201,25 @@ impl Supervisor {
     }
 
     /// The shared ports said something.
-    pub(super) fn port_event(&mut self, event: &PortEvent) -> Event {
+    pub(super) fn port_event(&mut self, event: &PortEvent) -> Option<Event> {
         if let PortEvent::Stranded { count, .. } = event {
             self.metrics.stranded(u64::from(*count));
             let sharing = self.sharing.as_mut();
             if sharing.is_some_and(|sharing| sharing.told_stranded_before(self.now)) {
-                return Event::Woke;
+                return None;
             }
         }
         Self::narrate_port(event);
         let PortEvent::Listening { worker, .. } = *event else {
-            return Event::Woke;
+            return None;
         };
         // It may have died since, and its number must not be taken for its successor's.
-        if self.workers.get(worker).is_none() {
-            return Event::Woke;
-        }
+        self.workers.get(worker)?;
         if self.sharing.as_ref().is_some_and(|sharing| sharing.ask) {
             self.ask_if_ready(worker);
-            return Event::Woke;
+            return None;
         }
-        if self.config.ready == crate::config::Ready::Auto
-            || self.config.ready == crate::config::Ready::Listen
-        {
-            return Event::Ready { pid: worker };
-        }
-        Event::Woke
+        let listens = matches!(self.config.ready, Ready::Auto | Ready::Listen);
+        listens.then_some(Event::Ready { pid: worker })
     }
 }

@@ -8,7 +8,8 @@ use crate::model::{Command, Sig, Trigger};
 use crate::policy::{Event, SignalAction};
 use crate::sys::signals::Signals;
 
-use super::{Incoming, Supervisor};
+use super::Supervisor;
+use super::incoming::Incoming;
 
 impl Supervisor {
     /// Sends every pending signal to the loop. Registered signals stay registered as long as the process lives.
@@ -26,33 +27,30 @@ impl Supervisor {
         });
     }
 
-    pub(super) fn signalled(&mut self, pending: &[Sig]) -> Event {
-        let mut event = Event::Woke;
+    pub(super) fn signalled(&self, pending: &[Sig], events: &mut Vec<Event>) {
+        let mut commands = Vec::new();
         for sig in pending.iter().copied().filter(|sig| *sig != Sig::CHLD) {
             self.metrics.signal_received(sig);
             match self.config.signals.action(sig) {
                 SignalAction::Stop => {
                     info!(signal = %sig, "signal received, stopping");
-                    // Two at once are one wish.
-                    event = Event::Operator(Command::Stop);
+                    commands.push(Command::Stop);
                 }
                 SignalAction::Restart => {
                     info!(signal = %sig, "signal received, restarting every worker");
-                    if event == Event::Woke {
-                        event = Event::Operator(Command::Restart);
-                    }
+                    commands.push(Command::Restart);
                 }
                 SignalAction::Reload => {
                     info!(signal = %sig, "signal received, reloading");
-                    self.ask_for(Command::Reload(Trigger::Operator));
+                    commands.push(Command::Reload(Trigger::Operator));
                 }
                 SignalAction::ScaleUp => {
                     info!(signal = %sig, "signal received, one worker more");
-                    self.ask_for(Command::ScaleUp);
+                    commands.push(Command::ScaleUp);
                 }
                 SignalAction::ScaleDown => {
                     info!(signal = %sig, "signal received, one worker less");
-                    self.ask_for(Command::ScaleDown);
+                    commands.push(Command::ScaleDown);
                 }
                 SignalAction::Forward => self.forward(sig, sig),
                 SignalAction::ForwardAs(other) => self.forward(sig, other),
@@ -68,12 +66,53 @@ impl Supervisor {
                 }
             }
         }
-        event
+        events.extend(together(&commands).into_iter().map(Event::Operator));
+    }
+}
+
+/// What signals that came at once ask for. Two stops are one wish, so that a second one does not hurry the first; two
+/// restarts are one as well, and nothing is restarted that is to stop. These come before the others.
+fn together(commands: &[Command]) -> Vec<Command> {
+    let asked = |command| commands.contains(&command).then_some(command);
+    let first = asked(Command::Stop).or(asked(Command::Restart));
+    let others = commands
+        .iter()
+        .copied()
+        .filter(|command| !matches!(command, Command::Stop | Command::Restart));
+    first.into_iter().chain(others).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RELOAD: Command = Command::Reload(Trigger::Operator);
+
+    #[test]
+    fn two_stops_at_once_are_one_wish_and_come_first() {
+        let asked = [RELOAD, Command::Stop, Command::ScaleUp, Command::Stop];
+        let expected = [Command::Stop, RELOAD, Command::ScaleUp];
+        assert_eq!(together(&asked), expected);
     }
 
-    /// One event after the other: several signals may have come at once.
-    fn ask_for(&self, command: Command) {
-        // The loop holds the other end.
-        let _ = self.outbox.send(Incoming::Asked(command));
+    #[test]
+    fn nothing_is_restarted_that_is_to_stop_or_twice() {
+        let stop = [Command::Stop];
+        assert_eq!(together(&[Command::Restart, Command::Stop]), stop);
+        assert_eq!(together(&[Command::Stop, Command::Restart]), stop);
+        let restart = [Command::Restart];
+        assert_eq!(together(&[Command::Restart, Command::Restart]), restart);
+    }
+
+    #[test]
+    fn everything_else_keeps_its_order_and_number() {
+        let asked = [
+            Command::ScaleDown,
+            RELOAD,
+            Command::ScaleUp,
+            Command::ScaleUp,
+        ];
+        assert_eq!(together(&asked), asked);
+        assert_eq!(together(&[]), []);
     }
 }

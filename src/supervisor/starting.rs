@@ -44,14 +44,18 @@ impl Supervisor {
         }
     }
 
-    /// One message of a worker that is being started, and what it means; `None` if there is none now.
-    pub(super) fn read_status(&mut self, pid: Pid) -> Option<Event> {
+    /// Reads all that a worker which is being started has said by now.
+    pub(super) fn read_status(&mut self, pid: Pid, events: &mut Vec<Event>) {
+        while let Some((slot, message)) = self.next_status(pid) {
+            events.extend(self.begun(pid, slot, message));
+        }
+    }
+
+    fn next_status(&self, pid: Pid) -> Option<(SlotId, Status)> {
         let worker = self.workers.get(pid)?;
-        let (id, slot) = (worker.id, worker.slot);
-        let message = status::receive(&*worker.start.as_ref()?.status).ok()?;
-        // There may be another behind it, and the descriptor reports each arrival once.
-        let _ = self.outbox.send(Incoming::Worker(id, Report::Status));
-        Some(self.begun(pid, slot, message))
+        let start = worker.start.as_ref()?;
+        let message = status::receive(&*start.status).ok()?;
+        Some((worker.slot, message))
     }
 
     fn start_is_over(&mut self, pid: Pid) {
@@ -61,7 +65,7 @@ impl Supervisor {
     }
 
     /// A worker said something on its way to its program.
-    pub(super) fn begun(&mut self, pid: Pid, slot: SlotId, message: Status) -> Event {
+    fn begun(&mut self, pid: Pid, slot: SlotId, message: Status) -> Option<Event> {
         match message {
             Status::Notifier(notifier) => {
                 if let Some(sharing) = &self.sharing {
@@ -76,16 +80,12 @@ impl Supervisor {
                             .unwrap_or(ListenerId(slot.0)),
                     });
                 }
-                Event::Woke
+                None
             }
             Status::NotIntercepted(errno) => {
                 error!(%slot, %pid, error = errno.desc(), "cannot intercept bind, the worker's ports are its own");
-                if Status::is_shortage(errno) {
-                    // That it cannot bind a port which another has says nothing about the program.
-                    Event::Starved { pid }
-                } else {
-                    Event::Woke
-                }
+                // That it cannot bind a port which another has says nothing about the program.
+                Status::is_shortage(errno).then_some(Event::Starved { pid })
             }
             Status::ExecFailed(errno) if Status::is_shortage(errno) => {
                 self.metrics.spawn_failed();
@@ -96,7 +96,7 @@ impl Supervisor {
                     errno.desc()
                 ));
                 self.start_is_over(pid);
-                Event::Starved { pid }
+                Some(Event::Starved { pid })
             }
             Status::ExecFailed(errno) => {
                 let code = Status::exec_code(errno);
@@ -117,12 +117,12 @@ impl Supervisor {
                 self.history
                     .push(format!("cannot execute {program:?}: {why}"));
                 self.start_is_over(pid);
-                Event::ExecFailed { pid, code }
+                Some(Event::ExecFailed { pid, code })
             }
             Status::Closed => {
                 self.start_is_over(pid);
                 self.ask_without_listen(pid);
-                Event::Executed { pid }
+                Some(Event::Executed { pid })
             }
         }
     }

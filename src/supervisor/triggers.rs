@@ -94,26 +94,26 @@ impl Supervisor {
     }
 
     /// A trigger has something to say.
-    pub(super) fn fired(&self, fired: Fired) -> Event {
+    pub(super) fn fired(&self, fired: Fired) -> Option<Event> {
         match fired {
-            Fired::Schedule => Event::Operator(Command::Reload(Trigger::Schedule)),
+            Fired::Schedule => Some(Event::Operator(Command::Reload(Trigger::Schedule))),
             Fired::Files { path } => {
                 info!(path = %path.display(), "a watched file has changed");
-                Event::Operator(Command::Reload(Trigger::Files))
+                Some(Event::Operator(Command::Reload(Trigger::Files)))
             }
             Fired::Memory { pid, bytes } => {
                 let limit = self.config.max_memory.unwrap_or(Bytes(0));
                 warn!(%pid, bytes, %limit, "worker uses more memory than RPM_MAX_MEMORY");
                 let cause = Cause::MemoryLimit;
-                Event::Unfit { pid, cause }
+                Some(Event::Unfit { pid, cause })
             }
             Fired::Watching { watches } => {
                 info!(watches, "watching files and directories (RPM_WATCH)");
-                Event::Woke
+                None
             }
             Fired::Unwatched { text } => {
                 warn!("RPM_WATCH: {text}");
-                Event::Woke
+                None
             }
         }
     }

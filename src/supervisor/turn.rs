@@ -1,5 +1,7 @@
 //! One turn of the loop: reap everything first, look, decide, perform, publish.
 
+use std::collections::VecDeque;
+
 use crate::model::Pid;
 use crate::policy::{Action, Event};
 use crate::sys::pid1::Role;
@@ -8,26 +10,37 @@ use crate::sys::reaper;
 use super::Supervisor;
 
 impl Supervisor {
-    /// One turn. The exit code, if this was the last.
-    pub(super) fn turn(&mut self, event: Event) -> Option<u8> {
+    /// One turn. It takes all that has happened at once; nothing, if only time has passed. The exit code, if this was the
+    /// last.
+    pub(super) fn turn(&mut self, events: Vec<Event>) -> Option<u8> {
         let mut actions = Vec::new();
-        if matches!(
-            event,
-            Event::ExecFailed { .. } | Event::Starved { .. } | Event::Executed { .. }
-        ) {
-            // It was said before the end that may be waiting to be reaped, and tells what that end means.
+        // What a worker said of its start was said before its end, which may be waiting to be reaped, and tells what that
+        // end means.
+        let (starts, events): (Vec<Event>, Vec<Event>) =
+            events.into_iter().partition(comes_before_the_end);
+        for event in starts {
             self.take(event, &mut actions);
-            self.reap(&mut actions);
-            self.decide(Event::Woke, &mut actions);
-        } else {
-            self.reap(&mut actions);
-            self.look_at_drains(&mut actions);
-            self.look_at_watchdogs(&mut actions);
+        }
+        self.reap(&mut actions);
+        self.look_at_drains(&mut actions);
+        self.look_at_watchdogs(&mut actions);
+        if events.is_empty() {
+            self.fleet.tick(self.now, self.clock.jitter(), &mut actions);
+        }
+        for event in events {
             self.decide(event, &mut actions);
         }
         // Nothing is sent any more to who is gone while its successor is being forked, which may take long.
         self.steer();
-        let mut queue = std::collections::VecDeque::from(actions);
+        let end = self.perform_all(actions);
+        self.publish();
+        self.workers.forget_reaped();
+        end
+    }
+
+    /// Performs the actions, and those that their outcomes lead to. The exit code, if one of them is to finish.
+    fn perform_all(&mut self, actions: Vec<Action>) -> Option<u8> {
+        let mut queue = VecDeque::from(actions);
         let mut end = None;
         while let Some(action) = queue.pop_front() {
             if let Action::Finish { code } = action {
@@ -40,16 +53,7 @@ impl Supervisor {
                 queue.extend(more);
             }
         }
-        self.publish();
-        self.workers.forget_reaped();
         end
-    }
-
-    /// The only place where the record of a worker goes.
-    fn forget(&mut self, pid: Pid) {
-        if let Some(id) = self.workers.reap(pid) {
-            self.app_metrics.worker_ended(id.life);
-        }
     }
 
     fn decide(&mut self, event: Event, out: &mut Vec<Action>) {
@@ -73,7 +77,9 @@ impl Supervisor {
             let ours = self.workers.get(pid).is_some();
             if ours {
                 // What it said before it died counts: why it could not run its program.
-                while let Some(event) = self.read_status(pid) {
+                let mut said = Vec::new();
+                self.read_status(pid, &mut said);
+                for event in said {
                     self.take(event, actions);
                 }
                 self.forget(pid);
@@ -98,4 +104,19 @@ impl Supervisor {
             self.take(Event::GroupEmpty { pid }, actions);
         }
     }
+
+    /// The only place where the record of a worker goes.
+    fn forget(&mut self, pid: Pid) {
+        if let Some(id) = self.workers.reap(pid) {
+            self.app_metrics.worker_ended(id.life);
+        }
+    }
+}
+
+/// Whether the event is about a start, and so older than the end of its worker.
+fn comes_before_the_end(event: &Event) -> bool {
+    matches!(
+        event,
+        Event::ExecFailed { .. } | Event::Starved { .. } | Event::Executed { .. }
+    )
 }
