@@ -22,6 +22,11 @@ impl Fleet {
         }
     }
 
+    /// How many workers there should be: one for each slot.
+    pub fn desired(&self) -> u16 {
+        u16::try_from(self.slots.len()).unwrap_or(u16::MAX)
+    }
+
     /// How many listeners each shared port needs: numbers below it may be asked for.
     pub fn listeners(&self) -> u16 {
         let slots = self.slots.iter().flat_map(|slot| {

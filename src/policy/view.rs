@@ -23,7 +23,7 @@ impl Fleet {
             state,
             ready: ready && matches!(self.mode, Mode::Serving),
             started: self.started,
-            desired: u16::try_from(self.slots.len()).unwrap_or(u16::MAX),
+            desired: self.desired(),
             generation: self.generation,
             slots: self
                 .slots

@@ -10,7 +10,7 @@ use crate::app_metrics::merge::{Life, Pattern, Rules};
 use crate::app_metrics::{self, Files, Gatherer, Means, Place, Settings};
 use crate::checks::Target;
 use crate::config::{Config, MetricsSource};
-use crate::model::{ListenerId, Pid, Tick, WorkerState};
+use crate::model::{ListenerId, Pid, Snapshot, Tick, WorkerState};
 use crate::ports::SharedPorts;
 
 use super::Supervisor;
@@ -170,13 +170,12 @@ fn directory(wanted: Option<&Path>) -> Result<(Place, Files), BootError> {
 impl Supervisor {
     /// Tells the thread which workers it asks from now on: the ready ones, those that drain, and those whose final scrape
     /// is under way. Files are kept by all.
-    pub(super) fn gather(&mut self) {
+    pub(super) fn gather(&mut self, seen: &Snapshot) {
         if self.app_metrics.way == Way::None {
             return;
         }
         // The stop waits for requests in work, ours too.
         let over = self.fleet.stop_drain().is_some() || self.fleet.stopping();
-        let seen = self.fleet.snapshot();
         let files = self.app_metrics.way == Way::Files;
         let views = seen.slots.iter().chain(&seen.rising).chain(&seen.retiring);
         let mut told = Vec::new();

@@ -172,7 +172,7 @@ impl Supervisor {
         };
         let outbox = self.outbox.clone();
         let events = move |event| drop(outbox.send(Incoming::Port(event)));
-        if sharing.balance && self.fleet.snapshot().desired > 1 {
+        if sharing.balance && self.fleet.desired() > 1 {
             sharing.balance = false;
             if let Err(error) = Balancer::start(&sharing.ports, events.clone()) {
                 warn!(%error, "cannot start the thread that balances (RPM_BALANCE); connections go to random workers");

@@ -2,7 +2,7 @@
 
 use std::sync::PoisonError;
 
-use crate::model::{Pid, RunState, WorkerState, WorkerView};
+use crate::model::{Pid, RunState, Snapshot, WorkerState, WorkerView};
 
 use super::Supervisor;
 
@@ -11,9 +11,9 @@ impl Supervisor {
     pub(super) fn publish(&mut self) {
         let mut seen = self.fleet.snapshot();
         self.workers.add_status(&mut seen);
+        self.drop_tails(&seen);
+        self.gather(&seen);
         *self.snapshot.lock().unwrap_or_else(PoisonError::into_inner) = seen;
-        self.keep_last_words();
-        self.gather();
         let Some(sharing) = &mut self.sharing else {
             return;
         };
@@ -27,12 +27,11 @@ impl Supervisor {
         self.check_health();
     }
 
-    /// Only those that are on trial are asked for their last words.
-    fn keep_last_words(&mut self) {
+    /// The last lines of stderr are kept only of workers that may still fail to come up.
+    fn drop_tails(&mut self, seen: &Snapshot) {
         if self.workers.iter().all(|worker| worker.tail.is_none()) {
             return;
         }
-        let seen = self.fleet.snapshot();
         let reloads = seen.state == RunState::Reloading;
         let on_trial = |view: &&WorkerView| view.state == WorkerState::Starting || reloads;
         let slots = seen.slots.iter().filter(on_trial);

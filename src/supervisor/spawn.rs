@@ -68,7 +68,7 @@ impl Supervisor {
             .map(|(fd, name)| (fd.as_fd(), name.clone()))
             .collect();
         let base = self.environment.read(config.env_file.as_deref());
-        let workers = self.fleet.snapshot().desired;
+        let workers = self.fleet.desired();
         let mut env = environment::build(&base, &config, slot, generation, workers);
         if let Some((name, value)) = self.app_metrics.variable() {
             environment::set(&mut env, name, value);
