@@ -9,6 +9,8 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
 
+use super::architecture::{Architecture, NATIVE};
+
 /// The trapped system calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Call {
@@ -32,11 +34,6 @@ pub struct Notification {
     pub args: [u64; 6],
 }
 
-#[cfg(target_arch = "x86_64")]
-const ARCH: u32 = 0xc000_003e;
-#[cfg(target_arch = "aarch64")]
-const ARCH: u32 = 0xc000_00b7;
-
 const LD_W_ABS: u16 = 0x20;
 const JEQ_K: u16 = 0x15;
 const RET_K: u16 = 0x06;
@@ -46,7 +43,7 @@ const FILTER_LEN: usize = 12;
 
 /// The filter program. Except for setsockopt, it decides by the call number alone, so that the kernel's cache of
 /// always-allowed calls (since 5.11) covers all others. Calls of a foreign architecture (i386, x32) pass.
-fn filter() -> [libc::sock_filter; FILTER_LEN] {
+fn filter(of: Architecture) -> [libc::sock_filter; FILTER_LEN] {
     let load = |k: usize| libc::sock_filter {
         code: LD_W_ABS,
         jt: 0,
@@ -59,7 +56,6 @@ fn filter() -> [libc::sock_filter; FILTER_LEN] {
         jf,
         k,
     };
-    let number = |nr: libc::c_long| u32::try_from(nr).unwrap_or(u32::MAX);
     let answer = |k: u32| libc::sock_filter {
         code: RET_K,
         jt: 0,
@@ -70,11 +66,11 @@ fn filter() -> [libc::sock_filter; FILTER_LEN] {
     let option = |value: i32| u32::try_from(value).unwrap_or(0);
     [
         load(offset_of!(libc::seccomp_data, arch)), // 0
-        equal(ARCH, 0, 8),                          // 1: else allow (10)
+        equal(of.audit, 0, 8),                      // 1: else allow (10)
         load(offset_of!(libc::seccomp_data, nr)),   // 2
-        equal(number(libc::SYS_bind), 7, 0),        // 3: notify (11)
-        equal(number(libc::SYS_listen), 6, 0),      // 4
-        equal(number(libc::SYS_setsockopt), 0, 4),  // 5
+        equal(of.bind, 7, 0),                       // 3: notify (11)
+        equal(of.listen, 6, 0),                     // 4
+        equal(of.setsockopt, 0, 4),                 // 5
         load(argument(1)), // 6: level; the low word, both architectures are little-endian
         equal(option(libc::IPPROTO_IPV6), 0, 2), // 7
         load(argument(2)), // 8: option
@@ -91,7 +87,7 @@ pub struct Filter([libc::sock_filter; FILTER_LEN]);
 impl Filter {
     /// Builds the filter.
     pub fn new() -> Self {
-        Self(filter())
+        Self(filter(NATIVE))
     }
 
     /// Installs the filter on the calling thread and returns the notifier, close-on-exec. Async-signal-safe: for the
@@ -295,4 +291,67 @@ pub(super) fn send_fd(socket: BorrowedFd<'_>, tag: u8, fd: BorrowedFd<'_>) -> Re
         libc::sendmsg(socket.as_raw_fd(), &raw const message, libc::MSG_NOSIGNAL)
     })
     .map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::architecture::{AARCH64, X86_64};
+
+    const V6ONLY: [i32; 2] = [libc::IPPROTO_IPV6, libc::IPV6_V6ONLY];
+    const REUSE: [i32; 2] = [libc::SOL_SOCKET, libc::SO_REUSEADDR];
+
+    /// What the kernel would answer to a call of that number, with these arguments behind the descriptor.
+    fn answer(of: Architecture, audit: u32, number: u32, arguments: [i32; 2]) -> u32 {
+        let mut data = [0; 64];
+        let mut put =
+            |at: usize, value: u32| data[at..at + 4].copy_from_slice(&value.to_le_bytes());
+        put(0, number);
+        put(4, audit);
+        for (at, argument) in [24, 32].into_iter().zip(arguments) {
+            put(at, u32::try_from(argument).unwrap());
+        }
+        let program = filter(of);
+        let (mut at, mut loaded) = (0, 0);
+        loop {
+            let step = program[at];
+            at += 1;
+            match step.code {
+                LD_W_ABS => {
+                    let from = usize::try_from(step.k).unwrap();
+                    loaded = u32::from_le_bytes(data[from..from + 4].try_into().unwrap());
+                }
+                JEQ_K if loaded == step.k => at += usize::from(step.jt),
+                JEQ_K => at += usize::from(step.jf),
+                RET_K => return step.k,
+                code => panic!("instruction {code}"),
+            }
+        }
+    }
+
+    #[test]
+    fn on_every_architecture_three_calls_are_trapped_and_no_other() {
+        for of in [X86_64, AARCH64] {
+            let asked = |number, arguments| answer(of, of.audit, number, arguments);
+            for trapped in [of.bind, of.listen] {
+                assert_eq!(asked(trapped, REUSE), libc::SECCOMP_RET_USER_NOTIF);
+            }
+            assert_eq!(asked(of.setsockopt, V6ONLY), libc::SECCOMP_RET_USER_NOTIF);
+            assert_eq!(asked(of.setsockopt, REUSE), libc::SECCOMP_RET_ALLOW);
+            let others = (0..600).filter(|nr| ![of.bind, of.listen, of.setsockopt].contains(nr));
+            for other in others {
+                assert_eq!(asked(other, V6ONLY), libc::SECCOMP_RET_ALLOW, "{other}");
+            }
+        }
+    }
+
+    #[test]
+    fn calls_of_a_foreign_architecture_pass() {
+        for (of, foreign) in [(X86_64, AARCH64), (AARCH64, X86_64)] {
+            for number in [of.bind, of.listen, of.setsockopt] {
+                let answered = answer(of, foreign.audit, number, V6ONLY);
+                assert_eq!(answered, libc::SECCOMP_RET_ALLOW);
+            }
+        }
+    }
 }

@@ -1,6 +1,7 @@
 //! System calls, one small file for each family of calls. A file that needs `unsafe` says so at its head. This layer
 //! does not log and does not decide; it returns errors to its callers.
 
+pub mod architecture;
 pub mod cgroup;
 mod child;
 pub mod client;

@@ -1,0 +1,93 @@
+//! What differs between the machine architectures: as tables, so that all of them are compiled and tested on each.
+
+/// What the seccomp filter must know of an architecture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Architecture {
+    /// AUDIT_ARCH_*: how the kernel tells a filter of which architecture a call is.
+    pub audit: u32,
+    /// The number of bind(2).
+    pub bind: u32,
+    /// The number of listen(2).
+    pub listen: u32,
+    /// The number of setsockopt(2).
+    pub setsockopt: u32,
+}
+
+/// x86-64, from arch/x86/entry/syscalls/syscall_64.tbl.
+pub const X86_64: Architecture = Architecture {
+    audit: 0xc000_003e,
+    bind: 49,
+    listen: 50,
+    setsockopt: 54,
+};
+
+/// AArch64, from include/uapi/asm-generic/unistd.h.
+pub const AARCH64: Architecture = Architecture {
+    audit: 0xc000_00b7,
+    bind: 200,
+    listen: 201,
+    setsockopt: 208,
+};
+
+/// The one that this program is compiled for.
+pub const NATIVE: Architecture = if cfg!(target_arch = "aarch64") {
+    AARCH64
+} else {
+    X86_64
+};
+
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+compile_error!("sys::architecture has no table for this architecture");
+
+#[cfg(test)]
+mod tests {
+    use std::mem::{offset_of, size_of};
+
+    use super::*;
+
+    #[test]
+    fn our_own_numbers_are_those_of_libc() {
+        let own = [NATIVE.bind, NATIVE.listen, NATIVE.setsockopt].map(libc::c_long::from);
+        assert_eq!(
+            own,
+            [libc::SYS_bind, libc::SYS_listen, libc::SYS_setsockopt]
+        );
+    }
+
+    /// linux/audit.h makes them of the number in the ELF header and two flags.
+    #[test]
+    fn audit_numbers_are_made_of_the_machine_and_of_64_bits_little_endian() {
+        const BITS_64: u32 = 0x8000_0000;
+        const LITTLE_ENDIAN: u32 = 0x4000_0000;
+        for (architecture, machine) in [(X86_64, libc::EM_X86_64), (AARCH64, libc::EM_AARCH64)] {
+            assert_eq!(
+                architecture.audit,
+                u32::from(machine) | BITS_64 | LITTLE_ENDIAN
+            );
+        }
+    }
+
+    /// linux/seccomp.h has no type whose size differs between the two.
+    #[test]
+    fn what_the_kernel_hands_over_has_the_published_layout() {
+        assert_eq!(
+            [
+                offset_of!(libc::seccomp_data, nr),
+                offset_of!(libc::seccomp_data, arch),
+                offset_of!(libc::seccomp_data, instruction_pointer),
+                offset_of!(libc::seccomp_data, args),
+            ],
+            [0, 4, 8, 16]
+        );
+        assert_eq!(
+            [
+                size_of::<libc::seccomp_data>(),
+                size_of::<libc::seccomp_notif>(),
+                size_of::<libc::seccomp_notif_resp>(),
+                size_of::<libc::seccomp_notif_addfd>(),
+                size_of::<libc::sock_filter>(),
+            ],
+            [64, 80, 24, 24, 8]
+        );
+    }
+}
