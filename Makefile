@@ -9,6 +9,9 @@ ifneq ($(TOOLCHAIN),)
 export RUSTUP_TOOLCHAIN := $(TOOLCHAIN)
 endif
 
+# Where scripts/tools puts what the machine lacks.
+export PATH := $(CURDIR)/target/tools/cargo-nextest/bin:$(CURDIR)/target/tools/cargo-deny/bin:$(PATH)
+
 help: ## these lines
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
 
@@ -25,8 +28,13 @@ static: ## target/static/rpm-runtime, one file that needs no library
 image: ## the container image, from the Dockerfile (LOCAL=1 where no registry can be reached)
 	scripts/image $(if $(LOCAL),--local)
 
-test: deps lint static ## everything that must hold: formats, lints, unit, process and container tests
-	$(CARGO) test --locked --doc
+check: ## the quick loop: formats, lints, unit tests, the architecture, the random walk
+	scripts/tools cargo-nextest
+	$(CARGO) fmt --check
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+	$(CARGO) nextest run --locked --lib --test architecture --test fleet_walk
+
+test: deps lint deny other-target static ## everything that must hold: check, process and container tests, licences
 	$(CARGO) nextest run --locked
 
 soak: deps ## the long form of the tests under load: hundreds of thousands of requests; takes many minutes
@@ -45,8 +53,15 @@ lint: deps ## formats and lints of the code and of the scripts
 	shellcheck .ci/run scripts/*
 
 deny: ## licences, duplicates and sources of the packages
-	command -v cargo-deny >/dev/null || $(CARGO) install cargo-deny --locked
-	cargo-deny check bans licenses sources
+	scripts/tools cargo-deny
+	cargo-deny --locked check bans licenses sources
+
+advisories: ## known faults of the packages; reads the RustSec database from GitHub
+	scripts/tools cargo-deny
+	cargo-deny --locked check advisories
+
+other-target: ## compiles, and does not link, for the other architecture (aarch64 or x86-64)
+	scripts/other-target
 
 bench: deps ## the measurements of benches/, side by side with other tools (ONLY="memory log" for some)
 	scripts/bench $(ONLY)
@@ -54,4 +69,4 @@ bench: deps ## the measurements of benches/, side by side with other tools (ONLY
 clean: ## remove what was built
 	scripts/clean
 
-.PHONY: help build run static image test soak fuzz deps lint deny bench clean
+.PHONY: help build run static image check test soak fuzz deps lint deny advisories other-target bench clean

@@ -467,6 +467,26 @@ fn nothing_is_left_to_do() {
     none(&faults);
 }
 
+/// Nobody would compile and run one (`doctest = false`).
+#[test]
+fn comments_hold_no_examples_of_code() {
+    let mut faults = Vec::new();
+    for source in sources() {
+        let fences = source.text.lines().filter_map(|line| {
+            let comment = line.trim_start().strip_prefix("//")?;
+            comment
+                .trim_start_matches(['/', '!'])
+                .trim()
+                .strip_prefix("```")
+        });
+        // Every other one ends a block.
+        for fence in fences.step_by(2).filter(|fence| *fence != "text") {
+            faults.push(format!("{}: ```{fence}", source.path.display()));
+        }
+    }
+    none(&faults);
+}
+
 #[test]
 fn the_readme_knows_every_variable() {
     let readme = fs::read_to_string(root().join("README.md")).unwrap();
