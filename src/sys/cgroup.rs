@@ -265,5 +265,4 @@ fn number(dir: &Path, file: &str) -> Option<u64> {
 }
 
 #[cfg(test)]
-#[path = "cgroup_tests.rs"]
 mod tests;

@@ -147,5 +147,4 @@ fn parse(text: &[u8]) -> Option<Process> {
 }
 
 #[cfg(test)]
-#[path = "family_tests.rs"]
 mod tests;

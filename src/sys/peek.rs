@@ -242,5 +242,4 @@ fn parse_status(text: &[u8]) -> Option<Dispositions> {
 }
 
 #[cfg(test)]
-#[path = "peek_tests.rs"]
 mod tests;

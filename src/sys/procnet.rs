@@ -95,5 +95,4 @@ fn address(text: &str) -> Option<SocketAddr> {
 }
 
 #[cfg(test)]
-#[path = "procnet_tests.rs"]
 mod tests;

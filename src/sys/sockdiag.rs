@@ -305,9 +305,4 @@ fn u32_at(bytes: &[u8], at: usize) -> nix::Result<u32> {
 }
 
 #[cfg(test)]
-#[path = "sockdiag_tests.rs"]
 mod tests;
-
-#[cfg(test)]
-#[path = "sockdiag_kernel_tests.rs"]
-mod kernel_tests;

@@ -366,5 +366,4 @@ impl<F: Fn(Fired)> Watcher<F> {
 }
 
 #[cfg(test)]
-#[path = "watch_tests.rs"]
 mod tests;

@@ -1,5 +1,7 @@
 //! Made-up answers.
 
+mod kernel;
+
 use proptest::prelude::*;
 
 use super::*;

@@ -3,8 +3,8 @@
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 
-use super::*;
 use crate::sys::listener::inode;
+use crate::sys::sockdiag::*;
 use crate::sys::tcp::MOST_PORTS;
 use crate::sys::testing::{REFUSALS, defer_accept, until, without_sock_diag};
 
