@@ -131,7 +131,7 @@ impl Questions {
         ended_before
     }
 
-    /// Asks one worker anew. If a request is in progress, waits for it first, because its answer may be older than
+    /// Asks one worker again. If a request is in progress, waits for it first, because its answer may be older than
     /// wanted.
     pub(super) async fn one(self: &Rc<Self>, life: Life, within: Duration) {
         let deadline = Instant::now() + within;

@@ -170,7 +170,7 @@ pub(crate) fn resting(group: &Group) -> usize {
     rows.concat().lines().filter(is_one).count()
 }
 
-/// A worker that answers every request with `status`, or with what it is then.
+/// A worker that answers every request with `status`, or with the value that the test has set since then.
 pub(crate) fn answer(status: &str) -> (impl Fn(TcpStream) + Send + 'static, Arc<Mutex<String>>) {
     let status = Arc::new(Mutex::new(status.to_owned()));
     let now = Arc::clone(&status);

@@ -89,7 +89,7 @@ pub(super) fn lift(fd: BorrowedFd<'_>, above: RawFd) -> Result<BorrowedFd<'_>, E
 ///
 /// # Safety
 ///
-/// Nobody in this process uses what is at `target` now: it is closed.
+/// No code in this process may use the descriptor that is at `target` now: this call closes it.
 pub(super) unsafe fn place(fd: BorrowedFd<'_>, target: RawFd) -> Result<(), Errno> {
     // SAFETY: integers only; what is closed is the caller's promise.
     Errno::result(unsafe { libc::dup2(fd.as_raw_fd(), target) }).map(drop)

@@ -155,7 +155,7 @@ fn what_is_known_from_the_last_count_is_counted_anew() {
         count(sight, &[(0, &scenes[0]), (1, &scenes[1])], &ports)
     };
     assert_eq!(all(&mut sight, &scenes), Some(slots(&[(0, 2), (1, 2)])));
-    // Nobody has to be looked at for what was found before, not even where nobody can be.
+    // Known connections need no second look at the processes, so this works even without a readable /proc.
     let proc = std::mem::replace(&mut sight.proc, Proc::new("/nonexistent"));
     assert_eq!(all(&mut sight, &scenes), Some(slots(&[(0, 2), (1, 2)])));
     scenes[0].worker.tell("close 1");

@@ -31,7 +31,7 @@ fn a_quiet_worker_is_left_stopped_with_all_its_processes() {
     for process in group {
         assert!(stopped(Pid::new(process.pid).unwrap()));
     }
-    // What comes now waits for whoever is there after it.
+    // A request that arrives now waits until the processes continue or are replaced.
     scene.clients[0].write_all(b"request").unwrap();
     until("it is seen", || scene.look(&mut sight).busy == 1);
     signals::send_group(scene.leader(), Sig::CONT).unwrap();
@@ -105,7 +105,7 @@ fn whatever_happens_on_the_way_the_worker_goes_on() {
         outcome.is_err()
     });
     scene.worker.tell("write 0 1");
-    // A worker that is gone has nothing to lose, and nobody is stopped in its stead.
+    // An ended worker has nothing to lose, and no other process is stopped instead.
     let gone = Puppet::start("true", &[]);
     let processes = Proc::new("/proc");
     let ended = |pid: Pid| {
@@ -122,7 +122,7 @@ fn those_that_hold_connections_say_what_a_signal_does() {
     let (mut sight, mut scene) = (Sight::new(), Scene::new());
     let (leader, port) = (scene.leader(), scene.port);
     let mut disposition = |sig| sight.disposition(leader, &[port], sig);
-    // Nobody holds one: the leader.
+    // No process holds a connection, so the leader decides.
     assert_eq!(disposition(Sig::TERM), Disposition::Default);
     for (how, expected) in [
         ("catch", Disposition::Caught),

@@ -154,7 +154,7 @@ fn where_nobody_keeps_up_the_queues_stay_equal() {
     assert!(random > adaptive, "{random} %, {adaptive} %");
 }
 
-/// So many looks at four listeners. The first does not move; the others have workers.
+/// Polls four listeners `looks` times. The queue of the first does not move; the others have workers.
 fn stuck(looks: u32) -> (SharedPorts, PortKey, Vec<Worker>) {
     let (ports, key) = served(4, Choice::Adaptive);
     let workers = (1..4).map(|number| worker(&ports, key, number)).collect();
