@@ -161,7 +161,7 @@ pub struct WorkerView {
     pub due: Option<Tick>,
 }
 
-/// State of the fleet after one turn of the event loop. Metrics and the admin port know nothing else of it.
+/// State of the fleet after one turn of the event loop. Metrics and the admin server get their data only from here.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Snapshot {
     /// The runtime's state.

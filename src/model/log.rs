@@ -1,11 +1,11 @@
-//! What the log has done, in numbers.
+//! Counts of what the log has done.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::SlotId;
 
-/// Where a line comes from.
+/// The origin of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogOrigin {
     /// Descriptor 1 of a worker.
@@ -17,10 +17,10 @@ pub enum LogOrigin {
 }
 
 impl LogOrigin {
-    /// Each of them.
+    /// All origins.
     pub const ALL: [Self; 3] = [Self::Stdout, Self::Stderr, Self::Runtime];
 
-    /// As metrics and JSON name it.
+    /// The name in metrics and JSON.
     pub fn label(self) -> &'static str {
         match self {
             Self::Stdout => "stdout",
@@ -37,14 +37,14 @@ pub enum LossReason {
     BufferFull,
     /// RPM_LOG_RATE.
     RateLimit,
-    /// The output refused it: nobody reads, or there is no room.
+    /// The output refused the line: it has no reader or no space.
     Closed,
     /// A line of the runtime, while the output was stuck.
     OwnQueueFull,
 }
 
 impl LossReason {
-    /// Each of them.
+    /// All reasons.
     pub const ALL: [Self; 4] = [
         Self::BufferFull,
         Self::RateLimit,
@@ -52,7 +52,7 @@ impl LossReason {
         Self::OwnQueueFull,
     ];
 
-    /// As metrics name it.
+    /// The name in metrics.
     pub fn label(self) -> &'static str {
         match self {
             Self::BufferFull => "buffer_full",
@@ -62,7 +62,7 @@ impl LossReason {
         }
     }
 
-    /// Whether lines from there can be lost for this reason.
+    /// Whether lines of this origin can be lost for this reason.
     pub fn applies_to(self, origin: LogOrigin) -> bool {
         match self {
             Self::BufferFull | Self::Closed => true,
@@ -72,7 +72,7 @@ impl LossReason {
     }
 }
 
-/// Why a log file did not get a line. These lines are counted apart: other outputs have them.
+/// Why a log file did not get a line. These lines are counted separately, because other outputs got them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FileLossReason {
     /// RPM_LOG_OVERFLOW=drop, and the file did not keep up.
@@ -81,19 +81,19 @@ pub enum FileLossReason {
     WriteError,
 }
 
-/// A value for each [`LogOrigin`].
+/// One value for each [`LogOrigin`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PerOrigin<T> {
-    /// Of [`LogOrigin::Stdout`].
+    /// The value of [`LogOrigin::Stdout`].
     pub stdout: T,
-    /// Of [`LogOrigin::Stderr`].
+    /// The value of [`LogOrigin::Stderr`].
     pub stderr: T,
-    /// Of [`LogOrigin::Runtime`].
+    /// The value of [`LogOrigin::Runtime`].
     pub runtime: T,
 }
 
 impl<T> PerOrigin<T> {
-    /// The value of one.
+    /// The value of `origin`.
     pub fn of(&self, origin: LogOrigin) -> &T {
         match origin {
             LogOrigin::Stdout => &self.stdout,
@@ -102,7 +102,7 @@ impl<T> PerOrigin<T> {
         }
     }
 
-    /// With a function of each value.
+    /// Applies a function to each value.
     pub fn map<U>(&self, mut function: impl FnMut(&T) -> U) -> PerOrigin<U> {
         PerOrigin {
             stdout: function(&self.stdout),
@@ -112,21 +112,21 @@ impl<T> PerOrigin<T> {
     }
 }
 
-/// Lost lines, a count for each [`LossReason`].
+/// Numbers of lost lines, one for each [`LossReason`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Losses<T = u64> {
-    /// Of [`LossReason::BufferFull`].
+    /// The number for [`LossReason::BufferFull`].
     pub buffer_full: T,
-    /// Of [`LossReason::RateLimit`].
+    /// The number for [`LossReason::RateLimit`].
     pub rate_limit: T,
-    /// Of [`LossReason::Closed`].
+    /// The number for [`LossReason::Closed`].
     pub closed: T,
-    /// Of [`LossReason::OwnQueueFull`].
+    /// The number for [`LossReason::OwnQueueFull`].
     pub own_queue_full: T,
 }
 
 impl<T> Losses<T> {
-    /// The count of one.
+    /// The number for `reason`.
     pub fn of(&self, reason: LossReason) -> &T {
         match reason {
             LossReason::BufferFull => &self.buffer_full,
@@ -136,7 +136,7 @@ impl<T> Losses<T> {
         }
     }
 
-    /// The count of one, to be changed.
+    /// As [`Self::of`], mutable.
     pub fn of_mut(&mut self, reason: LossReason) -> &mut T {
         match reason {
             LossReason::BufferFull => &mut self.buffer_full,
@@ -146,7 +146,7 @@ impl<T> Losses<T> {
         }
     }
 
-    /// With a function of each count.
+    /// Applies a function to each number.
     pub fn map<U>(&self, mut function: impl FnMut(&T) -> U) -> Losses<U> {
         Losses {
             buffer_full: function(&self.buffer_full),
@@ -157,21 +157,21 @@ impl<T> Losses<T> {
     }
 }
 
-/// Lines that log files did not get, a count for each [`FileLossReason`].
+/// Numbers of lines that log files did not get, one for each [`FileLossReason`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FileLosses<T = u64> {
-    /// Of [`FileLossReason::BufferFull`].
+    /// The number for [`FileLossReason::BufferFull`].
     pub buffer_full: T,
-    /// Of [`FileLossReason::WriteError`].
+    /// The number for [`FileLossReason::WriteError`].
     pub write_error: T,
 }
 
-/// Rotations of log files.
+/// Numbers of rotations of log files.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Rotations<T = u64> {
-    /// That were done.
+    /// Successful rotations.
     pub success: T,
-    /// That were not.
+    /// Failed rotations.
     pub failure: T,
 }
 
@@ -182,17 +182,17 @@ pub struct LogTotals {
     pub lines: PerOrigin<u64>,
     /// Bytes written.
     pub bytes: PerOrigin<u64>,
-    /// Lines given up.
+    /// Dropped lines.
     pub dropped: PerOrigin<Losses>,
-    /// Lines given up, by worker; workers without any are left out.
+    /// Dropped lines by worker; workers without dropped lines are left out.
     pub workers: BTreeMap<SlotId, Losses>,
-    /// Lines longer than the limit, passed in pieces.
+    /// Lines longer than the limit, written in pieces.
     pub split: u64,
-    /// Bytes read and not yet written.
+    /// Bytes that were read and are not written yet.
     pub buffer: u64,
     /// RPM_LOG_BUFFER.
     pub buffer_limit: u64,
-    /// How long writes waited for a reader.
+    /// How long writes were blocked by a slow reader.
     pub blocked: Duration,
     /// Lines that files did not get.
     pub files: FileLosses,
@@ -201,7 +201,7 @@ pub struct LogTotals {
 }
 
 impl LogTotals {
-    /// Lines that an output did not get though they were meant for it: all but those of RPM_LOG_RATE.
+    /// Lines that an output should have got but did not get: all lost lines except those of RPM_LOG_RATE.
     pub fn unwritten(&self) -> u64 {
         let lost = |losses: &Losses| losses.buffer_full + losses.closed + losses.own_queue_full;
         LogOrigin::ALL
@@ -215,7 +215,7 @@ impl LogTotals {
 mod tests {
     use super::*;
 
-    /// By [`LogOrigin::ALL`].
+    /// In the order of [`LogOrigin::ALL`].
     impl<T> From<[T; 3]> for PerOrigin<T> {
         fn from([stdout, stderr, runtime]: [T; 3]) -> Self {
             Self {
@@ -226,7 +226,7 @@ mod tests {
         }
     }
 
-    /// By [`LossReason::ALL`].
+    /// In the order of [`LossReason::ALL`].
     impl From<[u64; 4]> for Losses {
         fn from([buffer_full, rate_limit, closed, own_queue_full]: [u64; 4]) -> Self {
             Self {

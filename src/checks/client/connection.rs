@@ -64,7 +64,7 @@ impl Connection {
         )))
     }
 
-    /// On a stream that is connected.
+    /// Wraps a connected stream.
     pub fn over(stream: TcpStream) -> Self {
         Self(stream)
     }

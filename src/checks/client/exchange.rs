@@ -1,4 +1,4 @@
-//! One request and the answer to it.
+//! One request and its answer.
 
 use std::fmt::Write;
 use std::io;
@@ -7,10 +7,10 @@ use crate::checks::Failure;
 
 use super::{Connection, StatusReader};
 
-/// As whom we ask.
+/// The User-Agent of the runtime's requests.
 pub(crate) const USER_AGENT: &str = concat!("rpm-runtime/", env!("CARGO_PKG_VERSION"));
 
-/// A request for `path`, after whose answer the server closes the connection.
+/// Builds a request for `path`; the server closes the connection after the answer.
 pub(crate) fn get(path: &str, host: &str) -> String {
     let target = escaped(path);
     format!(
@@ -19,8 +19,8 @@ pub(crate) fn get(path: &str, host: &str) -> String {
     )
 }
 
-/// A path as a request has it: what would end the line, or the path, goes escaped (RFC 3986, 2.1), and what no path
-/// may have.
+/// Escapes a path for the request line (RFC 3986, 2.1): characters that would end the line or the path, and those that
+/// a path must not contain.
 pub(crate) fn escaped(path: &str) -> String {
     let mut target = String::with_capacity(path.len());
     for byte in path.bytes() {
@@ -34,14 +34,14 @@ pub(crate) fn escaped(path: &str) -> String {
     target
 }
 
-/// Sends the request and reads the status of its answer. Adds what was read to `received`: the status and perhaps more.
-/// The outer error is that of the connection.
+/// Sends the request and reads the status of the answer. Appends all read bytes to `received`: the status and perhaps
+/// more. The outer error is an error of the connection.
 pub(crate) async fn exchange(
     connection: &Connection,
     request: &[u8],
     received: &mut Vec<u8>,
 ) -> io::Result<Result<u16, Failure>> {
-    // A server that answers and closes before it has read all is still heard.
+    // A send error is ignored: the server may have answered and closed before it read the whole request.
     let _ = connection.send(request).await;
     let mut reader = StatusReader::new();
     let mut piece = [0; 4096];

@@ -1,4 +1,4 @@
-//! A small HTTP/1 client: one connection, one request, and what is read of the answer is bounded.
+//! A small HTTP/1 client: one connection and one request; it reads a limited part of the answer.
 
 mod connection;
 mod deadline;

@@ -1,9 +1,9 @@
 //! The formats of a page.
 
-/// How a page is written.
+/// The format of a written page.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Format {
-    /// Prometheus' text format, version 0.0.4: what everybody reads.
+    /// Prometheus' text format, version 0.0.4, which every scraper reads.
     #[default]
     Text,
     /// OpenMetrics, version 1.0.0.
@@ -11,7 +11,7 @@ pub enum Format {
 }
 
 impl Format {
-    /// Its Content-Type. Prometheus 3 refuses a page without one.
+    /// The Content-Type. Prometheus 3 refuses a page without one.
     pub fn content_type(self) -> &'static str {
         match self {
             Self::Text => "text/plain; version=0.0.4; charset=utf-8",

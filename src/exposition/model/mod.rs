@@ -1,4 +1,4 @@
-//! What a page holds: families of a type, their samples, labels and numbers.
+//! The content of a page: families with a type, their samples, labels and numbers.
 
 mod format;
 mod labels;

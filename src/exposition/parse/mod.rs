@@ -1,12 +1,12 @@
-//! Reads pages: text 0.0.4 and OpenMetrics 1.0.
+//! Parses pages: text 0.0.4 and OpenMetrics 1.0.
 //!
-//! A line or series that is wrong is left out and counted, and costs nothing else: one bad metric must not hide the
-//! others. The page as a whole is refused only if it may be cut off, has two ends, is too long, or holds nothing that can
-//! be read.
+//! An invalid line or series is left out and counted, without other consequences: one bad metric must not hide the
+//! others. The whole page is refused only if it may be cut off, has two ends, is too long, or contains nothing
+//! readable.
 //!
-//! - Families may be interleaved, in both formats: they are put together.
-//! - Each name of a sample belongs to one family; a later `# TYPE` that claims it as well is invalid, with its samples.
-//! - Text 0.0.4: blanks, tabs, empty lines, other comments and CRLF are accepted. OpenMetrics: one blank, none of these.
+//! - Families may be interleaved in both formats; they are put together.
+//! - Each sample name belongs to one family. A later `# TYPE` that claims the name too is invalid, with its samples.
+//! - Text 0.0.4: blanks, tabs, empty lines, other comments and CRLF are accepted. OpenMetrics: only single blanks.
 //! - Left out and not counted: times of samples, `_created`, labels without a value.
 
 mod comment;

@@ -56,7 +56,7 @@ pub enum FileEvent {
     Works {
         /// The file.
         path: PathBuf,
-        /// Lines lost since the previous [`Note::Failed`].
+        /// Lines lost since the previous [`FileEvent::Failed`].
         lost: u64,
     },
     /// The file is due but cannot be rotated. It keeps growing, and the rotation is tried again every ten seconds.

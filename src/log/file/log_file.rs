@@ -60,7 +60,7 @@ impl fmt::Display for Failed {
 
 impl Error for Failed {}
 
-/// A log file. Each line is written completely or not at all. Problems are reported by [`LogFile::notes`].
+/// A log file. Each line is written completely or not at all. Problems are reported by [`LogFile::events`].
 ///
 /// If another process renames, removes or replaces the file or its directory, this is noticed within a second, and the
 /// path is opened again. Lines written in that second to a file that has no name any more are lost, but counted as
@@ -95,7 +95,7 @@ struct Spell {
 }
 
 impl LogFile {
-    /// Does not open the file; the first line does. All files share one `keeper`.
+    /// Does not open the file; the first line does. All files share one `sweeper`.
     pub fn new(path: PathBuf, rotation: Arc<Rotation>, sweeper: Sweeper) -> Self {
         Self {
             path,
@@ -123,7 +123,7 @@ impl LogFile {
         self.counters
     }
 
-    /// The problems since the last call, of this file and of the keeper's thread (for any file). Cheap if there are
+    /// The problems since the last call, of this file and of the sweeper's thread (for any file). Cheap if there are
     /// none.
     pub fn events(&mut self) -> Vec<FileEvent> {
         let mut events = mem::take(&mut self.events);

@@ -1,8 +1,8 @@
 //! Log files: append whole lines, rotate by size and time, limit the number of rotated files, compress them in the
 //! background.
 //!
-//! A [`LogFile`] belongs to the writing thread. It never fails permanently: a problem is reported once ([`Note`]),
-//! counted, and the write is tried again with the next lines. A [`Keeper`] removes and compresses rotated files on a
+//! A [`LogFile`] belongs to the writing thread. It never fails permanently: a problem is reported once ([`FileEvent`]),
+//! counted, and the write is tried again with the next lines. A [`Sweeper`] removes and compresses rotated files on a
 //! thread of its own, because that may take long; all files share one.
 //!
 //! - `NAME` is renamed to `NAME.20261122T044012Z`; further rotations in the same second get `.1` and so on; compressed

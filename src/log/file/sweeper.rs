@@ -13,7 +13,7 @@ use crate::sys::thread;
 /// Stack size, bytes. The compressor builds its tables on the stack before it moves them. Unused stack costs nothing.
 const STACK: usize = 1024 * 1024;
 
-/// Removes and compresses rotated files. All [`super::LogFile`]s share one keeper, so only one thread runs at a time.
+/// Removes and compresses rotated files. All [`super::LogFile`]s share one sweeper, so only one thread runs at a time.
 /// Neither the drop of this handle nor the end of the process waits for the thread; the next rotation finds unfinished
 /// work.
 #[derive(Clone, Debug, Default)]
