@@ -1,11 +1,7 @@
 //! The parts of rpm-runtime, for its binary, its tests and its benches. Not a public API.
 //!
-//! ```text
-//! main -> supervisor -> { log, metrics, admin, app_metrics, ports, checks, notify, drain, triggers } -> model
-//!           |-> policy -> model     pure decisions
-//!           `-> sys    -> model     the only unsafe
-//! main -> config -> policy's parameter types
-//! ```
+//! ARCHITECTURE.md has the picture of these layers, the way of a signal, of a log line and of a scrape through them, and
+//! where a new thing goes. tests/architecture holds what each layer may use.
 
 #[forbid(unsafe_code)]
 pub mod admin;

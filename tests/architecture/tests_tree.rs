@@ -29,7 +29,7 @@ fn process_tests() -> Vec<(PathBuf, String)> {
     found
 }
 
-fn functions(text: &str) -> impl Iterator<Item = &str> {
+pub(super) fn functions(text: &str) -> impl Iterator<Item = &str> {
     let begun = text.lines().filter_map(|line| {
         let line = line.trim_start();
         let line = line.strip_prefix("pub ").unwrap_or(line);

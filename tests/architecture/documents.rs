@@ -1,0 +1,149 @@
+//! The documents: every relative link leads somewhere, docs/old-failures.md names tests that exist, and ARCHITECTURE.md
+//! shows the layers as they are held.
+
+use std::collections::HashSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::tests_tree::functions;
+use super::{LAYERS, none, root, rust_files};
+
+/// Where documents are, not looked into deeper.
+const FOLDERS: [&str; 5] = ["", "docs", "examples", "charts/rpm-runtime", "fuzz"];
+
+fn documents() -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for folder in FOLDERS {
+        for entry in fs::read_dir(root().join(folder)).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_some_and(|end| end == "md") {
+                found.push(path);
+            }
+        }
+    }
+    assert!(found.len() > 10, "only {} documents", found.len());
+    found
+}
+
+/// The text without fenced blocks, where brackets and `#` mean something else.
+fn prose(text: &str) -> impl Iterator<Item = &str> {
+    let mut fenced = false;
+    text.lines().filter(move |line| {
+        let fence = line.trim_start().starts_with("```");
+        fenced ^= fence;
+        !fenced && !fence
+    })
+}
+
+/// Targets of `[text](target)`.
+fn links(line: &str) -> impl Iterator<Item = &str> {
+    line.split("](")
+        .skip(1)
+        .filter_map(|rest| rest.split(')').next())
+}
+
+/// The anchors that GitHub makes of headings: small letters, blanks as hyphens, no other marks.
+fn anchors(text: &str) -> HashSet<String> {
+    let headings = prose(text).filter_map(|line| {
+        let title = line.trim_start_matches('#');
+        (title.len() < line.len()).then(|| title.trim())
+    });
+    let anchor = |title: &str| {
+        let kept = title.chars().filter_map(|letter| match letter {
+            ' ' => Some('-'),
+            '-' | '_' => Some(letter),
+            _ => letter
+                .is_alphanumeric()
+                .then(|| letter.to_ascii_lowercase()),
+        });
+        kept.collect()
+    };
+    headings.map(anchor).collect()
+}
+
+#[test]
+fn links_lead_somewhere() {
+    let mut faults = Vec::new();
+    for document in documents() {
+        let text = fs::read_to_string(&document).unwrap();
+        let name = document.strip_prefix(root()).unwrap().display();
+        for link in prose(&text).flat_map(links) {
+            if link.contains("://") {
+                continue;
+            }
+            let (path, anchor) = link.split_once('#').unwrap_or((link, ""));
+            let target = match path {
+                "" => document.clone(),
+                _ => document.parent().unwrap_or(Path::new("")).join(path),
+            };
+            if !target.exists() {
+                faults.push(format!("{name}: {link} is not there"));
+            } else if !anchor.is_empty() {
+                let there = anchors(&fs::read_to_string(&target).unwrap());
+                if !there.contains(anchor) {
+                    faults.push(format!("{name}: {link} has no such heading"));
+                }
+            }
+        }
+    }
+    none(&faults);
+}
+
+#[test]
+fn anchors_are_those_of_github() {
+    let text = "# What it is\n```\n# no heading\n```\n## /readyz and `/x_y`, again?\n";
+    let anchors = anchors(text);
+    assert!(anchors.contains("what-it-is"));
+    assert!(anchors.contains("readyz-and-x_y-again"));
+    assert_eq!(anchors.len(), 2);
+}
+
+#[test]
+fn every_old_failure_names_tests_that_exist() {
+    let page = fs::read_to_string(root().join("docs/old-failures.md")).unwrap();
+    let mut known = HashSet::new();
+    for folder in ["src", "tests"] {
+        for file in rust_files(&root().join(folder)) {
+            let text = fs::read_to_string(file).unwrap();
+            known.extend(functions(&text).map(str::to_owned));
+        }
+    }
+    let mut faults = Vec::new();
+    let mut rows = 0;
+    for line in page.lines().filter(|line| line.starts_with("| ")) {
+        let Some(tests) = line.trim_end_matches(" |").rsplit(" | ").next() else {
+            continue;
+        };
+        if tests == "test" {
+            continue;
+        }
+        rows += 1;
+        let names: Vec<&str> = tests.split('`').skip(1).step_by(2).collect();
+        if names.is_empty() && !tests.starts_with("no test yet") {
+            faults.push(format!("no test is named: {line}"));
+        }
+        for name in names.into_iter().filter(|name| !known.contains(*name)) {
+            faults.push(format!("{name} is not there"));
+        }
+    }
+    assert!(rows > 50, "{rows} rows");
+    none(&faults);
+}
+
+#[test]
+fn the_architecture_shows_the_layers_as_they_are_held() {
+    let page = fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
+    let (_, table) = page
+        .split_once("\n| layer | may use |\n|---|---|\n")
+        .unwrap();
+    let (table, _) = table.split_once("\n\n").unwrap();
+    let rows = LAYERS.map(|layer| {
+        let used = layer.inside.iter().map(|name| format!("`{name}`"));
+        format!(
+            "| `{}` | {} |",
+            layer.name,
+            used.collect::<Vec<_>>().join(", ")
+        )
+    });
+    assert_eq!(table, rows.join("\n"));
+}
