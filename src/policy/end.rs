@@ -5,43 +5,30 @@ use crate::model::{Cause, Exit, Pid, Sig, SlotId, Tick};
 use super::fleet::{Ending, Fall, Fleet, Mode, Which};
 use super::slot::{Retiring, Seat, Step, Worker};
 use super::start::SHORTAGE_PAUSE;
+use super::turn::Turn;
 use super::{Action, Next, NotUp, Note, RestartRule};
 
 impl Fleet {
-    pub(super) fn exited(
-        &mut self,
-        now: Tick,
-        jitter: u16,
-        pid: Pid,
-        fall: Fall,
-        out: &mut Vec<Action>,
-    ) {
+    pub(super) fn exited(&mut self, turn: &mut Turn<'_>, pid: Pid, fall: Fall) {
         if let Some((at, which)) = self.seat_of(pid) {
             match which {
-                Which::Present => self.seated_ended(now, jitter, at, fall, out),
-                Which::Next => self.successor_ended(now, jitter, at, fall, out),
+                Which::Present => self.seated_ended(turn, at, fall),
+                Which::Next => self.successor_ended(turn, at, fall),
             }
         } else if let Some(at) = self
             .retiring
             .iter()
             .position(|gone| !gone.sweeping && gone.worker.pid == pid)
         {
-            self.retiring_ended(now, jitter, at, fall, out);
+            self.retiring_ended(turn, at, fall);
         } else {
             let exit = fall.exit;
-            out.push(Action::Say(Note::Stranger { pid, exit }));
+            turn.say(Note::Stranger { pid, exit });
         }
     }
 
     /// A worker ended in its chair: nobody told it to.
-    pub(super) fn seated_ended(
-        &mut self,
-        now: Tick,
-        jitter: u16,
-        at: usize,
-        fall: Fall,
-        out: &mut Vec<Action>,
-    ) {
+    pub(super) fn seated_ended(&mut self, turn: &mut Turn<'_>, at: usize, fall: Fall) {
         let exit = fall.exit;
         let Some(slot) = self.slots.get_mut(at) else {
             return;
@@ -52,7 +39,7 @@ impl Fleet {
         // The next one is of today; nobody needs a second.
         slot.renewal = None;
         slot.ails = false;
-        let uptime = now.since(worker.started);
+        let uptime = turn.now.since(worker.started);
         if worker.starved {
             // No life at all: a start that was put off. It says nothing about the program.
             slot.shortages = slot.shortages.saturating_add(1);
@@ -66,41 +53,34 @@ impl Fleet {
         slot.last_exit = Some(exit);
         let cause = own_cause(worker, fall);
         let (id, seat) = (slot.id, slot.seat);
-        let tried = self.on_trial(now, &seat);
-        let next = if self.stop_has_come(now) {
+        let tried = self.on_trial(turn.now, &seat);
+        let next = if self.stop_has_come(turn.now) {
             Next::Stopping
         } else {
-            self.after_end(jitter, at, worker, exit, true)
+            self.after_end(turn.jitter, at, worker, exit, true)
         };
-        self.settle(now, at, next);
+        self.settle(turn.now, at, next);
         self.remember(next, worker, exit);
-        out.push(Action::Say(Note::Ended {
+        turn.say(Note::Ended {
             slot: id,
             pid: worker.pid,
             exit,
             cause,
             uptime,
             next,
-        }));
+        });
         if fall.leftovers {
-            self.sweep(now, id, worker, cause, out);
+            self.sweep(turn, id, worker, cause);
         }
-        self.cull(now, at, Cause::Reload, out);
+        self.cull(turn, at, Cause::Reload);
         if tried {
-            self.trial_failed(now, id, Some(worker.pid), NotUp::Ended(exit), out);
+            self.trial_failed(turn, id, Some(worker.pid), NotUp::Ended(exit));
         }
-        self.give_up_if(now, at, next, worker, exit, out);
+        self.give_up_if(turn, at, next, worker, exit);
     }
 
     /// A worker that was to take a slot over ended.
-    fn successor_ended(
-        &mut self,
-        now: Tick,
-        jitter: u16,
-        at: usize,
-        fall: Fall,
-        out: &mut Vec<Action>,
-    ) {
+    fn successor_ended(&mut self, turn: &mut Turn<'_>, at: usize, fall: Fall) {
         let Some(slot) = self.slots.get_mut(at) else {
             return;
         };
@@ -108,40 +88,26 @@ impl Fleet {
             return;
         };
         let (id, cause) = (slot.id, own_cause(worker, fall));
-        out.push(Action::Say(Note::Ended {
+        turn.say(Note::Ended {
             slot: id,
             pid: worker.pid,
             exit: fall.exit,
             cause,
-            uptime: now.since(worker.started),
+            uptime: turn.now.since(worker.started),
             next: Next::Replaced,
-        }));
+        });
         if fall.leftovers {
-            self.sweep(now, id, worker, cause, out);
+            self.sweep(turn, id, worker, cause);
         }
         // It is reaped: nobody is told to stop.
         self.give_back(at);
-        self.not_up(
-            now,
-            jitter,
-            at,
-            Some(worker.pid),
-            NotUp::Ended(fall.exit),
-            out,
-        );
+        self.not_up(turn, at, Some(worker.pid), NotUp::Ended(fall.exit));
     }
 
     /// What a worker left in its group is told to stop.
-    fn sweep(
-        &mut self,
-        now: Tick,
-        slot: SlotId,
-        worker: Worker,
-        cause: Cause,
-        out: &mut Vec<Action>,
-    ) {
+    fn sweep(&mut self, turn: &mut Turn<'_>, slot: SlotId, worker: Worker, cause: Cause) {
         let step = Step::Grace {
-            kill_at: now.after(self.params.stop_timeout),
+            kill_at: turn.now.after(self.params.stop_timeout),
         };
         self.retiring.push(Retiring {
             slot,
@@ -152,8 +118,8 @@ impl Fleet {
             undead: false,
         });
         let pid = worker.pid;
-        out.push(Action::Say(Note::Leftovers { slot, pid }));
-        out.push(Action::StopGroup { pid, told: false });
+        turn.say(Note::Leftovers { slot, pid });
+        turn.act(Action::StopGroup { pid, told: false });
     }
 
     /// What follows the end of the worker of slot `at`, by the rules of restart. What a worker that was told to stop
@@ -227,12 +193,11 @@ impl Fleet {
 
     pub(super) fn give_up_if(
         &mut self,
-        now: Tick,
+        turn: &mut Turn<'_>,
         at: usize,
         next: Next,
         worker: Worker,
         exit: Exit,
-        out: &mut Vec<Action>,
     ) {
         if next == Next::GivesUp {
             // 0 says that it was stopped as asked, and that is not so, whatever the worker meant by its own.
@@ -241,28 +206,21 @@ impl Fleet {
                 .slots
                 .get(at)
                 .map_or((SlotId(0), 0), |slot| (slot.id, slot.streak));
-            self.give_up(now, id, streak, code, out);
+            self.give_up(turn, id, streak, code);
         }
     }
 
-    pub(super) fn give_up(
-        &mut self,
-        now: Tick,
-        slot: SlotId,
-        streak: u32,
-        code: u8,
-        out: &mut Vec<Action>,
-    ) {
-        out.push(Action::Say(Note::GivesUp { slot, streak, code }));
-        self.abort_reload(now, Cause::Stop, out);
+    pub(super) fn give_up(&mut self, turn: &mut Turn<'_>, slot: SlotId, streak: u32, code: u8) {
+        turn.say(Note::GivesUp { slot, streak, code });
+        self.abort_reload(turn, Cause::Stop);
         self.mode = match self.mode {
             Mode::Serving => Mode::Delaying {
-                until: now,
+                until: turn.now,
                 ending: Ending::GaveUp { code },
             },
             // It was asked to stop before: what fails in the meantime does not change what it answers.
             Mode::Delaying { until, ending } => Mode::Delaying {
-                until: until.min(now),
+                until: until.min(turn.now),
                 ending,
             },
             mode @ (Mode::Draining { .. } | Mode::Stopping { .. } | Mode::Finished) => mode,

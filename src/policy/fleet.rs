@@ -4,6 +4,7 @@ use crate::model::{Command, Exit, Generation, ListenerId, Pid, SlotId, Tick};
 
 use super::reload::Reload;
 use super::slot::{Asked, Retiring, Seat, Slot, Worker};
+use super::turn::Turn;
 use super::{Action, Event, Params};
 
 /// What the runtime as a whole is at.
@@ -159,7 +160,7 @@ impl Fleet {
     /// Time has passed; nothing else.
     pub fn tick(&mut self, now: Tick, jitter: u16, out: &mut Vec<Action>) {
         if self.mode != Mode::Finished {
-            self.advance(now, jitter, out);
+            self.advance(&mut Turn::new(now, jitter, out));
         }
     }
 
@@ -169,15 +170,16 @@ impl Fleet {
         if self.mode == Mode::Finished {
             return;
         }
+        let turn = &mut Turn::new(now, jitter, out);
         match event {
             Event::Woke => {}
             Event::Spawned {
                 slot,
                 listener,
                 pid,
-            } => self.spawned(now, slot, listener, pid, out),
+            } => self.spawned(turn, slot, listener, pid),
             Event::SpawnFailed { slot, listener } => {
-                self.spawn_failed(now, jitter, slot, listener, out);
+                self.spawn_failed(turn, slot, listener);
             }
             Event::Executed { pid } => self.executed(pid),
             Event::Starved { pid } => {
@@ -190,38 +192,36 @@ impl Fleet {
                     worker.exec_failed = Some(code);
                 }
             }
-            Event::Ready { pid } => self.told_ready(now, pid, out),
-            Event::Checked { pid, passed } => self.checked(now, jitter, pid, passed, out),
-            Event::Unfit { pid, cause } => self.unfit(now, jitter, pid, cause, out),
-            Event::Leaving { pid } => self.leaving(now, pid),
-            Event::Extended { pid, by } => self.extended(now, pid, by),
-            Event::Drained { pid } => self.drained(now, pid, out),
-            Event::Moment { pid, quiet } => self.moment(now, pid, quiet, out),
-            Event::Quiet => self.quiet(now),
+            Event::Ready { pid } => self.told_ready(turn, pid),
+            Event::Checked { pid, passed } => self.checked(turn, pid, passed),
+            Event::Unfit { pid, cause } => self.unfit(turn, pid, cause),
+            Event::Leaving { pid } => self.leaving(turn.now, pid),
+            Event::Extended { pid, by } => self.extended(turn.now, pid, by),
+            Event::Drained { pid } => self.drained(turn, pid),
+            Event::Moment { pid, quiet } => self.moment(turn, pid, quiet),
+            Event::Quiet => self.quiet(turn.now),
             Event::Exited {
                 pid,
                 exit,
                 leftovers,
                 oom,
             } => self.exited(
-                now,
-                jitter,
+                turn,
                 pid,
                 Fall {
                     exit,
                     leftovers,
                     oom,
                 },
-                out,
             ),
             Event::GroupEmpty { pid } => self
                 .retiring
                 .retain(|gone| !(gone.sweeping && gone.worker.pid == pid)),
-            Event::Operator(Command::Stop) => self.stop(now, out),
-            Event::Operator(Command::Restart) => self.restart(now, out),
-            Event::Operator(Command::Reload(trigger)) => self.asked_to_reload(now, trigger, out),
-            Event::Operator(Command::ScaleUp) => self.scale_up(now, out),
-            Event::Operator(Command::ScaleDown) => self.scale_down(now, out),
+            Event::Operator(Command::Stop) => self.stop(turn),
+            Event::Operator(Command::Restart) => self.restart(turn),
+            Event::Operator(Command::Reload(trigger)) => self.asked_to_reload(turn, trigger),
+            Event::Operator(Command::ScaleUp) => self.scale_up(turn),
+            Event::Operator(Command::ScaleDown) => self.scale_down(turn),
         }
     }
 
@@ -283,28 +283,29 @@ impl Fleet {
     }
 
     /// Closes the gap between what is and what should be at `now`; assumes nothing about the step before.
-    fn advance(&mut self, now: Tick, jitter: u16, out: &mut Vec<Action>) {
+    fn advance(&mut self, turn: &mut Turn<'_>) {
         // First, because what cannot be killed may make the runtime give up.
-        self.advance_retiring(now, jitter, out);
-        self.advance_stop(now, out);
+        self.advance_retiring(turn);
+        self.advance_stop(turn);
+        let now = turn.now;
         let due = |slot: &Slot| matches!(slot.seat, Seat::Waiting { until } if until <= now);
         loop {
-            self.advance_slots(now, jitter, out);
-            self.advance_roll(now, jitter, out);
+            self.advance_slots(turn);
+            self.advance_roll(turn);
             // Where a reload ended and another began, empty slots are due.
             if !self.slots.iter().any(due) {
                 break;
             }
         }
         // Again, because a grace may be zero.
-        self.advance_retiring(now, jitter, out);
+        self.advance_retiring(turn);
         let staffed = |slot: &Slot| matches!(slot.seat, Seat::Ready { .. } | Seat::Stopped);
         let serving = self
             .slots
             .iter()
             .any(|slot| matches!(slot.seat, Seat::Ready { .. }));
         self.started |= serving && self.slots.iter().all(staffed);
-        self.looked = now;
-        self.finish(now, out);
+        self.looked = turn.now;
+        self.finish(turn);
     }
 }

@@ -53,6 +53,7 @@ pub mod steering;
 mod stop;
 #[cfg(test)]
 mod tests;
+mod turn;
 mod view;
 pub mod watchdog;
 

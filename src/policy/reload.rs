@@ -4,7 +4,8 @@ use crate::model::{Cause, Generation, Pid, ReloadResult, SlotId, Tick, Trigger};
 
 use super::fleet::{Fleet, Mode};
 use super::slot::{Seat, Slot, Worker};
-use super::{Action, NotUp, Note};
+use super::turn::Turn;
+use super::{NotUp, Note};
 
 /// A reload that goes on.
 #[derive(Clone, Copy, Debug)]
@@ -17,46 +18,46 @@ pub(super) struct Reload {
 }
 
 impl Fleet {
-    pub(super) fn asked_to_reload(&mut self, now: Tick, trigger: Trigger, out: &mut Vec<Action>) {
+    pub(super) fn asked_to_reload(&mut self, turn: &mut Turn<'_>, trigger: Trigger) {
         if self.mode != Mode::Serving {
             return;
         }
         if let Some(reload) = &mut self.reload {
             if reload.again.is_none() {
                 reload.again = Some(trigger);
-                out.push(Action::Say(Note::ReloadRemembered { trigger }));
+                turn.say(Note::ReloadRemembered { trigger });
             }
             return;
         }
-        self.begin_reload(now, trigger, out);
+        self.begin_reload(turn, trigger);
     }
 
-    fn begin_reload(&mut self, now: Tick, trigger: Trigger, out: &mut Vec<Action>) {
+    fn begin_reload(&mut self, turn: &mut Turn<'_>, trigger: Trigger) {
         let before = self.generation;
         self.issued = Generation(self.issued.0.saturating_add(1));
         self.generation = self.issued;
         self.reload = Some(Reload {
-            began: now,
+            began: turn.now,
             generation: before,
             again: None,
         });
         // Those that are being replaced for another reason get a worker of today.
         for at in 0..self.slots.len() {
-            self.cull(now, at, Cause::Reload, out);
+            self.cull(turn, at, Cause::Reload);
         }
         for slot in &mut self.slots {
             // Nothing is lost by trying the new version there first.
             if let Seat::Waiting { .. } = slot.seat {
-                slot.seat = Seat::Waiting { until: now };
+                slot.seat = Seat::Waiting { until: turn.now };
                 slot.streak = 0;
             }
         }
         let stays_down = |slot: &&Slot| slot.seat != Seat::Stopped;
-        out.push(Action::Say(Note::ReloadBegins {
+        turn.say(Note::ReloadBegins {
             trigger,
             generation: self.generation,
             workers: self.slots.iter().filter(stays_down).count(),
-        }));
+        });
     }
 
     /// Whether a worker is one that the reload started and that has not proved itself yet.
@@ -77,41 +78,40 @@ impl Fleet {
     /// A new worker did not come up in a slot where nobody served.
     pub(super) fn trial_failed(
         &mut self,
-        now: Tick,
+        turn: &mut Turn<'_>,
         slot: SlotId,
         pid: Option<Pid>,
         why: NotUp,
-        out: &mut Vec<Action>,
     ) {
-        out.push(Action::Say(Note::NotUp { slot, pid, why }));
-        self.fail_reload(now, out);
+        turn.say(Note::NotUp { slot, pid, why });
+        self.fail_reload(turn);
     }
 
     /// The workers that were not replaced stay.
-    pub(super) fn fail_reload(&mut self, now: Tick, out: &mut Vec<Action>) {
-        self.end_reload(now, ReloadResult::Failure, out);
+    pub(super) fn fail_reload(&mut self, turn: &mut Turn<'_>) {
+        self.end_reload(turn, ReloadResult::Failure);
     }
 
     /// The stop, or a restart, comes first: nobody is to take a slot over any more.
-    pub(super) fn abort_reload(&mut self, now: Tick, cause: Cause, out: &mut Vec<Action>) {
+    pub(super) fn abort_reload(&mut self, turn: &mut Turn<'_>, cause: Cause) {
         if let Some(reload) = &mut self.reload {
             reload.again = None;
         }
-        self.end_reload(now, ReloadResult::Superseded, out);
+        self.end_reload(turn, ReloadResult::Superseded);
         for at in 0..self.slots.len() {
-            self.cull(now, at, cause, out);
+            self.cull(turn, at, cause);
         }
     }
 
     /// Ends the reload if every slot has its new worker, and the old ones are gone.
-    pub(super) fn finish_reload(&mut self, now: Tick, out: &mut Vec<Action>) -> bool {
+    pub(super) fn finish_reload(&mut self, turn: &mut Turn<'_>) -> bool {
         if self.reload.is_none() {
             return false;
         }
         let is_new = |slot: &Slot| match slot.seat {
             Seat::Stopped => true,
             Seat::Ready { worker, since } => {
-                worker.generation == self.generation && self.settled(now, &worker, since)
+                worker.generation == self.generation && self.settled(turn.now, &worker, since)
             }
             Seat::Waiting { .. } | Seat::Held | Seat::Launching | Seat::Starting { .. } => false,
         };
@@ -121,18 +121,18 @@ impl Fleet {
             .any(|gone| gone.cause == Cause::Reload && !gone.sweeping && !gone.undead);
         let over = !old && self.slots.iter().all(is_new);
         if over {
-            self.end_reload(now, ReloadResult::Success, out);
+            self.end_reload(turn, ReloadResult::Success);
         }
         over
     }
 
-    fn end_reload(&mut self, now: Tick, result: ReloadResult, out: &mut Vec<Action>) {
+    fn end_reload(&mut self, turn: &mut Turn<'_>, result: ReloadResult) {
         let Some(reload) = self.reload.take() else {
             return;
         };
         if result != ReloadResult::Success {
             for at in 0..self.slots.len() {
-                self.cull(now, at, Cause::Reload, out);
+                self.cull(turn, at, Cause::Reload);
             }
         }
         let current = self.generation;
@@ -145,13 +145,13 @@ impl Fleet {
             // A number that no worker has says nothing.
             self.generation = reload.generation;
         }
-        out.push(Action::Say(Note::ReloadEnded {
+        turn.say(Note::ReloadEnded {
             result,
             replaced,
-            took: now.since(reload.began),
-        }));
+            took: turn.now.since(reload.began),
+        });
         if let Some(trigger) = reload.again {
-            self.begin_reload(now, trigger, out);
+            self.begin_reload(turn, trigger);
         }
     }
 }

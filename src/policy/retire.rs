@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use crate::model::{Cause, DrainEnd, Exit, Pid, Sig, SlotId, Tick};
+use crate::model::{Cause, DrainEnd, Exit, Pid, Sig, SlotId};
 
 use super::end::own_cause;
 use super::fleet::{Fall, Fleet};
 use super::slot::{Retiring, Seat, Slot, Step, Worker};
 use super::start::SHORTAGE_PAUSE;
+use super::turn::Turn;
 use super::{Action, Next, Note, RestartRule};
 
 /// How long the kernel may take to end a process that has its SIGKILL before the runtime goes on without it: one in
@@ -19,12 +20,11 @@ impl Fleet {
     /// its chair, if it had one, to whoever calls.
     pub(super) fn retire(
         &mut self,
-        now: Tick,
+        turn: &mut Turn<'_>,
         slot: SlotId,
         worker: Worker,
         cause: Cause,
         drain: bool,
-        out: &mut Vec<Action>,
     ) {
         let pid = worker.pid;
         let limit = self
@@ -32,10 +32,10 @@ impl Fleet {
             .drain_timeout
             .filter(|limit| drain && !limit.is_zero());
         let step = if let Some(limit) = limit {
-            out.push(Action::Say(Note::Drains { slot, pid, limit }));
+            turn.say(Note::Drains { slot, pid, limit });
             Step::Draining {
-                since: now,
-                until: now.after(limit),
+                since: turn.now,
+                until: turn.now.after(limit),
             }
         } else {
             Step::Leaving
@@ -51,24 +51,24 @@ impl Fleet {
     }
 
     /// Who is to end and does not drain gets its stop signal.
-    fn tell_leaving(&mut self, now: Tick, out: &mut Vec<Action>) {
-        let kill_at = now.after(self.params.stop_timeout);
+    fn tell_leaving(&mut self, turn: &mut Turn<'_>) {
+        let kill_at = turn.now.after(self.params.stop_timeout);
         for gone in &mut self.retiring {
             if gone.step == Step::Leaving {
                 gone.step = Step::Grace { kill_at };
                 let pid = gone.worker.pid;
-                out.push(Action::Stop { pid });
+                turn.act(Action::Stop { pid });
             }
         }
     }
 
     /// A worker that drains has nothing left.
-    pub(super) fn drained(&mut self, now: Tick, pid: Pid, out: &mut Vec<Action>) {
-        self.end_drain(now, pid, DrainEnd::Empty, out);
+    pub(super) fn drained(&mut self, turn: &mut Turn<'_>, pid: Pid) {
+        self.end_drain(turn, pid, DrainEnd::Empty);
     }
 
     /// One that did not drain in time may be told to stop now.
-    pub(super) fn moment(&mut self, now: Tick, pid: Pid, quiet: bool, out: &mut Vec<Action>) {
+    pub(super) fn moment(&mut self, turn: &mut Turn<'_>, pid: Pid, quiet: bool) {
         let end = if quiet {
             DrainEnd::Quiet
         } else {
@@ -77,43 +77,36 @@ impl Fleet {
         let chooses = |gone: &&Retiring| matches!(gone.step, Step::Choosing { .. });
         let found = self.retiring.iter().filter(chooses);
         if found.into_iter().any(|gone| gone.worker.pid == pid) {
-            self.end_drain(now, pid, end, out);
+            self.end_drain(turn, pid, end);
         }
     }
 
-    fn end_drain(&mut self, now: Tick, pid: Pid, end: DrainEnd, out: &mut Vec<Action>) {
-        let kill_at = now.after(self.params.stop_timeout);
+    fn end_drain(&mut self, turn: &mut Turn<'_>, pid: Pid, end: DrainEnd) {
+        let kill_at = turn.now.after(self.params.stop_timeout);
         let found = self.retiring.iter_mut().find(|gone| gone.worker.pid == pid);
         if let Some(gone) = found
             && let Step::Draining { since, .. } | Step::Choosing { since, .. } = gone.step
         {
             gone.step = Step::Grace { kill_at };
-            out.push(Action::Say(Note::DrainEnded {
+            turn.say(Note::DrainEnded {
                 slot: gone.slot,
                 pid,
                 end,
-                took: now.since(since),
-            }));
-            out.push(Action::Stop { pid });
+                took: turn.now.since(since),
+            });
+            turn.act(Action::Stop { pid });
         }
     }
 
     /// The stop signals go out: nobody drains any longer.
-    pub(super) fn cut_drains(&mut self, now: Tick, out: &mut Vec<Action>) {
+    pub(super) fn cut_drains(&mut self, turn: &mut Turn<'_>) {
         let drains: Vec<Pid> = self.draining().map(|one| one.pid).collect();
         for pid in drains {
-            self.end_drain(now, pid, DrainEnd::Stopped, out);
+            self.end_drain(turn, pid, DrainEnd::Stopped);
         }
     }
 
-    pub(super) fn retiring_ended(
-        &mut self,
-        now: Tick,
-        jitter: u16,
-        at: usize,
-        fall: Fall,
-        out: &mut Vec<Action>,
-    ) {
+    pub(super) fn retiring_ended(&mut self, turn: &mut Turn<'_>, at: usize, fall: Fall) {
         let Fall {
             exit, leftovers, ..
         } = fall;
@@ -124,44 +117,44 @@ impl Fleet {
         let killed = matches!(gone.step, Step::Killed { .. });
         let told = killed || matches!(gone.step, Step::Grace { .. });
         if let Step::Draining { since, .. } | Step::Choosing { since, .. } = gone.step {
-            out.push(Action::Say(Note::DrainEnded {
+            turn.say(Note::DrainEnded {
                 slot: id,
                 pid,
                 end: DrainEnd::Exited,
-                took: now.since(since),
-            }));
+                took: turn.now.since(since),
+            });
         }
         if !told {
             // Nobody did it.
             gone.cause = own_cause(gone.worker, fall);
             gone.step = Step::Grace {
-                kill_at: now.after(self.params.stop_timeout),
+                kill_at: turn.now.after(self.params.stop_timeout),
             };
         }
         if gone.cause == Cause::Stop && killed {
             gone.cause = Cause::StopTimeout;
         }
         let place = usize::from(id.0);
-        let next = self.vacates(now, jitter, gone, exit);
+        let next = self.vacates(turn, gone, exit);
         if let Some(slot) = self.slots.get_mut(place)
             && !matches!(next, Next::Replaced | Next::GivenUp)
         {
             slot.last_exit = Some(exit);
         }
-        let uptime = now.since(gone.worker.started);
-        out.push(Action::Say(Note::Ended {
+        let uptime = turn.now.since(gone.worker.started);
+        turn.say(Note::Ended {
             slot: id,
             pid,
             exit,
             cause: gone.cause,
             uptime,
             next,
-        }));
+        });
         if leftovers {
             gone.sweeping = true;
             if !killed {
-                out.push(Action::Say(Note::Leftovers { slot: id, pid }));
-                out.push(Action::StopGroup { pid, told });
+                turn.say(Note::Leftovers { slot: id, pid });
+                turn.act(Action::StopGroup { pid, told });
             }
             if let Some(entry) = self.retiring.get_mut(at) {
                 *entry = gone;
@@ -169,14 +162,14 @@ impl Fleet {
         } else {
             self.retiring.remove(at);
         }
-        self.give_up_if(now, place, next, gone.worker, exit, out);
+        self.give_up_if(turn, place, next, gone.worker, exit);
     }
 
     /// A retiring worker is gone, or as good as gone: its slot need not wait for it any longer.
-    fn vacates(&mut self, now: Tick, jitter: u16, gone: Retiring, exit: Exit) -> Next {
+    fn vacates(&mut self, turn: &Turn<'_>, gone: Retiring, exit: Exit) -> Next {
         if gone.undead {
             // That was said when it was given up on.
-            return if self.stop_has_come(now) {
+            return if self.stop_has_come(turn.now) {
                 Next::Stopping
             } else {
                 Next::Replaced
@@ -186,7 +179,7 @@ impl Fleet {
         // Another worker sits there, or nobody ever will.
         let holds = |slot: &Slot| slot.seat == Seat::Held && slot.listener == gone.worker.listener;
         let held = self.slots.get(at).is_some_and(holds);
-        let next = if self.stop_has_come(now) {
+        let next = if self.stop_has_come(turn.now) {
             Next::Stopping
         } else if !held {
             if at < self.slots.len() {
@@ -198,7 +191,7 @@ impl Fleet {
             if let Some(slot) = self.slots.get_mut(at) {
                 slot.streak = slot.streak.saturating_add(1);
             }
-            self.after_end(jitter, at, gone.worker, exit, false)
+            self.after_end(turn.jitter, at, gone.worker, exit, false)
         } else {
             Next::Restart {
                 wait: Duration::ZERO,
@@ -206,7 +199,7 @@ impl Fleet {
             }
         };
         if held {
-            self.settle(now, at, next);
+            self.settle(turn.now, at, next);
         }
         self.remember(next, gone.worker, exit);
         next
@@ -217,41 +210,41 @@ impl Fleet {
         self.params.restart == RestartRule::Never && self.params.instances == 1
     }
 
-    pub(super) fn advance_retiring(&mut self, now: Tick, jitter: u16, out: &mut Vec<Action>) {
-        self.tell_leaving(now, out);
+    pub(super) fn advance_retiring(&mut self, turn: &mut Turn<'_>) {
+        self.tell_leaving(turn);
         let stopping = self.stopping();
         let mut given_up = Vec::new();
         let mut over = Vec::new();
         for gone in &mut self.retiring {
             let (slot, pid) = (gone.slot, gone.worker.pid);
             match gone.step {
-                Step::Draining { since, until } if until <= now => {
+                Step::Draining { since, until } if until <= turn.now => {
                     // Requests that an unhealthy worker has in work have waited long enough.
                     if gone.cause == Cause::Unhealthy || self.params.stop_timeout.is_zero() {
                         over.push(pid);
                     } else {
-                        let until = now.after(self.params.stop_timeout);
+                        let until = turn.now.after(self.params.stop_timeout);
                         gone.step = Step::Choosing { since, until };
                     }
                 }
-                Step::Choosing { until, .. } if until <= now => over.push(pid),
-                Step::Grace { kill_at } if kill_at <= now => {
+                Step::Choosing { until, .. } if until <= turn.now => over.push(pid),
+                Step::Grace { kill_at } if kill_at <= turn.now => {
                     gone.step = Step::Killed {
-                        give_up_at: now.after(KILL_PATIENCE),
+                        give_up_at: turn.now.after(KILL_PATIENCE),
                     };
                     self.killed |= stopping;
-                    out.push(Action::Say(Note::GraceOver {
+                    turn.say(Note::GraceOver {
                         slot,
                         pid,
                         leftovers: gone.sweeping,
-                    }));
-                    out.push(if gone.sweeping {
+                    });
+                    turn.act(if gone.sweeping {
                         Action::KillGroup { pid }
                     } else {
                         Action::Kill { pid }
                     });
                 }
-                Step::Killed { give_up_at } if give_up_at <= now && !gone.undead => {
+                Step::Killed { give_up_at } if give_up_at <= turn.now && !gone.undead => {
                     given_up.push(*gone);
                     gone.undead = true;
                 }
@@ -263,33 +256,33 @@ impl Fleet {
             }
         }
         for pid in over {
-            self.end_drain(now, pid, DrainEnd::Timeout, out);
+            self.end_drain(turn, pid, DrainEnd::Timeout);
         }
         for gone in given_up {
-            self.give_up_on(now, jitter, gone, out);
+            self.give_up_on(turn, gone);
         }
         self.retiring.retain(|gone| !(gone.undead && gone.sweeping));
     }
 
     /// What cannot be killed counts as killed.
-    fn give_up_on(&mut self, now: Tick, jitter: u16, gone: Retiring, out: &mut Vec<Action>) {
+    fn give_up_on(&mut self, turn: &mut Turn<'_>, gone: Retiring) {
         let (slot, pid) = (gone.slot, gone.worker.pid);
-        out.push(Action::Say(Note::Undead {
+        turn.say(Note::Undead {
             slot,
             pid,
             leftovers: gone.sweeping,
-        }));
+        });
         if gone.sweeping {
             return;
         }
         let (at, exit) = (usize::from(slot.0), Exit::Signal(Sig::KILL));
-        let mut next = self.vacates(now, jitter, gone, exit);
+        let mut next = self.vacates(turn, gone, exit);
         if let Next::Restart { wait, streak } = next {
             // The machine is in trouble: no hurry.
             let wait = wait.max(SHORTAGE_PAUSE);
             next = Next::Restart { wait, streak };
-            self.settle(now, at, next);
+            self.settle(turn.now, at, next);
         }
-        self.give_up_if(now, at, next, gone.worker, exit, out);
+        self.give_up_if(turn, at, next, gone.worker, exit);
     }
 }

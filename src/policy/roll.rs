@@ -9,18 +9,12 @@ use crate::model::{Cause, ListenerId, Pid, SlotId, Tick};
 use super::fleet::{Fleet, Mode, Which};
 use super::slot::{Renewal, Seat, Slot, Successor, Worker};
 use super::start::SHORTAGE_PAUSE;
-use super::{Action, NotUp, Note};
+use super::turn::Turn;
+use super::{NotUp, Note};
 
 impl Fleet {
     /// The answer of a worker that was asked whether it is healthy.
-    pub(super) fn checked(
-        &mut self,
-        now: Tick,
-        jitter: u16,
-        pid: Pid,
-        passed: bool,
-        out: &mut Vec<Action>,
-    ) {
+    pub(super) fn checked(&mut self, turn: &mut Turn<'_>, pid: Pid, passed: bool) {
         let (Some(most), Some((at, which))) = (self.params.health_failures, self.seat_of(pid))
         else {
             return;
@@ -38,7 +32,7 @@ impl Fleet {
         if !passed {
             worker.failures = worker.failures.saturating_add(1);
             if worker.failures >= most {
-                self.unfit(now, jitter, pid, Cause::Unhealthy, out);
+                self.unfit(turn, pid, Cause::Unhealthy);
             }
             return;
         }
@@ -59,19 +53,12 @@ impl Fleet {
     }
 
     /// A worker must be replaced.
-    pub(super) fn unfit(
-        &mut self,
-        now: Tick,
-        jitter: u16,
-        pid: Pid,
-        cause: Cause,
-        out: &mut Vec<Action>,
-    ) {
+    pub(super) fn unfit(&mut self, turn: &mut Turn<'_>, pid: Pid, cause: Cause) {
         let Some((at, which)) = self.seat_of(pid) else {
             return;
         };
         if which == Which::Next {
-            self.not_up(now, jitter, at, Some(pid), NotUp::Unfit, out);
+            self.not_up(turn, at, Some(pid), NotUp::Unfit);
             return;
         }
         let Some(slot) = self.slots.get_mut(at) else {
@@ -94,19 +81,19 @@ impl Fleet {
                 slot.renewal = Some(Renewal {
                     cause,
                     grown: cause == Cause::MemoryLimit,
-                    due: now,
+                    due: turn.now,
                     tries: 0,
                     out: false,
                 });
             }
         }
-        out.push(Action::Say(Note::Renews {
+        turn.say(Note::Renews {
             slot: id,
             pid,
             cause,
-        }));
-        if self.on_trial(now, &seat) {
-            self.trial_failed(now, id, Some(pid), NotUp::Unfit, out);
+        });
+        if self.on_trial(turn.now, &seat) {
+            self.trial_failed(turn, id, Some(pid), NotUp::Unfit);
         }
     }
 
@@ -128,45 +115,37 @@ impl Fleet {
     }
 
     /// A successor did not come up: the worker before it stays. What is left of it is told to stop.
-    pub(super) fn not_up(
-        &mut self,
-        now: Tick,
-        jitter: u16,
-        at: usize,
-        pid: Option<Pid>,
-        why: NotUp,
-        out: &mut Vec<Action>,
-    ) {
+    pub(super) fn not_up(&mut self, turn: &mut Turn<'_>, at: usize, pid: Option<Pid>, why: NotUp) {
         let cause = match why {
             NotUp::NotReady(_) => Cause::StartTimeout,
             NotUp::Unfit => Cause::Unhealthy,
             NotUp::NotStarted | NotUp::Ended(_) => Cause::Reload,
         };
-        self.cull(now, at, cause, out);
+        self.cull(turn, at, cause);
         let backoff = self.params.backoff;
         let Some(slot) = self.slots.get_mut(at) else {
             return;
         };
         if let Some(renewal) = &mut slot.renewal {
             renewal.tries = renewal.tries.saturating_add(1);
-            let wait = backoff.delay(renewal.tries, jitter);
-            renewal.due = now.after(match why {
+            let wait = backoff.delay(renewal.tries, turn.jitter);
+            renewal.due = turn.now.after(match why {
                 NotUp::NotStarted => wait.max(SHORTAGE_PAUSE),
                 _ => wait,
             });
         }
         let slot = slot.id;
-        out.push(Action::Say(Note::NotUp { slot, pid, why }));
-        self.fail_reload(now, out);
+        turn.say(Note::NotUp { slot, pid, why });
+        self.fail_reload(turn);
     }
 
     /// Nobody is to take this slot over any more; who was is told to stop.
-    pub(super) fn cull(&mut self, now: Tick, at: usize, cause: Cause, out: &mut Vec<Action>) {
+    pub(super) fn cull(&mut self, turn: &mut Turn<'_>, at: usize, cause: Cause) {
         let Some((slot, next)) = self.give_back(at) else {
             return;
         };
         if let Some(worker) = next.seat.worker() {
-            self.retire(now, slot, *worker, cause, false, out);
+            self.retire(turn, slot, *worker, cause, false);
         }
     }
 
@@ -179,56 +158,56 @@ impl Fleet {
     }
 
     /// Takes every step that can be taken now.
-    pub(super) fn advance_roll(&mut self, now: Tick, jitter: u16, out: &mut Vec<Action>) {
+    pub(super) fn advance_roll(&mut self, turn: &mut Turn<'_>) {
         if self.mode != Mode::Serving {
             return;
         }
         for at in 0..self.slots.len() {
-            self.advance_successor(now, jitter, at, out);
+            self.advance_successor(turn, at);
         }
-        self.judge_unchecked(now, out);
+        self.judge_unchecked(turn);
         self.take_out_unhealthy();
         loop {
             // Each step changes what the next may do.
-            while let Some((at, cause)) = self.next_step(now) {
+            while let Some((at, cause)) = self.next_step(turn.now) {
                 if let Some(spare) = self.spare() {
-                    self.ask_for_successor(at, spare, out);
+                    self.ask_for_successor(turn, at, spare);
                 } else {
-                    self.take_away(now, at, cause, out);
+                    self.take_away(turn, at, cause);
                 }
             }
             // One that was asked for in the meantime begins at once.
-            if !(self.finish_reload(now, out) && self.reload.is_some()) {
+            if !(self.finish_reload(turn) && self.reload.is_some()) {
                 return;
             }
         }
     }
 
-    fn advance_successor(&mut self, now: Tick, jitter: u16, at: usize, out: &mut Vec<Action>) {
+    fn advance_successor(&mut self, turn: &mut Turn<'_>, at: usize) {
         let Some(next) = self.slots.get(at).and_then(|slot| slot.successor) else {
             return;
         };
         let Seat::Ready { worker, since } = next.seat else {
             return;
         };
-        if self.settled(now, &worker, since) {
-            self.take_over(now, at, next, out);
-        } else if !worker.fit && self.fit_by(since) <= now {
-            self.not_up(now, jitter, at, Some(worker.pid), NotUp::Unfit, out);
+        if self.settled(turn.now, &worker, since) {
+            self.take_over(turn, at, next);
+        } else if !worker.fit && self.fit_by(since) <= turn.now {
+            self.not_up(turn, at, Some(worker.pid), NotUp::Unfit);
         }
     }
 
     /// A new worker that serves already and was not checked in time is the end of the reload.
-    fn judge_unchecked(&mut self, now: Tick, out: &mut Vec<Action>) {
+    fn judge_unchecked(&mut self, turn: &mut Turn<'_>) {
         let unchecked = |slot: &Slot| match slot.seat {
-            Seat::Ready { worker, since } if !worker.fit && self.fit_by(since) <= now => {
-                let tried = self.on_trial(now, &slot.seat);
+            Seat::Ready { worker, since } if !worker.fit && self.fit_by(since) <= turn.now => {
+                let tried = self.on_trial(turn.now, &slot.seat);
                 tried.then_some((slot.id, worker.pid))
             }
             _ => None,
         };
         if let Some((id, pid)) = self.slots.iter().find_map(unchecked) {
-            self.trial_failed(now, id, Some(pid), NotUp::Unfit, out);
+            self.trial_failed(turn, id, Some(pid), NotUp::Unfit);
         }
     }
 
@@ -237,7 +216,7 @@ impl Fleet {
         ready.after(self.params.ready_timeout)
     }
 
-    fn take_over(&mut self, now: Tick, at: usize, next: Successor, out: &mut Vec<Action>) {
+    fn take_over(&mut self, turn: &mut Turn<'_>, at: usize, next: Successor) {
         let Some(slot) = self.slots.get_mut(at) else {
             return;
         };
@@ -252,12 +231,12 @@ impl Fleet {
         slot.listener = next.listener;
         slot.streak = 0;
         self.spares.push(old.listener);
-        out.push(Action::Say(Note::TookOver {
+        turn.say(Note::TookOver {
             slot: id,
             pid: new.pid,
             old: old.pid,
-        }));
-        self.retire(now, id, old, cause, true, out);
+        });
+        self.retire(turn, id, old, cause, true);
     }
 
     /// Unhealthy workers get nothing new, but never more of them at a time than may be unavailable: a program that is
@@ -330,7 +309,7 @@ impl Fleet {
         self.slots.iter().filter(tried).count() < most
     }
 
-    fn ask_for_successor(&mut self, at: usize, spare: ListenerId, out: &mut Vec<Action>) {
+    fn ask_for_successor(&mut self, turn: &mut Turn<'_>, at: usize, spare: ListenerId) {
         let Some(slot) = self.slots.get_mut(at) else {
             return;
         };
@@ -340,10 +319,10 @@ impl Fleet {
         });
         let slot = slot.id;
         self.spares.retain(|listener| *listener != spare);
-        self.ask(slot, spare, out);
+        self.ask(turn, slot, spare);
     }
 
-    fn take_away(&mut self, now: Tick, at: usize, cause: Cause, out: &mut Vec<Action>) {
+    fn take_away(&mut self, turn: &mut Turn<'_>, at: usize, cause: Cause) {
         let Some(slot) = self.slots.get_mut(at) else {
             return;
         };
@@ -355,7 +334,7 @@ impl Fleet {
         slot.renewal = None;
         slot.ails = cause == Cause::Unhealthy;
         slot.streak = 0;
-        self.retire(now, id, worker, cause, true, out);
+        self.retire(turn, id, worker, cause, true);
     }
 
     /// When time alone lets a step be taken.

@@ -1,24 +1,25 @@
 //! One slot more, one slot less.
 
-use crate::model::{Cause, ListenerId, SlotId, Tick};
+use crate::model::{Cause, ListenerId, SlotId};
 
 use super::fleet::{Fleet, Mode};
 use super::slot::{Seat, Slot};
-use super::{Action, MAX_INSTANCES, Note};
+use super::turn::Turn;
+use super::{MAX_INSTANCES, Note};
 
 impl Fleet {
-    pub(super) fn scale_up(&mut self, now: Tick, out: &mut Vec<Action>) {
+    pub(super) fn scale_up(&mut self, turn: &mut Turn<'_>) {
         if self.mode != Mode::Serving {
             return;
         }
         let from = self.slots.len();
         let Some(id) = u16::try_from(from).ok().filter(|nr| *nr < MAX_INSTANCES) else {
-            out.push(Action::Say(Note::ScaleRefused { at: from }));
+            turn.say(Note::ScaleRefused { at: from });
             return;
         };
         let listener = self.listener_for_one_more();
-        self.slots.push(Slot::new(SlotId(id), listener, now));
-        out.push(Action::Say(Note::Scaled { from, to: from + 1 }));
+        self.slots.push(Slot::new(SlotId(id), listener, turn.now));
+        turn.say(Note::Scaled { from, to: from + 1 });
     }
 
     /// One that nobody needs for a surge, or a new one behind all others: no live listener changes its place.
@@ -39,27 +40,27 @@ impl Fleet {
         listener
     }
 
-    pub(super) fn scale_down(&mut self, now: Tick, out: &mut Vec<Action>) {
+    pub(super) fn scale_down(&mut self, turn: &mut Turn<'_>) {
         if self.mode != Mode::Serving {
             return;
         }
         let from = self.slots.len();
         if from < 2 {
-            out.push(Action::Say(Note::ScaleRefused { at: from }));
+            turn.say(Note::ScaleRefused { at: from });
             return;
         }
-        self.cull(now, from - 1, Cause::Scale, out);
+        self.cull(turn, from - 1, Cause::Scale);
         let Some(slot) = self.slots.pop() else {
             return;
         };
-        out.push(Action::Say(Note::Scaled { from, to: from - 1 }));
+        turn.say(Note::Scaled { from, to: from - 1 });
         self.spares.push(slot.listener);
         match slot.seat {
             Seat::Ready { worker, .. } => {
-                self.retire(now, slot.id, worker, Cause::Scale, true, out);
+                self.retire(turn, slot.id, worker, Cause::Scale, true);
             }
             Seat::Starting { worker, .. } => {
-                self.retire(now, slot.id, worker, Cause::Scale, false, out);
+                self.retire(turn, slot.id, worker, Cause::Scale, false);
             }
             // Who is asked for finds no slot and is told to stop at once.
             Seat::Stopped | Seat::Waiting { .. } | Seat::Held | Seat::Launching => {}

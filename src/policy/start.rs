@@ -6,6 +6,7 @@ use crate::model::{Cause, Generation, ListenerId, Pid, SlotId, Tick};
 
 use super::fleet::{Fleet, Which};
 use super::slot::{Asked, Seat, Slot, Worker};
+use super::turn::Turn;
 use super::{Action, NotUp, Note, ReadyRule};
 
 /// Shortest wait after the system was short of something; a tighter loop would add to the shortage.
@@ -16,14 +17,14 @@ const EXIT_REFUSED: u8 = 71;
 
 impl Fleet {
     /// Asks for a worker of today.
-    pub(super) fn ask(&mut self, slot: SlotId, listener: ListenerId, out: &mut Vec<Action>) {
+    pub(super) fn ask(&mut self, turn: &mut Turn<'_>, slot: SlotId, listener: ListenerId) {
         let generation = self.generation;
         self.asked.push(Asked {
             slot,
             listener,
             generation,
         });
-        out.push(Action::Spawn {
+        turn.act(Action::Spawn {
             slot,
             listener,
             generation,
@@ -39,17 +40,16 @@ impl Fleet {
 
     pub(super) fn spawned(
         &mut self,
-        now: Tick,
+        turn: &mut Turn<'_>,
         id: SlotId,
         listener: ListenerId,
         pid: Pid,
-        out: &mut Vec<Action>,
     ) {
         self.forked = true;
         let worker = Worker {
             pid,
             generation: self.answered(id, listener),
-            started: now,
+            started: turn.now,
             listener,
             exec_failed: None,
             starved: false,
@@ -59,14 +59,14 @@ impl Fleet {
         // The number is free again: nobody is left in the group that had it.
         self.retiring
             .retain(|gone| !(gone.sweeping && gone.worker.pid == pid));
-        let (rule, limit) = (self.params.ready, now.after(self.params.ready_timeout));
+        let (rule, limit) = (self.params.ready, turn.now.after(self.params.ready_timeout));
         let stopping = self.stopping();
         let slot = self.slots.get_mut(usize::from(id.0));
         if let Some(slot) = slot {
             let starting = {
                 let (alive_at, ready_by) = match rule {
-                    ReadyRule::Alive(wait) => (Some(now.after(wait)), None),
-                    ReadyRule::Either(wait) if !slot.tells => (Some(now.after(wait)), None),
+                    ReadyRule::Alive(wait) => (Some(turn.now.after(wait)), None),
+                    ReadyRule::Either(wait) if !slot.tells => (Some(turn.now.after(wait)), None),
                     ReadyRule::Told | ReadyRule::Either(_) => (None, Some(limit)),
                 };
                 Seat::Starting {
@@ -86,17 +86,10 @@ impl Fleet {
         }
         // What it was asked for came to an end between the request and its answer.
         let cause = if stopping { Cause::Stop } else { Cause::Reload };
-        self.retire(now, id, worker, cause, false, out);
+        self.retire(turn, id, worker, cause, false);
     }
 
-    pub(super) fn spawn_failed(
-        &mut self,
-        now: Tick,
-        jitter: u16,
-        id: SlotId,
-        listener: ListenerId,
-        out: &mut Vec<Action>,
-    ) {
+    pub(super) fn spawn_failed(&mut self, turn: &mut Turn<'_>, id: SlotId, listener: ListenerId) {
         let (forked, backoff) = (self.forked, self.params.backoff);
         let stopping = self.stopping();
         let at = usize::from(id.0);
@@ -105,7 +98,7 @@ impl Fleet {
             return;
         };
         if slot.successor.is_some_and(|next| next.listener == listener) {
-            self.not_up(now, jitter, at, None, NotUp::NotStarted, out);
+            self.not_up(turn, at, None, NotUp::NotStarted);
             return;
         }
         if slot.seat != Seat::Launching || slot.listener != listener {
@@ -115,17 +108,19 @@ impl Fleet {
             slot.seat = Seat::Stopped;
         } else if forked {
             slot.shortages = slot.shortages.saturating_add(1);
-            let retry_in = backoff.delay(slot.shortages, jitter).max(SHORTAGE_PAUSE);
+            let retry_in = backoff
+                .delay(slot.shortages, turn.jitter)
+                .max(SHORTAGE_PAUSE);
             slot.seat = Seat::Waiting {
-                until: now.after(retry_in),
+                until: turn.now.after(retry_in),
             };
-            out.push(Action::Say(Note::SpawnDelayed { slot: id, retry_in }));
+            turn.say(Note::SpawnDelayed { slot: id, retry_in });
             if self.reload.is_some() {
-                self.trial_failed(now, id, None, NotUp::NotStarted, out);
+                self.trial_failed(turn, id, None, NotUp::NotStarted);
             }
         } else {
             slot.seat = Seat::Stopped;
-            self.give_up(now, id, 0, EXIT_REFUSED, out);
+            self.give_up(turn, id, 0, EXIT_REFUSED);
         }
     }
 
@@ -142,7 +137,7 @@ impl Fleet {
         }
     }
 
-    pub(super) fn told_ready(&mut self, now: Tick, pid: Pid, out: &mut Vec<Action>) {
+    pub(super) fn told_ready(&mut self, turn: &mut Turn<'_>, pid: Pid) {
         self.ran = true;
         let Some((at, which)) = self.seat_of(pid) else {
             return;
@@ -159,12 +154,15 @@ impl Fleet {
         if let Some(seat) = seat
             && let Seat::Starting { worker, .. } = *seat
         {
-            *seat = Seat::Ready { worker, since: now };
-            out.push(Action::Say(Note::Ready {
+            *seat = Seat::Ready {
+                worker,
+                since: turn.now,
+            };
+            turn.say(Note::Ready {
                 slot: id,
                 pid,
-                after: now.since(worker.started),
-            }));
+                after: turn.now.since(worker.started),
+            });
         }
     }
 
@@ -184,14 +182,14 @@ impl Fleet {
         }
     }
 
-    pub(super) fn advance_slots(&mut self, now: Tick, jitter: u16, out: &mut Vec<Action>) {
+    pub(super) fn advance_slots(&mut self, turn: &mut Turn<'_>) {
         let mut due = Vec::new();
         let mut late = Vec::new();
         let mut late_next = Vec::new();
         for (at, slot) in self.slots.iter_mut().enumerate() {
             let id = slot.id;
             if let Seat::Waiting { until } = slot.seat
-                && until <= now
+                && until <= turn.now
             {
                 slot.seat = Seat::Launching;
                 due.push((id, slot.listener));
@@ -205,20 +203,23 @@ impl Fleet {
                 else {
                     continue;
                 };
-                let (pid, after) = (worker.pid, now.since(worker.started));
-                if alive_at.is_some_and(|due| due <= now) {
-                    *seat = Seat::Ready { worker, since: now };
-                    out.push(Action::Say(Note::Ready {
+                let (pid, after) = (worker.pid, turn.now.since(worker.started));
+                if alive_at.is_some_and(|due| due <= turn.now) {
+                    *seat = Seat::Ready {
+                        worker,
+                        since: turn.now,
+                    };
+                    turn.say(Note::Ready {
                         slot: id,
                         pid,
                         after,
-                    }));
-                } else if ready_by.is_some_and(|due| due <= now) {
-                    out.push(Action::Say(Note::NotReady {
+                    });
+                } else if ready_by.is_some_and(|due| due <= turn.now) {
+                    turn.say(Note::NotReady {
                         slot: id,
                         pid,
                         after,
-                    }));
+                    });
                     if place == 0 {
                         late.push((id, worker, *seat));
                         *seat = Seat::Held;
@@ -229,20 +230,20 @@ impl Fleet {
             }
         }
         for (id, listener) in due {
-            self.ask(id, listener, out);
+            self.ask(turn, id, listener);
         }
         for (id, worker, seat) in late {
-            self.retire(now, id, worker, Cause::StartTimeout, false, out);
-            if self.on_trial(now, &seat) {
-                let why = NotUp::NotReady(now.since(worker.started));
-                self.trial_failed(now, id, Some(worker.pid), why, out);
+            self.retire(turn, id, worker, Cause::StartTimeout, false);
+            if self.on_trial(turn.now, &seat) {
+                let why = NotUp::NotReady(turn.now.since(worker.started));
+                self.trial_failed(turn, id, Some(worker.pid), why);
             }
         }
         for (at, pid, after) in late_next {
             // The end of the reload may have been its own.
             if self.seat_of(pid) == Some((at, Which::Next)) {
                 let why = NotUp::NotReady(after);
-                self.not_up(now, jitter, at, Some(pid), why, out);
+                self.not_up(turn, at, Some(pid), why);
             }
         }
     }

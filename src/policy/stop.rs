@@ -4,37 +4,46 @@ use crate::model::{Cause, SlotId, Tick};
 
 use super::fleet::{Ending, Fleet, Mode};
 use super::slot::{Retiring, Seat, Slot, Step, Worker};
+use super::turn::Turn;
 use super::{Action, Note};
 
 impl Fleet {
-    pub(super) fn stop(&mut self, now: Tick, out: &mut Vec<Action>) {
+    pub(super) fn stop(&mut self, turn: &mut Turn<'_>) {
         match self.mode {
             Mode::Serving => {
                 let delay = self.params.shutdown_delay;
-                out.push(Action::Say(Note::StopRequested { delay }));
-                self.stop_times.asked = now;
-                self.abort_reload(now, Cause::Stop, out);
+                turn.say(Note::StopRequested { delay });
+                self.stop_times.asked = turn.now;
+                self.abort_reload(turn, Cause::Stop);
                 self.mode = Mode::Delaying {
-                    until: now.after(delay),
+                    until: turn.now.after(delay),
                     ending: Ending::Asked,
                 };
             }
             // Asked again: neither the delay nor the drain is wanted.
             Mode::Delaying { ending, .. } => {
-                self.stop_times.drain = now;
-                self.mode = Mode::Draining { until: now, ending };
+                self.stop_times.drain = turn.now;
+                self.mode = Mode::Draining {
+                    until: turn.now,
+                    ending,
+                };
             }
-            Mode::Draining { ending, .. } => self.mode = Mode::Draining { until: now, ending },
+            Mode::Draining { ending, .. } => {
+                self.mode = Mode::Draining {
+                    until: turn.now,
+                    ending,
+                }
+            }
             Mode::Stopping { .. } => {
                 if self
                     .retiring
                     .iter()
                     .any(|gone| matches!(gone.step, Step::Grace { .. }))
                 {
-                    out.push(Action::Say(Note::Hurried));
+                    turn.say(Note::Hurried);
                     for gone in &mut self.retiring {
                         if let Step::Grace { kill_at } = &mut gone.step {
-                            *kill_at = now;
+                            *kill_at = turn.now;
                         }
                     }
                 }
@@ -44,10 +53,10 @@ impl Fleet {
     }
 
     /// From the delay to the drain, and from the drain to the stop signals.
-    pub(super) fn advance_stop(&mut self, now: Tick, out: &mut Vec<Action>) {
+    pub(super) fn advance_stop(&mut self, turn: &mut Turn<'_>) {
         match self.mode {
-            Mode::Delaying { until, ending } if until <= now => self.begin_drain(now, ending, out),
-            Mode::Draining { until, ending } if until <= now => self.begin_stop(now, ending, out),
+            Mode::Delaying { until, ending } if until <= turn.now => self.begin_drain(turn, ending),
+            Mode::Draining { until, ending } if until <= turn.now => self.begin_stop(turn, ending),
             _ => {}
         }
     }
@@ -63,16 +72,16 @@ impl Fleet {
         limit && (drains || self.slots.iter().any(serves))
     }
 
-    fn begin_drain(&mut self, now: Tick, ending: Ending, out: &mut Vec<Action>) {
-        self.stop_times.drain = now;
+    fn begin_drain(&mut self, turn: &mut Turn<'_>, ending: Ending) {
+        self.stop_times.drain = turn.now;
         let limit = self.params.drain_timeout.filter(|_| self.has_to_drain());
         let Some(limit) = limit else {
-            self.begin_stop(now, ending, out);
+            self.begin_stop(turn, ending);
             return;
         };
-        out.push(Action::Say(Note::StopDrains { limit }));
+        turn.say(Note::StopDrains { limit });
         self.mode = Mode::Draining {
-            until: now.after(limit),
+            until: turn.now.after(limit),
             ending,
         };
     }
@@ -84,11 +93,11 @@ impl Fleet {
         }
     }
 
-    pub(super) fn begin_stop(&mut self, now: Tick, ending: Ending, out: &mut Vec<Action>) {
+    pub(super) fn begin_stop(&mut self, turn: &mut Turn<'_>, ending: Ending) {
         if !matches!(self.mode, Mode::Draining { .. }) {
-            self.stop_times.drain = now;
+            self.stop_times.drain = turn.now;
         }
-        self.stop_times.signals = now;
+        self.stop_times.signals = turn.now;
         self.mode = Mode::Stopping { ending };
         let seated: Vec<(SlotId, Worker)> = self
             .slots
@@ -101,22 +110,22 @@ impl Fleet {
                 slot.seat = Seat::Stopped;
             }
         }
-        out.push(Action::Say(Note::StopBegins {
+        turn.say(Note::StopBegins {
             workers: seated.len(),
             grace: self.params.stop_timeout,
-        }));
-        self.cut_drains(now, out);
+        });
+        self.cut_drains(turn);
         for (id, worker) in seated {
-            self.retire(now, id, worker, Cause::Stop, false, out);
+            self.retire(turn, id, worker, Cause::Stop, false);
         }
     }
 
-    pub(super) fn restart(&mut self, now: Tick, out: &mut Vec<Action>) {
+    pub(super) fn restart(&mut self, turn: &mut Turn<'_>) {
         if self.mode != Mode::Serving {
             return;
         }
-        out.push(Action::Say(Note::RestartRequested));
-        self.abort_reload(now, Cause::Restart, out);
+        turn.say(Note::RestartRequested);
+        self.abort_reload(turn, Cause::Restart);
         let mut seated = Vec::new();
         for slot in &mut self.slots {
             slot.streak = 0;
@@ -126,7 +135,7 @@ impl Fleet {
                 seated.push((slot.id, *worker));
                 slot.seat = Seat::Held;
             } else if !matches!(slot.seat, Seat::Held | Seat::Launching) {
-                slot.seat = Seat::Waiting { until: now };
+                slot.seat = Seat::Waiting { until: turn.now };
             }
         }
         for gone in &mut self.retiring {
@@ -137,11 +146,11 @@ impl Fleet {
         // Who stays down is started again.
         self.code = 0;
         for (id, worker) in seated {
-            self.retire(now, id, worker, Cause::Restart, false, out);
+            self.retire(turn, id, worker, Cause::Restart, false);
         }
     }
 
-    pub(super) fn finish(&mut self, now: Tick, out: &mut Vec<Action>) {
+    pub(super) fn finish(&mut self, turn: &mut Turn<'_>) {
         let empty = self.asked.is_empty()
             && self.slots.iter().all(|slot| slot.seat == Seat::Stopped)
             && self.retiring.iter().all(|gone| gone.undead);
@@ -163,13 +172,13 @@ impl Fleet {
         } = self.mode
         {
             let times = self.stop_times;
-            out.push(Action::Say(Note::Stopped {
+            turn.say(Note::Stopped {
                 delay: times.drain.since(times.asked),
                 drain: times.signals.since(times.drain),
-                stop: now.since(times.signals),
-            }));
+                stop: turn.now.since(times.signals),
+            });
         }
         self.mode = Mode::Finished;
-        out.push(Action::Finish { code });
+        turn.act(Action::Finish { code });
     }
 }
