@@ -8,5 +8,5 @@ mod survey;
 mod tests;
 
 pub use freeze::Moment;
-pub use sight::{Disposition, Sight, Subject};
+pub use sight::{Sight, Subject};
 pub use survey::Handshakes;

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::ops::ControlFlow;
 
 use crate::model::{Pid, Sig};
-use crate::policy::drain::{Aim, Look};
+use crate::policy::drain::{Aim, Disposition, Look};
 use crate::sys::family::{Process, Processes};
 use crate::sys::peek::{Dispositions, Seen};
 use crate::sys::proc::Proc;
@@ -25,19 +25,6 @@ pub struct Subject<'a> {
     /// Connections in the queues of its listeners. Read this before the look; a connection that leaves the queue in
     /// between is then counted as open.
     pub queued: u32,
-}
-
-/// How a worker handles a signal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Disposition {
-    /// A handler runs, or the program fetches the signal itself (sigwait(3), signalfd(2)).
-    Caught,
-    /// The signal is ignored.
-    Ignored,
-    /// The default action of signal(7); for most signals it ends the process at once.
-    Default,
-    /// The disposition cannot be read.
-    Unknown,
 }
 
 /// Reads the workers' connections; all such reads go through here. `ports` in its methods are the addresses of shared

@@ -8,6 +8,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 
 use super::*;
 use crate::model::{Pid, Sig, Tick};
+use crate::policy::drain::Disposition;
 use crate::policy::drain::{Aim, Drain, Look};
 use crate::sys::proc::Proc;
 use crate::sys::testing::{Puppet, REFUSALS, as_nobody, defer_accept, until, without_sock_diag};

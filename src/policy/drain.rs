@@ -17,6 +17,23 @@ use crate::model::Tick;
 
 pub use super::moment::would_cost;
 
+/// Between two looks at a worker that drains.
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// Between two looks for a quiet moment.
+const PAUSE_CHOOSING: Duration = Duration::from_millis(2);
+
+/// Looks may take this part of the time, where there are so many connections that one look takes long.
+const PART: u32 = 5;
+
+/// How long a moment is awaited in which no connection has moved for [`SETTLE`]. Clients that ask again at once never
+/// leave one; after that time a moment is enough at which the end costs no request.
+const LULL: Duration = Duration::from_millis(500);
+
+/// How long a moment is awaited for a program that catches the stop signal. It may finish its requests itself; but the
+/// handlers that Node, Go and Java install by default only end the process.
+const CATCHING: Duration = Duration::from_secs(2);
+
 /// Looks in a row that must pass: a connection may be on its way from the queue to its worker, or be missed by the
 /// kernel's walk through its tables, in one of them.
 pub const ROW: u32 = 5;
@@ -87,6 +104,64 @@ impl Aim {
         };
         look.queued == 0 && nothing
     }
+}
+
+/// How a worker handles its stop signal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Disposition {
+    /// A handler runs, or the program fetches the signal itself (sigwait(3), signalfd(2)).
+    Caught,
+    /// The signal is ignored.
+    Ignored,
+    /// The default action of signal(7); for most signals it ends the process at once.
+    Default,
+    /// The disposition cannot be read.
+    Unknown,
+}
+
+/// How long to wait for a moment at which the end of a worker costs no request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Patience {
+    /// Until then only a moment will do in which nothing moves.
+    settled_until: Tick,
+    /// Then the wait is over.
+    until: Tick,
+}
+
+impl Patience {
+    /// For a worker that does `disposition` with its stop signal, from `now` to `limit` at most. `None`: the signal
+    /// ends nothing, or nobody knows, so that no moment is better than another.
+    pub fn new(disposition: Disposition, now: Tick, limit: Tick) -> Option<Self> {
+        let until = match disposition {
+            Disposition::Default => limit,
+            Disposition::Caught => now.after(CATCHING).min(limit),
+            Disposition::Ignored | Disposition::Unknown => return None,
+        };
+        Some(Self {
+            settled_until: now.after(LULL),
+            until,
+        })
+    }
+
+    /// When the wait is over.
+    pub fn until(self) -> Tick {
+        self.until
+    }
+
+    /// Which moment will do at `now`.
+    pub fn aim(self, now: Tick) -> Aim {
+        if self.settled_until > now {
+            Aim::Quiet
+        } else {
+            Aim::Painless
+        }
+    }
+}
+
+/// How long to pause after a look that took `cost`; shorter while a quiet moment is looked for (`choosing`).
+pub fn pause(choosing: bool, cost: Duration) -> Duration {
+    let least = if choosing { PAUSE_CHOOSING } else { PAUSE };
+    least.max(cost.saturating_mul(PART))
 }
 
 /// One worker's drain.

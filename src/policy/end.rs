@@ -61,6 +61,7 @@ impl Fleet {
         };
         self.settle(turn.now, at, next);
         self.remember(next, worker, exit);
+        turn.act(worker.release());
         turn.say(Note::Ended {
             slot: id,
             pid: worker.pid,
@@ -88,6 +89,7 @@ impl Fleet {
             return;
         };
         let (id, cause) = (slot.id, own_cause(worker, fall));
+        turn.act(worker.release());
         turn.say(Note::Ended {
             slot: id,
             pid: worker.pid,

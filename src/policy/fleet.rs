@@ -2,6 +2,7 @@
 
 use crate::model::{Command, Exit, Generation, ListenerId, Pid, SlotId, Tick};
 
+use super::drain::Aim;
 use super::reload::Reload;
 use super::slot::{Asked, Retiring, Seat, Slot, Worker};
 use super::turn::Turn;
@@ -59,7 +60,20 @@ pub(super) struct StopTimes {
     pub signals: Tick,
 }
 
-/// A worker that finishes what it has.
+/// What to look for at a worker that drains.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Seek {
+    /// That nothing is left; then tell [`Event::Drained`].
+    End,
+    /// What it does with its stop signal; tell [`Event::Disposition`].
+    Disposition,
+    /// A moment at which its end costs no request; then tell [`Event::Moment`].
+    Moment(Aim),
+    /// Nothing now: its metrics are being read, and it must run for that.
+    Nothing,
+}
+
+/// A worker that gets no new connections and finishes its requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Drains {
     /// The slot it had.
@@ -68,8 +82,15 @@ pub struct Drains {
     pub pid: Pid,
     /// The listener it serves.
     pub listener: ListenerId,
-    /// Its time is over; a moment is awaited at which no request is in work.
-    pub choosing: bool,
+    /// What to look for.
+    pub seek: Seek,
+}
+
+impl Drains {
+    /// Whether its drain timeout is over, and the runtime looks for a moment at which its end costs no request.
+    pub fn is_choosing(&self) -> bool {
+        self.seek != Seek::End
+    }
 }
 
 /// A worker that is asked whether it is healthy.
@@ -198,7 +219,9 @@ impl Fleet {
             Event::Leaving { pid } => self.leaving(turn.now, pid),
             Event::Extended { pid, by } => self.extended(turn.now, pid, by),
             Event::Drained { pid } => self.drained(turn, pid),
+            Event::Disposition { pid, disposition } => self.disposition(turn, pid, disposition),
             Event::Moment { pid, quiet } => self.moment(turn, pid, quiet),
+            Event::Scraped { pid } => self.scraped(turn, pid),
             Event::Quiet => self.quiet(turn.now),
             Event::Exited {
                 pid,

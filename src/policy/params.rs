@@ -55,6 +55,8 @@ pub struct Params {
     /// How long a worker may finish what it has before it is told to stop; `None` where it cannot be kept from getting
     /// more.
     pub drain_timeout: Option<Duration>,
+    /// Whether a worker's metrics are read a last time before its stop signal.
+    pub last_scrape: bool,
     /// Workers above the wanted number while some are replaced; parts are rounded up.
     pub surge: Share,
     /// Workers below the wanted number while some are replaced; parts are rounded down.

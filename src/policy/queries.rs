@@ -1,10 +1,10 @@
 //! What the loop asks the fleet about between two turns: where connections go, who is looked at, who may be signalled.
 
-use crate::model::{ListenerId, Pid, SlotId};
+use crate::model::{ListenerId, Pid, SlotId, Tick};
 
-use super::fleet::{Checked, Drains, Fleet, Mode};
+use super::fleet::{Checked, Drains, Fleet, Mode, Seek};
 use super::rotation::Rotation;
-use super::slot::{Seat, Slot, Step};
+use super::slot::{Retiring, Seat, Slot, Step};
 
 impl Fleet {
     /// Where new connections go.
@@ -37,14 +37,14 @@ impl Fleet {
         highest.map_or(0, |listener| listener.0.saturating_add(1))
     }
 
-    /// Who drains. Each is looked at, and told of by [`Event::Drained`] or [`Event::Moment`].
-    pub fn draining(&self) -> impl Iterator<Item = Drains> + '_ {
+    /// The workers that drain, and what to look for at each of them at `now`.
+    pub fn draining(&self, now: Tick) -> impl Iterator<Item = Drains> + '_ {
         let drains = self.retiring.iter().filter(|gone| gone.drains());
-        drains.map(|gone| Drains {
+        drains.map(move |gone| Drains {
             slot: gone.slot,
             pid: gone.worker.pid,
             listener: gone.worker.listener,
-            choosing: matches!(gone.step, Step::Choosing { .. }),
+            seek: seek(gone, now),
         })
     }
 
@@ -115,5 +115,19 @@ impl Fleet {
             .iter()
             .filter(|gone| gone.sweeping)
             .map(|gone| gone.worker.pid)
+    }
+}
+
+fn seek(gone: &Retiring, now: Tick) -> Seek {
+    let Step::Choosing {
+        patience, scrape, ..
+    } = gone.step
+    else {
+        return Seek::End;
+    };
+    match patience {
+        None => Seek::Disposition,
+        Some(_) if scrape.keeps_from_looks(now) => Seek::Nothing,
+        Some(patience) => Seek::Moment(patience.aim(now)),
     }
 }

@@ -5,7 +5,7 @@ use crate::model::{Cause, Generation, Pid, ReloadResult, SlotId, Tick, Trigger};
 use super::fleet::{Fleet, Mode};
 use super::slot::{Seat, Slot, Worker};
 use super::turn::Turn;
-use super::{NotUp, Note};
+use super::{Action, NotUp, Note};
 
 /// A reload that goes on.
 #[derive(Clone, Copy, Debug)]
@@ -144,6 +144,9 @@ impl Fleet {
         if replaced == 0 {
             // A number that no worker has says nothing.
             self.generation = reload.generation;
+        }
+        if result == ReloadResult::Success {
+            turn.act(Action::CloseAbandonedPorts);
         }
         turn.say(Note::ReloadEnded {
             result,

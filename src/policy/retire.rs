@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::model::{Cause, DrainEnd, Exit, Pid, Sig, SlotId};
+use crate::model::{Cause, DrainEnd, Exit, Sig, SlotId};
 
 use super::end::own_cause;
 use super::fleet::{Fall, Fleet};
@@ -50,62 +50,6 @@ impl Fleet {
         });
     }
 
-    /// Who is to end and does not drain gets its stop signal.
-    fn tell_leaving(&mut self, turn: &mut Turn<'_>) {
-        let kill_at = turn.now.after(self.params.stop_timeout);
-        for gone in &mut self.retiring {
-            if gone.step == Step::Leaving {
-                gone.step = Step::Grace { kill_at };
-                let pid = gone.worker.pid;
-                turn.act(Action::Stop { pid });
-            }
-        }
-    }
-
-    /// A worker that drains has nothing left.
-    pub(super) fn drained(&mut self, turn: &mut Turn<'_>, pid: Pid) {
-        self.end_drain(turn, pid, DrainEnd::Empty);
-    }
-
-    /// One that did not drain in time may be told to stop now.
-    pub(super) fn moment(&mut self, turn: &mut Turn<'_>, pid: Pid, quiet: bool) {
-        let end = if quiet {
-            DrainEnd::Quiet
-        } else {
-            DrainEnd::Timeout
-        };
-        let chooses = |gone: &&Retiring| matches!(gone.step, Step::Choosing { .. });
-        let found = self.retiring.iter().filter(chooses);
-        if found.into_iter().any(|gone| gone.worker.pid == pid) {
-            self.end_drain(turn, pid, end);
-        }
-    }
-
-    fn end_drain(&mut self, turn: &mut Turn<'_>, pid: Pid, end: DrainEnd) {
-        let kill_at = turn.now.after(self.params.stop_timeout);
-        let found = self.retiring.iter_mut().find(|gone| gone.worker.pid == pid);
-        if let Some(gone) = found
-            && let Step::Draining { since, .. } | Step::Choosing { since, .. } = gone.step
-        {
-            gone.step = Step::Grace { kill_at };
-            turn.say(Note::DrainEnded {
-                slot: gone.slot,
-                pid,
-                end,
-                took: turn.now.since(since),
-            });
-            turn.act(Action::Stop { pid });
-        }
-    }
-
-    /// The stop signals go out: nobody drains any longer.
-    pub(super) fn cut_drains(&mut self, turn: &mut Turn<'_>) {
-        let drains: Vec<Pid> = self.draining().map(|one| one.pid).collect();
-        for pid in drains {
-            self.end_drain(turn, pid, DrainEnd::Stopped);
-        }
-    }
-
     pub(super) fn retiring_ended(&mut self, turn: &mut Turn<'_>, at: usize, fall: Fall) {
         let Fall {
             exit, leftovers, ..
@@ -140,6 +84,9 @@ impl Fleet {
             && !matches!(next, Next::Replaced | Next::GivenUp)
         {
             slot.last_exit = Some(exit);
+        }
+        if !gone.undead {
+            turn.act(gone.worker.release());
         }
         let uptime = turn.now.since(gone.worker.started);
         turn.say(Note::Ended {
@@ -212,22 +159,12 @@ impl Fleet {
 
     pub(super) fn advance_retiring(&mut self, turn: &mut Turn<'_>) {
         self.tell_leaving(turn);
+        self.advance_draining(turn);
         let stopping = self.stopping();
         let mut given_up = Vec::new();
-        let mut over = Vec::new();
         for gone in &mut self.retiring {
             let (slot, pid) = (gone.slot, gone.worker.pid);
             match gone.step {
-                Step::Draining { since, until } if until <= turn.now => {
-                    // Requests that an unhealthy worker has in work have waited long enough.
-                    if gone.cause == Cause::Unhealthy || self.params.stop_timeout.is_zero() {
-                        over.push(pid);
-                    } else {
-                        let until = turn.now.after(self.params.stop_timeout);
-                        gone.step = Step::Choosing { since, until };
-                    }
-                }
-                Step::Choosing { until, .. } if until <= turn.now => over.push(pid),
                 Step::Grace { kill_at } if kill_at <= turn.now => {
                     gone.step = Step::Killed {
                         give_up_at: turn.now.after(KILL_PATIENCE),
@@ -251,12 +188,10 @@ impl Fleet {
                 Step::Leaving
                 | Step::Draining { .. }
                 | Step::Choosing { .. }
+                | Step::Scraping { .. }
                 | Step::Grace { .. }
                 | Step::Killed { .. } => {}
             }
-        }
-        for pid in over {
-            self.end_drain(turn, pid, DrainEnd::Timeout);
         }
         for gone in given_up {
             self.give_up_on(turn, gone);
@@ -267,6 +202,9 @@ impl Fleet {
     /// What cannot be killed counts as killed.
     fn give_up_on(&mut self, turn: &mut Turn<'_>, gone: Retiring) {
         let (slot, pid) = (gone.slot, gone.worker.pid);
+        if !gone.sweeping {
+            turn.act(gone.worker.release());
+        }
         turn.say(Note::Undead {
             slot,
             pid,

@@ -1,5 +1,8 @@
 //! One chair and who sits in it; who is to take it over; and those who have left theirs.
 
+use super::Action;
+use super::drain::Patience;
+use super::scrape::LastScrape;
 use crate::model::{Cause, Exit, Generation, ListenerId, Pid, SlotId, Tick};
 
 /// A live, unreaped process of ours. It exists only inside a slot or a [`Retiring`], and the reaper's event takes it
@@ -19,6 +22,18 @@ pub struct Worker {
     pub fit: bool,
     /// Checks in a row that it failed.
     pub failures: u32,
+    /// It has been ready: it may have counted something.
+    pub was_ready: bool,
+}
+
+impl Worker {
+    /// What is to be done with its listener once it is gone.
+    pub fn release(&self) -> Action {
+        Action::Release {
+            pid: self.pid,
+            listener: self.listener,
+        }
+    }
 }
 
 /// What is in a slot.
@@ -197,8 +212,17 @@ pub enum Step {
     Leaving,
     /// It gets nothing new and finishes what it has, until then.
     Draining { since: Tick, until: Tick },
-    /// It did not finish; a moment is awaited at which no request is in work, until then.
-    Choosing { since: Tick, until: Tick },
+    /// It did not finish. The runtime looks for a moment at which its end costs no request, until then.
+    Choosing {
+        since: Tick,
+        until: Tick,
+        /// `None` until it is known what the worker does with its stop signal.
+        patience: Option<Patience>,
+        /// A worker must not be stopped for a look while it is being scraped.
+        scrape: LastScrape,
+    },
+    /// Its metrics are read a last time; its stop signal follows the answer, or is sent then.
+    Scraping { until: Tick },
     /// It has its stop signal; SIGKILL follows then.
     Grace { kill_at: Tick },
     /// It has its SIGKILL; it is given up then.
@@ -223,11 +247,19 @@ impl Retiring {
     pub fn deadline(&self) -> Option<Tick> {
         match self.step {
             _ if self.undead => None,
-            Step::Draining { until, .. } | Step::Choosing { until, .. } => Some(until),
+            Step::Draining { until, .. } | Step::Scraping { until } => Some(until),
+            Step::Choosing { until, scrape, .. } => {
+                Some(scrape.deadline().map_or(until, |due| due.min(until)))
+            }
             Step::Grace { kill_at } => Some(kill_at),
             Step::Killed { give_up_at } => Some(give_up_at),
             Step::Leaving => None,
         }
+    }
+
+    /// Whether it is this worker, and not what it left behind.
+    pub fn is(&self, pid: Pid) -> bool {
+        self.worker.pid == pid && !self.sweeping
     }
 
     /// Whether it finishes what it has.

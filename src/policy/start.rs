@@ -55,6 +55,7 @@ impl Fleet {
             starved: false,
             fit: self.params.health_failures.is_none(),
             failures: 0,
+            was_ready: false,
         };
         // The number is free again: nobody is left in the group that had it.
         self.retiring
@@ -154,15 +155,7 @@ impl Fleet {
         if let Some(seat) = seat
             && let Seat::Starting { worker, .. } = *seat
         {
-            *seat = Seat::Ready {
-                worker,
-                since: turn.now,
-            };
-            turn.say(Note::Ready {
-                slot: id,
-                pid,
-                after: turn.now.since(worker.started),
-            });
+            *seat = now_ready(turn, id, worker);
         }
     }
 
@@ -205,15 +198,7 @@ impl Fleet {
                 };
                 let (pid, after) = (worker.pid, turn.now.since(worker.started));
                 if alive_at.is_some_and(|due| due <= turn.now) {
-                    *seat = Seat::Ready {
-                        worker,
-                        since: turn.now,
-                    };
-                    turn.say(Note::Ready {
-                        slot: id,
-                        pid,
-                        after,
-                    });
+                    *seat = now_ready(turn, id, worker);
                 } else if ready_by.is_some_and(|due| due <= turn.now) {
                     turn.say(Note::NotReady {
                         slot: id,
@@ -246,5 +231,20 @@ impl Fleet {
                 self.not_up(turn, at, Some(pid), why);
             }
         }
+    }
+}
+
+/// The seat of a worker that has just become ready.
+fn now_ready(turn: &mut Turn<'_>, slot: SlotId, mut worker: Worker) -> Seat {
+    worker.was_ready = true;
+    turn.act(Action::RestoreBacklog);
+    turn.say(Note::Ready {
+        slot,
+        pid: worker.pid,
+        after: turn.now.since(worker.started),
+    });
+    Seat::Ready {
+        worker,
+        since: turn.now,
     }
 }

@@ -3,7 +3,9 @@
 mod drains;
 mod end;
 mod failures;
+mod listeners;
 mod roll;
+mod scrape;
 mod start;
 mod stop;
 mod walked;
@@ -49,6 +51,7 @@ pub(super) fn params() -> Params {
         unavailable: Share::Number(0),
         min_ready: Duration::ZERO,
         health_failures: None,
+        last_scrape: false,
     }
 }
 
@@ -120,6 +123,11 @@ impl Table {
         self.tell(Event::Woke)
     }
 
+    /// The workers that drain now.
+    pub(super) fn draining(&self) -> Vec<Drains> {
+        self.fleet.draining(self.now).collect()
+    }
+
     /// The answer to `Spawn`.
     pub(super) fn spawned(&mut self, slot: SlotId) -> (Pid, Vec<Action>) {
         self.pids += 1;
@@ -189,12 +197,25 @@ pub(super) fn restart(wait: u64, streak: u32) -> Next {
     }
 }
 
-/// The actions without the words.
+/// The actions on processes: no notes, and nothing about listeners, which [`upkeep`] shows.
 pub(super) fn deeds(actions: &[Action]) -> Vec<Action> {
-    let silent = actions
-        .iter()
-        .filter(|action| !matches!(action, Action::Say(_)));
-    silent.cloned().collect()
+    let on_processes = |action: &&Action| {
+        !matches!(
+            action,
+            Action::Say(_)
+                | Action::Release { .. }
+                | Action::RestoreBacklog
+                | Action::CloseAbandonedPorts
+        )
+    };
+    actions.iter().filter(on_processes).cloned().collect()
+}
+
+/// The actions on listeners and shared ports.
+pub(super) fn upkeep(actions: &[Action]) -> Vec<Action> {
+    let deeds = deeds(actions);
+    let rest = |action: &&Action| !matches!(action, Action::Say(_)) && !deeds.contains(action);
+    actions.iter().filter(rest).cloned().collect()
 }
 
 pub(super) fn spawn(slot: SlotId) -> Action {

@@ -50,7 +50,7 @@ impl Fleet {
         let slot = self.slots.get(usize::from(retiring.slot.0));
         WorkerView {
             slot: retiring.slot,
-            state: if retiring.drains() {
+            state: if retiring.drains() || matches!(retiring.step, Step::Scraping { .. }) {
                 WorkerState::Draining
             } else {
                 WorkerState::Retiring
@@ -64,7 +64,9 @@ impl Fleet {
             status: None,
             due: match retiring.step {
                 Step::Grace { kill_at } => Some(kill_at),
-                Step::Draining { until, .. } | Step::Choosing { until, .. } => Some(until),
+                Step::Draining { until, .. }
+                | Step::Choosing { until, .. }
+                | Step::Scraping { until } => Some(until),
                 Step::Leaving | Step::Killed { .. } => None,
             },
         }

@@ -10,23 +10,13 @@ use crate::app_metrics::merge::{Life, Pattern, Rules};
 use crate::app_metrics::{self, Files, Gatherer, Means, Place, Settings};
 use crate::checks::Target;
 use crate::config::{Config, MetricsSource};
-use crate::model::{ListenerId, Pid, Snapshot, Tick, WorkerState};
+use crate::model::{ListenerId, Pid, Snapshot, WorkerState};
+use crate::policy::Event;
 use crate::ports::SharedPorts;
 
 use super::Supervisor;
 use super::boot::{BootError, refused};
 use super::incoming::{Incoming, Report};
-
-/// How long a worker that is to stop may take for its last answer: whoever waits for the stop waits for it. It is time
-/// that it does not have for its stop, of which it may be this part.
-const LAST: Duration = Duration::from_secs(1);
-const PART: u32 = 4;
-/// After so much more the loop goes on without the thread.
-const LATE: Duration = Duration::from_millis(100);
-/// While a moment to stop a busy worker is awaited, it goes on counting: its last answer may be so old, and is had anew.
-const YOUNG: Duration = Duration::from_millis(100);
-/// That may take this part of the time, because no moment is found meanwhile.
-const SHARE: u32 = 5;
 
 /// The thread that gathers, and what it was told.
 #[derive(Debug)]
@@ -45,25 +35,6 @@ enum Way {
     None,
     Asked,
     Files,
-}
-
-/// The scrape of one worker before its stop signal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum FinalScrape {
-    /// It is under way; whether the worker is to be told to stop after it.
-    Asked { since: Tick, stop: bool },
-    /// It is over.
-    Over { at: Tick, took: Duration },
-}
-
-impl FinalScrape {
-    /// Whether the worker has counted too long since.
-    fn is_old(self, now: Tick) -> bool {
-        match self {
-            Self::Asked { .. } => false,
-            Self::Over { at, took } => now.since(at) > YOUNG.max(took * SHARE),
-        }
-    }
 }
 
 impl AppMetrics {
@@ -135,6 +106,13 @@ impl AppMetrics {
     }
 }
 
+/// Whether workers are asked for their metrics over their listeners, so that a last scrape before their stop signal
+/// makes sense.
+pub(super) fn asks_workers(config: &Config, can_ask: bool) -> bool {
+    let path = matches!(config.app_metrics.source, Some(MetricsSource::Path { .. }));
+    path && can_ask && config.admin_addr.is_some()
+}
+
 /// Each worker over its own listener.
 fn asking(ports: SharedPorts, port: Option<NonZeroU16>, path: &str) -> Means {
     let reach = move |listener: ListenerId| {
@@ -168,8 +146,8 @@ fn directory(wanted: Option<&Path>) -> Result<(Place, Files), BootError> {
 }
 
 impl Supervisor {
-    /// Tells the thread which workers it asks from now on: the ready ones, those that drain, and those whose final scrape
-    /// is under way. Files are kept by all.
+    /// Tells the thread which workers it asks from now on: those that are ready, and those that drain or are scraped a
+    /// last time. Every worker keeps files.
     pub(super) fn gather(&mut self, seen: &Snapshot) {
         if self.app_metrics.way == Way::None {
             return;
@@ -183,9 +161,7 @@ impl Supervisor {
             let Some(worker) = view.pid.and_then(|pid| self.workers.get(pid)) else {
                 continue;
             };
-            let asked = matches!(view.state, WorkerState::Ready | WorkerState::Draining)
-                || matches!(worker.final_scrape, Some(FinalScrape::Asked { .. }));
-            let asked = asked && !over;
+            let asked = matches!(view.state, WorkerState::Ready | WorkerState::Draining) && !over;
             let listener = worker.listener.or(files.then_some(ListenerId(view.slot.0)));
             if let Some(listener) = listener
                 && (asked || files)
@@ -206,97 +182,17 @@ impl Supervisor {
         }
     }
 
-    /// Whether a worker may be told to stop, as far as its metrics go. If not, it is asked for them now, and
-    /// [`Self::final_scrape_ended`] follows. At the stop of the runtime nobody will ask for them any more.
-    fn final_scrape_is_over(&mut self, pid: Pid) -> bool {
-        let since = self.now;
+    /// Reads the metrics of a worker before its stop signal. The outcome, if the worker cannot be asked.
+    pub(super) fn scrape(&mut self, pid: Pid, within: Duration) -> Option<Event> {
         let metrics = &self.app_metrics;
-        if metrics.way != Way::Asked || self.fleet.stopping() {
-            return true;
-        }
-        let (Some(worker), Some(gatherer)) = (self.workers.get_mut(pid), &metrics.gatherer) else {
-            return true;
-        };
-        match worker.final_scrape {
-            Some(FinalScrape::Over { .. }) => true,
-            Some(FinalScrape::Asked { .. }) => false,
-            None => {
-                let id = worker.id;
-                if !metrics.told.iter().any(|told| told.life == id.life) {
-                    return true;
-                }
-                worker.final_scrape = Some(FinalScrape::Asked { since, stop: false });
-                let within = LAST.min(self.config.stop_timeout / PART);
-                let outbox = self.outbox.clone();
-                let tell = move || drop(outbox.send(Incoming::Worker(id, Report::Scraped)));
-                let too_late = tell.clone();
-                gatherer.look(id.life, within, tell);
-                tokio::spawn(async move {
-                    tokio::time::sleep(within + LATE.min(within)).await;
-                    too_late();
-                });
-                false
-            }
-        }
-    }
-
-    /// The same of a worker that serves on while it is not known when it will be told to stop.
-    pub(super) fn final_scrape_is_recent(&mut self, pid: Pid) -> bool {
-        let now = self.now;
-        if let Some(worker) = self.workers.get_mut(pid) {
-            worker.final_scrape = worker.final_scrape.filter(|scrape| !scrape.is_old(now));
-        }
-        self.final_scrape_is_over(pid)
-    }
-
-    /// Whether a worker gets its stop signal now; if not, it gets it after its final scrape.
-    pub(super) fn may_stop_now(&mut self, pid: Pid) -> bool {
-        let may = self.final_scrape_is_over(pid);
-        let worker = self.workers.get_mut(pid);
-        if let Some(FinalScrape::Asked { stop, .. }) =
-            worker.and_then(|worker| worker.final_scrape.as_mut())
+        if let (Some(worker), Some(gatherer)) = (self.workers.get(pid), &metrics.gatherer)
+            && metrics.told.iter().any(|told| told.life == worker.id.life)
         {
-            *stop = true;
+            let (id, outbox) = (worker.id, self.outbox.clone());
+            let tell = move || drop(outbox.send(Incoming::Worker(id, Report::Scraped)));
+            gatherer.look(id.life, within, tell);
+            return None;
         }
-        may
-    }
-
-    /// The final scrape of a worker was answered, or took too long.
-    pub(super) fn final_scrape_ended(&mut self, pid: Pid) {
-        let at = self.now;
-        let Some(worker) = self.workers.get_mut(pid) else {
-            return;
-        };
-        if let Some(FinalScrape::Asked { since, stop }) = worker.final_scrape {
-            let took = at.since(since);
-            worker.final_scrape = Some(FinalScrape::Over { at, took });
-            if stop {
-                self.tell_to_stop(pid);
-            }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_worker_that_serves_on_is_asked_again_but_not_most_of_the_time() {
-        let at = Tick::default().after(Duration::from_secs(9));
-        let over = |took: u64| FinalScrape::Over {
-            at,
-            took: Duration::from_millis(took),
-        };
-        let old =
-            |scrape: FinalScrape, age: u64| scrape.is_old(at.after(Duration::from_millis(age)));
-        assert!(!old(over(2), 0) && !old(over(2), 100) && old(over(2), 101));
-        // A slow one.
-        assert!(!old(over(300), 1500) && old(over(300), 1501));
-        let asked = FinalScrape::Asked {
-            since: at,
-            stop: false,
-        };
-        assert!(!old(asked, 60_000));
+        Some(Event::Scraped { pid })
     }
 }

@@ -18,12 +18,12 @@ use crate::sys::clock::Clock;
 use crate::sys::pid1::{FileLimit, Role};
 use crate::sys::proc::Proc;
 
-use super::app_metrics::AppMetrics;
+use super::app_metrics::{AppMetrics, asks_workers};
 use super::drains::DrainWatch;
 use super::environment::Environment;
 use super::handover::{Chosen, Means, choose, ready_rule};
 use super::ports::share;
-use super::report::History;
+use super::report::Reporter;
 use super::triggers::OomKills;
 use super::worker::Workers;
 use super::{Host, Supervisor};
@@ -130,6 +130,7 @@ pub async fn boot(boot: Boot) -> Result<(Supervisor, Log), BootError> {
              runtime with it; RPM_MAX_MEMORY replaces workers before"
         );
     }
+    let reporter = Reporter::new(&config, &metrics);
     let host = Host {
         role: boot.role,
         files: boot.files,
@@ -151,7 +152,7 @@ pub async fn boot(boot: Boot) -> Result<(Supervisor, Log), BootError> {
         snapshot,
         workers: Workers::default(),
         drains: DrainWatch::default(),
-        history: History::default(),
+        reporter,
         inbox,
         outbox,
     };
@@ -241,6 +242,7 @@ fn params(config: &Config, chosen: &Chosen, ready: ReadyRule) -> Params {
         shutdown_delay: config.shutdown_delay,
         // Where the kernel does not steer, nobody can be kept from getting more.
         drain_timeout: chosen.steering.map(|_| config.drain_timeout),
+        last_scrape: asks_workers(config, chosen.can_ask()),
         surge: if alone {
             Share::Number(0)
         } else {

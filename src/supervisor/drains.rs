@@ -1,29 +1,13 @@
 //! Workers that finish what they have are looked at until nothing is left.
 
-use std::time::Duration;
-
 use tracing::{info, warn};
 
-use crate::drain::{Disposition, Handshakes, Moment, Sight, Subject};
-use crate::model::{ListenerId, Pid, Sig, Tick};
-use crate::policy::drain::{Aim, Drain, Look};
-use crate::policy::{Action, Drains, Event};
-use crate::sys::signals;
+use crate::drain::{Handshakes, Moment, Sight, Subject};
+use crate::model::{ListenerId, Pid, Tick};
+use crate::policy::drain::{Aim, Drain, Look, pause};
+use crate::policy::{Action, Drains, Event, Seek};
 
 use super::Supervisor;
-
-/// Between two looks.
-const PAUSE: Duration = Duration::from_millis(10);
-/// Between two looks for a quiet moment.
-const PAUSE_CHOOSING: Duration = Duration::from_millis(2);
-/// Looks may take this part of the time, where there are so many connections that one look takes long.
-const SHARE: u32 = 5;
-/// How long a moment is awaited in which no connection has moved for a while. Where clients ask again at once there is
-/// none, and a shorter one must do.
-const LULL: Duration = Duration::from_millis(500);
-/// How long one is awaited for a program that catches the stop signal: it may know how to finish what it
-/// has, but the handlers that Node, Go and Java install by themselves only end the process.
-const CATCHING: Duration = Duration::from_secs(2);
 
 /// The looks at workers that drain. No descriptor is open while there is no drain.
 #[derive(Debug, Default)]
@@ -39,10 +23,8 @@ pub(super) struct DrainWatch {
 #[derive(Debug)]
 pub(super) struct WorkerDrain {
     drain: Drain,
-    /// Those that may still become connections of its.
+    /// Handshakes that may still reach this worker.
     handshakes: Handshakes,
-    /// Until when a moment is awaited, once its time is over: one of rest, or at least one that costs nothing.
-    patience: Option<(Tick, Tick)>,
 }
 
 impl DrainWatch {
@@ -57,7 +39,7 @@ impl Supervisor {
     /// still reach a worker that has left it.
     pub(super) fn follow_drains(&mut self) {
         let Some(sharing) = &self.sharing else { return };
-        let draining: Vec<Drains> = self.fleet.draining().collect();
+        let draining: Vec<Drains> = self.fleet.draining(self.now).collect();
         for worker in self.workers.iter_mut() {
             if !draining.iter().any(|one| one.pid == worker.id.pid) {
                 worker.drain = None;
@@ -90,7 +72,6 @@ impl Supervisor {
                     worker.drain = Some(WorkerDrain {
                         drain: Drain::new(Aim::Empty),
                         handshakes: sight.handshakes(&ports),
-                        patience: None,
                     });
                 }
             }
@@ -112,25 +93,16 @@ impl Supervisor {
         let events = self.looks();
         for event in events {
             self.take(event, actions);
-            if let Event::Moment { pid, quiet: true } = event
-                && !actions.contains(&Action::Stop { pid })
-            {
-                // It stands still for nothing.
-                let _ = signals::send_group(pid, Sig::CONT);
-            }
         }
         let cost = self.clock.now().since(began);
-        let chooses = self.fleet.draining().any(|one| one.choosing);
-        let pause = if chooses { PAUSE_CHOOSING } else { PAUSE };
-        self.drains.next = Some(self.now.after(pause.max(cost * SHARE)));
+        let choosing = self.fleet.draining(self.now).any(|one| one.is_choosing());
+        self.drains.next = Some(self.now.after(pause(choosing, cost)));
     }
 
     fn looks(&mut self) -> Vec<Event> {
-        let draining: Vec<Drains> = self.fleet.draining().collect();
-        let (mut choosing, draining): (Vec<Drains>, Vec<Drains>) =
-            draining.into_iter().partition(|one| one.choosing);
-        // A worker is stopped while its connections are looked at: its metrics are asked for before.
-        choosing.retain(|one| self.final_scrape_is_recent(one.pid));
+        let draining: Vec<Drains> = self.fleet.draining(self.now).collect();
+        let (choosing, draining): (Vec<Drains>, Vec<Drains>) =
+            draining.into_iter().partition(Drains::is_choosing);
         let (Some(sharing), Some(sight)) = (&self.sharing, &mut self.drains.sight) else {
             return Vec::new();
         };
@@ -178,38 +150,27 @@ impl Supervisor {
                 events.push(Event::Drained { pid });
             }
         }
-        for one in choosing {
-            let worker = self.workers.get_mut(one.pid);
-            let Some(known) = worker.and_then(|worker| worker.drain.as_mut()) else {
-                continue;
-            };
-            let (pid, signal) = (one.pid, self.config.stop_signal);
-            let (least, most) = *known.patience.get_or_insert_with(|| {
-                let (least, most) = match sight.disposition(pid, &ports, signal) {
-                    Disposition::Default => (LULL, self.config.stop_timeout),
-                    Disposition::Caught => (LULL, CATCHING),
-                    // The signal ends nothing, or nobody knows.
-                    Disposition::Ignored | Disposition::Unknown => (Duration::ZERO, Duration::ZERO),
-                };
-                (self.now.after(least), self.now.after(most))
-            });
-            if most <= self.now {
-                // Not right after a freeze, while requests wait that came in the meantime.
-                events.push(Event::Moment { pid, quiet: false });
-                continue;
-            }
-            let aim = if least > self.now {
-                Aim::Quiet
-            } else {
-                Aim::Painless
-            };
-            match sight.moment(pid, &ports, aim, || queued(one.listener)) {
-                Moment::Quiet => events.push(Event::Moment { pid, quiet: true }),
-                Moment::Busy => {}
-                Moment::Blind => {
-                    warn!(slot = %one.slot, %pid, "the worker's connections cannot be seen (another uid, or not dumpable)");
-                    events.push(Event::Moment { pid, quiet: false });
+        for Drains {
+            slot,
+            pid,
+            listener,
+            seek,
+        } in choosing
+        {
+            match seek {
+                Seek::End | Seek::Nothing => {}
+                Seek::Disposition => {
+                    let disposition = sight.disposition(pid, &ports, self.config.stop_signal);
+                    events.push(Event::Disposition { pid, disposition });
                 }
+                Seek::Moment(aim) => match sight.moment(pid, &ports, aim, || queued(listener)) {
+                    Moment::Quiet => events.push(Event::Moment { pid, quiet: true }),
+                    Moment::Busy => {}
+                    Moment::Blind => {
+                        warn!(%slot, %pid, "the worker's connections cannot be seen (another uid, or not dumpable)");
+                        events.push(Event::Moment { pid, quiet: false });
+                    }
+                },
             }
         }
         events

@@ -163,3 +163,14 @@ pub(super) fn ready_rule(config: &Config, chosen: &Chosen) -> (ReadyRule, bool) 
         }
     }
 }
+
+/// What a worker that is not ready has not done.
+pub(super) fn missing(config: &Config) -> &'static str {
+    match (&config.ready, &config.ports) {
+        (config::Ready::Tcp, _) => "it accepts no connection on a shared port",
+        (config::Ready::Http(_), _) => "it does not answer the path of RPM_READY with a success",
+        (config::Ready::Notify, _) => "it did not say READY=1 to NOTIFY_SOCKET",
+        (_, Ports::List(_)) => "it does not listen on a port of RPM_PORTS",
+        (_, Ports::Auto | Ports::Off) => "it does not listen on a shared port",
+    }
+}

@@ -116,7 +116,7 @@ impl Supervisor {
             }
             Report::Said(messages) => self.said(pid, &messages, events),
             Report::Checked(check) => events.extend(self.checked(pid, slot, &check)),
-            Report::Scraped => self.final_scrape_ended(pid),
+            Report::Scraped => events.push(Event::Scraped { pid }),
         }
     }
 }

@@ -11,8 +11,6 @@ mod forward;
 mod handover;
 mod incoming;
 mod logging;
-mod narrate;
-mod narrate_roll;
 mod notify;
 mod perform;
 mod ports;
@@ -44,7 +42,7 @@ use drains::DrainWatch;
 use environment::Environment;
 use incoming::Incoming;
 use ports::Sharing;
-use report::History;
+use report::Reporter;
 use triggers::OomKills;
 use worker::Workers;
 
@@ -94,8 +92,8 @@ pub struct Supervisor {
     workers: Workers,
     drains: DrainWatch,
 
-    /// What happened, for the termination log.
-    history: History,
+    /// Tells people about decisions.
+    reporter: Reporter,
 
     // What wakes the loop.
     inbox: UnboundedReceiver<Incoming>,
@@ -110,7 +108,7 @@ impl Supervisor {
         let mut events = Vec::new();
         loop {
             if let Some(code) = self.turn(events) {
-                return self.ending(code);
+                return self.reporter.ending(code);
             }
             events = self.next_events().await;
         }

@@ -5,13 +5,37 @@ use tracing::warn;
 
 use crate::config::Scope;
 use crate::model::{Pid, Sig};
-use crate::policy::{Action, Event};
+use crate::policy::{Action, Event, NotUp, Note};
 use crate::sys::pid1::Role;
 use crate::sys::signals;
 
 use super::Supervisor;
+use super::handover::missing;
+use super::report::Told;
 
 impl Supervisor {
+    /// Tells people about a decision.
+    fn tell_people(&mut self, note: Note) {
+        let last_lines = match note {
+            Note::NotUp {
+                pid: Some(pid),
+                why,
+                ..
+            } => {
+                let tail = self.workers.tail(pid);
+                let ended = matches!(why, NotUp::Ended(_));
+                tail.map(|tail| tail.lines(ended)).unwrap_or_default()
+            }
+            _ => Vec::new(),
+        };
+        self.reporter.tell(&Told {
+            note,
+            unix_seconds: self.clock.unix_seconds(),
+            missing: missing(&self.config),
+            last_lines: &last_lines,
+        });
+    }
+
     /// Does one thing. The outcome, if the policy waits for one.
     pub(super) fn perform(&mut self, action: &Action) -> Option<Event> {
         match *action {
@@ -20,11 +44,13 @@ impl Supervisor {
                 listener,
                 generation,
             } => return Some(self.start(slot, listener, generation)),
+            Action::Scrape { pid, within } => return self.scrape(pid, within),
             Action::Stop { pid } => {
-                if self.may_stop_now(pid) {
-                    self.tell_to_stop(pid);
-                }
+                self.tell(pid, self.config.stop_signal, false);
+                // A stopped process does not see its signal before it continues.
+                self.tell(pid, Sig::CONT, true);
             }
+            Action::Resume { pid } => self.tell(pid, Sig::CONT, true),
             Action::Kill { pid } => {
                 // The worker may have moved to another group; it is unreaped, so its number is its own.
                 if let Err(errno) = signals::send(pid, Sig::KILL) {
@@ -44,16 +70,17 @@ impl Supervisor {
                     self.tell(pid, Sig::KILL, true);
                 }
             }
-            Action::Say(note) => self.narrate(note),
+            Action::Release { pid, listener } => {
+                if let Some(sharing) = &self.sharing {
+                    sharing.ports.release(listener, pid);
+                }
+            }
+            Action::RestoreBacklog => self.restore_backlog(),
+            Action::CloseAbandonedPorts => self.close_abandoned_ports(),
+            Action::Say(note) => self.tell_people(note),
             Action::Finish { code: _ } => {}
         }
         None
-    }
-
-    pub(super) fn tell_to_stop(&self, pid: Pid) {
-        self.tell(pid, self.config.stop_signal, false);
-        // A stopped process does not see its signal before it continues.
-        self.tell(pid, Sig::CONT, true);
     }
 
     fn tell(&self, pid: Pid, sig: Sig, group: bool) {

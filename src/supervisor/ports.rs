@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use nix::errno::Errno;
 use tokio::sync::mpsc::UnboundedSender;
-use tracing::{info, warn};
+use tracing::{debug, error, info, warn};
 
 use crate::config::{Config, PortSpec, Ports, Ready};
 use crate::model::Tick;
@@ -195,8 +195,25 @@ impl Supervisor {
         if !sharing.let_go && rotation != sharing.rotation {
             sharing.rotation.clone_from(&rotation);
             for failed in sharing.ports.steer(rotation) {
-                Self::narrate_port(&failed);
+                log_event(&failed);
             }
+        }
+    }
+
+    /// A program that takes its descriptor by activation has called listen with its own backlog.
+    pub(super) fn restore_backlog(&self) {
+        if let Some(sharing) = &self.sharing
+            && sharing.filter.is_none()
+        {
+            sharing.ports.restore_backlog();
+        }
+    }
+
+    /// Closes the ports that no worker binds any more.
+    pub(super) fn close_abandoned_ports(&self) {
+        let Some(sharing) = &self.sharing else { return };
+        for port in sharing.ports.close_abandoned() {
+            warn!(%port, "no worker binds this port any more, closing it");
         }
     }
 
@@ -209,7 +226,7 @@ impl Supervisor {
                 return None;
             }
         }
-        Self::narrate_port(event);
+        log_event(event);
         let PortEvent::Listening { worker, .. } = *event else {
             return None;
         };
@@ -221,5 +238,55 @@ impl Supervisor {
         }
         let listens = matches!(self.config.ready, Ready::Auto | Ready::Listen);
         listens.then_some(Event::Ready { pid: worker })
+    }
+}
+
+/// The log line of an event.
+fn log_event(event: &PortEvent) {
+    match event {
+        PortEvent::Opened { key, listeners } => info!(port = %key, listeners, "sharing a port"),
+        PortEvent::NotOpened { key, reason } => {
+            error!(port = %key, error = reason, "cannot share a port, the worker binds it by itself");
+        }
+        PortEvent::Superseded {
+            opened,
+            bound,
+            waiting,
+        } => {
+            let hint = "name the address in RPM_PORTS as the program binds it";
+            warn!(%opened, %bound, reset_clients = waiting, hint, "the program binds another address, closing the port");
+        }
+        PortEvent::Taken { worker, slot, key } => {
+            debug!(%slot, pid = %worker, port = %key, "worker took its listener");
+        }
+        PortEvent::Listening { worker, slot, key } => {
+            debug!(%slot, pid = %worker, port = %key, "worker listens");
+        }
+        PortEvent::Unseen { worker, slot } => {
+            let hint = "another uid, or not dumpable";
+            warn!(%slot, pid = %worker, hint, "cannot look into a process of the worker, what it binds is its own");
+        }
+        PortEvent::Repaired {
+            key,
+            listeners,
+            rebuilt,
+        } => {
+            let lost = if *rebuilt {
+                "every queue of the port was"
+            } else {
+                "its queue was"
+            };
+            warn!(port = %key, ?listeners, "a worker shut its listener down; listening again, {lost} reset");
+        }
+        PortEvent::Stranded {
+            key,
+            listener,
+            count,
+        } => {
+            warn!(port = %key, listener = listener.0, connections = count, "connections came to a listener without a worker; passing them on to a live one (told once a minute)");
+        }
+        PortEvent::SteeringFailed { key, reason } => {
+            error!(port = %key, error = reason, "cannot change where connections go, the last choice stays");
+        }
     }
 }

@@ -36,7 +36,7 @@ impl Supervisor {
                 self.metrics.spawn_failed();
                 let cause = Self::shortage(errno);
                 error!(%slot, error = errno.desc(), %cause, "cannot start a worker");
-                self.history.push(format!(
+                self.reporter.remember(format!(
                     "slot {slot}: cannot start a worker: {} ({cause})",
                     errno.desc()
                 ));

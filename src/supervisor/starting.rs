@@ -91,7 +91,7 @@ impl Supervisor {
                 self.metrics.spawn_failed();
                 let cause = Self::shortage(errno);
                 warn!(%slot, %pid, error = errno.desc(), %cause, "cannot start the program, will try again");
-                self.history.push(format!(
+                self.reporter.remember(format!(
                     "slot {slot}: cannot start a worker: {} ({cause})",
                     errno.desc()
                 ));
@@ -114,8 +114,8 @@ impl Supervisor {
                     other => other.desc(),
                 };
                 error!(%slot, %pid, program, error = why, "cannot execute the program");
-                self.history
-                    .push(format!("cannot execute {program:?}: {why}"));
+                self.reporter
+                    .remember(format!("cannot execute {program:?}: {why}"));
                 self.start_is_over(pid);
                 Some(Event::ExecFailed { pid, code })
             }

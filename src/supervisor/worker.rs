@@ -8,7 +8,6 @@ use crate::app_metrics::{self, merge::Life};
 use crate::log::Tail;
 use crate::model::{ListenerId, Pid, SlotId};
 
-use super::app_metrics::FinalScrape;
 use super::checks::HealthTask;
 use super::drains::WorkerDrain;
 use super::notify::Notify;
@@ -43,7 +42,7 @@ impl Drop for AbortOnDrop {
 pub(super) struct Worker {
     pub(super) id: WorkerId,
     pub(super) slot: SlotId,
-    /// What it serves. `None` if no port is shared, and once the listener was released.
+    /// The listener that it serves. `None` if no port is shared.
     pub(super) listener: Option<ListenerId>,
     /// Its way to its program. `None` once the program runs, or cannot run.
     pub(super) start: Option<Start>,
@@ -57,8 +56,6 @@ pub(super) struct Worker {
     pub(super) tail: Option<Tail>,
     /// Its connections are looked at until it has none.
     pub(super) drain: Option<WorkerDrain>,
-    /// It was asked for its metrics before its stop signal.
-    pub(super) final_scrape: Option<FinalScrape>,
 }
 
 impl Worker {
@@ -74,7 +71,6 @@ impl Worker {
             notify: None,
             tail: None,
             drain: None,
-            final_scrape: None,
         }
     }
 }
@@ -83,7 +79,7 @@ impl Worker {
 #[derive(Debug, Default)]
 pub(super) struct Workers {
     unreaped: HashMap<Pid, Worker>,
-    /// Of this turn. What is said of a worker's end needs its last lines, and its listener is released with it.
+    /// Reaped in this turn. The note about a worker's end needs its last lines.
     reaped: Vec<Worker>,
     /// How many were started.
     started: u64,
@@ -138,21 +134,12 @@ impl Workers {
         self.reaped.clear();
     }
 
-    /// The listener of a worker that has ended or cannot be ended; once.
-    pub(super) fn take_listener(&mut self, pid: Pid) -> Option<ListenerId> {
-        self.known(pid)?.listener.take()
-    }
-
-    /// The last lines of a worker, reaped in this turn or not; once.
-    pub(super) fn take_tail(&mut self, pid: Pid) -> Option<Tail> {
-        self.known(pid)?.tail.take()
-    }
-
-    /// Whoever was reaped in this turn comes first: it is its end that is spoken of.
-    fn known(&mut self, pid: Pid) -> Option<&mut Worker> {
-        let reaped = self.reaped.iter_mut();
-        let mut known = reaped.chain(self.unreaped.get_mut(&pid));
-        known.find(|worker| worker.id.pid == pid)
+    /// The last lines of a worker. A worker that was reaped in this turn comes before a new one with the same pid: the
+    /// question is about its end.
+    pub(super) fn tail(&self, pid: Pid) -> Option<&Tail> {
+        let reaped = self.reaped.iter();
+        let mut known = reaped.chain(self.unreaped.get(&pid));
+        known.find(|worker| worker.id.pid == pid)?.tail.as_ref()
     }
 }
 
@@ -182,27 +169,15 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_a_worker_takes_its_own_listener_once_even_if_its_pid_is_used_again() {
-        let mut workers = Workers::default();
-        let pid = started(&mut workers, 7, 0).pid;
-        workers.reap(pid);
-        started(&mut workers, 7, 1);
-        assert_eq!(workers.take_listener(pid), Some(ListenerId(0)));
-        assert_eq!(workers.take_listener(pid), None);
-        workers.forget_reaped();
-        assert_eq!(workers.take_listener(pid), Some(ListenerId(1)));
-    }
-
-    #[test]
     fn the_last_lines_of_a_worker_are_there_until_the_turn_of_its_end_is_over() {
         let mut workers = Workers::default();
         let pid = started(&mut workers, 7, 0).pid;
         workers.reap(pid);
-        assert!(workers.take_tail(pid).is_some());
+        assert!(workers.tail(pid).is_some());
         let pid = started(&mut workers, 8, 1).pid;
         workers.reap(pid);
         workers.forget_reaped();
-        assert!(workers.take_tail(pid).is_none());
+        assert!(workers.tail(pid).is_none());
         assert_eq!(workers.reap(pid), None);
     }
 

@@ -14,6 +14,9 @@ impl Books {
             self.sees_one(now, action);
         }
         assert_eq!(self.owed, [], "not said");
+        assert_eq!(self.resumes, [], "left stopped");
+        assert_eq!(self.releases, [], "not released");
+        assert!(!self.restored && !self.closed, "for nobody");
     }
 
     fn sees_one(&mut self, now: Tick, action: &Action) {
@@ -23,7 +26,16 @@ impl Books {
                 listener,
                 generation,
             } => self.asks(now, usize::from(slot.0), listener, generation),
+            Action::Scrape { pid, within } => self.scrapes(now, pid, within),
             Action::Stop { pid } => self.told_to_stop(now, pid),
+            Action::Resume { pid } => self.resumed(pid),
+            Action::Release { pid, listener } => self.released(now, pid, listener),
+            Action::RestoreBacklog => {
+                assert!(!std::mem::replace(&mut self.restored, true));
+            }
+            Action::CloseAbandonedPorts => {
+                assert!(!std::mem::replace(&mut self.closed, true));
+            }
             Action::Kill { pid } => {
                 let life = self.lives.get_mut(&pid).unwrap();
                 assert!(life.kill_due.is_some_and(|due| due <= now), "{life:?}");
@@ -53,7 +65,9 @@ impl Books {
         if self.lives[&pid].leaves.is_none() {
             self.taken_away(now, pid);
         }
+        self.scrape_is_over(now, self.lives[&pid]);
         let life = self.lives.get_mut(&pid).unwrap();
+        life.scraping = None;
         assert!(life.drain.is_none(), "{pid} drains");
         assert_eq!(life.kill_due, None, "{pid} is told twice");
         life.kill_due = Some(now.after(self.params.stop_timeout));

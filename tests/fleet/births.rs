@@ -73,9 +73,12 @@ impl Books {
             gone_by: now,
             overslept: self.overslept,
             drain: None,
+            scraping: None,
+            scraped: false,
             kill_due: None,
             killed: None,
             undead: false,
+            released: false,
         };
         assert!(self.lives.insert(pid, life).is_none(), "{pid} twice");
         match answer {

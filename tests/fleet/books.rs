@@ -15,6 +15,7 @@ mod notes;
 mod promises;
 mod reload;
 mod roll;
+mod scrapes;
 mod state;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,6 +27,7 @@ use rpm_runtime::model::{
 use rpm_runtime::policy::{Event, Note, Params, RestartRule};
 
 use crate::tally::Tally;
+use scrapes::Scrape;
 
 /// Shortest wait after a lack of resources.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -46,10 +48,14 @@ struct Drain {
     since: Tick,
     until: Tick,
     choosing: bool,
+    /// Until then only a moment will do in which nothing moves; `None` until the disposition is known.
+    settled_until: Option<Tick>,
+    scrape: Scrape,
 }
 
 /// A process that was started and not reaped.
 #[derive(Clone, Copy, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts")]
 struct Life {
     slot: usize,
     listener: ListenerId,
@@ -70,10 +76,16 @@ struct Life {
     /// How late the fleet had been woken in total when the worker was told to end.
     overslept: Duration,
     drain: Option<Drain>,
+    /// Its last scrape goes on, until then.
+    scraping: Option<Tick>,
+    /// It was scraped while it waited for a moment: that was the last.
+    scraped: bool,
     /// When SIGKILL is due, since its stop signal.
     kill_due: Option<Tick>,
     killed: Option<Tick>,
     undead: bool,
+    /// Its listener is free.
+    released: bool,
 }
 
 /// What a reaped worker left in its process group.
@@ -173,6 +185,14 @@ pub struct Books {
     pub finished: bool,
     /// Notes that must come, in this order.
     owed: Vec<Note>,
+    /// Workers that a look has stopped and that are to go on.
+    resumes: Vec<Pid>,
+    /// Listeners whose workers were reaped.
+    releases: Vec<(Pid, ListenerId)>,
+    /// The backlogs were set again, for the worker that is ready next.
+    restored: bool,
+    /// Abandoned ports were closed, for the reload that ends next.
+    closed: bool,
     /// The workers that were reported late in this decision.
     late: Vec<Pid>,
     /// How late the fleet was woken in total.
@@ -214,6 +234,10 @@ impl Books {
             jitter: 0,
             finished: false,
             owed: Vec::new(),
+            resumes: Vec::new(),
+            releases: Vec::new(),
+            restored: false,
+            closed: false,
             late: Vec::new(),
             overslept: Duration::ZERO,
             listeners: 0,
@@ -279,7 +303,14 @@ impl Books {
             Event::Unfit { pid, cause } => self.unfit(now, pid, cause),
             Event::Extended { pid, by } => self.extended(now, pid, by),
             Event::Drained { pid } => self.drained(now, pid),
-            Event::Moment { pid, quiet } => self.moment(now, pid, quiet),
+            Event::Disposition { pid, disposition } => self.disposition(now, pid, disposition),
+            Event::Moment { pid, quiet } => {
+                if quiet {
+                    self.stopped_for_a_look(pid);
+                }
+                self.moment(now, pid, quiet);
+            }
+            Event::Scraped { pid } => self.scraped(now, pid),
             Event::Quiet => {
                 if let Some(stop) = &mut self.stop
                     && stop.drains

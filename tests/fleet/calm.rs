@@ -45,6 +45,7 @@ impl World {
         let passed = true;
         self.tell_all(Books::stay, |pid| Event::Checked { pid, passed });
         self.tell_all(Books::drain, |pid| Event::Drained { pid });
+        self.tell_all(Books::scraping, |pid| Event::Scraped { pid });
     }
 
     fn rests(&mut self) {
@@ -57,6 +58,6 @@ impl World {
         let ready = snapshot.slots.iter();
         let ready = ready.filter(|slot| slot.state == WorkerState::Ready);
         assert_eq!(self.fleet.rotation().live.len(), ready.count());
-        assert_eq!(self.fleet.draining().count(), 0);
+        assert_eq!(self.fleet.draining(self.now).count(), 0);
     }
 }

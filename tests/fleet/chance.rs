@@ -171,6 +171,7 @@ fn params(mix: &Mix) -> impl Strategy<Value = Params> + use<> {
         mix.unavailable.clone(),
         maybe(1..2000),
         mix.failures.clone(),
+        any::<bool>(),
     );
     let rules = (mix.ready.clone(), mix.restart.clone());
     let lists = (vec(code(), 0..3), vec(code(), 0..2));
@@ -178,7 +179,7 @@ fn params(mix: &Mix) -> impl Strategy<Value = Params> + use<> {
     (1_u16..=6, rules, lists, most, times, roll).prop_map(
         |(instances, (ready, restart), lists, max_restarts, times, roll)| {
             let (ready_timeout, min_uptime, least, more, stop_timeout, shutdown_delay) = times;
-            let (drain_timeout, surge, unavailable, min_ready, health_failures) = roll;
+            let (drain_timeout, surge, unavailable, min_ready, health_failures, last_scrape) = roll;
             let (stop_exit_codes, exit_ok) = lists;
             Params {
                 instances,
@@ -197,6 +198,7 @@ fn params(mix: &Mix) -> impl Strategy<Value = Params> + use<> {
                 unavailable,
                 min_ready,
                 health_failures,
+                last_scrape,
             }
         },
     )

@@ -6,13 +6,14 @@ use std::time::Duration;
 use rpm_runtime::model::{Cause, DrainEnd, Exit, Pid, Sig, SlotId, Tick};
 use rpm_runtime::policy::{KILL_PATIENCE, Next, NotUp, Note, RestartRule};
 
+use super::scrapes::Scrape;
 use super::{Books, Chair, Drain, Group, Life, PAUSE, StopBook, id};
 
 impl Books {
     /// A worker must end: it is told at once, or after its drain. It has no slot any more.
     pub(super) fn leaves(&mut self, now: Tick, pid: Pid, cause: Cause, drain: bool) {
         let limit = self.drain_limit().filter(|_| drain);
-        let grace = self.params.stop_timeout;
+        let (grace, scrape) = (self.params.stop_timeout, self.scrape_time());
         let life = self.lives.get_mut(&pid).unwrap();
         assert_eq!(life.leaves, None, "{pid} is to end twice");
         life.leaves = Some(cause);
@@ -20,9 +21,12 @@ impl Books {
             since: now,
             until: now.after(limit),
             choosing: false,
+            settled_until: None,
+            scrape: Scrape::None,
         });
         let drain = limit.map_or(Duration::ZERO, |limit| limit + grace);
-        life.gone_by = now.after(drain).after(grace).after(KILL_PATIENCE);
+        let scrape = scrape.unwrap_or_default();
+        life.gone_by = now.after(drain + scrape + grace + KILL_PATIENCE);
         life.overslept = self.overslept;
         if let Some(reload) = &mut self.reload {
             reload.keeps.remove(&pid);
@@ -129,6 +133,9 @@ impl Books {
     }
 
     fn owe_end(&mut self, now: Tick, pid: Pid, life: Life, exit: Exit, cause: Cause, next: Next) {
+        if !life.released {
+            self.releases.push((pid, life.listener));
+        }
         self.owed.push(Note::Ended {
             slot: id(life.slot),
             pid,
@@ -322,6 +329,7 @@ impl Books {
         }
         let life = self.lives.get_mut(&pid).unwrap();
         assert!(over(life.killed) && !life.undead && id(life.slot) == slot);
+        assert!(life.released, "its listener is not released: {life:?}");
         life.undead = true;
         let life = *life;
         let exit = Exit::Signal(Sig::KILL);

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use rpm_runtime::model::{Cause, Command, Exit, Pid, Sig, Trigger};
+use rpm_runtime::policy::drain::Disposition;
 
 /// Selects one of the existing processes.
 #[derive(Clone, Copy, Debug)]
@@ -24,6 +25,8 @@ pub enum Move {
     Drained(Who),
     AllDrained,
     Moment(Who, bool),
+    Disposition(Who, Disposition),
+    Scraped(Who),
     Quiet,
     Ends(Who, Exit),
     /// The processes whose bit is set end: even ones in the first way, odd ones in the second.
@@ -59,6 +62,8 @@ pub enum Word {
     Extended,
     Drained,
     Moment,
+    Disposition,
+    Scraped,
     GroupEmpty,
 }
 
@@ -151,6 +156,8 @@ impl Dice {
             Word::Extended,
             Word::Drained,
             Word::Moment,
+            Word::Disposition,
+            Word::Scraped,
             Word::GroupEmpty,
         ])
     }
@@ -178,6 +185,17 @@ fn table(weights: Weights) -> Vec<(u32, Draw)> {
         (8, |dice, _| {
             Move::Moment(dice.who(), dice.one_of(&[false, true]))
         }),
+        (6, |dice, _| {
+            let all = [
+                Disposition::Default,
+                Disposition::Caught,
+                Disposition::Default,
+                Disposition::Ignored,
+                Disposition::Unknown,
+            ];
+            Move::Disposition(dice.who(), dice.one_of(&all))
+        }),
+        (10, |dice, _| Move::Scraped(dice.who())),
         (1, |_, _| Move::Quiet),
         (6 * roll, |dice, _| Move::Asks(dice.reload())),
         (2 * roll, |_, _| Move::Asks(Command::ScaleUp)),

@@ -4,10 +4,12 @@
 use rpm_runtime::model::{Cause, DrainEnd, Pid, ReloadResult, Tick};
 use rpm_runtime::policy::{NotUp, Note};
 
+use super::scrapes::Scrape;
 use super::{Books, Chair, id};
 
 impl Books {
     pub(super) fn said(&mut self, now: Tick, note: Note) {
+        self.is_done_before(note);
         if self.owed.first() == Some(&note) {
             self.owed.remove(0);
             return;
@@ -109,6 +111,18 @@ impl Books {
         }
     }
 
+    /// What this note tells was done.
+    fn is_done_before(&mut self, note: Note) {
+        match note {
+            Note::Ready { .. } => assert!(std::mem::take(&mut self.restored), "{note:?}"),
+            Note::ReloadEnded { result, .. } => {
+                let closed = std::mem::take(&mut self.closed);
+                assert_eq!(closed, result == ReloadResult::Success);
+            }
+            _ => {}
+        }
+    }
+
     /// Caused by time alone: the worker is late, or has not passed its first check.
     fn said_not_up(&mut self, now: Tick, note: Note, pid: Pid, why: NotUp, slot: super::SlotId) {
         let life = self.lives[&pid];
@@ -174,9 +188,15 @@ impl Books {
         self.end_drain(now, pid, end);
     }
 
-    fn end_drain(&mut self, now: Tick, pid: Pid, end: DrainEnd) {
+    pub(super) fn end_drain(&mut self, now: Tick, pid: Pid, end: DrainEnd) {
         let life = self.lives.get_mut(&pid).unwrap();
-        let took = now.since(life.drain.take().unwrap().since);
+        let drain = life.drain.take().unwrap();
+        match drain.scrape {
+            Scrape::Asked { until } => life.scraping = Some(until),
+            Scrape::Done { .. } => life.scraped = true,
+            Scrape::None => {}
+        }
+        let took = now.since(drain.since);
         let slot = id(life.slot);
         self.tally.drain(end);
         self.owed.push(Note::DrainEnded {

@@ -5,6 +5,7 @@
 use rpm_runtime::model::{Cause, Pid, Tick};
 use rpm_runtime::policy::Rotation;
 
+use super::scrapes::Scrape;
 use super::{Books, Chair, Life, SlotBook};
 
 impl Books {
@@ -12,6 +13,7 @@ impl Books {
     pub fn decided(&mut self, now: Tick) {
         self.take_out();
         self.drains_go_on(now);
+        self.scrapes_go_on(now);
         self.late_ones_are_judged(now);
         self.successors_are_needed(now);
         self.nobody_is_forgotten(now);
@@ -26,7 +28,7 @@ impl Books {
 
     /// A worker that did not drain in time waits for a quiet moment, or is told to stop.
     fn drains_go_on(&mut self, now: Tick) {
-        let grace = self.params.stop_timeout;
+        let (grace, scrape) = (self.params.stop_timeout, self.scrape_now());
         for life in self.lives.values_mut() {
             let unhealthy = life.leaves == Some(Cause::Unhealthy);
             if let Some(drain) = &mut life.drain
@@ -34,6 +36,7 @@ impl Books {
             {
                 let goes_on = !drain.choosing && !unhealthy && !grace.is_zero();
                 assert!(goes_on, "a drain without end: {life:?}");
+                assert!(scrape.is_none(), "not scraped: {life:?}");
                 drain.choosing = true;
                 drain.until = now.after(grace);
                 self.tally.hit("drain: chooses");
@@ -69,10 +72,16 @@ impl Books {
         for (pid, life) in &self.lives {
             if life.leaves.is_none() {
                 assert!(life.drain.is_none() && life.kill_due.is_none(), "{life:?}");
+                assert_eq!(life.scraping, None, "{life:?}");
                 continue;
             }
-            let drains = life.drain.is_some();
-            assert!(drains != life.kill_due.is_some(), "{pid}: {life:?}");
+            let states = [
+                life.drain.is_some(),
+                life.scraping.is_some(),
+                life.kill_due.is_some(),
+            ];
+            let in_one = states.iter().filter(|state| **state).count() == 1;
+            assert!(in_one, "{pid}: {life:?}");
             let late = self.overslept.saturating_sub(life.overslept);
             assert!(
                 life.undead || now < life.gone_by.after(late),
@@ -191,6 +200,15 @@ impl Books {
     pub fn drain(&self) -> Vec<Pid> {
         let drain = self.lives.iter().filter(|(_, life)| life.drain.is_some());
         drain.map(|(pid, _)| *pid).collect()
+    }
+
+    /// Workers whose metrics are being read.
+    pub fn scraping(&self) -> Vec<Pid> {
+        let asked = |drain: &super::Drain| matches!(drain.scrape, Scrape::Asked { .. });
+        let scraping =
+            |life: &&Life| life.scraping.is_some() || life.drain.as_ref().is_some_and(asked);
+        let scraping = self.lives.iter().filter(|(_, life)| scraping(life));
+        scraping.map(|(pid, _)| *pid).collect()
     }
 
     pub fn knows(&self, pid: Pid) -> bool {

@@ -38,7 +38,7 @@ impl Books {
         let (snapshot, rotation) = (fleet.snapshot(), fleet.rotation());
         self.shown(fleet, &snapshot);
         self.slots_shown(&snapshot);
-        self.steering(fleet, &rotation);
+        self.steering(now, fleet, &rotation);
         self.listeners_are_apart(fleet.listeners(), &rotation);
     }
 
@@ -67,8 +67,9 @@ impl Books {
                 _ if life.undead => {}
                 Some(_) => {
                     let killed = life.killed.map(patience);
-                    let told = killed.or(life.kill_due);
+                    let told = killed.or(life.kill_due).or(life.scraping);
                     due.extend(told.or(life.drain.map(|drain| drain.until)));
+                    due.extend(life.drain.and_then(|drain| drain.scrape.due()));
                 }
                 None if life.ready.is_none() => {
                     due.extend(life.alive_at);
@@ -142,7 +143,7 @@ impl Books {
         assert_eq!(shown, expected);
     }
 
-    fn steering(&self, fleet: &Fleet, rotation: &Rotation) {
+    fn steering(&self, now: Tick, fleet: &Fleet, rotation: &Rotation) {
         let mut expected = Rotation::default();
         for (at, slot) in self.slots.iter().enumerate() {
             let shown = rotation.seats[at].0;
@@ -159,7 +160,7 @@ impl Books {
             }
         }
         assert_eq!(rotation, &expected);
-        let mut drains: Vec<Drains> = fleet.draining().collect();
+        let mut drains: Vec<Drains> = fleet.draining(now).collect();
         drains.sort_by_key(|one| one.pid);
         let all = self.lives.iter();
         let all = all.filter_map(|(pid, life)| {
@@ -167,7 +168,7 @@ impl Books {
                 slot: id(life.slot),
                 pid: *pid,
                 listener: life.listener,
-                choosing: drain.choosing,
+                seek: drain.seek(now),
             })
         });
         assert_eq!(drains, all.collect::<Vec<_>>());
@@ -199,9 +200,10 @@ impl Books {
         retiring.sort_unstable_by_key(|view| view.0);
         let leave = self.lives.iter().filter(|(_, life)| life.leaves.is_some());
         let leave = leave.map(|(pid, life)| {
-            let state = match life.drain {
-                Some(_) => WorkerState::Draining,
-                None => WorkerState::Retiring,
+            let state = if life.drain.is_some() || life.scraping.is_some() {
+                WorkerState::Draining
+            } else {
+                WorkerState::Retiring
             };
             (*pid, id(life.slot), state, life.generation)
         });

@@ -75,6 +75,8 @@ pub struct Process {
     /// When and how it will end.
     pub ends: Option<(Tick, Exit)>,
     pub killed: bool,
+    /// By a look at it.
+    stopped: bool,
     pub members: u8,
     pub members_end: Option<Tick>,
     /// The leader is reaped; only group members are left.
@@ -132,6 +134,7 @@ impl System {
             word,
             ends,
             killed: false,
+            stopped: false,
             members: if ends.is_some() { 0 } else { fate.members },
             members_end: None,
             reaped: false,
@@ -143,9 +146,38 @@ impl System {
     /// Sends the stop signal to the worker alone.
     pub fn stop(&mut self, now: Tick, pid: Pid) {
         let process = self.processes.get_mut(&pid).unwrap();
+        process.stopped = false;
         if let (None, OnStop::Ends { exit, after }) = (process.ends, process.fate.on_stop) {
             process.ends = Some((now.after(after), exit));
         }
+    }
+
+    /// SIGSTOP, by a look.
+    pub fn freeze(&mut self, pid: Pid) {
+        if let Some(process) = self.processes.get_mut(&pid).filter(|p| !p.reaped) {
+            process.stopped = true;
+        }
+    }
+
+    /// SIGCONT.
+    pub fn resume(&mut self, pid: Pid) {
+        let process = self.processes.get_mut(&pid).unwrap();
+        assert!(process.stopped, "{pid} runs");
+        process.stopped = false;
+    }
+
+    /// Who does not run.
+    pub fn stopped(&self) -> Vec<Pid> {
+        let stopped = self
+            .processes
+            .iter()
+            .filter(|(_, p)| p.stopped && !p.reaped);
+        stopped.map(|(pid, _)| *pid).collect()
+    }
+
+    /// One in eight cannot be asked for its metrics.
+    pub fn refuses_scrape(pid: Pid) -> bool {
+        pid.get() % 8 == 0
     }
 
     /// Sends SIGKILL to the worker and its group.

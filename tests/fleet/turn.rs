@@ -8,6 +8,7 @@ use std::time::Duration;
 use rpm_runtime::model::{Pid, Snapshot, Tick};
 use rpm_runtime::policy::{Action, Drains, Event, Rotation};
 
+use crate::system::System;
 use crate::world::World;
 
 /// Everything that is visible of a fleet from outside.
@@ -64,6 +65,7 @@ impl World {
             }
             queue.extend(more);
         }
+        assert_eq!(self.system.stopped(), [], "left stopped");
         self.books.settled(self.now, &self.fleet);
         self.turns += 1;
         self.note_bound();
@@ -88,7 +90,7 @@ impl World {
 
     pub fn outside(&self) -> Outside {
         let fleet = &self.fleet;
-        let drains = fleet.draining().collect();
+        let drains = fleet.draining(self.now).collect();
         let (listeners, due) = (fleet.listeners(), fleet.next_deadline());
         (fleet.snapshot(), fleet.rotation(), drains, listeners, due)
     }
@@ -121,9 +123,18 @@ impl World {
                     None => Event::SpawnFailed { slot, listener },
                 });
             }
+            Action::Scrape { pid, .. } => {
+                assert!(self.system.is_unreaped(pid), "{pid} is no worker's");
+                // Some cannot be asked.
+                return System::refuses_scrape(pid).then_some(Event::Scraped { pid });
+            }
             Action::Stop { pid } => {
                 assert!(self.system.is_unreaped(pid), "{pid} is no worker's");
                 self.system.stop(now, pid);
+            }
+            Action::Resume { pid } => {
+                assert!(self.system.is_unreaped(pid), "{pid} is no worker's");
+                self.system.resume(pid);
             }
             Action::Kill { pid } => {
                 assert!(self.system.is_unreaped(pid), "{pid} is no worker's");
@@ -137,7 +148,11 @@ impl World {
                 );
                 self.system.signal_group(now, pid, true);
             }
-            Action::Say(_) | Action::Finish { .. } => {}
+            Action::Release { .. }
+            | Action::RestoreBacklog
+            | Action::CloseAbandonedPorts
+            | Action::Say(_)
+            | Action::Finish { .. } => {}
         }
         None
     }

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use rpm_runtime::model::{Cause, Command, Exit, Pid, Sig, Tick, Trigger};
+use rpm_runtime::policy::drain::Disposition;
 use rpm_runtime::policy::{Event, Fleet, Params};
 
 use crate::books::Books;
@@ -101,7 +102,21 @@ impl World {
             }
             Move::Moment(who, quiet) => {
                 if let Some(pid) = who.of(&self.books.drain()) {
+                    // The look stops it, and lets it go on itself if there is no moment.
+                    if quiet {
+                        self.system.freeze(pid);
+                    }
                     self.turn(Event::Moment { pid, quiet });
+                }
+            }
+            Move::Disposition(who, disposition) => {
+                if let Some(pid) = who.of(&self.books.drain()) {
+                    self.turn(Event::Disposition { pid, disposition });
+                }
+            }
+            Move::Scraped(who) => {
+                if let Some(pid) = who.of(&self.books.scraping()) {
+                    self.turn(Event::Scraped { pid });
                 }
             }
             Move::Quiet => self.turn(Event::Quiet),
@@ -221,7 +236,10 @@ impl World {
         let known = |pid: &Pid| !self.books.knows(*pid);
         let mut about: Vec<Pid> = self.gone.iter().copied().filter(known).collect();
         about.extend(Pid::new(1 << 20));
-        if !matches!(word, Word::Drained | Word::Moment | Word::GroupEmpty) {
+        if !matches!(
+            word,
+            Word::Drained | Word::Moment | Word::Disposition | Word::Scraped | Word::GroupEmpty
+        ) {
             about.extend(self.books.leave());
         }
         about.retain(|pid| !self.fleet.sweeping().any(|leader| leader == *pid));
@@ -241,6 +259,11 @@ impl World {
             },
             Word::Drained => Event::Drained { pid },
             Word::Moment => Event::Moment { pid, quiet: true },
+            Word::Disposition => Event::Disposition {
+                pid,
+                disposition: Disposition::Ignored,
+            },
+            Word::Scraped => Event::Scraped { pid },
             Word::GroupEmpty => Event::GroupEmpty { pid },
         };
         let before = self.outside();

@@ -5,8 +5,9 @@ use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr};
 
 use super::{Scene, look};
-use crate::drain::{Disposition, Moment, Sight};
+use crate::drain::{Moment, Sight};
 use crate::model::{Pid, Sig};
+use crate::policy::drain::Disposition;
 use crate::sys::family::Process;
 use crate::sys::proc::Proc;
 use crate::sys::signals;

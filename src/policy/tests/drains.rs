@@ -63,12 +63,13 @@ fn a_worker_that_does_not_finish_waits_for_a_quiet_moment_and_not_for_ever() {
         let pid = rises(&mut table, SLOT, 2);
         let _ = table.tell(Event::Ready { pid });
         let pid = old[0];
-        assert!(table.fleet.draining().all(|one| !one.choosing));
+        assert!(table.draining().iter().all(|one| !one.is_choosing()));
         // A moment is no business of one that still has time.
         let moment = |quiet| Event::Moment { pid, quiet };
-        assert_eq!(table.tell(moment(true)), []);
+        assert_eq!(table.tell(moment(false)), []);
+        assert_eq!(table.tell(moment(true)), [Action::Resume { pid }]);
         assert_eq!(deeds(&table.wait(10_000)), []);
-        assert!(table.fleet.draining().all(|one| one.choosing));
+        assert!(table.draining().iter().all(Drains::is_choosing));
         let told = match quiet {
             Some(quiet) => table.tell(moment(quiet)),
             None => table.wait(5000),

@@ -35,6 +35,10 @@ fn what_cannot_be_killed_is_not_started_again_against_the_rule() {
     assert_eq!(
         table.wait(5000),
         [
+            Action::Release {
+                pid,
+                listener: home(slot)
+            },
             Action::Say(Note::Undead {
                 slot,
                 pid,

@@ -71,7 +71,7 @@ fn a_reload_replaces_one_after_the_other_and_rotates_the_spare() {
     assert_eq!(live(&table), [0, 1], "nothing for who is not ready");
     assert_eq!(deeds(&table.tell(Event::Ready { pid: first })), []);
     assert_eq!(live(&table), [2, 1]);
-    assert_eq!(table.fleet.draining().count(), 1);
+    assert_eq!(table.draining().len(), 1);
     // The next one waits: there would be one too many.
     assert_eq!(deeds(&table.wait(100)), []);
     let told = table.tell(Event::Drained { pid: old[0] });

@@ -11,7 +11,10 @@ fn alive_long_enough_is_ready() {
     assert_eq!(table.state(SLOT), WorkerState::Starting);
     assert_eq!(
         table.wait(1),
-        [Action::Say(Note::Ready { slot, pid, after })]
+        [
+            Action::RestoreBacklog,
+            Action::Say(Note::Ready { slot, pid, after })
+        ]
     );
     assert_eq!(
         (table.state(SLOT), table.due_in()),
@@ -27,7 +30,10 @@ fn what_is_told_ready_before_its_age_says_so_is_ready() {
         let (slot, pid, after) = (SLOT, pids[0], Duration::ZERO);
         assert_eq!(
             table.tell(Event::Ready { pid }),
-            [Action::Say(Note::Ready { slot, pid, after })]
+            [
+                Action::RestoreBacklog,
+                Action::Say(Note::Ready { slot, pid, after })
+            ]
         );
         assert_eq!(table.tell(Event::Ready { pid }), [], "once");
     }

@@ -98,7 +98,7 @@ fn a_slot_that_stays_down_does_not_hold_a_reload_up() {
     });
     let _ = table.ends(old[1], Exit::Code(3));
     let _ = table.tell(RELOAD);
-    assert_eq!(table.fleet.draining().count(), 1);
+    assert_eq!(table.draining().len(), 1);
     let _ = table.tell(Event::Drained { pid: old[0] });
     let _ = table.ends(old[0], TERMINATED);
     let pid = rises(&mut table, SLOT, 0);

@@ -252,14 +252,13 @@ fn a_process_that_we_cannot_see_is_not_heard() {
         listen_inside();
         return;
     }
+    // The name of a test has the path of its module, without the name of the binary.
+    let module = module_path!().split_once("::").unwrap().1;
+    let this = format!("{module}::a_process_that_we_cannot_see_is_not_heard");
     let mut inner = Command::new("unshare")
         .args(["--pid", "--fork", "--kill-child"])
         .arg(env::current_exe().unwrap())
-        .args([
-            "--exact",
-            "a_process_that_we_cannot_see_is_not_heard",
-            "--nocapture",
-        ])
+        .args(["--exact", &this, "--nocapture"])
         .env(role, "1")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

@@ -60,7 +60,7 @@ fn the_pages_of_the_manual_are_merged_as_it_says() {
 #[test]
 fn the_limits_of_the_manual_are_those_of_the_code() {
     let page = page();
-    let (_, table) = page.split_once("\n## PageLimits\n").unwrap();
+    let (_, table) = page.split_once("\n## Limits\n").unwrap();
     let (table, _) = table.split_once("\n## ").unwrap();
     let thousands = |number: usize| {
         let text = number.to_string();

@@ -1,6 +1,5 @@
 //! Last words: the exit code, and why, for the termination log.
 
-use std::collections::VecDeque;
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
@@ -10,9 +9,6 @@ use nix::fcntl::OFlag;
 
 /// What the kubelet reads at most (Kubernetes, "Customizing the termination message").
 const LIMIT: usize = 4096;
-
-/// Lines that are remembered.
-const REMEMBERED: usize = 16;
 
 /// How the runtime ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,36 +24,6 @@ impl Ending {
     pub fn add(&mut self, note: &str) {
         let end = self.text.find('\n').unwrap_or(self.text.len());
         self.text.insert_str(end, &format!("; {note}"));
-    }
-}
-
-/// What happened, as far as the end may have to be explained by it.
-#[derive(Clone, Debug, Default)]
-pub struct History {
-    lines: VecDeque<String>,
-    /// Why the runtime gave up, if it did.
-    pub gave_up: Option<String>,
-    /// A stop was asked for: what fails from then on is not why the runtime ends.
-    pub asked_to_stop: bool,
-}
-
-impl History {
-    /// Remembers one line.
-    pub fn push(&mut self, line: String) {
-        if self.lines.len() == REMEMBERED {
-            self.lines.pop_front();
-        }
-        self.lines.push_back(line);
-    }
-
-    /// The newest first, after `head`.
-    pub fn text(&self, head: &str) -> String {
-        let mut text = format!("{head}\n");
-        for line in self.lines.iter().rev() {
-            text.push_str(line);
-            text.push('\n');
-        }
-        text
     }
 }
 
@@ -94,16 +60,5 @@ mod tests {
         ending.add("stuck");
         ending.add("late");
         assert_eq!(ending.text, "stopped; stuck; late\nworker 1\n");
-    }
-
-    #[test]
-    fn the_newest_is_told_first_and_the_oldest_forgotten() {
-        let mut history = History::default();
-        for number in 0..20 {
-            history.push(format!("worker {number}"));
-        }
-        let text = history.text("gave up");
-        assert!(text.starts_with("gave up\nworker 19\nworker 18\n"));
-        assert!(text.ends_with("worker 4\n"));
     }
 }

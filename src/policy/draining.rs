@@ -1,0 +1,214 @@
+//! Workers that finish their requests before their stop signal: when a drain is over, and the last scrape after it.
+
+use std::time::Duration;
+
+use crate::model::{Cause, DrainEnd, Pid};
+
+use super::drain::{Disposition, Patience};
+use super::fleet::{Fleet, Mode};
+use super::scrape::{self, LastScrape};
+use super::slot::{Retiring, Step};
+use super::turn::Turn;
+use super::{Action, Note};
+
+/// How a worker ends whose drain is over.
+#[derive(Clone, Copy)]
+struct EndingPlan {
+    grace: Duration,
+    /// Limit of the last scrape; `None`: there is none.
+    scrape: Option<Duration>,
+}
+
+impl EndingPlan {
+    /// Sends the stop signal. The grace begins with it.
+    fn stop(self, turn: &mut Turn<'_>, gone: &mut Retiring) {
+        gone.step = Step::Grace {
+            kill_at: turn.now.after(self.grace),
+        };
+        turn.act(Action::Stop {
+            pid: gone.worker.pid,
+        });
+    }
+
+    /// Asks for the last scrape, if the worker may have counted something; else sends the stop signal.
+    fn stop_or_scrape(self, turn: &mut Turn<'_>, gone: &mut Retiring) {
+        if gone.worker.was_ready
+            && let LastScrape::Asked { until, .. } = self.ask(turn, gone.worker.pid)
+        {
+            gone.step = Step::Scraping { until };
+        } else {
+            self.stop(turn, gone);
+        }
+    }
+
+    /// Asks for a scrape, if one is wanted.
+    fn ask(self, turn: &mut Turn<'_>, pid: Pid) -> LastScrape {
+        let Some(within) = self.scrape else {
+            return LastScrape::Unneeded;
+        };
+        turn.act(Action::Scrape { pid, within });
+        LastScrape::asked(turn.now, within)
+    }
+}
+
+impl Fleet {
+    /// Workers that are to end and do not drain get their stop signal, after their last scrape.
+    pub(super) fn tell_leaving(&mut self, turn: &mut Turn<'_>) {
+        let plan = self.ending_plan();
+        for gone in &mut self.retiring {
+            if gone.step == Step::Leaving {
+                plan.stop_or_scrape(turn, gone);
+            }
+        }
+    }
+
+    /// What holds for every worker whose drain is over.
+    fn ending_plan(&self) -> EndingPlan {
+        let grace = self.params.stop_timeout;
+        // Nobody asks for metrics any more once the stop drains, and the stop waits for requests in work, ours too.
+        let scrapes = matches!(self.mode, Mode::Serving | Mode::Delaying { .. });
+        EndingPlan {
+            grace,
+            scrape: scrape::limit(grace).filter(|_| self.params.last_scrape && scrapes),
+        }
+    }
+
+    /// A worker that drains has nothing left.
+    pub(super) fn drained(&mut self, turn: &mut Turn<'_>, pid: Pid) {
+        self.end_drain(turn, pid, DrainEnd::Empty);
+    }
+
+    /// It is known how a worker that did not drain in time takes its stop signal.
+    pub(super) fn disposition(&mut self, turn: &mut Turn<'_>, pid: Pid, disposition: Disposition) {
+        let found = self.retiring.iter_mut().find(|gone| gone.worker.pid == pid);
+        let Some(gone) = found else { return };
+        let Step::Choosing {
+            until, patience, ..
+        } = &mut gone.step
+        else {
+            return;
+        };
+        if patience.is_some() {
+            return;
+        }
+        match Patience::new(disposition, turn.now, *until) {
+            Some(known) => {
+                *until = known.until();
+                *patience = Some(known);
+            }
+            None => self.end_drain(turn, pid, DrainEnd::Timeout),
+        }
+    }
+
+    /// A worker that did not drain in time may be told to stop now.
+    pub(super) fn moment(&mut self, turn: &mut Turn<'_>, pid: Pid, quiet: bool) {
+        let end = if quiet {
+            DrainEnd::Quiet
+        } else {
+            DrainEnd::Timeout
+        };
+        let chooses = |gone: &&Retiring| gone.is(pid) && matches!(gone.step, Step::Choosing { .. });
+        if self.retiring.iter().any(|gone| chooses(&gone)) {
+            self.end_drain(turn, pid, end);
+        }
+        let signalled = |gone: &Retiring| gone.is(pid) && matches!(gone.step, Step::Grace { .. });
+        let known = self.workers().any(|(_, worker)| worker == pid);
+        if quiet && known && !self.retiring.iter().any(signalled) {
+            turn.act(Action::Resume { pid });
+        }
+    }
+
+    /// The last scrape of a worker is over.
+    pub(super) fn scraped(&mut self, turn: &mut Turn<'_>, pid: Pid) {
+        let plan = self.ending_plan();
+        let found = self.retiring.iter_mut().find(|gone| gone.is(pid));
+        let Some(gone) = found else { return };
+        match &mut gone.step {
+            Step::Scraping { .. } => plan.stop(turn, gone),
+            Step::Choosing { scrape, .. } => *scrape = scrape.answered(turn.now),
+            Step::Leaving | Step::Draining { .. } | Step::Grace { .. } | Step::Killed { .. } => {}
+        }
+    }
+
+    fn end_drain(&mut self, turn: &mut Turn<'_>, pid: Pid, end: DrainEnd) {
+        let plan = self.ending_plan();
+        let found = self.retiring.iter_mut().find(|gone| gone.worker.pid == pid);
+        if let Some(gone) = found
+            && let Step::Draining { since, .. } | Step::Choosing { since, .. } = gone.step
+        {
+            turn.say(Note::DrainEnded {
+                slot: gone.slot,
+                pid,
+                end,
+                took: turn.now.since(since),
+            });
+            match gone.step {
+                _ if end == DrainEnd::Stopped => plan.stop(turn, gone),
+                Step::Choosing {
+                    scrape: LastScrape::Asked { until, .. },
+                    ..
+                } => gone.step = Step::Scraping { until },
+                Step::Choosing {
+                    scrape: LastScrape::Done { .. },
+                    ..
+                } => plan.stop(turn, gone),
+                _ => plan.stop_or_scrape(turn, gone),
+            }
+        }
+    }
+
+    /// The stop signals go out: no drain and no scrape delays them any longer.
+    pub(super) fn cut_drains(&mut self, turn: &mut Turn<'_>) {
+        let drains: Vec<Pid> = self.draining(turn.now).map(|one| one.pid).collect();
+        for pid in drains {
+            self.end_drain(turn, pid, DrainEnd::Stopped);
+        }
+        let plan = self.ending_plan();
+        for gone in &mut self.retiring {
+            if matches!(gone.step, Step::Scraping { .. }) {
+                plan.stop(turn, gone);
+            }
+        }
+    }
+
+    /// Takes every step of a drain that is due by time alone.
+    pub(super) fn advance_draining(&mut self, turn: &mut Turn<'_>) {
+        let plan = self.ending_plan();
+        let mut over = Vec::new();
+        for gone in &mut self.retiring {
+            let pid = gone.worker.pid;
+            match gone.step {
+                Step::Draining { since, until } if until <= turn.now => {
+                    // Requests that an unhealthy worker has in work have waited long enough.
+                    if gone.cause == Cause::Unhealthy || self.params.stop_timeout.is_zero() {
+                        over.push(pid);
+                    } else {
+                        gone.step = Step::Choosing {
+                            since,
+                            until: turn.now.after(plan.grace),
+                            patience: None,
+                            scrape: plan.ask(turn, pid),
+                        };
+                    }
+                }
+                Step::Choosing { until, .. } if until <= turn.now => over.push(pid),
+                Step::Choosing { ref mut scrape, .. } => {
+                    if scrape.is_old(turn.now) {
+                        *scrape = plan.ask(turn, pid);
+                    } else if scrape.deadline().is_some_and(|due| due <= turn.now) {
+                        *scrape = scrape.answered(turn.now);
+                    }
+                }
+                Step::Scraping { until } if until <= turn.now => plan.stop(turn, gone),
+                Step::Leaving
+                | Step::Draining { .. }
+                | Step::Scraping { .. }
+                | Step::Grace { .. }
+                | Step::Killed { .. } => {}
+            }
+        }
+        for pid in over {
+            self.end_drain(turn, pid, DrainEnd::Timeout);
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! What is done for the listeners and the shared ports when workers start, end and are replaced.
+
+use super::roll::{RELOAD, rises, two};
+use super::*;
+
+fn release(pid: Pid, listener: u16) -> Action {
+    Action::Release {
+        pid,
+        listener: ListenerId(listener),
+    }
+}
+
+#[test]
+fn the_end_of_a_worker_releases_its_listener_whatever_it_was() {
+    // A worker of a slot.
+    let (mut table, old) = Table::serving(two());
+    assert_eq!(upkeep(&table.ends(old[1], KILLED)), [release(old[1], 1)]);
+    // A successor.
+    let (mut table, old) = Table::serving(two());
+    let _ = table.tell(RELOAD);
+    let next = rises(&mut table, SLOT, 2);
+    assert_eq!(upkeep(&table.ends(next, KILLED)), [release(next, 2)]);
+    // One that drained and was told to stop.
+    let _ = table.tell(RELOAD);
+    let next = rises(&mut table, SLOT, 2);
+    let ready = table.tell(Event::Ready { pid: next });
+    assert_eq!(upkeep(&ready), [Action::RestoreBacklog]);
+    let _ = table.tell(Event::Drained { pid: old[0] });
+    let end = table.ends(old[0], TERMINATED);
+    assert_eq!(upkeep(&end), [release(old[0], 0)]);
+    // A process that was no worker has none.
+    let stranger = Pid::new(9999).unwrap();
+    assert_eq!(upkeep(&table.ends(stranger, KILLED)), []);
+}
+
+#[test]
+fn a_worker_that_cannot_be_killed_releases_its_listener_once() {
+    let (mut table, pids) = Table::serving(params());
+    let _ = table.tell(RESTART);
+    let _ = table.wait(10_000);
+    let given_up = table.wait(5000);
+    assert_eq!(upkeep(&given_up), [release(pids[0], 0)]);
+    assert_eq!(upkeep(&table.ends(pids[0], KILLED)), []);
+}
+
+#[test]
+fn ports_that_nobody_binds_any_more_are_closed_after_a_success_alone() {
+    let (mut table, old) = Table::serving(two());
+    let _ = table.tell(RELOAD);
+    let failed = rises(&mut table, SLOT, 2);
+    let end = table.ends(failed, Exit::Code(1));
+    assert!(!end.contains(&Action::CloseAbandonedPorts));
+    let _ = table.tell(RELOAD);
+    let mut spare = 2;
+    for (slot, old) in [SLOT, OTHER].into_iter().zip(old) {
+        let next = rises(&mut table, slot, spare);
+        let _ = table.tell(Event::Ready { pid: next });
+        let _ = table.tell(Event::Drained { pid: old });
+        let end = table.ends(old, TERMINATED);
+        let closes = end.contains(&Action::CloseAbandonedPorts);
+        assert_eq!(closes, slot == OTHER, "not before the last: {end:?}");
+        spare = slot.0;
+    }
+}

@@ -1,0 +1,292 @@
+//! Notes as lines of the runtime's own log.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tracing::{debug, error, info, warn};
+
+use crate::config::Config;
+use crate::model::{Cause, DrainEnd, Exit, Pid, ReloadResult, SlotId};
+use crate::policy::{MAX_INSTANCES, Next, NotUp, Note};
+
+use super::{Listener, Told, human};
+
+#[derive(Debug)]
+pub(super) struct LogLines {
+    config: Arc<Config>,
+    /// The reason to give up was told.
+    gave_up: bool,
+    stop_requested: bool,
+}
+
+impl LogLines {
+    pub(super) fn new(config: &Arc<Config>) -> Self {
+        Self {
+            config: Arc::clone(config),
+            gave_up: false,
+            stop_requested: false,
+        }
+    }
+}
+
+impl Listener for LogLines {
+    fn hear(&mut self, told: &Told<'_>) {
+        match told.note {
+            Note::Ready { slot, pid, after } => {
+                info!(%slot, %pid, after = human(after), "worker ready");
+            }
+            Note::NotReady { slot, pid, after } => {
+                let grace = human(self.config.stop_timeout);
+                let (after, missing) = (human(after), told.missing);
+                warn!(%slot, %pid, after, missing, grace, "worker not ready within RPM_READY_TIMEOUT, stopping it");
+            }
+            Note::Ended {
+                slot,
+                pid,
+                exit,
+                cause,
+                uptime,
+                next,
+            } => self.ended(slot, pid, (exit, cause), uptime, next),
+            Note::SpawnDelayed { slot, retry_in } => {
+                warn!(%slot, retry_in = human(retry_in), "will try to start the worker again");
+            }
+            Note::GivesUp { slot, streak, code } => {
+                if !self.gave_up {
+                    error!(%slot, streak, code, "giving up");
+                    self.gave_up = !self.stop_requested;
+                }
+            }
+            Note::Stranger { pid, exit } => {
+                debug!(%pid, %exit, "reaped a process that was no worker");
+            }
+            Note::GraceOver { .. } | Note::Undead { .. } | Note::Leftovers { .. } => {
+                self.killed(told.note);
+            }
+            Note::StopRequested { .. }
+            | Note::StopDrains { .. }
+            | Note::StopBegins { .. }
+            | Note::Hurried
+            | Note::Stopped { .. }
+            | Note::RestartRequested => self.stop(told.note),
+            Note::ReloadBegins { .. }
+            | Note::ReloadRemembered { .. }
+            | Note::ReloadEnded { .. }
+            | Note::NotUp { .. }
+            | Note::TookOver { .. }
+            | Note::Renews { .. }
+            | Note::Scaled { .. }
+            | Note::ScaleRefused { .. } => reload(told),
+            Note::Drains { slot, pid, limit } => {
+                let limit = human(limit);
+                debug!(%slot, %pid, limit, "worker gets nothing new and finishes what it has");
+            }
+            Note::DrainEnded {
+                slot,
+                pid,
+                end,
+                took,
+            } => drain_ended(slot, pid, end, took),
+        }
+    }
+}
+
+impl LogLines {
+    fn ended(
+        &mut self,
+        slot: SlotId,
+        pid: Pid,
+        (exit, cause): (Exit, Cause),
+        uptime: Duration,
+        next: Next,
+    ) {
+        let told = matches!(
+            cause,
+            Cause::Stop | Cause::Restart | Cause::Reload | Cause::Scale | Cause::MemoryLimit
+        );
+        // In tini's role the worker's status is the caller's business.
+        let asked = told || self.config.one_shot();
+        // Why it could not run its program has been said.
+        let asked = asked || cause == Cause::ExecFailed;
+        self.gave_up |= cause == Cause::ExecFailed && next == Next::GivesUp;
+        let (uptime, next, reason) = (human(uptime), follows(next), cause.label());
+        if asked || exit == Exit::Code(0) {
+            info!(%slot, %pid, %exit, cause = reason, uptime, next, "worker ended");
+        } else {
+            error!(%slot, %pid, %exit, cause = reason, uptime, next, "worker ended");
+        }
+    }
+
+    /// Processes that do not end when they are told to.
+    fn killed(&self, note: Note) {
+        let (signal, grace) = (self.config.stop_signal, human(self.config.stop_timeout));
+        match note {
+            Note::GraceOver {
+                slot,
+                pid,
+                leftovers,
+            } => {
+                let what = if leftovers {
+                    "processes that a worker left did not stop in time, killing them"
+                } else {
+                    "worker did not stop in time, killing its process group"
+                };
+                warn!(%slot, %pid, grace, "{what}");
+            }
+            Note::Undead { slot, pid, .. } => {
+                error!(%slot, %pid, "a killed process does not end, going on without it");
+            }
+            Note::Leftovers { slot, pid } => {
+                info!(%slot, %pid, %signal, grace, "worker left processes in its group, stopping them");
+            }
+            _ => {}
+        }
+    }
+
+    fn stop(&mut self, note: Note) {
+        match note {
+            Note::StopRequested { delay } => {
+                self.stop_requested = true;
+                if !delay.is_zero() {
+                    let delay = human(delay);
+                    info!(
+                        delay,
+                        "not ready any more, still serving (RPM_SHUTDOWN_DELAY)"
+                    );
+                }
+            }
+            Note::StopDrains { limit } => {
+                let limit = human(limit);
+                info!(
+                    limit,
+                    "waiting until no request is in work (RPM_DRAIN_TIMEOUT)"
+                );
+            }
+            Note::StopBegins { workers, grace } => {
+                info!(workers, signal = %self.config.stop_signal, grace = human(grace), "stopping all workers");
+            }
+            Note::Hurried => warn!("asked to stop again, killing what is left"),
+            Note::Stopped { delay, drain, stop } => {
+                let total = human(delay + drain + stop);
+                let (delay, drain, stop) = (human(delay), human(drain), human(stop));
+                info!(delay, drain, stop, total, "all workers have ended");
+            }
+            Note::RestartRequested => info!("restarting all workers"),
+            _ => {}
+        }
+    }
+}
+
+/// Reloads, replacements and scale.
+fn reload(told: &Told<'_>) {
+    match told.note {
+        Note::ReloadBegins {
+            trigger,
+            generation,
+            workers,
+        } => {
+            let why = trigger.label();
+            info!(%generation, workers, why, "reload begins");
+        }
+        Note::ReloadRemembered { trigger } => {
+            let why = trigger.label();
+            info!(why, "a reload goes on; another one follows it");
+        }
+        Note::ReloadEnded {
+            result,
+            replaced,
+            took,
+        } => reload_ended(result, replaced, took),
+        Note::NotUp { slot, pid, why } => not_up(slot, pid, why, told),
+        Note::TookOver { slot, pid, old } => info!(%slot, %pid, %old, "new worker took over"),
+        Note::Renews { slot, pid, cause } => {
+            let why = match cause {
+                Cause::MemoryLimit => "it has grown beyond RPM_MAX_MEMORY",
+                _ => "it failed its checks",
+            };
+            warn!(%slot, %pid, why, "replacing a worker");
+        }
+        Note::Scaled { from, to } => info!(from, to, "number of workers changed"),
+        Note::ScaleRefused { at } => {
+            let bounds = format!("1 to {MAX_INSTANCES}");
+            warn!(
+                workers = at,
+                bounds, "the number of workers cannot be changed further"
+            );
+        }
+        _ => {}
+    }
+}
+
+fn reload_ended(result: ReloadResult, replaced: usize, took: Duration) {
+    let (took, result) = (human(took), (result, result.label()));
+    match result {
+        (ReloadResult::Success, result) => info!(result, replaced, took, "reload finished"),
+        (ReloadResult::Failure, result) => {
+            error!(
+                result,
+                replaced, took, "reload finished; the workers that were not replaced stay"
+            );
+        }
+        (ReloadResult::Superseded, result) => warn!(result, replaced, took, "reload finished"),
+    }
+}
+
+fn not_up(slot: SlotId, pid: Option<Pid>, why: NotUp, told: &Told<'_>) {
+    let what = match why {
+        NotUp::NotStarted => "it could not be started".to_owned(),
+        NotUp::Ended(Exit::Code(code)) => format!("it exited with code {code}"),
+        NotUp::Ended(Exit::Signal(signal)) => format!("{signal} ended it"),
+        NotUp::NotReady(after) => {
+            format!("it was not ready after {}, {}", human(after), told.missing)
+        }
+        NotUp::Unfit => "it failed its checks".to_owned(),
+    };
+    let lines = told.last_lines;
+    let stderr = (!lines.is_empty()).then(|| lines.join(" | "));
+    match (pid, stderr) {
+        (Some(pid), Some(stderr)) => {
+            error!(%slot, %pid, why = what, stderr, "a new worker did not come up, the one before it stays");
+        }
+        (Some(pid), None) => {
+            error!(%slot, %pid, why = what, "a new worker did not come up, the one before it stays");
+        }
+        (None, _) => {
+            error!(%slot, why = what, "a new worker did not come up, the one before it stays");
+        }
+    }
+}
+
+fn drain_ended(slot: SlotId, pid: Pid, end: DrainEnd, took: Duration) {
+    let took = human(took);
+    match end {
+        DrainEnd::Empty => info!(%slot, %pid, took, "worker has nothing left"),
+        DrainEnd::Quiet => {
+            info!(%slot, %pid, took, "worker keeps connections; none has a request in work");
+        }
+        DrainEnd::Timeout => {
+            warn!(%slot, %pid, took, "worker still has connections, RPM_DRAIN_TIMEOUT is over");
+        }
+        DrainEnd::Exited => warn!(%slot, %pid, took, "worker ended before it had finished"),
+        DrainEnd::Stopped => info!(%slot, %pid, took, "worker finishes no longer, stopping"),
+    }
+}
+
+fn follows(next: Next) -> String {
+    match next {
+        Next::Restart {
+            wait: Duration::ZERO,
+            ..
+        } => "restart now".to_owned(),
+        // The last start was put off by a shortage: there was no short life.
+        Next::Restart { wait, streak: 0 } => format!("restart in {}", human(wait)),
+        Next::Restart { wait, streak } => {
+            format!("restart in {} (short life {streak} in a row)", human(wait))
+        }
+        Next::StaysDown => "stays down".to_owned(),
+        Next::Replaced => "its slot went on without it".to_owned(),
+        Next::GivenUp => "its slot was given up".to_owned(),
+        Next::Stopping => "stopping".to_owned(),
+        Next::GivesUp => "giving up".to_owned(),
+    }
+}

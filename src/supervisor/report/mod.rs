@@ -1,0 +1,96 @@
+//! Tells people about decisions. Each [`Note`] of the policy goes to every [`Listener`], in order: counters, the
+//! history for the termination log, the log. Telling has no other effect: what a decision causes is an action.
+
+mod counters;
+mod history;
+mod log_lines;
+mod termination;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tracing::info;
+
+use crate::config::Config;
+use crate::metrics::Metrics;
+use crate::policy::Note;
+
+use counters::Counters;
+use history::History;
+use log_lines::LogLines;
+
+pub use termination::{Ending, write_termination_log};
+
+/// A note, and what the policy does not know of it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Told<'a> {
+    pub(super) note: Note,
+    /// Wall time, seconds since 1970.
+    pub(super) unix_seconds: u64,
+    /// What a worker that is not ready has not done.
+    pub(super) missing: &'static str,
+    /// The last lines on stderr of the worker that did not come up.
+    pub(super) last_lines: &'a [String],
+}
+
+/// Is told every note. It must not change what the runtime does.
+pub(super) trait Listener: fmt::Debug {
+    fn hear(&mut self, told: &Told<'_>);
+}
+
+/// Everybody who is told.
+#[derive(Debug)]
+pub(super) struct Reporter {
+    counters: Counters,
+    history: History,
+    log: LogLines,
+    others: Vec<Box<dyn Listener>>,
+}
+
+impl Reporter {
+    pub(super) fn new(config: &Arc<Config>, metrics: &Arc<Metrics>) -> Self {
+        Self {
+            counters: Counters::new(metrics),
+            history: History::default(),
+            log: LogLines::new(config),
+            others: Vec::new(),
+        }
+    }
+
+    /// Tells everybody.
+    pub(super) fn tell(&mut self, told: &Told<'_>) {
+        self.counters.hear(told);
+        self.history.hear(told);
+        self.log.hear(told);
+        for other in &mut self.others {
+            other.hear(told);
+        }
+    }
+
+    /// Adds a line to the termination log that no note tells.
+    pub(super) fn remember(&mut self, line: String) {
+        self.history.push(line);
+    }
+
+    /// The end of the runtime with this exit code: tells the log, and gives what main needs.
+    pub(super) fn ending(self, code: u8) -> Ending {
+        let why = self.history.why(code);
+        info!(code, "{why}");
+        Ending {
+            code,
+            text: self
+                .history
+                .text(&format!("rpm-runtime: {why}, exit code {code}")),
+        }
+    }
+}
+
+/// A duration as people read it, to the millisecond.
+pub(super) fn human(time: Duration) -> String {
+    if time < Duration::from_secs(10) {
+        format!("{}ms", time.as_millis())
+    } else {
+        format!("{}s", time.as_secs())
+    }
+}
