@@ -54,7 +54,7 @@ fn walks(walk: Walk) -> (Tally, u64) {
     (tally, steps)
 }
 
-/// Runs walks of this kind. Each of `least` must happen in so many percent of them.
+/// Runs walks of this kind. Each event of `least` must happen in at least its percentage of them.
 fn walk(mix: &Mix, least: &[(&str, u64)]) {
     let config = Config::with_source_file(file!());
     let usual = config.cases >= 256;

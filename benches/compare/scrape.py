@@ -66,7 +66,7 @@ def row(workers, connections, program):
         held = clients(connections)
         until("all are accepted", lambda: sum(values(page.get(), "rpm_worker_connections")) == connections, 60)
         quiet()
-        # The runtime closes a connection that was idle for so long.
+        # The runtime has closed the idle connection in the meantime.
         page = Page()
         page.get()
         times, before = [], cpu(process.pid)

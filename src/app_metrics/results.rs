@@ -184,7 +184,7 @@ impl Keeper {
         }
     }
 
-    /// Records that a scrape has waited so long for this worker and goes on without it.
+    /// Records that a scrape has waited this long for the worker and continues without it.
     pub(super) fn overdue(&mut self, life: Life, waited: Duration) {
         if let Some((worker, last)) = self.workers.get_mut(&life) {
             *last = Some(Outcome {

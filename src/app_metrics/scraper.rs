@@ -23,9 +23,9 @@ use super::results::{Keeper, Worker};
 const ALL: usize = 64 << 20;
 const LEAST: usize = 512 << 10;
 
-/// So many unanswered requests in a row may be caused by a worker that is only busy.
+/// Number of consecutive unanswered requests that may be caused by a worker that is only busy.
 const UNANSWERED: u32 = 8;
-/// So many attempts in a row may find no port of a young worker.
+/// Number of consecutive attempts that may find no port of a young worker.
 const YOUNG: u32 = 2;
 
 /// Closes when the request is finished.

@@ -97,7 +97,7 @@ impl Group {
         });
     }
 
-    /// So many clients that wait at this listener.
+    /// Clients that wait at the listener with this number.
     pub(crate) fn crowd(&self, number: u16, clients: u16) -> Vec<TcpStream> {
         let before = self.queue(usize::from(number))().unwrap();
         let crowd: Vec<TcpStream> = (0..clients).map(|_| self.client(number)).collect();

@@ -25,10 +25,10 @@ use super::group::{Group, Listener};
 use super::registry::SharedPorts;
 use super::{PortEvent, Steering};
 
-/// The queues are at rest after so many looks in a row without a change and without waiting connections.
+/// The queues are at rest after this number of consecutive looks without a change and without waiting connections.
 const REST: u32 = 4;
 
-/// As [`REST`], while connections wait. After so many looks it is known which queues do not move.
+/// As [`REST`], while connections wait. After this number of looks it is known which queues do not move.
 const REST_WAITING: u32 = 20;
 
 const WAKER: u64 = 0;

@@ -34,7 +34,7 @@ use super::splice::splice;
 /// Most connections that are forwarded at the same time, if the descriptor limit allows.
 const MOST: usize = 1024;
 
-/// A connection without traffic for so long is closed.
+/// A connection without traffic for this time is closed.
 const IDLE: Duration = Duration::from_mins(1);
 
 /// How long to look for a live worker before the client's connection is reset.

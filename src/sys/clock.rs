@@ -42,8 +42,8 @@ impl Clock {
         Tick(self.start.elapsed().saturating_sub(self.lost()))
     }
 
-    /// Subtracts `gap` from the clock. The runtime was frozen for so long (SIGSTOP, a paused container), and so were
-    /// its workers: a deadline that passed meanwhile says nothing about a worker.
+    /// Subtracts `gap` from the clock. The runtime was frozen for this time (SIGSTOP, a paused container), and so
+    /// were its workers: a deadline that passed meanwhile says nothing about a worker.
     pub fn skip(&self, gap: Duration) {
         *self.lost.lock().unwrap_or_else(PoisonError::into_inner) += gap;
     }

@@ -39,7 +39,7 @@ pub enum Move {
     Extended(Who, Duration),
     MemberEnds(Who),
     Thaws(Who),
-    /// So many forks fail.
+    /// This number of forks fails.
     Shortage(u8),
     Asks(Command),
     /// The same, between the next request for a worker and its answer.

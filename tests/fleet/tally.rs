@@ -64,7 +64,7 @@ impl Totals {
         }
     }
 
-    /// Checks that each of these happened in at least so many percent of the walks.
+    /// Checks that each of these happened in at least the given percentage of the walks.
     pub fn show(&self, least: &[(&str, u64)]) {
         for (what, percent) in least {
             let (walks, _) = self.seen.get(what).copied().unwrap_or_default();

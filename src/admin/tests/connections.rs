@@ -229,7 +229,7 @@ fn one_connection_too_many_waits_while_all_others_have_an_answer_under_way() {
     assert_eq!(one_answer(&mut late).body, "ok\n");
 }
 
-/// Requests a page that takes so many seconds, minus the margin.
+/// Requests a page that takes `seconds` minus the margin.
 fn ask_slowly(stream: &mut TcpStream, seconds: &str) {
     let request = format!(
         "GET /metrics HTTP/1.1\r\nHost: x\r\nAccept: {SLOW}\r\nX-Prometheus-Scrape-Timeout-Seconds: {seconds}\r\n\r\n"

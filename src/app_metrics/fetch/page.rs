@@ -24,8 +24,8 @@ use super::wire::Wire;
 const ACCEPT: &str =
     "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5,*/*;q=0.1";
 
-/// Limit of pieces in a page: this number, plus one for each so many bytes. Each piece costs the same, however short it
-/// is. A program that writes each line separately stays far below.
+/// Limit of pieces in a page: the first number, plus one piece per the second number of bytes. Each piece costs the
+/// same, however short it is. A program that writes each line separately stays far below.
 const PIECES: (usize, usize) = (50_000, 64);
 
 /// How servers answer with status 400 to a plain request on a TLS port: Go, nginx, Apache.

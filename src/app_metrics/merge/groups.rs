@@ -3,7 +3,7 @@
 use super::layout::{Layout, Layouts};
 use crate::exposition::{Exemplar, Labels, MetricType, Sample, Suffix, parse_number};
 
-/// Initial capacity: most histograms have at most so many buckets.
+/// Initial capacity: most histograms have at most this number of buckets.
 const ROOM: usize = 16;
 
 /// The values of one worker for one label set.

@@ -24,7 +24,7 @@ const OPEN_AGAIN: Duration = Duration::from_secs(1);
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// Pause between two attempts of a failed rotation.
 const ROTATE_AGAIN: Duration = Duration::from_secs(10);
-/// The file counts as working again after so long without an error. An almost full disk accepts a short line and
+/// The file counts as working again after this time without an error. An almost full disk accepts a short line and
 /// refuses the next batch; without this pause, both would be reported each time.
 const CALM: Duration = Duration::from_secs(1);
 

@@ -48,7 +48,7 @@ impl Gate {
             .arg(program)
     }
 
-    /// Releases so many workers, now or when they arrive.
+    /// Releases this number of workers, now or when they arrive.
     fn open(&self, workers: usize) {
         (&self.file).write_all(&b"\n".repeat(workers)).unwrap();
     }

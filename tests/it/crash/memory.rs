@@ -89,7 +89,7 @@ fn a_worker_is_told_to_be_killed_before_the_runtime() {
     assert_eq!(after.trim(), own.to_string());
 }
 
-/// Holds so many MiB in a shell, prints a line, and waits.
+/// A shell command that holds this amount of memory, prints a line, and waits.
 fn hog(mebibytes: u32) -> String {
     format!(
         "x=$(head -c {mebibytes}M /dev/zero | tr '\\0' x); echo held ${{#x}}; exec 9<>/dev/null; while :; do sleep 600; done"

@@ -92,7 +92,7 @@ impl Reader {
         lines_of(&bytes)
     }
 
-    /// Waits until so many bytes have arrived.
+    /// Waits until `count` bytes have arrived.
     #[track_caller]
     pub fn wait_bytes(&self, count: usize) {
         let end = Instant::now() + patience();

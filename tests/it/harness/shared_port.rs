@@ -69,7 +69,7 @@ impl Gate {
         Self { path, pipe }
     }
 
-    /// Releases so many readers.
+    /// Releases this number of readers.
     pub fn open(&mut self, readers: usize) {
         self.pipe
             .write_all("\n".repeat(readers).as_bytes())

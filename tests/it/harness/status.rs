@@ -181,7 +181,7 @@ impl<T: Send + 'static> Sampler<T> {
         }
     }
 
-    /// Waits for so many more samples.
+    /// Waits until `more` further samples are taken.
     #[track_caller]
     pub fn wait(&self, more: usize) {
         let goal = self.taken.load(Ordering::Relaxed) + more;

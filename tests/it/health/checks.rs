@@ -42,7 +42,7 @@ fn three_at_a_gate(gate: &mut Gate, port: u16) -> Runtime {
     runtime
 }
 
-/// Waits for so many more checks with that result.
+/// Waits until `more` further checks have this result.
 #[track_caller]
 fn wait_checks(runtime: &Runtime, series: &str, more: u32) {
     let goal = counter(runtime, series) + more;

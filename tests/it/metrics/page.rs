@@ -71,7 +71,7 @@ fn asked(port: u16, workers: usize) -> Builder {
         .env("RPM_APP_METRICS_INTERVAL", "0")
 }
 
-/// Sends so many requests, each on a new connection; returns which workers answered.
+/// Sends `requests` requests, each on a new connection; returns which workers answered.
 fn load(port: u16, requests: usize) -> BTreeSet<i64> {
     let answer = || http_get(("127.0.0.1", port), "/").unwrap().pid();
     (0..requests).map(|_| answer()).collect()

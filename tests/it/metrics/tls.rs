@@ -20,7 +20,7 @@ fn certificate(name: &str) -> PathBuf {
     directory
 }
 
-/// Sends so many requests by TLS on one connection to the worker of a slot; `nr` distinguishes several connections.
+/// Sends `count` requests by TLS on one connection to the worker of a slot; `nr` distinguishes several connections.
 #[track_caller]
 fn send_to(port: u16, slot: u16, nr: u8, count: u64) {
     let output = Command::new("curl")

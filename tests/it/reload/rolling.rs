@@ -13,7 +13,7 @@ use crate::harness::{Builder, Runtime, Signal, example, free_port, http_get, unt
 
 const HEARD: &str = "rpm_signals_received_total{signal=\"HUP\"}";
 
-/// Workers that wait at a gate before they execute the program: `gate.open` releases so many.
+/// Workers that wait at a gate before they execute the program: `gate.open(n)` releases `n` of them.
 fn gated(gate: &Gate, port: u16, workers: u16) -> Builder {
     let program = gate.before(vec![OsString::from(example("echo_server"))]);
     Runtime::builder()

@@ -28,7 +28,7 @@ fn started(port: u16, workers: u16) -> Runtime {
     runtime
 }
 
-/// The workers that answer on the shared port, by slot, until so many slots have answered.
+/// The workers that answer on the shared port, by slot, until `slots` slots have answered.
 #[track_caller]
 fn answers(port: u16, slots: usize) -> BTreeMap<String, i64> {
     let mut seen = BTreeMap::new();

@@ -10,7 +10,7 @@ use std::process::Stdio;
 
 use crate::harness::{self, Builder, Runtime, Signal, Stream, example, scratch};
 
-/// A service with so many workers and no shared port.
+/// A service with this number of workers and without a shared port.
 fn service(workers: u16) -> Builder {
     Runtime::builder()
         .env("RPM_PORTS", "off")

@@ -32,7 +32,7 @@ fn idle(port: u16) -> Connection {
     client
 }
 
-/// A client whose answer takes so many milliseconds; the worker already has its request.
+/// A client whose answer takes `milliseconds`; the worker already has its request.
 fn in_work(port: u16, milliseconds: u32, connection: &str) -> Connection {
     let mut client = connect_to(v4(port));
     let head = format!("GET /slow/{milliseconds} HTTP/1.1\r\nConnection: {connection}\r\n\r\n");

@@ -43,7 +43,7 @@ impl Counting {
         }
     }
 
-    /// A runtime with so many workers, which are asked every second if there is no scrape. A worker that was ready
+    /// A runtime with `count` workers, which are asked every second if there is no scrape. A worker that was ready
     /// counts as started, however short it lived.
     pub fn workers(&self, count: usize) -> Builder {
         Runtime::builder()

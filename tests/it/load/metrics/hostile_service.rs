@@ -53,7 +53,7 @@ impl Hostile {
         Self { runtime, port }
     }
 
-    /// Sends so many requests to the worker of that slot, if it has the listener of that number.
+    /// Sends `count` requests to the worker of this slot, if it has the listener with the same number.
     pub fn requests(&self, slot: u16, count: usize) {
         for _ in 0..count {
             assert_eq!(ask_slot(v4(self.port), slot, "/").status, 200);

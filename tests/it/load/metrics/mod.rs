@@ -33,7 +33,7 @@ pub fn own(runtime: &Runtime, series: &str) -> u64 {
     whole(*value.unwrap_or_else(|| panic!("no {series}")))
 }
 
-/// Waits until so many workers are wanted and exist, and no others.
+/// Waits until exactly `wanted` workers are wanted and exist.
 #[track_caller]
 pub fn wait_scale(runtime: &Runtime, wanted: usize) {
     until(&format!("{wanted} workers are wanted and ready"), || {

@@ -53,7 +53,7 @@ impl Recorder {
         self.scrapes.lock().unwrap().clone()
     }
 
-    /// Waits for so many more scrapes.
+    /// Waits for `count` further scrapes.
     #[track_caller]
     pub fn wait_more(&self, count: usize) {
         let goal = self.scrapes.lock().unwrap().len() + count;

@@ -36,7 +36,7 @@ fn waits(connection: &mut Connection) -> bool {
     matches!(peeked, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
 }
 
-/// Sends so many requests to each of these slots, one after the other.
+/// Sends `count` requests to each of these slots, one after the other.
 #[track_caller]
 fn ask_slots(program: &Counting, slots: &[u16], count: u8) {
     for slot in slots {
