@@ -1,9 +1,9 @@
-//! How long a slot waits before its next try.
+//! The delay before a slot's next start.
 
 use std::fmt;
 use std::time::Duration;
 
-/// Delay between tries, doubled with each life that was too short, between two bounds.
+/// Delay between starts. It doubles with each worker that ended too early, between a lower and an upper bound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Backoff {
     min: Duration,
@@ -40,9 +40,9 @@ impl Backoff {
         self.max
     }
 
-    /// Delay before the next try after `streak` lives that were too short: none after a good life, then the lower
-    /// bound, doubled each time up to the upper bound, plus up to a tenth of itself so that slots do not march in
-    /// step. `jitter` is uniform in 0..=65535 and comes from outside. The result never passes the upper bound.
+    /// Returns the delay before the next start after `streak` workers that ended too early: zero if `streak` is 0, then
+    /// the lower bound, doubled each time up to the upper bound, plus up to a tenth so that slots do not restart in
+    /// step. `jitter` is uniform in 0..=65535 and is given by the caller. The result never exceeds the upper bound.
     pub fn delay(self, streak: u32, jitter: u16) -> Duration {
         let Some(doublings) = streak.checked_sub(1) else {
             return Duration::ZERO;

@@ -1,52 +1,52 @@
-//! Which of the live listeners get nothing new for the moment, by the lengths of their accept queues.
+//! Selects the listeners that get no new connections for now, by the lengths of their accept queues.
 //!
-//! Somebody looks at the queues every few milliseconds and chance chooses among the rest in between. So the rest must
-//! not be small: a burst that comes between two looks meets it as a whole. Two rules:
+//! The queues are polled every few milliseconds, and between two polls the kernel chooses randomly among the remaining
+//! listeners. So not too few may remain: a burst between two polls hits all of them. Two rules:
 //!
-//! 1. A queue that stands still while others move or are empty has a worker that does not accept: stopped, looping, or
-//!    busy with one long request. It is left out until it moves. The fewer would be left, the longer it must have stood
-//!    still, and the slowest of a slow program are not stuck: they must have stood still for much longer than the one
-//!    that moved last.
-//! 2. Of those whose queues move, the clearly longer half at most is left out, and never so many that one alone is left.
+//! 1. If a queue does not move while others move or are empty, its worker does not accept: it is stopped, loops, or is
+//!    busy with one long request. The queue is held back until it moves. The fewer listeners remain, the longer it must
+//!    have stood still. The slowest workers of a slow program are not stuck: a queue must have stood still for much
+//!    longer than the queue that moved last.
+//! 2. Of the queues that move, at most the clearly longer half is held back, and never so many that only one remains.
 //!
-//! Where all are alike, all are in.
+//! If all queues are alike, none is held back.
 
 use std::cmp::Reverse;
 use std::time::Duration;
 
-/// A queue that has not moved for so long, while others have, stands still.
+/// A queue that has not moved for this time, while others have, is stuck.
 pub const STUCK: Duration = Duration::from_millis(50);
 
-/// By how much longer than the one that moved last a queue must have stood still.
+/// Factor by which a queue must have stood still longer than the queue that moved last.
 const SLOWER: u32 = 4;
 
-/// Shortest time between two looks.
+/// Shortest time between two polls.
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// One look costs about a third of a microsecond a listener, and a new program some ten microseconds and more with each
-/// gap. At this distance that is one or two hundredths of a CPU.
+/// A poll costs about a third of a microsecond per listener, and a new BPF program some ten microseconds and more with
+/// each gap. With this pause that is 1 to 2 % of a CPU.
 const PAUSE_EACH: Duration = Duration::from_micros(40);
 
-/// How long to wait before the next look at so many listeners.
+/// Returns the time until the next poll, for this number of listeners.
 pub fn pause(listeners: usize) -> Duration {
     let listeners = u32::try_from(listeners).unwrap_or(u32::MAX);
     PAUSE_EACH.saturating_mul(listeners).max(PAUSE)
 }
 
-/// What is known of one accept queue.
+/// The state of one accept queue.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Queue {
-    /// Connections in it, at the last look.
+    /// Connections in it at the last poll.
     length: u32,
-    /// For how long, as far as somebody looked, it has not been empty and has not become shorter.
+    /// How long the queue has not been empty and has not become shorter, as far as polls show.
     still: Duration,
 }
 
 impl Queue {
-    /// Takes what a look shows, `pause` after the look before. True if it is as it was.
+    /// Records the result of a poll, which came `pause` after the previous one. Returns true if nothing changed.
     pub fn seen(&mut self, length: u32, pause: Duration) -> bool {
         let before = self.length;
-        // One that was empty got its first after the last look, nobody knows when.
+        // If the queue was empty, its first connection came at an unknown time after the last poll.
         self.still = if length == 0 || length < before || before == 0 {
             Duration::ZERO
         } else {
@@ -56,13 +56,13 @@ impl Queue {
         length == before
     }
 
-    /// Whether nobody waits.
+    /// Whether no connection waits.
     pub fn is_empty(&self) -> bool {
         self.length == 0
     }
 }
 
-/// Which of the live are held back, in their order.
+/// Returns for each live listener whether it is held back, in the order of `queues`.
 pub fn held_back(queues: &[Queue]) -> Vec<bool> {
     let mut held = vec![false; queues.len()];
     let mut left = queues.len();
@@ -83,14 +83,14 @@ pub fn held_back(queues: &[Queue]) -> Vec<bool> {
     let least = queues.len().div_ceil(2).max(2);
     if let Some(longest) = shortest.get(least - 1).map(|(queue, _)| queue.length) {
         for (queue, held) in shortest {
-            // One more is a moment's matter.
+            // A difference of one connection is only momentary.
             *held = queue.length > longest.saturating_add(1);
         }
     }
     held
 }
 
-/// How long a queue must have stood still, if without it so many are left of so many.
+/// How long a queue must have stood still, if `left` of `live` listeners remain without it.
 fn patience(live: usize, left: usize) -> Duration {
     let live = u32::try_from(live).unwrap_or(u32::MAX);
     let left = u32::try_from(left).unwrap_or(u32::MAX).max(1);
@@ -104,7 +104,7 @@ mod tests {
 
     const LOOK: Duration = Duration::from_millis(5);
 
-    /// Queues of these lengths that have stood still for so many milliseconds.
+    /// Queues of these lengths that have stood still for these times (ms).
     fn queues(of: &[(u32, u64)]) -> Vec<Queue> {
         let queue = |(length, still): &(u32, u64)| Queue {
             length: *length,
@@ -113,7 +113,7 @@ mod tests {
         of.iter().map(queue).collect()
     }
 
-    /// Which are left in.
+    /// Indexes of the queues that are not held back.
     fn left(of: &[(u32, u64)]) -> Vec<usize> {
         let held = held_back(&queues(of));
         assert_eq!(held.len(), of.len());
@@ -128,7 +128,7 @@ mod tests {
             vec![(0, 0), (0, 0), (0, 0)],
             vec![(1, 0), (0, 0), (0, 0), (1, 5)],
             vec![(40, 0), (41, 0), (41, 5), (40, 0)],
-            // All stand still, and for about as long.
+            // All stand still for about the same time.
             vec![(1, 200), (2, 300), (1, 600)],
             vec![(5, 9_000), (5, 9_100)],
         ] {
@@ -139,7 +139,7 @@ mod tests {
 
     #[test]
     fn one_that_stands_still_is_left_out() {
-        // Of two, with one empty queue beside it, or with one that moves.
+        // Of two queues, where the other is empty or moves.
         assert_eq!(left(&[(1, 50), (0, 0)]), [1]);
         assert_eq!(left(&[(1, 50), (7, 10)]), [1]);
         assert_eq!(left(&[(1, 45), (0, 0)]), [0, 1]);
@@ -167,11 +167,11 @@ mod tests {
 
     #[test]
     fn the_slow_are_not_stuck_and_the_stuck_are_not_slow() {
-        // Each works at a request of 200 ms; who moved last is not left alone.
+        // Each worker is busy with a request of 200 ms; the one that moved last is not left alone.
         assert_eq!(left(&[(1, 190), (1, 120), (1, 5), (1, 60)]), [2, 3]);
         assert_eq!(left(&[(1, 190), (1, 120), (1, 40), (1, 60)]), [1, 2, 3]);
         assert_eq!(left(&[(1, 190), (1, 120), (1, 50), (1, 80)]), [0, 1, 2, 3]);
-        // One of them is stopped.
+        // One of the workers is stopped.
         assert_eq!(left(&[(1, 5_000), (1, 120), (1, 60), (1, 80)]), [1, 2, 3]);
     }
 
@@ -182,9 +182,9 @@ mod tests {
         assert_eq!(left(&[(9, 0), (8, 0), (6, 0), (0, 0)]), [2, 3]);
         assert_eq!(left(&[(900, 0), (100, 0), (103, 0), (104, 5)]), [1, 2, 3]);
         assert_eq!(left(&[(900, 0), (100, 0), (103, 0), (105, 5)]), [1, 2]);
-        // Of two, one alone would be left.
+        // Of two, only one would remain.
         assert_eq!(left(&[(900, 0), (0, 0)]), [0, 1]);
-        // One that stands still is no part of the half that is left.
+        // A queue that stands still does not count for the half that remains.
         assert_eq!(left(&[(5, 0), (9, 0), (1, 80), (4, 0), (40, 0)]), [0, 1, 3]);
         assert_eq!(left(&[(5, 0), (9, 0), (1, 80), (4, 0)]), [0, 3]);
     }
@@ -215,8 +215,9 @@ mod tests {
         assert_eq!(pause(500), PAUSE * 4);
     }
 
-    /// Steps of 5 ms; each brings so many connections, spread by chance over who is in; a worker takes so many a step,
-    /// or none. Returns the numbers of connections that each got, and how often the set changed.
+    /// Simulates steps of 5 ms. In each step the given number of connections arrives, spread randomly over the
+    /// listeners that are not held back, and each worker accepts its number per step or none. Returns the number of
+    /// connections per listener and how often the set of held-back listeners changed.
     fn play(
         accepts: &[u32],
         arrivals: &[u32],
@@ -256,25 +257,26 @@ mod tests {
 
     #[test]
     fn a_stopped_worker_gets_a_handful() {
-        // 2 000 connections in one second, on four of which one is stopped; and on two.
+        // 2 000 connections in one second, on four listeners of which one is stopped; and on two.
         let (got, _) = play(&[0, 50, 50, 50], &[10; 200], small_random());
         assert!(got[0] <= 12, "{got:?}");
         let (got, _) = play(&[0, 50], &[10; 200], small_random());
         assert!(got[0] <= 80, "{got:?}");
-        // All but one.
+        // All but one are stopped.
         let (got, _) = play(&[0, 0, 0, 50], &[10; 200], small_random());
         assert!(got[3] > 1_800, "{got:?}");
     }
 
     #[test]
     fn queues_of_equal_workers_stay_equal() {
-        // Nobody keeps up: chance alone would leave differences of 30 (the root of 1 000, a little less) and often 60.
+        // No worker keeps up. Pure chance would leave differences of 30 (slightly less than the root of 1 000) and
+        // often 60.
         let (got, _) = play(&[2; 8], &[40; 200], small_random());
         assert!(
             got.iter().all(|count| (985..=1_015).contains(count)),
             "{got:?}"
         );
-        // All keep up: nothing is to be done.
+        // All keep up: nothing is held back.
         let (_, changes) = play(&[50; 8], &[40; 200], small_random());
         assert_eq!(changes, 0);
     }
@@ -307,14 +309,14 @@ mod tests {
             prop_assert!(!inside.is_empty());
             let least = queues.len().div_ceil(2).max(2).min(queues.len());
             if inside.len() < least {
-                // All that are out stood still, and for the longer the fewer are left.
+                // All held-back queues stood still; the fewer remain, the longer.
                 let long = patience(queues.len(), inside.len());
                 let latest = inside.iter().map(|queue| queue.still).min().unwrap();
                 prop_assert!(out.iter().all(|queue| queue.still >= STUCK));
                 prop_assert!(out.iter().any(|queue| queue.still >= long));
                 prop_assert!(out.iter().all(|queue| queue.still >= latest * SLOWER));
             }
-            // An empty queue is never out, nor is one that nobody has seen stand still and that is among the shorter.
+            // An empty queue is never held back, nor a short one that was not seen to stand still.
             prop_assert!(out.iter().all(|queue| !queue.is_empty()));
             let shortest = queues.iter().map(|queue| queue.length).min().unwrap();
             let moving = out.iter().filter(|queue| queue.still < STUCK);
@@ -343,7 +345,7 @@ mod tests {
                     queue.seen((100 + accepts).saturating_sub(at * accepts), LOOK);
                 }
             }
-            // Those that accept anything are empty by now; of the others all stand still.
+            // Workers that accept have empty queues by now; all other queues stand still.
             let held = held_back(&seen);
             for (held, accepts) in held.iter().zip(&accepts) {
                 prop_assert!(*accepts == 0 || !held);

@@ -1,8 +1,8 @@
-//! Sizes of memory in words.
+//! Memory sizes as text.
 
 use std::fmt;
 
-/// A number of bytes; shown in the unit that leaves the smallest whole number, such as `300Mi` or `2G`.
+/// A number of bytes. Displayed in the unit that gives the smallest whole number, such as `300Mi` or `2G`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Bytes(pub u64);
 

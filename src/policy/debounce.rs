@@ -1,13 +1,13 @@
-//! Many changes in a row are one.
+//! Combines a burst of changes into one.
 
 use std::time::Duration;
 
 use crate::model::Tick;
 
-/// A burst that never ends counts as one after so many times the delay.
+/// A burst that does not end counts as one after this multiple of the delay.
 const MOST: u32 = 10;
 
-/// Changes that were not acted upon yet.
+/// Changes that have not been acted on yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Debounce {
     delay: Duration,
@@ -23,14 +23,14 @@ impl Debounce {
         }
     }
 
-    /// Something changed now. Whether it is the first of a burst.
+    /// Records a change at `now`. Returns true if it is the first of a burst.
     pub fn change(&mut self, now: Tick) -> bool {
         let first = self.pending.map(|(first, _)| first);
         self.pending = Some((first.unwrap_or(now), now));
         first.is_none()
     }
 
-    /// When to act, if nothing else changes until then.
+    /// The time to act if nothing else changes until then.
     pub fn due(&self) -> Option<Tick> {
         let (first, last) = self.pending?;
         Some(
@@ -39,7 +39,7 @@ impl Debounce {
         )
     }
 
-    /// Whether it is time to act; what was pending is then done with.
+    /// Returns whether it is time to act. If so, the pending changes are cleared.
     pub fn act(&mut self, now: Tick) -> bool {
         let over = self.due().is_some_and(|due| due <= now);
         if over {

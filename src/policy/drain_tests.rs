@@ -1,4 +1,4 @@
-//! Looks in rows, and what one look at a connection means.
+//! Tests of rows of looks, and of the judgement of one connection.
 
 use super::*;
 
@@ -77,14 +77,14 @@ fn who_cannot_be_seen_is_waited_for_longer() {
     for aim in [Aim::Empty, Aim::Quiet] {
         let mut drain = Drain::new(aim);
         let mut at = |after: u64, look: Look| drain.look(NOW.after(ms(after)), &look);
-        // However often it is looked at, and however seldom.
+        // The number of looks in that time does not matter.
         assert!(!(0..500).any(|_| at(0, DARK)) && !at(999, DARK) && at(1000, DARK));
         let queued = Look { queued: 1, ..DARK };
         assert!(!at(2000, queued) && !at(2001, DARK) && !at(3000, DARK));
         assert!(!at(3001, DARK) && !at(3002, DARK) && at(3003, DARK));
     }
     assert!(!DARK.is_quiet());
-    // What was seen of it nevertheless counts.
+    // A connection that was seen anyway counts.
     assert!(!Aim::Empty.passes(&Look { open: 1, ..DARK }));
 }
 
@@ -104,7 +104,7 @@ const fn ms(count: u64) -> Duration {
     Duration::from_millis(count)
 }
 
-/// Ages in ms of the last data out, the last data in, the last acknowledgement.
+/// Ages in ms of the last data sent, the last data received, and the last acknowledgement.
 fn past(sent: u64, received: u64, acknowledged: u64, bytes: (u64, u64)) -> Connection {
     Connection {
         established: true,
@@ -120,7 +120,7 @@ fn past(sent: u64, received: u64, acknowledged: u64, bytes: (u64, u64)) -> Conne
     }
 }
 
-/// Answered and acknowledged long ago.
+/// A connection whose answer was acknowledged long ago.
 fn answered() -> Connection {
     past(1000, 1004, 960, (80, 200))
 }
@@ -148,10 +148,10 @@ fn what_is_not_read_not_taken_or_half_closed_is_at_work() {
 #[test]
 fn a_request_without_its_answer_is_at_work_however_old() {
     for age in [0, 4, 500, 3_600_000] {
-        // Behind an earlier answer, and as the first.
+        // A request after an earlier answer, and the first request.
         assert!(at_work(&past(age + 1, age, age, (80, 200))), "{age}");
         assert!(at_work(&past(age + 1, age, age, (80, 0))), "{age}");
-        // So fast that it came within the clock's step of the connection.
+        // The request came within the same clock step as the connection.
         assert!(at_work(&past(age, age, age, (80, 0))), "{age}");
     }
 }
@@ -160,7 +160,7 @@ fn a_request_without_its_answer_is_at_work_however_old() {
 fn what_has_just_moved_is_at_work() {
     let settled = u64::try_from(SETTLE.as_millis()).unwrap();
     for (age, busy) in [(0, true), (settled - 1, true), (settled, false)] {
-        // An answer that may go on; an acknowledgement of what the client is now thinking about.
+        // An answer that may continue, or an acknowledgement after which the client prepares its next data.
         assert_eq!(at_work(&past(age, 3000, 2000, (80, 200))), busy, "{age}");
         assert_eq!(at_work(&past(2000, 3000, age, (80, 200))), busy, "{age}");
     }
@@ -171,7 +171,7 @@ fn a_silent_client_is_about_to_speak_for_a_moment() {
     let newborn = u64::try_from(NEWBORN.as_millis()).unwrap();
     for (age, busy) in [(0, true), (newborn - 1, true), (newborn, false)] {
         assert_eq!(at_work(&past(age, age, age, (0, 0))), busy, "{age}");
-        // A greeting of the server's was the last that happened.
+        // The last traffic was a greeting by the server.
         assert_eq!(at_work(&past(age, 5000, 5000, (0, 20))), busy, "{age}");
     }
 }
@@ -182,7 +182,7 @@ fn a_tie_is_decided_by_a_later_acknowledgement_or_by_time() {
     assert!(!at_work(&past(60, 60, 20, (80, 200))));
     for (age, busy) in [(20, true), (doubt - 1, true), (doubt, false)] {
         assert_eq!(at_work(&past(age, age, age, (80, 200))), busy, "{age}");
-        // Data alone does not count as an acknowledgement on every path of the kernel's.
+        // Some paths in the kernel do not record the acknowledgement that comes with data.
         assert_eq!(at_work(&past(age, age, age + 9, (80, 200))), busy, "{age}");
     }
 }

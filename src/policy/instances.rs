@@ -1,27 +1,27 @@
-//! How many workers. In this order: a number is taken as it is; `max` is the number of CPUs that the container may
-//! use; `max-K` leaves K of them; of those, so many as have room in memory. Never less than 1, never more than
+//! Number of workers. A number is used as given. `max` is the number of CPUs that the container may use. `max-K` leaves
+//! K of them unused. The result is reduced to the number that fits into memory. It is at least 1 and at most
 //! `MAX_INSTANCES`.
 
 use std::num::NonZeroU16;
 
 use super::{Bytes, Share};
 
-/// Most workers that may be asked for.
+/// Maximal number of workers.
 pub const MAX_INSTANCES: u16 = 512;
 
-/// RPM_INSTANCES, as written.
+/// RPM_INSTANCES as configured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Instances {
-    /// So many.
+    /// A fixed number.
     Count(NonZeroU16),
-    /// One for each CPU, less so many.
+    /// One for each CPU, minus `less`.
     Max {
         /// The K of `max-K`, 0 for `max`.
         less: u16,
     },
 }
 
-/// What bounds the CPU time of this process; `None` where nothing is known or nothing is set.
+/// Limits of the CPU time of this process; `None` if a limit is unknown or not set.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CpuBudget {
     /// The cgroup's quota in thousandths of a CPU, rounded up.
@@ -33,7 +33,8 @@ pub struct CpuBudget {
 }
 
 impl CpuBudget {
-    /// Whole CPUs that can be kept busy: the tightest bound, a quota rounded up (1.5 CPUs keep two workers busy).
+    /// Number of CPUs that can be kept busy: the lowest limit, with a quota rounded up (1.5 CPUs keep two workers
+    /// busy).
     pub fn cpus(self) -> NonZeroU16 {
         let quota = self.quota_milli.map(|milli| milli.div_ceil(1000));
         let tightest = [
@@ -52,7 +53,7 @@ impl CpuBudget {
             .unwrap_or(NonZeroU16::MIN)
     }
 
-    /// The bounds in words, e.g. `cgroup quota 1.5 CPUs, affinity 4`.
+    /// The limits as text, e.g. `cgroup quota 1.5 CPUs, affinity 4`.
     fn bounds(self) -> String {
         let quota = self
             .quota_milli
@@ -68,25 +69,25 @@ impl CpuBudget {
     }
 }
 
-/// Memory for workers of a known greatest size.
+/// Memory for workers with a known maximal size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MemoryBudget {
-    /// What the container may use, bytes.
+    /// Memory limit of the container, bytes.
     pub limit: u64,
-    /// What one worker may use, bytes.
+    /// Memory limit of one worker, bytes.
     pub each: u64,
-    /// How many more there are during a reload.
+    /// Number of additional workers during a reload.
     pub surge: Share,
 }
 
 impl MemoryBudget {
-    /// Whether so many workers have room, those of a reload among them.
+    /// Whether this number of workers fits into memory, including the additional ones of a reload.
     pub fn holds(self, workers: NonZeroU16) -> bool {
         let most = u64::from(workers.get()) + u64::from(self.surge.of(workers.get(), true));
         most.saturating_mul(self.each) <= self.limit
     }
 
-    /// The most workers up to `wanted` that have room; at least one, whether it has or not.
+    /// The highest number up to `wanted` that fits into memory, but at least 1.
     fn fit(self, wanted: NonZeroU16) -> NonZeroU16 {
         (1..=wanted.get())
             .rev()
@@ -97,7 +98,7 @@ impl MemoryBudget {
 }
 
 impl Instances {
-    /// The number, and for `max` how it came about, e.g. `cgroup quota 1.5 CPUs, affinity 4 -> 2`.
+    /// Returns the number, and for `max` the calculation, e.g. `cgroup quota 1.5 CPUs, affinity 4 -> 2`.
     pub fn resolve(
         self,
         budget: CpuBudget,
@@ -131,7 +132,7 @@ impl Instances {
     }
 }
 
-/// Thousandths as a decimal number without idle zeros.
+/// Formats thousandths as a decimal number without trailing zeros.
 fn decimal(milli: u64) -> String {
     let fraction = format!("{:03}", milli % 1000);
     let fraction = fraction.trim_end_matches('0');

@@ -1,4 +1,4 @@
-//! Which worker uses more memory than it may, and how often that is looked at.
+//! Finds workers that use too much memory, and decides how often memory is checked.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -6,23 +6,23 @@ use std::time::Duration;
 use super::Bytes;
 use crate::model::Pid;
 
-/// Between two looks while a worker is above half of the limit.
+/// Time between two checks while a worker is above half of the limit.
 const SOON: Duration = Duration::from_secs(2);
-/// Between two looks otherwise.
+/// Time between two checks otherwise.
 const LATER: Duration = Duration::from_secs(10);
 
-/// What is known of one worker.
+/// The state of one worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mark {
-    /// It was within the limit at the last look.
+    /// Within the limit at the last check.
     Within,
-    /// It was above it, for the first time in a row.
+    /// Above the limit at the last check only.
     Above,
-    /// It was named.
+    /// Already reported.
     Named,
 }
 
-/// RPM_MAX_MEMORY, and what the looks at it have shown.
+/// RPM_MAX_MEMORY, and the results of the checks so far.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MemoryGuard {
     limit: Bytes,
@@ -31,7 +31,7 @@ pub struct MemoryGuard {
 }
 
 impl MemoryGuard {
-    /// Nobody was looked at yet.
+    /// Starts without any check.
     pub fn new(limit: Bytes) -> Self {
         Self {
             limit,
@@ -40,13 +40,14 @@ impl MemoryGuard {
         }
     }
 
-    /// Whether so much is more than a worker may use.
+    /// Whether this number of bytes is above the limit.
     pub fn exceeds(&self, bytes: u64) -> bool {
         bytes > self.limit.0
     }
 
-    /// One look at all workers: those that were above the limit in this look and the one before, since one spike is
-    /// none of our business; each is named once in its life. Who is not in `seen` is gone and forgotten.
+    /// Records one check of all workers. Returns those that were above the limit in this check and the previous one,
+    /// because a single spike does not matter. Each worker is returned once. Workers that are not in `seen` have ended
+    /// and are forgotten.
     pub fn look(&mut self, seen: &[(Pid, u64)]) -> Vec<(Pid, u64)> {
         let mut over = Vec::new();
         let mut marks = BTreeMap::new();
@@ -68,7 +69,7 @@ impl MemoryGuard {
         over
     }
 
-    /// Time until the next look.
+    /// Time until the next check.
     pub fn pause(&self) -> Duration {
         if self.growing { SOON } else { LATER }
     }
@@ -83,7 +84,7 @@ mod tests {
         Pid::new(raw).unwrap()
     }
 
-    /// A guard of 100 bytes.
+    /// A guard with a limit of 100 bytes.
     fn guard() -> MemoryGuard {
         MemoryGuard::new(Bytes(100))
     }

@@ -1,12 +1,13 @@
-//! What a worker's end would cost in this very moment: for workers whose clients never leave a longer pause.
+//! What the end of a worker would cost at this moment, for workers whose clients never leave a longer pause.
 
 use std::cmp::Ordering;
 
 use super::drain::{Connection, DOUBT, NEWBORN};
 
-/// Whether the end of the worker would cost a request on this connection now: what [`at_work`] asks, without its
-/// patience. Answers count as given in one part, and what is sent and not acknowledged as good as arrived: the kernel goes on
-/// sending it when its process is gone, and a client that has not acknowledged the last answer has sent nothing since.
+/// Whether the end of the worker would lose a request on this connection now. As [`super::drain::at_work`], but without
+/// waiting times. An answer counts as complete with its first part. Sent data counts as delivered even if it is not
+/// acknowledged: the kernel continues to send it after the process has ended, and a client that has not acknowledged
+/// the last answer has sent nothing since.
 pub fn would_cost(connection: &Connection) -> bool {
     if !connection.established || connection.unread > 0 {
         return true;
@@ -39,7 +40,7 @@ mod tests {
         Duration::from_millis(count)
     }
 
-    /// Answered 4 ms ago, after a request of 8 ms ago; the client has not acknowledged it yet.
+    /// Answered 4 ms ago, after a request 8 ms ago; the client has not acknowledged the answer yet.
     fn just_answered() -> Connection {
         Connection {
             established: true,
@@ -70,7 +71,7 @@ mod tests {
             at_work(&just_answered()),
             "though it may only be a part of one"
         );
-        // In one step of the clock: no client has asked again before it acknowledged.
+        // Within one clock step: the client sent no new request before it acknowledged.
         assert!(!would_cost(&with(|past| past.received = ms(4))));
         let first = with(|past| past.bytes = Some((80, 0)));
         assert!(!would_cost(&first), "nor has one that got its first");

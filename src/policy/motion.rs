@@ -1,8 +1,7 @@
-//! Whether an accept queue moves.
+//! Whether the worker of an accept queue accepts connections.
 
-/// What looks at one accept queue tell, one after the other. It is first in, first out, and nothing else than `accept`
-/// takes a connection out of it: one look that finds it shorter than the look before shows that the worker accepts,
-/// however many come.
+/// Consecutive polls of one accept queue. It is first in, first out, and only `accept` removes a connection. So if a
+/// poll finds it shorter than the previous one, the worker accepts, no matter how many connections arrive.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Motion {
     before: u32,
@@ -10,11 +9,11 @@ pub struct Motion {
 }
 
 impl Motion {
-    /// Looks in a row that must find it empty: a connection whose handshake the kernel put off to its own thread is not
-    /// there yet, and looks like one that has been accepted.
+    /// Consecutive polls that must find the queue empty. A single empty poll is not enough: a connection whose
+    /// handshake the kernel has deferred to its own thread is not in the queue yet, and looks like an accepted one.
     const EMPTY: u32 = 2;
 
-    /// Takes in one look; true if it moves.
+    /// Records one poll. Returns true if the worker accepts.
     pub fn look(&mut self, length: u32) -> bool {
         let shorter = length < self.before;
         self.before = length;
@@ -22,7 +21,7 @@ impl Motion {
         shorter || self.empty >= Self::EMPTY
     }
 
-    /// How many waited at the last look.
+    /// Connections in the queue at the last poll.
     pub fn waiting(&self) -> u32 {
         self.before
     }

@@ -1,41 +1,41 @@
-//! What a worker says of itself: the assignments of sd_notify(3).
+//! What a worker reports about itself: the assignments of sd_notify(3).
 
 use std::time::Duration;
 
 use crate::model::Tick;
 
-/// Longest text of STATUS that is kept, in bytes.
+/// Maximal length of a stored STATUS text, bytes.
 pub const MOST_STATUS: usize = 256;
 
-/// Most assignments that are read of one datagram.
+/// Maximal number of assignments that are read from one datagram.
 pub const MOST_MESSAGES: usize = 32;
 
-/// One assignment that means something to us.
+/// One assignment that the runtime understands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Message {
-    /// READY=1: it serves; also the end of its own reload.
+    /// READY=1: the worker serves, or its own reload has ended.
     Ready,
-    /// STOPPING=1: it is about to end.
+    /// STOPPING=1: the worker will end.
     Stopping,
-    /// RELOADING=1: it reads its configuration anew; READY=1 follows.
+    /// RELOADING=1: the worker reads its configuration again; READY=1 follows.
     Reloading,
-    /// STATUS=: a text for people, at most [`MOST_STATUS`] bytes, with control characters escaped.
+    /// STATUS=: a text for humans, at most [`MOST_STATUS`] bytes, with control characters escaped.
     Status(String),
-    /// WATCHDOG=1: it is alive.
+    /// WATCHDOG=1: the worker is alive.
     Watchdog,
-    /// WATCHDOG=trigger: it found itself to be broken.
+    /// WATCHDOG=trigger: the worker found itself broken.
     WatchdogTrigger,
-    /// WATCHDOG_USEC=: from now on it says so at least this often; zero: it does not.
+    /// WATCHDOG_USEC=: from now on the worker sends WATCHDOG=1 at least this often; zero: it stops sending it.
     WatchdogTimeout(Duration),
-    /// EXTEND_TIMEOUT_USEC=: its start, or its stop, takes at least so long from now.
+    /// EXTEND_TIMEOUT_USEC=: the start or the stop of the worker takes at least this time from now.
     ExtendTimeout(Duration),
 }
 
-/// Reads one datagram: assignments, one a line. What is unknown, or not understood, is left out, as sd_notify(3) has
-/// it, and so is MAINPID: which process is the worker is known here.
+/// Parses one datagram: one assignment per line. Unknown and invalid assignments are left out, as in sd_notify(3).
+/// MAINPID is left out too, because the runtime knows which process is the worker.
 pub fn parse(datagram: &[u8]) -> Vec<Message> {
     datagram
-        // Some senders count the end of their string.
+        // Some senders include the NUL byte at the end of their string.
         .split(|byte| matches!(byte, b'\n' | 0))
         .filter_map(assignment)
         .take(MOST_MESSAGES)
@@ -64,7 +64,7 @@ fn assignment(line: &[u8]) -> Option<Message> {
     }
 }
 
-/// What the greatest number means to systemd (USEC_INFINITY).
+/// The largest number means infinity to systemd (USEC_INFINITY).
 pub(super) const FOR_EVER: Duration = Duration::from_micros(u64::MAX);
 
 pub(super) fn microseconds(text: &[u8]) -> Option<Duration> {
@@ -73,9 +73,10 @@ pub(super) fn microseconds(text: &[u8]) -> Option<Duration> {
     Some(Duration::from_micros(number))
 }
 
-/// The worker's words as they may stand in our log and status: one line that changes no terminal, and not too long.
+/// Makes the worker's text safe for the log and the status: one line without terminal control characters, and limited
+/// in length.
 fn printable(text: &[u8]) -> String {
-    // Each byte gives at least one byte, so no more of them are looked at.
+    // Each byte gives at least one output byte, so no more bytes are needed.
     let head = text.get(..MOST_STATUS).unwrap_or(text);
     let mut shown = String::new();
     for letter in String::from_utf8_lossy(head).chars() {
@@ -93,7 +94,8 @@ fn printable(text: &[u8]) -> String {
     shown
 }
 
-/// Leaves out what later messages make void: all but the last STATUS, all but the last sign of life, and repetitions.
+/// Removes messages that later ones replace: all but the last STATUS, all but the last watchdog message, and
+/// repetitions.
 pub fn merge(mut messages: Vec<Message>) -> Vec<Message> {
     let (mut status, mut alive) = (false, false);
     messages.reverse();
@@ -107,7 +109,7 @@ pub fn merge(mut messages: Vec<Message>) -> Vec<Message> {
     messages
 }
 
-/// The deadline after EXTEND_TIMEOUT_USEC: `by` from now, and never earlier than it was.
+/// The deadline after EXTEND_TIMEOUT_USEC: `by` from now, but never earlier than before.
 pub fn extended(deadline: Tick, now: Tick, by: Duration) -> Tick {
     deadline.max(now.after(by))
 }

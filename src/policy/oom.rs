@@ -1,14 +1,14 @@
-//! Which ends are the kernel's doing, by its counter of processes that it killed for want of memory.
+//! Finds ends of processes that the kernel's OOM killer caused, with the kernel's counter of such kills.
 
 use std::time::Duration;
 
 use crate::model::Tick;
 
-/// How long a kill that was counted waits for the end that it means. It is counted before the process is gone, so of two
-/// in a row the second may end later; and one of a process that is not ours to reap has no end that we would see.
+/// How long a counted kill waits for the matching end. The kernel counts before the process ends, so of two kills in a
+/// row the second process may end later. And if the process is not reaped by the runtime, its end is never seen.
 const WAITS: Duration = Duration::from_secs(1);
 
-/// Kills that were counted, and whose ends have not come.
+/// Counted kills without a matching end so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Strikes {
     open: u64,
@@ -16,8 +16,8 @@ pub struct Strikes {
 }
 
 impl Strikes {
-    /// `more` kills were counted since the last time, and now so many processes have ended by SIGKILL: whether the
-    /// kernel may have been who sent it.
+    /// Whether the kernel may have sent the SIGKILL: `more` kills were counted since the last call, and `ended`
+    /// processes have ended by SIGKILL now.
     pub fn claim(&mut self, now: Tick, more: u64, ended: u64) -> bool {
         if now.since(self.since) > WAITS {
             self.open = 0;
@@ -36,7 +36,7 @@ impl Strikes {
 mod tests {
     use super::*;
 
-    /// Milliseconds, kills counted, ends, and what is said of them.
+    /// Milliseconds, counted kills, ended processes, and the expected answer.
     #[track_caller]
     fn walk(steps: &[(u64, u64, u64, bool)]) {
         let mut strikes = Strikes::default();
@@ -61,7 +61,7 @@ mod tests {
     #[test]
     fn a_kill_that_is_no_end_of_ours_is_forgotten() {
         walk(&[(0, 2, 1, true), (1001, 0, 1, false)]);
-        // And does not come back with the next.
+        // The old kills do not come back with the next one.
         walk(&[(0, 5, 1, true), (2000, 1, 1, true), (2001, 0, 1, false)]);
     }
 }

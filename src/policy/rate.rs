@@ -1,18 +1,18 @@
-//! How many lines a worker may write: a bucket of tokens that fills at a steady rate.
+//! Limits the lines that a worker may write: a token bucket that fills at a constant rate.
 
 use std::fmt;
 
 use crate::model::Tick;
 
-/// Parts of a token: a rate of one a second fills one part in a nanosecond, so nothing is ever rounded.
+/// Parts of a token. With one token per second, one part is added per nanosecond, so nothing is rounded.
 const PARTS: u64 = 1_000_000_000;
 
-/// RPM_LOG_RATE, unless it is `off`: of each worker.
+/// RPM_LOG_RATE if it is not `off`; applies to each worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
-    /// Lines a second; not 0.
+    /// Lines per second; not 0.
     pub per_second: u32,
-    /// Lines at once; not 0.
+    /// Lines in a burst; not 0.
     pub burst: u32,
 }
 
@@ -27,7 +27,7 @@ impl fmt::Display for Rate {
     }
 }
 
-/// Whole tokens; never more than the burst. It begins full.
+/// A token bucket. It holds at most `burst` tokens and starts full.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bucket {
     per_second: u32,
@@ -39,7 +39,7 @@ pub struct Bucket {
 }
 
 impl Bucket {
-    /// `per_second` tokens come back in a second, and `burst` of them have room.
+    /// Creates a bucket that gets `per_second` tokens per second and has room for `burst` tokens.
     pub fn new(per_second: u32, burst: u32, now: Tick) -> Self {
         let most = u64::from(burst) * PARTS;
         Self {
@@ -50,7 +50,8 @@ impl Bucket {
         }
     }
 
-    /// Takes up to `wanted` tokens: how many there were. A time before that of an earlier call is taken as that one.
+    /// Takes up to `wanted` tokens and returns the number taken. A time before that of an earlier call counts as that
+    /// time.
     pub fn take(&mut self, wanted: u64, now: Tick) -> u64 {
         let come = now.since(self.filled).as_nanos() * u128::from(self.per_second);
         let held = u128::from(self.held).saturating_add(come);
@@ -61,7 +62,7 @@ impl Bucket {
         taken
     }
 
-    /// Gives tokens back that were not used after all.
+    /// Returns tokens that were not used.
     pub fn put_back(&mut self, tokens: u64) {
         let held = self.held.saturating_add(tokens.saturating_mul(PARTS));
         self.held = held.min(self.most);
@@ -77,7 +78,7 @@ mod tests {
         Tick(Duration::from_millis(milliseconds))
     }
 
-    /// When, how many are wanted, how many pass.
+    /// Time, wanted tokens, taken tokens.
     type Step = (u64, u64, u64);
 
     #[test]
@@ -108,7 +109,7 @@ mod tests {
                 ],
             ),
             (1000, 1, &[(0, 9, 1), (1, 9, 1), (2, 9, 1), (9, 9, 1)]),
-            // Back in time gives nothing, and what follows does not count twice.
+            // A step back in time adds no tokens, and the time after it does not count twice.
             (
                 10,
                 10,

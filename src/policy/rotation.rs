@@ -1,15 +1,14 @@
-//! Which listeners new connections go to.
+//! The listeners that get new connections.
 
 use crate::model::{ListenerId, SlotId};
 
-/// The listeners that are served, and those that will be.
+/// The listeners that have workers, and those that will.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rotation {
-    /// Of ready workers.
+    /// Listeners of ready workers.
     pub live: Vec<ListenerId>,
-    /// Of slots that are not given up: they have a worker or will have one. Where nobody is live, clients wait in
-    /// these queues.
+    /// Listeners of slots that have a worker or will have one. If no listener is live, clients wait in these queues.
     pub expected: Vec<ListenerId>,
-    /// Of every slot, served or not.
+    /// Listeners of all slots, with or without a worker.
     pub seats: Vec<(ListenerId, SlotId)>,
 }

@@ -1,4 +1,4 @@
-//! A worker that said it would speak regularly, and is silent.
+//! Watches workers that promised regular watchdog messages.
 
 use std::time::Duration;
 
@@ -6,20 +6,20 @@ use crate::model::Tick;
 
 use super::notify::{FOR_EVER, Message, microseconds};
 
-/// One worker's watchdog (sd_watchdog_enabled(3)). It runs from READY=1, or the first WATCHDOG=1, on, as soon as a
-/// timeout is known; each WATCHDOG=1 puts the deadline off.
+/// The watchdog of one worker (sd_watchdog_enabled(3)). It runs from READY=1 or the first WATCHDOG=1 on, as soon as a
+/// timeout is known. Each WATCHDOG=1 moves the deadline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Watchdog {
     timeout: Option<Duration>,
     running: bool,
     due: Option<Tick>,
-    /// The worker itself says that it is broken.
+    /// The worker reported that it is broken.
     triggered: bool,
 }
 
 impl Watchdog {
-    /// With the timeout that the worker finds as WATCHDOG_USEC in its environment (see [`preset`]); `None`: it says one
-    /// by itself, or there is no watchdog.
+    /// Starts with the timeout that the worker finds as WATCHDOG_USEC in its environment (see [`preset`]). `None`:
+    /// there is no watchdog unless the worker sends a timeout.
     pub fn new(timeout: Option<Duration>) -> Self {
         Self {
             timeout: timeout.filter(|timeout| !timeout.is_zero()),
@@ -29,14 +29,14 @@ impl Watchdog {
         }
     }
 
-    /// Takes in what the worker said.
+    /// Processes a message of the worker.
     pub fn hear(&mut self, now: Tick, message: &Message) {
         match message {
             Message::Ready if self.running => {}
             Message::Ready | Message::Watchdog => self.rearm(now),
             Message::WatchdogTimeout(timeout) => {
                 self.timeout = Some(*timeout).filter(|timeout| !timeout.is_zero());
-                // A slow start is no silence.
+                // A slow start is not a missing message.
                 if self.running {
                     self.rearm(now);
                 }
@@ -54,19 +54,19 @@ impl Watchdog {
         self.due = self.timeout.map(|timeout| now.after(timeout));
     }
 
-    /// When it expires unless the worker speaks before; `None`: not of itself.
+    /// When the watchdog expires without a further message; `None` if it does not run.
     pub fn deadline(&self) -> Option<Tick> {
         self.due
     }
 
-    /// Whether the worker was silent for too long, or says that it is broken.
+    /// Whether the worker was silent for too long or reported that it is broken.
     pub fn expired(&self, now: Tick) -> bool {
         self.triggered || self.due.is_some_and(|due| due <= now)
     }
 }
 
-/// The timeout that WATCHDOG_USEC in our own environment asks for (WatchdogSec= of systemd.service(5)). Like the
-/// program, which would read it by itself, we do not complain of what is not a number.
+/// The timeout from WATCHDOG_USEC in the runtime's own environment (WatchdogSec= of systemd.service(5)). Invalid
+/// numbers are ignored, as a program that reads the variable itself would do.
 pub fn preset(usec: &str) -> Option<Duration> {
     let timeout = microseconds(usec.as_bytes())?;
     (!timeout.is_zero() && timeout != FOR_EVER).then_some(timeout)
@@ -90,7 +90,7 @@ mod tests {
         watchdog.hear(tick(5), &Message::Ready);
         assert_eq!(watchdog.deadline(), Some(tick(15)));
         watchdog.hear(tick(12), &Message::Watchdog);
-        // READY=1 once more, as after a reload of its own, is no ping.
+        // Another READY=1, as after a reload of its own, does not count as a watchdog message.
         watchdog.hear(tick(13), &Message::Ready);
         assert_eq!(watchdog.deadline(), Some(tick(22)));
         assert!(!watchdog.expired(tick(21)));
@@ -128,7 +128,7 @@ mod tests {
         let mut watchdog = Watchdog::new(None);
         watchdog.hear(tick(1), &Message::WatchdogTrigger);
         assert!(watchdog.expired(tick(1)));
-        // A thread of it that still pings does not mend it.
+        // Watchdog messages from another thread do not repair it.
         watchdog.hear(tick(2), &Message::Watchdog);
         assert!(watchdog.expired(tick(2)));
     }
