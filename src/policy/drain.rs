@@ -1,14 +1,14 @@
-//! When a worker has nothing left to lose: what one look at its connections means, and how many looks it takes.
+//! Decides when a worker has finished: how to judge one look at its connections, and how many looks are needed.
 //!
-//! | it shall be | a look passes when |
+//! | state to reach | a look passes if |
 //! |---|---|
-//! | empty (a reload: it gets nothing new any more) | no connection waits, no handshake is under way, none is open |
-//! | quiet (a stop: clients may keep theirs open) | no connection waits, none is at work |
+//! | empty (reload: no new connections come) | no connection waits, no handshake is in progress, none is open |
+//! | quiet (stop: clients may keep connections open) | no connection waits, none has a request in progress |
 //!
-//! What cannot be told from outside: an answer that pauses between its parts for longer than [`SETTLE`] looks like one
-//! that is over, and so does one of several requests that share a connection (HTTP/2, pipelining) once another one of
-//! them was answered. A client that speaks last though nothing is owed to it (WebSocket, the frames by which HTTP/2
-//! controls its flow) looks as if it waited, and its connection is cut by the drain's cap.
+//! Some cases cannot be distinguished from outside. An answer that pauses between its parts for longer than [`SETTLE`]
+//! looks finished. So do several requests on one connection (HTTP/2, pipelining) when one of them has been answered. If
+//! the client sends last but expects no answer (WebSocket, HTTP/2 flow control), it looks as if it waited, so its
+//! connection is cut at the drain timeout.
 
 use std::cmp::Ordering;
 use std::time::Duration;
@@ -17,85 +17,86 @@ use crate::model::Tick;
 
 pub use super::moment::would_cost;
 
-/// Between two looks at a worker that drains.
+/// Time between two looks at a worker that drains.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// Between two looks for a quiet moment.
+/// Time between two looks while waiting for a quiet moment.
 const PAUSE_CHOOSING: Duration = Duration::from_millis(2);
 
-/// Looks may take this part of the time, where there are so many connections that one look takes long.
+/// The pause is at least this multiple of the cost of a look, so that many connections do not keep a CPU busy.
 const PART: u32 = 5;
 
-/// How long a moment is awaited in which no connection has moved for [`SETTLE`]. Clients that ask again at once never
-/// leave one; after that time a moment is enough at which the end costs no request.
+/// How long to wait for a moment at which no connection has moved for [`SETTLE`]. Clients that send the next request at
+/// once never leave such a pause; after this time, a moment is enough at which the stop costs no request.
 const LULL: Duration = Duration::from_millis(500);
 
-/// How long a moment is awaited for a program that catches the stop signal. It may finish its requests itself; but the
-/// handlers that Node, Go and Java install by default only end the process.
+/// How long to wait for a quiet moment if the program catches the stop signal. The program may finish its requests
+/// itself, but the default handlers of Node, Go and Java only end the process.
 const CATCHING: Duration = Duration::from_secs(2);
 
-/// Looks in a row that must pass: a connection may be on its way from the queue to its worker, or be missed by the
-/// kernel's walk through its tables, in one of them.
+/// Number of looks in a row that must pass. In a single look, a connection may be on its way from the queue to the
+/// worker, or be missed by the kernel's walk through its tables.
 pub const ROW: u32 = 5;
 
-/// How long such a row must be where the worker's connections cannot be seen: a client repeats the last step of its
-/// handshake after that time, and most requests take less.
+/// Minimal duration of such a row if the worker's connections are not visible: a client repeats the last step of its
+/// handshake after this time, and most requests are shorter.
 pub const BLIND: Duration = Duration::from_secs(1);
 
-/// A connection on which anything moved so recently is at work: a program may write its answer in parts, and in the
-/// middle of a TLS handshake it is the client's turn for as long as it calculates.
+/// A connection with traffic in this last period is busy: a program may write its answer in parts, and in the middle of
+/// a TLS handshake the client may need time to calculate.
 pub const SETTLE: Duration = Duration::from_millis(20);
 
-/// A client that has connected and not spoken yet is about to. One that takes longer keeps a connection in reserve.
+/// A client that has connected but sent nothing within this time keeps the connection in reserve; before, it is about
+/// to send a request.
 pub const NEWBORN: Duration = Duration::from_millis(100);
 
-/// How long it is believed that a request came after the last answer, where both were within one step of the kernel's
-/// clock and nothing shows which was first; see [`at_work`].
+/// If a request and the last answer lie within one step of the kernel's clock and nothing shows which came first, the
+/// request is assumed to be later for this time; see [`at_work`].
 pub const DOUBT: Duration = Duration::from_millis(500);
 
-/// Answers to its call that a client may leave unacknowledged until it is given up: the third would come 3 s after the
-/// call, and who has not even taken the second is mostly gone (a scan, a telephone in a tunnel). Until the kernel gives
-/// up, a minute passes, and no drain of a port that is open to the world would ever end before its cap.
+/// SYN-ACKs that a client may leave unacknowledged before its handshake is given up. The third would be sent 3 s after
+/// the SYN, and a client that has not acknowledged the second is mostly gone (a port scan, a phone without network).
+/// The kernel gives up only after a minute, so the drain of a public port would always last until its timeout.
 const ANSWERS: u8 = 2;
 
-/// What one look at a worker showed.
+/// The result of one look at a worker.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Look {
     /// Connections that wait in its listener's accept queue.
     pub queued: u32,
-    /// Whether a handshake that began before it left the steering is still under way.
+    /// Whether a handshake is still in progress that began before new connections were steered away from the worker.
     pub handshakes: bool,
-    /// Connections that it holds.
+    /// Connections that the worker holds.
     pub open: u32,
-    /// Those of them that are at work.
+    /// Held connections that are busy.
     pub busy: u32,
-    /// Those of them on which the end of the worker would cost a request now, see [`would_cost`].
+    /// Held connections on which the end of the worker would cost a request now, see [`would_cost`].
     pub costs: u32,
-    /// Whether its connections could be seen. If not, `open` and `busy` count what was seen nevertheless.
+    /// Whether the worker's connections are visible. If not, `open` and `busy` count those that were seen anyway.
     pub visible: bool,
 }
 
 impl Look {
-    /// The worker has nothing to lose, and this was seen, not guessed.
+    /// The worker is verifiably quiet: nothing would be lost.
     pub fn is_quiet(&self) -> bool {
         self.visible && Aim::Quiet.passes(self)
     }
 }
 
-/// What a drain waits for.
+/// The state that a drain waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Aim {
     /// No connection is left.
     Empty,
-    /// No connection is at work.
+    /// No connection is busy.
     Quiet,
-    /// No connection would lose a request, as far as the kernel's counters tell of this very moment. Clients that ask
-    /// again at once never leave a longer pause.
+    /// No connection would lose a request at this moment, according to the kernel's counters. Clients that send the
+    /// next request at once never leave a longer pause.
     Painless,
 }
 
 impl Aim {
-    /// Where connections cannot be seen, none is counted, so that the queue and the handshakes alone decide.
+    /// Whether the look shows this state. If the connections are not visible, only the queue and the handshakes decide.
     pub fn passes(self, look: &Look) -> bool {
         let nothing = match self {
             Self::Empty => !look.handshakes && look.open == 0,
@@ -122,15 +123,15 @@ pub enum Disposition {
 /// How long to wait for a moment at which the end of a worker costs no request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Patience {
-    /// Until then only a moment will do in which nothing moves.
+    /// Until then, only a moment without any traffic is accepted.
     settled_until: Tick,
-    /// Then the wait is over.
+    /// The end of the wait.
     until: Tick,
 }
 
 impl Patience {
-    /// For a worker that does `disposition` with its stop signal, from `now` to `limit` at most. `None`: the signal
-    /// ends nothing, or nobody knows, so that no moment is better than another.
+    /// For a worker that handles its stop signal with `disposition`, from `now` to `limit` at most. `None` if the
+    /// signal does not end the process or if that is unknown, because then no moment is better than another.
     pub fn new(disposition: Disposition, now: Tick, limit: Tick) -> Option<Self> {
         let until = match disposition {
             Disposition::Default => limit,
@@ -143,12 +144,12 @@ impl Patience {
         })
     }
 
-    /// When the wait is over.
+    /// The end of the wait.
     pub fn until(self) -> Tick {
         self.until
     }
 
-    /// Which moment will do at `now`.
+    /// The state that is required at `now`.
     pub fn aim(self, now: Tick) -> Aim {
         if self.settled_until > now {
             Aim::Quiet
@@ -158,25 +159,25 @@ impl Patience {
     }
 }
 
-/// How long to pause after a look that took `cost`; shorter while a quiet moment is looked for (`choosing`).
+/// Returns the pause after a look that took `cost`. The pause is shorter while waiting for a quiet moment (`choosing`).
 pub fn pause(choosing: bool, cost: Duration) -> Duration {
     let least = if choosing { PAUSE_CHOOSING } else { PAUSE };
     least.max(cost.saturating_mul(PART))
 }
 
-/// One worker's drain.
+/// The drain of one worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Drain {
     aim: Aim,
     row: u32,
-    /// When the row began.
+    /// Start of the current row of passed looks.
     since: Tick,
-    /// Whether the looks of the row saw the connections.
+    /// Whether the connections were visible in the looks of the row.
     visible: bool,
 }
 
 impl Drain {
-    /// No look has passed yet.
+    /// Starts with no passed look.
     pub fn new(aim: Aim) -> Self {
         Self {
             aim,
@@ -186,8 +187,8 @@ impl Drain {
         }
     }
 
-    /// Takes a look of that moment into account; true once [`ROW`] of one kind have passed in a row, and for as long as
-    /// [`BLIND`] where the connections could not be seen.
+    /// Records a look at `now`. Returns true once [`ROW`] looks of one kind have passed in a row, and for at least
+    /// [`BLIND`] if the connections are not visible.
     pub fn look(&mut self, now: Tick, look: &Look) -> bool {
         if !self.aim.passes(look) || look.visible != self.visible {
             self.row = 0;
@@ -206,42 +207,42 @@ impl Drain {
 /// One connection that a worker holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Connection {
-    /// Neither side has ended its half.
+    /// Neither side has closed its sending direction.
     pub established: bool,
     /// Bytes that the worker has not read.
     pub unread: u32,
     /// Bytes that the worker has written and the client has not acknowledged.
     pub unsent: u32,
-    /// What went over it before; `None` if that cannot be told.
+    /// The traffic so far; `None` if unknown.
     pub past: Option<Past>,
 }
 
-/// What went over a connection. The times are ages in steps of the kernel's clock (up to 10 ms), all of one moment.
+/// The traffic of a connection. The times are ages in steps of the kernel's clock (up to 10 ms), all measured at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Past {
-    /// Since data was last sent; the age of the connection if none was.
+    /// Time since data was last sent; the age of the connection if none was sent.
     pub sent: Duration,
-    /// Since data last came; the age of the connection if none did.
+    /// Time since data was last received; the age of the connection if none was received.
     pub received: Duration,
-    /// Since the client last acknowledged something.
+    /// Time since the last acknowledgement by the client.
     pub acknowledged: Duration,
-    /// Bytes that ever came, and bytes of ours that ever reached the client, if these are counted.
+    /// Total bytes received, and total bytes acknowledged by the client; `None` if the kernel does not count them.
     pub bytes: Option<(u64, u64)>,
-    /// Whether bytes that were written have not even been sent yet, if that is counted.
+    /// Whether some written bytes have not been sent yet; `None` if the kernel does not count them.
     pub waiting: Option<bool>,
 }
 
-/// Whether a request may be in work on a connection, so that the worker's end would cost it.
+/// Whether a request may be in progress on a connection, so that the worker's end would lose it.
 ///
-/// Data that came after the last data went out is a request without its answer, whole or in part. If both were within
-/// one step of the clock, the order shows in what else is known. Nothing was ever sent: it is the first request. The
-/// client has acknowledged something since: that was the answer, since a client that goes on at once acknowledges by
-/// its next request. Otherwise either the client acknowledged the answer at once and went to sleep, or its next request
-/// was as fast as that, which takes a client on the same machine or in the same rack; after [`DOUBT`] the former is
-/// assumed, so that the latter is missed only if its request then takes longer than that.
+/// Data that was received after the last sent data is a request without its answer, in whole or in part. If both are
+/// within one step of the clock, other facts show the order. If nothing was ever sent, it is the first request. If the
+/// client has acknowledged data since, that was the answer, because a client that continues at once acknowledges with
+/// its next request. Otherwise, either the client acknowledged the answer at once and is idle now, or its next request
+/// was as fast, which needs a client on the same machine or in the same rack. After [`DOUBT`] the former is assumed, so
+/// the latter is missed only if its request takes longer than that.
 ///
-/// Without a past every open connection counts as at work: the safe side, at the price of waiting for the cap where
-/// clients keep theirs open.
+/// Without traffic data every open connection counts as busy. This is safe, but the drain lasts until its timeout if
+/// clients keep connections open.
 pub fn at_work(connection: &Connection) -> bool {
     if !connection.established || connection.unread > 0 || connection.unsent > 0 {
         return true;
@@ -254,7 +255,7 @@ pub fn at_work(connection: &Connection) -> bool {
         return true;
     }
     match past.bytes {
-        // The client never spoke. If the server did, it is the client's turn since then.
+        // The client never sent anything. If the server did, it is the client's turn since then.
         Some((0, _)) => return exchanged < NEWBORN,
         Some((_, 0)) => return true,
         Some(_) | None => {}
@@ -266,7 +267,7 @@ pub fn at_work(connection: &Connection) -> bool {
     }
 }
 
-/// Whether a handshake may still become a connection, when the answer to its call was sent `again` so often.
+/// Whether a handshake may still become a connection, after its SYN-ACK was repeated `again` times.
 pub fn may_complete(again: u8) -> bool {
     again < ANSWERS
 }

@@ -1,4 +1,4 @@
-//! Workers that finish their requests before their stop signal: when a drain is over, and the last scrape after it.
+//! Workers that finish their requests before their stop signal: when a drain ends, and the last scrape after it.
 
 use std::time::Duration;
 
@@ -11,16 +11,16 @@ use super::slot::{Retiring, Step};
 use super::turn::Turn;
 use super::{Action, Note};
 
-/// How a worker ends whose drain is over.
+/// How a worker ends after its drain.
 #[derive(Clone, Copy)]
 struct EndingPlan {
     grace: Duration,
-    /// Limit of the last scrape; `None`: there is none.
+    /// Limit of the last scrape; `None` if no scrape is needed.
     scrape: Option<Duration>,
 }
 
 impl EndingPlan {
-    /// Sends the stop signal. The grace begins with it.
+    /// Sends the stop signal and starts the grace.
     fn stop(self, turn: &mut Turn<'_>, gone: &mut Retiring) {
         gone.step = Step::Grace {
             kill_at: turn.now.after(self.grace),
@@ -30,7 +30,7 @@ impl EndingPlan {
         });
     }
 
-    /// Asks for the last scrape, if the worker may have counted something; else sends the stop signal.
+    /// Requests the last scrape if the worker may have counted something; otherwise sends the stop signal.
     fn stop_or_scrape(self, turn: &mut Turn<'_>, gone: &mut Retiring) {
         if gone.worker.was_ready
             && let LastScrape::Asked { until, .. } = self.ask(turn, gone.worker.pid)
@@ -41,7 +41,7 @@ impl EndingPlan {
         }
     }
 
-    /// Asks for a scrape, if one is wanted.
+    /// Requests a scrape if one is needed.
     fn ask(self, turn: &mut Turn<'_>, pid: Pid) -> LastScrape {
         let Some(within) = self.scrape else {
             return LastScrape::Unneeded;
@@ -52,7 +52,7 @@ impl EndingPlan {
 }
 
 impl Fleet {
-    /// Workers that are to end and do not drain get their stop signal, after their last scrape.
+    /// Retiring workers that do not drain get their stop signal, after their last scrape.
     pub(super) fn tell_leaving(&mut self, turn: &mut Turn<'_>) {
         let plan = self.ending_plan();
         for gone in &mut self.retiring {
@@ -62,10 +62,10 @@ impl Fleet {
         }
     }
 
-    /// What holds for every worker whose drain is over.
+    /// The settings for every worker whose drain is over.
     fn ending_plan(&self) -> EndingPlan {
         let grace = self.params.stop_timeout;
-        // Nobody asks for metrics any more once the stop drains, and the stop waits for requests in work, ours too.
+        // From the drain of the stop on, nobody scrapes, and the stop would wait for our own requests too.
         let scrapes = matches!(self.mode, Mode::Serving | Mode::Delaying { .. });
         EndingPlan {
             grace,
@@ -73,12 +73,12 @@ impl Fleet {
         }
     }
 
-    /// A worker that drains has nothing left.
+    /// A draining worker has no connections left.
     pub(super) fn drained(&mut self, turn: &mut Turn<'_>, pid: Pid) {
         self.end_drain(turn, pid, DrainEnd::Empty);
     }
 
-    /// It is known how a worker that did not drain in time takes its stop signal.
+    /// Records how a worker that did not drain in time handles its stop signal.
     pub(super) fn disposition(&mut self, turn: &mut Turn<'_>, pid: Pid, disposition: Disposition) {
         let found = self.retiring.iter_mut().find(|gone| gone.worker.pid == pid);
         let Some(gone) = found else { return };
@@ -100,7 +100,7 @@ impl Fleet {
         }
     }
 
-    /// A worker that did not drain in time may be told to stop now.
+    /// A worker that did not drain in time may get its stop signal now.
     pub(super) fn moment(&mut self, turn: &mut Turn<'_>, pid: Pid, quiet: bool) {
         let end = if quiet {
             DrainEnd::Quiet
@@ -118,7 +118,7 @@ impl Fleet {
         }
     }
 
-    /// The last scrape of a worker is over.
+    /// The last scrape of a worker has ended.
     pub(super) fn scraped(&mut self, turn: &mut Turn<'_>, pid: Pid) {
         let plan = self.ending_plan();
         let found = self.retiring.iter_mut().find(|gone| gone.is(pid));
@@ -157,7 +157,7 @@ impl Fleet {
         }
     }
 
-    /// The stop signals go out: no drain and no scrape delays them any longer.
+    /// Ends all drains and last scrapes, so that the stop signals are sent now.
     pub(super) fn cut_drains(&mut self, turn: &mut Turn<'_>) {
         let drains: Vec<Pid> = self.draining(turn.now).map(|one| one.pid).collect();
         for pid in drains {
@@ -171,7 +171,7 @@ impl Fleet {
         }
     }
 
-    /// Takes every step of a drain that is due by time alone.
+    /// Performs the steps of drains whose time has come.
     pub(super) fn advance_draining(&mut self, turn: &mut Turn<'_>) {
         let plan = self.ending_plan();
         let mut over = Vec::new();
@@ -179,7 +179,7 @@ impl Fleet {
             let pid = gone.worker.pid;
             match gone.step {
                 Step::Draining { since, until } if until <= turn.now => {
-                    // Requests that an unhealthy worker has in work have waited long enough.
+                    // The requests of an unhealthy worker have had enough time.
                     if gone.cause == Cause::Unhealthy || self.params.stop_timeout.is_zero() {
                         over.push(pid);
                     } else {

@@ -1,4 +1,4 @@
-//! What follows the end of a worker.
+//! The consequences of the end of a worker.
 
 use crate::model::{Cause, Exit, Pid, Sig, SlotId, Tick};
 
@@ -27,7 +27,7 @@ impl Fleet {
         }
     }
 
-    /// A worker ended in its chair: nobody told it to.
+    /// The worker of a slot ended by itself.
     pub(super) fn seated_ended(&mut self, turn: &mut Turn<'_>, at: usize, fall: Fall) {
         let exit = fall.exit;
         let Some(slot) = self.slots.get_mut(at) else {
@@ -36,12 +36,12 @@ impl Fleet {
         let Some(worker) = slot.seat.worker().copied() else {
             return;
         };
-        // The next one is of today; nobody needs a second.
+        // The next worker is new anyway, so it needs no replacement.
         slot.renewal = None;
         slot.ails = false;
         let uptime = turn.now.since(worker.started);
         if worker.starved {
-            // No life at all: a start that was put off. It says nothing about the program.
+            // The program did not run: the start was only postponed. This says nothing about the program.
             slot.shortages = slot.shortages.saturating_add(1);
         }
         let short = !matches!(slot.seat, Seat::Ready { .. }) || uptime < self.params.min_uptime;
@@ -80,7 +80,7 @@ impl Fleet {
         self.give_up_if(turn, at, next, worker, exit);
     }
 
-    /// A worker that was to take a slot over ended.
+    /// A worker that was starting to take over a slot ended.
     fn successor_ended(&mut self, turn: &mut Turn<'_>, at: usize, fall: Fall) {
         let Some(slot) = self.slots.get_mut(at) else {
             return;
@@ -101,12 +101,12 @@ impl Fleet {
         if fall.leftovers {
             self.sweep(turn, id, worker, cause);
         }
-        // It is reaped: nobody is told to stop.
+        // The process is already reaped, so no stop signal is needed.
         self.give_back(at);
         self.not_up(turn, at, Some(worker.pid), NotUp::Ended(fall.exit));
     }
 
-    /// What a worker left in its group is told to stop.
+    /// Sends the stop signal to the remaining processes of an ended worker's group.
     fn sweep(&mut self, turn: &mut Turn<'_>, slot: SlotId, worker: Worker, cause: Cause) {
         let step = Step::Grace {
             kill_at: turn.now.after(self.params.stop_timeout),
@@ -124,8 +124,8 @@ impl Fleet {
         turn.act(Action::StopGroup { pid, told: false });
     }
 
-    /// What follows the end of the worker of slot `at`, by the rules of restart. What a worker that was told to stop
-    /// (not `by_itself`) answers to that is neither a success nor a wish to stay down.
+    /// Decides what follows the end of the worker of slot `at`, by the restart rules. An exit after our stop signal
+    /// (not `by_itself`) is neither a success nor a stop code.
     pub(super) fn after_end(
         &self,
         jitter: u16,
@@ -138,7 +138,7 @@ impl Fleet {
             .slots
             .get(at)
             .map_or((0, 0), |slot| (slot.streak, slot.shortages));
-        // In tini's role it is the caller who tries again.
+        // In the role of tini, the caller of the runtime retries.
         if worker.starved && by_itself && !self.ends_like_its_worker() {
             let wait = self.params.backoff.delay(shortages, jitter);
             let wait = wait.max(SHORTAGE_PAUSE);
@@ -166,7 +166,7 @@ impl Fleet {
         }
     }
 
-    /// Keeps the code of a worker that has no successor, if it may become the runtime's own.
+    /// Stores the exit code of a worker that has no successor, if it may become the runtime's own exit code.
     pub(super) fn remember(&mut self, next: Next, worker: Worker, exit: Exit) {
         let counts = match next {
             Next::StaysDown => true,
@@ -202,7 +202,8 @@ impl Fleet {
         exit: Exit,
     ) {
         if next == Next::GivesUp {
-            // 0 says that it was stopped as asked, and that is not so, whatever the worker meant by its own.
+            // 0 would mean that the runtime was stopped as requested. That is not the case, whatever the worker meant
+            // by its 0.
             let code = self.reported(worker, exit).max(1);
             let (id, streak) = self
                 .slots
@@ -220,7 +221,7 @@ impl Fleet {
                 until: turn.now,
                 ending: Ending::GaveUp { code },
             },
-            // It was asked to stop before: what fails in the meantime does not change what it answers.
+            // The stop was already requested: a failure in the meantime does not change the exit code.
             Mode::Delaying { until, ending } => Mode::Delaying {
                 until: until.min(turn.now),
                 ending,
@@ -229,7 +230,7 @@ impl Fleet {
         };
     }
 
-    /// A worker's end as the runtime's exit code, RPM_EXIT_OK applied.
+    /// Converts the end of a worker to the runtime's exit code; applies RPM_EXIT_OK.
     pub(super) fn reported(&self, worker: Worker, exit: Exit) -> u8 {
         let code = worker.exec_failed.unwrap_or(exit.shell_code());
         if self.params.exit_ok.contains(&code) {
@@ -240,7 +241,7 @@ impl Fleet {
     }
 }
 
-/// Why a worker ended that was not told to.
+/// The cause of the end of a worker that was not told to stop.
 pub(super) fn own_cause(worker: Worker, fall: Fall) -> Cause {
     match (worker.exec_failed, fall.exit) {
         (None, _) if worker.starved => Cause::ExecFailed,

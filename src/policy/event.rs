@@ -1,4 +1,4 @@
-//! What the fleet is told, and what it decides.
+//! The input and the output of the fleet.
 
 use std::time::Duration;
 
@@ -6,25 +6,25 @@ use super::Note;
 use super::drain::Disposition;
 use crate::model::{Cause, Command, Exit, Generation, ListenerId, Pid, SlotId};
 
-/// What happened.
+/// An event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// Time passed; nothing else.
+    /// Only time has passed.
     Woke,
     /// A worker was forked for this slot.
     Spawned {
-        /// The slot it was asked for.
+        /// The slot of the request.
         slot: SlotId,
-        /// The listener it was asked for.
+        /// The listener of the request.
         listener: ListenerId,
         /// The new process.
         pid: Pid,
     },
-    /// None could be: the system was short of something.
+    /// No worker could be forked, because the system lacks a resource.
     SpawnFailed {
-        /// The slot it was asked for.
+        /// The slot of the request.
         slot: SlotId,
-        /// The listener it was asked for.
+        /// The listener of the request.
         listener: ListenerId,
     },
     /// The worker runs its program.
@@ -36,24 +36,24 @@ pub enum Event {
     ExecFailed {
         /// The worker.
         pid: Pid,
-        /// As a shell has it.
+        /// Exit code as in a shell.
         code: u8,
     },
-    /// The system was short of something before the worker could run its program; the process ends of it.
+    /// The system lacked a resource before the worker could run its program; the process ends because of that.
     Starved {
         /// The worker.
         pid: Pid,
     },
-    /// The worker does what RPM_READY asks for.
+    /// The worker fulfils RPM_READY.
     Ready {
         /// The worker.
         pid: Pid,
     },
-    /// The worker was asked whether it is healthy (RPM_HEALTH).
+    /// A health check of the worker has ended (RPM_HEALTH).
     Checked {
         /// The worker.
         pid: Pid,
-        /// It is.
+        /// Whether the check passed.
         passed: bool,
     },
     /// The worker must be replaced: its watchdog expired, or it has grown too large.
@@ -63,7 +63,7 @@ pub enum Event {
         /// `Unhealthy` or `MemoryLimit`.
         cause: Cause,
     },
-    /// The worker is about to end by itself: nothing more for it (sd_notify, STOPPING=1).
+    /// The worker announced that it will end by itself (sd_notify, STOPPING=1); it must get no new connections.
     Leaving {
         /// The worker.
         pid: Pid,
@@ -72,68 +72,68 @@ pub enum Event {
     Extended {
         /// The worker.
         pid: Pid,
-        /// From now.
+        /// Additional time from now on.
         by: Duration,
     },
-    /// A worker that drains has nothing left.
+    /// A draining worker has no connections left.
     Drained {
         /// The worker.
         pid: Pid,
     },
-    /// What a worker that did not drain in time does with the stop signal; see [`super::Seek::Disposition`].
+    /// How a worker that did not drain in time handles its stop signal; see [`super::Seek::Disposition`].
     Disposition {
         /// The worker.
         pid: Pid,
-        /// What it does.
+        /// How it handles the signal.
         disposition: Disposition,
     },
-    /// A worker that did not drain in time was looked at for a moment at which its end costs no request; see
+    /// The search for a moment at which the end of an undrained worker costs no request has ended; see
     /// [`super::Seek::Moment`].
     Moment {
         /// The worker.
         pid: Pid,
-        /// This is such a moment: the worker was stopped (SIGSTOP) and has no request in work. If not, its connections
-        /// cannot be seen, and there is nothing to wait for.
+        /// True: the worker was paused (SIGSTOP) and has no request in progress. False: its connections are not
+        /// visible, so there is nothing to wait for.
         quiet: bool,
     },
-    /// The metrics of a worker were read as [`Action::Scrape`] asked for, or cannot be read.
+    /// The scrape for [`Action::Scrape`] has ended, with or without success.
     Scraped {
         /// The worker.
         pid: Pid,
     },
-    /// In the drain before the stop: no worker has a request in work.
+    /// In the drain before the stop: no worker has a request in progress.
     Quiet,
     /// A process was reaped.
     Exited {
-        /// The process, ours or not.
+        /// The process, a worker or not.
         pid: Pid,
         /// How it ended.
         exit: Exit,
-        /// Whether processes are left in the group it led.
+        /// Whether other processes remain in its process group.
         leftovers: bool,
-        /// The kernel's OOM killer has ended somebody since the last look.
+        /// Whether the kernel's OOM killer has killed a process since the last check.
         oom: bool,
     },
-    /// The last process of that worker's group is gone.
+    /// The last process of that worker's process group has ended.
     GroupEmpty {
-        /// The worker that led it.
+        /// The worker that led the group.
         pid: Pid,
     },
-    /// Somebody asked for it.
+    /// An operator sent a command.
     Operator(Command),
 }
 
-/// What to do.
+/// An action for the caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum Action {
     /// Start a worker; answer with `Spawned` or `SpawnFailed`.
     Spawn {
-        /// For this slot.
+        /// The slot.
         slot: SlotId,
-        /// On this listener.
+        /// Its listener.
         listener: ListenerId,
-        /// Of this generation.
+        /// Its generation.
         generation: Generation,
     },
     /// Read the metrics of the worker a last time before its stop signal; answer with `Scraped`.
@@ -148,7 +148,8 @@ pub enum Action {
         /// Alive and unreaped.
         pid: Pid,
     },
-    /// Send SIGCONT to the worker and its group: a look for a quiet moment stopped it, and no stop signal follows.
+    /// Send SIGCONT to the worker and its group: the search for a quiet moment had paused it, and no stop signal
+    /// follows.
     Resume {
         /// Alive and unreaped.
         pid: Pid,
@@ -158,32 +159,33 @@ pub enum Action {
         /// Alive and unreaped.
         pid: Pid,
     },
-    /// Send the stop signal to what is left of a reaped worker's group, and SIGCONT after it.
+    /// Send the stop signal to the remaining group of a reaped worker, and SIGCONT after it.
     StopGroup {
-        /// The worker that led it.
+        /// The worker that led the group.
         pid: Pid,
-        /// The worker had its own stop signal; by RPM_SIGNAL_SCOPE=group these had it too.
+        /// The worker got the stop signal itself; with RPM_SIGNAL_SCOPE=group the group got it too.
         told: bool,
     },
-    /// Send SIGKILL to what is left of a reaped worker's group.
+    /// Send SIGKILL to the remaining group of a reaped worker.
     KillGroup {
-        /// The worker that led it.
+        /// The worker that led the group.
         pid: Pid,
     },
-    /// Give the listener free: its worker is gone, or cannot be killed.
+    /// Release the listener: its worker has ended or cannot be killed.
     Release {
-        /// The worker that had it.
+        /// The worker that used it.
         pid: Pid,
         /// The listener.
         listener: ListenerId,
     },
-    /// Set the backlog of the listeners again, where programs call listen(2) on them unseen: a worker has become ready.
+    /// Set the backlog of the listeners again, where the runtime does not see listen(2) calls: a worker has become
+    /// ready.
     RestoreBacklog,
-    /// Close the shared ports that no worker binds any more: every worker is of the new version.
+    /// Close the shared ports that no worker binds any more: every worker runs the new version.
     CloseAbandonedPorts,
-    /// Tell people, and count. Has no other effect.
+    /// Log and count the note. It has no other effect.
     Say(Note),
-    /// Leave with this code.
+    /// Exit with this code.
     Finish {
         /// The runtime's exit code.
         code: u8,

@@ -1,4 +1,4 @@
-//! All slots and the retiring: what is, compared with what should be.
+//! All slots and the retiring workers: compares the actual state with the desired state.
 
 use crate::model::{Command, Exit, Generation, ListenerId, Pid, SlotId, Tick};
 
@@ -8,28 +8,28 @@ use super::slot::{Asked, Retiring, Seat, Slot, Worker};
 use super::turn::Turn;
 use super::{Action, Event, Params};
 
-/// What the runtime as a whole is at.
+/// Phase of the whole runtime.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Mode {
     Serving,
-    /// The stop is decided on; until then everything goes on.
+    /// The stop is decided; until this time nothing changes.
     Delaying {
         until: Tick,
         ending: Ending,
     },
-    /// The delay is over, and the workers finish what they have; until then everything goes on.
+    /// The delay is over, and the workers finish their requests until this time.
     Draining {
         until: Tick,
         ending: Ending,
     },
-    /// Every worker has its stop signal.
+    /// Every worker has got its stop signal.
     Stopping {
         ending: Ending,
     },
     Finished,
 }
 
-/// Which of a slot's two.
+/// One of the two workers of a slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Which {
     Present,
@@ -37,7 +37,7 @@ pub(super) enum Which {
     Next,
 }
 
-/// How a process ended, and what the end left.
+/// How a process ended, and whether its group still has processes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Fall {
     pub exit: Exit,
@@ -45,14 +45,14 @@ pub(super) struct Fall {
     pub oom: bool,
 }
 
-/// Why it ends, which decides the exit code.
+/// The reason for the stop, which decides the exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ending {
     Asked,
     GaveUp { code: u8 },
 }
 
-/// When the parts of the stop began.
+/// Start times of the phases of the stop.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct StopTimes {
     pub asked: Tick,
@@ -60,16 +60,16 @@ pub(super) struct StopTimes {
     pub signals: Tick,
 }
 
-/// What to look for at a worker that drains.
+/// What the caller must watch for at a draining worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Seek {
-    /// That nothing is left; then tell [`Event::Drained`].
+    /// That no connection is left; then report [`Event::Drained`].
     End,
-    /// What it does with its stop signal; tell [`Event::Disposition`].
+    /// How it handles its stop signal; report [`Event::Disposition`].
     Disposition,
-    /// A moment at which its end costs no request; then tell [`Event::Moment`].
+    /// A moment at which its end costs no request; then report [`Event::Moment`].
     Moment(Aim),
-    /// Nothing now: its metrics are being read, and it must run for that.
+    /// Nothing now: its metrics are being read, so it must run.
     Nothing,
 }
 
@@ -82,18 +82,18 @@ pub struct Drains {
     pub pid: Pid,
     /// The listener it serves.
     pub listener: ListenerId,
-    /// What to look for.
+    /// What to watch for.
     pub seek: Seek,
 }
 
 impl Drains {
-    /// Whether its drain timeout is over, and the runtime looks for a moment at which its end costs no request.
+    /// Whether its drain timeout is over, so that the runtime looks for a moment at which its end costs no request.
     pub fn is_choosing(&self) -> bool {
         self.seek != Seek::End
     }
 }
 
-/// A worker that is asked whether it is healthy.
+/// A worker with health checks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Checked {
     /// Its slot.
@@ -102,11 +102,12 @@ pub struct Checked {
     pub pid: Pid,
     /// The listener it serves.
     pub listener: ListenerId,
-    /// Somebody waits for the answer: it is to take its slot over, or the reload goes on with it.
+    /// Another step waits for the result: the worker takes over a slot or a reload continues with it.
     pub eager: bool,
 }
 
-/// The state machine of the runtime. Feed it events, perform its actions, feed their outcomes back.
+/// The state machine of the runtime. The caller passes events in, performs the actions, and reports their outcomes as
+/// events.
 #[derive(Clone, Debug)]
 #[expect(
     clippy::struct_excessive_bools,
@@ -117,32 +118,33 @@ pub struct Fleet {
     pub(super) mode: Mode,
     pub(super) slots: Vec<Slot>,
     pub(super) retiring: Vec<Retiring>,
-    /// Workers that were asked for; a slot may have gone on without its own.
+    /// Requested workers. A slot may no longer wait for its request.
     pub(super) asked: Vec<Asked>,
-    /// Of the workers that are started now.
+    /// Generation of the workers that are started now.
     pub(super) generation: Generation,
-    /// The highest there was.
+    /// The highest generation so far.
     pub(super) issued: Generation,
     pub(super) reload: Option<Reload>,
-    /// Listeners of no slot, the one that was given up last at the end: what waits in its queue is served soonest.
+    /// Listeners without a slot. The one that was released last is at the end and is used first, because its queue may
+    /// contain connections.
     pub(super) spares: Vec<ListenerId>,
     pub(super) stop_times: StopTimes,
-    /// Whatever was due by then has been done, or waits for something else than time.
+    /// All work that was due by this time is done, or waits for something other than time.
     pub(super) looked: Tick,
-    /// All slots were ready at once.
+    /// All slots have been ready at the same time once.
     pub(super) started: bool,
-    /// A worker ran its program: from then on no failure to start one is fatal.
+    /// A worker has run its program: from then on a failed start is not fatal.
     pub(super) ran: bool,
-    /// A worker was forked.
+    /// A worker has been forked.
     pub(super) forked: bool,
-    /// Something had to be killed in the stop.
+    /// A process had to be killed in the stop.
     pub(super) killed: bool,
-    /// First failure among the workers that stay down; in tini's role, what the one worker ended with.
+    /// The first failure among the workers that stay down; in the role of tini, the exit code of the only worker.
     pub(super) code: u8,
 }
 
 impl Fleet {
-    /// Every slot empty and due; nothing happens before the first event.
+    /// Creates a fleet whose slots are empty and due. It acts at the first event.
     pub fn new(params: Params, now: Tick) -> Self {
         let slots = (0..params.instances)
             .map(|nr| Slot::new(SlotId(nr), ListenerId(nr), now))
@@ -171,8 +173,8 @@ impl Fleet {
         }
     }
 
-    /// Takes one event at `now` and appends what is to be done. `jitter` is uniform in 0..=65535. Nothing is done any
-    /// more after `Finish`.
+    /// Processes one event at `now` and appends the resulting actions. `jitter` is uniform in 0..=65535. There are no
+    /// actions after `Finish`.
     pub fn decide(&mut self, now: Tick, jitter: u16, event: Event, out: &mut Vec<Action>) {
         self.take(now, jitter, event, out);
         self.tick(now, jitter, out);
@@ -185,8 +187,8 @@ impl Fleet {
         }
     }
 
-    /// Takes one event of several that happened together, before [`Fleet::decide`] takes the last: no order is given
-    /// to a worker whose end is the next event, and no successor is started that a request behind it makes idle.
+    /// Processes one of several simultaneous events; the last is passed to [`Fleet::decide`]. So no order is sent to a
+    /// worker whose end is the next event, and no successor is started that a later request makes useless.
     pub fn take(&mut self, now: Tick, jitter: u16, event: Event, out: &mut Vec<Action>) {
         if self.mode == Mode::Finished {
             return;
@@ -262,23 +264,23 @@ impl Fleet {
             .min()
     }
 
-    /// Whether the workers were told to stop for good.
+    /// Whether the workers have got the final stop signal.
     pub fn stopping(&self) -> bool {
         matches!(self.mode, Mode::Stopping { .. } | Mode::Finished)
     }
 
-    /// Whether whoever ends at `now` has no successor for that reason.
+    /// Whether a worker that ends at `now` gets no successor because of the stop.
     pub(super) fn stop_has_come(&self, now: Tick) -> bool {
         match self.mode {
             Mode::Serving => false,
-            // What drains goes on until the drain is over.
+            // Drains continue until the drain phase is over.
             Mode::Delaying { until, .. } => until <= now && !self.has_to_drain(),
             Mode::Draining { until, .. } => until <= now,
             Mode::Stopping { .. } | Mode::Finished => true,
         }
     }
 
-    /// The present worker of a slot or the one that is to take it over.
+    /// Finds the slot that has this process as its worker or as its next worker.
     pub(super) fn seat_of(&mut self, pid: Pid) -> Option<(usize, Which)> {
         let has = |seat: &Seat| seat.worker().is_some_and(|worker| worker.pid == pid);
         self.slots.iter().enumerate().find_map(|(at, slot)| {
@@ -305,9 +307,9 @@ impl Fleet {
         seated.chain(retiring).find(|worker| worker.pid == pid)
     }
 
-    /// Closes the gap between what is and what should be at `now`; assumes nothing about the step before.
+    /// Brings the actual state closer to the desired state at `now`. It assumes nothing about the previous step.
     fn advance(&mut self, turn: &mut Turn<'_>) {
-        // First, because what cannot be killed may make the runtime give up.
+        // First, because a process that cannot be killed may make the runtime give up.
         self.advance_retiring(turn);
         self.advance_stop(turn);
         let now = turn.now;
@@ -315,7 +317,7 @@ impl Fleet {
         loop {
             self.advance_slots(turn);
             self.advance_roll(turn);
-            // Where a reload ended and another began, empty slots are due.
+            // If one reload ended and another began, empty slots are due.
             if !self.slots.iter().any(due) {
                 break;
             }

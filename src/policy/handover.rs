@@ -1,9 +1,9 @@
-//! What to do when a worker binds or listens.
+//! How to answer a worker's `bind` or `listen`.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6};
 
-/// What a worker's descriptor is, by the name of its protocol (`system.sockprotoname`).
+/// The kind of a worker's descriptor, by its protocol name (`system.sockprotoname`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SocketKind {
     /// TCP, or MPTCP, over IPv4.
@@ -15,7 +15,7 @@ pub enum SocketKind {
 }
 
 impl SocketKind {
-    /// From the extended attribute's text. MPTCP counts because Go listens with it since 1.24, and its accepted
+    /// From the text of the extended attribute. MPTCP counts because Go listens with MPTCP since 1.24, and its accepted
     /// connections fall back to TCP anyway.
     pub fn from_protocol(name: &str) -> Self {
         match name {
@@ -26,8 +26,8 @@ impl SocketKind {
     }
 }
 
-/// One shared port: a family and address of its own, because a program sizes the addresses of its clients by the
-/// family that it asked for.
+/// One shared port. Each family and address has its own, because a program sizes the client addresses by the family
+/// that it requested.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct PortKey {
     /// Never port 0.
@@ -48,8 +48,8 @@ impl fmt::Display for PortKey {
 }
 
 impl PortKey {
-    /// `v6only` counts for the IPv6 wildcard only: no other address serves both families. The flow is nothing that
-    /// `bind` looks at, nor the scope, but of a link-local address (ipv6(7)).
+    /// `v6only` matters only for the IPv6 wildcard, because no other address serves both families. `bind` ignores the
+    /// flow, and the scope except for link-local addresses (ipv6(7)).
     pub fn new(addr: SocketAddr, v6only: bool) -> Self {
         let addr = match addr {
             SocketAddr::V6(v6) => {
@@ -68,7 +68,7 @@ impl PortKey {
         }
     }
 
-    /// Every address, both families: what a bare port number means.
+    /// All addresses of both families, which is the meaning of a bare port number.
     pub fn dual_stack(port: u16) -> Self {
         Self {
             addr: SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), port),
@@ -76,7 +76,7 @@ impl PortKey {
         }
     }
 
-    /// Whether a client could reach both: the same port on every address of a common family.
+    /// Whether a client could reach both: the same port on a common address.
     pub fn overlaps(&self, other: &Self) -> bool {
         let wild = |key: &Self| key.addr.ip().is_unspecified();
         let both = |key: &Self| key.addr.is_ipv6() && !key.v6only;
@@ -85,24 +85,24 @@ impl PortKey {
     }
 }
 
-/// Which ports are shared.
+/// Selects the ports that are shared.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PortRule {
     /// Every fixed TCP port that a worker binds.
     Any,
-    /// These; `None` for a bare port in whatever family and address the program binds it.
+    /// These ports; `None` for a bare port number, in any family and address that the program binds.
     Listed(Vec<(Option<IpAddr>, u16)>),
     /// None at all.
     Nothing,
 }
 
 impl PortRule {
-    /// Whether this number is listed for whatever address the program binds.
+    /// Whether this port is listed without an address.
     pub fn lists_bare(&self, port: u16) -> bool {
         matches!(self, Self::Listed(list) if list.contains(&(None, port)))
     }
 
-    /// Whether this number is listed, but with another address.
+    /// Whether this port is listed, but with another address.
     fn lists_elsewhere(&self, addr: SocketAddr) -> bool {
         matches!(self, Self::Listed(list) if list.iter().any(|(_, port)| *port == addr.port()))
     }
@@ -121,17 +121,17 @@ impl PortRule {
 /// The answer to a `bind`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BindAnswer {
-    /// The program's own business: the kernel does what was asked.
+    /// Not handled by the runtime: the kernel performs the call.
     Leave,
-    /// The same, but people may have expected otherwise: RPM_PORTS has this port with another address.
+    /// As `Leave`, but users may expect something else: RPM_PORTS lists this port with another address.
     LeaveElsewhere(PortKey),
-    /// The descriptor is the listener of this port already: a signal restarted the call (seccomp_unotify(2)).
+    /// The descriptor is already the listener of this port, because a signal restarted the call (seccomp_unotify(2)).
     Done,
     /// Replace the descriptor by the slot's listener of this port.
     Share(PortKey),
 }
 
-/// Decides a `bind` of a socket of that `kind` to `addr`; `v6only` is what the socket was set to.
+/// Decides how to answer a `bind` of a socket of that `kind` to `addr`. `v6only` is the socket's setting.
 pub fn on_bind(
     rule: &PortRule,
     kind: SocketKind,
@@ -144,7 +144,7 @@ pub fn on_bind(
         SocketKind::Tcp6 => addr.is_ipv6(),
         SocketKind::Other => false,
     };
-    // An IPv4-mapped address on an IPv6 socket is odd enough to be left alone.
+    // An IPv4-mapped address on an IPv6 socket is unusual, so it is left to the kernel.
     let mapped = matches!(addr.ip(), IpAddr::V6(ip) if ip.to_ipv4_mapped().is_some());
     let key = PortKey::new(addr, v6only);
     if !family_fits || mapped || addr.port() == 0 {
@@ -158,9 +158,9 @@ pub fn on_bind(
     } else {
         match ours {
             None => BindAnswer::Share(key),
-            // Whether both families were asked for died with the socket that was replaced.
+            // The IPV6_V6ONLY setting was lost with the socket that was replaced.
             Some(ours) if ours.addr == key.addr => BindAnswer::Done,
-            // A bound socket cannot be bound again; the kernel says so.
+            // A bound socket cannot be bound again; the kernel returns the error.
             Some(_) => BindAnswer::Leave,
         }
     }

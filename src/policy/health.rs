@@ -1,30 +1,30 @@
-//! When a worker that fails its checks counts as unhealthy, and when it is checked.
+//! When a worker that fails its checks is unhealthy, and when workers are checked.
 
 use std::time::Duration;
 
-/// One worker's checks so far.
+/// Check results of one worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Health {
     threshold: u32,
     in_a_row: u32,
 }
 
-/// What they say.
+/// The state according to the checks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// The last check passed.
     Fine,
-    /// It failed, and not often enough to say more.
+    /// The last check failed, but not often enough to be unhealthy.
     Failing {
-        /// So often.
+        /// Number of consecutive failures.
         in_a_row: u32,
     },
-    /// It failed RPM_HEALTH_FAILURES times in a row, or more; so until one passes.
+    /// At least RPM_HEALTH_FAILURES consecutive checks failed. Ends when a check passes.
     Unhealthy,
 }
 
 impl Health {
-    /// Of a new worker. `failures` in a row make it unhealthy; 0 counts as 1.
+    /// For a new worker. `failures` consecutive failed checks make it unhealthy; 0 counts as 1.
     pub fn new(failures: u32) -> Self {
         Self {
             threshold: failures.max(1),
@@ -32,7 +32,7 @@ impl Health {
         }
     }
 
-    /// Takes in one check. One that could not be made is none.
+    /// Records a check. Do not call it for a check that could not be made.
     pub fn report(&mut self, ok: bool) -> Verdict {
         self.in_a_row = if ok {
             0
@@ -42,7 +42,7 @@ impl Health {
         self.verdict()
     }
 
-    /// As of the last check; of a new worker: fine.
+    /// The state after the last check. A new worker is fine.
     pub fn verdict(&self) -> Verdict {
         match self.in_a_row {
             0 => Verdict::Fine,
@@ -52,10 +52,10 @@ impl Health {
     }
 }
 
-/// How long a worker is left alone before its first check: a part of the interval that `seed` (its pid, say) picks, so
-/// that workers which were started together are not all asked at the same moment.
+/// Delay of a worker's first check: a part of the interval, selected by `seed` (for example the PID), so that workers
+/// that start together are not all checked at the same moment.
 pub fn first_check(interval: Duration, seed: u64) -> Duration {
-    // Neighbouring numbers come to lie far apart (Fibonacci hashing).
+    // Consecutive seeds get very different values (Fibonacci hashing).
     let [first, second, ..] = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes();
     let part = u32::from(u16::from_be_bytes([first, second]));
     interval.saturating_mul(part) / (u32::from(u16::MAX) + 1)

@@ -1,8 +1,8 @@
-//! The decisions of the runtime: state and event in, actions out. No clock, no syscall, no log, no async.
+//! The decisions of the runtime: state and event in, actions out. No clock, no system call, no log, no async code.
 //!
-//! | slot | event | becomes | actions |
+//! | slot | event | new state | actions |
 //! |---|---|---|---|
-//! | Waiting | its time has come | Launching | Spawn |
+//! | Waiting | its start time is reached | Launching | Spawn |
 //! | Launching | Spawned | Starting | - |
 //! | Launching | SpawnFailed | Waiting (later), or the start has failed | Finish |
 //! | Starting | Ready, or alive long enough | Ready | - |
@@ -10,15 +10,17 @@
 //! | Starting, Ready | Exited | Waiting (by streak), Stopped, or the runtime gives up | - |
 //! | Starting, Ready | restart | Held, the worker retires | Stop |
 //! | Held | its retiring worker exited, or cannot be killed | Waiting | - |
-//! | Ready | reload, unfit: a successor is asked for on a spare listener | Ready | Spawn |
-//! | Ready | its successor is ready, fit, and was so long enough | Ready (the successor) | -, the worker drains |
+//! | Ready | reload, unfit: a successor is requested on a spare listener | Ready | Spawn |
+//! | Ready | its successor has been ready and fit for long enough | Ready (the successor) | -, the worker drains |
 //! | Ready | reload with no surge left | Held, the worker drains | - |
-//! | Ready, with a successor | Exited, restart | as without; the successor retires | Stop |
-//! | any | scale-down | gone, the worker drains | - |
+//! | Ready, with a successor | Exited, restart | as without a successor; the successor retires | Stop |
+//! | any | scale-down | removed, the worker drains | - |
 //! | any but Launching | stop, and the delay is over | Stopped, the worker retires | Stop |
 //! | Launching, in the stop | Spawned, SpawnFailed | Stopped, the worker retires | Stop |
 //!
-//! A worker that drains gets its stop signal when nothing is left, or after the limit at a moment that costs least. A retiring worker gets SIGKILL when its grace is over. What a worker leaves in its process group is retiring too.
+//! A draining worker gets its stop signal when it has no connections left, or after the drain timeout at the moment
+//! that costs the fewest requests. A retiring worker gets SIGKILL when its grace is over. Processes that a worker
+//! leaves in its process group retire too.
 
 mod backoff;
 pub mod balance;

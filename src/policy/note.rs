@@ -1,10 +1,10 @@
-//! Decisions in words. A note only tells: whoever hears it must not act on it.
+//! Descriptions of decisions. A note only informs: the receiver must not act on it.
 
 use std::time::Duration;
 
 use crate::model::{Cause, DrainEnd, Exit, Generation, Pid, ReloadResult, SlotId, Trigger};
 
-/// A decision in words, for the log and the counters.
+/// A decision, for the log and the counters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Note {
     /// A worker is ready.
@@ -13,16 +13,16 @@ pub enum Note {
         slot: SlotId,
         /// The worker.
         pid: Pid,
-        /// Since its start.
+        /// Time since its start.
         after: Duration,
     },
-    /// A worker was not ready in time and is told to stop.
+    /// A worker was not ready in time and gets the stop signal.
     NotReady {
         /// Its slot.
         slot: SlotId,
         /// The worker.
         pid: Pid,
-        /// Since its start.
+        /// Time since its start.
         after: Duration,
     },
     /// A worker ended.
@@ -31,98 +31,98 @@ pub enum Note {
         slot: SlotId,
         /// The worker.
         pid: Pid,
-        /// How.
+        /// How it ended.
         exit: Exit,
-        /// Why, as far as we know.
+        /// The cause, as far as known.
         cause: Cause,
-        /// How long it lived.
+        /// Time since its start.
         uptime: Duration,
-        /// What follows.
+        /// What happens next in the slot.
         next: Next,
     },
-    /// A worker, or what it left, did not end within the grace and is killed.
+    /// A worker, or its remaining group, did not end within the grace and is killed.
     GraceOver {
         /// Its slot.
         slot: SlotId,
         /// The worker.
         pid: Pid,
-        /// The worker itself is gone; others of its group are not.
+        /// The worker itself has ended; other processes of its group have not.
         leftovers: bool,
     },
-    /// Something has its SIGKILL for long and is still there; the runtime goes on without it.
+    /// A process got SIGKILL long ago and still exists; the runtime continues without it.
     Undead {
         /// Its slot.
         slot: SlotId,
         /// The worker.
         pid: Pid,
-        /// The worker itself is gone; others of its group are not.
+        /// The worker itself has ended; other processes of its group have not.
         leftovers: bool,
     },
-    /// A worker left processes in its group; they get the stop signal.
+    /// A worker left processes in its group. They get the stop signal.
     Leftovers {
         /// Its slot.
         slot: SlotId,
         /// The worker.
         pid: Pid,
     },
-    /// The system was short of something; the slot tries again.
+    /// A system resource was lacking; the slot retries.
     SpawnDelayed {
         /// The slot.
         slot: SlotId,
-        /// From now.
+        /// Time until the retry.
         retry_in: Duration,
     },
     /// A reload begins.
     ReloadBegins {
-        /// What asked for it.
+        /// The trigger.
         trigger: Trigger,
-        /// Of the new workers.
+        /// Generation of the new workers.
         generation: Generation,
-        /// To be replaced.
+        /// Number of workers to replace.
         workers: usize,
     },
-    /// A reload was asked for while one goes on; it follows.
+    /// A reload was requested while another one is in progress; it follows.
     ReloadRemembered {
-        /// What asked for it.
+        /// The trigger.
         trigger: Trigger,
     },
     /// A reload ended.
     ReloadEnded {
-        /// How.
+        /// The result.
         result: ReloadResult,
         /// Workers that were replaced.
         replaced: usize,
-        /// Since it began.
+        /// Its duration.
         took: Duration,
     },
-    /// A new worker, of a reload or for one that must be replaced, did not come up; the one before it stays.
+    /// A new worker, of a reload or as a replacement, did not come up; its predecessor stays.
     NotUp {
         /// The slot.
         slot: SlotId,
         /// The new worker, if there was one.
         pid: Option<Pid>,
-        /// What it did.
+        /// The reason.
         why: NotUp,
     },
-    /// A worker took a slot over; the one before it drains.
+    /// A worker took over a slot; its predecessor drains.
     TookOver {
         /// The slot.
         slot: SlotId,
         /// The new worker.
         pid: Pid,
-        /// The one before it.
+        /// Its predecessor.
         old: Pid,
     },
-    /// A worker is to be replaced.
+    /// A worker must be replaced.
     Renews {
         /// The slot.
         slot: SlotId,
         /// The worker.
         pid: Pid,
-        /// Why.
+        /// The cause.
         cause: Cause,
     },
-    /// A worker gets no new connections and finishes what it has.
+    /// A worker gets no new connections and finishes its requests.
     Drains {
         /// The slot.
         slot: SlotId,
@@ -131,15 +131,15 @@ pub enum Note {
         /// RPM_DRAIN_TIMEOUT.
         limit: Duration,
     },
-    /// A drain is over; if the worker is alive it gets its stop signal.
+    /// A drain has ended. If the worker is alive, it gets its stop signal.
     DrainEnded {
         /// The slot.
         slot: SlotId,
         /// The worker.
         pid: Pid,
-        /// How.
+        /// How the drain ended.
         end: DrainEnd,
-        /// Since it began.
+        /// Its duration.
         took: Duration,
     },
     /// The number of slots changed.
@@ -149,51 +149,51 @@ pub enum Note {
         /// Now.
         to: usize,
     },
-    /// The number of slots stays: there is one, or the most there may be.
+    /// The number of slots stays, because it is the minimum or the maximum.
     ScaleRefused {
-        /// Slots.
+        /// Number of slots.
         at: usize,
     },
-    /// The stop was asked for: first the delay, then the drain, then the stop signals.
+    /// The stop was requested. The delay comes first, then the drain, then the stop signals.
     StopRequested {
         /// RPM_SHUTDOWN_DELAY.
         delay: Duration,
     },
-    /// The delay is over; the workers finish what they have.
+    /// The delay is over; the workers finish their requests.
     StopDrains {
         /// RPM_DRAIN_TIMEOUT.
         limit: Duration,
     },
-    /// All has ended as asked: how long each part took.
+    /// The stop has ended as requested, with the duration of each phase.
     Stopped {
-        /// Serving as before.
+        /// Duration of the delay, in which everything was served.
         delay: Duration,
-        /// Finishing what was there.
+        /// Duration of the drain.
         drain: Duration,
-        /// From the stop signals to the end of the last.
+        /// Time from the stop signals to the end of the last process.
         stop: Duration,
     },
-    /// The stop signals go out.
+    /// The stop signals are sent.
     StopBegins {
-        /// How many workers get one.
+        /// Number of workers that get one.
         workers: usize,
         /// The grace.
         grace: Duration,
     },
-    /// The stop was asked for again: SIGKILL instead of the rest of the grace.
+    /// A second stop was requested: SIGKILL is sent instead of waiting for the rest of the grace.
     Hurried,
-    /// Every worker is started again.
+    /// Every worker is restarted.
     RestartRequested,
-    /// The streak, or a program that cannot be executed, ends the runtime.
+    /// The runtime gives up, because of the streak or because a program cannot be executed.
     GivesUp {
-        /// The slot that did it.
+        /// The slot that caused it.
         slot: SlotId,
         /// Its streak.
         streak: u32,
         /// The runtime's exit code.
         code: u8,
     },
-    /// A process that was no worker was reaped.
+    /// A process that is not a worker was reaped.
     Stranger {
         /// The process.
         pid: Pid,
@@ -202,7 +202,7 @@ pub enum Note {
     },
 }
 
-/// Why a new worker did not take its slot over.
+/// Why a new worker did not take over its slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NotUp {
     /// It could not be started.
@@ -215,21 +215,21 @@ pub enum NotUp {
     Unfit,
 }
 
-/// What follows the end of a worker.
+/// What happens after the end of a worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
-    /// Its successor starts after this time.
+    /// The next worker starts after this time.
     Restart {
-        /// From now; zero is at once.
+        /// Time from now; zero means at once.
         wait: Duration,
-        /// Lives in a row that were too short.
+        /// Consecutive workers that ended too early.
         streak: u32,
     },
     /// The slot stays empty.
     StaysDown,
-    /// Nothing: its slot went on without it.
+    /// Nothing: the slot already has another worker.
     Replaced,
-    /// Nothing: its slot was given up.
+    /// Nothing: the slot was removed.
     GivenUp,
     /// The runtime is stopping.
     Stopping,

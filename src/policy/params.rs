@@ -1,4 +1,4 @@
-//! What the fleet was asked to be.
+//! The parameters of the fleet.
 
 use std::time::Duration;
 
@@ -7,62 +7,62 @@ use super::{Backoff, Share};
 /// When a worker counts as ready.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReadyRule {
-    /// When it has been alive for so long.
+    /// When it has been alive for this time.
     Alive(Duration),
-    /// When [`super::Event::Ready`] says so, within the ready timeout.
+    /// When [`super::Event::Ready`] reports it, within the ready timeout.
     Told,
-    /// What comes first of the two; but a slot whose earlier worker was told ready expects that of the next as well,
-    /// so that a program that is slow to listen is not taken for ready before it does.
+    /// When either of the two happens. But if an earlier worker of the slot was ready by event, the next one must be
+    /// too, so that a program that listens late does not count as ready before it listens.
     Either(Duration),
 }
 
-/// After which ends a worker is started again.
+/// After which ends a worker is restarted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RestartRule {
     /// After every end.
     Always,
-    /// Unless it ended with a success.
+    /// Unless it exited successfully.
     OnFailure,
-    /// Not at all.
+    /// Never.
     Never,
 }
 
-/// What the fleet was asked to be.
+/// The parameters of the fleet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Params {
-    /// Workers wanted.
+    /// Desired number of workers.
     pub instances: u16,
     /// When a worker is ready.
     pub ready: ReadyRule,
-    /// How long [`ReadyRule::Told`] may take.
+    /// Limit for [`ReadyRule::Told`].
     pub ready_timeout: Duration,
-    /// After which ends a worker is started again.
+    /// After which ends a worker is restarted.
     pub restart: RestartRule,
     /// Exit codes after which a slot stays empty.
     pub stop_exit_codes: Vec<u8>,
-    /// Exit codes that count as 0 in the runtime's own.
+    /// Exit codes that become 0 as the runtime's exit code.
     pub exit_ok: Vec<u8>,
-    /// A life shorter than this counts to the streak.
+    /// A worker that ends before this uptime counts for the streak.
     pub min_uptime: Duration,
-    /// The streak at which the runtime gives up; `None`: never.
+    /// The streak at which the runtime gives up; `None`: it never does.
     pub max_restarts: Option<u32>,
-    /// Delay by streak.
+    /// Restart delay, by streak.
     pub backoff: Backoff,
-    /// The grace: stop signal to SIGKILL.
+    /// The grace: time from the stop signal to SIGKILL.
     pub stop_timeout: Duration,
-    /// From the first request to stop until the workers drain.
+    /// Time from the first stop request until the workers drain.
     pub shutdown_delay: Duration,
-    /// How long a worker may finish what it has before it is told to stop; `None` where it cannot be kept from getting
-    /// more.
+    /// How long a worker may finish its requests before its stop signal; `None` if the runtime cannot keep new
+    /// connections away from it.
     pub drain_timeout: Option<Duration>,
     /// Whether a worker's metrics are read a last time before its stop signal.
     pub last_scrape: bool,
-    /// Workers above the wanted number while some are replaced; parts are rounded up.
+    /// Additional workers during replacements; percentages are rounded up.
     pub surge: Share,
-    /// Workers below the wanted number while some are replaced; parts are rounded down.
+    /// Missing workers during replacements; percentages are rounded down.
     pub unavailable: Share,
-    /// How long a new worker must have been ready before the one it replaces goes.
+    /// How long a new worker must have been ready before its predecessor drains.
     pub min_ready: Duration,
-    /// Checks in a row that a worker may fail; `None`: it is not checked.
+    /// Consecutive health checks that a worker may fail; `None`: there are no checks.
     pub health_failures: Option<u32>,
 }

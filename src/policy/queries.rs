@@ -1,4 +1,5 @@
-//! What the loop asks the fleet about between two turns: where connections go, who is looked at, who may be signalled.
+//! What the loop asks the fleet between two turns: the targets of new connections, the workers to watch, the processes
+//! that may be signalled.
 
 use crate::model::{ListenerId, Pid, SlotId, Tick};
 
@@ -7,7 +8,7 @@ use super::rotation::Rotation;
 use super::slot::{Retiring, Seat, Slot, Step};
 
 impl Fleet {
-    /// Where new connections go.
+    /// The listeners that get new connections.
     pub fn rotation(&self) -> Rotation {
         let live = self.slots.iter().filter(|slot| slot.serves());
         let expected = self.slots.iter().filter(|slot| slot.seat != Seat::Stopped);
@@ -27,7 +28,7 @@ impl Fleet {
         u16::try_from(self.slots.len()).unwrap_or(u16::MAX)
     }
 
-    /// How many listeners each shared port needs: numbers below it may be asked for.
+    /// Number of listeners that each shared port needs. Listeners with a lower number may be requested.
     pub fn listeners(&self) -> u16 {
         let slots = self.slots.iter().flat_map(|slot| {
             let next = slot.successor.map(|next| next.listener);
@@ -37,7 +38,7 @@ impl Fleet {
         highest.map_or(0, |listener| listener.0.saturating_add(1))
     }
 
-    /// The workers that drain, and what to look for at each of them at `now`.
+    /// The draining workers, and what to watch for at each of them at `now`.
     pub fn draining(&self, now: Tick) -> impl Iterator<Item = Drains> + '_ {
         let drains = self.retiring.iter().filter(|gone| gone.drains());
         drains.map(move |gone| Drains {
@@ -48,7 +49,8 @@ impl Fleet {
         })
     }
 
-    /// In the drain before the stop: every worker that may have a request in work. [`Event::Quiet`] ends it.
+    /// In the drain before the stop: every worker that may have a request in progress. [`super::Event::Quiet`] ends
+    /// the drain.
     pub fn stop_drain(&self) -> Option<Vec<(Pid, ListenerId)>> {
         let Mode::Draining { .. } = self.mode else {
             return None;
@@ -68,7 +70,7 @@ impl Fleet {
         )
     }
 
-    /// Workers that are asked whether they are healthy: they are ready, or were once.
+    /// Workers with health checks: they are ready, or were ready once.
     pub fn checked_workers(&self) -> impl Iterator<Item = Checked> + '_ {
         let reloads = self.reload.is_some();
         let of = move |slot: &Slot| {
@@ -87,7 +89,7 @@ impl Fleet {
                         slot,
                         pid: worker.pid,
                         listener: worker.listener,
-                        // Somebody waits for the first check that passes.
+                        // The next step waits for the first check that passes.
                         eager: place == 1 || (reloads && !worker.fit),
                     })
                 })
@@ -109,7 +111,7 @@ impl Fleet {
         seated.chain(retiring)
     }
 
-    /// Groups whose leader is reaped and whose end is awaited.
+    /// Process groups whose leader is reaped and whose other processes have not ended yet.
     pub fn sweeping(&self) -> impl Iterator<Item = Pid> + '_ {
         self.retiring
             .iter()

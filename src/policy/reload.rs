@@ -7,13 +7,13 @@ use super::slot::{Seat, Slot, Worker};
 use super::turn::Turn;
 use super::{Action, NotUp, Note};
 
-/// A reload that goes on.
+/// A reload in progress.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Reload {
     pub began: Tick,
-    /// Before it.
+    /// The generation before the reload.
     pub generation: Generation,
-    /// Asked for in the meantime.
+    /// A reload that was requested in the meantime.
     pub again: Option<Trigger>,
 }
 
@@ -41,12 +41,12 @@ impl Fleet {
             generation: before,
             again: None,
         });
-        // Those that are being replaced for another reason get a worker of today.
+        // Slots that are being replaced for another reason get a worker of the new generation.
         for at in 0..self.slots.len() {
             self.cull(turn, at, Cause::Reload);
         }
         for slot in &mut self.slots {
-            // Nothing is lost by trying the new version there first.
+            // In an empty slot the new version can be tried first without any risk.
             if let Seat::Waiting { .. } = slot.seat {
                 slot.seat = Seat::Waiting { until: turn.now };
                 slot.streak = 0;
@@ -60,7 +60,7 @@ impl Fleet {
         });
     }
 
-    /// Whether a worker is one that the reload started and that has not proved itself yet.
+    /// Whether the reload started this worker and the worker is not confirmed yet.
     pub(super) fn on_trial(&self, now: Tick, seat: &Seat) -> bool {
         let proved = |worker: &Worker| match seat {
             Seat::Ready { since, .. } => self.settled(now, worker, *since),
@@ -70,12 +70,12 @@ impl Fleet {
         self.reload.is_some() && seat.worker().is_some_and(is_new)
     }
 
-    /// Whether it was ready for long enough, and is healthy.
+    /// Whether the worker has been ready for long enough and is healthy.
     pub(super) fn settled(&self, now: Tick, worker: &Worker, since: Tick) -> bool {
         worker.fit && since.after(self.params.min_ready) <= now
     }
 
-    /// A new worker did not come up in a slot where nobody served.
+    /// A new worker did not come up in a slot without a serving worker.
     pub(super) fn trial_failed(
         &mut self,
         turn: &mut Turn<'_>,
@@ -87,12 +87,12 @@ impl Fleet {
         self.fail_reload(turn);
     }
 
-    /// The workers that were not replaced stay.
+    /// Ends the reload as failed. Workers that are not replaced yet stay.
     pub(super) fn fail_reload(&mut self, turn: &mut Turn<'_>) {
         self.end_reload(turn, ReloadResult::Failure);
     }
 
-    /// The stop, or a restart, comes first: nobody is to take a slot over any more.
+    /// Ends the reload because of a stop or a restart: no successor may take over a slot any more.
     pub(super) fn abort_reload(&mut self, turn: &mut Turn<'_>, cause: Cause) {
         if let Some(reload) = &mut self.reload {
             reload.again = None;
@@ -103,7 +103,7 @@ impl Fleet {
         }
     }
 
-    /// Ends the reload if every slot has its new worker, and the old ones are gone.
+    /// Ends the reload if every slot has its new worker and the old ones have ended.
     pub(super) fn finish_reload(&mut self, turn: &mut Turn<'_>) -> bool {
         if self.reload.is_none() {
             return false;
@@ -142,7 +142,7 @@ impl Fleet {
         };
         let replaced = self.slots.iter().filter(is_new).count();
         if replaced == 0 {
-            // A number that no worker has says nothing.
+            // A generation without workers has no meaning.
             self.generation = reload.generation;
         }
         if result == ReloadResult::Success {

@@ -1,4 +1,4 @@
-//! Those who are to end: drain, stop signal, grace, SIGKILL, patience; and what workers leave behind.
+//! Retiring workers: drain, stop signal, grace, SIGKILL, and processes that workers leave behind.
 
 use std::time::Duration;
 
@@ -11,13 +11,13 @@ use super::start::SHORTAGE_PAUSE;
 use super::turn::Turn;
 use super::{Action, Next, Note, RestartRule};
 
-/// How long the kernel may take to end a process that has its SIGKILL before the runtime goes on without it: one in
-/// uninterruptible sleep never ends, and the stop must.
+/// How long the runtime waits for the end of a process after SIGKILL. Then it continues without it, because a process
+/// in uninterruptible sleep never ends and the stop must end.
 pub const KILL_PATIENCE: Duration = Duration::from_secs(5);
 
 impl Fleet {
-    /// Lets a worker finish what it has, if it shall drain and can; else, and afterwards, tells it to stop. It leaves
-    /// its chair, if it had one, to whoever calls.
+    /// Starts the drain of a worker, if it must drain and can; otherwise sends the stop signal. The caller handles the
+    /// slot that the worker leaves.
     pub(super) fn retire(
         &mut self,
         turn: &mut Turn<'_>,
@@ -69,7 +69,7 @@ impl Fleet {
             });
         }
         if !told {
-            // Nobody did it.
+            // The worker ended by itself.
             gone.cause = own_cause(gone.worker, fall);
             gone.step = Step::Grace {
                 kill_at: turn.now.after(self.params.stop_timeout),
@@ -112,10 +112,10 @@ impl Fleet {
         self.give_up_if(turn, place, next, gone.worker, exit);
     }
 
-    /// A retiring worker is gone, or as good as gone: its slot need not wait for it any longer.
+    /// A retiring worker has ended, or was given up on: its slot need not wait for it any more.
     fn vacates(&mut self, turn: &Turn<'_>, gone: Retiring, exit: Exit) -> Next {
         if gone.undead {
-            // That was said when it was given up on.
+            // This was reported when the runtime gave up on it.
             return if self.stop_has_come(turn.now) {
                 Next::Stopping
             } else {
@@ -123,7 +123,7 @@ impl Fleet {
             };
         }
         let at = usize::from(gone.slot.0);
-        // Another worker sits there, or nobody ever will.
+        // The slot has another worker, or will never have one.
         let holds = |slot: &Slot| slot.seat == Seat::Held && slot.listener == gone.worker.listener;
         let held = self.slots.get(at).is_some_and(holds);
         let next = if self.stop_has_come(turn.now) {
@@ -152,7 +152,7 @@ impl Fleet {
         next
     }
 
-    /// tini's role: the one worker's status is ours, whoever ended it.
+    /// In the role of tini, the exit status of the only worker is the runtime's, whatever ended it.
     pub(super) fn ends_like_its_worker(&self) -> bool {
         self.params.restart == RestartRule::Never && self.params.instances == 1
     }
@@ -199,7 +199,7 @@ impl Fleet {
         self.retiring.retain(|gone| !(gone.undead && gone.sweeping));
     }
 
-    /// What cannot be killed counts as killed.
+    /// A process that cannot be killed counts as killed.
     fn give_up_on(&mut self, turn: &mut Turn<'_>, gone: Retiring) {
         let (slot, pid) = (gone.slot, gone.worker.pid);
         if !gone.sweeping {
@@ -216,7 +216,7 @@ impl Fleet {
         let (at, exit) = (usize::from(slot.0), Exit::Signal(Sig::KILL));
         let mut next = self.vacates(turn, gone, exit);
         if let Next::Restart { wait, streak } = next {
-            // The machine is in trouble: no hurry.
+            // The machine has a problem, so wait longer.
             let wait = wait.max(SHORTAGE_PAUSE);
             next = Next::Restart { wait, streak };
             self.settle(turn.now, at, next);

@@ -1,8 +1,8 @@
-//! Replacing workers that serve, slot by slot: who is to be replaced, by whom, and when the new one takes over.
+//! Replaces serving workers slot by slot: decides which worker is replaced, by which, and when the new one takes over.
 //!
-//! Nobody is taken away before somebody else is there: a successor starts on a spare listener, must be ready, healthy
-//! and so for RPM_MIN_READY, takes the slot over, and the one before it drains. Where no surge is allowed, or none is
-//! left, and RPM_RELOAD_UNAVAILABLE has room, the worker goes first and its successor starts on the same listener.
+//! No worker is removed before another one is there. A successor starts on a spare listener. It must be ready, healthy,
+//! and both for RPM_MIN_READY; then it takes over the slot and its predecessor drains. If no surge is allowed or left,
+//! and RPM_RELOAD_UNAVAILABLE has room, the worker leaves first and its successor starts on the same listener.
 
 use crate::model::{Cause, ListenerId, Pid, SlotId, Tick};
 
@@ -13,7 +13,7 @@ use super::turn::Turn;
 use super::{NotUp, Note};
 
 impl Fleet {
-    /// The answer of a worker that was asked whether it is healthy.
+    /// Records the result of a worker's health check.
     pub(super) fn checked(&mut self, turn: &mut Turn<'_>, pid: Pid, passed: bool) {
         let (Some(most), Some((at, which))) = (self.params.health_failures, self.seat_of(pid))
         else {
@@ -38,7 +38,7 @@ impl Fleet {
         }
         worker.fit = true;
         worker.failures = 0;
-        // It got well before its turn came. Whoever is to take over does so for another reason.
+        // The worker recovered before its replacement began. A successor that is already starting has another reason.
         if which == Which::Present
             && let Some(renewal) = &mut slot.renewal
             && renewal.cause == Cause::Unhealthy
@@ -52,7 +52,7 @@ impl Fleet {
         }
     }
 
-    /// A worker must be replaced.
+    /// Records that a worker must be replaced.
     pub(super) fn unfit(&mut self, turn: &mut Turn<'_>, pid: Pid, cause: Cause) {
         let Some((at, which)) = self.seat_of(pid) else {
             return;
@@ -97,7 +97,7 @@ impl Fleet {
         }
     }
 
-    /// A worker is about to end by itself. It is replaced if it does not.
+    /// A worker will end by itself. It is replaced if it does not.
     pub(super) fn leaving(&mut self, now: Tick, pid: Pid) {
         let due = now.after(self.params.ready_timeout);
         if let Some((at, Which::Present)) = self.seat_of(pid)
@@ -114,7 +114,7 @@ impl Fleet {
         }
     }
 
-    /// A successor did not come up: the worker before it stays. What is left of it is told to stop.
+    /// A successor did not come up. Its predecessor stays, and its remaining processes get the stop signal.
     pub(super) fn not_up(&mut self, turn: &mut Turn<'_>, at: usize, pid: Option<Pid>, why: NotUp) {
         let cause = match why {
             NotUp::NotReady(_) => Cause::StartTimeout,
@@ -139,7 +139,7 @@ impl Fleet {
         self.fail_reload(turn);
     }
 
-    /// Nobody is to take this slot over any more; who was is told to stop.
+    /// Cancels the takeover of this slot: its successor gets the stop signal.
     pub(super) fn cull(&mut self, turn: &mut Turn<'_>, at: usize, cause: Cause) {
         let Some((slot, next)) = self.give_back(at) else {
             return;
@@ -149,7 +149,7 @@ impl Fleet {
         }
     }
 
-    /// The successor's listener is a spare again.
+    /// Makes the successor's listener a spare again.
     pub(super) fn give_back(&mut self, at: usize) -> Option<(SlotId, Successor)> {
         let slot = self.slots.get_mut(at)?;
         let next = slot.successor.take()?;
@@ -157,7 +157,7 @@ impl Fleet {
         Some((slot.id, next))
     }
 
-    /// Takes every step that can be taken now.
+    /// Performs all steps that are possible now.
     pub(super) fn advance_roll(&mut self, turn: &mut Turn<'_>) {
         if self.mode != Mode::Serving {
             return;
@@ -168,7 +168,7 @@ impl Fleet {
         self.judge_unchecked(turn);
         self.take_out_unhealthy();
         loop {
-            // Each step changes what the next may do.
+            // Each step changes what the next one may do.
             while let Some((at, cause)) = self.next_step(turn.now) {
                 if let Some(spare) = self.spare() {
                     self.ask_for_successor(turn, at, spare);
@@ -176,7 +176,7 @@ impl Fleet {
                     self.take_away(turn, at, cause);
                 }
             }
-            // One that was asked for in the meantime begins at once.
+            // A reload that was requested in the meantime begins at once.
             if !(self.finish_reload(turn) && self.reload.is_some()) {
                 return;
             }
@@ -197,7 +197,7 @@ impl Fleet {
         }
     }
 
-    /// A new worker that serves already and was not checked in time is the end of the reload.
+    /// If a new worker already serves but did not pass a check in time, the reload ends as failed.
     fn judge_unchecked(&mut self, turn: &mut Turn<'_>) {
         let unchecked = |slot: &Slot| match slot.seat {
             Seat::Ready { worker, since } if !worker.fit && self.fit_by(since) <= turn.now => {
@@ -211,7 +211,7 @@ impl Fleet {
         }
     }
 
-    /// Until when a worker must have passed its first check, if nobody waits for it otherwise.
+    /// The time by which a worker must have passed its first check, if no takeover waits for it.
     fn fit_by(&self, ready: Tick) -> Tick {
         ready.after(self.params.ready_timeout)
     }
@@ -239,8 +239,8 @@ impl Fleet {
         self.retire(turn, id, old, cause, true);
     }
 
-    /// Unhealthy workers get nothing new, but never more of them at a time than may be unavailable: a program that is
-    /// slow everywhere would have nobody left.
+    /// Unhealthy workers get no new connections. At most the allowed number of unavailable workers is affected: a
+    /// program that is slow everywhere would have no worker left.
     fn take_out_unhealthy(&mut self) {
         let most = usize::from(self.allowance().1.max(1));
         let mut out = self
@@ -260,14 +260,14 @@ impl Fleet {
         }
     }
 
-    /// Who is to be replaced next, and why; `None` if nobody, or not now.
+    /// The worker to replace next, and the cause; `None` if there is none, or none now.
     fn next_step(&self, now: Tick) -> Option<(usize, Cause)> {
         let (at, cause) = self.due(now)?;
         let room = self.spare().is_some() || self.may_take_away(at);
         room.then_some((at, cause))
     }
 
-    /// Those that harm come first, then the reload from the lowest slot on.
+    /// Broken workers come first, then those of the reload from the lowest slot on.
     fn due(&self, now: Tick) -> Option<(usize, Cause)> {
         let rolls = self.may_roll_on(now);
         let rank = |slot: &Slot| -> Option<(u8, Cause)> {
@@ -289,13 +289,13 @@ impl Fleet {
         let ranked = self.slots.iter().enumerate();
         let ranked =
             ranked.filter_map(|(at, slot)| rank(slot).map(|(rank, cause)| (rank, at, cause)));
-        // Several new ones at a time are one after the other on trial.
+        // Several new workers at a time are confirmed one after the other.
         let first = ranked.min_by_key(|(rank, at, _)| (*rank, *at))?;
         Some((first.1, first.2))
     }
 
-    /// Whether the reload may go on to one slot more: the new version is on trial in no more slots at a time than it may
-    /// add and take away, and first where nobody serves anyway.
+    /// Whether the reload may continue with one more slot. The new version is on trial in at most as many slots as the
+    /// reload may add and remove, and first in slots without a serving worker.
     fn may_roll_on(&self, now: Tick) -> bool {
         let (surge, unavailable) = self.allowance();
         let tried = |slot: &&Slot| {
@@ -337,7 +337,7 @@ impl Fleet {
         self.retire(turn, id, worker, cause, true);
     }
 
-    /// When time alone lets a step be taken.
+    /// The time at which a step becomes possible without an event.
     pub(super) fn roll_deadline(&self) -> Option<Tick> {
         let min_ready = self.params.min_ready;
         let rolls = |slot: &Slot| -> Option<Tick> {
@@ -357,7 +357,7 @@ impl Fleet {
                 .filter(|_| next.is_none())
                 .map(|renewal| renewal.due);
             let due = settles.into_iter().chain(again);
-            // Who waits for room, or for its turn, waits for an event.
+            // A slot that waits for room or for its turn waits for an event.
             due.filter(|at| *at > self.looked).min()
         };
         self.slots.iter().filter_map(rolls).min()

@@ -1,4 +1,4 @@
-//! One slot more, one slot less.
+//! Adds or removes one slot.
 
 use crate::model::{Cause, ListenerId, SlotId};
 
@@ -22,14 +22,14 @@ impl Fleet {
         turn.say(Note::Scaled { from, to: from + 1 });
     }
 
-    /// One that nobody needs for a surge, or a new one behind all others: no live listener changes its place.
+    /// A listener that no surge needs, or a new one with the next number: no live listener changes its place.
     fn listener_for_one_more(&mut self) -> ListenerId {
         let n = u16::try_from(self.slots.len()).unwrap_or(u16::MAX);
         let surge = usize::from(self.params.surge.of(n.saturating_add(1), true));
         let rolling = self.slots.iter().filter(|slot| slot.successor.is_some());
         let spares = self.spares.len() + rolling.count();
         let new = ListenerId(self.listeners());
-        // A surge grows with the number of workers.
+        // The surge grows with the number of workers.
         let missing = (surge + 1).saturating_sub(spares);
         for more in 0..u16::try_from(missing).unwrap_or(0) {
             self.spares
@@ -62,7 +62,7 @@ impl Fleet {
             Seat::Starting { worker, .. } => {
                 self.retire(turn, slot.id, worker, Cause::Scale, false);
             }
-            // Who is asked for finds no slot and is told to stop at once.
+            // The worker of a pending start finds no slot and gets the stop signal at once.
             Seat::Stopped | Seat::Waiting { .. } | Seat::Held | Seat::Launching => {}
         }
     }

@@ -1,40 +1,40 @@
-//! The last scrape of a worker: its metrics are read before its stop signal, so that what it counted is not lost.
+//! The last scrape of a worker: its metrics are read before its stop signal, so that its counts are not lost.
 
 use std::time::Duration;
 
 use crate::model::Tick;
 
-/// Limit of the last scrape. It delays the stop signal, so it is at most [`PART`] of the grace as well.
+/// Limit of the last scrape. It delays the stop signal, so it is also at most the grace divided by [`PART`].
 const LIMIT: Duration = Duration::from_secs(1);
 const PART: u32 = 4;
 
-/// The answer to the scrape may come so much later than its limit; then the stop goes on without it.
+/// Additional time for the answer after the limit; then the stop continues without it.
 const MARGIN: Duration = Duration::from_millis(100);
 
-/// A worker that waits for a quiet moment goes on counting. A scrape is good for so long, then there is another.
+/// A worker that waits for a quiet moment continues to count. After this time its scrape is outdated and is repeated.
 const FRESH: Duration = Duration::from_millis(100);
 
-/// Scrapes may take this part of that wait: a worker that is scraped cannot be looked at.
+/// Scrapes may take this part of the wait: a worker cannot be paused for a look while it is scraped.
 const SHARE: u32 = 5;
 
-/// Limit of the last scrape for this grace; `None`: there is no time for one.
+/// Limit of the last scrape for this grace; `None` if there is no time for one.
 pub fn limit(grace: Duration) -> Option<Duration> {
     Some(LIMIT.min(grace / PART)).filter(|limit| !limit.is_zero())
 }
 
-/// How far the last scrape of a worker is that waits for a quiet moment.
+/// State of the last scrape of a worker that waits for a quiet moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LastScrape {
-    /// None is wanted.
+    /// No scrape is needed.
     Unneeded,
-    /// It was asked for.
+    /// The scrape was requested.
     Asked { since: Tick, until: Tick },
-    /// It is over.
+    /// The scrape has ended.
     Done { at: Tick, took: Duration },
 }
 
 impl LastScrape {
-    /// Asked for at `now`, with this limit.
+    /// A scrape that is requested at `now` with this limit.
     pub fn asked(now: Tick, limit: Duration) -> Self {
         Self::Asked {
             since: now,
@@ -42,7 +42,7 @@ impl LastScrape {
         }
     }
 
-    /// The answer has come, or nobody waits for it any longer.
+    /// The scrape was answered or is no longer waited for.
     #[must_use]
     pub fn answered(self, now: Tick) -> Self {
         match self {
@@ -54,12 +54,12 @@ impl LastScrape {
         }
     }
 
-    /// Whether the worker must run at `now`: it is to answer, or will be asked again.
+    /// Whether the worker must run at `now`, because it is being scraped or will be scraped again.
     pub fn keeps_from_looks(self, now: Tick) -> bool {
         matches!(self, Self::Asked { .. }) || self.is_old(now)
     }
 
-    /// When time alone changes it: the answer is late, or a scrape has become too old.
+    /// The time of the next change without an event: the answer is late, or the scrape is outdated.
     pub fn deadline(self) -> Option<Tick> {
         match self {
             Self::Unneeded => None,
@@ -68,7 +68,7 @@ impl LastScrape {
         }
     }
 
-    /// Whether the worker has counted too long since its last scrape.
+    /// Whether the last scrape is outdated.
     pub fn is_old(self, now: Tick) -> bool {
         matches!(self, Self::Done { .. }) && self.deadline().is_some_and(|due| due <= now)
     }
@@ -90,7 +90,7 @@ mod tests {
             done.is_old(at.after(ms(age)))
         };
         assert!(!old(2, 0) && !old(2, 99) && old(2, 100));
-        // A slow one.
+        // A slow scrape.
         assert!(!old(300, 1499) && old(300, 1500));
         let asked = LastScrape::asked(at, ms(250));
         assert!(!asked.is_old(at.after(ms(60_000))));

@@ -1,18 +1,18 @@
-//! A part of the workers: so many, or so many of a hundred.
+//! A share of the workers: a number or a percentage.
 
 use super::MAX_INSTANCES;
 
 /// RPM_RELOAD_SURGE, RPM_RELOAD_UNAVAILABLE.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Share {
-    /// So many workers.
+    /// A number of workers.
     Number(u16),
-    /// So many of a hundred; may be above 100.
+    /// A percentage; may be above 100.
     Percent(u16),
 }
 
 impl Share {
-    /// How many of `n` workers that is; never more than [`MAX_INSTANCES`].
+    /// The number of workers for `n` workers in total; at most [`MAX_INSTANCES`].
     pub fn of(self, n: u16, round_up: bool) -> u16 {
         let count = match self {
             Self::Number(count) => u32::from(count),
@@ -30,14 +30,15 @@ impl Share {
             .min(MAX_INSTANCES)
     }
 
-    /// Whether it is none of any number of workers.
+    /// Whether it is zero for any number of workers.
     pub fn is_zero(self) -> bool {
         matches!(self, Self::Number(0) | Self::Percent(0))
     }
 }
 
-/// How many of `n` workers a reload may have too many and too few. The first is rounded up, the second down and never
-/// above `n`; where that leaves nothing, as 10% of 4 does, one worker may be missing: a reload must be able to go on.
+/// How many workers a reload of `n` workers may have in addition, and how many may be missing. The first is rounded up;
+/// the second is rounded down and at most `n`. If both are 0, as for 10 % of 4, one worker may be missing, because a
+/// reload must be able to continue.
 pub fn allowance(surge: Share, unavailable: Share, n: u16) -> (u16, u16) {
     match (surge.of(n, true), unavailable.of(n, false).min(n)) {
         (0, 0) => (0, 1),

@@ -1,8 +1,8 @@
-//! What a signal to the runtime means.
+//! What the runtime does on a signal.
 
 use crate::model::Sig;
 
-/// What the runtime does when it receives a signal.
+/// The action for a received signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SignalAction {
     /// End the service.
@@ -11,21 +11,21 @@ pub enum SignalAction {
     Restart,
     /// Replace every worker, one after the other.
     Reload,
-    /// One worker more.
+    /// Add one worker.
     ScaleUp,
-    /// One worker less.
+    /// Remove one worker.
     ScaleDown,
     /// Pass it to every worker.
     Forward,
     /// Pass another signal to every worker instead.
     ForwardAs(Sig),
-    /// Open the log files again, then pass it to every worker: they may have files of their own.
+    /// Reopen the log files, then pass the signal to every worker, because workers may have log files of their own.
     Reopen,
     /// Nothing.
     Ignore,
 }
 
-/// RPM_SIGNALS: an action for each signal that can be collected.
+/// RPM_SIGNALS: an action for each signal that the runtime receives.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SignalTable {
     actions: [SignalAction; 65],
@@ -45,8 +45,9 @@ impl SignalTable {
         table
     }
 
-    /// The table of tini's role (RPM_RESTART=never, one instance): everything is forwarded, USR1 after log files were
-    /// reopened, except the two that the terminal driver sends to whoever touches it from the background.
+    /// The table for the role of tini (RPM_RESTART=never, one instance): all signals are forwarded, USR1 after the log
+    /// files were reopened. The exceptions are the two signals that the terminal driver sends to a background process
+    /// that uses the terminal.
     pub fn one_shot() -> Self {
         let mut table = Self {
             actions: [SignalAction::Forward; 65],
@@ -58,7 +59,7 @@ impl SignalTable {
         table
     }
 
-    /// What to do on `sig`.
+    /// The action for `sig`.
     pub fn action(&self, sig: Sig) -> SignalAction {
         usize::try_from(sig.get())
             .ok()
@@ -82,8 +83,8 @@ impl SignalTable {
         self.actions = [action; 65];
     }
 
-    /// Whether the runtime takes this signal at all: not what cannot be caught, not what reports a fault of its own,
-    /// not SIGCHLD, which means "reap" and nothing else, and not SIGPIPE, which the runtime's own writes cause.
+    /// Whether the runtime receives this signal. It does not receive signals that cannot be caught, signals that report
+    /// its own faults, SIGCHLD (it only means "reap"), and SIGPIPE (caused by the runtime's own writes).
     pub fn collects(sig: Sig) -> bool {
         sig.is_catchable() && !sig.is_fault() && sig != Sig::CHLD && sig != Sig::PIPE
     }

@@ -1,33 +1,33 @@
-//! One chair and who sits in it; who is to take it over; and those who have left theirs.
+//! One slot with its worker and its successor, and the retiring workers that have left their slots.
 
 use super::Action;
 use super::drain::Patience;
 use super::scrape::LastScrape;
 use crate::model::{Cause, Exit, Generation, ListenerId, Pid, SlotId, Tick};
 
-/// A live, unreaped process of ours. It exists only inside a slot or a [`Retiring`], and the reaper's event takes it
-/// out: a signal cannot be addressed to anybody else.
+/// A live process of the runtime that is not reaped. It exists only inside a slot or a [`Retiring`], and the reaper's
+/// event removes it, so a signal cannot be sent to another process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Worker {
     pub pid: Pid,
     pub generation: Generation,
     pub started: Tick,
-    /// The listener it serves, in every shared port's group.
+    /// The listener that it serves, in the group of every shared port.
     pub listener: ListenerId,
-    /// The program could not be executed; the code it ends with.
+    /// The exit code if the program could not be executed.
     pub exec_failed: Option<u8>,
-    /// The system was short of something before it could run its program.
+    /// A system resource was lacking before the worker could run its program.
     pub starved: bool,
-    /// It passed a check, or none is asked for.
+    /// The worker passed a check, or there are no checks.
     pub fit: bool,
-    /// Checks in a row that it failed.
+    /// Number of consecutive failed checks.
     pub failures: u32,
-    /// It has been ready: it may have counted something.
+    /// The worker has been ready, so it may have counted something.
     pub was_ready: bool,
 }
 
 impl Worker {
-    /// What is to be done with its listener once it is gone.
+    /// The action for its listener after its end.
     pub fn release(&self) -> Action {
         Action::Release {
             pid: self.pid,
@@ -36,16 +36,16 @@ impl Worker {
     }
 }
 
-/// What is in a slot.
+/// State of a slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Seat {
-    /// Nobody, and nobody is expected.
+    /// No worker, and none will come.
     Stopped,
-    /// Nobody until then.
+    /// No worker until this time.
     Waiting { until: Tick },
-    /// Nobody until the retiring worker that has the slot's listener is gone.
+    /// No worker until the retiring worker with the slot's listener has ended.
     Held,
-    /// Asked for; the answer comes within the same turn.
+    /// A worker was requested; the answer comes within the same turn.
     Launching,
     /// A worker that does not serve yet.
     Starting {
@@ -53,12 +53,12 @@ pub enum Seat {
         alive_at: Option<Tick>,
         ready_by: Option<Tick>,
     },
-    /// A worker that serves, or could.
+    /// A worker that serves or could serve.
     Ready { worker: Worker, since: Tick },
 }
 
 impl Seat {
-    /// The worker in it, if one is.
+    /// The worker, if there is one.
     pub fn worker(&self) -> Option<&Worker> {
         match self {
             Self::Starting { worker, .. } | Self::Ready { worker, .. } => Some(worker),
@@ -66,7 +66,7 @@ impl Seat {
         }
     }
 
-    /// The same, to be changed.
+    /// As [`Self::worker`], mutable.
     pub fn worker_mut(&mut self) -> Option<&mut Worker> {
         match self {
             Self::Starting { worker, .. } | Self::Ready { worker, .. } => Some(worker),
@@ -74,7 +74,7 @@ impl Seat {
         }
     }
 
-    /// When time alone changes it.
+    /// The time of the next change without an event.
     pub fn deadline(&self) -> Option<Tick> {
         match self {
             Self::Waiting { until } => Some(*until),
@@ -86,16 +86,16 @@ impl Seat {
     }
 }
 
-/// Who is to take a slot over from the worker that serves in it.
+/// The worker that will take over a slot from its serving worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Successor {
-    /// The spare listener that it serves, and the slot's own once it takes over.
+    /// The spare listener that it serves. It becomes the slot's listener when it takes over.
     pub listener: ListenerId,
     /// `Launching`, `Starting` or `Ready`.
     pub seat: Seat,
 }
 
-/// A worker that was asked for, until the answer comes.
+/// A requested worker, until the answer comes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Asked {
     pub slot: SlotId,
@@ -103,41 +103,41 @@ pub struct Asked {
     pub generation: Generation,
 }
 
-/// Why the worker of a slot is to be replaced, apart from a reload.
+/// Why the worker of a slot must be replaced, apart from a reload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Renewal {
     pub cause: Cause,
-    /// And it is too large, whether it gets well or not.
+    /// The worker is also too large, whether it recovers or not.
     pub grown: bool,
-    /// Not before; a replacement that did not come up is tried again later.
+    /// Earliest time. A replacement that did not come up is tried again later.
     pub due: Tick,
     pub tries: u32,
-    /// It is out of steering already.
+    /// The worker gets no new connections any more.
     pub out: bool,
 }
 
-/// A slot and its memory.
+/// A slot with its history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Slot {
     pub id: SlotId,
-    /// What the worker in it serves, or the next one will.
+    /// The listener of its worker or of its next worker.
     pub listener: ListenerId,
     pub seat: Seat,
-    /// There only while `seat` is `Ready`.
+    /// Only present while `seat` is `Ready`.
     pub successor: Option<Successor>,
     pub renewal: Option<Renewal>,
-    /// Its last worker was taken away as unhealthy.
+    /// Its last worker was removed because it was unhealthy.
     pub ails: bool,
-    /// Lives in a row that were too short.
+    /// Consecutive workers that ended too early.
     pub streak: u32,
-    /// Tries in a row for which the system was short of something.
+    /// Consecutive start attempts for which a system resource was lacking.
     pub shortages: u32,
     /// Workers started after the first.
     pub restarts: u64,
-    /// Whether there was a worker at all.
+    /// Whether there was any worker.
     pub used: bool,
     pub last_exit: Option<Exit>,
-    /// An earlier worker of this slot was told ready.
+    /// An earlier worker of this slot was ready by event.
     pub tells: bool,
 }
 
@@ -160,19 +160,19 @@ impl Slot {
         }
     }
 
-    /// The seat of the slot and that of its successor.
+    /// The seat of the slot and the seat of its successor.
     pub fn seats(&self) -> impl Iterator<Item = &Seat> {
         let next = self.successor.as_ref().map(|next| &next.seat);
         std::iter::once(&self.seat).chain(next)
     }
 
-    /// The same, to be changed.
+    /// As [`Self::seats`], mutable.
     pub fn seats_mut(&mut self) -> impl Iterator<Item = &mut Seat> {
         let next = self.successor.as_mut().map(|next| &mut next.seat);
         std::iter::once(&mut self.seat).chain(next)
     }
 
-    /// The seat that a worker on `listener` was asked for.
+    /// The seat for which a worker on `listener` was requested.
     pub fn launching(&mut self, listener: ListenerId) -> Option<&mut Seat> {
         let next = self.successor.as_mut();
         let next = next.filter(|next| next.listener == listener);
@@ -183,18 +183,19 @@ impl Slot {
             .find(|seat| **seat == Seat::Launching)
     }
 
-    /// Where its clients wait if nobody serves: what is out of steering is not where its successor will look.
+    /// The listener whose queue collects this slot's clients if no worker serves. A successor does not serve the
+    /// listener that is out of steering.
     pub fn queue(&self) -> ListenerId {
         let next = self.successor.filter(|_| self.is_out());
         next.map_or(self.listener, |next| next.listener)
     }
 
-    /// Whether its worker is kept from new connections.
+    /// Whether its worker gets no new connections because it must be replaced.
     pub fn is_out(&self) -> bool {
         self.renewal.is_some_and(|renewal| renewal.out)
     }
 
-    /// Whether it serves nobody because its worker was unhealthy, and will again.
+    /// Whether the slot does not serve because its worker was unhealthy, and will serve again.
     pub fn lacks_healthy(&self) -> bool {
         self.is_out() || self.ails && !self.serves() && self.seat != Seat::Stopped
     }
@@ -205,45 +206,46 @@ impl Slot {
     }
 }
 
-/// How far a retiring worker's end is.
+/// Progress of a retiring worker's end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// It is told to stop once all that happened at this moment is known: it may have ended by itself.
+    /// The worker gets the stop signal when all events of this moment are known: it may have ended by itself.
     Leaving,
-    /// It gets nothing new and finishes what it has, until then.
+    /// The worker gets no new connections and finishes its requests, until the given time.
     Draining { since: Tick, until: Tick },
-    /// It did not finish. The runtime looks for a moment at which its end costs no request, until then.
+    /// The worker did not finish in time. The runtime looks for a moment at which its end costs no request, until the
+    /// given time.
     Choosing {
         since: Tick,
         until: Tick,
-        /// `None` until it is known what the worker does with its stop signal.
+        /// `None` until the runtime knows how the worker handles its stop signal.
         patience: Option<Patience>,
-        /// A worker must not be stopped for a look while it is being scraped.
+        /// While the worker is scraped, it must not be paused for a look.
         scrape: LastScrape,
     },
-    /// Its metrics are read a last time; its stop signal follows the answer, or is sent then.
+    /// The worker's metrics are read a last time. The stop signal follows the answer, at the latest at this time.
     Scraping { until: Tick },
-    /// It has its stop signal; SIGKILL follows then.
+    /// The worker has got its stop signal; SIGKILL follows at this time.
     Grace { kill_at: Tick },
-    /// It has its SIGKILL; it is given up then.
+    /// The worker has got SIGKILL; the runtime gives up on it at this time.
     Killed { give_up_at: Tick },
 }
 
-/// A worker that is to end, or the group that one left behind. It holds no slot.
+/// A worker that must end, or the group that one left behind. It has no slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retiring {
     pub slot: SlotId,
     pub worker: Worker,
     pub cause: Cause,
     pub step: Step,
-    /// The worker itself is reaped; processes of its group are not.
+    /// The worker itself is reaped, but other processes of its group are not.
     pub sweeping: bool,
-    /// How its rest was given up on: nothing is sent any more, only its end is awaited.
+    /// The runtime gave up on it: it sends nothing more and only waits for its end.
     pub undead: bool,
 }
 
 impl Retiring {
-    /// When time alone changes it.
+    /// The time of the next change without an event.
     pub fn deadline(&self) -> Option<Tick> {
         match self.step {
             _ if self.undead => None,
@@ -257,12 +259,12 @@ impl Retiring {
         }
     }
 
-    /// Whether it is this worker, and not what it left behind.
+    /// Whether this is the worker itself, and not only its remaining group.
     pub fn is(&self, pid: Pid) -> bool {
         self.worker.pid == pid && !self.sweeping
     }
 
-    /// Whether it finishes what it has.
+    /// Whether it still finishes its requests.
     pub fn drains(&self) -> bool {
         matches!(self.step, Step::Draining { .. } | Step::Choosing { .. })
     }

@@ -1,4 +1,4 @@
-//! From an empty slot to a worker that serves.
+//! From an empty slot to a serving worker.
 
 use std::time::Duration;
 
@@ -9,14 +9,14 @@ use super::slot::{Asked, Seat, Slot, Worker};
 use super::turn::Turn;
 use super::{Action, NotUp, Note, ReadyRule};
 
-/// Shortest wait after the system was short of something; a tighter loop would add to the shortage.
+/// Shortest wait after a system resource was lacking. A shorter wait would make the shortage worse.
 pub(super) const SHORTAGE_PAUSE: Duration = Duration::from_millis(100);
 
-/// What the runtime's exit code tells: the system refused even the first worker.
+/// Exit code of the runtime if the system refused to start even the first worker.
 const EXIT_REFUSED: u8 = 71;
 
 impl Fleet {
-    /// Asks for a worker of today.
+    /// Requests a worker of the current generation.
     pub(super) fn ask(&mut self, turn: &mut Turn<'_>, slot: SlotId, listener: ListenerId) {
         let generation = self.generation;
         self.asked.push(Asked {
@@ -31,7 +31,7 @@ impl Fleet {
         });
     }
 
-    /// The answer has come; the generation that was asked for.
+    /// Removes the answered request and returns its generation.
     fn answered(&mut self, slot: SlotId, listener: ListenerId) -> Generation {
         let mut all = self.asked.iter();
         let at = all.position(|asked| asked.slot == slot && asked.listener == listener);
@@ -57,7 +57,7 @@ impl Fleet {
             failures: 0,
             was_ready: false,
         };
-        // The number is free again: nobody is left in the group that had it.
+        // The PID is in use again, so the group that had this number is empty.
         self.retiring
             .retain(|gone| !(gone.sweeping && gone.worker.pid == pid));
         let (rule, limit) = (self.params.ready, turn.now.after(self.params.ready_timeout));
@@ -85,7 +85,7 @@ impl Fleet {
                 }
             }
         }
-        // What it was asked for came to an end between the request and its answer.
+        // The reason for the request ended before its answer.
         let cause = if stopping { Cause::Stop } else { Cause::Reload };
         self.retire(turn, id, worker, cause, false);
     }
@@ -159,7 +159,7 @@ impl Fleet {
         }
     }
 
-    /// A worker that asks for more time to become ready gets it; never less than it had.
+    /// Extends the time that a worker has to become ready; never shortens it.
     pub(super) fn extended(&mut self, now: Tick, pid: Pid, by: Duration) {
         let seats = self.slots.iter_mut().flat_map(Slot::seats_mut);
         for seat in seats {
@@ -225,7 +225,7 @@ impl Fleet {
             }
         }
         for (at, pid, after) in late_next {
-            // The end of the reload may have been its own.
+            // The reload that ended may have been this one's.
             if self.seat_of(pid) == Some((at, Which::Next)) {
                 let why = NotUp::NotReady(after);
                 self.not_up(turn, at, Some(pid), why);

@@ -1,38 +1,38 @@
-//! The program that chooses the listener of a new connection, in classic BPF.
+//! Generates the program that selects the listener of a new connection, in classic BPF.
 //!
-//! The kernel runs it for each connection request of a SO_REUSEPORT group and takes the result as an index into the
-//! group (socket(7), SO_ATTACH_REUSEPORT_CBPF). There is no memory between runs, so only chance and the packet can
-//! choose. A result outside the group falls back to the kernel's own hash over all members, those that must get
-//! nothing included: it is never returned.
+//! The kernel runs it for each connection request of a SO_REUSEPORT group and uses the result as an index into the
+//! group (socket(7), SO_ATTACH_REUSEPORT_CBPF). The program has no memory between runs, so it can only use random
+//! numbers and the packet. For a result outside of the group, the kernel uses its own hash over all members, including
+//! those that must get nothing; so the program never returns one.
 
 use crate::model::Bpf;
 
-/// How a live listener is chosen.
+/// How a live listener is selected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Choice {
-    /// At random, among those whose queues are short and move ([`super::balance`]).
+    /// Randomly, among those whose queues are short and move ([`super::balance`]).
     Adaptive,
-    /// At random.
+    /// Randomly.
     Random,
     /// By client address and port.
     Hash,
-    /// By the CPU on which the request came in.
+    /// By the CPU that handles the request.
     Cpu,
 }
 
-/// Source ports from this one on, used from a loopback address, reach the listener of that number, live or not: this
-/// is how the runtime asks one worker through the shared port. The address is tested because a client behind NAT may
-/// have any port.
+/// Source ports that select a listener: from a loopback address, the source port `base + n` reaches listener `n`, live
+/// or not. The runtime uses them to reach one worker through the shared port. The address is checked because a client
+/// behind NAT may use any port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ProbePorts {
     /// Source port of listener 0.
     pub base: u16,
-    /// Listeners that have one.
+    /// Number of listeners with such a port.
     pub count: u16,
 }
 
 impl ProbePorts {
-    /// Source port that reaches the listener of that number.
+    /// Source port that reaches this listener.
     pub fn port(self, listener: u16) -> Option<u16> {
         let port = self.base.checked_add(listener);
         port.filter(|_| listener < self.count)
@@ -54,19 +54,19 @@ const JEQ_K: u16 = 0x15;
 const JGE_K: u16 = 0x35;
 const RET_A: u16 = 0x16;
 
-/// SKF_NET_OFF: offsets from here count from the network header (linux/filter.h).
+/// SKF_NET_OFF: offsets from here start at the network header (linux/filter.h).
 const NET: u32 = 0xfff0_0000;
 /// SKF_AD_OFF + SKF_AD_CPU.
 const CPU: u32 = 0xffff_f000 + 36;
 /// SKF_AD_OFF + SKF_AD_RANDOM.
 const RANDOM: u32 = 0xffff_f000 + 56;
 
-/// Longest program the kernel takes (BPF_MAXINSNS).
+/// Maximal length of a program (BPF_MAXINSNS).
 pub const MAX_INSTRUCTIONS: usize = 4096;
 
-/// Builds the program for a group of so many `members`. `places` has the index in the group of each listener, by its
-/// number; `live` are the indices (without repetition, in the order of their ranks) that may get connections. `None` if
-/// nobody may, or an index is not a member.
+/// Builds the program for a group with this number of `members`. `places` has the index in the group of each listener,
+/// by listener number. `live` has the indexes that may get connections, without repetition and ordered by rank. `None`
+/// if `live` is empty or an index is not a member.
 pub fn program(
     members: u32,
     places: &[u32],
@@ -82,7 +82,7 @@ pub fn program(
         probe_prologue(&mut code, places, ports)?;
     }
     match choice {
-        // Who is live for the moment makes the difference.
+        // The set of live listeners makes the difference.
         Choice::Adaptive | Choice::Random => code.push(op(LD_W_ABS, RANDOM)),
         Choice::Hash => hash(&mut code),
         Choice::Cpu => code.push(op(LD_W_ABS, CPU)),
@@ -105,13 +105,13 @@ fn jump(code: u16, k: u32, jt: u8, jf: u8) -> Bpf {
     Bpf { code, jt, jf, k }
 }
 
-/// From a loopback source with a source port of the range: return the place of listener (port - base). Else go on
-/// behind.
+/// If the packet has a loopback source and a source port of the range, returns the place of listener (port - base).
+/// Otherwise continues after this code.
 fn probe_prologue(code: &mut Vec<Bpf>, places: &[u32], ports: ProbePorts) -> Option<()> {
     let places = places.get(..usize::from(ports.count)).unwrap_or(places);
     let numbers = u32::try_from(places.len()).ok()?;
     let found = ranks_to_indices(places)?;
-    // Distances count from the next instruction.
+    // Jump distances count from the next instruction.
     code.extend([
         op(LD_B_ABS, NET),                        // 0: version and header length
         jump(JEQ_K, 0x45, 0, 5), // 1: IPv4 without options; the runtime's own probes have none
@@ -142,7 +142,8 @@ fn probe_prologue(code: &mut Vec<Bpf>, places: &[u32], ports: ProbePorts) -> Opt
     Some(())
 }
 
-/// Mixes the low word of the client's address with its port. The device's own hash (SKF_AD_RXHASH) is 0 on some.
+/// Mixes the low word of the client's address with its port. The device's own hash (SKF_AD_RXHASH) is 0 on some
+/// devices.
 fn hash(code: &mut Vec<Bpf>) {
     const MIX: u32 = 0x9e37_79b1;
     code.extend([
@@ -163,8 +164,8 @@ fn hash(code: &mut Vec<Bpf>) {
     ]);
 }
 
-/// Turns a rank into the index that stands there, and returns it: within a run of neighbours the two differ by a
-/// constant (modulo 2^32), so the program grows with the gaps and not with the members.
+/// Generates the conversion of a rank to the index at this rank, and its return. Within a run of consecutive indexes
+/// both differ by a constant (modulo 2^32), so the size of the program depends on the number of gaps, not of members.
 fn ranks_to_indices(indices: &[u32]) -> Option<Vec<Bpf>> {
     let mut runs: Vec<(u32, u32)> = Vec::new(); // (first rank, index - rank)
     for (rank, index) in indices.iter().enumerate() {
@@ -190,7 +191,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// Runs a program as the kernel does, on an IP packet, with `random` for the random number and the number of the CPU.
+    /// Runs a program like the kernel, on an IP packet. `random` is the random number and the CPU number.
     fn run(code: &[Bpf], packet: &[u8], random: u32) -> u32 {
         let (mut pc, mut a, mut x) = (0_usize, 0_u32, 0_u32);
         loop {
@@ -315,7 +316,7 @@ mod tests {
     fn the_largest_fleet_with_every_second_slot_fits() {
         let live: Vec<u32> = (0..513).step_by(2).collect();
         let code = program(513, &in_order(513), &live, Choice::Hash, PORTS).unwrap();
-        // optmem_max, 20 KiB on older kernels, bounds it too (eight bytes an instruction).
+        // optmem_max (20 KiB on older kernels) is another limit, with eight bytes per instruction.
         assert!(code.len() * 8 <= 20 * 1024, "{}", code.len());
     }
 

@@ -1,4 +1,4 @@
-//! What an operator asks of the whole: to stop, to restart; and the last decision of all.
+//! Commands for the whole runtime: stop and restart; and the decision to exit.
 
 use crate::model::{Cause, SlotId, Tick};
 
@@ -20,7 +20,7 @@ impl Fleet {
                     ending: Ending::Asked,
                 };
             }
-            // Asked again: neither the delay nor the drain is wanted.
+            // A second request skips the delay and the drain.
             Mode::Delaying { ending, .. } => {
                 self.stop_times.drain = turn.now;
                 self.mode = Mode::Draining {
@@ -52,7 +52,7 @@ impl Fleet {
         }
     }
 
-    /// From the delay to the drain, and from the drain to the stop signals.
+    /// Continues from the delay to the drain, and from the drain to the stop signals.
     pub(super) fn advance_stop(&mut self, turn: &mut Turn<'_>) {
         match self.mode {
             Mode::Delaying { until, ending } if until <= turn.now => self.begin_drain(turn, ending),
@@ -61,7 +61,7 @@ impl Fleet {
         }
     }
 
-    /// Whether anybody may have a request in work that can be waited for.
+    /// Whether a worker may have a request in progress that can be waited for.
     pub(super) fn has_to_drain(&self) -> bool {
         let serves = |slot: &Slot| matches!(slot.seat, Seat::Ready { .. });
         let limit = self
@@ -86,7 +86,7 @@ impl Fleet {
         };
     }
 
-    /// No worker has a request in work.
+    /// No worker has a request in progress.
     pub(super) fn quiet(&mut self, now: Tick) {
         if let Mode::Draining { ending, .. } = self.mode {
             self.mode = Mode::Draining { until: now, ending };
@@ -105,7 +105,7 @@ impl Fleet {
             .filter_map(|slot| slot.seat.worker().map(|worker| (slot.id, *worker)))
             .collect();
         for slot in &mut self.slots {
-            // What was asked for is awaited, so that no worker is left behind.
+            // A requested worker is waited for, so that no worker is left behind.
             if slot.seat != Seat::Launching {
                 slot.seat = Seat::Stopped;
             }
@@ -143,7 +143,7 @@ impl Fleet {
                 gone.cause = Cause::Restart;
             }
         }
-        // Who stays down is started again.
+        // Slots that stay down are started again.
         self.code = 0;
         for (id, worker) in seated {
             self.retire(turn, id, worker, Cause::Restart, false);
@@ -157,7 +157,7 @@ impl Fleet {
         let code = match self.mode {
             Mode::Finished => return,
             _ if !empty => return,
-            // All stay down by themselves.
+            // All workers stay down by themselves.
             Mode::Serving => self.code,
             Mode::Delaying { ending, .. }
             | Mode::Draining { ending, .. }

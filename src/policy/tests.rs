@@ -1,4 +1,4 @@
-//! The fleet in tables: each seat and event that matter, each rule of restart, readiness and stop.
+//! Table tests of the fleet: each relevant seat and event, each rule of restart, readiness and stop.
 
 mod drains;
 mod end;
@@ -32,7 +32,8 @@ pub(super) fn millis(time: u64) -> Duration {
     Duration::from_millis(time)
 }
 
-/// One worker, ready after a second, ready timeout 30 s, grace 10 s, back-off 100 ms to 15 s, three short lives.
+/// One worker, ready after a second; ready timeout 30 s, grace 10 s, backoff 100 ms to 15 s, gives up at three short
+/// lives.
 pub(super) fn params() -> Params {
     Params {
         instances: 1,
@@ -55,7 +56,7 @@ pub(super) fn params() -> Params {
     }
 }
 
-/// tini's role.
+/// The role of tini.
 pub(super) fn one_shot() -> Params {
     Params {
         restart: RestartRule::Never,
@@ -63,7 +64,7 @@ pub(super) fn one_shot() -> Params {
     }
 }
 
-/// A fleet whose actions nobody performs.
+/// A fleet whose actions are not performed.
 pub(super) struct Table {
     pub(super) fleet: Fleet,
     now: Tick,
@@ -71,7 +72,7 @@ pub(super) struct Table {
 }
 
 impl Table {
-    /// The first workers are asked for.
+    /// A fleet that has requested its first workers.
     pub(super) fn new(params: Params) -> Self {
         let fleet = Fleet::new(params, Tick::default());
         let mut table = Self {
@@ -84,7 +85,7 @@ impl Table {
         table
     }
 
-    /// And they run.
+    /// A fleet whose workers run.
     pub(super) fn running(params: Params) -> (Self, Vec<Pid>) {
         let mut table = Self::new(params);
         let count = table.fleet.snapshot().desired;
@@ -92,7 +93,7 @@ impl Table {
         (table, pids)
     }
 
-    /// And they are ready, and have been for long.
+    /// A fleet whose workers have been ready for a long time.
     pub(super) fn serving(params: Params) -> (Self, Vec<Pid>) {
         let (mut table, pids) = Self::running(params);
         for pid in &pids {
@@ -108,7 +109,7 @@ impl Table {
         out
     }
 
-    /// Several events of one moment.
+    /// Reports several simultaneous events.
     pub(super) fn tell_all(&mut self, events: &[Event]) -> Vec<Action> {
         let mut out = Vec::new();
         for event in events {
@@ -128,7 +129,7 @@ impl Table {
         self.fleet.draining(self.now).collect()
     }
 
-    /// The answer to `Spawn`.
+    /// Reports `Spawned`.
     pub(super) fn spawned(&mut self, slot: SlotId) -> (Pid, Vec<Action>) {
         self.pids += 1;
         let pid = Pid::new(self.pids).unwrap();
@@ -179,7 +180,7 @@ pub(super) fn ended(pid: Pid, exit: Exit) -> Event {
     }
 }
 
-/// What is told to follow the end of a worker, and why it ended.
+/// The reported cause and consequence of a worker's end.
 pub(super) fn told(actions: &[Action]) -> (Cause, Next) {
     let mut ends = actions.iter().filter_map(|action| match action {
         Action::Say(Note::Ended { cause, next, .. }) => Some((*cause, *next)),
@@ -197,7 +198,7 @@ pub(super) fn restart(wait: u64, streak: u32) -> Next {
     }
 }
 
-/// The actions on processes: no notes, and nothing about listeners, which [`upkeep`] shows.
+/// The actions on processes, without notes and without those on listeners, which [`upkeep`] returns.
 pub(super) fn deeds(actions: &[Action]) -> Vec<Action> {
     let on_processes = |action: &&Action| {
         !matches!(
@@ -227,7 +228,7 @@ pub(super) fn spawn(slot: SlotId) -> Action {
     }
 }
 
-/// The listener that a slot has before the first reload.
+/// The listener of a slot before the first reload.
 pub(super) fn home(slot: SlotId) -> ListenerId {
     ListenerId(slot.0)
 }

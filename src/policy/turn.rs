@@ -1,21 +1,21 @@
-//! What every decision of one turn needs.
+//! Data that every decision of one turn needs.
 
 use crate::model::Tick;
 
 use super::{Action, Note};
 
-/// The time and the chance of one turn, and the actions that were decided in it so far.
+/// The time and the random number of one turn, and the actions decided in it so far.
 #[derive(Debug)]
 pub(super) struct Turn<'a> {
-    /// The time, read once.
+    /// The time, read once per turn.
     pub now: Tick,
-    /// Uniform in 0..=65535; spreads restarts.
+    /// A random number, uniform in 0..=65535; spreads restarts.
     pub jitter: u16,
     actions: &'a mut Vec<Action>,
 }
 
 impl<'a> Turn<'a> {
-    /// Appends what is decided to `actions`.
+    /// Appends the decided actions to `actions`.
     pub fn new(now: Tick, jitter: u16, actions: &'a mut Vec<Action>) -> Self {
         Self {
             now,
@@ -24,12 +24,12 @@ impl<'a> Turn<'a> {
         }
     }
 
-    /// Decides that something is done.
+    /// Adds an action.
     pub fn act(&mut self, action: Action) {
         self.actions.push(action);
     }
 
-    /// Tells people about a decision.
+    /// Adds a note about a decision.
     pub fn say(&mut self, note: Note) {
         self.act(Action::Say(note));
     }

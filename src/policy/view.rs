@@ -1,4 +1,4 @@
-//! The fleet as seen from outside.
+//! The state of the fleet for other parts.
 
 use crate::model::{Generation, Pid, RunState, Snapshot, Tick, WorkerState, WorkerView};
 
@@ -6,7 +6,7 @@ use super::fleet::{Fleet, Mode};
 use super::slot::{Retiring, Seat, Slot, Step};
 
 impl Fleet {
-    /// What metrics, probes and status show.
+    /// The data for metrics, probes and status.
     pub fn snapshot(&self) -> Snapshot {
         let ready = self
             .slots

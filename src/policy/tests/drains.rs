@@ -1,4 +1,4 @@
-//! Drains, the stop that waits for them, and scale.
+//! Drains, the stop that waits for them, and scaling.
 
 use super::roll::{RELOAD, SCALE_DOWN, asked, drained, live, result, rises, two};
 use super::*;
@@ -64,7 +64,7 @@ fn a_worker_that_does_not_finish_waits_for_a_quiet_moment_and_not_for_ever() {
         let _ = table.tell(Event::Ready { pid });
         let pid = old[0];
         assert!(table.draining().iter().all(|one| !one.is_choosing()));
-        // A moment is no business of one that still has time.
+        // A quiet moment does not matter while the drain timeout is not over.
         let moment = |quiet| Event::Moment { pid, quiet };
         assert_eq!(table.tell(moment(false)), []);
         assert_eq!(table.tell(moment(true)), [Action::Resume { pid }]);

@@ -1,4 +1,4 @@
-//! What follows the end of a worker.
+//! The consequences of a worker's end.
 
 use super::*;
 
@@ -14,7 +14,7 @@ fn each_rule_of_restart_after_a_good_life() {
         (Always, &[3], none, Exit::Code(3), Next::StaysDown, Some(3)),
         (Always, &[0], none, Exit::Code(0), Next::StaysDown, Some(0)),
         (Always, &[3], &[3], Exit::Code(3), Next::StaysDown, Some(0)),
-        // 143 is a code here, not SIGTERM.
+        // 143 is an exit code here, not SIGTERM.
         (Always, &[143], none, TERMINATED, now, None),
         (
             OnFailure,
@@ -194,7 +194,7 @@ fn what_a_worker_leaves_is_stopped_and_then_killed() {
     let (slot, pid) = (SLOT, pids[0]);
     let actions = table.ends_and_leaves(pid, Exit::Code(1));
     assert!(says(&actions, Note::Leftovers { slot, pid }));
-    // The successor does not wait for them.
+    // The successor does not wait for the remaining group.
     assert_eq!(
         deeds(&actions),
         [Action::StopGroup { pid, told: false }, spawn(SLOT)]

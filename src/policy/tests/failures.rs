@@ -1,4 +1,4 @@
-//! What went wrong once.
+//! Regression tests.
 
 use super::*;
 
@@ -202,7 +202,7 @@ fn a_shortage_between_fork_and_exec_puts_the_start_off_and_counts_to_no_streak()
         assert_eq!(told(&actions), (Cause::ExecFailed, restart(wait, 0)));
         assert_eq!(deeds(&table.wait(wait)), [spawn(SLOT)]);
     }
-    // A start ends the row; the streak goes on where it was.
+    // A start ends the row of shortages; the streak continues where it was.
     let pid = table.runs(SLOT);
     assert_eq!(told(&table.ends(pid, Exit::Code(1))).1, restart(100, 1));
     let _ = table.wait(100);

@@ -1,4 +1,4 @@
-//! What is done for the listeners and the shared ports when workers start, end and are replaced.
+//! Actions on listeners and shared ports when workers start, end and are replaced.
 
 use super::roll::{RELOAD, rises, two};
 use super::*;
@@ -20,7 +20,7 @@ fn the_end_of_a_worker_releases_its_listener_whatever_it_was() {
     let _ = table.tell(RELOAD);
     let next = rises(&mut table, SLOT, 2);
     assert_eq!(upkeep(&table.ends(next, KILLED)), [release(next, 2)]);
-    // One that drained and was told to stop.
+    // A worker that drained and got the stop signal.
     let _ = table.tell(RELOAD);
     let next = rises(&mut table, SLOT, 2);
     let ready = table.tell(Event::Ready { pid: next });
@@ -28,7 +28,7 @@ fn the_end_of_a_worker_releases_its_listener_whatever_it_was() {
     let _ = table.tell(Event::Drained { pid: old[0] });
     let end = table.ends(old[0], TERMINATED);
     assert_eq!(upkeep(&end), [release(old[0], 0)]);
-    // A process that was no worker has none.
+    // A process that is not a worker has no listener.
     let stranger = Pid::new(9999).unwrap();
     assert_eq!(upkeep(&table.ends(stranger, KILLED)), []);
 }

@@ -1,4 +1,4 @@
-//! Reload, replacement, drain and scale.
+//! Reload, replacement, drain and scaling.
 
 use super::*;
 use crate::model::{DrainEnd, Generation, ReloadResult, RunState, Trigger};
@@ -6,7 +6,7 @@ use crate::model::{DrainEnd, Generation, ReloadResult, RunState, Trigger};
 pub(super) const SCALE_DOWN: Event = Event::Operator(Command::ScaleDown);
 pub(super) const RELOAD: Event = Event::Operator(Command::Reload(Trigger::Operator));
 
-/// Two workers that tell when they are ready, a drain of ten seconds, grace five.
+/// Two workers with readiness by event, a drain of ten seconds, a grace of five.
 pub(super) fn two() -> Params {
     Params {
         instances: 2,
@@ -25,7 +25,7 @@ pub(super) fn asked(slot: SlotId, listener: u16, generation: u32) -> Action {
     }
 }
 
-/// The answer to a request for a worker on a spare listener.
+/// Reports `Spawned` for a worker on a spare listener.
 pub(super) fn rises(table: &mut Table, slot: SlotId, listener: u16) -> Pid {
     table.pids += 1;
     let pid = Pid::new(table.pids).unwrap();
@@ -133,7 +133,7 @@ fn a_new_worker_that_does_not_come_up_ends_the_reload_and_nothing_else() {
         assert_eq!(live(&table), [0, 1]);
         assert_eq!(table.seen().generation, Generation(0));
         assert!(table.seen().rising.is_empty());
-        // The next try has another number and the same spare.
+        // The next attempt has another PID and the same spare listener.
         let _ = table.ends(pid, TERMINATED);
         assert_eq!(deeds(&table.tell(RELOAD)), [asked(SLOT, 2, 2)]);
     }
@@ -170,7 +170,7 @@ fn a_new_worker_must_pass_a_check_where_there_is_one() {
     assert_eq!(live(&table), [0, 1]);
     let _ = table.tell(checked(true));
     assert_eq!(live(&table), [2, 1]);
-    // It is asked further on, and two failures in a row are needed anew.
+    // Its checks continue, and two new failures in a row are needed.
     let _ = table.tell(Event::Drained { pid: old[0] });
     let _ = table.ends(old[0], TERMINATED);
     assert_eq!(deeds(&table.tell(checked(false))), []);
@@ -287,7 +287,7 @@ fn an_unhealthy_worker_leaves_steering_and_is_replaced() {
     let checked = |pid| Event::Checked { pid, passed: true };
     let _ = table.tell(checked(next));
     assert_eq!(live(&table), [0, 2]);
-    // What it has in work gets the drain, but no more.
+    // Its requests get the drain timeout, but not more.
     assert_eq!(deeds(&table.wait(10_000)), [Action::Stop { pid: old[1] }]);
     assert_eq!(
         self::told(&table.ends(old[1], KILLED)),
@@ -337,7 +337,7 @@ fn not_all_workers_are_unhealthy_at_once() {
         let _ = table.tell(checked(*pid, false));
     }
     assert_eq!(live(&table), [1, 2, 3]);
-    // The one whose turn has not come got well.
+    // The worker whose turn has not come recovered.
     let _ = table.tell(checked(old[3], true));
     let next = rises(&mut table, SLOT, 4);
     let _ = table.tell(Event::Ready { pid: next });

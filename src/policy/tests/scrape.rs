@@ -1,11 +1,11 @@
-//! The last scrape of a worker: asked for before its stop signal, which follows the answer or the limit.
+//! The last scrape of a worker: it is requested before the stop signal, which follows the answer or the limit.
 
 use super::roll::{RELOAD, SCALE_DOWN, drained, rises, two};
 use super::*;
 use crate::model::DrainEnd;
 use crate::policy::drain::{Aim, Disposition};
 
-/// Two workers whose metrics are read; grace 5 s, so the limit is 1 s and the answer may come 0.1 s later.
+/// Two workers whose metrics are read. The grace is 5 s, so the limit is 1 s and the answer may come 0.1 s later.
 fn scraped() -> Params {
     Params {
         last_scrape: true,
@@ -92,7 +92,7 @@ fn a_worker_that_ends_during_its_last_scrape_ended_by_itself() {
     assert_eq!(table.tell(Event::Scraped { pid }), []);
 }
 
-/// The limit of the drain is over, and the first scrape answered.
+/// The drain timeout is over, and the first scrape is answered.
 fn choosing(disposition: Disposition) -> (Table, Pid) {
     let (mut table, pid) = draining();
     assert_eq!(deeds(&table.wait(10_000)), [scrape(pid)]);
@@ -116,7 +116,7 @@ fn a_scrape_that_is_too_old_is_made_again_before_the_next_look() {
     assert_eq!(deeds(&table.wait(99)), []);
     assert_eq!(deeds(&table.wait(1)), [scrape(pid)]);
     assert_eq!(table.draining()[0].seek, Seek::Nothing);
-    // Nobody answers: the look goes on without.
+    // There is no answer: the search continues without it.
     assert_eq!(deeds(&table.wait(1100)), []);
     assert_eq!(table.draining()[0].seek, Seek::Moment(Aim::Painless));
     let told = table.tell(Event::Moment { pid, quiet: true });

@@ -1,4 +1,4 @@
-//! From an empty slot to a worker that serves.
+//! From an empty slot to a serving worker.
 
 use super::*;
 
@@ -52,7 +52,7 @@ fn age_alone_does_not_make_ready_who_has_to_say_so() {
             Action::Stop { pid }
         ]
     );
-    // Held: the two would share a listener.
+    // Held, because the two would share a listener.
     assert_eq!(
         (table.state(SLOT), table.due_in()),
         (WorkerState::Backoff, Some(secs(10)))

@@ -1,4 +1,4 @@
-//! What an operator asks of the whole.
+//! Commands for the whole runtime.
 
 use super::roll::{self, RELOAD, SCALE_DOWN, rises};
 use super::*;

@@ -1,4 +1,4 @@
-//! What the random walks found, shrunk.
+//! Failures that the random walks found, reduced to the shortest form.
 
 use super::roll::{RELOAD, asked, live, result, rises, two};
 use super::*;
@@ -6,7 +6,7 @@ use crate::model::{Generation, ReloadResult};
 
 const MEMORY: Cause = Cause::MemoryLimit;
 
-/// Nobody more, one less at a time.
+/// No additional worker, one missing at a time.
 fn no_surge(instances: u16) -> Params {
     Params {
         instances,
@@ -56,7 +56,7 @@ fn who_ended_in_the_same_moment_is_not_told_to_stop() {
         surge: Share::Number(2),
         ..two()
     };
-    // The worker and the one that is to take its slot over.
+    // The worker and its successor.
     let (mut table, old) = Table::serving(params());
     let _ = table.tell(RELOAD);
     let next = rises(&mut table, SLOT, 2);
@@ -68,7 +68,7 @@ fn who_ended_in_the_same_moment_is_not_told_to_stop() {
         _ => None,
     });
     assert_eq!(end, Some((next, Cause::Exit)), "by itself");
-    // Two that are to take over: the first one's end is the end of the reload.
+    // Two successors: the end of the first one is the end of the reload.
     let (mut table, _) = Table::serving(params());
     let _ = table.tell(RELOAD);
     let first = rises(&mut table, SLOT, 2);
@@ -149,7 +149,7 @@ fn a_slot_that_stays_down_is_no_longer_counted_as_unhealthy() {
     let _ = table.tell(Event::Drained { pid: old[0] });
     let _ = table.ends(old[0], TERMINATED);
     let next = rises(&mut table, SLOT, 0);
-    // It is not ready in time, which ends a slot that nobody restarts.
+    // It is not ready in time, and the slot is not restarted.
     let _ = table.wait(30_000);
     let _ = table.ends(next, TERMINATED);
     assert_eq!(table.seen().slots[0].state, WorkerState::Stopped);
@@ -191,7 +191,7 @@ fn what_became_of_an_earlier_reload_does_not_fail_the_next() {
     let _ = rises(&mut table, SLOT, 2);
     let _ = rises(&mut table, OTHER, 3);
     let _ = table.tell(RELOAD);
-    // Both are late at once.
+    // Both are late at the same time.
     let told = table.wait(30_000);
     assert_eq!(not_up(&told), 1);
     assert_eq!(table.seen().generation, Generation(2));
@@ -270,7 +270,7 @@ fn a_listener_whose_worker_is_still_awaited_is_no_spare() {
     let (slot, listener) = (SLOT, ListenerId(2));
     let told = table.tell(Event::SpawnFailed { slot, listener });
     assert_eq!(result(&told), Some((ReloadResult::Failure, 0)));
-    // The second answer is still to come, and its worker counts.
+    // The second answer is still missing, and its worker counts.
     assert_eq!(deeds(&told), [asked(SLOT, 2, 2)]);
     let (slot, listener, pid) = (OTHER, ListenerId(3), Pid::new(900).unwrap());
     let told = table.tell(Event::Spawned {
