@@ -1,4 +1,4 @@
-//! Opens the admin endpoints on what the supervisor knows.
+//! Starts the admin endpoints with the data of the supervisor.
 
 use std::sync::{Arc, PoisonError};
 
@@ -28,7 +28,8 @@ pub(super) async fn serve(
     };
     let listener = match TcpListener::bind(addr).await {
         Ok(listener) => listener,
-        // In tini's role a second runtime beside the first is common (a one-off command in a running container).
+        // In the role of tini, a second runtime beside the first one is common (a one-off command in a running
+        // container).
         Err(error) if config.one_shot() => {
             warn!(%addr, %error, "no admin endpoints (RPM_ADMIN_ADDR)");
             return Ok(());
@@ -96,7 +97,7 @@ pub(super) async fn serve(
     Ok(())
 }
 
-/// What the runtime's page is made of.
+/// The inputs of the runtime's own page.
 #[derive(Clone)]
 struct Own {
     metrics: Arc<Metrics>,
@@ -130,10 +131,10 @@ async fn make(gatherer: Option<Gatherer>, own: Own, request: ScrapeRequest) -> M
         let gatherer = gatherer.as_ref()?;
         gatherer.page(scope, page, headers, request.within).await
     };
-    // What is left of the margin is for the way to the client.
+    // The rest of the margin is for the network.
     let answer = timeout(request.within + request.margin * 3 / 4, asked).await;
     let answer = answer.unwrap_or_default().unwrap_or_else(|| {
-        // The thread has too much to read, or is gone.
+        // The thread has too much to read, or has ended.
         let (accept, encoding) = (
             request.accept.as_deref(),
             request.accept_encoding.as_deref(),

@@ -1,4 +1,4 @@
-//! Application metrics: which workers are asked for theirs, and the final scrape of one that is to stop.
+//! Application metrics: which workers are scraped, and the final scrape of a worker before its stop signal.
 
 use std::num::NonZeroU16;
 use std::path::Path;
@@ -18,18 +18,18 @@ use super::Supervisor;
 use super::boot::{BootError, refused};
 use super::incoming::{Incoming, Report};
 
-/// The thread that gathers, and what it was told.
+/// The thread that gathers, and the workers that it was told.
 #[derive(Debug)]
 pub(super) struct AppMetrics {
-    /// `None`: there is nobody to make pages for.
+    /// `None`: no page is ever needed.
     pub(super) gatherer: Option<Gatherer>,
     way: Way,
-    /// The files' directory.
+    /// The directory of the files.
     place: Option<Place>,
     told: Vec<app_metrics::Worker>,
 }
 
-/// How the workers' metrics come here.
+/// How the runtime gets the workers' metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Way {
     None,
@@ -52,7 +52,9 @@ impl AppMetrics {
                     way = Way::Asked;
                     means = asking(ports, *port, path);
                 } else {
-                    warn!("RPM_APP_METRICS: one worker cannot be asked here; none is");
+                    warn!(
+                        "RPM_APP_METRICS: single workers cannot be reached here; no metrics of workers are read"
+                    );
                 }
             }
             Some(MetricsSource::Multiproc { dir }) => {
@@ -89,7 +91,7 @@ impl AppMetrics {
         })
     }
 
-    /// What workers are told of the files' directory.
+    /// The variable that gives workers the directory of the files.
     pub(super) fn variable(&self) -> Option<(&'static str, std::ffi::OsString)> {
         let place = self.place.as_ref()?;
         Some(("PROMETHEUS_MULTIPROC_DIR", place.path().into()))
@@ -106,14 +108,14 @@ impl AppMetrics {
     }
 }
 
-/// Whether workers are asked for their metrics over their listeners, so that a last scrape before their stop signal
-/// makes sense.
+/// Whether workers are asked for their metrics over their listeners, so that a last scrape before the stop signal is
+/// useful.
 pub(super) fn asks_workers(config: &Config, can_ask: bool) -> bool {
     let path = matches!(config.app_metrics.source, Some(MetricsSource::Path { .. }));
     path && can_ask && config.admin_addr.is_some()
 }
 
-/// Each worker over its own listener.
+/// Reaches each worker over its own listener.
 fn asking(ports: SharedPorts, port: Option<NonZeroU16>, path: &str) -> Means {
     let reach = move |listener: ListenerId| {
         let (key, source_port) = ports.probe_target(listener, port)?;
@@ -146,13 +148,13 @@ fn directory(wanted: Option<&Path>) -> Result<(Place, Files), BootError> {
 }
 
 impl Supervisor {
-    /// Tells the thread which workers it asks from now on: those that are ready, and those that drain or are scraped a
-    /// last time. Every worker keeps files.
+    /// Tells the thread which workers it must ask from now on: ready workers, and those that drain or have their last
+    /// scrape. Files are kept for all workers.
     pub(super) fn gather(&mut self, seen: &Snapshot) {
         if self.app_metrics.way == Way::None {
             return;
         }
-        // The stop waits for requests in work, ours too.
+        // The stop waits for requests in progress, including the runtime's own.
         let over = self.fleet.stop_drain().is_some() || self.fleet.stopping();
         let files = self.app_metrics.way == Way::Files;
         let views = seen.slots.iter().chain(&seen.rising).chain(&seen.retiring);
@@ -182,7 +184,7 @@ impl Supervisor {
         }
     }
 
-    /// Reads the metrics of a worker before its stop signal. The outcome, if the worker cannot be asked.
+    /// Reads the metrics of a worker before its stop signal. Returns the outcome at once if the worker cannot be asked.
     pub(super) fn scrape(&mut self, pid: Pid, within: Duration) -> Option<Event> {
         let metrics = &self.app_metrics;
         if let (Some(worker), Some(gatherer)) = (self.workers.get(pid), &metrics.gatherer)

@@ -1,4 +1,5 @@
-//! Everything that may fail before the first worker: every error is fatal and explained. Afterwards none is.
+//! All steps that may fail before the first worker starts. Each error is fatal and is explained. Afterwards no error is
+//! fatal.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -28,29 +29,29 @@ use super::triggers::OomKills;
 use super::worker::Workers;
 use super::{Host, Supervisor};
 
-/// The system refused what the start needs (sysexits.h has EX_OSERR at 71).
+/// Exit code if the system refused something that the start needs (EX_OSERR of sysexits.h).
 const EXIT_REFUSED: u8 = 71;
 
-/// What the start is made of.
+/// The inputs of the start.
 #[derive(Debug)]
 pub struct Boot {
-    /// What was asked.
+    /// The configuration.
     pub config: Config,
-    /// What is odd about it.
+    /// Warnings about the configuration.
     pub warnings: Vec<String>,
-    /// Our environment.
+    /// The runtime's own environment.
     pub env: Vec<(OsString, OsString)>,
-    /// Where we stand.
+    /// The role of this process: init, subreaper, or neither.
     pub role: Role,
-    /// Descriptors; `None` if the limit could not be read.
+    /// The limit of open descriptors; `None` if it could not be read.
     pub files: Option<FileLimit>,
-    /// What the cgroup grants.
+    /// The limits of the cgroup.
     pub limits: Limits,
-    /// Started first of all.
+    /// A clock that was started before everything else.
     pub clock: Clock,
 }
 
-/// Why nothing was started.
+/// Why the start failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BootError {
     /// Exit code.
@@ -59,7 +60,7 @@ pub struct BootError {
 }
 
 impl BootError {
-    /// The system refused to let us do `what`.
+    /// The system refused `what`.
     pub fn refused(what: &str, error: &std::io::Error) -> Self {
         refused(format!("cannot {what}: {error}"))
     }
@@ -78,8 +79,8 @@ pub(super) fn refused(what: String) -> BootError {
     }
 }
 
-/// Proves what the kernel allows, opens what is listed, starts the log, the hand-over and the admin endpoints.
-/// Call it inside a `LocalSet`.
+/// Tests what the kernel allows, opens the listed ports, and starts the log, the handover and the admin endpoints. Must
+/// be called inside a `LocalSet`.
 pub async fn boot(boot: Boot) -> Result<(Supervisor, Log), BootError> {
     let config = Arc::new(boot.config);
     let chosen = choose(&config)?;
@@ -126,15 +127,15 @@ pub async fn boot(boot: Boot) -> Result<(Supervisor, Log), BootError> {
     let oom = OomKills::find();
     if oom.takes_all() {
         warn!(
-            "memory.oom.group is set here: a worker that outgrows the container's memory takes all others and the \
-             runtime with it; RPM_MAX_MEMORY replaces workers before"
+            "memory.oom.group is set here: if one worker exceeds the container's memory, the kernel kills all processes \
+             of the container; RPM_MAX_MEMORY replaces workers before that"
         );
     }
     let reporter = Reporter::new(&config, &metrics);
     let host = Host {
         role: boot.role,
         files: boot.files,
-        // In tini's role nothing is changed for the one worker.
+        // In the role of tini, the score of the only worker is not changed.
         oom_score_adj: crate::sys::pid1::worker_oom_score_adj().filter(|_| !config.one_shot()),
         oom,
     };
@@ -171,12 +172,12 @@ fn introduce(config: &Config, role: Role, warnings: &[String], files: Option<&Fi
     match role {
         Role::Init => {}
         Role::Subreaper => {
-            info!("not PID 1; orphans of the workers come to us all the same (subreaper)");
+            info!("not PID 1, but a subreaper: the runtime reaps orphans of the workers");
         }
         Role::Bystander(errno) => {
             warn!(
                 error = errno.desc(),
-                "not PID 1 and no subreaper: orphans of the workers go to somebody else"
+                "not PID 1 and no subreaper: another process reaps orphans of the workers"
             );
         }
     }
@@ -185,13 +186,14 @@ fn introduce(config: &Config, role: Role, warnings: &[String], files: Option<&Fi
         let limit = files.current;
         warn!(
             limit,
-            needed, "RLIMIT_NOFILE is low for so many workers; some may not start"
+            needed, "RLIMIT_NOFILE is too low for this number of workers; some may not start"
         );
     }
 }
 
-/// Descriptors that we need: two pipes, a notifier and what a start takes for each worker, another to ask it for its
-/// metrics, a group of listeners for each shared port, a score of our own. A program may bind more ports than one under `auto`; that is not known here.
+/// The number of descriptors that the runtime needs: for each worker two pipes, a notifier, those of a start, and a
+/// connection for its metrics; a group of listeners for each shared port; and twenty of its own. With `auto`, a program
+/// may bind more than one port, but the number is unknown here.
 fn descriptors(config: &Config) -> u64 {
     let workers = u64::from(config.instances.get());
     let ports = match &config.ports {
@@ -205,7 +207,7 @@ fn descriptors(config: &Config) -> u64 {
     20 + (workers + surge) * each + ports.saturating_mul(workers + surge)
 }
 
-/// The program and its arguments, as far as a line of the log takes them.
+/// The program and its arguments, shortened for a log line.
 fn shown(argv: &[OsString]) -> String {
     const MOST: usize = 200;
     let mut text = argv
@@ -221,7 +223,7 @@ fn shown(argv: &[OsString]) -> String {
 }
 
 fn params(config: &Config, chosen: &Chosen, ready: ReadyRule) -> Params {
-    // Nothing can be shared here though it was asked for: two workers could not bind the same port.
+    // Ports should be shared but cannot be shared here: two workers could not bind the same port.
     let alone = config.shares_ports() && matches!(chosen.handover, Means::Nothing);
     let one = Share::Number(1);
     Params {
@@ -240,7 +242,7 @@ fn params(config: &Config, chosen: &Chosen, ready: ReadyRule) -> Params {
         backoff: config.backoff,
         stop_timeout: config.stop_timeout,
         shutdown_delay: config.shutdown_delay,
-        // Where the kernel does not steer, nobody can be kept from getting more.
+        // Without steering by the kernel, the runtime cannot keep new connections away from a worker.
         drain_timeout: chosen.steering.map(|_| config.drain_timeout),
         last_scrape: asks_workers(config, chosen.can_ask()),
         surge: if alone {
@@ -282,7 +284,7 @@ fn facts(clock: &Clock, limits: &Limits, config: &Config, handover: HandoverInfo
     }
 }
 
-/// The target as far as a build tells it without a script: architecture and system.
+/// The build target, as far as it is known without a build script: architecture and system.
 const fn target() -> &'static str {
     if cfg!(target_arch = "aarch64") {
         "aarch64-linux"

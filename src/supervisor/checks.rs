@@ -1,4 +1,4 @@
-//! Asking workers over their own listeners: whether they are ready, and whether they are healthy.
+//! Asks workers over their own listeners whether they are ready and healthy.
 
 use tracing::{debug, warn};
 
@@ -12,18 +12,19 @@ use super::Supervisor;
 use super::incoming::{Incoming, Report};
 use super::worker::AbortOnDrop;
 
-/// Longest time between two checks of a worker that is to take a slot over: somebody waits for the first that passes.
+/// Longest time between two checks of a worker that will take over a slot: the takeover waits for the first passed
+/// check.
 const EAGER: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// The checks of one worker.
 #[derive(Debug)]
 pub(super) struct HealthTask {
-    /// Somebody waits for the first that passes.
+    /// Another step waits for the first passed check.
     eager: bool,
     _task: AbortOnDrop,
 }
 
-/// How the worker that has this listener is reached now.
+/// The current target for the worker with this listener.
 fn reach(ports: &SharedPorts, listener: ListenerId) -> Option<Target> {
     let (key, source_port) = ports.probe_target(listener, None)?;
     Some(Target::new(key, source_port))
@@ -35,7 +36,7 @@ fn queue(ports: &SharedPorts, listener: ListenerId) -> Option<u32> {
 }
 
 impl Supervisor {
-    /// Finds out whether a starting worker does what RPM_READY asks for.
+    /// Starts checking whether a starting worker fulfils RPM_READY.
     pub(super) fn ask_if_ready(&mut self, pid: Pid) {
         let (Some(sharing), Some(worker)) = (&self.sharing, self.workers.get_mut(pid)) else {
             return;
@@ -62,7 +63,7 @@ impl Supervisor {
         }));
     }
 
-    /// Begins and ends the checks of RPM_HEALTH as workers come and go.
+    /// Starts and stops the checks of RPM_HEALTH when workers come and go.
     pub(super) fn check_health(&mut self) {
         let Some(kind) = &self.config.health.check else {
             return;
@@ -122,7 +123,7 @@ impl Supervisor {
         }
     }
 
-    /// The answer to a check.
+    /// Handles the result of a check.
     pub(super) fn checked(&self, pid: Pid, slot: SlotId, check: &Check) -> Option<Event> {
         let passed = match check {
             Check::Passed => true,

@@ -1,4 +1,4 @@
-//! The workers' connections, for who counts them now and then.
+//! Counts the workers' connections on request.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -7,16 +7,17 @@ use crate::drain::Sight;
 use crate::model::{BalanceSample, Pid, SlotId, Snapshot, WorkerView};
 use crate::ports::SharedPorts;
 
-/// Counts on any thread, one count at a time. A few milliseconds, or, with thousands of connections, some ten.
+/// Can count on any thread, one count at a time. A count takes a few milliseconds, or tens of milliseconds with
+/// thousands of connections.
 #[derive(Debug)]
 pub(super) struct Connections {
     ports: SharedPorts,
-    /// Opened by the first count: until then nobody wants to know, and it is a descriptor.
+    /// Opened by the first count, because it costs a descriptor.
     sight: Mutex<Option<Sight>>,
 }
 
 impl Connections {
-    /// Those on these ports.
+    /// Counts the connections on these ports.
     pub(super) fn on(ports: &SharedPorts) -> Self {
         Self {
             ports: ports.clone(),
@@ -24,13 +25,13 @@ impl Connections {
         }
     }
 
-    /// What the balance of these ports does.
+    /// The state of the balance of these ports.
     pub(super) fn balance(&self) -> Option<BalanceSample> {
         self.ports.balance()
     }
 
-    /// By slot: those of its worker, and of the ones before it that still drain. `None`, or a slot missing: that is not
-    /// known, as once the stop has let the ports go.
+    /// Connections by slot: those of its worker, and of its earlier workers that still drain. `None` if unknown, for
+    /// example after the stop has released the ports. A slot is missing if its number is unknown.
     pub(super) fn count(&self, snapshot: &Snapshot) -> Option<BTreeMap<SlotId, u64>> {
         let ports = self.ports.shared_addresses()?;
         let seated = |worker: &WorkerView| Some((worker.slot, worker.pid?));

@@ -1,4 +1,4 @@
-//! Workers that finish what they have are looked at until nothing is left.
+//! Watches draining workers until they have no connections left.
 
 use tracing::{info, warn};
 
@@ -9,17 +9,17 @@ use crate::policy::{Action, Drains, Event, Seek};
 
 use super::Supervisor;
 
-/// The looks at workers that drain. No descriptor is open while there is no drain.
+/// Watches draining workers. No descriptor is open while no worker drains.
 #[derive(Debug, Default)]
 pub(super) struct DrainWatch {
     sight: Option<Sight>,
-    /// The drain of all before the stop.
+    /// The drain of all workers before the stop.
     stop: Option<Drain>,
     next: Option<Tick>,
     told: bool,
 }
 
-/// One worker's drain, as far as looks have seen it.
+/// The drain of one worker, as far as observed.
 #[derive(Debug)]
 pub(super) struct WorkerDrain {
     drain: Drain,
@@ -28,15 +28,15 @@ pub(super) struct WorkerDrain {
 }
 
 impl DrainWatch {
-    /// When the next look is due.
+    /// Time of the next look.
     pub(super) fn deadline(&self) -> Option<Tick> {
         self.next
     }
 }
 
 impl Supervisor {
-    /// Begins and ends the looks as drains do. Comes right after the steering: what is under way now is all that can
-    /// still reach a worker that has left it.
+    /// Starts and ends the looks when drains begin and end. It is called right after the steering changed, so that the
+    /// handshakes in progress now are all that can still reach a removed worker.
     pub(super) fn follow_drains(&mut self) {
         let Some(sharing) = &self.sharing else { return };
         let draining: Vec<Drains> = self.fleet.draining(self.now).collect();
@@ -59,7 +59,7 @@ impl Supervisor {
             let means = sight.means();
             info!(
                 means,
-                "netlink is refused here; a drain looks at more than it must and cannot tell who is idle"
+                "netlink is refused here; a drain reads more than it needs and cannot distinguish idle connections from busy ones"
             );
         }
         let mut new: Vec<Pid> = draining.iter().map(|one| one.pid).collect();
@@ -84,7 +84,7 @@ impl Supervisor {
         }
     }
 
-    /// Looks, if it is time to, and tells the fleet what was seen.
+    /// Looks if it is time to, and tells the fleet the results.
     pub(super) fn look_at_drains(&mut self, actions: &mut Vec<Action>) {
         if self.drains.next.is_none_or(|at| at > self.now) {
             return;
@@ -177,7 +177,7 @@ impl Supervisor {
     }
 }
 
-/// All workers as one.
+/// Combines the looks at all workers.
 fn together(looks: &[Look]) -> Look {
     let none = Look {
         visible: true,

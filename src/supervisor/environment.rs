@@ -1,4 +1,4 @@
-//! What a worker finds in its environment.
+//! The environment of a worker.
 
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
@@ -10,14 +10,14 @@ use crate::config::{Config, env_file};
 use crate::model::{Generation, SlotId};
 use crate::policy::watchdog;
 
-/// What all workers find in their environment.
+/// The environment that all workers get.
 #[derive(Debug)]
 pub(super) struct Environment {
-    /// The runtime's own.
+    /// The runtime's own environment.
     own: Vec<(OsString, OsString)>,
-    /// RPM_ENV_FILE, as it last could be read.
+    /// RPM_ENV_FILE, as last read without an error.
     file: Vec<(OsString, OsString)>,
-    /// WATCHDOG_USEC of the runtime's own, which the workers inherit.
+    /// WATCHDOG_USEC of the runtime's own environment, which the workers inherit.
     pub(super) watchdog: Option<Duration>,
 }
 
@@ -32,8 +32,8 @@ impl Environment {
         }
     }
 
-    /// The runtime's own environment and, over it, what RPM_ENV_FILE says at this moment; if it cannot be read now,
-    /// what it said last.
+    /// Returns the runtime's own environment with the current content of RPM_ENV_FILE over it. If the file cannot be
+    /// read, its last content is used.
     pub(super) fn read(&mut self, file: Option<&Path>) -> Vec<(OsString, OsString)> {
         let mut env = self.own.clone();
         let Some(path) = file else {
@@ -49,7 +49,7 @@ impl Environment {
         match parsed {
             Ok(variables) => self.file = variables,
             Err(error) => {
-                error!(path = %path.display(), error, "cannot read RPM_ENV_FILE, the worker gets what it said before");
+                error!(path = %path.display(), error, "cannot read RPM_ENV_FILE; the worker gets its last known content");
             }
         }
         for (name, value) in &self.file {
@@ -59,8 +59,8 @@ impl Environment {
     }
 }
 
-/// The runtime's own environment, whole and in order, with the worker's variables set in their places or at the end.
-/// A value that is not UTF-8 passes untouched.
+/// Builds a worker's environment: the runtime's own environment, complete and in order, with the worker's variables set
+/// in their places or at the end. Values that are not UTF-8 are not changed.
 pub fn build(
     base: &[(OsString, OsString)],
     config: &Config,
@@ -79,7 +79,7 @@ pub fn build(
     if let Some((name, first)) = &config.increment {
         set(name, first.saturating_add(u64::from(slot.0)).to_string());
     }
-    // A server that is one of our workers must not fork workers of its own.
+    // A server that is a worker must not fork its own workers.
     if !env.iter().any(|(name, _)| name == "WEB_CONCURRENCY") {
         env.push(("WEB_CONCURRENCY".into(), "1".into()));
     }

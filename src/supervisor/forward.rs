@@ -1,4 +1,4 @@
-//! Signals that go on to the workers.
+//! Forwards signals to the workers.
 
 use nix::errno::Errno;
 use tracing::warn;
@@ -10,14 +10,15 @@ use crate::sys::proc::Proc;
 use crate::sys::signals;
 
 impl Supervisor {
-    /// Where the log files are ours, the signal was meant for us: it goes on to those that do something with it, and ends
-    /// nobody.
+    /// Forwards the signal to reopen log files. If the runtime has log files, the signal was meant for the runtime: it
+    /// is forwarded only to workers that handle it, so that it ends no worker.
     pub(super) fn forward_reopen(&self, sig: Sig) {
         let proc = self.config.log.files.any().then(|| Proc::new("/proc"));
         let survives = |pid| {
             let Some(proc) = &proc else { return true };
-            // Who cannot be asked might end. Who blocks it has a signalfd(2); who stands in sigwait(3) cannot be told from
-            // one that would end: the kernel takes what it waits for out of the mask for so long.
+            // If the dispositions cannot be read, the signal might end the process. A process that blocks the signal
+            // uses signalfd(2). A process that waits in sigwait(3) looks like one that would end, because the kernel
+            // removes the awaited signals from the mask during the wait.
             proc.dispositions(pid).is_ok_and(|known| {
                 let masks = known.caught | known.blocked | known.ignored;
                 Dispositions::has(masks, sig)
@@ -44,12 +45,12 @@ impl Supervisor {
         tracing::debug!(signal = %received, %sent, workers, "signal received and forwarded");
     }
 
-    /// By RPM_SIGNAL_SCOPE. The worker is unreaped, so its number is its own.
+    /// Sends a signal by RPM_SIGNAL_SCOPE. The worker is not reaped, so its PID cannot belong to another process.
     pub(super) fn send(&self, pid: Pid, sig: Sig) -> nix::Result<()> {
         match self.config.signal_scope {
             crate::config::Scope::Process => signals::send(pid, sig),
             crate::config::Scope::Group => match signals::send_group(pid, sig) {
-                // It left its group for another one; its number is its own all the same.
+                // The worker has moved to another process group. Its PID is still its own.
                 Err(Errno::ESRCH) => signals::send(pid, sig),
                 other => other,
             },

@@ -1,4 +1,4 @@
-//! How ports are handed over, what makes a worker ready, and why so.
+//! Selects how ports are handed over and what makes a worker ready, with the reasons.
 
 use tracing::warn;
 
@@ -11,17 +11,17 @@ use crate::sys::intercept::Filter;
 
 use super::boot::{BootError, refused};
 
-/// How a worker comes by its listener.
+/// How a worker gets its listener.
 pub(super) enum Means {
-    /// Nothing is shared.
+    /// No port is shared.
     Nothing,
-    /// Its `bind` is intercepted.
+    /// Its `bind` call is intercepted.
     Interception(Filter),
-    /// By LISTEN_FDS.
+    /// Through LISTEN_FDS.
     Activation,
 }
 
-/// How ports are handed over, and in what words.
+/// The selected handover, and its description for users.
 pub(super) struct Chosen {
     pub(super) info: HandoverInfo,
     pub(super) steering: Option<Steering>,
@@ -29,14 +29,14 @@ pub(super) struct Chosen {
 }
 
 impl Chosen {
-    /// Whether one worker can be asked over its own listener.
+    /// Whether one worker can be reached over its own listener.
     pub(super) fn can_ask(&self) -> bool {
         self.steering
             .is_some_and(|steering| steering.probe.is_some())
     }
 }
 
-/// Tries the mechanisms in their order. The reasons of those that fail are told.
+/// Tries the mechanisms in order. The reasons of those that fail are part of the description.
 pub(super) fn choose(config: &Config) -> Result<Chosen, BootError> {
     let unshared = |reason: String| Chosen {
         info: HandoverInfo {
@@ -123,7 +123,7 @@ pub(super) fn choose(config: &Config) -> Result<Chosen, BootError> {
     })
 }
 
-/// The kernel's word for the commonest reason says nothing to people: seccomp(2) has EBUSY for a second notifier.
+/// Explains the most common error, because the kernel's text does not: seccomp(2) returns EBUSY for a second notifier.
 fn plainly(why: String) -> String {
     if why.ends_with(nix::errno::Errno::EBUSY.desc()) {
         format!(
@@ -134,12 +134,12 @@ fn plainly(why: String) -> String {
     }
 }
 
-/// What makes a worker ready, as far as the policy is concerned, and whether it is asked over its listener.
+/// The policy's rule for readiness, and whether workers are checked over their listener.
 pub(super) fn ready_rule(config: &Config, chosen: &Chosen) -> (ReadyRule, bool) {
     let watched = matches!(chosen.handover, Means::Interception(_));
     let can_ask = chosen.can_ask();
     if config.health.check.is_some() && !can_ask {
-        warn!("RPM_HEALTH: one worker cannot be asked here; none is checked");
+        warn!("RPM_HEALTH: single workers cannot be reached here; no worker is checked");
     }
     let listed = matches!(config.ports, Ports::List(_));
     let fallback = (ReadyRule::Alive(config.min_uptime), false);
@@ -154,22 +154,24 @@ pub(super) fn ready_rule(config: &Config, chosen: &Chosen) -> (ReadyRule, bool) 
             (ReadyRule::Told, true)
         }
         config::Ready::Tcp | config::Ready::Http(_) if watched => {
-            warn!("RPM_READY: one worker cannot be asked here; ready means that it listens");
+            warn!(
+                "RPM_READY: single workers cannot be reached here; a worker is ready when it listens"
+            );
             (ReadyRule::Told, false)
         }
         config::Ready::Listen | config::Ready::Tcp | config::Ready::Http(_) => {
-            warn!(uptime = ?config.min_uptime, "RPM_READY cannot be observed here; ready means alive for RPM_MIN_UPTIME");
+            warn!(uptime = ?config.min_uptime, "RPM_READY cannot be observed here; a worker is ready when it has been alive for RPM_MIN_UPTIME");
             fallback
         }
     }
 }
 
-/// What a worker that is not ready has not done.
+/// What a worker that is not ready has not done yet.
 pub(super) fn missing(config: &Config) -> &'static str {
     match (&config.ready, &config.ports) {
         (config::Ready::Tcp, _) => "it accepts no connection on a shared port",
         (config::Ready::Http(_), _) => "it does not answer the path of RPM_READY with a success",
-        (config::Ready::Notify, _) => "it did not say READY=1 to NOTIFY_SOCKET",
+        (config::Ready::Notify, _) => "it did not send READY=1 to NOTIFY_SOCKET",
         (_, Ports::List(_)) => "it does not listen on a port of RPM_PORTS",
         (_, Ports::Auto | Ports::Off) => "it does not listen on a shared port",
     }

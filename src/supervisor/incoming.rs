@@ -1,4 +1,4 @@
-//! What wakes the loop, and what it means to the fleet.
+//! The messages that wake the loop, and their meaning for the fleet.
 
 use std::time::Duration;
 
@@ -14,49 +14,49 @@ use crate::triggers::Fired;
 use super::Supervisor;
 use super::worker::WorkerId;
 
-/// A wake-up that comes later than this was slept over: the runtime itself did not run.
+/// If a wake-up is later than this, the runtime itself did not run.
 const FROZEN: Duration = Duration::from_secs(1);
 
-/// While a deadline is pending, the loop looks at the clock so often: a freeze is measured from the last look.
+/// While a deadline is pending, the loop reads the clock this often: a freeze is measured from the last reading.
 const BEAT: Duration = Duration::from_millis(500);
 
-/// What wakes the loop.
+/// A message that wakes the loop.
 #[derive(Debug)]
 pub(super) enum Incoming {
     /// Signals are pending.
     Signals(Vec<Sig>),
-    /// The shared ports have something to say.
+    /// An event of the shared ports.
     Port(PortEvent),
-    /// A trigger has something to say.
+    /// An event of a trigger.
     Fired(Fired),
-    /// Of a worker. It counts for nothing once that worker is reaped.
+    /// A report about a worker. It is ignored once that worker is reaped.
     Worker(WorkerId, Report),
 }
 
-/// What is reported of one worker.
+/// A report about one worker.
 #[derive(Debug)]
 pub(super) enum Report {
-    /// It is being started and has something to say.
+    /// The starting worker has sent a status.
     Status,
-    /// It does what RPM_READY asks for.
+    /// The worker fulfils RPM_READY.
     Accepted,
-    /// It said something of itself (sd_notify).
+    /// The worker has sent messages (sd_notify).
     Said(Vec<Message>),
-    /// It was asked whether it is healthy.
+    /// A health check has ended.
     Checked(Check),
-    /// Its final scrape is over.
+    /// The final scrape has ended.
     Scraped,
 }
 
 impl Supervisor {
-    /// Waits for the next thing that concerns the fleet, and says what it means: any number of events, none if only time
-    /// has passed. Takes the time for which the runtime itself was frozen out of
-    /// the clock: a deadline that passed in the meantime says nothing about workers that were frozen with it.
+    /// Waits for the next message that concerns the fleet and converts it to events. Returns no event if only time has
+    /// passed. Removes the time for which the runtime itself was frozen from the clock, because a deadline that passed
+    /// during the freeze says nothing about workers that were frozen too.
     ///
-    /// How long the freeze was is told by the wake-up that it delayed: that was due a [`BEAT`] after the last look at
-    /// the clock, or at the deadline. So the honest wait is never taken out, the freeze is, but for a beat at most, and
-    /// one that began earlier in the turn (or a turn that took so long) counts like any other. Without a deadline there
-    /// is nothing to put off, and no beat.
+    /// The length of the freeze is known from the delayed wake-up, which was due a [`BEAT`] after the last reading of
+    /// the clock, or at the deadline. So a regular wait is never removed. A freeze is removed except for at most one
+    /// beat, also if it began earlier in the turn or if the turn itself took that long. Without a deadline there is
+    /// nothing to postpone, and no beat.
     pub(super) async fn next_events(&mut self) -> Vec<Event> {
         let incoming = loop {
             let deadlines = [
@@ -79,7 +79,7 @@ impl Supervisor {
                 self.clock.skip(frozen);
                 warn!(
                     seconds = frozen.as_secs_f32(),
-                    "the runtime did not run for a while; deadlines are put off by as much"
+                    "the runtime did not run for a while; deadlines are postponed by that time"
                 );
             }
             self.now = self.clock.now();

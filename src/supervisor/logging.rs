@@ -1,4 +1,4 @@
-//! The log as the configuration wants it.
+//! Starts the log as configured.
 
 use std::ffi::{OsStr, OsString};
 use std::io::{IsTerminal, stderr, stdout};
@@ -15,7 +15,7 @@ use crate::log::stamp::Timestamp;
 use crate::log::{self, FileSettings, Log, LogSettings, Overflow};
 use crate::sys::{self, listener};
 
-/// Starts the log, and sends our own events there.
+/// Starts the log, and sends the runtime's own events to it.
 pub(super) fn start(config: &Config, env: &[(OsString, OsString)]) -> Result<Log, BootError> {
     let logging = &config.log;
     let format = match logging.format {
@@ -23,9 +23,9 @@ pub(super) fn start(config: &Config, env: &[(OsString, OsString)]) -> Result<Log
         LogFormat::Prefix => log::Format::Prefix,
         LogFormat::Json => log::Format::Json,
     };
-    // The workers' stdout is data of theirs.
+    // The workers' stdout is their data.
     let inherits = logging.format == LogFormat::Inherit;
-    // Two threads that write to one pipe would tear each other's lines.
+    // Two threads that write to one pipe would mix their lines.
     let splits = logging.stderr == LogStderr::Split
         && !inherits
         && !sys::io::is_same(stdout(), stderr()).unwrap_or(false);
@@ -38,7 +38,7 @@ pub(super) fn start(config: &Config, env: &[(OsString, OsString)]) -> Result<Log
             config::Timestamp::Rfc3339 => Timestamp::Rfc3339,
             config::Timestamp::Pattern(pattern) => Timestamp::Pattern(pattern.clone()),
         },
-        // In raw nothing is ours but our own lines.
+        // In the format raw, only the runtime's own lines could be coloured.
         colour: terminal
             && format == log::Format::Prefix
             && !logging.files.any()
@@ -65,7 +65,7 @@ pub(super) fn start(config: &Config, env: &[(OsString, OsString)]) -> Result<Log
     };
     let log = log::start(settings)
         .map_err(|errno| refused(format!("cannot start the log: {}", errno.desc())))?;
-    // Fails only if there is one already, as where a test boots twice.
+    // Fails only if a subscriber is already set, for example when a test boots twice.
     let _ = tracing::subscriber::set_global_default(log::subscriber(&log, filter(logging)));
     Ok(log)
 }
@@ -77,7 +77,7 @@ fn copy(fd: impl AsFd) -> Result<OwnedFd, BootError> {
     })
 }
 
-/// Unless NO_COLOR (no-color.org) or TERM=dumb says otherwise.
+/// Whether colours are wanted: not if NO_COLOR (no-color.org) or TERM=dumb is set.
 fn wants_colour(env: &[(OsString, OsString)]) -> bool {
     let value = |name: &str| {
         env.iter()

@@ -1,4 +1,5 @@
-//! The loop. One turn: wait for something to happen, reap everything first, decide, perform, publish.
+//! The main loop. One turn: wait for a message, reap all ended processes, decide, perform the actions, publish the
+//! state.
 
 mod admin;
 mod app_metrics;
@@ -49,38 +50,38 @@ use worker::Workers;
 pub use boot::{Boot, BootError, boot};
 pub use report::{Ending, write_termination_log};
 
-/// Tells tokio that a descriptor it reported has been dealt with.
+/// Tells tokio that the reported readiness of a descriptor has been handled.
 fn not_now() -> std::io::Result<()> {
     Err(std::io::ErrorKind::WouldBlock.into())
 }
 
-/// Where the runtime stands.
+/// The environment of the runtime on this host.
 #[derive(Debug)]
 struct Host {
     role: Role,
     /// The limit of open descriptors; `None` if it could not be read.
     files: Option<FileLimit>,
-    /// For the workers; `None` leaves it as it is.
+    /// OOM score of the workers; `None`: unchanged.
     oom_score_adj: Option<i32>,
     /// The kernel's OOM killer.
     oom: OomKills,
 }
 
-/// The running service. Made by [`boot`]; from then on no error ends it.
+/// The running service. Created by [`boot`]; from then on no error ends it.
 #[derive(Debug)]
 pub struct Supervisor {
-    // What was asked for, and where.
+    // The configuration and the host.
     config: Arc<Config>,
     environment: Environment,
     host: Host,
 
-    // What decides, and the time at which it does.
+    // The policy and its time.
     fleet: Fleet,
     clock: Clock,
-    /// The time of this turn, read once: a freeze in the middle of a turn is seen by the next, like any other.
+    /// The time of this turn, read once. A freeze in the middle of a turn is seen by the next turn.
     now: Tick,
 
-    // What the loop uses and shares with other tasks and threads.
+    // Objects that the loop uses and shares with other tasks and threads.
     log: Log,
     metrics: Arc<Metrics>,
     app_metrics: AppMetrics,
@@ -92,16 +93,16 @@ pub struct Supervisor {
     workers: Workers,
     drains: DrainWatch,
 
-    /// Tells people about decisions.
+    /// Reports decisions.
     reporter: Reporter,
 
-    // What wakes the loop.
+    // Messages to the loop.
     inbox: UnboundedReceiver<Incoming>,
     outbox: UnboundedSender<Incoming>,
 }
 
 impl Supervisor {
-    /// Runs until nothing is left to run; the ending says with what code the process ends and why.
+    /// Runs until the service has ended. Returns the exit code and the reason.
     pub async fn run(mut self, signals: Signals, wakes: UnixStream) -> Ending {
         self.watch_signals(signals, wakes);
         self.start_triggers();

@@ -1,4 +1,4 @@
-//! What workers say of themselves: sd_notify(3), with RPM_READY=notify.
+//! Messages of workers through sd_notify(3), with RPM_READY=notify.
 
 use tracing::{debug, warn};
 
@@ -13,18 +13,18 @@ use super::Supervisor;
 use super::incoming::{Incoming, Report};
 use super::worker::{AbortOnDrop, WorkerId, Workers};
 
-/// One worker's socket, and what came over it.
+/// The socket of one worker, and the state from its messages.
 #[derive(Debug)]
 pub(super) struct Notify {
     _task: AbortOnDrop,
     watchdog: Watchdog,
-    /// The log and the fleet were told that the watchdog has expired.
+    /// The expiry of the watchdog was logged and reported to the fleet.
     expired: bool,
     status: Option<String>,
 }
 
 impl Workers {
-    /// When the next watchdog expires.
+    /// Time at which the next watchdog expires.
     pub(super) fn watchdog_deadline(&self) -> Option<Tick> {
         let notify = self.iter().filter_map(|worker| worker.notify.as_ref());
         let waiting = notify.filter(|notify| !notify.expired);
@@ -33,7 +33,7 @@ impl Workers {
             .min()
     }
 
-    /// Adds what the workers say of themselves to what is known of them.
+    /// Adds the workers' status texts to the snapshot.
     pub(super) fn add_status(&self, seen: &mut Snapshot) {
         let views = seen.slots.iter_mut().chain(&mut seen.rising);
         for view in views.chain(&mut seen.retiring) {
@@ -45,8 +45,8 @@ impl Workers {
 }
 
 impl Supervisor {
-    /// A socket for the worker that is about to be started, and its name for NOTIFY_SOCKET. Without one it runs all the
-    /// same; it is told to stop if it is never ready.
+    /// Creates a socket for the next worker, and its name for NOTIFY_SOCKET. If that fails, the worker runs anyway, and
+    /// it is stopped if it does not become ready.
     pub(super) fn notify_socket(&self) -> Option<(notify::Notify, String)> {
         if self.config.ready != Ready::Notify {
             return None;
@@ -54,7 +54,7 @@ impl Supervisor {
         match notify::Notify::new() {
             Ok(both) => Some(both),
             Err(error) => {
-                warn!(%error, "no socket for sd_notify, the worker cannot say that it is ready");
+                warn!(%error, "no socket for sd_notify; the worker cannot report that it is ready");
                 None
             }
         }
@@ -78,7 +78,7 @@ impl Supervisor {
         }
     }
 
-    /// A worker said something.
+    /// Handles messages of a worker.
     pub(super) fn said(&mut self, pid: Pid, messages: &[Message], events: &mut Vec<Event>) {
         let now = self.now;
         let worker = self.workers.get_mut(pid);
@@ -97,7 +97,7 @@ impl Supervisor {
                     continue;
                 }
                 Message::Reloading => {
-                    debug!(%pid, "worker reads its configuration anew");
+                    debug!(%pid, "worker reloads its configuration");
                     continue;
                 }
                 Message::Watchdog | Message::WatchdogTrigger | Message::WatchdogTimeout(_) => {
@@ -108,7 +108,7 @@ impl Supervisor {
         }
     }
 
-    /// Watchdogs that have expired.
+    /// Reports expired watchdogs.
     pub(super) fn look_at_watchdogs(&mut self, actions: &mut Vec<Action>) {
         let mut expired = Vec::new();
         for worker in self.workers.iter_mut() {

@@ -1,4 +1,4 @@
-//! Actions become calls; their outcomes become events.
+//! Performs actions and turns their outcomes into events.
 
 use nix::errno::Errno;
 use tracing::warn;
@@ -14,7 +14,7 @@ use super::handover::missing;
 use super::report::Told;
 
 impl Supervisor {
-    /// Tells people about a decision.
+    /// Reports a decision.
     fn tell_people(&mut self, note: Note) {
         let last_lines = match note {
             Note::NotUp {
@@ -36,7 +36,7 @@ impl Supervisor {
         });
     }
 
-    /// Does one thing. The outcome, if the policy waits for one.
+    /// Performs one action. Returns the outcome if the policy waits for one.
     pub(super) fn perform(&mut self, action: &Action) -> Option<Event> {
         match *action {
             Action::Spawn {
@@ -47,25 +47,26 @@ impl Supervisor {
             Action::Scrape { pid, within } => return self.scrape(pid, within),
             Action::Stop { pid } => {
                 self.tell(pid, self.config.stop_signal, false);
-                // A stopped process does not see its signal before it continues.
+                // A stopped process handles its signal only when it continues.
                 self.tell(pid, Sig::CONT, true);
             }
             Action::Resume { pid } => self.tell(pid, Sig::CONT, true),
             Action::Kill { pid } => {
-                // The worker may have moved to another group; it is unreaped, so its number is its own.
+                // The worker may have moved to another process group. It is not reaped, so its PID is its own.
                 if let Err(errno) = signals::send(pid, Sig::KILL) {
                     warn!(%pid, error = errno.desc(), "cannot kill a worker");
                 }
                 self.tell(pid, Sig::KILL, true);
             }
-            // Many servers take a second stop signal as "now".
+            // Many servers treat a second stop signal as "stop now".
             Action::StopGroup { told: true, .. } if self.config.signal_scope == Scope::Group => {}
             Action::StopGroup { pid, told: _ } => {
                 self.tell(pid, self.config.stop_signal, true);
                 self.tell(pid, Sig::CONT, true);
             }
             Action::KillGroup { pid } => {
-                // Asked again: since the last look the group may have ended, and its number may be somebody else's.
+                // Checked again: since the last check the group may have ended, and another process group may use its
+                // number.
                 if crate::sys::reaper::group_left(pid, self.host.role == Role::Init) {
                     self.tell(pid, Sig::KILL, true);
                 }

@@ -1,4 +1,4 @@
-//! Opens the shared ports that are listed and starts the hand-over.
+//! Opens the listed shared ports and starts the handover.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -19,26 +19,26 @@ use super::Supervisor;
 use super::boot::{BootError, refused};
 use super::incoming::Incoming;
 
-/// Connections that strand are told of no more often; all are counted.
+/// Shortest time between two log lines about stranded connections; all are counted.
 const BETWEEN_STRANDED: std::time::Duration = std::time::Duration::from_mins(1);
 
-/// The shared ports, and how they are handed over.
+/// The shared ports and their handover.
 #[derive(Debug)]
 pub(super) struct Sharing {
     pub(super) ports: SharedPorts,
     pub(super) server: Server,
-    /// `None`: activation.
+    /// `None` with activation.
     pub(super) filter: Option<Filter>,
-    /// A listening worker is asked over its own listener before it counts as ready.
+    /// A listening worker is checked over its own listener before it counts as ready.
     pub(super) ask: bool,
     rescue: Option<Rescue>,
-    /// The balance is to be started with the second worker.
+    /// The balance must be started with the second worker.
     balance: bool,
-    /// Where new connections go.
+    /// The listeners that get new connections.
     rotation: Rotation,
-    /// The listeners were let go: the workers' own closing decides.
+    /// The runtime has closed its copies of the listeners, so a listener closes when its worker closes it.
     let_go: bool,
-    /// When it was last told that connections strand.
+    /// Time of the last log line about stranded connections.
     told_stranded: Option<Tick>,
 }
 
@@ -94,7 +94,7 @@ pub(super) fn share(
         filter,
         ask,
         rescue: None,
-        // One worker has nothing to be balanced; the first that is added starts it.
+        // A single worker needs no balance; it starts with the first worker that is added.
         balance: steering.is_some_and(|steering| steering.choice == Choice::Adaptive),
         rotation: Rotation::default(),
         let_go: false,
@@ -103,7 +103,7 @@ pub(super) fn share(
 }
 
 impl Sharing {
-    /// Lets the listeners go, once.
+    /// Closes the runtime's copies of the listeners, once.
     pub(super) fn let_go(&mut self) {
         if !self.let_go {
             self.let_go = true;
@@ -111,7 +111,7 @@ impl Sharing {
         }
     }
 
-    /// Whether it was told only lately that connections strand. If not, it is told now.
+    /// Whether stranded connections were logged recently. If not, marks them as logged now.
     fn told_stranded_before(&mut self, now: Tick) -> bool {
         let lately = |told| now.since(told) < BETWEEN_STRANDED;
         if self.told_stranded.is_some_and(lately) {
@@ -122,7 +122,7 @@ impl Sharing {
     }
 }
 
-/// A bare port is every address of both families. `[::]` is both as well, unless `0.0.0.0` is listed beside it.
+/// A bare port means all addresses of both families. So does `[::]`, unless `0.0.0.0` is listed too.
 fn listed_key(spec: PortSpec, list: &[PortSpec]) -> PortKey {
     let Some(ip) = spec.ip else {
         return PortKey::dual_stack(spec.port.get());
@@ -136,7 +136,7 @@ fn listed_key(spec: PortSpec, list: &[PortSpec]) -> PortKey {
 fn open_listed(ports: &SharedPorts, key: PortKey) -> Result<PortKey, BootError> {
     let bare = key == PortKey::dual_stack(key.addr.port());
     let outcome = match ports.open(key) {
-        // No IPv6 here: every address is every IPv4 address.
+        // IPv6 is not available here, so all addresses means all IPv4 addresses.
         Err(Errno::EAFNOSUPPORT | Errno::EADDRNOTAVAIL) if bare => {
             let v4 = PortKey::new(
                 SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), key.addr.port()),
@@ -164,8 +164,8 @@ fn open_listed(ports: &SharedPorts, key: PortKey) -> Result<PortKey, BootError> 
 }
 
 impl Supervisor {
-    /// Tells the shared ports which listeners nobody looks at, and starts the balance once there is something to be
-    /// balanced.
+    /// Tells the shared ports which listeners no worker uses, and starts the balance when there is more than one
+    /// worker.
     pub(super) fn mind_listeners(&mut self) {
         let Some(sharing) = &mut self.sharing else {
             return;
@@ -186,7 +186,7 @@ impl Supervisor {
             .idle(&idle);
     }
 
-    /// Sends new connections to those that serve now.
+    /// Steers new connections to the workers that serve now.
     pub(super) fn steer(&mut self) {
         let Some(sharing) = &mut self.sharing else {
             return;
@@ -217,7 +217,7 @@ impl Supervisor {
         }
     }
 
-    /// The shared ports said something.
+    /// Handles an event of the shared ports.
     pub(super) fn port_event(&mut self, event: &PortEvent) -> Option<Event> {
         if let PortEvent::Stranded { count, .. } = event {
             self.metrics.stranded(u64::from(*count));
@@ -230,7 +230,7 @@ impl Supervisor {
         let PortEvent::Listening { worker, .. } = *event else {
             return None;
         };
-        // It may have died since, and its number must not be taken for its successor's.
+        // The worker may have ended since, and its PID must not be taken for its successor's.
         self.workers.get(worker)?;
         if self.sharing.as_ref().is_some_and(|sharing| sharing.ask) {
             self.ask_if_ready(worker);
@@ -241,7 +241,7 @@ impl Supervisor {
     }
 }
 
-/// The log line of an event.
+/// Logs an event of the shared ports.
 fn log_event(event: &PortEvent) {
     match event {
         PortEvent::Opened { key, listeners } => info!(port = %key, listeners, "sharing a port"),
@@ -264,7 +264,7 @@ fn log_event(event: &PortEvent) {
         }
         PortEvent::Unseen { worker, slot } => {
             let hint = "another uid, or not dumpable";
-            warn!(%slot, pid = %worker, hint, "cannot look into a process of the worker, what it binds is its own");
+            warn!(%slot, pid = %worker, hint, "cannot inspect a process of the worker; the ports that it binds are not shared");
         }
         PortEvent::Repaired {
             key,
@@ -283,10 +283,10 @@ fn log_event(event: &PortEvent) {
             listener,
             count,
         } => {
-            warn!(port = %key, listener = listener.0, connections = count, "connections came to a listener without a worker; passing them on to a live one (told once a minute)");
+            warn!(port = %key, listener = listener.0, connections = count, "connections came to a listener without a worker; passing them on to a live one (logged once a minute)");
         }
         PortEvent::SteeringFailed { key, reason } => {
-            error!(port = %key, error = reason, "cannot change where connections go, the last choice stays");
+            error!(port = %key, error = reason, "cannot update the steering of new connections; the previous steering stays");
         }
     }
 }

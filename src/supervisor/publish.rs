@@ -1,4 +1,4 @@
-//! What others see of the fleet after each turn, and what follows from it.
+//! The state that other tasks and threads see after each turn, and the consequences of changes.
 
 use std::sync::PoisonError;
 
@@ -7,7 +7,7 @@ use crate::model::{Pid, RunState, Snapshot, WorkerState, WorkerView};
 use super::Supervisor;
 
 impl Supervisor {
-    /// What others see, and where connections go.
+    /// Publishes the snapshot and updates the steering.
     pub(super) fn publish(&mut self) {
         let mut seen = self.fleet.snapshot();
         self.workers.add_status(&mut seen);
@@ -27,7 +27,7 @@ impl Supervisor {
         self.check_health();
     }
 
-    /// The last lines of stderr are kept only of workers that may still fail to come up.
+    /// The last lines of stderr are kept only for workers that may still fail to come up.
     fn drop_tails(&mut self, seen: &Snapshot) {
         if self.workers.iter().all(|worker| worker.tail.is_none()) {
             return;

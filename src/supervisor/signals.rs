@@ -1,4 +1,4 @@
-//! Signals that come to the runtime, and what each means (RPM_SIGNALS).
+//! Signals to the runtime, and the meaning of each (RPM_SIGNALS).
 
 use tokio::io::Interest;
 use tokio::net::UnixStream;
@@ -12,12 +12,12 @@ use super::Supervisor;
 use super::incoming::Incoming;
 
 impl Supervisor {
-    /// Sends every pending signal to the loop. Registered signals stay registered as long as the process lives.
+    /// Sends every pending signal to the loop. Registered signals stay registered until the process ends.
     pub(super) fn watch_signals(&self, mut signals: Signals, wakes: UnixStream) {
         let outbox = self.outbox.clone();
         tokio::spawn(async move {
             while wakes.readable().await.is_ok() {
-                // Cleared first: what arrives while we look is reported again.
+                // The readiness is cleared first, so that a signal that arrives during the check is reported again.
                 let _ = wakes.try_io(Interest::READABLE, super::not_now);
                 let pending = signals.pending();
                 if !pending.is_empty() && outbox.send(Incoming::Signals(pending)).is_err() {
@@ -45,11 +45,11 @@ impl Supervisor {
                     commands.push(Command::Reload(Trigger::Operator));
                 }
                 SignalAction::ScaleUp => {
-                    info!(signal = %sig, "signal received, one worker more");
+                    info!(signal = %sig, "signal received, adding one worker");
                     commands.push(Command::ScaleUp);
                 }
                 SignalAction::ScaleDown => {
-                    info!(signal = %sig, "signal received, one worker less");
+                    info!(signal = %sig, "signal received, removing one worker");
                     commands.push(Command::ScaleDown);
                 }
                 SignalAction::Forward => self.forward(sig, sig),
@@ -70,8 +70,8 @@ impl Supervisor {
     }
 }
 
-/// What signals that came at once ask for. Two stops are one wish, so that a second one does not hurry the first; two
-/// restarts are one as well, and nothing is restarted that is to stop. These come before the others.
+/// Combines the commands of signals that came at the same time. Two stops count as one, so that the second does not
+/// skip the grace. Two restarts count as one. A stop replaces a restart. These come before all other commands.
 fn together(commands: &[Command]) -> Vec<Command> {
     let asked = |command| commands.contains(&command).then_some(command);
     let first = asked(Command::Stop).or(asked(Command::Restart));

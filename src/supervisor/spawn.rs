@@ -1,4 +1,4 @@
-//! Starts a worker: its pipes, its environment, what it is handed.
+//! Starts a worker: its pipes, its environment, and its descriptors.
 
 use std::io::IsTerminal;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -75,7 +75,7 @@ impl Supervisor {
         }
         let notify = self.notify_socket().map(|(notify, name)| {
             environment::set(&mut env, "NOTIFY_SOCKET", name);
-            // It names the process that is watched, which was our own.
+            // It contains the PID of the watched process, which was the runtime's own.
             env.retain(|(name, _)| name != "WATCHDOG_PID");
             notify
         });
@@ -85,7 +85,7 @@ impl Supervisor {
         let plan = Plan {
             argv: &config.argv,
             env: &env,
-            // A worker in the background that read from the terminal would be stopped (SIGTTIN).
+            // A background worker that reads from the terminal would be stopped (SIGTTIN).
             stdin: if alone && (!terminal || foreground) {
                 Stdin::Inherit
             } else {
@@ -113,7 +113,7 @@ impl Supervisor {
             worker.listener = Some(listener);
         }
         worker.notify = notify.map(|notify| self.listen_to(id, notify));
-        // Said before its output is read, so that its first line comes after.
+        // Logged before its output is read, so that its first line comes later.
         info!(%slot, %pid, %generation, "worker started");
         if let Some((out, err)) = pipes {
             let writer = log::WorkerLabel {
@@ -129,14 +129,14 @@ impl Supervisor {
         }
         match UnixDatagram::from_std(status.into()) {
             Ok(status) => worker.start = Some(self.watch_start(id, status)),
-            // The worker runs; only its first words are lost. It is told to stop if it is never ready.
+            // The worker runs, but its status messages are lost. It is stopped if it does not become ready.
             Err(error) => warn!(%slot, %pid, %error, "cannot watch the start of a worker"),
         }
         self.workers.insert(worker);
         Ok(pid)
     }
 
-    /// What the system is short of.
+    /// Describes the resource that the system lacks.
     pub(super) fn shortage(errno: Errno) -> String {
         match errno {
             Errno::EAGAIN => {

@@ -1,4 +1,4 @@
-//! What a worker says between its fork and its program: the descriptor of its notifier, or why it cannot run.
+//! Status messages of a worker between fork and exec: the descriptor of its notifier, or why the program cannot run.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use super::Supervisor;
 use super::incoming::{Incoming, Report};
 use super::worker::{AbortOnDrop, WorkerId};
 
-/// A worker's way to its program.
+/// The start of a worker, until its program runs.
 #[derive(Debug)]
 pub(super) struct Start {
     status: Arc<UnixDatagram>,
@@ -31,7 +31,7 @@ impl Supervisor {
         let watch = AbortOnDrop::spawn(async move {
             while let Ok(ready) = watched.ready(Interest::READABLE).await {
                 let _ = watched.try_io(Interest::READABLE, super::not_now);
-                // A closed socket stays ready for ever; all that is left in it can be read at once.
+                // A closed socket stays readable for ever; all remaining messages can be read at once.
                 let sent = outbox.send(Incoming::Worker(id, Report::Status));
                 if sent.is_err() || ready.is_read_closed() {
                     return;
@@ -44,7 +44,7 @@ impl Supervisor {
         }
     }
 
-    /// Reads all that a worker which is being started has said by now.
+    /// Reads all pending status messages of a starting worker.
     pub(super) fn read_status(&mut self, pid: Pid, events: &mut Vec<Event>) {
         while let Some((slot, message)) = self.next_status(pid) {
             events.extend(self.begun(pid, slot, message));
@@ -64,7 +64,7 @@ impl Supervisor {
         }
     }
 
-    /// A worker said something on its way to its program.
+    /// Handles a status message of a starting worker.
     fn begun(&mut self, pid: Pid, slot: SlotId, message: Status) -> Option<Event> {
         match message {
             Status::Notifier(notifier) => {
@@ -83,8 +83,8 @@ impl Supervisor {
                 None
             }
             Status::NotIntercepted(errno) => {
-                error!(%slot, %pid, error = errno.desc(), "cannot intercept bind, the worker's ports are its own");
-                // That it cannot bind a port which another has says nothing about the program.
+                error!(%slot, %pid, error = errno.desc(), "cannot intercept bind; the worker's ports are not shared");
+                // If a port is in use by another process, that says nothing about the program.
                 Status::is_shortage(errno).then_some(Event::Starved { pid })
             }
             Status::ExecFailed(errno) if Status::is_shortage(errno) => {
@@ -108,7 +108,7 @@ impl Supervisor {
                 let program = program.unwrap_or_default();
                 let why = match errno {
                     Errno::ENOENT if program.contains('/') && Path::new(&program).is_file() => {
-                        "the file is there, but its interpreter or loader is not found"
+                        "the file exists, but its interpreter or loader is not found"
                     }
                     Errno::ENOENT | Errno::ENOTDIR => "not found",
                     other => other.desc(),
@@ -127,7 +127,7 @@ impl Supervisor {
         }
     }
 
-    /// With activation no `listen` is seen: the question starts with the program.
+    /// With activation, the runtime does not see `listen`, so the readiness check starts with the program.
     fn ask_without_listen(&mut self, pid: Pid) {
         if self
             .sharing

@@ -1,5 +1,5 @@
-//! What reloads or replaces by itself: a time of day, a changed file, a worker that grew too large; and the counters of
-//! the kernel's OOM killer.
+//! Automatic triggers of reloads and replacements: a time of day, a changed file, a worker that uses too much memory.
+//! Also the counter of the kernel's OOM killer.
 
 use std::path::Path;
 use std::sync::{Arc, PoisonError};
@@ -15,7 +15,7 @@ use crate::triggers::{self, Fired, Watch};
 
 use super::{Incoming, Supervisor};
 
-/// How often the kernel killed for want of memory, as far as we have seen.
+/// The number of kills by the kernel's OOM killer, as last read.
 #[derive(Debug)]
 pub(super) struct OomKills {
     oom: Oom,
@@ -24,7 +24,7 @@ pub(super) struct OomKills {
 }
 
 impl OomKills {
-    /// From now on.
+    /// Starts counting now.
     pub(super) fn find() -> Self {
         let oom = Oom::find(Path::new("/"));
         let seen = oom.kills().map(|kills| kills.processes);
@@ -35,12 +35,12 @@ impl OomKills {
         }
     }
 
-    /// One worker that is killed takes the whole container with it.
+    /// Whether a kill of one worker ends the whole container.
     pub(super) fn takes_all(&self) -> bool {
         self.oom.takes_all()
     }
 
-    /// How many there were since the last look.
+    /// Number of kills since the last call.
     fn more(&mut self) -> u64 {
         let now = self.oom.kills().map(|kills| kills.processes);
         let more = match (now, self.seen) {
@@ -53,10 +53,10 @@ impl OomKills {
 }
 
 impl Supervisor {
-    /// Starts what RPM_CRON_RELOAD, RPM_WATCH and RPM_MAX_MEMORY ask for.
+    /// Starts the triggers of RPM_CRON_RELOAD, RPM_WATCH and RPM_MAX_MEMORY.
     pub(super) fn start_triggers(&self) {
         let outbox = self.outbox.clone();
-        // The loop holds the other end as long as anybody can send.
+        // The loop keeps the receiver as long as there is a sender.
         let tell = move |fired| drop(outbox.send(Incoming::Fired(fired)));
         let config = Arc::clone(&self.config);
         if let Some(schedule) = config.cron_reload.clone() {
@@ -67,7 +67,7 @@ impl Supervisor {
             let snapshot = Arc::clone(&self.snapshot);
             let workers = move || {
                 let seen = snapshot.lock().unwrap_or_else(PoisonError::into_inner);
-                // Who does not serve yet is not replaced, and would be named in vain.
+                // A worker that does not serve yet is not replaced, so a report about it would have no effect.
                 let serves = |slot: &&WorkerView| slot.state == WorkerState::Ready;
                 let slots = seen.slots.iter().filter(serves);
                 slots.filter_map(|slot| slot.pid).collect()
@@ -88,12 +88,12 @@ impl Supervisor {
                 delay: config.watch.delay,
             };
             if let Err(error) = triggers::watch(what, tell) {
-                warn!(%error, "RPM_WATCH: changes are not seen");
+                warn!(%error, "RPM_WATCH: cannot watch for changes");
             }
         }
     }
 
-    /// A trigger has something to say.
+    /// Handles an event of a trigger.
     pub(super) fn fired(&self, fired: Fired) -> Option<Event> {
         match fired {
             Fired::Schedule => Some(Event::Operator(Command::Reload(Trigger::Schedule))),
@@ -118,8 +118,8 @@ impl Supervisor {
         }
     }
 
-    /// Whether the kernel's OOM killer may have been what ended these processes. Its counter is read once for all of
-    /// one turn; it is raised before the process is gone.
+    /// Whether the kernel's OOM killer may have ended these processes. Its counter is read once per turn; the kernel
+    /// increments it before the process has ended.
     pub(super) fn oom_struck(&mut self, ended: &[(Pid, Exit)]) -> bool {
         let killed = |(_, exit): &&(Pid, Exit)| *exit == Exit::Signal(Sig::KILL);
         let killed = ended.iter().filter(killed).count();

@@ -1,4 +1,4 @@
-//! One turn of the loop: reap everything first, look, decide, perform, publish.
+//! One turn of the loop: reap all ended processes, handle events, decide, perform the actions, publish the state.
 
 use std::collections::VecDeque;
 
@@ -10,12 +10,12 @@ use crate::sys::reaper;
 use super::Supervisor;
 
 impl Supervisor {
-    /// One turn. It takes all that has happened at once; nothing, if only time has passed. The exit code, if this was the
-    /// last.
+    /// Performs one turn with all events that have come at once; no events if only time has passed. Returns the exit
+    /// code if this was the last turn.
     pub(super) fn turn(&mut self, events: Vec<Event>) -> Option<u8> {
         let mut actions = Vec::new();
-        // What a worker said of its start was said before its end, which may be waiting to be reaped, and tells what that
-        // end means.
+        // A worker's status messages came before its end, which may be waiting to be reaped, and they explain that end.
+        // So they are handled first.
         let (starts, events): (Vec<Event>, Vec<Event>) =
             events.into_iter().partition(comes_before_the_end);
         for event in starts {
@@ -30,7 +30,8 @@ impl Supervisor {
         for event in events {
             self.decide(event, &mut actions);
         }
-        // Nothing is sent any more to who is gone while its successor is being forked, which may take long.
+        // Steers first, because forking a successor may take long, and no new connection must go to an ended worker in
+        // that time.
         self.steer();
         let end = self.perform_all(actions);
         self.publish();
@@ -38,7 +39,8 @@ impl Supervisor {
         end
     }
 
-    /// Performs the actions, and those that their outcomes lead to. The exit code, if one of them is to finish.
+    /// Performs the actions and those that result from their outcomes. Returns the exit code if one of them is to
+    /// finish.
     fn perform_all(&mut self, actions: Vec<Action>) -> Option<u8> {
         let mut queue = VecDeque::from(actions);
         let mut end = None;
@@ -64,7 +66,7 @@ impl Supervisor {
         self.fleet.take(self.now, self.clock.jitter(), event, out);
     }
 
-    /// Everything that has ended is known before anything is decided.
+    /// Reaps all ended processes before anything is decided.
     fn reap(&mut self, actions: &mut Vec<Action>) {
         let mut ended = Vec::new();
         reaper::reap(|pid, exit| ended.push((pid, exit)));
@@ -76,7 +78,7 @@ impl Supervisor {
         for (pid, exit) in ended {
             let ours = self.workers.get(pid).is_some();
             if ours {
-                // What it said before it died counts: why it could not run its program.
+                // The status messages from before its end count: they say why it could not run its program.
                 let mut said = Vec::new();
                 self.read_status(pid, &mut said);
                 for event in said {
@@ -105,7 +107,7 @@ impl Supervisor {
         }
     }
 
-    /// The only place where the record of a worker goes.
+    /// The only place where the record of a worker is removed.
     fn forget(&mut self, pid: Pid) {
         if let Some(id) = self.workers.reap(pid) {
             self.app_metrics.worker_ended(id.life);
@@ -113,7 +115,7 @@ impl Supervisor {
     }
 }
 
-/// Whether the event is about a start, and so older than the end of its worker.
+/// Whether the event is about a start, so that it is older than the end of its worker.
 fn comes_before_the_end(event: &Event) -> bool {
     matches!(
         event,

@@ -1,4 +1,4 @@
-//! One record for each worker: everything that the loop holds of a process until it is reaped.
+//! One record per worker: all data that the loop keeps about a process until it is reaped.
 
 use std::collections::HashMap;
 
@@ -13,7 +13,7 @@ use super::drains::WorkerDrain;
 use super::notify::Notify;
 use super::starting::Start;
 
-/// One process of the program. The kernel uses a pid again; the life tells the two processes apart.
+/// One process of the program. The kernel reuses PIDs; the life distinguishes the two processes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct WorkerId {
     pub(super) pid: Pid,
@@ -25,7 +25,7 @@ pub(super) struct WorkerId {
 pub(super) struct AbortOnDrop(JoinHandle<()>);
 
 impl AbortOnDrop {
-    /// Runs it.
+    /// Spawns the task.
     pub(super) fn spawn(task: impl Future<Output = ()> + Send + 'static) -> Self {
         Self(tokio::spawn(task))
     }
@@ -37,29 +37,29 @@ impl Drop for AbortOnDrop {
     }
 }
 
-/// What the loop holds of one worker. Dropping it aborts the worker's tasks and closes its descriptors.
+/// The data of one worker. Dropping it aborts the worker's tasks and closes its descriptors.
 #[derive(Debug)]
 pub(super) struct Worker {
     pub(super) id: WorkerId,
     pub(super) slot: SlotId,
     /// The listener that it serves. `None` if no port is shared.
     pub(super) listener: Option<ListenerId>,
-    /// Its way to its program. `None` once the program runs, or cannot run.
+    /// The state of its start. `None` once the program runs or cannot run.
     pub(super) start: Option<Start>,
-    /// Asks whether it is ready (RPM_READY).
+    /// Checks whether it is ready (RPM_READY).
     pub(super) readiness: Option<AbortOnDrop>,
-    /// Asks whether it is healthy (RPM_HEALTH).
+    /// Checks whether it is healthy (RPM_HEALTH).
     pub(super) health: Option<HealthTask>,
-    /// What it says of itself (sd_notify).
+    /// Its sd_notify messages.
     pub(super) notify: Option<Notify>,
-    /// The last lines of its stderr, for the line that tells why it did not come up. `None` once it has.
+    /// The last lines of its stderr, for the log line that says why it did not come up. `None` once it has come up.
     pub(super) tail: Option<Tail>,
-    /// Its connections are looked at until it has none.
+    /// The looks at its connections, while it drains.
     pub(super) drain: Option<WorkerDrain>,
 }
 
 impl Worker {
-    /// Nothing is known of it but that it was forked.
+    /// A new record of a process that was just forked.
     pub(super) fn new(id: WorkerId, slot: SlotId) -> Self {
         Self {
             id,
@@ -79,14 +79,14 @@ impl Worker {
 #[derive(Debug, Default)]
 pub(super) struct Workers {
     unreaped: HashMap<Pid, Worker>,
-    /// Reaped in this turn. The note about a worker's end needs its last lines.
+    /// Workers that were reaped in this turn. The note about a worker's end needs its last lines.
     reaped: Vec<Worker>,
-    /// How many were started.
+    /// Number of workers started so far.
     started: u64,
 }
 
 impl Workers {
-    /// The identity of a process that was just forked.
+    /// Returns the identity of a process that was just forked.
     pub(super) fn identify(&mut self, pid: Pid) -> WorkerId {
         self.started += 1;
         let life = app_metrics::life(self.started);
@@ -97,17 +97,17 @@ impl Workers {
         self.unreaped.insert(worker.id.pid, worker);
     }
 
-    /// The unreaped worker that has this pid.
+    /// The unreaped worker with this PID.
     pub(super) fn get(&self, pid: Pid) -> Option<&Worker> {
         self.unreaped.get(&pid)
     }
 
-    /// The same, to be changed.
+    /// As [`Self::get`], mutable.
     pub(super) fn get_mut(&mut self, pid: Pid) -> Option<&mut Worker> {
         self.unreaped.get_mut(&pid)
     }
 
-    /// The worker of a message; `None` once it is reaped, even if another worker has its pid now.
+    /// The worker of a message. `None` if it is reaped, even if another worker has its PID now.
     pub(super) fn find(&mut self, id: WorkerId) -> Option<&mut Worker> {
         let worker = self.unreaped.get_mut(&id.pid)?;
         (worker.id == id).then_some(worker)
@@ -121,7 +121,7 @@ impl Workers {
         self.unreaped.values_mut()
     }
 
-    /// The process is reaped: nothing is asked of the worker any more, and nothing that it said is heard.
+    /// Moves the record to the reaped workers. Messages of this worker are ignored from now on.
     pub(super) fn reap(&mut self, pid: Pid) -> Option<WorkerId> {
         let worker = self.unreaped.remove(&pid)?;
         let id = worker.id;
@@ -134,8 +134,8 @@ impl Workers {
         self.reaped.clear();
     }
 
-    /// The last lines of a worker. A worker that was reaped in this turn comes before a new one with the same pid: the
-    /// question is about its end.
+    /// The last lines of a worker. A worker that was reaped in this turn comes before a new one with the same PID,
+    /// because the note is about its end.
     pub(super) fn tail(&self, pid: Pid) -> Option<&Tail> {
         let reaped = self.reaped.iter();
         let mut known = reaped.chain(self.unreaped.get(&pid));

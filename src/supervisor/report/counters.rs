@@ -1,4 +1,4 @@
-//! Notes as counters of `/metrics`.
+//! Counts notes for `/metrics`.
 
 use std::sync::Arc;
 

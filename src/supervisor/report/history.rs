@@ -1,4 +1,4 @@
-//! What happened to workers lately, and why the runtime gave up: for the termination log.
+//! Recent events of workers and the reason for giving up, for the termination log.
 
 use std::collections::VecDeque;
 
@@ -7,20 +7,20 @@ use crate::policy::{Next, Note};
 
 use super::{Listener, Told, human};
 
-/// Lines that are remembered.
+/// Maximal number of stored lines.
 const REMEMBERED: usize = 16;
 
 #[derive(Debug, Default)]
 pub(super) struct History {
     lines: VecDeque<String>,
-    /// Why it gave up: the first reason.
+    /// The first reason why the runtime gave up.
     gave_up: Option<String>,
-    /// A stop was asked for: a later failure is not why the runtime ends.
+    /// A stop was requested: a later failure is not the reason for the exit.
     stop_requested: bool,
 }
 
 impl History {
-    /// Remembers one line.
+    /// Stores one line.
     pub(super) fn push(&mut self, line: String) {
         if self.lines.len() == REMEMBERED {
             self.lines.pop_front();
@@ -28,7 +28,7 @@ impl History {
         self.lines.push_back(line);
     }
 
-    /// Why the runtime ends with this code.
+    /// The reason for the exit with this code.
     pub(super) fn why(&self, code: u8) -> String {
         self.gave_up.clone().unwrap_or_else(|| match code {
             0 => "stopped".to_owned(),
@@ -36,7 +36,7 @@ impl History {
         })
     }
 
-    /// The newest first, after `head`.
+    /// The stored lines after `head`, newest first.
     pub(super) fn text(&self, head: &str) -> String {
         let mut text = format!("{head}\n");
         for line in self.lines.iter().rev() {

@@ -1,4 +1,4 @@
-//! Notes as lines of the runtime's own log.
+//! Writes notes as lines of the runtime's own log.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use super::{Listener, Told, human};
 #[derive(Debug)]
 pub(super) struct LogLines {
     config: Arc<Config>,
-    /// The reason to give up was told.
+    /// The reason for giving up was logged.
     gave_up: bool,
     stop_requested: bool,
 }
@@ -58,7 +58,7 @@ impl Listener for LogLines {
                 }
             }
             Note::Stranger { pid, exit } => {
-                debug!(%pid, %exit, "reaped a process that was no worker");
+                debug!(%pid, %exit, "reaped a process that is not a worker");
             }
             Note::GraceOver { .. } | Note::Undead { .. } | Note::Leftovers { .. } => {
                 self.killed(told.note);
@@ -79,7 +79,7 @@ impl Listener for LogLines {
             | Note::ScaleRefused { .. } => reload(told),
             Note::Drains { slot, pid, limit } => {
                 let limit = human(limit);
-                debug!(%slot, %pid, limit, "worker gets nothing new and finishes what it has");
+                debug!(%slot, %pid, limit, "worker gets no new connections and finishes its requests");
             }
             Note::DrainEnded {
                 slot,
@@ -104,9 +104,9 @@ impl LogLines {
             cause,
             Cause::Stop | Cause::Restart | Cause::Reload | Cause::Scale | Cause::MemoryLimit
         );
-        // In tini's role the worker's status is the caller's business.
+        // In the role of tini, the caller decides what the worker's exit status means.
         let asked = told || self.config.one_shot();
-        // Why it could not run its program has been said.
+        // The reason why it could not run its program was already logged.
         let asked = asked || cause == Cause::ExecFailed;
         self.gave_up |= cause == Cause::ExecFailed && next == Next::GivesUp;
         let (uptime, next, reason) = (human(uptime), follows(next), cause.label());
@@ -117,7 +117,7 @@ impl LogLines {
         }
     }
 
-    /// Processes that do not end when they are told to.
+    /// Processes that do not end in time.
     fn killed(&self, note: Note) {
         let (signal, grace) = (self.config.stop_signal, human(self.config.stop_timeout));
         match note {
@@ -134,7 +134,7 @@ impl LogLines {
                 warn!(%slot, %pid, grace, "{what}");
             }
             Note::Undead { slot, pid, .. } => {
-                error!(%slot, %pid, "a killed process does not end, going on without it");
+                error!(%slot, %pid, "a process does not end after SIGKILL; continuing without it");
             }
             Note::Leftovers { slot, pid } => {
                 info!(%slot, %pid, %signal, grace, "worker left processes in its group, stopping them");
@@ -165,7 +165,7 @@ impl LogLines {
             Note::StopBegins { workers, grace } => {
                 info!(workers, signal = %self.config.stop_signal, grace = human(grace), "stopping all workers");
             }
-            Note::Hurried => warn!("asked to stop again, killing what is left"),
+            Note::Hurried => warn!("stop requested again; killing all remaining processes"),
             Note::Stopped { delay, drain, stop } => {
                 let total = human(delay + drain + stop);
                 let (delay, drain, stop) = (human(delay), human(drain), human(stop));
@@ -177,7 +177,7 @@ impl LogLines {
     }
 }
 
-/// Reloads, replacements and scale.
+/// Reloads, replacements and scaling.
 fn reload(told: &Told<'_>) {
     match told.note {
         Note::ReloadBegins {
@@ -190,7 +190,7 @@ fn reload(told: &Told<'_>) {
         }
         Note::ReloadRemembered { trigger } => {
             let why = trigger.label();
-            info!(why, "a reload goes on; another one follows it");
+            info!(why, "a reload is in progress; another one will follow");
         }
         Note::ReloadEnded {
             result,
@@ -246,13 +246,13 @@ fn not_up(slot: SlotId, pid: Option<Pid>, why: NotUp, told: &Told<'_>) {
     let stderr = (!lines.is_empty()).then(|| lines.join(" | "));
     match (pid, stderr) {
         (Some(pid), Some(stderr)) => {
-            error!(%slot, %pid, why = what, stderr, "a new worker did not come up, the one before it stays");
+            error!(%slot, %pid, why = what, stderr, "a new worker did not come up; the old one stays");
         }
         (Some(pid), None) => {
-            error!(%slot, %pid, why = what, "a new worker did not come up, the one before it stays");
+            error!(%slot, %pid, why = what, "a new worker did not come up; the old one stays");
         }
         (None, _) => {
-            error!(%slot, why = what, "a new worker did not come up, the one before it stays");
+            error!(%slot, why = what, "a new worker did not come up; the old one stays");
         }
     }
 }
@@ -260,15 +260,15 @@ fn not_up(slot: SlotId, pid: Option<Pid>, why: NotUp, told: &Told<'_>) {
 fn drain_ended(slot: SlotId, pid: Pid, end: DrainEnd, took: Duration) {
     let took = human(took);
     match end {
-        DrainEnd::Empty => info!(%slot, %pid, took, "worker has nothing left"),
+        DrainEnd::Empty => info!(%slot, %pid, took, "worker has no connections left"),
         DrainEnd::Quiet => {
             info!(%slot, %pid, took, "worker keeps connections; none has a request in work");
         }
         DrainEnd::Timeout => {
             warn!(%slot, %pid, took, "worker still has connections, RPM_DRAIN_TIMEOUT is over");
         }
-        DrainEnd::Exited => warn!(%slot, %pid, took, "worker ended before it had finished"),
-        DrainEnd::Stopped => info!(%slot, %pid, took, "worker finishes no longer, stopping"),
+        DrainEnd::Exited => warn!(%slot, %pid, took, "worker ended before its drain was complete"),
+        DrainEnd::Stopped => info!(%slot, %pid, took, "drain ended early, stopping the worker"),
     }
 }
 
@@ -278,13 +278,13 @@ fn follows(next: Next) -> String {
             wait: Duration::ZERO,
             ..
         } => "restart now".to_owned(),
-        // The last start was put off by a shortage: there was no short life.
+        // The last start was postponed by a shortage: no worker ended too early.
         Next::Restart { wait, streak: 0 } => format!("restart in {}", human(wait)),
         Next::Restart { wait, streak } => {
             format!("restart in {} (short life {streak} in a row)", human(wait))
         }
         Next::StaysDown => "stays down".to_owned(),
-        Next::Replaced => "its slot went on without it".to_owned(),
+        Next::Replaced => "its slot has another worker".to_owned(),
         Next::GivenUp => "its slot was given up".to_owned(),
         Next::Stopping => "stopping".to_owned(),
         Next::GivesUp => "giving up".to_owned(),

@@ -1,5 +1,5 @@
-//! Tells people about decisions. Each [`Note`] of the policy goes to every [`Listener`], in order: counters, the
-//! history for the termination log, the log. Telling has no other effect: what a decision causes is an action.
+//! Reports decisions. Each [`Note`] of the policy goes to every [`Listener`], in order: counters, the history for the
+//! termination log, the log. Reports have no other effect: the consequences of a decision are actions.
 
 mod counters;
 mod history;
@@ -22,24 +22,24 @@ use log_lines::LogLines;
 
 pub use termination::{Ending, write_termination_log};
 
-/// A note, and what the policy does not know of it.
+/// A note, with data that the policy does not have.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Told<'a> {
     pub(super) note: Note,
     /// Wall time, seconds since 1970.
     pub(super) unix_seconds: u64,
-    /// What a worker that is not ready has not done.
+    /// What a worker that is not ready has not done yet.
     pub(super) missing: &'static str,
-    /// The last lines on stderr of the worker that did not come up.
+    /// The last stderr lines of the worker that did not come up.
     pub(super) last_lines: &'a [String],
 }
 
-/// Is told every note. It must not change what the runtime does.
+/// Receives every note. It must not change what the runtime does.
 pub(super) trait Listener: fmt::Debug {
     fn hear(&mut self, told: &Told<'_>);
 }
 
-/// Everybody who is told.
+/// All receivers of notes.
 #[derive(Debug)]
 pub(super) struct Reporter {
     counters: Counters,
@@ -58,7 +58,7 @@ impl Reporter {
         }
     }
 
-    /// Tells everybody.
+    /// Passes a note to all receivers.
     pub(super) fn tell(&mut self, told: &Told<'_>) {
         self.counters.hear(told);
         self.history.hear(told);
@@ -68,12 +68,12 @@ impl Reporter {
         }
     }
 
-    /// Adds a line to the termination log that no note tells.
+    /// Adds a line to the termination log that does not come from a note.
     pub(super) fn remember(&mut self, line: String) {
         self.history.push(line);
     }
 
-    /// The end of the runtime with this exit code: tells the log, and gives what main needs.
+    /// Ends the reports with this exit code: writes the last log line, and returns the ending for main.
     pub(super) fn ending(self, code: u8) -> Ending {
         let why = self.history.why(code);
         info!(code, "{why}");
@@ -86,7 +86,7 @@ impl Reporter {
     }
 }
 
-/// A duration as people read it, to the millisecond.
+/// Formats a duration for humans, to the millisecond.
 pub(super) fn human(time: Duration) -> String {
     if time < Duration::from_secs(10) {
         format!("{}ms", time.as_millis())

@@ -1,4 +1,4 @@
-//! Last words: the exit code, and why, for the termination log.
+//! The exit code and its reason, for the termination log.
 
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -7,7 +7,7 @@ use std::path::Path;
 
 use nix::fcntl::OFlag;
 
-/// What the kubelet reads at most (Kubernetes, "Customizing the termination message").
+/// Maximal size that the kubelet reads (Kubernetes, "Customizing the termination message").
 const LIMIT: usize = 4096;
 
 /// How the runtime ended.
@@ -15,20 +15,21 @@ const LIMIT: usize = 4096;
 pub struct Ending {
     /// Exit code of the process.
     pub code: u8,
-    /// Why, in a few lines.
+    /// The reason, in a few lines.
     pub text: String,
 }
 
 impl Ending {
-    /// Adds to the first line: the last ones may be cut off.
+    /// Adds a note to the first line, because the last lines may be cut off.
     pub fn add(&mut self, note: &str) {
         let end = self.text.find('\n').unwrap_or(self.text.len());
         self.text.insert_str(end, &format!("; {note}"));
     }
 }
 
-/// Writes the termination log if it is there and a regular file; it is nobody's duty to make it, so its absence, or a
-/// refusal, is no fault. Anything else (a FIFO, a device) might hold up the end, and nobody reads it as a message.
+/// Writes the termination log if it exists and is a regular file. A missing file or a refusal is not an error, because
+/// the file is optional. Other types (a FIFO, a device) are skipped: they might block the exit, and nothing reads them
+/// as a message.
 pub fn write_termination_log(path: &Path, text: &str) {
     let mut end = text.len().min(LIMIT);
     while !text.is_char_boundary(end) {
@@ -36,7 +37,7 @@ pub fn write_termination_log(path: &Path, text: &str) {
     }
     let opened = OpenOptions::new()
         .write(true)
-        // A FIFO without a reader would be waited for.
+        // Without this flag, open would wait for a reader of a FIFO.
         .custom_flags(OFlag::O_NONBLOCK.bits())
         .open(path);
     if let Ok(mut file) = opened

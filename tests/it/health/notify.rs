@@ -104,7 +104,7 @@ fn a_worker_that_never_says_ready_is_replaced_for_it() {
         .start();
     let late = runtime.wait_for_line(|line| line.contains("not ready within RPM_READY_TIMEOUT"));
     assert!(
-        late.contains("it did not say READY=1 to NOTIFY_SOCKET"),
+        late.contains("it did not send READY=1 to NOTIFY_SOCKET"),
         "{late}"
     );
     until("it has ended", || exits(&runtime, "start_timeout") > 0);
@@ -126,7 +126,7 @@ fn a_reload_to_a_version_that_never_says_ready_fails() {
     wait_ready(&runtime, 1);
     reload_fails(&runtime);
     runtime.wait_for_line(|line| {
-        line.contains("a new worker did not come up") && line.contains("it did not say READY=1")
+        line.contains("a new worker did not come up") && line.contains("it did not send READY=1")
     });
     assert_eq!(http_get(v4(port), "/").unwrap().status, 200);
     stop(runtime);

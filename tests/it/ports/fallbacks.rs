@@ -110,7 +110,9 @@ fn on_a_common_socket_nobody_can_be_asked_and_a_reload_does_not_wait_for_it() {
             .env("RPM_RELOAD_SURGE", surge)
             .program(sockets([format!("a=0.0.0.0:{port}")]))
             .start();
-        runtime.wait_for_line(|line| line.contains("RPM_HEALTH: one worker cannot be asked here"));
+        runtime.wait_for_line(|line| {
+            line.contains("RPM_HEALTH: single workers cannot be reached here")
+        });
         wait_ready(&runtime, 2);
         runtime.signal(Signal::SIGHUP);
         runtime.wait_for_line(|line| line.contains("reload finished result=success"));

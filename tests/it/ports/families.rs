@@ -251,7 +251,7 @@ fn binds_by_itself(runtime: Runtime, port: u16) {
         "{}",
         runtime.shown()
     );
-    runtime.wait_for_line(|line| line.contains("cannot look into a process of the worker"));
+    runtime.wait_for_line(|line| line.contains("cannot inspect a process of the worker"));
     assert!(ask(&mut connect_to(v4(port))).unwrap().starts_with("a "));
     until("it is ready", || runtime.get("/readyz").status == 200);
     stop(runtime);

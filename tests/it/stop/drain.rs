@@ -294,7 +294,7 @@ fn a_worker_that_cannot_be_looked_into_is_drained_by_its_queue() {
         let runtime = closed(port, how, &[("RPM_DRAIN_TIMEOUT", "1h")]);
         let client = idle(port);
         reload(&runtime);
-        let line = runtime.wait_for_line(|line| line.contains("worker has nothing left"));
+        let line = runtime.wait_for_line(|line| line.contains("worker has no connections left"));
         assert!(millis(&line, "took") >= 900, "{line}");
         assert!(is_cut(client));
         stop(runtime);
