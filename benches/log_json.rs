@@ -13,7 +13,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use rpm_runtime::log::Stream;
 use rpm_runtime::log::json::{Labels, line};
-use rpm_runtime::log::stamp::{Stamper, Timestamp};
+use rpm_runtime::log::stamp::Stamper;
+use rpm_runtime::model::Timestamp;
 use rpm_runtime::model::{Generation, Pid, SlotId};
 
 /// Size of the batches that the log writes, bytes.

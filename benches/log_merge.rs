@@ -18,9 +18,8 @@ use std::os::fd::OwnedFd;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rpm_runtime::log::stamp::Timestamp;
 use rpm_runtime::log::{Flushed, Format, LogSettings, Stream, WorkerLabel, start};
-use rpm_runtime::model::{Generation, Pid, SlotId};
+use rpm_runtime::model::{Generation, Pid, SlotId, Timestamp};
 use rpm_runtime::sys::io::OutputPipe;
 
 /// One case of the table.

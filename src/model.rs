@@ -4,6 +4,7 @@ mod aggregation;
 mod label;
 mod log;
 mod signal;
+mod word;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,9 +14,11 @@ use std::time::Duration;
 pub use aggregation::Aggregation;
 pub use label::{Cause, DrainEnd, ReloadResult, RunState, Trigger, WorkerState};
 pub use log::{
-    FileLossReason, FileLosses, LogOrigin, LogTotals, LossReason, Losses, PerOrigin, Rotations,
+    FileLossReason, FileLosses, LogOrigin, LogTotals, LossReason, Losses, Overflow, PerOrigin,
+    Rotations, Timestamp,
 };
 pub use signal::Sig;
+pub use word::Word;
 
 /// A point in time, counted from the start of the runtime. The clock excludes time during which the runtime was frozen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -4,29 +4,18 @@ use std::time::Duration;
 
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
-use crate::policy::health::first_check;
+use crate::policy::health::{HealthCheck, first_check};
 
 use super::check::{Check, Fault};
 use super::http::http;
 use super::queue::{accept, tcp};
 use super::target::Target;
 
-/// The kind of check (RPM_HEALTH).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// `http:PATH`: the worker answers with 2xx or 3xx.
-    Http(String),
-    /// `tcp`: the worker accepts a connection.
-    Tcp,
-    /// `accept`: the worker's queue moves if connections wait in it.
-    Accept,
-}
-
 /// The regular checks of one worker.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Watch {
-    /// The kind of check.
-    pub kind: Kind,
+    /// The check (RPM_HEALTH).
+    pub check: HealthCheck,
     /// Interval between checks (RPM_HEALTH_INTERVAL).
     pub interval: Duration,
     /// Time limit of one check (RPM_HEALTH_TIMEOUT).
@@ -61,12 +50,12 @@ impl Watch {
         target: &impl Fn() -> Option<Target>,
         queue: &impl Fn() -> Option<u32>,
     ) -> Check {
-        match (&self.kind, target()) {
+        match (&self.check, target()) {
             // No target is needed while the queue moves.
-            (Kind::Accept, _) => accept(target, queue, self.timeout).await,
-            (Kind::Http(path), Some(target)) => http(target, path, self.timeout).await,
-            (Kind::Tcp, Some(target)) => tcp(target, queue, self.timeout).await,
-            (Kind::Http(_) | Kind::Tcp, None) => Err(Fault::no_target()).into(),
+            (HealthCheck::Accept, _) => accept(target, queue, self.timeout).await,
+            (HealthCheck::Http(path), Some(target)) => http(target, path, self.timeout).await,
+            (HealthCheck::Tcp, Some(target)) => tcp(target, queue, self.timeout).await,
+            (HealthCheck::Http(_) | HealthCheck::Tcp, None) => Err(Fault::no_target()).into(),
         }
     }
 }

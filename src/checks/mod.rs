@@ -19,7 +19,7 @@ mod tests;
 
 pub(crate) use check::Fault;
 pub use check::{Check, Failure, Step};
-pub use health::{Kind, Watch};
+pub use health::Watch;
 pub use http::http;
 pub use queue::{accept, tcp};
 pub use ready::{until_accepts, until_http};

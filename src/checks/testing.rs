@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::policy::handover::PortKey;
-use crate::policy::steering::{Choice, ProbePorts, program};
+use crate::policy::steering::{Balance, ProbePorts, program};
 use crate::sys::{listener, steering};
 
 use super::Target;
@@ -55,7 +55,7 @@ impl Group {
             u32::try_from(places.len()).unwrap(),
             &places,
             &[0],
-            Choice::Random,
+            Balance::Random,
             ports,
         )
         .unwrap();

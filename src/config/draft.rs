@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::command::{argv, base_name, first_number};
 use super::env::Raw;
 use super::resolve::{Input, Reader};
-use super::types::{Balance, Config, ExecMode, Handover, Ports, Ready, Restart, Scope};
+use super::types::{Balance, Config, ExecMode, Handover, PortRule, Ready, Restart, Scope};
 use super::{app_metrics, health, output, parse, ports, reload, signals};
 use crate::model::Sig;
 use crate::policy::{Backoff, SignalTable};
@@ -26,7 +26,7 @@ pub(super) struct Draft {
     mode_is_open: bool,
     pub(super) instance_var: Option<String>,
     pub(super) increment: Option<Option<(String, u64)>>,
-    pub(super) ports: Option<Ports>,
+    pub(super) ports: Option<PortRule>,
     pub(super) handover: Option<Handover>,
     pub(super) balance: Option<Balance>,
     pub(super) backlog: Option<u32>,
@@ -213,7 +213,7 @@ impl Draft {
     /// Whether no port is shared; `None` if that is not known.
     fn unshared(&self) -> Option<bool> {
         match (&self.exec_mode, &self.ports) {
-            (Some(ExecMode::Fork), _) | (_, Some(Ports::Off)) => Some(true),
+            (Some(ExecMode::Fork), _) | (_, Some(PortRule::Nothing)) => Some(true),
             (Some(ExecMode::Cluster), Some(_)) => Some(false),
             _ => None,
         }

@@ -4,8 +4,8 @@ use glob::Pattern;
 
 use super::distance::nearest;
 use super::faults::{Wrong, quote};
-use super::parse::list;
-use crate::model::Aggregation;
+use super::parse::{list, words};
+use crate::model::{Aggregation, Word as _};
 
 /// Most entries: each gauge of each page is held against all of them.
 const MOST: usize = 64;
@@ -50,7 +50,7 @@ pub(super) fn gauges(text: &str) -> Result<Vec<(String, Aggregation)>, Wrong> {
 }
 
 fn wrong(what: impl Into<String>) -> Wrong {
-    let words = Aggregation::ALL.map(Aggregation::word).join(", ");
+    let words = words::<Aggregation>();
     let accepted = format!(
         "PATTERN=WORD, separated by commas, such as queue_*=sum,cache_ratio=avg; * stands for any letters, the first \
          that matches counts; words are {words}"
@@ -96,15 +96,15 @@ fn aggregation(word: &str) -> Result<Aggregation, String> {
     if word.is_empty() {
         return Err("has no word behind =".to_owned());
     }
-    let all = Aggregation::ALL;
-    let is = |known: &str| known.eq_ignore_ascii_case(word);
-    if let Some(aggregation) = all.into_iter().find(|known| is(known.word())) {
+    if let Some(aggregation) = Aggregation::from_word(word) {
         return Ok(aggregation);
     }
-    let other = ELSEWHERE.iter().find(|(other, _)| is(other));
+    let other = ELSEWHERE
+        .iter()
+        .find(|(other, _)| other.eq_ignore_ascii_case(word));
     let hint = other
         .map(|(_, known)| known.word())
-        .or_else(|| nearest(word, all.into_iter().map(Aggregation::word)))
+        .or_else(|| nearest(word, Aggregation::ALL.iter().map(|known| known.word())))
         .map_or_else(String::new, |known| format!(" ({known}?)"));
     Err(format!("has the unknown word {}{hint}", quote(word)))
 }

@@ -8,7 +8,7 @@ use super::levels::Levels;
 use super::multiline::Multiline;
 use super::schedule::{Schedule, schedule};
 use super::show;
-use super::timestamp::Timestamp;
+pub use crate::model::{Overflow, Timestamp};
 use crate::policy::{Bytes, Rate};
 
 /// RPM_LOG_FORMAT.
@@ -31,15 +31,6 @@ pub enum LogStderr {
     Merge,
     /// To our stderr, with the runtime's own lines.
     Split,
-}
-
-/// RPM_LOG_OVERFLOW.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Overflow {
-    /// Workers wait for the reader.
-    Block,
-    /// Whole lines are dropped and counted.
-    Drop,
 }
 
 /// RPM_LOG_FILE and RPM_LOG_ERROR_FILE.

@@ -53,7 +53,7 @@ pub use resolve::{Input, Line, Resolved, admin_addr, resolve};
 pub use schedule::Schedule;
 pub use timestamp::Timestamp;
 pub use types::{
-    Balance, Config, ExecMode, Handover, Health, HealthCheck, PortSpec, Ports, Ready, Restart,
+    Balance, Config, ExecMode, Handover, Health, HealthCheck, PortRule, PortSpec, Ready, Restart,
     Scope, Watch,
 };
 pub use variables::GROUPS;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::faults::{Wrong, quote};
 use super::health::http;
 use super::types::Ready;
-use crate::model::Sig;
+use crate::model::{Sig, Word};
 use crate::policy::{Instances, MAX_INSTANCES};
 
 /// What is said of a value that DESIGN has and this version has not.
@@ -123,6 +123,12 @@ pub(super) fn keyword<T: Copy>(
         "is not one of the known words"
     };
     Err(Wrong::new(what, words.join(", ")))
+}
+
+/// The words of a type, separated by commas.
+pub(super) fn words<T: Word>() -> String {
+    let words: Vec<&str> = T::ALL.iter().map(|value| value.word()).collect();
+    words.join(", ")
 }
 
 /// `true` or `false`.

@@ -5,7 +5,7 @@ use std::num::NonZeroU16;
 
 use super::faults::{Wrong, quote};
 use super::parse::list;
-use super::types::{PortSpec, Ports};
+use super::types::{PortRule, PortSpec};
 
 const ACCEPTED: &str = "auto, off, or a list of PORT, ADDRESS:PORT and [IPV6]:PORT such as 3000,127.0.0.1:8080,[::]:8443";
 
@@ -13,13 +13,13 @@ const ACCEPTED: &str = "auto, off, or a list of PORT, ADDRESS:PORT and [IPV6]:PO
 const MOST: usize = 64;
 
 /// `auto`, `off`, or a list in which no port is named twice.
-pub(super) fn ports(text: &str) -> Result<Ports, Wrong> {
+pub(super) fn ports(text: &str) -> Result<PortRule, Wrong> {
     let text = text.trim();
     if text.eq_ignore_ascii_case("auto") {
-        return Ok(Ports::Auto);
+        return Ok(PortRule::Any);
     }
     if text.eq_ignore_ascii_case("off") {
-        return Ok(Ports::Off);
+        return Ok(PortRule::Nothing);
     }
     let mut specs: Vec<PortSpec> = Vec::new();
     let mut complaints = Vec::new();
@@ -38,7 +38,7 @@ pub(super) fn ports(text: &str) -> Result<Ports, Wrong> {
     }
     match specs.len() {
         0 => Err(wrong("names no port")),
-        1..=MOST => Ok(Ports::List(specs)),
+        1..=MOST => Ok(PortRule::Listed(specs)),
         more => Err(wrong(format!("names {more} ports, more than {MOST}"))),
     }
 }
@@ -111,8 +111,8 @@ mod tests {
 
     #[test]
     fn lists_of_ports() {
-        assert_eq!(ports("AUTO"), Ok(Ports::Auto));
-        assert_eq!(ports("off"), Ok(Ports::Off));
+        assert_eq!(ports("AUTO"), Ok(PortRule::Any));
+        assert_eq!(ports("off"), Ok(PortRule::Nothing));
         for text in [
             "3000",
             "127.0.0.1:8080",
@@ -120,14 +120,14 @@ mod tests {
             "0.0.0.0:80,[::]:80",
             "80,127.0.0.1:80",
         ] {
-            let Ok(Ports::List(specs)) = ports(text) else {
+            let Ok(PortRule::Listed(specs)) = ports(text) else {
                 panic!("{text}")
             };
             let shown: Vec<String> = specs.into_iter().map(crate::config::show::port).collect();
             assert_eq!(shown.join(","), text);
         }
         assert_eq!(
-            ports(" 1 , ,2,").map(|p| matches!(p, Ports::List(l) if l.len() == 2)),
+            ports(" 1 , ,2,").map(|p| matches!(p, PortRule::Listed(l) if l.len() == 2)),
             Ok(true)
         );
     }

@@ -6,8 +6,8 @@ use std::time::Duration;
 use super::*;
 use crate::config::ignore::ignore;
 use crate::config::{
-    AppMetrics, Balance, ExecMode, GROUPS, Handover, Health, Ports, Ready, Restart, Scope, Watch,
-    show,
+    AppMetrics, Balance, ExecMode, GROUPS, Handover, Health, PortRule, Ready, Restart, Scope,
+    Watch, show,
 };
 use crate::model::Sig;
 use crate::policy::{Backoff, Share, SignalAction, SignalTable};
@@ -52,7 +52,7 @@ fn nothing_set_is_the_documented_default() {
         instance_var: "NODE_APP_INSTANCE".to_owned(),
         increment: None,
         env_file: None,
-        ports: Ports::Auto,
+        ports: PortRule::Any,
         handover: Handover::Auto,
         balance: Balance::Adaptive,
         backlog: 4096,

@@ -6,7 +6,7 @@ use super::env::Raw;
 use super::faults::{Wrong, quote};
 use super::ports::collides;
 use super::resolve::Reader;
-use super::types::{ExecMode, Handover, Ports, Ready, Restart};
+use super::types::{ExecMode, Handover, PortRule, Ready, Restart};
 use super::{output_rules, show};
 use crate::model::Sig;
 use crate::policy::{Share, SignalAction};
@@ -35,7 +35,7 @@ fn unshared(draft: &Draft, raw: &Raw) -> Option<String> {
             "the fork mode that RPM_RESTART=never implies with one instance and no RPM_PORTS"
                 .to_owned()
         })
-    } else if draft.ports == Some(Ports::Off) {
+    } else if draft.ports == Some(PortRule::Nothing) {
         Some("RPM_PORTS=off".to_owned())
     } else {
         None
@@ -50,7 +50,7 @@ fn without_sharing(why: &str, draft: &Draft, raw: &Raw, reader: &mut Reader) {
     } else {
         "leaving it unset, or RPM_EXEC_MODE=cluster"
     };
-    if let (Some(Ports::List(_)), Some(text)) = (&draft.ports, &raw.ports) {
+    if let (Some(PortRule::Listed(_)), Some(text)) = (&draft.ports, &raw.ports) {
         let what = format!("opens shared ports, and {why} shares none");
         reader.fault("RPM_PORTS", Some(text), Wrong::new(what, remedy));
     }
@@ -109,7 +109,7 @@ fn without_sharing(why: &str, draft: &Draft, raw: &Raw, reader: &mut Reader) {
 fn with_sharing(draft: &Draft, raw: &Raw, reader: &mut Reader) {
     side_port(draft, raw, reader);
     if draft.handover == Some(Handover::Activation)
-        && draft.ports == Some(Ports::Auto)
+        && draft.ports == Some(PortRule::Any)
         && let Some(text) = &raw.handover
     {
         let wrong = Wrong::new(
@@ -118,7 +118,7 @@ fn with_sharing(draft: &Draft, raw: &Raw, reader: &mut Reader) {
         );
         reader.fault("RPM_HANDOVER", Some(text), wrong);
     }
-    let (Some(Ports::List(specs)), Some(Some(addr))) = (&draft.ports, draft.admin_addr) else {
+    let (Some(PortRule::Listed(specs)), Some(Some(addr))) = (&draft.ports, draft.admin_addr) else {
         return;
     };
     if let Some(spec) = specs.iter().find(|spec| collides(**spec, addr)) {
@@ -143,17 +143,19 @@ fn side_port(draft: &Draft, raw: &Raw, reader: &mut Reader) {
         return;
     };
     let wrong = match (&draft.ports, draft.admin_addr) {
-        (Some(Ports::List(specs)), _) if specs.iter().all(|spec| spec.port != *port) => Wrong::new(
-            format!(
-                "port {port} is not in RPM_PORTS, so it is not shared and no single worker can be asked"
-            ),
-            format!(
-                "a port of RPM_PORTS, or a longer list there, {},{port}",
-                show::ports(&Ports::List(specs.clone()))
-            ),
-        ),
+        (Some(PortRule::Listed(specs)), _) if specs.iter().all(|spec| spec.port != *port) => {
+            Wrong::new(
+                format!(
+                    "port {port} is not in RPM_PORTS, so it is not shared and no single worker can be asked"
+                ),
+                format!(
+                    "a port of RPM_PORTS, or a longer list there, {},{port}",
+                    show::ports(&PortRule::Listed(specs.clone()))
+                ),
+            )
+        }
         // What a list has was held against the address already.
-        (Some(Ports::Auto), Some(Some(addr)))
+        (Some(PortRule::Any), Some(Some(addr)))
             if addr.port() == port.get() && addr.ip().is_unspecified() =>
         {
             let what =

@@ -9,9 +9,9 @@ use super::faults::plain;
 use super::levels::Level;
 use super::logging::{LogFormat, LogStderr, Overflow};
 use super::types::{
-    Balance, Config, ExecMode, Handover, HealthCheck, PortSpec, Ports, Ready, Restart, Scope,
+    Balance, Config, ExecMode, Handover, HealthCheck, PortRule, PortSpec, Ready, Restart, Scope,
 };
-use crate::model::{Aggregation, Sig};
+use crate::model::{Aggregation, Sig, Word as _};
 use crate::policy::{Bytes, Share, SignalAction, SignalTable};
 
 /// What stands for a value that is not there.
@@ -85,11 +85,11 @@ pub(super) fn duration(value: Duration) -> String {
     }
 }
 
-pub(super) fn ports(ports: &Ports) -> String {
+pub(super) fn ports(ports: &PortRule) -> String {
     match ports {
-        Ports::Auto => "auto".to_owned(),
-        Ports::Off => "off".to_owned(),
-        Ports::List(specs) => {
+        PortRule::Any => "auto".to_owned(),
+        PortRule::Nothing => "off".to_owned(),
+        PortRule::Listed(specs) => {
             let list: Vec<String> = specs.iter().map(|spec| port(*spec)).collect();
             list.join(",")
         }

@@ -1,12 +1,13 @@
 //! RPM_LOG_TIMESTAMP: how the time of a line is written.
 
-use std::fmt::{self, Write as _};
+use std::fmt::Write as _;
 
 use chrono::DateTime;
 use chrono::format::{Item, StrftimeItems};
 
 use super::faults::Wrong;
 use super::parse::breaks_lines;
+pub use crate::model::Timestamp;
 
 /// Longest pattern, bytes.
 const LONGEST: usize = 100;
@@ -45,27 +46,6 @@ const DAYJS: [(&str, &str); 24] = [
     ("a", "%P"),
     ("X", "%s"),
 ];
-
-/// RPM_LOG_TIMESTAMP.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Timestamp {
-    /// No time.
-    None,
-    /// `2026-11-22T04:40:12.345Z`.
-    Rfc3339,
-    /// What strftime, as chrono has it, makes of this in UTC: one line without control characters, and it never fails.
-    Pattern(String),
-}
-
-impl fmt::Display for Timestamp {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::None => "none",
-            Self::Rfc3339 => "rfc3339",
-            Self::Pattern(text) => text,
-        })
-    }
-}
 
 /// RPM_LOG_TIMESTAMP.
 pub(super) fn timestamp(text: &str) -> Result<Timestamp, Wrong> {

@@ -1,7 +1,7 @@
 //! The configuration as typed values; the loop never sees a string. Names and defaults are in `names`.
 
 use std::ffi::OsString;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::num::{NonZeroU16, NonZeroU32};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -11,6 +11,10 @@ use super::ignore::Ignore;
 use super::logging::Logging;
 use super::schedule::Schedule;
 use crate::model::Sig;
+pub use crate::policy::Restart;
+pub use crate::policy::handover::{PortRule, PortSpec};
+pub use crate::policy::health::HealthCheck;
+pub use crate::policy::steering::Balance;
 use crate::policy::{Backoff, Bytes, Share, SignalTable};
 
 /// RPM_EXEC_MODE.
@@ -22,26 +26,6 @@ pub enum ExecMode {
     Fork,
 }
 
-/// One entry of RPM_PORTS.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PortSpec {
-    /// `None` for a bare port: every address, IPv6 and IPv4 (`[::]`, dual stack).
-    pub ip: Option<IpAddr>,
-    /// Never 0.
-    pub port: NonZeroU16,
-}
-
-/// RPM_PORTS.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Ports {
-    /// Whatever fixed TCP port a worker binds becomes shared.
-    Auto,
-    /// Nothing is shared.
-    Off,
-    /// These and no others, opened before the first worker.
-    List(Vec<PortSpec>),
-}
-
 /// RPM_HANDOVER.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Handover {
@@ -51,19 +35,6 @@ pub enum Handover {
     Intercept,
     /// `LISTEN_FDS`.
     Activation,
-}
-
-/// RPM_BALANCE.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Balance {
-    /// A random one of the live slots whose queues are not longer than the others'.
-    Adaptive,
-    /// A random live slot for each connection.
-    Random,
-    /// By client address and port.
-    Hash,
-    /// The slot of the CPU on which the connection came in.
-    Cpu,
 }
 
 /// RPM_READY.
@@ -81,17 +52,6 @@ pub enum Ready {
     Tcp,
     /// It has been alive for so long.
     Delay(Duration),
-}
-
-/// RPM_HEALTH, unless it is `off`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum HealthCheck {
-    /// It answers a request for this path, which begins with `/`, with a success.
-    Http(String),
-    /// It accepts a connection.
-    Tcp,
-    /// Connections that wait for it grow fewer.
-    Accept,
 }
 
 /// RPM_HEALTH and what belongs to it.
@@ -116,17 +76,6 @@ pub struct Watch {
     pub ignore: Ignore,
     /// RPM_WATCH_DELAY; not 0.
     pub delay: Duration,
-}
-
-/// RPM_RESTART.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Restart {
-    /// After every end.
-    Always,
-    /// Unless it ended with a success.
-    OnFailure,
-    /// Not at all.
-    Never,
 }
 
 /// RPM_SIGNAL_SCOPE.
@@ -156,7 +105,7 @@ pub struct Config {
     /// RPM_ENV_FILE, which was readable and well-formed; for [`crate::config::env_file`].
     pub env_file: Option<PathBuf>,
     /// RPM_PORTS.
-    pub ports: Ports,
+    pub ports: PortRule,
     /// RPM_HANDOVER.
     pub handover: Handover,
     /// RPM_BALANCE.
@@ -226,6 +175,6 @@ impl Config {
 
     /// Whether any port is shared: neither RPM_EXEC_MODE=fork nor RPM_PORTS=off.
     pub fn shares_ports(&self) -> bool {
-        self.exec_mode == ExecMode::Cluster && self.ports != Ports::Off
+        self.exec_mode == ExecMode::Cluster && self.ports != PortRule::Nothing
     }
 }

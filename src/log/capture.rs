@@ -4,6 +4,7 @@ use std::mem;
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::LogSettings;
 use super::format::Formatter;
 use super::handle::{Attached, Inbox, Log};
 use super::line::Splitter;
@@ -14,7 +15,7 @@ use super::record::Joiner;
 use super::shared::Shared;
 use super::source::{Pipeline, Source};
 use super::stamp::Stamper;
-use super::{LogSettings, Overflow};
+use crate::model::Overflow;
 use crate::sys::clock;
 use crate::sys::epoll::{Interest, Poller, Ready};
 use crate::sys::io::{self, Read};

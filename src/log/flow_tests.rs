@@ -12,10 +12,8 @@ use regex::bytes::Regex;
 
 use super::file::Rotation;
 use super::tests::{PATIENCE, attach, collector, full_pipe, settings, stream, text};
-use super::{
-    FileSettings, Flushed, Format, Log, LogSettings, Overflow, RECORD_WAIT, Stream, start,
-};
-use crate::model::SlotId;
+use super::{FileSettings, Flushed, Format, Log, LogSettings, RECORD_WAIT, Stream, start};
+use crate::model::{Overflow, SlotId};
 use crate::policy::Rate;
 use crate::sys::io;
 

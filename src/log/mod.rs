@@ -51,6 +51,7 @@ use std::time::Duration;
 
 use regex::bytes::Regex;
 
+use crate::model::{Overflow, Timestamp};
 use crate::policy::Rate;
 
 /// How long a record waits for its next line (RPM_LOG_MULTILINE). Longer than a program needs between two lines of a
@@ -73,16 +74,6 @@ pub enum Format {
     Json,
 }
 
-/// What happens to lines if an output is too slow.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Overflow {
-    /// The workers wait.
-    #[default]
-    Block,
-    /// The lines are dropped and counted.
-    Drop,
-}
-
 /// The stream of a worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stream {
@@ -98,7 +89,7 @@ pub struct LogSettings {
     /// Format of the lines.
     pub format: Format,
     /// Format of the time; raw lines have none.
-    pub timestamp: stamp::Timestamp,
+    pub timestamp: Timestamp,
     /// Whether labels are coloured, because the output is a terminal.
     pub colour: bool,
     /// The application name in prefix and JSON format. Control characters become `?`.

@@ -11,8 +11,8 @@ use super::output::{Output, Target};
 use super::queue::Queue;
 use super::shared::Shared;
 use super::stream::StreamWriter;
-use super::{LogSettings, Overflow, own};
-use crate::model::{LogOrigin, LossReason};
+use super::{LogSettings, own};
+use crate::model::{LogOrigin, LossReason, Overflow};
 
 /// Names in reports about dropped lines.
 const STREAMS: [&str; 2] = ["stdout", "stderr"];

@@ -12,9 +12,10 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::{Context, SubscriberExt};
 
 use super::json::{self, OwnValue};
-use super::stamp::{Stamper, Timestamp};
+use super::stamp::Stamper;
 use super::{Format, Log, paint};
 use crate::model::SlotId;
+use crate::model::Timestamp;
 use crate::sys::clock;
 
 /// The subscriber that sends the events that pass `filter` to `log`.

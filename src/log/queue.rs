@@ -212,11 +212,10 @@ mod tests {
     use super::*;
     use crate::log::batch::{LineOwner, Run};
     use crate::log::own::OwnFormat;
-    use crate::log::stamp::Timestamp;
     use crate::log::stream::StreamWriter;
     use crate::log::tests::{collector, full_pipe, text};
     use crate::log::{Format, output::Output};
-    use crate::model::{LogOrigin, LossReason, SlotId};
+    use crate::model::{LogOrigin, LossReason, SlotId, Timestamp};
 
     /// A queue for an output that is never read.
     fn stuck(limit: usize) -> (std::fs::File, Arc<Queue>, Output, Arc<Shared>) {

@@ -6,17 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use chrono::format::{Item, StrftimeItems};
 use chrono::{DateTime, SecondsFormat, Utc};
 
-/// Format of the time (RPM_LOG_TIMESTAMP).
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Timestamp {
-    /// No time.
-    #[default]
-    None,
-    /// `2026-11-22T04:40:12.345Z`.
-    Rfc3339,
-    /// A chrono `strftime` pattern. A pattern that chrono cannot format is replaced by [`Timestamp::Rfc3339`].
-    Pattern(String),
-}
+use crate::model::Timestamp;
 
 /// Formats times and caches the last one: many lines come in one read, and many reads in one second.
 #[derive(Clone, Debug)]

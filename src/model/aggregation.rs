@@ -1,5 +1,7 @@
 //! The values of RPM_APP_METRICS_GAUGES.
 
+use super::Word;
+
 /// How to merge a gauge that several workers export.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Aggregation {
@@ -19,9 +21,8 @@ pub enum Aggregation {
     Drop,
 }
 
-impl Aggregation {
-    /// All values, in the order in which they are shown.
-    pub const ALL: [Self; 7] = [
+impl Word for Aggregation {
+    const ALL: &'static [Self] = &[
         Self::Sum,
         Self::Max,
         Self::Min,
@@ -31,8 +32,7 @@ impl Aggregation {
         Self::Drop,
     ];
 
-    /// The word in RPM_APP_METRICS_GAUGES.
-    pub fn word(self) -> &'static str {
+    fn word(self) -> &'static str {
         match self {
             Self::Worker => "worker",
             Self::Sum => "sum",

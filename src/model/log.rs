@@ -1,9 +1,10 @@
-//! Counts of what the log has done.
+//! How the log is written, and counts of what it has done.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
 
-use super::SlotId;
+use super::{SlotId, Word};
 
 /// The origin of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -266,5 +267,49 @@ mod tests {
             ..LogTotals::default()
         };
         assert_eq!(totals.unwritten(), 50301);
+    }
+}
+
+/// RPM_LOG_OVERFLOW: what happens to lines when the reader of the output is too slow.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Overflow {
+    /// The workers wait for the reader.
+    #[default]
+    Block,
+    /// Whole lines are dropped and counted.
+    Drop,
+}
+
+impl Word for Overflow {
+    const ALL: &'static [Self] = &[Self::Block, Self::Drop];
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Block => "block",
+            Self::Drop => "drop",
+        }
+    }
+}
+
+/// RPM_LOG_TIMESTAMP: how the time of a line is written, always in UTC.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Timestamp {
+    /// No time.
+    #[default]
+    None,
+    /// `2026-11-22T04:40:12.345Z`.
+    Rfc3339,
+    /// What chrono's `strftime` makes of this pattern. A pattern that chrono cannot format is written as
+    /// [`Timestamp::Rfc3339`]; the configuration lets none through.
+    Pattern(String),
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::None => "none",
+            Self::Rfc3339 => "rfc3339",
+            Self::Pattern(text) => text,
+        })
     }
 }

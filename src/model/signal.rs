@@ -86,6 +86,12 @@ impl Sig {
         i32::from(self.0)
     }
 
+    /// The name without `SIG`, as the variables have it: `TERM`, `RTMIN+1`.
+    pub fn short_name(self) -> String {
+        let name = self.to_string();
+        name.strip_prefix("SIG").map(str::to_owned).unwrap_or(name)
+    }
+
     /// The number as u8.
     pub(super) fn number(self) -> u8 {
         self.0

@@ -6,7 +6,7 @@ use super::fleet::{Ending, Fall, Fleet, Mode, Which};
 use super::slot::{Retiring, Seat, Step, Worker};
 use super::start::SHORTAGE_PAUSE;
 use super::turn::Turn;
-use super::{Action, Next, NotUp, Note, RestartRule};
+use super::{Action, Next, NotUp, Note, Restart};
 
 impl Fleet {
     pub(super) fn exited(&mut self, turn: &mut Turn<'_>, pid: Pid, fall: Fall) {
@@ -148,9 +148,9 @@ impl Fleet {
             && matches!(exit, Exit::Code(code) if self.params.stop_exit_codes.contains(&code));
         let down = asked_down
             || match self.params.restart {
-                RestartRule::Always => false,
-                RestartRule::OnFailure => by_itself && self.reported(worker, exit) == 0,
-                RestartRule::Never => true,
+                Restart::Always => false,
+                Restart::OnFailure => by_itself && self.reported(worker, exit) == 0,
+                Restart::Never => true,
             };
         if worker.exec_failed.is_some() && !self.ran {
             Next::GivesUp

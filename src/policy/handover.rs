@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6};
+use std::num::NonZeroU16;
 
 /// The kind of a worker's descriptor, by its protocol name (`system.sockprotoname`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,35 +86,67 @@ impl PortKey {
     }
 }
 
-/// Selects the ports that are shared.
+/// One entry of RPM_PORTS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PortSpec {
+    /// `None` for a bare port: whatever family and address the program binds. It is opened on every address, IPv6 and
+    /// IPv4 (`[::]`, dual stack).
+    pub ip: Option<IpAddr>,
+    /// The number.
+    pub port: NonZeroU16,
+}
+
+impl fmt::Display for PortSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.ip {
+            None => self.port.fmt(f),
+            Some(ip) => SocketAddr::new(ip, self.port.get()).fmt(f),
+        }
+    }
+}
+
+/// RPM_PORTS: selects the ports that are shared.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PortRule {
-    /// Every fixed TCP port that a worker binds.
+    /// `auto`: every fixed TCP port that a worker binds.
     Any,
-    /// These ports; `None` for a bare port number, in any family and address that the program binds.
-    Listed(Vec<(Option<IpAddr>, u16)>),
-    /// None at all.
+    /// These and no others; they are opened before the first worker.
+    Listed(Vec<PortSpec>),
+    /// `off`: none at all.
     Nothing,
+}
+
+impl fmt::Display for PortRule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Any => f.write_str("auto"),
+            Self::Nothing => f.write_str("off"),
+            Self::Listed(list) => {
+                let list: Vec<String> = list.iter().map(ToString::to_string).collect();
+                f.write_str(&list.join(","))
+            }
+        }
+    }
 }
 
 impl PortRule {
     /// Whether this port is listed without an address.
     pub fn lists_bare(&self, port: u16) -> bool {
-        matches!(self, Self::Listed(list) if list.contains(&(None, port)))
+        matches!(self, Self::Listed(list) if list.iter().any(|spec| spec.ip.is_none() && spec.port.get() == port))
     }
 
     /// Whether this port is listed, but with another address.
     fn lists_elsewhere(&self, addr: SocketAddr) -> bool {
-        matches!(self, Self::Listed(list) if list.iter().any(|(_, port)| *port == addr.port()))
+        matches!(self, Self::Listed(list) if list.iter().any(|spec| spec.port.get() == addr.port()))
     }
 
     fn covers(&self, addr: SocketAddr) -> bool {
         match self {
             Self::Any => true,
             Self::Nothing => false,
-            Self::Listed(list) => list
-                .iter()
-                .any(|(ip, port)| *port == addr.port() && ip.is_none_or(|ip| ip == addr.ip())),
+            Self::Listed(list) => list.iter().any(|spec| {
+                spec.port.get() == addr.port() && spec.ip.is_none_or(|ip| ip == addr.ip())
+            }),
         }
     }
 }
@@ -187,7 +220,11 @@ mod tests {
             decide(&PortRule::Nothing, Tcp4, "0.0.0.0:80"),
             BindAnswer::Leave
         );
-        let listed = PortRule::Listed(vec![(None, 80), (Some("127.0.0.1".parse().unwrap()), 81)]);
+        let spec = |ip: Option<&str>, port| PortSpec {
+            ip: ip.map(|ip| ip.parse().unwrap()),
+            port: NonZeroU16::new(port).unwrap(),
+        };
+        let listed = PortRule::Listed(vec![spec(None, 80), spec(Some("127.0.0.1"), 81)]);
         assert_eq!(decide(&listed, Tcp4, "0.0.0.0:82"), BindAnswer::Leave);
         assert!(matches!(
             decide(&listed, Tcp4, "0.0.0.0:81"),

@@ -1,6 +1,28 @@
 //! When a worker that fails its checks is unhealthy, and when workers are checked.
 
+use std::fmt;
 use std::time::Duration;
+
+/// RPM_HEALTH, unless it is `off`: what is asked of each worker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HealthCheck {
+    /// It answers a request for this path, which begins with `/`, with 2xx or 3xx.
+    Http(String),
+    /// It accepts a connection.
+    Tcp,
+    /// Its queue moves, if connections wait there.
+    Accept,
+}
+
+impl fmt::Display for HealthCheck {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Http(path) => write!(f, "http:{path}"),
+            Self::Tcp => f.write_str("tcp"),
+            Self::Accept => f.write_str("accept"),
+        }
+    }
+}
 
 /// Check results of one worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -72,7 +72,7 @@ pub use memory::MemoryGuard;
 pub use motion::Motion;
 pub use note::{Next, NotUp, Note};
 pub use oom::Strikes;
-pub use params::{Params, ReadyRule, RestartRule};
+pub use params::{Params, ReadyRule, Restart};
 pub use rate::{Bucket, Rate};
 pub use retire::KILL_PATIENCE;
 pub use rotation::Rotation;

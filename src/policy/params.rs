@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{Backoff, Share};
+use crate::model::Word;
 
 /// When a worker counts as ready.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,15 +17,27 @@ pub enum ReadyRule {
     Either(Duration),
 }
 
-/// After which ends a worker is restarted.
+/// RPM_RESTART: after which ends a worker is restarted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RestartRule {
+pub enum Restart {
     /// After every end.
     Always,
     /// Unless it exited successfully.
     OnFailure,
     /// Never.
     Never,
+}
+
+impl Word for Restart {
+    const ALL: &'static [Self] = &[Self::Always, Self::OnFailure, Self::Never];
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Always => "always",
+            Self::OnFailure => "on-failure",
+            Self::Never => "never",
+        }
+    }
 }
 
 /// The parameters of the fleet.
@@ -37,7 +50,7 @@ pub struct Params {
     /// Limit for [`ReadyRule::Told`].
     pub ready_timeout: Duration,
     /// After which ends a worker is restarted.
-    pub restart: RestartRule,
+    pub restart: Restart,
     /// Exit codes after which a slot stays empty.
     pub stop_exit_codes: Vec<u8>,
     /// Exit codes that become 0 as the runtime's exit code.

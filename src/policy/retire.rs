@@ -9,7 +9,7 @@ use super::fleet::{Fall, Fleet};
 use super::slot::{Retiring, Seat, Slot, Step, Worker};
 use super::start::SHORTAGE_PAUSE;
 use super::turn::Turn;
-use super::{Action, Next, Note, RestartRule};
+use super::{Action, Next, Note, Restart};
 
 /// How long the runtime waits for the end of a process after SIGKILL. Then it continues without it, because a process
 /// in uninterruptible sleep never ends and the stop must end.
@@ -154,7 +154,7 @@ impl Fleet {
 
     /// In the role of tini, the exit status of the only worker is the runtime's, whatever ended it.
     pub(super) fn ends_like_its_worker(&self) -> bool {
-        self.params.restart == RestartRule::Never && self.params.instances == 1
+        self.params.restart == Restart::Never && self.params.instances == 1
     }
 
     pub(super) fn advance_retiring(&mut self, turn: &mut Turn<'_>) {

@@ -1,5 +1,7 @@
 //! A share of the workers: a number or a percentage.
 
+use std::fmt;
+
 use super::MAX_INSTANCES;
 
 /// RPM_RELOAD_SURGE, RPM_RELOAD_UNAVAILABLE.
@@ -33,6 +35,15 @@ impl Share {
     /// Whether it is zero for any number of workers.
     pub fn is_zero(self) -> bool {
         matches!(self, Self::Number(0) | Self::Percent(0))
+    }
+}
+
+impl fmt::Display for Share {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Number(count) => count.fmt(f),
+            Self::Percent(percent) => write!(f, "{percent}%"),
+        }
     }
 }
 

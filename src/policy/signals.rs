@@ -1,5 +1,7 @@
 //! What the runtime does on a signal.
 
+use std::fmt;
+
 use crate::model::Sig;
 
 /// The action for a received signal.
@@ -23,6 +25,22 @@ pub enum SignalAction {
     Reopen,
     /// Nothing.
     Ignore,
+}
+
+impl fmt::Display for SignalAction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Stop => "stop",
+            Self::Restart => "restart",
+            Self::Reload => "reload",
+            Self::ScaleUp => "scale-up",
+            Self::ScaleDown => "scale-down",
+            Self::Forward => "forward",
+            Self::ForwardAs(sig) => return write!(f, "forward:{}", sig.short_name()),
+            Self::Reopen => "reopen",
+            Self::Ignore => "ignore",
+        })
+    }
 }
 
 /// RPM_SIGNALS: an action for each signal that the runtime receives.
@@ -87,5 +105,20 @@ impl SignalTable {
     /// its own faults, SIGCHLD (it only means "reap"), and SIGPIPE (caused by the runtime's own writes).
     pub fn collects(sig: Sig) -> bool {
         sig.is_catchable() && !sig.is_fault() && sig != Sig::CHLD && sig != Sig::PIPE
+    }
+}
+
+/// The entries of RPM_SIGNALS that make this table: those that differ from all others, and `*` for the others. The others
+/// do what SIGKILL would do: no entry can name it.
+impl fmt::Display for SignalTable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let others = self.action(Sig::KILL);
+        for sig in (1..=64).filter_map(Sig::new) {
+            let action = self.action(sig);
+            if Self::collects(sig) && action != others {
+                write!(f, "{}={action},", sig.short_name())?;
+            }
+        }
+        write!(f, "*={others}")
     }
 }

@@ -5,11 +5,11 @@
 //! numbers and the packet. For a result outside of the group, the kernel uses its own hash over all members, including
 //! those that must get nothing; so the program never returns one.
 
-use crate::model::Bpf;
+use crate::model::{Bpf, Word};
 
-/// How a live listener is selected.
+/// RPM_BALANCE: how the live listener of a new connection is selected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Choice {
+pub enum Balance {
     /// Randomly, among those whose queues are short and move ([`super::balance`]).
     Adaptive,
     /// Randomly.
@@ -18,6 +18,19 @@ pub enum Choice {
     Hash,
     /// By the CPU that handles the request.
     Cpu,
+}
+
+impl Word for Balance {
+    const ALL: &'static [Self] = &[Self::Adaptive, Self::Random, Self::Hash, Self::Cpu];
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Adaptive => "adaptive",
+            Self::Random => "random",
+            Self::Hash => "hash",
+            Self::Cpu => "cpu",
+        }
+    }
 }
 
 /// Source ports that select a listener: from a loopback address, the source port `base + n` reaches listener `n`, live
@@ -71,7 +84,7 @@ pub fn program(
     members: u32,
     places: &[u32],
     live: &[u32],
-    choice: Choice,
+    balance: Balance,
     probe: Option<ProbePorts>,
 ) -> Option<Vec<Bpf>> {
     if live.is_empty() || live.iter().chain(places).any(|index| *index >= members) {
@@ -81,11 +94,11 @@ pub fn program(
     if let Some(ports) = probe {
         probe_prologue(&mut code, places, ports)?;
     }
-    match choice {
+    match balance {
         // The set of live listeners makes the difference.
-        Choice::Adaptive | Choice::Random => code.push(op(LD_W_ABS, RANDOM)),
-        Choice::Hash => hash(&mut code),
-        Choice::Cpu => code.push(op(LD_W_ABS, CPU)),
+        Balance::Adaptive | Balance::Random => code.push(op(LD_W_ABS, RANDOM)),
+        Balance::Hash => hash(&mut code),
+        Balance::Cpu => code.push(op(LD_W_ABS, CPU)),
     }
     code.push(op(MOD_K, u32::try_from(live.len()).ok()?));
     code.extend(ranks_to_indices(live)?);
@@ -262,7 +275,7 @@ mod tests {
 
     #[test]
     fn a_probe_reaches_its_slot_even_one_that_is_not_live() {
-        let code = program(5, &in_order(5), &[0, 1], Choice::Random, PORTS).unwrap();
+        let code = program(5, &in_order(5), &[0, 1], Balance::Random, PORTS).unwrap();
         for index in 0..5_u16 {
             assert_eq!(
                 run(&code, &v4([127, 9, 9, 9], 61_000 + index), 0),
@@ -275,7 +288,7 @@ mod tests {
     #[test]
     fn a_probe_finds_its_listener_whatever_its_place() {
         let places = [3, 0, 1, 4, 2, 5];
-        let code = program(6, &places, &[1, 3], Choice::Random, PORTS).unwrap();
+        let code = program(6, &places, &[1, 3], Balance::Random, PORTS).unwrap();
         for (number, place) in (0_u16..).zip(places) {
             assert_eq!(run(&code, &v4([127, 0, 0, 1], 61_000 + number), 0), place);
         }
@@ -284,7 +297,7 @@ mod tests {
 
     #[test]
     fn only_a_loopback_source_is_a_probe() {
-        let code = program(5, &in_order(5), &[0, 1], Choice::Random, PORTS).unwrap();
+        let code = program(5, &in_order(5), &[0, 1], Balance::Random, PORTS).unwrap();
         let mut extension = v6(1, 61_004);
         extension[6] = 0;
         let mut options = v4([127, 0, 0, 1], 61_004);
@@ -308,14 +321,14 @@ mod tests {
 
     #[test]
     fn nobody_live_is_no_program() {
-        assert_eq!(program(4, &in_order(4), &[], Choice::Random, None), None);
-        assert_eq!(program(4, &in_order(4), &[4], Choice::Random, None), None);
+        assert_eq!(program(4, &in_order(4), &[], Balance::Random, None), None);
+        assert_eq!(program(4, &in_order(4), &[4], Balance::Random, None), None);
     }
 
     #[test]
     fn the_largest_fleet_with_every_second_slot_fits() {
         let live: Vec<u32> = (0..513).step_by(2).collect();
-        let code = program(513, &in_order(513), &live, Choice::Hash, PORTS).unwrap();
+        let code = program(513, &in_order(513), &live, Balance::Hash, PORTS).unwrap();
         // optmem_max (20 KiB on older kernels) is another limit, with eight bytes per instruction.
         assert!(code.len() * 8 <= 20 * 1024, "{}", code.len());
     }
@@ -326,7 +339,7 @@ mod tests {
             8,
             &in_order(8),
             &[0, 1, 2, 3, 4, 5, 6, 7],
-            Choice::Hash,
+            Balance::Hash,
             PORTS,
         )
         .unwrap();
@@ -354,12 +367,12 @@ mod tests {
             prop_assume!(!live.is_empty());
             let packet = v4(source, port);
             let probe = source[0] == 127 && port >= 61_000 && u32::from(port - 61_000) < members;
-            for choice in [Choice::Adaptive, Choice::Random, Choice::Hash, Choice::Cpu] {
+            for choice in [Balance::Adaptive, Balance::Random, Balance::Hash, Balance::Cpu] {
                 let code = program(members, &in_order(members), &live, choice, PORTS).unwrap();
                 let chosen = run(&code, &packet, random);
                 prop_assert!(probe || live.contains(&chosen));
             }
-            for choice in [Choice::Random, Choice::Cpu] {
+            for choice in [Balance::Random, Balance::Cpu] {
                 let code = program(members, &in_order(members), &live, choice, None).unwrap();
                 for (rank, index) in live.iter().enumerate() {
                     let random = u32::try_from(rank + live.len() * 3).unwrap();

@@ -39,7 +39,7 @@ pub(super) fn params() -> Params {
         instances: 1,
         ready: ReadyRule::Alive(secs(1)),
         ready_timeout: secs(30),
-        restart: RestartRule::Always,
+        restart: Restart::Always,
         stop_exit_codes: Vec::new(),
         exit_ok: Vec::new(),
         min_uptime: secs(1),
@@ -59,7 +59,7 @@ pub(super) fn params() -> Params {
 /// The role of tini.
 pub(super) fn one_shot() -> Params {
     Params {
-        restart: RestartRule::Never,
+        restart: Restart::Never,
         ..params()
     }
 }

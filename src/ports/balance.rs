@@ -16,7 +16,7 @@ use crate::model::{BalanceSample, SlotId};
 use crate::policy::Rotation;
 use crate::policy::balance::{Queue, held_back, pause};
 use crate::policy::handover::PortKey;
-use crate::policy::steering::Choice;
+use crate::policy::steering::Balance;
 use crate::sys::epoll::{Interest, Poller, Waker};
 use crate::sys::thread;
 use crate::sys::{io, listener};
@@ -130,7 +130,7 @@ impl<F: Fn(PortEvent) + Send + 'static> Balancer<F> {
 }
 
 fn is_adaptive(steering: Option<Steering>) -> bool {
-    steering.is_some_and(|steering| steering.choice == Choice::Adaptive)
+    steering.is_some_and(|steering| steering.balance == Balance::Adaptive)
 }
 
 /// State of a listener's queue under its present worker.

@@ -21,7 +21,7 @@ use nix::errno::Errno;
 
 use crate::model::{ListenerId, Pid, SlotId};
 use crate::policy::handover::{PortKey, PortRule};
-use crate::policy::steering::{Choice, ProbePorts};
+use crate::policy::steering::{Balance, ProbePorts};
 
 pub use balance::Balancer;
 pub use registry::SharedPorts;
@@ -50,7 +50,7 @@ pub struct Settings {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Steering {
     /// RPM_BALANCE.
-    pub choice: Choice,
+    pub balance: Balance,
     /// Source ports that reach one particular listener. `None` if the range of client ports leaves no room.
     pub probe: Option<ProbePorts>,
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 use nix::sys::socket::{setsockopt, sockopt};
 
 use crate::policy::handover::{PortKey, PortRule};
-use crate::policy::steering::Choice;
+use crate::policy::steering::Balance;
 use crate::sys::io::wait_readable;
 
 use super::{Settings, SharedPorts, Steering};
@@ -24,7 +24,7 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 pub(super) fn open(
     last: u8,
     slots: u16,
-    choice: Choice,
+    choice: Balance,
     descriptors: usize,
 ) -> (SharedPorts, PortKey) {
     let free = TcpListener::bind((Ipv4Addr::new(127, 73, 0, last), 0)).unwrap();
@@ -37,7 +37,7 @@ pub(super) fn open(
         backlog: 4096,
         rule: PortRule::Any,
         steering: Some(Steering {
-            choice,
+            balance: choice,
             probe: None,
         }),
     });

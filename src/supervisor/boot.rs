@@ -9,11 +9,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::mpsc::unbounded_channel;
 use tracing::{info, warn};
 
-use crate::config::{self, Config};
+use crate::config::Config;
 use crate::log::Log;
 use crate::metrics::{CgroupCounters, CgroupLimits, Facts, Metrics};
 use crate::model::{HandoverInfo, Snapshot};
-use crate::policy::{Fleet, Params, ReadyRule, RestartRule, Share};
+use crate::policy::handover::PortRule;
+use crate::policy::{Fleet, Params, ReadyRule, Share};
 use crate::sys::cgroup::Limits;
 use crate::sys::clock::Clock;
 use crate::sys::pid1::{FileLimit, Role};
@@ -198,8 +199,8 @@ fn descriptors(config: &Config) -> u64 {
     let workers = u64::from(config.instances.get());
     let ports = match &config.ports {
         _ if !config.shares_ports() => 0,
-        config::Ports::List(list) => list.len(),
-        config::Ports::Auto | config::Ports::Off => 1,
+        PortRule::Listed(list) => list.len(),
+        PortRule::Any | PortRule::Nothing => 1,
     };
     let ports = u64::try_from(ports).unwrap_or(u64::MAX);
     let surge = u64::from(config.surge.of(config.instances.get(), true));
@@ -230,11 +231,7 @@ fn params(config: &Config, chosen: &Chosen, ready: ReadyRule) -> Params {
         instances: config.instances.get(),
         ready,
         ready_timeout: config.ready_timeout,
-        restart: match config.restart {
-            config::Restart::Always => RestartRule::Always,
-            config::Restart::OnFailure => RestartRule::OnFailure,
-            config::Restart::Never => RestartRule::Never,
-        },
+        restart: config.restart,
         stop_exit_codes: config.stop_exit_codes.clone(),
         exit_ok: config.exit_ok.clone(),
         min_uptime: config.min_uptime,

@@ -2,8 +2,8 @@
 
 use tracing::{debug, warn};
 
-use crate::checks::{Check, Kind, Target, Watch, until_accepts, until_http};
-use crate::config::{HealthCheck, Ready};
+use crate::checks::{Check, Target, Watch, until_accepts, until_http};
+use crate::config::Ready;
 use crate::model::{ListenerId, Pid, SlotId};
 use crate::policy::Event;
 use crate::ports::SharedPorts;
@@ -65,7 +65,7 @@ impl Supervisor {
 
     /// Starts and stops the checks of RPM_HEALTH when workers come and go.
     pub(super) fn check_health(&mut self) {
-        let Some(kind) = &self.config.health.check else {
+        let Some(check) = &self.config.health.check else {
             return;
         };
         let Some(sharing) = &self.sharing else { return };
@@ -87,11 +87,7 @@ impl Supervisor {
             let (id, listener) = (worker.id, one.listener);
             let health = &self.config.health;
             let watch = Watch {
-                kind: match kind {
-                    HealthCheck::Http(path) => Kind::Http(path.clone()),
-                    HealthCheck::Tcp => Kind::Tcp,
-                    HealthCheck::Accept => Kind::Accept,
-                },
+                check: check.clone(),
                 interval: if one.eager {
                     health.interval.min(EAGER)
                 } else {

@@ -2,10 +2,10 @@
 
 use tracing::warn;
 
-use crate::config::{self, Config, Handover, Ports};
-use crate::model::HandoverInfo;
+use crate::config::{self, Config, Handover};
+use crate::model::{HandoverInfo, Word as _};
 use crate::policy::ReadyRule;
-use crate::policy::steering::Choice;
+use crate::policy::handover::PortRule;
 use crate::ports::{self, Steering};
 use crate::sys::intercept::Filter;
 
@@ -48,7 +48,7 @@ pub(super) fn choose(config: &Config) -> Result<Chosen, BootError> {
         handover: Means::Nothing,
     };
     if !config.shares_ports() {
-        let reason = if config.ports == Ports::Off {
+        let reason = if config.ports == PortRule::Nothing {
             "RPM_PORTS=off"
         } else {
             "RPM_EXEC_MODE=fork"
@@ -61,7 +61,7 @@ pub(super) fn choose(config: &Config) -> Result<Chosen, BootError> {
         Handover::Activation => Err("RPM_HANDOVER=activation".to_owned()),
         Handover::Auto | Handover::Intercept => ports::interception(&filter).map_err(plainly),
     };
-    let listed = matches!(config.ports, Ports::List(_));
+    let listed = matches!(config.ports, PortRule::Listed(_));
     let (handover, name, mut reason) = match intercepted {
         Ok(()) => (
             Means::Interception(filter),
@@ -82,21 +82,15 @@ pub(super) fn choose(config: &Config) -> Result<Chosen, BootError> {
         }
         Err(why) => return Ok(unshared(format!("bind cannot be intercepted here ({why})"))),
     };
-    let choice = match config.balance {
-        config::Balance::Adaptive => Choice::Adaptive,
-        config::Balance::Random => Choice::Random,
-        config::Balance::Hash => Choice::Hash,
-        config::Balance::Cpu => Choice::Cpu,
-    };
     let n = config.instances.get();
     let members = n.saturating_add(config.surge.of(n, true));
     let served: Vec<u16> = match &config.ports {
-        Ports::List(list) => list.iter().map(|spec| spec.port.get()).collect(),
-        Ports::Auto | Ports::Off => Vec::new(),
+        PortRule::Listed(list) => list.iter().map(|spec| spec.port.get()).collect(),
+        PortRule::Any | PortRule::Nothing => Vec::new(),
     };
     let steering = match ports::steering() {
         Ok(()) => Some(Steering {
-            choice,
+            balance: config.balance,
             probe: ports::probe_ports(members, &served),
         }),
         Err(why) => {
@@ -104,13 +98,7 @@ pub(super) fn choose(config: &Config) -> Result<Chosen, BootError> {
             None
         }
     };
-    let word = match (steering, choice) {
-        (None, _) => "none",
-        (Some(_), Choice::Adaptive) => "adaptive",
-        (Some(_), Choice::Random) => "random",
-        (Some(_), Choice::Hash) => "hash",
-        (Some(_), Choice::Cpu) => "cpu",
-    };
+    let word = steering.map_or("none", |steering| steering.balance.word());
     let info = HandoverInfo {
         handover: name,
         steering: word,
@@ -141,7 +129,7 @@ pub(super) fn ready_rule(config: &Config, chosen: &Chosen) -> (ReadyRule, bool) 
     if config.health.check.is_some() && !can_ask {
         warn!("RPM_HEALTH: single workers cannot be reached here; no worker is checked");
     }
-    let listed = matches!(config.ports, Ports::List(_));
+    let listed = matches!(config.ports, PortRule::Listed(_));
     let fallback = (ReadyRule::Alive(config.min_uptime), false);
     match config.ready {
         config::Ready::Delay(time) => (ReadyRule::Alive(time), false),
@@ -172,7 +160,7 @@ pub(super) fn missing(config: &Config) -> &'static str {
         (config::Ready::Tcp, _) => "it accepts no connection on a shared port",
         (config::Ready::Http(_), _) => "it does not answer the path of RPM_READY with a success",
         (config::Ready::Notify, _) => "it did not send READY=1 to NOTIFY_SOCKET",
-        (_, Ports::List(_)) => "it does not listen on a port of RPM_PORTS",
-        (_, Ports::Auto | Ports::Off) => "it does not listen on a shared port",
+        (_, PortRule::Listed(_)) => "it does not listen on a port of RPM_PORTS",
+        (_, PortRule::Any | PortRule::Nothing) => "it does not listen on a shared port",
     }
 }

@@ -11,8 +11,7 @@ use tracing_subscriber::filter::Targets;
 use super::boot::{BootError, refused};
 use crate::config::{self, Config, Level, LogFormat, LogStderr, Logging};
 use crate::log::file::{Every, Rotation};
-use crate::log::stamp::Timestamp;
-use crate::log::{self, FileSettings, Log, LogSettings, Overflow};
+use crate::log::{self, FileSettings, Log, LogSettings};
 use crate::sys::{self, listener};
 
 /// Starts the log, and sends the runtime's own events to it.
@@ -33,11 +32,7 @@ pub(super) fn start(config: &Config, env: &[(OsString, OsString)]) -> Result<Log
         (inherits || stdout().is_terminal()) && (!(inherits || splits) || stderr().is_terminal());
     let settings = LogSettings {
         format,
-        timestamp: match &logging.timestamp {
-            config::Timestamp::None => Timestamp::None,
-            config::Timestamp::Rfc3339 => Timestamp::Rfc3339,
-            config::Timestamp::Pattern(pattern) => Timestamp::Pattern(pattern.clone()),
-        },
+        timestamp: logging.timestamp.clone(),
         // In the format raw, only the runtime's own lines could be coloured.
         colour: terminal
             && format == log::Format::Prefix
@@ -46,10 +41,7 @@ pub(super) fn start(config: &Config, env: &[(OsString, OsString)]) -> Result<Log
         app_name: config.app_name.clone(),
         max_line: logging.max_line,
         buffer: logging.buffer,
-        overflow: match logging.overflow {
-            config::Overflow::Block => Overflow::Block,
-            config::Overflow::Drop => Overflow::Drop,
-        },
+        overflow: logging.overflow,
         multiline: logging
             .multiline
             .as_ref()

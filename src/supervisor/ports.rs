@@ -6,10 +6,10 @@ use nix::errno::Errno;
 use tokio::sync::mpsc::UnboundedSender;
 use tracing::{debug, error, info, warn};
 
-use crate::config::{Config, PortSpec, Ports, Ready};
+use crate::config::{Config, Ready};
 use crate::model::Tick;
-use crate::policy::handover::{PortKey, PortRule};
-use crate::policy::steering::Choice;
+use crate::policy::handover::{PortKey, PortRule, PortSpec};
+use crate::policy::steering::Balance;
 use crate::policy::{Event, Rotation};
 use crate::ports::{self, Balancer, PortEvent, Rescue, Server, SharedPorts, Steering};
 use crate::sys::intercept::Filter;
@@ -50,17 +50,9 @@ pub(super) fn share(
     (ask, files): (bool, Option<&FileLimit>),
     outbox: &UnboundedSender<Incoming>,
 ) -> Result<Sharing, BootError> {
-    let (rule, keys) = match &config.ports {
-        Ports::Auto => (PortRule::Any, Vec::new()),
-        Ports::Off => (PortRule::Nothing, Vec::new()),
-        Ports::List(list) => {
-            let rule =
-                PortRule::Listed(list.iter().map(|spec| (spec.ip, spec.port.get())).collect());
-            (
-                rule,
-                list.iter().map(|spec| listed_key(*spec, list)).collect(),
-            )
-        }
+    let keys: Vec<PortKey> = match &config.ports {
+        PortRule::Any | PortRule::Nothing => Vec::new(),
+        PortRule::Listed(list) => list.iter().map(|spec| listed_key(*spec, list)).collect(),
     };
     let descriptors = files.map_or(1024, |files| {
         usize::try_from(files.current).unwrap_or(usize::MAX)
@@ -70,7 +62,7 @@ pub(super) fn share(
         slots: config.instances.get(),
         listeners,
         backlog: config.backlog,
-        rule,
+        rule: config.ports.clone(),
         steering,
     };
     let ports = SharedPorts::new(settings);
@@ -95,7 +87,7 @@ pub(super) fn share(
         ask,
         rescue: None,
         // A single worker needs no balance; it starts with the first worker that is added.
-        balance: steering.is_some_and(|steering| steering.choice == Choice::Adaptive),
+        balance: steering.is_some_and(|steering| steering.balance == Balance::Adaptive),
         rotation: Rotation::default(),
         let_go: false,
         told_stranded: None,

@@ -24,7 +24,7 @@ use std::time::Duration;
 use rpm_runtime::model::{
     Cause, Command, Exit, Generation, ListenerId, Pid, SlotId, Tick, Trigger,
 };
-use rpm_runtime::policy::{Event, Note, Params, RestartRule};
+use rpm_runtime::policy::{Event, Note, Params, Restart};
 
 use crate::tally::Tally;
 use scrapes::Scrape;
@@ -248,7 +248,7 @@ impl Books {
     }
 
     fn one_shot(&self) -> bool {
-        self.params.restart == RestartRule::Never && self.params.instances == 1
+        self.params.restart == Restart::Never && self.params.instances == 1
     }
 
     fn mapped(&self, life: Life, exit: Exit) -> u8 {

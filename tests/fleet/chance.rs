@@ -7,7 +7,7 @@ use std::time::Duration;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use rpm_runtime::model::{Exit, Sig};
-use rpm_runtime::policy::{Backoff, Params, ReadyRule, RestartRule, Share};
+use rpm_runtime::policy::{Backoff, Params, ReadyRule, Restart, Share};
 
 use crate::moves::{Move, Weights, moves};
 use crate::system::{Fate, OnStop, Start};
@@ -31,7 +31,7 @@ pub struct Mix {
     surge: BoxedStrategy<Share>,
     unavailable: BoxedStrategy<Share>,
     ready: BoxedStrategy<ReadyRule>,
-    restart: BoxedStrategy<RestartRule>,
+    restart: BoxedStrategy<Restart>,
     failures: BoxedStrategy<Option<u32>>,
     most: BoxedStrategy<Option<u32>>,
 }
@@ -123,16 +123,16 @@ fn ready_rule() -> impl Strategy<Value = ReadyRule> {
     ]
 }
 
-fn restart_rule() -> impl Strategy<Value = RestartRule> {
+fn restart_rule() -> impl Strategy<Value = Restart> {
     prop_oneof![
-        3 => Just(RestartRule::Always),
-        2 => Just(RestartRule::OnFailure),
-        2 => Just(RestartRule::Never),
+        3 => Just(Restart::Always),
+        2 => Just(Restart::OnFailure),
+        2 => Just(Restart::Never),
     ]
 }
 
-fn mostly_always() -> impl Strategy<Value = RestartRule> {
-    prop_oneof![8 => Just(RestartRule::Always), 1 => restart_rule()]
+fn mostly_always() -> impl Strategy<Value = Restart> {
+    prop_oneof![8 => Just(Restart::Always), 1 => restart_rule()]
 }
 
 /// RPM_MAX_RESTARTS; it is set in `of_five` of five cases.

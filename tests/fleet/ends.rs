@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use rpm_runtime::model::{Cause, DrainEnd, Exit, Pid, Sig, SlotId, Tick};
-use rpm_runtime::policy::{KILL_PATIENCE, Next, NotUp, Note, RestartRule};
+use rpm_runtime::policy::{KILL_PATIENCE, Next, NotUp, Note, Restart};
 
 use super::scrapes::Scrape;
 use super::{Books, Chair, Drain, Group, Life, PAUSE, StopBook, id};
@@ -84,9 +84,9 @@ impl Books {
             && matches!(exit, Exit::Code(raw) if self.params.stop_exit_codes.contains(&raw));
         let stays = stays
             || match self.params.restart {
-                RestartRule::Always => false,
-                RestartRule::OnFailure => by_itself && code == 0,
-                RestartRule::Never => true,
+                Restart::Always => false,
+                Restart::OnFailure => by_itself && code == 0,
+                Restart::Never => true,
             };
         if stays {
             if self.code == 0 {

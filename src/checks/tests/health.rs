@@ -3,11 +3,12 @@ use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use crate::checks::testing::{Group, PATIENCE, SHORT, answer, block_on, rest};
-use crate::checks::{Check, Failure, Kind, Step, Target, Watch};
+use crate::checks::{Check, Failure, Step, Target, Watch};
+use crate::policy::health::HealthCheck;
 
-fn watch(kind: Kind, timeout: Duration) -> Watch {
+fn watch(kind: HealthCheck, timeout: Duration) -> Watch {
     Watch {
-        kind,
+        check: kind,
         interval: Duration::from_millis(20),
         timeout,
         seed: 4711,
@@ -44,7 +45,7 @@ fn every_check_is_reported_for_ever() {
     let (serve, status) = answer("200 OK");
     group.work(2, serve);
     block_on(async {
-        let http = watch(Kind::Http("/healthz".into()), PATIENCE);
+        let http = watch(HealthCheck::Http("/healthz".into()), PATIENCE);
         let mut checks = start(http, Some(group.target(2)), group.queue(2));
         for _ in 0..3 {
             assert_eq!(next(&mut checks).await, Check::Passed);
@@ -63,9 +64,9 @@ fn tcp_and_accept_look_at_the_queue() {
     let group = Group::new();
     block_on(async {
         let target = Some(group.target(2));
-        let mut accept = start(watch(Kind::Accept, SHORT), target, group.queue(2));
+        let mut accept = start(watch(HealthCheck::Accept, SHORT), target, group.queue(2));
         assert_eq!(next(&mut accept).await, Check::Passed);
-        let mut tcp = start(watch(Kind::Tcp, SHORT), target, group.queue(2));
+        let mut tcp = start(watch(HealthCheck::Tcp, SHORT), target, group.queue(2));
         let not_accepted = Check::Failed(Failure::TimedOut {
             step: Step::Accept,
             limit: SHORT,
@@ -85,12 +86,12 @@ fn tcp_and_accept_look_at_the_queue() {
 #[test]
 fn a_worker_that_cannot_be_asked_is_not_found_guilty() {
     block_on(async {
-        for kind in [Kind::Http("/".into()), Kind::Tcp] {
+        for kind in [HealthCheck::Http("/".into()), HealthCheck::Tcp] {
             let mut checks = start(watch(kind, SHORT), None, || Some(3));
             let unknown = "it has no shared port on which it can be asked";
             assert_eq!(next(&mut checks).await, Check::NotMade(unknown.into()));
         }
-        let mut checks = start(watch(Kind::Accept, SHORT), None, || None);
+        let mut checks = start(watch(HealthCheck::Accept, SHORT), None, || None);
         let unknown = "the length of its queue cannot be read";
         assert_eq!(next(&mut checks).await, Check::NotMade(unknown.into()));
     });

@@ -4,7 +4,7 @@ use super::*;
 
 #[test]
 fn each_rule_of_restart_after_a_good_life() {
-    use RestartRule::{Always, Never, OnFailure};
+    use Restart::{Always, Never, OnFailure};
     let now = restart(0, 0);
     let none: &[u8] = &[];
     let table = [
@@ -176,7 +176,7 @@ fn a_program_that_ran_once_is_tried_again() {
 fn the_code_of_those_who_stay_down_is_the_first_failure() {
     let (mut table, pids) = Table::serving(Params {
         instances: 3,
-        restart: RestartRule::Never,
+        restart: Restart::Never,
         ..params()
     });
     for (pid, code) in pids.iter().zip([0, 4]) {

@@ -130,10 +130,9 @@ fn a_restart_does_not_ask_twice_for_one_worker() {
 
 #[test]
 fn what_a_worker_answers_to_our_stop_signal_is_no_success() {
-    for (restart_rule, stop_exit_codes) in [
-        (RestartRule::OnFailure, vec![]),
-        (RestartRule::Always, vec![0]),
-    ] {
+    for (restart_rule, stop_exit_codes) in
+        [(Restart::OnFailure, vec![]), (Restart::Always, vec![0])]
+    {
         let (mut table, pids) = Table::running(Params {
             ready: ReadyRule::Told,
             restart: restart_rule,
@@ -150,8 +149,7 @@ fn what_a_worker_answers_to_our_stop_signal_is_no_success() {
 
 #[test]
 fn a_restart_counts_for_a_worker_that_is_being_stopped_for_being_late() {
-    for (restart_rule, max_restarts) in [(RestartRule::Never, None), (RestartRule::Always, Some(1))]
-    {
+    for (restart_rule, max_restarts) in [(Restart::Never, None), (Restart::Always, Some(1))] {
         let (mut table, pids) = Table::running(Params {
             ready: ReadyRule::Told,
             restart: restart_rule,

@@ -142,7 +142,7 @@ fn those_that_are_taken_away_as_unhealthy_are_counted_until_they_are_back() {
 fn a_slot_that_stays_down_is_no_longer_counted_as_unhealthy() {
     let (mut table, old) = Table::serving(Params {
         health_failures: Some(1),
-        restart: RestartRule::Never,
+        restart: Restart::Never,
         ..no_surge(4)
     });
     let _ = table.tell(checked(old[0], false));

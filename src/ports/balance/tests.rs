@@ -14,7 +14,7 @@ use crate::ports::testing::{Worker, open, pause, reset, wait_for};
 const LOOK: Duration = Duration::from_millis(5);
 
 /// A port with `slots` live workers.
-fn served(slots: u16, choice: Choice) -> (SharedPorts, PortKey) {
+fn served(slots: u16, choice: Balance) -> (SharedPorts, PortKey) {
     let (ports, key) = open(4, slots, choice, 1024);
     for number in 0..slots {
         let worker = Pid::new(100 + i32::from(number)).unwrap();
@@ -79,7 +79,7 @@ fn balancer(ports: &SharedPorts) {
 #[test]
 fn a_worker_that_accepts_nothing_gets_a_handful() {
     const CLIENTS: usize = 4;
-    let (ports, key) = served(4, Choice::Adaptive);
+    let (ports, key) = served(4, Balance::Adaptive);
     balancer(&ports);
     let mut workers: Vec<Worker> = (1..4).map(|number| worker(&ports, key, number)).collect();
     let client = || {
@@ -147,16 +147,16 @@ fn where_nobody_keeps_up_the_queues_stay_equal() {
             .map(|length| (f64::from(length) - 1_250.0).powi(2));
         (squares.sum::<f64>() / 8.0).sqrt() / 12.5
     };
-    let adaptive = spread(Choice::Adaptive);
+    let adaptive = spread(Balance::Adaptive);
     // By chance, this has a probability below one in a hundred.
     assert!(adaptive < 1.0, "{adaptive} %");
-    let random = spread(Choice::Random);
+    let random = spread(Balance::Random);
     assert!(random > adaptive, "{random} %, {adaptive} %");
 }
 
 /// Polls four listeners `looks` times. The queue of the first does not move; the others have workers.
 fn stuck(looks: u32) -> (SharedPorts, PortKey, Vec<Worker>) {
-    let (ports, key) = served(4, Choice::Adaptive);
+    let (ports, key) = served(4, Balance::Adaptive);
     let workers = (1..4).map(|number| worker(&ports, key, number)).collect();
     wait_for("one waits where nobody accepts", || {
         knock(key.addr);
@@ -235,7 +235,7 @@ fn a_successor_does_not_pay_for_the_one_before() {
 
 #[test]
 fn only_adaptive_looks() {
-    for choice in [Choice::Random, Choice::Hash, Choice::Cpu] {
+    for choice in [Balance::Random, Balance::Hash, Balance::Cpu] {
         let (ports, key) = served(2, choice);
         (0..20).for_each(|_| knock(key.addr));
         assert_eq!(ports.look(LOOK), Look::default());
@@ -262,7 +262,7 @@ fn arrival_is_seen(ports: &SharedPorts, key: PortKey, number: u16) {
 
 #[test]
 fn what_is_new_is_watched_until_the_ports_are_let_go() {
-    let (ports, key) = served(2, Choice::Adaptive);
+    let (ports, key) = served(2, Balance::Adaptive);
     let spawn = || Balancer::spawn(&ports, |event| panic!("{event:?}")).unwrap();
     let balancer = spawn().unwrap();
     // A second thread is not started.
@@ -300,7 +300,7 @@ fn by_cpu() {
         only.set(cpu).unwrap();
         // This thread belongs to this test alone.
         sched_setaffinity(Process::from_raw(0), &only).unwrap();
-        let (ports, key) = served(3, Choice::Cpu);
+        let (ports, key) = served(3, Balance::Cpu);
         (0..20).for_each(|_| knock(key.addr));
         let mut expected = [0; 3];
         expected[cpu % 3] = 20;

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::model::SlotId;
-use crate::policy::steering::Choice;
+use crate::policy::steering::Balance;
 use crate::ports::repair::Repaired;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::fd::AsRawFd;
@@ -27,7 +27,7 @@ fn settings() -> Settings {
         backlog: 16,
         rule: crate::policy::handover::PortRule::Any,
         steering: Some(Steering {
-            choice: Choice::Random,
+            balance: Balance::Random,
             probe: None,
         }),
     }

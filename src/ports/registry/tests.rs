@@ -1,7 +1,7 @@
 //! Tests on real sockets, on addresses that no other test binds.
 
 use super::*;
-use crate::policy::steering::Choice;
+use crate::policy::steering::Balance;
 use crate::ports::Steering;
 
 const SLOT: ListenerId = ListenerId(0);
@@ -17,7 +17,7 @@ fn ports() -> (SharedPorts, PortKey) {
         backlog: 16,
         rule: PortRule::Any,
         steering: Some(Steering {
-            choice: Choice::Random,
+            balance: Balance::Random,
             probe: Some(crate::policy::steering::ProbePorts {
                 base: 61_000,
                 count: 2,

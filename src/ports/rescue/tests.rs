@@ -11,7 +11,7 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 
 use super::*;
 use crate::model::Pid;
-use crate::policy::steering::Choice;
+use crate::policy::steering::Balance;
 use crate::ports::testing::{PATIENCE, Worker, ask, echo, open, reset, wait_for};
 
 mod stage;
@@ -81,7 +81,7 @@ fn it_comes_in_the_family_in_which_the_client_came() {
     fn say_who(mut client: StdStream) {
         write!(client, "{}", client.peer_addr().unwrap().ip()).unwrap();
     }
-    let (ports, _) = open(6, 2, Choice::Random, 1024);
+    let (ports, _) = open(6, 2, Balance::Random, 1024);
     let free = StdListener::bind("[::]:0").unwrap();
     let key = PortKey::dual_stack(free.local_addr().unwrap().port());
     drop(free);

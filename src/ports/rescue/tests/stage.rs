@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use crate::model::{ListenerId, Pid, SlotId};
 use crate::policy::Rotation;
 use crate::policy::handover::PortKey;
-use crate::policy::steering::Choice;
+use crate::policy::steering::Balance;
 use crate::ports::testing::{PATIENCE, Worker, open, wait_for};
 use crate::ports::{PortEvent, Rescue, SharedPorts};
 
@@ -30,7 +30,7 @@ pub(super) struct Stage {
 
 impl Stage {
     pub(super) fn new(descriptors: usize) -> Self {
-        let (ports, key) = open(6, 2, Choice::Random, descriptors);
+        let (ports, key) = open(6, 2, Balance::Random, descriptors);
         Self::with(ports, key)
     }
 
