@@ -67,7 +67,7 @@ fn main() -> ExitCode {
 /// Runs the supervisor. A panic is an internal error: it is reported, and the process ends with an exit code of its
 /// own. An abort of PID 1 would look like a segmentation fault.
 fn serve(resolved: Resolved, env: Vec<(OsString, OsString)>, limits: Limits, clock: Clock) -> u8 {
-    let termination_log = resolved.config.termination_log.clone();
+    let termination_log = resolved.config.admin.termination_log.clone();
     let ending = panic::catch_unwind(AssertUnwindSafe(|| live(resolved, env, limits, clock)));
     let ending = ending.unwrap_or_else(|_| Ending {
         code: EXIT_INTERNAL,

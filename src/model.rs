@@ -5,6 +5,7 @@ mod label;
 mod log;
 mod signal;
 mod word;
+pub mod worker_vars;
 
 use std::collections::BTreeMap;
 use std::fmt;

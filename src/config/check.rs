@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::resolve::Line;
+use super::reader::Line;
 
 /// Widest value that the others are aligned with.
 const WIDEST: usize = 48;

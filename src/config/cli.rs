@@ -3,9 +3,10 @@
 use std::ffi::OsString;
 use std::fmt::{self, Write as _};
 
+use super::config::GROUPS;
+use super::environment::LATER;
 use super::faults::quote;
-use super::names::{LATER, Preset};
-use super::variables::GROUPS;
+use super::setting::Preset;
 
 /// What the command line asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -139,20 +140,20 @@ runtime; 71 refused by the system; 126, 127 the program cannot be run, is not th
 but 1 in place of 0 where it could not stay up.
 ";
 
-/// The help text, made from the table of settings.
+/// The help text, made from the definitions of the settings.
 pub fn help() -> String {
     let mut text = HEAD.to_owned();
-    for (group, settings) in GROUPS {
-        push(&mut text, format_args!("\n{group}:\n"));
-        for setting in *settings {
-            let (short, long) = match setting.preset {
+    for group in GROUPS {
+        push(&mut text, format_args!("\n{}:\n", group.title));
+        for setting in group.settings {
+            let (short, long) = match setting.default() {
                 Preset::Text(default) => (default, ""),
                 Preset::Computed(default) => ("", default),
                 Preset::Unset => ("-", ""),
             };
             push(
                 &mut text,
-                format_args!("  {:<24} {short:<20} {}\n", setting.name, setting.help),
+                format_args!("  {:<24} {short:<20} {}\n", setting.name(), setting.help()),
             );
             if !long.is_empty() {
                 let line = format!("default: {long}");
@@ -248,9 +249,9 @@ mod tests {
         for setting in settings() {
             let count = first_words
                 .iter()
-                .filter(|word| **word == setting.name)
+                .filter(|word| **word == setting.name())
                 .count();
-            assert_eq!(count, 1, "{}", setting.name);
+            assert_eq!(count, 1, "{}", setting.name());
         }
         for name in LATER {
             assert!(help.split_whitespace().any(|word| word == *name), "{name}");

@@ -10,9 +10,11 @@ const SHOWN: usize = 80;
 
 /// What a grammar has against a value, before it is known whose value it was.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Wrong {
-    pub(super) what: String,
-    pub(super) accepted: String,
+pub struct Wrong {
+    /// What is wrong with it.
+    pub what: String,
+    /// What would have been right.
+    pub accepted: String,
 }
 
 impl Wrong {

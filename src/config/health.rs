@@ -1,113 +1,98 @@
-//! RPM_HEALTH and what belongs to it; the grammar of paths that workers are asked for.
+//! Health checks of workers.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use super::env::Raw;
-use super::faults::{Wrong, quote};
-use super::parse;
-use super::resolve::Reader;
-use super::types::{Health, HealthCheck};
+use super::faults::Wrong;
+use super::grammar::{UNKNOWN_WORD, http, is, number, positive_duration};
+use super::reader::{Reader, Value};
+use super::setting::{Group, Preset, Setting};
+use super::show;
+use crate::policy::health::HealthCheck;
 
-/// Longest path that is asked for, in bytes.
-const PATH_BYTES: usize = 1024;
+pub(super) const GROUP: Group = Group {
+    title: "Health",
+    settings: &[&HEALTH, &HEALTH_INTERVAL, &HEALTH_TIMEOUT, &HEALTH_FAILURES],
+};
 
-const CHECKS: &str = "off, http:PATH such as http:/healthz, tcp, or accept";
+pub(super) const HEALTH: Setting<Option<HealthCheck>> = Setting {
+    name: "RPM_HEALTH",
+    default: Preset::Text("off"),
+    help: "asks each worker: http:PATH, tcp, accept (does its queue move); off",
+    doc: "Asks each worker by itself whether it works; a worker that fails is replaced while the others serve. \
+          `http:/PATH`: it answers a request for that path with 2xx or 3xx. `tcp`: it accepts a connection. `accept`: \
+          connections that wait for it grow fewer.",
+    parse: health,
+    show: show::or_off,
+};
 
-/// `Health` with every field in doubt.
-#[derive(Default)]
-#[expect(clippy::option_option, reason = "faulty, off and on are three")]
-pub(super) struct Draft {
-    pub(super) check: Option<Option<HealthCheck>>,
-    interval: Option<Duration>,
-    timeout: Option<Duration>,
-    failures: Option<NonZeroU32>,
+const HEALTH_INTERVAL: Setting<Duration> = Setting {
+    name: "RPM_HEALTH_INTERVAL",
+    default: Preset::Text("10s"),
+    help: "how often",
+    doc: "How often each worker is asked.",
+    parse: positive_duration,
+    show: show::duration,
+};
+
+const HEALTH_TIMEOUT: Setting<Duration> = Setting {
+    name: "RPM_HEALTH_TIMEOUT",
+    default: Preset::Text("2s"),
+    help: "an answer that takes longer is a failure",
+    doc: "How long an answer may take. A later one is a failure.",
+    parse: positive_duration,
+    show: show::duration,
+};
+
+const HEALTH_FAILURES: Setting<NonZeroU32> = Setting {
+    name: "RPM_HEALTH_FAILURES",
+    default: Preset::Text("3"),
+    help: "failures in a row after which a worker is replaced",
+    doc: "After so many failures in a row a worker is replaced.",
+    parse: |text| {
+        let count = number(text, 1, 1_000_000)?;
+        NonZeroU32::new(count).ok_or_else(|| Wrong::new("is zero", "1 or more"))
+    },
+    show: ToString::to_string,
+};
+
+/// Health checks of workers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Health {
+    /// RPM_HEALTH; `None` is `off`.
+    pub check: Option<HealthCheck>,
+    /// RPM_HEALTH_INTERVAL; not 0.
+    pub interval: Duration,
+    /// RPM_HEALTH_TIMEOUT; not 0.
+    pub timeout: Duration,
+    /// RPM_HEALTH_FAILURES in a row.
+    pub failures: NonZeroU32,
 }
 
-impl Draft {
-    pub(super) fn read(raw: &Raw, reader: &mut Reader) -> Self {
-        let mut time = |name, given: &Option<String>| {
-            reader.get(name, given.as_ref(), parse::positive_duration)
-        };
-        Self {
-            interval: time("RPM_HEALTH_INTERVAL", &raw.health_interval),
-            timeout: time("RPM_HEALTH_TIMEOUT", &raw.health_timeout),
-            check: reader.get("RPM_HEALTH", raw.health.as_ref(), check),
-            failures: reader.get(
-                "RPM_HEALTH_FAILURES",
-                raw.health_failures.as_ref(),
-                |text| {
-                    let count = parse::number(text, 1, 1_000_000)?;
-                    NonZeroU32::new(count).ok_or_else(|| Wrong::new("is zero", "1 or more"))
-                },
-            ),
+impl Health {
+    pub(super) fn read(reader: &mut Reader<'_>) -> Value<Self> {
+        if reader.get(&HEALTH) == Ok(None) {
+            reader.warn_if_set(&HEALTH_INTERVAL, "without RPM_HEALTH");
+            reader.warn_if_set(&HEALTH_TIMEOUT, "without RPM_HEALTH");
+            reader.warn_if_set(&HEALTH_FAILURES, "without RPM_HEALTH");
         }
-    }
-
-    pub(super) fn finish(self) -> Option<Health> {
-        Some(Health {
-            check: self.check?,
-            interval: self.interval?,
-            timeout: self.timeout?,
-            failures: self.failures?,
+        Ok(Self {
+            check: reader.get(&HEALTH)?,
+            interval: reader.get(&HEALTH_INTERVAL)?,
+            timeout: reader.get(&HEALTH_TIMEOUT)?,
+            failures: reader.get(&HEALTH_FAILURES)?,
         })
     }
 }
 
-fn check(text: &str) -> Result<Option<HealthCheck>, Wrong> {
-    let known = [
-        ("off", None),
-        ("tcp", Some(&HealthCheck::Tcp)),
-        ("accept", Some(&HealthCheck::Accept)),
-    ];
-    match http(text, CHECKS) {
+fn health(text: &str) -> Result<Option<HealthCheck>, Wrong> {
+    let accepted = "off, http:PATH such as http:/healthz, tcp, or accept";
+    match http(text, accepted) {
         Some(path) => path.map(|path| Some(HealthCheck::Http(path))),
-        None => parse::keyword(text, &known, &[])
-            .map(Option::<&HealthCheck>::cloned)
-            .map_err(|wrong| Wrong::new(wrong.what, CHECKS)),
-    }
-}
-
-/// The path of `http:PATH`; `None` if it is no such thing.
-pub(super) fn http(text: &str, accepted: &str) -> Option<Result<String, Wrong>> {
-    let text = text.trim();
-    let path = if text.eq_ignore_ascii_case("http") {
-        ""
-    } else {
-        let (word, path) = text.split_once(':')?;
-        if !word.trim_end().eq_ignore_ascii_case("http") {
-            return None;
-        }
-        path.trim_start()
-    };
-    let complaint = if path.is_empty() {
-        Some("names no path behind http:".to_owned())
-    } else {
-        path_complaint(path)
-    };
-    Some(match complaint {
-        Some(what) => Err(Wrong::new(what, accepted)),
-        None => Ok(path.to_owned()),
-    })
-}
-
-/// Why workers cannot be asked for that path; `None` if they can.
-pub(super) fn path_complaint(path: &str) -> Option<String> {
-    let odd = path.chars().find(|c| !c.is_ascii_graphic());
-    if path.starts_with("//") {
-        Some("names a host; it is the worker that is asked, for a path".to_owned())
-    } else if !path.starts_with('/') {
-        Some(format!("the path {} does not begin with /", quote(path)))
-    } else if path.len() > PATH_BYTES {
-        let bytes = path.len();
-        Some(format!(
-            "the path is {bytes} bytes long, more than {PATH_BYTES}"
-        ))
-    } else {
-        let c = quote(odd?.to_string());
-        Some(format!(
-            "the path holds {c}, which must be percent-encoded, as %20 is for a blank"
-        ))
+        None if is(text, "off") => Ok(None),
+        None if is(text, "tcp") => Ok(Some(HealthCheck::Tcp)),
+        None if is(text, "accept") => Ok(Some(HealthCheck::Accept)),
+        None => Err(Wrong::new(UNKNOWN_WORD, accepted)),
     }
 }
 
@@ -117,12 +102,12 @@ mod tests {
 
     #[test]
     fn checks() {
-        assert_eq!(check(" OFF "), Ok(None));
-        assert_eq!(check("tcp"), Ok(Some(HealthCheck::Tcp)));
-        assert_eq!(check("Accept"), Ok(Some(HealthCheck::Accept)));
+        assert_eq!(health(" OFF "), Ok(None));
+        assert_eq!(health("tcp"), Ok(Some(HealthCheck::Tcp)));
+        assert_eq!(health("Accept"), Ok(Some(HealthCheck::Accept)));
         let path = format!("/{}", "x".repeat(1023));
         for path in ["/", "/healthz?full=1&x=%20", "/a:b//c", &path] {
-            let parsed = check(&format!(" http:{path} "));
+            let parsed = health(&format!(" http:{path} "));
             assert_eq!(parsed, Ok(Some(HealthCheck::Http(path.to_owned()))));
         }
         let bad = [
@@ -157,7 +142,7 @@ mod tests {
             (String::new(), "is not one of the known words"),
         ];
         for (text, complaint) in bad {
-            assert_eq!(check(&text).unwrap_err().what, complaint, "{text:?}");
+            assert_eq!(health(&text).unwrap_err().what, complaint, "{text:?}");
         }
     }
 }

@@ -1,62 +1,66 @@
-//! What the operator asked for: arguments and `RPM_*` variables in, one checked `Config` or every fault at once out.
+//! What the operator asked for: arguments and `RPM_*` variables in, one checked [`Config`] or every fault at once out.
 //! The environment, files and facts of the host are arguments; nothing here reads them by itself.
+//!
+//! Each group of settings is a module: `program`, `ports`, `life`, `reload`, `health`, `signals`, `log`, `admin`. It holds
+//! the definition of each of its settings ([`Setting`]: name, default, help, documentation, how text becomes a value and a
+//! value text), the type that its values make, the rules between its settings, and their tests. **To add a variable**, write
+//! its definition in the module of its group, name it in `GROUP`, and read it in `read` into a field of the type. The help text, `--check`, `NAME_FILE` and the search for misspelt
+//! names know it by then.
+//!
+//! Arrows between modules go one way: `open` (what main does next) and `cli`, `check` (texts about settings) ->
+//! `resolve` -> `rules` (between groups) and `config` -> the groups -> `reader`, `environment` and the grammar of values ->
+//! `setting` and `faults`.
 
-mod app_metrics;
+mod admin;
 mod check;
 mod cli;
-mod command;
-mod distance;
-mod draft;
-mod env;
+#[expect(clippy::module_inception, reason = "it holds the type of that name")]
+mod config;
 mod env_file;
+mod environment;
 mod faults;
-mod file_name;
-mod gauges;
+mod grammar;
 mod health;
-mod ignore;
-mod levels;
-mod logging;
-mod multiline;
-mod names;
+mod life;
+mod log;
+mod nearest;
 mod open;
-mod output;
-mod output_rules;
-mod output_variables;
-mod parse;
 mod ports;
+mod program;
+mod reader;
 mod reload;
 mod resolve;
 mod rules;
 mod schedule;
+mod setting;
 mod show;
 mod signals;
 mod sizes;
-mod timestamp;
-mod types;
-mod variables;
+#[cfg(test)]
+mod testing;
 
 pub use crate::policy::MAX_INSTANCES;
-pub use app_metrics::{AppMetrics, MULTIPROC_DIR, MetricsSource};
+pub use admin::{Admin, AppMetrics, MetricsSource};
 pub use check::table;
 pub use cli::{Cli, Usage, help};
-pub use env::Source;
+pub use config::{Config, GROUPS, settings};
 pub use env_file::{BadLine, env_file};
-pub use faults::{Fault, Faults};
-pub use file_name::FileName;
-pub use ignore::Ignore;
-pub use levels::{Level, Levels};
-pub use logging::{Every, Files, LogFormat, LogStderr, Logging, Overflow, Rotation};
-pub use multiline::Multiline;
-pub use names::{LATER, Preset, Setting, settings};
-pub use open::{Opening, Said, open};
-pub use resolve::{Input, Line, Resolved, admin_addr, resolve};
-pub use schedule::Schedule;
-pub use timestamp::Timestamp;
-pub use types::{
-    Balance, Config, ExecMode, Handover, Health, HealthCheck, PortRule, PortSpec, Ready, Restart,
-    Scope, Watch,
+pub use environment::{Input, LATER, Source};
+pub use faults::{Fault, Faults, Wrong};
+pub use health::Health;
+pub use life::{Life, Ready};
+pub use log::{
+    Every, FileName, Files, Level, Levels, LogFormat, LogStderr, Logging, Multiline, Rotation,
 };
-pub use variables::GROUPS;
+pub use open::{Opening, Said, open};
+pub use ports::{Handover, Ports};
+pub use program::{ExecMode, Program};
+pub use reader::Line;
+pub use reload::{Ignore, Reload, Watch};
+pub use resolve::{Resolved, admin_addr, resolve};
+pub use schedule::Schedule;
+pub use setting::{Definition, Group, Preset, Setting};
+pub use signals::{Scope, Signals};
 
 /// Exit code of bad configuration and bad usage (EX_USAGE of sysexits(3head)).
 pub const EXIT_CONFIG: u8 = 64;

@@ -7,8 +7,9 @@ use std::net::SocketAddr;
 use super::EXIT_CONFIG;
 use super::check::table;
 use super::cli::{Cli, Usage, help};
+use super::environment::Input;
 use super::faults::Faults;
-use super::resolve::{Input, Resolved, admin_addr, resolve};
+use super::resolve::{Resolved, admin_addr, resolve};
 
 /// What main does next.
 #[derive(Debug)]

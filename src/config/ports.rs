@@ -1,13 +1,120 @@
-//! The grammar of RPM_PORTS.
+//! Shared ports: which ones, how workers get them, and who gets a connection.
 
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU16;
 
 use super::faults::{Wrong, quote};
-use super::parse::list;
-use super::types::{PortRule, PortSpec};
+use super::grammar::{NOT_YET, is, list, number, show_word, word};
+use super::reader::{Reader, Value};
+use super::setting::{Group, Preset, Setting};
+use crate::model::Word;
+use crate::policy::handover::{PortRule, PortSpec};
+use crate::policy::steering::Balance;
 
-const ACCEPTED: &str = "auto, off, or a list of PORT, ADDRESS:PORT and [IPV6]:PORT such as 3000,127.0.0.1:8080,[::]:8443";
+pub(super) const GROUP: Group = Group {
+    title: "Shared ports",
+    settings: &[&PORTS, &HANDOVER, &BALANCE, &BACKLOG],
+};
+
+pub(super) const PORTS: Setting<PortRule> = Setting {
+    name: "RPM_PORTS",
+    default: Preset::Text("auto"),
+    help: "auto: what the first worker binds; off; or a list: 3000,127.0.0.1:8080",
+    doc: "Which TCP ports the workers share. With `auto` every fixed TCP port that a worker binds is shared. A list \
+          (`3000,127.0.0.1:8080,[::]:8443`) names the shared ports; the runtime opens them before the first worker, so \
+          clients wait instead of being refused, and other ports are left alone. `off` shares none.\n\n\
+          Under `auto` a program that binds a *fixed* port for an outgoing connection would be given a listener: list the \
+          ports that it serves.",
+    parse: ports,
+    show: ToString::to_string,
+};
+
+pub(super) const HANDOVER: Setting<Handover> = Setting {
+    name: "RPM_HANDOVER",
+    default: Preset::Text("auto"),
+    help: "how workers get a port: auto, intercept, activation (LISTEN_FDS)",
+    doc: "How a worker gets its listener of a shared port. With `intercept` its call of `bind` is intercepted and its \
+          socket is replaced by the listener: the program needs no change. With `activation` it gets the listeners as \
+          open descriptors (`LISTEN_FDS`, as from systemd); the program must support that, and `RPM_PORTS` must be a \
+          list. `auto` takes the first that works here.",
+    parse: |text| {
+        if is(text, "node") {
+            return Err(Wrong::new(NOT_YET, super::grammar::words::<Handover>()));
+        }
+        word(text)
+    },
+    show: show_word,
+};
+
+pub(super) const BALANCE: Setting<Balance> = Setting {
+    name: "RPM_BALANCE",
+    default: Preset::Text("adaptive"),
+    help: "which worker gets a connection: adaptive (by queues), random, hash, cpu",
+    doc: "Which worker gets a new connection. `adaptive`: a random worker, but none that does not accept, or whose queue \
+          is longer, as long as others do better. `random`: a random worker. `hash`: by client address and port. `cpu`: by \
+          the CPU that the connection came in on.",
+    parse: word,
+    show: show_word,
+};
+
+pub(super) const BACKLOG: Setting<u32> = Setting {
+    name: "RPM_BACKLOG",
+    default: Preset::Text("4096"),
+    help: "connections that may wait for each worker; somaxconn caps it",
+    doc: "How many connections may wait in the queue of each worker. The kernel caps the number at \
+          `net.core.somaxconn`.",
+    parse: |text| number(text, 1, 65_535),
+    show: ToString::to_string,
+};
+
+/// RPM_HANDOVER.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Handover {
+    /// The first that works.
+    Auto,
+    /// Interception of `bind`.
+    Intercept,
+    /// `LISTEN_FDS`.
+    Activation,
+}
+
+impl Word for Handover {
+    const ALL: &'static [Self] = &[Self::Auto, Self::Intercept, Self::Activation];
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Intercept => "intercept",
+            Self::Activation => "activation",
+        }
+    }
+}
+
+/// Shared ports.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ports {
+    /// RPM_PORTS.
+    pub shared: PortRule,
+    /// RPM_HANDOVER.
+    pub handover: Handover,
+    /// RPM_BALANCE.
+    pub balance: Balance,
+    /// RPM_BACKLOG, connections; the kernel caps it by somaxconn.
+    pub backlog: u32,
+}
+
+impl Ports {
+    pub(super) fn read(reader: &Reader<'_>) -> Value<Self> {
+        Ok(Self {
+            shared: reader.get(&PORTS)?,
+            handover: reader.get(&HANDOVER)?,
+            balance: reader.get(&BALANCE)?,
+            backlog: reader.get(&BACKLOG)?,
+        })
+    }
+}
+
+const LISTS: &str = "auto, off, or a list of PORT, ADDRESS:PORT and [IPV6]:PORT such as 3000,127.0.0.1:8080,[::]:8443";
 
 /// Most entries: each costs a listener for every slot.
 const MOST: usize = 64;
@@ -15,10 +122,10 @@ const MOST: usize = 64;
 /// `auto`, `off`, or a list in which no port is named twice.
 pub(super) fn ports(text: &str) -> Result<PortRule, Wrong> {
     let text = text.trim();
-    if text.eq_ignore_ascii_case("auto") {
+    if is(text, "auto") {
         return Ok(PortRule::Any);
     }
-    if text.eq_ignore_ascii_case("off") {
+    if is(text, "off") {
         return Ok(PortRule::Nothing);
     }
     let mut specs: Vec<PortSpec> = Vec::new();
@@ -44,10 +151,7 @@ pub(super) fn ports(text: &str) -> Result<PortRule, Wrong> {
 }
 
 fn twice(one: PortSpec, other: PortSpec) -> String {
-    let (first, second) = (
-        quote(super::show::port(one)),
-        quote(super::show::port(other)),
-    );
+    let (first, second) = (quote(one.to_string()), quote(other.to_string()));
     if one == other {
         format!("{first} stands there twice")
     } else {
@@ -56,7 +160,7 @@ fn twice(one: PortSpec, other: PortSpec) -> String {
 }
 
 fn wrong(what: impl Into<String>) -> Wrong {
-    Wrong::new(what, ACCEPTED)
+    Wrong::new(what, LISTS)
 }
 
 fn entry(text: &str) -> Result<PortSpec, &'static str> {
@@ -123,7 +227,7 @@ mod tests {
             let Ok(PortRule::Listed(specs)) = ports(text) else {
                 panic!("{text}")
             };
-            let shown: Vec<String> = specs.into_iter().map(crate::config::show::port).collect();
+            let shown: Vec<String> = specs.into_iter().map(|spec| spec.to_string()).collect();
             assert_eq!(shown.join(","), text);
         }
         assert_eq!(

@@ -1,45 +1,24 @@
-//! What the raw text means: one builder for each group of settings, and every fault told.
+//! From the environment to the configuration, or to everything that is wrong with it.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::OsString;
-use std::io;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::num::NonZeroU16;
 
-use super::draft::Draft;
-use super::env::{Source, gather};
-use super::faults::{Fault, Faults, Wrong, quote};
-use super::names::{Preset, rank, setting, settings};
-use super::types::Config;
-use super::{parse, rules};
-use crate::policy::CpuBudget;
-
-/// All that the configuration depends on.
-pub struct Input<'a> {
-    /// The environment, in its order.
-    pub vars: Vec<(OsString, OsString)>,
-    /// The command's words, without our own options.
-    pub args: Vec<OsString>,
-    /// What `max` is worked out from.
-    pub cpus: CpuBudget,
-    /// The memory limit of the container, bytes; `None` if there is none.
-    pub memory: Option<u64>,
-    /// Reads a `NAME_FILE` and RPM_ENV_FILE.
-    pub read_file: &'a dyn Fn(&Path) -> io::Result<Vec<u8>>,
-}
-
-/// One setting, for --check.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Line {
-    /// The variable.
-    pub name: &'static str,
-    /// The value that holds, `-` for none.
-    pub value: String,
-    /// Where it comes from.
-    pub source: Source,
-    /// How it came about, where that is not plain.
-    pub note: Option<String>,
-}
+use super::admin::{ADMIN_ADDR, Admin};
+use super::config::{Config, settings};
+use super::environment::{Input, LATER, Texts};
+use super::faults::{Fault, Faults};
+use super::health::Health;
+use super::life::{Life, RESTART};
+use super::log::Logging;
+use super::ports::{PORTS, Ports};
+use super::program::{self, EXEC_MODE, ExecMode, INSTANCES, Program};
+use super::reader::{Faulty, Line, Reader, Value};
+use super::reload::{Reload, memory_budget};
+use super::rules;
+use super::setting::Definition;
+use super::signals::Signals;
+use crate::policy::handover::PortRule;
+use crate::policy::{Instances, Restart};
 
 /// A good configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,136 +33,130 @@ pub struct Resolved {
 
 /// The configuration, or everything that is wrong with it.
 pub fn resolve(input: &Input<'_>) -> Result<Resolved, Faults> {
-    let given = gather(&input.vars, input.read_file);
-    let raw = given.raw;
-    let mut reader = Reader {
-        sources: given.sources,
-        broken: given.broken,
-        notes: BTreeMap::new(),
-        faults: given.faults,
-        warnings: given.warnings,
-    };
-    let draft = Draft::read(&raw, input, &mut reader);
-    rules::check(&draft, &raw, &mut reader);
-    let faults = reader.sorted_faults();
-    match draft.finish() {
-        Some(config) if faults.is_empty() => {
-            let lines = settings().map(|setting| Line {
-                name: setting.name,
-                value: (setting.show)(&config),
-                source: reader.source(setting.name),
-                note: reader.notes.remove(setting.name),
-            });
-            let lines = lines.collect();
-            Ok(Resolved {
-                config,
-                warnings: reader.warnings,
-                lines,
-            })
-        }
-        _ => Err(Faults {
-            faults,
-            warnings: reader.warnings,
-        }),
+    let names: Vec<&'static str> = settings().map(Definition::name).collect();
+    let mut texts = Texts::read(input, &names);
+    if let Some(name) = program::overruled_command(&input.args) {
+        texts.overrule(name);
     }
+    let mut reader = Reader::new(input, texts, settings());
+    let config = read(&mut reader);
+    let lines = settings().map(|setting| reader.line(setting)).collect();
+    let (mut faults, warnings) = reader.complaints();
+    match config {
+        Ok(config) if faults.is_empty() => {
+            return Ok(Resolved {
+                config,
+                warnings,
+                lines,
+            });
+        }
+        Err(Faulty(name)) if faults.is_empty() => faults.push(not_in_its_group(name)),
+        _ => faults.sort_by_key(|fault| rank(&fault.name)),
+    }
+    Err(Faults { faults, warnings })
 }
 
 /// RPM_ADMIN_ADDR alone, for --healthcheck, which needs no command and shall not fail for other settings' sake.
 pub fn admin_addr(input: &Input<'_>) -> Result<Option<SocketAddr>, Faults> {
-    let name = "RPM_ADMIN_ADDR";
-    let given = gather(&input.vars, input.read_file);
-    let mut reader = Reader {
-        sources: given.sources,
-        broken: given.broken,
-        notes: BTreeMap::new(),
-        faults: given.faults,
-        warnings: Vec::new(),
-    };
-    let addr = reader.get(name, given.raw.admin_addr.as_ref(), parse::admin_addr);
-    reader
-        .faults
-        .retain(|fault| rank(&fault.name) == rank(name));
-    addr.ok_or_else(|| Faults {
-        faults: reader.faults,
-        warnings: Vec::new(),
+    let names: Vec<&'static str> = settings().map(Definition::name).collect();
+    let only: [&dyn Definition; 1] = [&ADMIN_ADDR];
+    let reader = Reader::new(input, Texts::read(input, &names), only.into_iter());
+    let addr = reader.get(&ADMIN_ADDR);
+    addr.map_err(|_| {
+        let (mut faults, _) = reader.complaints();
+        faults.retain(|fault| rank(&fault.name) == rank(ADMIN_ADDR.name));
+        Faults {
+            faults,
+            warnings: Vec::new(),
+        }
     })
 }
 
-/// Hands out values and collects faults.
-pub(super) struct Reader {
-    sources: BTreeMap<&'static str, Source>,
-    broken: BTreeSet<&'static str>,
-    pub(super) notes: BTreeMap<&'static str, String>,
-    faults: Vec<Fault>,
-    pub(super) warnings: Vec<String>,
+/// Where a name, or its `_FILE`, stands in the help text; what is not in it comes first.
+fn rank(name: &str) -> usize {
+    let all = || {
+        settings()
+            .map(Definition::name)
+            .chain(LATER.iter().copied())
+    };
+    let file = name.strip_suffix("_FILE").unwrap_or(name);
+    let at = |name: &str| all().position(|known| known == name);
+    at(name).or_else(|| at(file)).map_or(0, |at| at + 1)
 }
 
-impl Reader {
-    /// The value of a setting: what was given, else its default; `None` if that is faulty or there is none.
-    pub(super) fn get<T>(
-        &mut self,
-        name: &'static str,
-        given: Option<&String>,
-        parse: impl FnOnce(&str) -> Result<T, Wrong>,
-    ) -> Option<T> {
-        if self.broken.contains(name) {
-            return None;
-        }
-        let text = match (given, setting(name).map(|setting| setting.preset)) {
-            (Some(text), _) => text.as_str(),
-            (None, Some(Preset::Text(text))) => text,
-            (None, _) => return None,
-        };
-        parse(text)
-            .map_err(|wrong| self.fault(name, Some(text), wrong))
-            .ok()
+/// A slip of ours, which every test finds.
+fn not_in_its_group(name: &str) -> Fault {
+    Fault {
+        name: name.to_owned(),
+        value: None,
+        file: None,
+        what: "is not in the list of its group, a fault of the runtime".to_owned(),
+        accepted: "a version without it".to_owned(),
     }
+}
 
-    /// As `get`, for a setting without a default: the outer `None` is a fault, the inner one is unset.
-    #[expect(clippy::option_option, reason = "faulty, unset and set are three")]
-    pub(super) fn optional<T>(
-        &mut self,
-        name: &'static str,
-        given: Option<&String>,
-        parse: impl FnOnce(&str) -> Result<T, Wrong>,
-    ) -> Option<Option<T>> {
-        match given {
-            None if self.broken.contains(name) => None,
-            None => Some(None),
-            Some(_) => self.get(name, given, parse).map(Some),
-        }
+/// Group by group, and the rules between them. What is worked out from several groups comes first.
+fn read(reader: &mut Reader<'_>) -> Value<Config> {
+    let instances = instances(reader);
+    let restart = reader.get(&RESTART);
+    let one_shot = restart == Ok(Restart::Never) && instances == Ok(NonZeroU16::MIN);
+    let exec_mode = exec_mode(reader, one_shot);
+    let unshared = unshared(exec_mode, reader.get(&PORTS));
+
+    let program = Program::read(reader, instances, exec_mode);
+    rules::check(reader, exec_mode);
+    let ports = Ports::read(reader);
+    let life = Life::read(reader);
+    let reload = Reload::read(reader, instances, unshared);
+    let health = Health::read(reader);
+    let admin = Admin::read(reader);
+    let log = Logging::read(reader, one_shot);
+    let signals = Signals::read(reader, restart, one_shot);
+    Ok(Config {
+        program: program?,
+        ports: ports?,
+        life: life?,
+        reload: reload?,
+        health: health?,
+        signals: signals?,
+        log: log?,
+        admin: admin?,
+    })
+}
+
+/// RPM_INSTANCES; `max` depends on the CPUs, and on the memory for as many workers and those of a reload.
+fn instances(reader: &mut Reader<'_>) -> Value<NonZeroU16> {
+    let instances = reader.get(&INSTANCES)?;
+    // As far as it is known by now: the role of tini depends on the number.
+    let said = reader.given(&EXEC_MODE).ok().flatten();
+    let unshared = said == Some(ExecMode::Fork) || reader.get(&PORTS) == Ok(PortRule::Nothing);
+    let memory = memory_budget(reader, unshared);
+    let (count, how) = instances.resolve(reader.input().cpus, memory);
+    reader.settle(&INSTANCES, &Instances::Count(count), how);
+    Ok(count)
+}
+
+/// RPM_EXEC_MODE; the role of tini needs no shared port.
+fn exec_mode(reader: &mut Reader<'_>, one_shot: bool) -> Value<ExecMode> {
+    if let Some(mode) = reader.given(&EXEC_MODE)? {
+        return Ok(mode);
     }
+    let (mode, note) = if one_shot && !reader.is_set(&PORTS) && !reader.is_broken(&PORTS) {
+        let why = "RPM_RESTART=never, one instance and no RPM_PORTS";
+        (ExecMode::Fork, Some(why.to_owned()))
+    } else {
+        (ExecMode::Cluster, None)
+    };
+    reader.settle(&EXEC_MODE, &mode, note);
+    Ok(mode)
+}
 
-    pub(super) fn fault(&mut self, name: &'static str, value: Option<&str>, wrong: Wrong) {
-        let file = match self.sources.get(name) {
-            Some(Source::File(file)) => Some(file.clone()),
-            _ => None,
-        };
-        self.faults.push(Fault {
-            name: name.to_owned(),
-            value: value.map(quote),
-            file,
-            what: wrong.what,
-            accepted: wrong.accepted,
-        });
-    }
-
-    pub(super) fn set_source(&mut self, name: &'static str, source: Source) {
-        self.sources.insert(name, source);
-    }
-
-    fn source(&self, name: &str) -> Source {
-        self.sources.get(name).cloned().unwrap_or(Source::Default)
-    }
-
-    pub(super) fn is_broken(&self, name: &str) -> bool {
-        self.broken.contains(name)
-    }
-
-    fn sorted_faults(&mut self) -> Vec<Fault> {
-        let mut faults = std::mem::take(&mut self.faults);
-        faults.sort_by_key(|fault| rank(&fault.name));
-        faults
+/// Whether no port is shared.
+fn unshared(exec_mode: Value<ExecMode>, ports: Value<PortRule>) -> Value<bool> {
+    match (exec_mode, ports) {
+        (Ok(ExecMode::Fork), _) | (_, Ok(PortRule::Nothing)) => Ok(true),
+        (Ok(ExecMode::Cluster), Ok(_)) => Ok(false),
+        (Err(faulty), _) | (_, Err(faulty)) => Err(faulty),
     }
 }
 

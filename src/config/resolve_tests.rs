@@ -1,81 +1,60 @@
 //! Whole environments in, whole configurations out.
 
-use std::num::{NonZeroU16, NonZeroU32};
+use std::io;
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use super::*;
-use crate::config::ignore::ignore;
-use crate::config::{
-    AppMetrics, Balance, ExecMode, GROUPS, Handover, Health, PortRule, Ready, Restart, Scope,
-    Watch, show,
-};
+use crate::config::testing::{good, told as faults, with_args};
+use crate::config::{AppMetrics, GROUPS, Handover, Preset, Ready, Scope, Source, Watch, show};
 use crate::model::Sig;
-use crate::policy::{Backoff, Share, SignalAction, SignalTable};
-
-fn with_args(args: &[&str], vars: &[(&str, &str)]) -> Result<Resolved, Faults> {
-    resolve(&Input {
-        vars: vars
-            .iter()
-            .map(|(name, value)| (name.into(), value.into()))
-            .collect(),
-        args: args.iter().map(OsString::from).collect(),
-        cpus: CpuBudget {
-            quota_milli: Some(2500),
-            cpuset: None,
-            affinity: Some(8),
-        },
-        memory: Some(1 << 30),
-        read_file: &|path| match path.to_str() {
-            Some("/run/env") => Ok(b"A=1".to_vec()),
-            _ => Err(io::Error::from_raw_os_error(2)),
-        },
-    })
-}
-
-fn good(vars: &[(&str, &str)]) -> Resolved {
-    with_args(&["/usr/bin/node", "app.js"], vars).unwrap()
-}
-
-fn faults(vars: &[(&str, &str)]) -> Vec<String> {
-    let faults = with_args(&["true"], vars).unwrap_err().faults;
-    faults.iter().map(ToString::to_string).collect()
-}
+use crate::policy::steering::Balance;
+use crate::policy::{Backoff, CpuBudget, Share, SignalAction, SignalTable};
 
 #[test]
 fn nothing_set_is_the_documented_default() {
     let resolved = good(&[]);
     let expected = Config {
-        argv: vec!["/usr/bin/node".into(), "app.js".into()],
-        app_name: "node".to_owned(),
-        instances: NonZeroU16::MIN,
-        exec_mode: ExecMode::Cluster,
-        instance_var: "NODE_APP_INSTANCE".to_owned(),
-        increment: None,
-        env_file: None,
-        ports: PortRule::Any,
-        handover: Handover::Auto,
-        balance: Balance::Adaptive,
-        backlog: 4096,
-        ready: Ready::Auto,
-        ready_timeout: Duration::from_secs(30),
-        stop_signal: Sig::TERM,
-        stop_timeout: Duration::from_secs(10),
-        drain_timeout: Duration::from_secs(10),
-        shutdown_delay: Duration::ZERO,
-        restart: Restart::Always,
-        stop_exit_codes: vec![],
-        min_uptime: Duration::from_secs(1),
-        max_restarts: Some(16),
-        backoff: Backoff::new(Duration::from_millis(100), Duration::from_secs(15)).unwrap(),
-        surge: Share::Number(1),
-        unavailable: Share::Number(0),
-        min_ready: Duration::ZERO,
-        max_memory: None,
-        cron_reload: None,
-        watch: Watch {
-            paths: vec![],
-            ignore: ignore(".git,node_modules").unwrap(),
-            delay: Duration::from_secs(1),
+        program: Program {
+            argv: vec!["/usr/bin/node".into(), "app.js".into()],
+            app_name: "node".to_owned(),
+            instances: NonZeroU16::MIN,
+            exec_mode: ExecMode::Cluster,
+            instance_var: "NODE_APP_INSTANCE".to_owned(),
+            increment: None,
+            env_file: None,
+        },
+        ports: Ports {
+            shared: PortRule::Any,
+            handover: Handover::Auto,
+            balance: Balance::Adaptive,
+            backlog: 4096,
+        },
+        life: Life {
+            ready: Ready::Auto,
+            ready_timeout: Duration::from_secs(30),
+            stop_signal: Sig::TERM,
+            stop_timeout: Duration::from_secs(10),
+            drain_timeout: Duration::from_secs(10),
+            shutdown_delay: Duration::ZERO,
+            restart: Restart::Always,
+            stop_exit_codes: vec![],
+            min_uptime: Duration::from_secs(1),
+            max_restarts: Some(16),
+            backoff: Backoff::new(Duration::from_millis(100), Duration::from_secs(15)).unwrap(),
+        },
+        reload: Reload {
+            surge: Share::Number(1),
+            unavailable: Share::Number(0),
+            min_ready: Duration::ZERO,
+            max_memory: None,
+            cron: None,
+            watch: Watch {
+                paths: vec![],
+                // Its own tests have what it covers.
+                ignore: resolved.config.reload.watch.ignore.clone(),
+                delay: Duration::from_secs(1),
+            },
         },
         health: Health {
             check: None,
@@ -83,20 +62,28 @@ fn nothing_set_is_the_documented_default() {
             timeout: Duration::from_secs(2),
             failures: NonZeroU32::new(3).unwrap(),
         },
-        signals: SignalTable::service(),
-        signal_scope: Scope::Process,
-        exit_ok: vec![],
-        pdeathsig: Some(Sig::KILL),
-        // `output_tests` has it.
-        log: resolved.config.log.clone(),
-        admin_addr: Some("0.0.0.0:9464".parse().unwrap()),
-        app_metrics: AppMetrics {
-            source: None,
-            gauges: vec![],
-            interval: Some(Duration::from_secs(5)),
+        signals: Signals {
+            actions: SignalTable::service(),
+            scope: Scope::Process,
+            exit_ok: vec![],
+            pdeathsig: Some(Sig::KILL),
         },
-        termination_log: "/dev/termination-log".into(),
+        // The tests of `log` have it.
+        log: resolved.config.log.clone(),
+        admin: Admin {
+            addr: Some("0.0.0.0:9464".parse().unwrap()),
+            app_metrics: AppMetrics {
+                source: None,
+                gauges: vec![],
+                interval: Some(Duration::from_secs(5)),
+            },
+            termination_log: "/dev/termination-log".into(),
+        },
     };
+    assert_eq!(
+        resolved.config.reload.watch.ignore.to_string(),
+        ".git,node_modules"
+    );
     assert_eq!(resolved.config, expected);
     assert_eq!(resolved.warnings, [""; 0]);
     let command = resolved
@@ -110,20 +97,16 @@ fn nothing_set_is_the_documented_default() {
 fn the_table_holds_what_the_code_does() {
     let lines = good(&[]).lines;
     for (setting, line) in settings().zip(&lines) {
-        match setting.preset {
-            Preset::Text(text) => assert_eq!(line.value, text, "{}", setting.name),
-            Preset::Unset if setting.name != "RPM_COMMAND" => {
-                assert_eq!(line.value, show::NOTHING, "{}", setting.name);
+        match setting.default() {
+            Preset::Text(text) => assert_eq!(line.value, text, "{}", setting.name()),
+            Preset::Unset if setting.name() != "RPM_COMMAND" => {
+                assert_eq!(line.value, show::NOTHING, "{}", setting.name());
             }
             _ => {}
         }
     }
-    let signals = setting("RPM_SIGNALS").unwrap().preset;
-    assert!(
-        matches!(signals, Preset::Computed(text) if text == show::signals(&SignalTable::service()))
-    );
-    let mut names: Vec<&str> = settings().map(|setting| setting.name).collect();
-    names.extend(super::super::names::LATER);
+    let mut names: Vec<&str> = settings().map(Definition::name).collect();
+    names.extend(LATER);
     let count = names.len();
     names.sort_unstable();
     names.dedup();
@@ -231,8 +214,8 @@ fn what_check_shows_can_be_given_again() {
 fn the_role_of_tini_is_taken_when_nothing_else_is_said() {
     let never = ("RPM_RESTART", "never");
     let config = good(&[never]).config;
-    assert_eq!(config.exec_mode, ExecMode::Fork);
-    assert_eq!(config.signals, SignalTable::one_shot());
+    assert_eq!(config.program.exec_mode, ExecMode::Fork);
+    assert_eq!(config.signals.actions, SignalTable::one_shot());
     assert!(!config.shares_ports());
     for more in [
         ("RPM_INSTANCES", "2"),
@@ -240,12 +223,15 @@ fn the_role_of_tini_is_taken_when_nothing_else_is_said() {
         ("RPM_EXEC_MODE", "cluster"),
     ] {
         assert_eq!(
-            good(&[never, more]).config.exec_mode,
+            good(&[never, more]).config.program.exec_mode,
             ExecMode::Cluster,
             "{more:?}"
         );
     }
-    let signals = good(&[never, ("RPM_SIGNALS", "TERM=stop")]).config.signals;
+    let signals = good(&[never, ("RPM_SIGNALS", "TERM=stop")])
+        .config
+        .signals
+        .actions;
     assert_eq!(signals.action(Sig::TERM), SignalAction::Stop);
     assert_eq!(signals.action(Sig::HUP), SignalAction::Forward);
 }
@@ -253,55 +239,13 @@ fn the_role_of_tini_is_taken_when_nothing_else_is_said() {
 #[test]
 fn instances_by_cpus() {
     let resolved = good(&[("RPM_INSTANCES", "max-1")]);
-    assert_eq!(resolved.config.instances.get(), 2);
+    assert_eq!(resolved.config.program.instances.get(), 2);
     let line = &resolved.lines[2];
     assert_eq!(
         line.note.as_deref(),
         Some("cgroup quota 2.5 CPUs, affinity 8 -> 3, less 1 -> 2")
     );
     assert_eq!(line.source, Source::Environment);
-}
-
-#[test]
-fn the_command_and_its_name() {
-    let config = |vars| with_args(&[], vars).unwrap().config;
-    let split = config(&[("RPM_COMMAND", "./bin/app 'a b' \"c\"")]);
-    assert_eq!(split.argv, ["./bin/app", "a b", "c"]);
-    assert_eq!(split.app_name, "app");
-    assert_eq!(config(&[("RPM_COMMAND", "/")]).app_name, "/");
-    let long = format!("/bin/{}", "\u{fc}".repeat(40));
-    assert_eq!(config(&[("RPM_COMMAND", &long)]).app_name.len(), 64);
-    let both = with_args(&["true"], &[("RPM_COMMAND", "'")]).unwrap();
-    assert_eq!(
-        both.warnings,
-        ["RPM_COMMAND is not used: the command line names the program"]
-    );
-    let shell = with_args(&[], &[("RPM_COMMAND", "a && b")]).unwrap();
-    assert!(shell.warnings[0].starts_with("RPM_COMMAND is not run by a shell: \"&&\""));
-    let empty = with_args(&["", "x"], &[]).unwrap_err().faults;
-    assert_eq!(empty[0].what, "the program's name is empty");
-}
-
-#[test]
-fn counting_up_starts_at_what_the_variable_holds() {
-    let increment = |vars: &[(&str, &str)]| {
-        let mut all = vec![("RPM_INCREMENT_VAR", "PORT"), ("RPM_INSTANCES", "4")];
-        all.extend(vars);
-        good(&all).config.increment
-    };
-    assert_eq!(
-        increment(&[("PORT", "3000")]),
-        Some(("PORT".to_owned(), 3000))
-    );
-    assert_eq!(increment(&[]), Some(("PORT".to_owned(), 0)));
-    assert_eq!(increment(&[("PORT", "")]), Some(("PORT".to_owned(), 0)));
-    let most = u64::MAX.to_string();
-    let bad = [
-        ("RPM_INCREMENT_VAR", "N"),
-        ("N", &most),
-        ("RPM_INSTANCES", "2"),
-    ];
-    assert_eq!(faults(&bad).len(), 1);
 }
 
 #[test]
@@ -354,10 +298,12 @@ fn a_signal_must_be_left_that_stops() {
 
 #[test]
 fn every_setting_refuses_nonsense_and_all_are_told_in_order() {
-    let vars: Vec<(&str, &str)> = settings().map(|setting| (setting.name, "\u{1}'")).collect();
+    let vars: Vec<(&str, &str)> = settings()
+        .map(|setting| (setting.name(), "\u{1}'"))
+        .collect();
     let told = with_args(&[], &vars).unwrap_err().faults;
     let names: Vec<&str> = told.iter().map(|fault| fault.name.as_str()).collect();
-    let expected: Vec<&str> = settings().map(|setting| setting.name).collect();
+    let expected: Vec<&str> = settings().map(Definition::name).collect();
     assert_eq!(names, expected);
 }
 

@@ -1,15 +1,142 @@
-//! The grammar of RPM_SIGNALS: `TERM=stop,USR2=forward,QUIT=forward:TERM,*=ignore,15=...`.
+//! Signals to the runtime and to its workers, and exit codes.
+
+use std::fmt;
 
 use super::faults::{Wrong, quote};
-use super::parse::list;
-use crate::model::Sig;
-use crate::policy::{SignalAction, SignalTable};
+use super::grammar::{exit_codes, list, or_off, show_word, signal, word};
+use super::reader::{Reader, Value};
+use super::setting::{Group, Preset, Setting};
+use super::show;
+use crate::model::{Sig, Word};
+use crate::policy::{Restart, SignalAction, SignalTable};
 
-const ACCEPTED: &str = "entries SIGNAL=ACTION separated by commas; \
+pub(super) const GROUP: Group = Group {
+    title: "Signals",
+    settings: &[&SIGNALS, &SIGNAL_SCOPE, &EXIT_OK, &PDEATHSIG],
+};
+
+const SIGNALS: Setting<Overrides> = Setting {
+    name: "RPM_SIGNALS",
+    // A test holds this beside `SignalTable::service`.
+    default: Preset::Computed(
+        "HUP=reload,INT=stop,QUIT=stop,USR1=reopen,TERM=stop,TTIN=scale-up,TTOU=scale-down,*=forward",
+    ),
+    help: "stop, restart, reload, scale-up, scale-down, forward[:X], ignore, reopen",
+    doc: "What the runtime does when it receives a signal, in addition to the default or against it: \
+          `USR2=forward,QUIT=forward:TERM,*=ignore`. `*` stands for all signals that have no entry. What the actions mean \
+          is told in [Signals](#signals-that-the-runtime-receives).",
+    parse: overrides,
+    show: ToString::to_string,
+};
+
+const SIGNAL_SCOPE: Setting<Scope> = Setting {
+    name: "RPM_SIGNAL_SCOPE",
+    default: Preset::Text("process"),
+    help: "signals go to the worker's process or to its whole group",
+    doc: "Whether stop signals and forwarded signals go to the worker's process alone, or to its whole process group.",
+    parse: word,
+    show: show_word,
+};
+
+const EXIT_OK: Setting<Vec<u8>> = Setting {
+    name: "RPM_EXIT_OK",
+    default: Preset::Unset,
+    help: "worker exit codes that are reported as 0",
+    doc: "Exit codes of workers that count as success and that the runtime reports as 0, such as 143 for a Java program \
+          that was stopped by SIGTERM.",
+    parse: exit_codes,
+    show: show::codes,
+};
+
+const PDEATHSIG: Setting<Option<Sig>> = Setting {
+    name: "RPM_PDEATHSIG",
+    default: Preset::Text("KILL"),
+    help: "what workers get if a runtime that is not PID 1 dies; off",
+    doc: "The signal that workers get from the kernel when a runtime that is not PID 1 dies. (If PID 1 of a container \
+          dies, the kernel kills everything in it.)",
+    parse: |text| or_off(text, signal),
+    show: |sig| sig.as_ref().map_or_else(|| "off".to_owned(), show::signal),
+};
+
+/// RPM_SIGNAL_SCOPE.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// The worker itself.
+    Process,
+    /// Its whole process group.
+    Group,
+}
+
+impl Word for Scope {
+    const ALL: &'static [Self] = &[Self::Process, Self::Group];
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Process => "process",
+            Self::Group => "group",
+        }
+    }
+}
+
+/// Signals to the runtime and to its workers, and exit codes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Signals {
+    /// RPM_SIGNALS.
+    pub actions: SignalTable,
+    /// RPM_SIGNAL_SCOPE.
+    pub scope: Scope,
+    /// RPM_EXIT_OK, sorted.
+    pub exit_ok: Vec<u8>,
+    /// RPM_PDEATHSIG; `None` is `off`.
+    pub pdeathsig: Option<Sig>,
+}
+
+impl Signals {
+    /// `restart` is RPM_RESTART, `one_shot` the role of tini.
+    pub(super) fn read(
+        reader: &mut Reader<'_>,
+        restart: Value<Restart>,
+        one_shot: bool,
+    ) -> Value<Self> {
+        let actions = actions(reader, one_shot);
+        if let (Ok(actions), Ok(restart)) = (&actions, restart) {
+            some_signal_stops(reader, actions, restart);
+        }
+        Ok(Self {
+            actions: actions?,
+            scope: reader.get(&SIGNAL_SCOPE)?,
+            exit_ok: reader.given(&EXIT_OK)?.unwrap_or_default(),
+            pdeathsig: reader.get(&PDEATHSIG)?,
+        })
+    }
+}
+
+fn actions(reader: &mut Reader<'_>, one_shot: bool) -> Value<SignalTable> {
+    let overrides = reader.given(&SIGNALS)?.unwrap_or_default();
+    let mut table = if one_shot {
+        SignalTable::one_shot()
+    } else {
+        SignalTable::service()
+    };
+    overrides.apply(&mut table);
+    reader.settle(&SIGNALS, &Overrides::of(&table), None);
+    Ok(table)
+}
+
+/// A service should have an end that is not SIGKILL.
+fn some_signal_stops(reader: &mut Reader<'_>, actions: &SignalTable, restart: Restart) {
+    let stops = |sig| actions.action(sig) == SignalAction::Stop;
+    if restart != Restart::Never && !(1..=64).filter_map(Sig::new).any(stops) {
+        reader
+            .warn("RPM_SIGNALS leaves no signal that stops the runtime; only SIGKILL will end it");
+    }
+}
+
+const ENTRIES: &str = "entries SIGNAL=ACTION separated by commas; \
      SIGNAL is a name, a number or * for all others; ACTION is stop, restart, reload, scale-up, scale-down, forward, \
      forward:SIGNAL, ignore or reopen";
 
-/// Entries that override a default table.
+/// The entries of RPM_SIGNALS; they override a table of defaults.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Overrides {
     all: Option<SignalAction>,
@@ -26,6 +153,27 @@ impl Overrides {
             table.set(*sig, *action);
         }
     }
+
+    /// The entries that make this table: those that differ from all others, and `*` for the others. The others do what
+    /// SIGKILL would do: no entry can name it.
+    fn of(table: &SignalTable) -> Self {
+        let others = table.action(Sig::KILL);
+        let differs = |sig: &Sig| SignalTable::collects(*sig) && table.action(*sig) != others;
+        let each = (1..=64).filter_map(Sig::new).filter(differs);
+        Self {
+            all: Some(others),
+            each: each.map(|sig| (sig, table.action(sig))).collect(),
+        }
+    }
+}
+
+impl fmt::Display for Overrides {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let each = self.each.iter();
+        let each = each.map(|(sig, action)| format!("{}={action}", sig.short_name()));
+        let all = self.all.iter().map(|action| format!("*={action}"));
+        f.write_str(&each.chain(all).collect::<Vec<_>>().join(","))
+    }
 }
 
 /// The entries, or what is wrong with each of them that is wrong.
@@ -40,7 +188,7 @@ pub(super) fn overrides(text: &str) -> Result<Overrides, Wrong> {
     if complaints.is_empty() {
         Ok(found)
     } else {
-        Err(Wrong::new(complaints.join(", "), ACCEPTED))
+        Err(Wrong::new(complaints.join(", "), ENTRIES))
     }
 }
 

@@ -1,7 +1,7 @@
 //! The grammar of what is measured out to workers: sizes, shares of the workers.
 
 use super::faults::{Wrong, quote};
-use super::parse::number;
+use super::grammar::number;
 use crate::policy::{Bytes, MAX_INSTANCES, Share};
 
 const SIZES: &str = "a whole number with a unit, such as 300Mi, 1Gi, 300M or 1G, at least 1Mi, or a percentage of \

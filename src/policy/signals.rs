@@ -107,18 +107,3 @@ impl SignalTable {
         sig.is_catchable() && !sig.is_fault() && sig != Sig::CHLD && sig != Sig::PIPE
     }
 }
-
-/// The entries of RPM_SIGNALS that make this table: those that differ from all others, and `*` for the others. The others
-/// do what SIGKILL would do: no entry can name it.
-impl fmt::Display for SignalTable {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let others = self.action(Sig::KILL);
-        for sig in (1..=64).filter_map(Sig::new) {
-            let action = self.action(sig);
-            if Self::collects(sig) && action != others {
-                write!(f, "{}={action},", sig.short_name())?;
-            }
-        }
-        write!(f, "*={others}")
-    }
-}

@@ -23,7 +23,7 @@ pub(super) async fn serve(
     handover: HandoverInfo,
 ) -> Result<(), BootError> {
     let config = &supervisor.config;
-    let Some(addr) = config.admin_addr else {
+    let Some(addr) = config.admin.addr else {
         return Ok(());
     };
     let listener = match TcpListener::bind(addr).await {
@@ -78,7 +78,7 @@ pub(super) async fn serve(
     };
     let view = View {
         about: About {
-            app: config.app_name.clone(),
+            app: config.program.app_name.clone(),
             version: env!("CARGO_PKG_VERSION"),
             revision: option_env!("RPM_BUILD_REVISION"),
             pid: std::process::id(),

@@ -43,7 +43,7 @@ impl AppMetrics {
         ports: Option<SharedPorts>,
         can_ask: bool,
     ) -> Result<Self, BootError> {
-        let app = &config.app_metrics;
+        let app = &config.admin.app_metrics;
         let (mut way, mut place, mut means) = (Way::None, None, Means::Nothing);
         match &app.source {
             None => {}
@@ -76,7 +76,7 @@ impl AppMetrics {
             interval: app.interval,
         };
         let start = |_| Gatherer::start(settings);
-        let gatherer = config.admin_addr.map(start).transpose();
+        let gatherer = config.admin.addr.map(start).transpose();
         let gatherer = gatherer.map_err(|errno| {
             refused(format!(
                 "cannot start the thread that makes metrics pages: {}",
@@ -111,8 +111,11 @@ impl AppMetrics {
 /// Whether workers are asked for their metrics over their listeners, so that a last scrape before the stop signal is
 /// useful.
 pub(super) fn asks_workers(config: &Config, can_ask: bool) -> bool {
-    let path = matches!(config.app_metrics.source, Some(MetricsSource::Path { .. }));
-    path && can_ask && config.admin_addr.is_some()
+    let path = matches!(
+        config.admin.app_metrics.source,
+        Some(MetricsSource::Path { .. })
+    );
+    path && can_ask && config.admin.addr.is_some()
 }
 
 /// Reaches each worker over its own listener.

@@ -121,7 +121,7 @@ pub async fn boot(boot: Boot) -> Result<(Supervisor, Log), BootError> {
     let app_metrics = AppMetrics::start(&config, ports, can_ask)?;
     let snapshot = Arc::new(Mutex::new(Snapshot::default()));
     let facts = facts(&boot.clock, &boot.limits, &config, chosen.info.clone());
-    let metrics = Metrics::new(config.instances.get(), facts)
+    let metrics = Metrics::new(config.program.instances.get(), facts)
         .map_err(|error| refused(format!("cannot set up the metrics: {error}")))?;
     let metrics = Arc::new(metrics);
     *snapshot.lock().unwrap_or_else(PoisonError::into_inner) = fleet.snapshot();
@@ -166,10 +166,10 @@ fn introduce(config: &Config, role: Role, warnings: &[String], files: Option<&Fi
     for warning in warnings {
         warn!("{warning}");
     }
-    let program = shown(&config.argv);
+    let program = shown(&config.program.argv);
     let version = env!("CARGO_PKG_VERSION");
     let pid = std::process::id();
-    info!(version, pid, app = %config.app_name, instances = config.instances.get(), %program, "starting");
+    info!(version, pid, app = %config.program.app_name, instances = config.program.instances.get(), %program, "starting");
     match role {
         Role::Init => {}
         Role::Subreaper => {
@@ -196,15 +196,15 @@ fn introduce(config: &Config, role: Role, warnings: &[String], files: Option<&Fi
 /// connection for its metrics; a group of listeners for each shared port; and twenty of its own. With `auto`, a program
 /// may bind more than one port, but the number is unknown here.
 fn descriptors(config: &Config) -> u64 {
-    let workers = u64::from(config.instances.get());
-    let ports = match &config.ports {
+    let workers = u64::from(config.program.instances.get());
+    let ports = match &config.ports.shared {
         _ if !config.shares_ports() => 0,
         PortRule::Listed(list) => list.len(),
         PortRule::Any | PortRule::Nothing => 1,
     };
     let ports = u64::try_from(ports).unwrap_or(u64::MAX);
-    let surge = u64::from(config.surge.of(config.instances.get(), true));
-    let each = 4 + u64::from(config.app_metrics.source.is_some());
+    let surge = u64::from(config.reload.surge.of(config.program.instances.get(), true));
+    let each = 4 + u64::from(config.admin.app_metrics.source.is_some());
     20 + (workers + surge) * each + ports.saturating_mul(workers + surge)
 }
 
@@ -228,27 +228,31 @@ fn params(config: &Config, chosen: &Chosen, ready: ReadyRule) -> Params {
     let alone = config.shares_ports() && matches!(chosen.handover, Means::Nothing);
     let one = Share::Number(1);
     Params {
-        instances: config.instances.get(),
+        instances: config.program.instances.get(),
         ready,
-        ready_timeout: config.ready_timeout,
-        restart: config.restart,
-        stop_exit_codes: config.stop_exit_codes.clone(),
-        exit_ok: config.exit_ok.clone(),
-        min_uptime: config.min_uptime,
-        max_restarts: config.max_restarts,
-        backoff: config.backoff,
-        stop_timeout: config.stop_timeout,
-        shutdown_delay: config.shutdown_delay,
+        ready_timeout: config.life.ready_timeout,
+        restart: config.life.restart,
+        stop_exit_codes: config.life.stop_exit_codes.clone(),
+        exit_ok: config.signals.exit_ok.clone(),
+        min_uptime: config.life.min_uptime,
+        max_restarts: config.life.max_restarts,
+        backoff: config.life.backoff,
+        stop_timeout: config.life.stop_timeout,
+        shutdown_delay: config.life.shutdown_delay,
         // Without steering by the kernel, the runtime cannot keep new connections away from a worker.
-        drain_timeout: chosen.steering.map(|_| config.drain_timeout),
+        drain_timeout: chosen.steering.map(|_| config.life.drain_timeout),
         last_scrape: asks_workers(config, chosen.can_ask()),
         surge: if alone {
             Share::Number(0)
         } else {
-            config.surge
+            config.reload.surge
         },
-        unavailable: if alone { one } else { config.unavailable },
-        min_ready: config.min_ready,
+        unavailable: if alone {
+            one
+        } else {
+            config.reload.unavailable
+        },
+        min_ready: config.reload.min_ready,
         health_failures: config
             .health
             .check
@@ -276,7 +280,7 @@ fn facts(clock: &Clock, limits: &Limits, config: &Config, handover: HandoverInfo
             pids: limits.pids,
         },
         counters: CgroupCounters::find(Path::new("/")),
-        worker_memory: config.max_memory.map(|limit| limit.0),
+        worker_memory: config.reload.max_memory.map(|limit| limit.0),
         proc: Proc::new("/proc"),
     }
 }

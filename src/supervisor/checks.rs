@@ -48,7 +48,7 @@ impl Supervisor {
             return;
         }
         let (id, ports, outbox) = (worker.id, sharing.ports.clone(), self.outbox.clone());
-        let path = match &self.config.ready {
+        let path = match &self.config.life.ready {
             Ready::Http(path) => Some(path.clone()),
             _ => None,
         };

@@ -160,7 +160,7 @@ impl Supervisor {
             match seek {
                 Seek::End | Seek::Nothing => {}
                 Seek::Disposition => {
-                    let disposition = sight.disposition(pid, &ports, self.config.stop_signal);
+                    let disposition = sight.disposition(pid, &ports, self.config.life.stop_signal);
                     events.push(Event::Disposition { pid, disposition });
                 }
                 Seek::Moment(aim) => match sight.moment(pid, &ports, aim, || queued(listener)) {

@@ -70,13 +70,13 @@ pub fn build(
 ) -> Vec<(OsString, OsString)> {
     let mut env = base.to_vec();
     let mut set = |name: &str, value: String| set(&mut env, name, value);
-    set(&config.instance_var, slot.to_string());
+    set(&config.program.instance_var, slot.to_string());
     set("RPM_INSTANCE", slot.to_string());
     set("RPM_WORKERS", workers.to_string());
     set("RPM_GENERATION", generation.to_string());
     set("pm_id", slot.to_string());
-    set("name", config.app_name.clone());
-    if let Some((name, first)) = &config.increment {
+    set("name", config.program.app_name.clone());
+    if let Some((name, first)) = &config.program.increment {
         set(name, first.saturating_add(u64::from(slot.0)).to_string());
     }
     // A server that is a worker must not fork its own workers.

@@ -47,7 +47,7 @@ impl Supervisor {
 
     /// Sends a signal by RPM_SIGNAL_SCOPE. The worker is not reaped, so its PID cannot belong to another process.
     pub(super) fn send(&self, pid: Pid, sig: Sig) -> nix::Result<()> {
-        match self.config.signal_scope {
+        match self.config.signals.scope {
             crate::config::Scope::Process => signals::send(pid, sig),
             crate::config::Scope::Group => match signals::send_group(pid, sig) {
                 // The worker has moved to another process group. Its PID is still its own.

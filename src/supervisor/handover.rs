@@ -48,31 +48,31 @@ pub(super) fn choose(config: &Config) -> Result<Chosen, BootError> {
         handover: Means::Nothing,
     };
     if !config.shares_ports() {
-        let reason = if config.ports == PortRule::Nothing {
+        let reason = if config.ports.shared == PortRule::Nothing {
             "RPM_PORTS=off"
         } else {
             "RPM_EXEC_MODE=fork"
         };
         return Ok(unshared(reason.to_owned()));
     }
-    let several = config.instances.get() > 1;
+    let several = config.program.instances.get() > 1;
     let filter = Filter::new();
-    let intercepted = match config.handover {
+    let intercepted = match config.ports.handover {
         Handover::Activation => Err("RPM_HANDOVER=activation".to_owned()),
         Handover::Auto | Handover::Intercept => ports::interception(&filter).map_err(plainly),
     };
-    let listed = matches!(config.ports, PortRule::Listed(_));
+    let listed = matches!(config.ports.shared, PortRule::Listed(_));
     let (handover, name, mut reason) = match intercepted {
         Ok(()) => (
             Means::Interception(filter),
             "intercept",
             "bind is intercepted".to_owned(),
         ),
-        Err(why) if config.handover != Handover::Intercept && listed => {
+        Err(why) if config.ports.handover != Handover::Intercept && listed => {
             (Means::Activation, "activation", why)
         }
-        Err(why) if several || config.handover == Handover::Intercept => {
-            let workers = config.instances;
+        Err(why) if several || config.ports.handover == Handover::Intercept => {
+            let workers = config.program.instances;
             return Err(refused(format!(
                 "cannot share a port among {workers} workers: bind cannot be intercepted here ({why}), and \
                  RPM_HANDOVER=activation needs a program that takes LISTEN_FDS and a list in RPM_PORTS. \
@@ -82,15 +82,15 @@ pub(super) fn choose(config: &Config) -> Result<Chosen, BootError> {
         }
         Err(why) => return Ok(unshared(format!("bind cannot be intercepted here ({why})"))),
     };
-    let n = config.instances.get();
-    let members = n.saturating_add(config.surge.of(n, true));
-    let served: Vec<u16> = match &config.ports {
+    let n = config.program.instances.get();
+    let members = n.saturating_add(config.reload.surge.of(n, true));
+    let served: Vec<u16> = match &config.ports.shared {
         PortRule::Listed(list) => list.iter().map(|spec| spec.port.get()).collect(),
         PortRule::Any | PortRule::Nothing => Vec::new(),
     };
     let steering = match ports::steering() {
         Ok(()) => Some(Steering {
-            balance: config.balance,
+            balance: config.ports.balance,
             probe: ports::probe_ports(members, &served),
         }),
         Err(why) => {
@@ -129,12 +129,12 @@ pub(super) fn ready_rule(config: &Config, chosen: &Chosen) -> (ReadyRule, bool) 
     if config.health.check.is_some() && !can_ask {
         warn!("RPM_HEALTH: single workers cannot be reached here; no worker is checked");
     }
-    let listed = matches!(config.ports, PortRule::Listed(_));
-    let fallback = (ReadyRule::Alive(config.min_uptime), false);
-    match config.ready {
+    let listed = matches!(config.ports.shared, PortRule::Listed(_));
+    let fallback = (ReadyRule::Alive(config.life.min_uptime), false);
+    match config.life.ready {
         config::Ready::Delay(time) => (ReadyRule::Alive(time), false),
         config::Ready::Auto if watched && listed => (ReadyRule::Told, false),
-        config::Ready::Auto if watched => (ReadyRule::Either(config.min_uptime), false),
+        config::Ready::Auto if watched => (ReadyRule::Either(config.life.min_uptime), false),
         config::Ready::Auto => fallback,
         config::Ready::Listen if watched => (ReadyRule::Told, false),
         config::Ready::Notify => (ReadyRule::Told, false),
@@ -148,7 +148,7 @@ pub(super) fn ready_rule(config: &Config, chosen: &Chosen) -> (ReadyRule, bool) 
             (ReadyRule::Told, false)
         }
         config::Ready::Listen | config::Ready::Tcp | config::Ready::Http(_) => {
-            warn!(uptime = ?config.min_uptime, "RPM_READY cannot be observed here; a worker is ready when it has been alive for RPM_MIN_UPTIME");
+            warn!(uptime = ?config.life.min_uptime, "RPM_READY cannot be observed here; a worker is ready when it has been alive for RPM_MIN_UPTIME");
             fallback
         }
     }
@@ -156,7 +156,7 @@ pub(super) fn ready_rule(config: &Config, chosen: &Chosen) -> (ReadyRule, bool) 
 
 /// What a worker that is not ready has not done yet.
 pub(super) fn missing(config: &Config) -> &'static str {
-    match (&config.ready, &config.ports) {
+    match (&config.life.ready, &config.ports.shared) {
         (config::Ready::Tcp, _) => "it accepts no connection on a shared port",
         (config::Ready::Http(_), _) => "it does not answer the path of RPM_READY with a success",
         (config::Ready::Notify, _) => "it did not send READY=1 to NOTIFY_SOCKET",

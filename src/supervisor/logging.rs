@@ -38,7 +38,7 @@ pub(super) fn start(config: &Config, env: &[(OsString, OsString)]) -> Result<Log
             && format == log::Format::Prefix
             && !logging.files.any()
             && wants_colour(env),
-        app_name: config.app_name.clone(),
+        app_name: config.program.app_name.clone(),
         max_line: logging.max_line,
         buffer: logging.buffer,
         overflow: logging.overflow,

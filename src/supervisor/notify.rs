@@ -48,7 +48,7 @@ impl Supervisor {
     /// Creates a socket for the next worker, and its name for NOTIFY_SOCKET. If that fails, the worker runs anyway, and
     /// it is stopped if it does not become ready.
     pub(super) fn notify_socket(&self) -> Option<(notify::Notify, String)> {
-        if self.config.ready != Ready::Notify {
+        if self.config.life.ready != Ready::Notify {
             return None;
         }
         match notify::Notify::new() {

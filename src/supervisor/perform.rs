@@ -46,7 +46,7 @@ impl Supervisor {
             } => return Some(self.start(slot, listener, generation)),
             Action::Scrape { pid, within } => return self.scrape(pid, within),
             Action::Stop { pid } => {
-                self.tell(pid, self.config.stop_signal, false);
+                self.tell(pid, self.config.life.stop_signal, false);
                 // A stopped process handles its signal only when it continues.
                 self.tell(pid, Sig::CONT, true);
             }
@@ -59,9 +59,9 @@ impl Supervisor {
                 self.tell(pid, Sig::KILL, true);
             }
             // Many servers treat a second stop signal as "stop now".
-            Action::StopGroup { told: true, .. } if self.config.signal_scope == Scope::Group => {}
+            Action::StopGroup { told: true, .. } if self.config.signals.scope == Scope::Group => {}
             Action::StopGroup { pid, told: _ } => {
-                self.tell(pid, self.config.stop_signal, true);
+                self.tell(pid, self.config.life.stop_signal, true);
                 self.tell(pid, Sig::CONT, true);
             }
             Action::KillGroup { pid } => {

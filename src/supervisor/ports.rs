@@ -50,7 +50,7 @@ pub(super) fn share(
     (ask, files): (bool, Option<&FileLimit>),
     outbox: &UnboundedSender<Incoming>,
 ) -> Result<Sharing, BootError> {
-    let keys: Vec<PortKey> = match &config.ports {
+    let keys: Vec<PortKey> = match &config.ports.shared {
         PortRule::Any | PortRule::Nothing => Vec::new(),
         PortRule::Listed(list) => list.iter().map(|spec| listed_key(*spec, list)).collect(),
     };
@@ -59,10 +59,10 @@ pub(super) fn share(
     });
     let settings = ports::Settings {
         descriptors,
-        slots: config.instances.get(),
+        slots: config.program.instances.get(),
         listeners,
-        backlog: config.backlog,
-        rule: config.ports.clone(),
+        backlog: config.ports.backlog,
+        rule: config.ports.shared.clone(),
         steering,
     };
     let ports = SharedPorts::new(settings);
@@ -228,7 +228,7 @@ impl Supervisor {
             self.ask_if_ready(worker);
             return None;
         }
-        let listens = matches!(self.config.ready, Ready::Auto | Ready::Listen);
+        let listens = matches!(self.config.life.ready, Ready::Auto | Ready::Listen);
         listens.then_some(Event::Ready { pid: worker })
     }
 }

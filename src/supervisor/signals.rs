@@ -31,7 +31,7 @@ impl Supervisor {
         let mut commands = Vec::new();
         for sig in pending.iter().copied().filter(|sig| *sig != Sig::CHLD) {
             self.metrics.signal_received(sig);
-            match self.config.signals.action(sig) {
+            match self.config.signals.actions.action(sig) {
                 SignalAction::Stop => {
                     info!(signal = %sig, "signal received, stopping");
                     commands.push(Command::Stop);

@@ -53,7 +53,7 @@ impl Supervisor {
     ) -> nix::Result<Pid> {
         let config = Arc::clone(&self.config);
         let inherit = config.log.format == LogFormat::Inherit;
-        let alone = config.instances.get() == 1;
+        let alone = config.program.instances.get() == 1;
         let pipes = if inherit {
             None
         } else {
@@ -67,7 +67,7 @@ impl Supervisor {
             .iter()
             .map(|(fd, name)| (fd.as_fd(), name.clone()))
             .collect();
-        let base = self.environment.read(config.env_file.as_deref());
+        let base = self.environment.read(config.program.env_file.as_deref());
         let workers = self.fleet.desired();
         let mut env = environment::build(&base, &config, slot, generation, workers);
         if let Some((name, value)) = self.app_metrics.variable() {
@@ -83,7 +83,7 @@ impl Supervisor {
         let terminal = std::io::stdin().is_terminal();
         let foreground = alone && (inherit || one_shot) && terminal;
         let plan = Plan {
-            argv: &config.argv,
+            argv: &config.program.argv,
             env: &env,
             // A background worker that reads from the terminal would be stopped (SIGTTIN).
             stdin: if alone && (!terminal || foreground) {
@@ -99,7 +99,10 @@ impl Supervisor {
                 .sharing
                 .as_ref()
                 .and_then(|sharing| sharing.filter.as_ref()),
-            death_signal: config.pdeathsig.filter(|_| self.host.role != Role::Init),
+            death_signal: config
+                .signals
+                .pdeathsig
+                .filter(|_| self.host.role != Role::Init),
             file_limit: self.host.files.map(|files| files.original),
             oom_score_adj: self.host.oom_score_adj,
             foreground,

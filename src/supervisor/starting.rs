@@ -102,6 +102,7 @@ impl Supervisor {
                 let code = Status::exec_code(errno);
                 let program = self
                     .config
+                    .program
                     .argv
                     .first()
                     .map(|word| word.to_string_lossy().into_owned());

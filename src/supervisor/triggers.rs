@@ -59,11 +59,11 @@ impl Supervisor {
         // The loop keeps the receiver as long as there is a sender.
         let tell = move |fired| drop(outbox.send(Incoming::Fired(fired)));
         let config = Arc::clone(&self.config);
-        if let Some(schedule) = config.cron_reload.clone() {
+        if let Some(schedule) = config.reload.cron.clone() {
             let next = move |after| schedule.next(after);
             tokio::spawn(triggers::schedule(next, clock::wall, tell.clone()));
         }
-        if let Some(limit) = config.max_memory {
+        if let Some(limit) = config.reload.max_memory {
             let snapshot = Arc::clone(&self.snapshot);
             let workers = move || {
                 let seen = snapshot.lock().unwrap_or_else(PoisonError::into_inner);
@@ -80,12 +80,12 @@ impl Supervisor {
                 tell.clone(),
             ));
         }
-        if !config.watch.paths.is_empty() {
-            let ignore = config.watch.ignore.clone();
+        if !config.reload.watch.paths.is_empty() {
+            let ignore = config.reload.watch.ignore.clone();
             let what = Watch {
-                paths: config.watch.paths.clone(),
+                paths: config.reload.watch.paths.clone(),
                 ignore: Box::new(move |path| ignore.covers(path)),
-                delay: config.watch.delay,
+                delay: config.reload.watch.delay,
             };
             if let Err(error) = triggers::watch(what, tell) {
                 warn!(%error, "RPM_WATCH: cannot watch for changes");
@@ -102,7 +102,7 @@ impl Supervisor {
                 Some(Event::Operator(Command::Reload(Trigger::Files)))
             }
             Fired::Memory { pid, bytes } => {
-                let limit = self.config.max_memory.unwrap_or(Bytes(0));
+                let limit = self.config.reload.max_memory.unwrap_or(Bytes(0));
                 warn!(%pid, bytes, %limit, "worker uses more memory than RPM_MAX_MEMORY");
                 let cause = Cause::MemoryLimit;
                 Some(Event::Unfit { pid, cause })

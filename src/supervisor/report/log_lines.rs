@@ -36,7 +36,7 @@ impl Listener for LogLines {
                 info!(%slot, %pid, after = human(after), "worker ready");
             }
             Note::NotReady { slot, pid, after } => {
-                let grace = human(self.config.stop_timeout);
+                let grace = human(self.config.life.stop_timeout);
                 let (after, missing) = (human(after), told.missing);
                 warn!(%slot, %pid, after, missing, grace, "worker not ready within RPM_READY_TIMEOUT, stopping it");
             }
@@ -119,7 +119,10 @@ impl LogLines {
 
     /// Processes that do not end in time.
     fn killed(&self, note: Note) {
-        let (signal, grace) = (self.config.stop_signal, human(self.config.stop_timeout));
+        let (signal, grace) = (
+            self.config.life.stop_signal,
+            human(self.config.life.stop_timeout),
+        );
         match note {
             Note::GraceOver {
                 slot,
@@ -163,7 +166,7 @@ impl LogLines {
                 );
             }
             Note::StopBegins { workers, grace } => {
-                info!(workers, signal = %self.config.stop_signal, grace = human(grace), "stopping all workers");
+                info!(workers, signal = %self.config.life.stop_signal, grace = human(grace), "stopping all workers");
             }
             Note::Hurried => warn!("stop requested again; killing all remaining processes"),
             Note::Stopped { delay, drain, stop } => {

@@ -25,7 +25,7 @@ fn is_taken(pattern: &str) -> bool {
     };
     match resolve(&input) {
         Ok(resolved) => {
-            let gauges = resolved.config.app_metrics.gauges;
+            let gauges = resolved.config.admin.app_metrics.gauges;
             assert_eq!(gauges.len(), 1);
             assert_eq!(gauges[0].0, pattern);
             true

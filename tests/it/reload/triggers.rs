@@ -305,7 +305,7 @@ fn a_schedule_is_due_when_its_minute_begins() {
         memory: None,
         read_file: &|_| Err(std::io::ErrorKind::NotFound.into()),
     });
-    let cron = resolved.unwrap().config.cron_reload.unwrap();
+    let cron = resolved.unwrap().config.reload.cron.unwrap();
     // The clock of the schedule: 300 ms before a full minute.
     let began = std::time::Instant::now();
     let wall = move || UNIX_EPOCH + Duration::from_millis(1_700_000_039_700) + began.elapsed();

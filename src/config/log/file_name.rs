@@ -3,8 +3,8 @@
 use std::fmt;
 use std::path::{Component, Path, PathBuf};
 
-use super::faults::Wrong;
-use super::parse::breaks_lines;
+use crate::config::faults::Wrong;
+use crate::config::grammar::breaks_lines;
 use crate::model::SlotId;
 
 const ACCEPTED: &str = "the path of a file, such as /var/log/app.log, or of one for each worker, such as app-{slot}.log";

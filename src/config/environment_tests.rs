@@ -1,21 +1,30 @@
 //! What counts as ours, and where its text comes from.
 
 use super::*;
+use crate::config::setting::Definition;
+use crate::config::settings;
 
-fn gathered(vars: &[(&str, &str)]) -> Given {
-    let vars: Vec<(OsString, OsString)> = vars
-        .iter()
-        .map(|(name, value)| (name.into(), value.into()))
-        .collect();
-    gather(&vars, &|path| match path.to_str() {
-        Some("/instances") => Ok(b"3\n".to_vec()),
-        Some("/crlf") => Ok(b"3\r\n".to_vec()),
-        Some("/lines") => Ok(b"3\n\n".to_vec()),
-        Some("/empty") => Ok(b"\n".to_vec()),
-        Some("/binary") => Ok(vec![0xff]),
-        Some("/nul") => Ok(vec![b'a', 0]),
-        _ => Err(io::Error::from_raw_os_error(2)),
-    })
+fn gathered(vars: &[(&str, &str)]) -> Texts {
+    let names: Vec<&str> = settings().map(Definition::name).collect();
+    let vars = vars.iter();
+    let input = Input {
+        vars: vars
+            .map(|(name, value)| (name.into(), value.into()))
+            .collect(),
+        args: vec![],
+        cpus: CpuBudget::default(),
+        memory: None,
+        read_file: &|path| match path.to_str() {
+            Some("/instances") => Ok(b"3\n".to_vec()),
+            Some("/crlf") => Ok(b"3\r\n".to_vec()),
+            Some("/lines") => Ok(b"3\n\n".to_vec()),
+            Some("/empty") => Ok(b"\n".to_vec()),
+            Some("/binary") => Ok(vec![0xff]),
+            Some("/nul") => Ok(vec![b'a', 0]),
+            _ => Err(io::Error::from_raw_os_error(2)),
+        },
+    };
+    Texts::read(&input, &names)
 }
 
 #[test]
@@ -26,7 +35,7 @@ fn empty_is_unset_and_others_are_none_of_our_business() {
         ("rpm_instances", "7"),
         ("RPM_READY_FILE", ""),
     ]);
-    assert!(given.raw.instances.is_none());
+    assert!(given.get("RPM_INSTANCES").is_none());
     assert!(given.faults.is_empty() && given.warnings.is_empty() && given.sources.is_empty());
 }
 
@@ -34,13 +43,12 @@ fn empty_is_unset_and_others_are_none_of_our_business() {
 fn a_file_gives_its_content_without_the_line_end() {
     for (file, expected) in [("/instances", "3"), ("/crlf", "3"), ("/lines", "3\n")] {
         let given = gathered(&[("RPM_INSTANCES_FILE", file)]);
-        assert_eq!(given.raw.instances.as_deref(), Some(expected));
+        assert_eq!(given.get("RPM_INSTANCES"), Some(expected));
         assert_eq!(given.sources["RPM_INSTANCES"], Source::File(file.into()));
     }
     assert!(
         gathered(&[("RPM_INSTANCES_FILE", "/empty")])
-            .raw
-            .instances
+            .get("RPM_INSTANCES")
             .is_none()
     );
     for file in ["/binary", "/nul", "/missing"] {
@@ -51,20 +59,15 @@ fn a_file_gives_its_content_without_the_line_end() {
 }
 
 #[test]
-fn every_setting_has_a_field() {
+fn every_setting_has_a_text() {
     for setting in settings() {
-        let given = gathered(&[(setting.name, "marked value")]);
+        let name = setting.name();
+        let given = gathered(&[(name, "marked value")]);
         assert!(
             given.faults.is_empty() && given.warnings.is_empty(),
-            "{}",
-            setting.name
+            "{name}"
         );
-        let field = setting.name.strip_prefix(PREFIX).unwrap().to_lowercase();
-        let shown = format!("{:?}", given.raw);
-        assert!(
-            shown.contains(&format!(" {field}: Some(\"marked value\")")),
-            "{shown}"
-        );
+        assert_eq!(given.get(name), Some("marked value"), "{name}");
     }
 }
 
@@ -120,6 +123,6 @@ fn unknown_names_are_told_with_the_nearest_known_one() {
 #[test]
 fn the_first_of_two_counts() {
     let given = gathered(&[("RPM_INSTANCES", "1"), ("RPM_INSTANCES", "2")]);
-    assert_eq!(given.raw.instances.as_deref(), Some("1"));
+    assert_eq!(given.get("RPM_INSTANCES"), Some("1"));
     assert_eq!(given.warnings.len(), 1);
 }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use regex::bytes::{Regex, RegexBuilder};
 
-use super::faults::Wrong;
+use crate::config::faults::Wrong;
 
 /// Largest compiled program, and largest cache of the automaton, bytes.
 const LARGEST: usize = 1 << 20;

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use glob::{MatchOptions, Pattern};
 
-use super::faults::{Wrong, quote};
-use super::parse::{breaks_lines, list};
+use crate::config::faults::{Wrong, quote};
+use crate::config::grammar::{breaks_lines, list};
 
 const ACCEPTED: &str = "names and paths below the watched ones, separated by commas, such as .git,*.log,cache/**; \
      * and ? stand for characters of one name, ** for any directories";
@@ -47,7 +47,7 @@ impl fmt::Display for Ignore {
 }
 
 /// RPM_WATCH_IGNORE.
-pub(super) fn ignore(text: &str) -> Result<Ignore, Wrong> {
+pub(in crate::config) fn ignore(text: &str) -> Result<Ignore, Wrong> {
     let mut patterns = Vec::new();
     let mut complaints = Vec::new();
     for part in list(text) {

@@ -2,21 +2,12 @@
 
 use std::fmt;
 
-use super::faults::{Wrong, quote};
-use super::parse::{self, list};
-use super::show;
+use crate::config::faults::{Wrong, quote};
+use crate::config::grammar::list;
+use crate::model::Word;
 
 /// What every target begins with: the name of this crate.
 const ROOT: &str = "rpm_runtime";
-
-const LEVELS: [(&str, Level); 6] = [
-    ("off", Level::Off),
-    ("error", Level::Error),
-    ("warn", Level::Warn),
-    ("info", Level::Info),
-    ("debug", Level::Debug),
-    ("trace", Level::Trace),
-];
 
 /// How much of the runtime's own is said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +26,28 @@ pub enum Level {
     Trace,
 }
 
+impl Word for Level {
+    const ALL: &'static [Self] = &[
+        Self::Off,
+        Self::Error,
+        Self::Warn,
+        Self::Info,
+        Self::Debug,
+        Self::Trace,
+    ];
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Info => "info",
+            Self::Debug => "debug",
+            Self::Trace => "trace",
+        }
+    }
+}
+
 /// RPM_LOG_LEVEL.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Levels {
@@ -42,16 +55,6 @@ pub struct Levels {
     pub default: Level,
     /// Of module paths and what is below them, each once; the longest counts.
     pub targets: Vec<(String, Level)>,
-}
-
-impl fmt::Display for Levels {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&show::level(self.default))?;
-        for (target, level) in &self.targets {
-            write!(f, ",{target}={}", show::level(*level))?;
-        }
-        Ok(())
-    }
 }
 
 fn accepted() -> String {
@@ -68,12 +71,12 @@ pub(super) struct Directives {
     pub(super) targets: Vec<(String, Level)>,
 }
 
-impl Directives {
-    pub(super) fn or(self, default: Level) -> Levels {
-        Levels {
-            default: self.default.unwrap_or(default),
-            targets: self.targets,
-        }
+impl fmt::Display for Directives {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let default = self.default.iter().map(|level| level.word().to_owned());
+        let targets = self.targets.iter();
+        let targets = targets.map(|(target, level)| format!("{target}={}", level.word()));
+        f.write_str(&default.chain(targets).collect::<Vec<_>>().join(","))
     }
 }
 
@@ -103,7 +106,7 @@ fn entry(text: &str, found: &mut Directives) -> Result<(), String> {
         return Err("filters by spans or fields, which the runtime's lines do not have".to_owned());
     }
     let Some((target, value)) = text.split_once('=') else {
-        let level = match level(text) {
+        let level = match Level::from_word(text) {
             Some(level) => level,
             None if is_target(text) => return Err(format!("names no level; {text}=debug does")),
             None => return Err("is neither a level nor TARGET=LEVEL".to_owned()),
@@ -120,16 +123,13 @@ fn entry(text: &str, found: &mut Directives) -> Result<(), String> {
             "is for {target}, which no line of the runtime is from"
         ));
     }
-    let level = level(value).ok_or_else(|| format!("has the unknown level {}", quote(value)))?;
+    let level =
+        Level::from_word(value).ok_or_else(|| format!("has the unknown level {}", quote(value)))?;
     if found.targets.iter().any(|(other, _)| other == target) {
         return Err(format!("is a second level for {target}"));
     }
     found.targets.push((target.to_owned(), level));
     Ok(())
-}
-
-fn level(text: &str) -> Option<Level> {
-    parse::keyword(text, &LEVELS, &[]).ok()
 }
 
 /// `rpm_runtime`, or modules below it.
@@ -160,14 +160,13 @@ mod tests {
             ),
             (
                 "rpm_runtime=trace,rpm_runtime::config::b_2=off",
-                "info,rpm_runtime=trace,rpm_runtime::config::b_2=off",
+                "rpm_runtime=trace,rpm_runtime::config::b_2=off",
             ),
         ];
         for (text, shown) in table {
-            let levels = directives(text).unwrap().or(Level::Info);
-            assert_eq!(levels.to_string(), shown);
-            let again = directives(shown).unwrap().or(Level::Trace);
-            assert_eq!(again, levels, "{shown}");
+            let read = directives(text).unwrap();
+            assert_eq!(read.to_string(), shown);
+            assert_eq!(directives(shown), Ok(read), "{shown}");
         }
     }
 

@@ -2,9 +2,9 @@
 
 use glob::Pattern;
 
-use super::distance::nearest;
-use super::faults::{Wrong, quote};
-use super::parse::{list, words};
+use crate::config::faults::{Wrong, quote};
+use crate::config::grammar::{list, words};
+use crate::config::nearest::nearest;
 use crate::model::{Aggregation, Word as _};
 
 /// Most entries: each gauge of each page is held against all of them.
@@ -125,7 +125,6 @@ fn useless(name: &str, earlier: &[Pattern]) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::show;
 
     #[test]
     fn entries_in_their_order() {
@@ -136,7 +135,10 @@ mod tests {
             "cache_bytes=avg,*_bytes=max,*=sum",
             "ab*=sum,a*b=sum,a*=sum",
         ] {
-            assert_eq!(show::gauges(&gauges(text).unwrap()), text);
+            assert_eq!(
+                (super::super::APP_METRICS_GAUGES.show)(&gauges(text).unwrap()),
+                text
+            );
         }
         let read = gauges(" a* = SUM , ,b=Avg,").unwrap();
         let expected = [("a*", Aggregation::Sum), ("b", Aggregation::Avg)];

@@ -1,47 +1,11 @@
 //! RPM_LOG_* by themselves and together.
 
-use std::ffi::OsString;
-use std::io;
-
 use super::*;
-use crate::config::{Faults, Input, Levels, Resolved, Source, resolve, show};
-use crate::policy::CpuBudget;
-
-pub(in crate::config) const NEVER: (&str, &str) = ("RPM_RESTART", "never");
-
-pub(in crate::config) fn with(vars: &[(&str, &str)]) -> Result<Resolved, Faults> {
-    resolve(&Input {
-        vars: vars
-            .iter()
-            .map(|(name, value)| (name.into(), value.into()))
-            .collect(),
-        args: vec![OsString::from("true")],
-        cpus: CpuBudget::default(),
-        memory: None,
-        read_file: &|path| match path.to_str() {
-            Some("/run/name") => Ok(b"/var/log/app.log\n".to_vec()),
-            _ => Err(io::Error::from_raw_os_error(2)),
-        },
-    })
-}
-
-pub(in crate::config) fn good(vars: &[(&str, &str)]) -> Resolved {
-    with(vars).unwrap()
-}
+use crate::config::Source;
+use crate::config::testing::{NEVER, good, line, told};
 
 fn log(vars: &[(&str, &str)]) -> Logging {
     good(vars).config.log
-}
-
-pub(in crate::config) fn told(vars: &[(&str, &str)]) -> Vec<String> {
-    let faults = with(vars).unwrap_err().faults;
-    faults.iter().map(ToString::to_string).collect()
-}
-
-fn line(resolved: &Resolved, name: &str) -> (String, Option<String>) {
-    let line = resolved.lines.iter().find(|line| line.name == name);
-    let line = line.unwrap().clone();
-    (line.value, line.note)
 }
 
 #[test]
@@ -137,53 +101,7 @@ fn rates() {
 }
 
 #[test]
-fn files_are_rotated_by_the_calendar_by_a_period_or_by_a_schedule() {
-    let good = [
-        ("Off", "off"),
-        ("HOURLY", "hourly"),
-        ("daily", "daily"),
-        ("weekly", "weekly"),
-        ("monthly", "monthly"),
-        (" 12h ", "12h"),
-        ("1000ms", "1s"),
-        ("0  4 * * MON", "0 4 * * MON"),
-        ("@Hourly", "@Hourly"),
-    ];
-    for (text, shown) in good {
-        let parsed = every(text).unwrap();
-        let got = parsed.as_ref().map_or("off".to_owned(), Every::to_string);
-        assert_eq!(got, shown);
-        assert_eq!(every(shown), Ok(parsed), "{shown}");
-    }
-    let bad = [
-        ("yearly", "is not one of the known words"),
-        ("999ms", "is below 1s"),
-        ("0", "is below 1s"),
-        ("12", "needs a unit"),
-        ("25h", "is above the limit of 24h"),
-        ("0 0 4 * * *", "has 6 fields, not five"),
-        ("60 4 * * *", "the minute \"60\" is not of 0-59"),
-        ("@reboot", "names a moment that no schedule has"),
-        ("", "is blank"),
-    ];
-    for (text, complaint) in bad {
-        let wrong = every(text).unwrap_err();
-        assert_eq!(wrong.what, complaint, "{text}");
-        assert_eq!(wrong.accepted, EVERY);
-    }
-}
-
-#[test]
-fn sizes_and_numbers_of_files() {
-    assert_eq!(size("1Ki"), Ok(Some(Bytes(1 << 10))));
-    assert_eq!(size("off"), Ok(None));
-    assert_eq!(
-        size("10").unwrap_err().what,
-        "is below 1Ki; the unit is missing"
-    );
-    assert_eq!(retain("0"), Ok(Some(0)));
-    assert_eq!(retain(" All "), Ok(None));
-    assert_eq!(retain("-1").unwrap_err().what, "is negative");
+fn rotated_files_are_compressed_if_it_was_asked_for() {
     let compressed = |text| {
         log(&[("RPM_LOG_FILE", "x"), ("RPM_LOG_COMPRESS", text)])
             .rotation
@@ -259,7 +177,7 @@ fn in_the_role_of_tini_lines_pass_through_us_if_something_needs_it() {
 
 #[test]
 fn the_level_of_the_rest_stays_what_it_would_be() {
-    let levels = |vars: &[(&str, &str)]| log(vars).levels.to_string();
+    let levels = |vars: &[(&str, &str)]| line(&good(vars), "RPM_LOG_LEVEL").0;
     let port = ("RPM_LOG_LEVEL", "rpm_runtime::config=debug");
     assert_eq!(levels(&[port]), "info,rpm_runtime::config=debug");
     assert_eq!(levels(&[port, NEVER]), "warn,rpm_runtime::config=debug");

@@ -1,6 +1,6 @@
 //! RPM_LOG_* variables together.
 
-use crate::config::output::tests::{NEVER, good, told};
+use crate::config::testing::{NEVER, good, told};
 
 #[test]
 fn two_names_that_meet_in_one_slot_are_told() {

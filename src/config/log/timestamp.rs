@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 use chrono::DateTime;
 use chrono::format::{Item, StrftimeItems};
 
-use super::faults::Wrong;
-use super::parse::breaks_lines;
+use crate::config::faults::Wrong;
+use crate::config::grammar::breaks_lines;
 pub use crate::model::Timestamp;
 
 /// Longest pattern, bytes.

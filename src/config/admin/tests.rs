@@ -1,7 +1,10 @@
 //! RPM_APP_METRICS_* by themselves and together with others.
 
+use std::num::NonZeroU16;
+
 use super::*;
-use crate::config::output::tests::{NEVER, good, told};
+use crate::config::testing::{NEVER, good, told};
+use worker_vars::MULTIPROC_DIR;
 
 fn path(port: Option<u16>, path: &str) -> MetricsSource {
     MetricsSource::Path {
@@ -26,9 +29,9 @@ fn places_of_metrics() {
         ("MultiProc", MetricsSource::Multiproc { dir: None }),
     ];
     for (text, expected) in table {
-        assert_eq!(source(text, None), Ok(Some(expected)), "{text}");
+        assert_eq!(source::source(text), Ok(Some(expected)), "{text}");
     }
-    assert_eq!(source(" OFF ", None), Ok(None));
+    assert_eq!(source::source(" OFF "), Ok(None));
 }
 
 #[test]
@@ -109,7 +112,11 @@ fn places_that_cannot_be_meant() {
         (" ", "does not begin with /"),
     ];
     for (text, complaint) in table {
-        assert_eq!(source(text, None).unwrap_err().what, complaint, "{text:?}");
+        assert_eq!(
+            source::source(text).unwrap_err().what,
+            complaint,
+            "{text:?}"
+        );
     }
 }
 
@@ -145,7 +152,7 @@ fn the_directory_of_python_is_the_users_or_ours() {
         let mut lines = resolved.lines.into_iter();
         let line = lines.find(|line| line.name == multiproc.0).unwrap();
         assert_eq!(line.value, "multiproc");
-        (resolved.config.app_metrics.source, line.note.unwrap())
+        (resolved.config.admin.app_metrics.source, line.note.unwrap())
     };
     let given = |dir: &str| {
         Some(MetricsSource::Multiproc {
@@ -155,12 +162,12 @@ fn the_directory_of_python_is_the_users_or_ours() {
     let own = Some(MetricsSource::Multiproc { dir: None });
     let own = (own, "in a directory of our own".to_owned());
     assert_eq!(of(&[multiproc]), own);
-    assert_eq!(of(&[multiproc, (MULTIPROC_DIR, "")]), own);
+    assert_eq!(of(&[multiproc, (MULTIPROC_DIR.name, "")]), own);
     assert_eq!(
         of(&[
             multiproc,
-            (MULTIPROC_DIR, "/var/prom"),
-            (MULTIPROC_DIR, "/x")
+            (MULTIPROC_DIR.name, "/var/prom"),
+            (MULTIPROC_DIR.name, "/x")
         ]),
         (
             given("/var/prom"),
@@ -255,7 +262,7 @@ fn metrics_that_nobody_could_read_are_told() {
 #[test]
 fn what_would_count_twice_or_not_at_all_is_a_warning() {
     let path = metrics("/metrics");
-    let dir = (MULTIPROC_DIR, "/var/prom");
+    let dir = (MULTIPROC_DIR.name, "/var/prom");
     let warnings = good(&[path, dir]).warnings;
     assert_eq!(warnings.len(), 1);
     assert!(
@@ -273,5 +280,24 @@ fn what_would_count_twice_or_not_at_all_is_a_warning() {
         let text = format!("{} has no effect without RPM_APP_METRICS", row.0);
         assert_eq!(good(&[row]).warnings, [text]);
         assert_eq!(good(&[row, path]).warnings, [""; 0]);
+    }
+}
+
+#[test]
+fn admin_addresses() {
+    for text in ["0.0.0.0:9464", "[::]:9464", "127.0.0.1:0"] {
+        assert_eq!(admin_addr(text), Ok(Some(text.parse().unwrap())));
+    }
+    assert_eq!(admin_addr("off"), Ok(None));
+    let bad = [
+        ("9464", "is a port without an address"),
+        (":9464", "has no address before the port"),
+        ("0.0.0.0", "is an address without a port"),
+        ("::", "has no address before the port"),
+        ("localhost:9464", "is not an IP address with a port"),
+        ("0.0.0.0:65536", "is not an IP address with a port"),
+    ];
+    for (text, complaint) in bad {
+        assert_eq!(admin_addr(text).unwrap_err().what, complaint, "{text}");
     }
 }

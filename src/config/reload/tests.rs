@@ -1,46 +1,23 @@
 //! Defaults that follow from other settings, and what --check says of them.
 
-use std::ffi::OsString;
-use std::io;
-
-use crate::config::{Faults, Input, Resolved, resolve};
-use crate::policy::{Bytes, CpuBudget, Share};
+use super::*;
+use crate::config::Resolved;
+use crate::config::testing::{line, on};
 
 /// Variables, and the surge and the number of missing workers that follow.
 type Row<'a> = (&'a [(&'a str, &'a str)], u16, u16);
 
-fn with_memory(memory: Option<u64>, vars: &[(&str, &str)]) -> Result<Resolved, Faults> {
-    resolve(&Input {
-        vars: vars
-            .iter()
-            .map(|(name, value)| (name.into(), value.into()))
-            .collect(),
-        args: vec![OsString::from("true")],
-        cpus: CpuBudget {
-            affinity: Some(8),
-            ..CpuBudget::default()
-        },
-        memory,
-        read_file: &|path| match path.to_str() {
-            Some("good") => Ok(b"A=1\nRPM_INSTANCES=3\nRPM_X=1\n".to_vec()),
-            Some("bad") => Ok(b"A\nB\nC\nD\nE\nF\nG\n".to_vec()),
-            _ => Err(io::Error::from_raw_os_error(2)),
-        },
-    })
-}
-
 fn good(vars: &[(&str, &str)]) -> Resolved {
-    with_memory(Some(1 << 30), vars).unwrap()
+    on(&["true"], vars, None, Some(1 << 30)).unwrap()
 }
 
 fn told(memory: Option<u64>, vars: &[(&str, &str)]) -> Vec<String> {
-    let faults = with_memory(memory, vars).unwrap_err().faults;
+    let faults = on(&["true"], vars, None, memory).unwrap_err().faults;
     faults.iter().map(ToString::to_string).collect()
 }
 
-fn note<'a>(resolved: &'a Resolved, name: &str) -> Option<&'a str> {
-    let line = resolved.lines.iter().find(|line| line.name == name);
-    line.unwrap().note.as_deref()
+fn note(resolved: &Resolved, name: &str) -> Option<String> {
+    line(resolved, name).1
 }
 
 #[test]
@@ -68,8 +45,8 @@ fn surge_and_unavailable_follow_from_each_other_and_from_sharing() {
             Share::Number(count) | Share::Percent(count) => count,
         };
         let got = (
-            number(resolved.config.surge),
-            number(resolved.config.unavailable),
+            number(resolved.config.reload.surge),
+            number(resolved.config.reload.unavailable),
         );
         assert_eq!(got, (surge, unavailable), "{vars:?}");
         let given = |name| vars.iter().any(|(given, _)| *given == name);
@@ -92,7 +69,7 @@ fn memory_bounds_max_and_nothing_else() {
     let instances = |more: &[(&str, &str)]| {
         let mut vars = vec![("RPM_INSTANCES", "max"), size];
         vars.extend(more);
-        good(&vars).config.instances.get()
+        good(&vars).config.program.instances.get()
     };
     assert_eq!(instances(&[]), 7);
     assert_eq!(instances(&[("RPM_RELOAD_SURGE", "0")]), 8);
@@ -102,15 +79,19 @@ fn memory_bounds_max_and_nothing_else() {
     assert_eq!(instances(&[("RPM_EXEC_MODE", "fork")]), 8);
     assert_eq!(instances(&[("RPM_PORTS", "off")]), 8);
     let max = ("RPM_INSTANCES", "max");
-    let unlimited = with_memory(None, &[max, size]).unwrap();
-    assert_eq!(unlimited.config.instances.get(), 8);
+    let unlimited = on(&["true"], &[max, size], None, None).unwrap();
+    assert_eq!(unlimited.config.program.instances.get(), 8);
     let capped = good(&[max, size]);
     assert_eq!(
-        note(&capped, "RPM_INSTANCES"),
+        note(&capped, "RPM_INSTANCES").as_deref(),
         Some("affinity 8 -> 8, memory limit 1Gi for workers of 128Mi and 1 more in a reload -> 7")
     );
     assert_eq!(
-        good(&[("RPM_INSTANCES", "8"), size]).config.instances.get(),
+        good(&[("RPM_INSTANCES", "8"), size])
+            .config
+            .program
+            .instances
+            .get(),
         8
     );
 }
@@ -133,10 +114,10 @@ fn a_number_of_workers_that_has_no_room_is_a_warning() {
 fn a_percentage_is_of_each_workers_share() {
     let part = ("RPM_MAX_MEMORY", "50%");
     let resolved = good(&[part, ("RPM_INSTANCES", "max")]);
-    assert_eq!(resolved.config.instances.get(), 8);
-    assert_eq!(resolved.config.max_memory, Some(Bytes(64 << 20)));
+    assert_eq!(resolved.config.program.instances.get(), 8);
+    assert_eq!(resolved.config.reload.max_memory, Some(Bytes(64 << 20)));
     assert_eq!(
-        note(&resolved, "RPM_MAX_MEMORY"),
+        note(&resolved, "RPM_MAX_MEMORY").as_deref(),
         Some("50% of memory limit 1Gi for 8 workers")
     );
     assert_eq!(
@@ -146,22 +127,6 @@ fn a_percentage_is_of_each_workers_share() {
              accepted: a size such as 300Mi, or a container with a memory limit"
         ]
     );
-}
-
-#[test]
-fn an_environment_file_is_read_at_the_start() {
-    let file = |name| ("RPM_ENV_FILE", name);
-    let resolved = good(&[file("good")]);
-    assert_eq!(resolved.config.env_file, Some("good".into()));
-    assert_eq!(resolved.warnings.len(), 1);
-    assert!(resolved.warnings[0].starts_with("RPM_INSTANCES, RPM_X in good does not concern"));
-    assert_eq!(resolved.config.instances.get(), 1);
-    let bad = told(None, &[file("bad")]);
-    assert_eq!(bad.len(), 1);
-    let start = "RPM_ENV_FILE=\"bad\": line 1: there is no =, line 2: there is no =, ";
-    assert!(bad[0].starts_with(start), "{}", bad[0]);
-    assert!(bad[0].contains(", and 2 lines more;"), "{}", bad[0]);
-    assert!(told(None, &[file("missing")])[0].contains("the file cannot be read: No such file"));
 }
 
 #[test]
@@ -188,6 +153,7 @@ fn what_belongs_to_something_that_is_off_is_told() {
 fn watched_paths() {
     let paths = good(&[("RPM_WATCH", "/etc/app, src,, src")])
         .config
+        .reload
         .watch
         .paths;
     assert_eq!(paths, ["/etc/app", "src"].map(std::path::PathBuf::from));
@@ -203,5 +169,23 @@ fn watched_paths() {
     ] {
         let told = told(None, &[("RPM_WATCH", text)]);
         assert!(told[0].contains(what), "{told:?}");
+    }
+}
+
+#[test]
+fn somebody_can_always_be_replaced() {
+    let four = ("RPM_INSTANCES", "4");
+    for vars in [
+        &[("RPM_RELOAD_UNAVAILABLE", "4"), four][..],
+        &[("RPM_RELOAD_UNAVAILABLE", "100%")],
+    ] {
+        good(vars);
+    }
+    for vars in [
+        [("RPM_RELOAD_SURGE", "0"), ("RPM_RELOAD_UNAVAILABLE", "0%")],
+        [("RPM_RELOAD_SURGE", "0%"), ("RPM_RELOAD_UNAVAILABLE", "0")],
+        [("RPM_RELOAD_UNAVAILABLE", "5"), four],
+    ] {
+        assert_eq!(told(None, &vars).len(), 1, "{vars:?}");
     }
 }

@@ -1,0 +1,273 @@
+//! From the environment to text: which variables are settings, which of them come from files, which are misspelt.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use super::faults::{Fault, path, plain, quote};
+use super::grammar::NOT_YET;
+use super::nearest::nearest;
+use crate::model::worker_vars;
+use crate::policy::CpuBudget;
+
+const PREFIX: &str = "RPM_";
+
+/// Known names that this version does not support. To set one is a fault: it is worse to serve without what was asked
+/// for. A name leaves this list when a group gets a definition of it.
+pub const LATER: &[&str] = &[
+    "RPM_APP_VERSION",
+    "RPM_APP_REVISION",
+    "RPM_STOP_MESSAGE",
+    "RPM_HOME",
+];
+
+/// All that the configuration depends on.
+pub struct Input<'a> {
+    /// The environment, in its order.
+    pub vars: Vec<(OsString, OsString)>,
+    /// The command's words, without our own options.
+    pub args: Vec<OsString>,
+    /// What RPM_INSTANCES=max is worked out from.
+    pub cpus: CpuBudget,
+    /// The memory limit of the container, bytes; `None` if there is none.
+    pub memory: Option<u64>,
+    /// Reads a `NAME_FILE` and RPM_ENV_FILE.
+    pub read_file: &'a dyn Fn(&Path) -> io::Result<Vec<u8>>,
+}
+
+/// Where a value comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// Nobody set it.
+    Default,
+    /// The variable itself.
+    Environment,
+    /// The file that `NAME_FILE` names.
+    File(PathBuf),
+    /// The words after the options.
+    CommandLine,
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Default => f.write_str("default"),
+            Self::Environment => f.write_str("environment"),
+            Self::File(file) => write!(f, "file {}", path(file)),
+            Self::CommandLine => f.write_str("command line"),
+        }
+    }
+}
+
+/// The settings in the environment, as text.
+#[derive(Debug, Default)]
+pub(super) struct Texts {
+    /// By the name without `RPM_`, in lower case; what is unset or empty is not here.
+    by_key: BTreeMap<String, String>,
+    /// Where the texts come from.
+    pub(super) sources: BTreeMap<&'static str, Source>,
+    /// Names that are set, but not readable as text.
+    pub(super) broken: BTreeSet<&'static str>,
+    /// Names that were set, but are replaced by the command line.
+    pub(super) overruled: BTreeSet<&'static str>,
+    pub(super) faults: Vec<Fault>,
+    pub(super) warnings: Vec<String>,
+}
+
+impl Texts {
+    /// Reads the settings of these names. The first of two variables with one name counts, as for getenv(3).
+    pub(super) fn read(input: &Input<'_>, names: &[&'static str]) -> Self {
+        let mut found = Self::default();
+        let mut ours: BTreeMap<&OsStr, &OsStr> = BTreeMap::new();
+        for (name, value) in &input.vars {
+            if !name.as_bytes().starts_with(PREFIX.as_bytes()) {
+                continue;
+            }
+            if ours.contains_key(name.as_os_str()) {
+                found.warnings.push(format!(
+                    "{} is in the environment more than once; the first value counts",
+                    plain(&name.to_string_lossy())
+                ));
+            } else {
+                ours.insert(name, value);
+            }
+        }
+        ours.retain(|_, value| !value.is_empty());
+        for (name, value) in &ours {
+            found.complain(name, value, names);
+        }
+        let mut pairs = Vec::new();
+        for name in names {
+            if let Some(text) = found.text_of(name, &ours, input.read_file) {
+                pairs.push(((*name).to_owned(), text));
+            }
+        }
+        match envy::prefixed(PREFIX).from_iter(pairs) {
+            Ok(texts) => found.by_key = texts,
+            Err(error) => found.faults.push(Fault {
+                name: "RPM_*".to_owned(),
+                value: None,
+                file: None,
+                what: format!("cannot be taken from the environment: {error}"),
+                accepted: "text".to_owned(),
+            }),
+        }
+        found
+    }
+
+    /// What a setting was set to; `None` if it is unset, empty or broken.
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
+        self.by_key.get(&key(name)).map(String::as_str)
+    }
+
+    /// The command line replaces this setting, whatever it was set to.
+    pub(super) fn overrule(&mut self, name: &'static str) {
+        if self.by_key.remove(&key(name)).is_some() {
+            self.overruled.insert(name);
+        }
+    }
+
+    /// Complains about a name that is not a setting of this version.
+    fn complain(&mut self, name: &OsStr, value: &OsStr, names: &[&'static str]) {
+        let Some(text) = name.to_str() else {
+            self.warnings.push(format!(
+                "{} is not a known variable and is ignored",
+                quote(name)
+            ));
+            return;
+        };
+        let base = text.strip_suffix("_FILE");
+        let known = |name: &str| names.contains(&name);
+        let later = |name: &str| LATER.contains(&name);
+        // One runtime inside another gets what the outer one gave to its worker.
+        if known(text) || worker_vars::is_given(text) || is_service_link(text, value) {
+            return;
+        }
+        if later(text) || (base.is_some_and(later) && !base.is_some_and(known)) {
+            self.faults.push(Fault {
+                name: text.to_owned(),
+                value: Some(quote(value)),
+                file: None,
+                what: NOT_YET.to_owned(),
+                accepted: "leaving it unset".to_owned(),
+            });
+            return;
+        }
+        if base.is_some_and(known) {
+            return;
+        }
+        let candidates = || names.iter().chain(LATER).copied();
+        let hint = nearest(text, candidates())
+            .map(str::to_owned)
+            .or_else(|| nearest(base?, candidates()).map(|candidate| format!("{candidate}_FILE")));
+        let hint = hint.map_or_else(String::new, |hint| format!("; did you mean {hint}?"));
+        self.warnings.push(format!(
+            "{} is not a known variable and is ignored{hint}",
+            plain(text)
+        ));
+    }
+
+    /// The text of one setting, from the variable or from its file.
+    fn text_of(
+        &mut self,
+        name: &'static str,
+        ours: &BTreeMap<&OsStr, &OsStr>,
+        read_file: &dyn Fn(&Path) -> io::Result<Vec<u8>>,
+    ) -> Option<String> {
+        let file_name = format!("{name}_FILE");
+        let direct = ours.get(OsStr::new(name)).copied();
+        let file = ours.get(OsStr::new(&file_name)).copied();
+        let broken = |value: &OsStr, what: String, accepted: &str| Fault {
+            name: file_name.clone(),
+            value: Some(quote(value)),
+            file: None,
+            what,
+            accepted: accepted.to_owned(),
+        };
+        let (bytes, source) = match (direct, file) {
+            (None, None) => return None,
+            (Some(_), Some(file)) => {
+                let what = format!("{name} is set too");
+                return self.broken(name, broken(file, what, "one of the two"));
+            }
+            (Some(value), None) => (value.as_bytes().to_vec(), Source::Environment),
+            (None, Some(file)) => match read_file(Path::new(file)) {
+                Ok(bytes) => (without_newline(bytes), Source::File(PathBuf::from(file))),
+                Err(error) => {
+                    let what = format!("the file cannot be read: {error}");
+                    let fault = broken(file, what, "the path of a readable file");
+                    return self.broken(name, fault);
+                }
+            },
+        };
+        if bytes.is_empty() {
+            return None;
+        }
+        let (value, what) = match String::from_utf8(bytes) {
+            Ok(text) if !text.contains('\0') => {
+                self.sources.insert(name, source);
+                return Some(text);
+            }
+            Ok(text) => (OsString::from(text), "holds a NUL byte"),
+            Err(error) => (
+                OsStr::from_bytes(error.as_bytes()).to_owned(),
+                "is not UTF-8 text",
+            ),
+        };
+        let file = match source {
+            Source::File(file) => Some(file),
+            _ => None,
+        };
+        let fault = Fault {
+            name: name.to_owned(),
+            file,
+            ..broken(&value, what.to_owned(), "UTF-8 text without NUL bytes")
+        };
+        self.broken(name, fault)
+    }
+
+    /// Records that a setting is set to something that is not text.
+    fn broken(&mut self, name: &'static str, fault: Fault) -> Option<String> {
+        self.broken.insert(name);
+        self.faults.push(fault);
+        None
+    }
+}
+
+/// The name of a setting as envy has it.
+fn key(name: &str) -> String {
+    name.strip_prefix(PREFIX)
+        .unwrap_or(name)
+        .to_ascii_lowercase()
+}
+
+/// Without the line end that every editor adds.
+fn without_newline(mut bytes: Vec<u8>) -> Vec<u8> {
+    if bytes.last() == Some(&b'\n') {
+        bytes.pop();
+        if bytes.last() == Some(&b'\r') {
+            bytes.pop();
+        }
+    }
+    bytes
+}
+
+/// Whether Kubernetes adds this variable for a Service named `rpm` or `rpm-something`: `RPM_SERVICE_HOST`,
+/// `RPM_SERVICE_PORT_HTTP`, `RPM_PORT=tcp://...`, `RPM_PORT_80_TCP_ADDR`.
+fn is_service_link(name: &str, value: &OsStr) -> bool {
+    let words: Vec<&str> = name.split('_').collect();
+    let service = |pair: &[&str]| matches!(pair, ["SERVICE", "HOST" | "PORT"]);
+    let port = |four: &[&str]| matches!(four, ["PORT", number, "TCP" | "UDP" | "SCTP"] if number.parse::<u16>().is_ok());
+    let url = [&b"tcp://"[..], b"udp://", b"sctp://"];
+    words.windows(2).any(service)
+        || words.windows(3).any(port)
+        || (words.last() == Some(&"PORT")
+            && url.iter().any(|start| value.as_bytes().starts_with(start)))
+}
+
+#[cfg(test)]
+#[path = "environment_tests.rs"]
+mod tests;

@@ -1,0 +1,225 @@
+//! The grammar of values that several settings share: text in, a value or what is wrong with the text out. Blanks around a
+//! value are ignored, fixed words may be in any case.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::faults::{Wrong, quote};
+use crate::model::{Sig, Word};
+
+/// What is said of a value that DESIGN has and this version has not.
+pub(super) const NOT_YET: &str = "is not supported by this version";
+
+/// What is said of a text that is no fixed word.
+pub(super) const UNKNOWN_WORD: &str = "is not one of the known words";
+
+/// The longest duration: a longer one is a slip of the unit, and deadlines far away need no other checks.
+const LONGEST: Duration = Duration::from_hours(24);
+
+const DURATIONS: &str = "a whole number with a unit, such as 500ms, 30s, 2m or 1h, at most 24h";
+const POSITIVE: &str = "a whole number with a unit, such as 500ms, 30s, 2m or 1h, from 1ms to 24h";
+pub(super) const SIGNALS: &str = "a signal by name or number, such as TERM, SIGUSR2 or 15";
+
+/// Longest path that a worker is asked for, in bytes.
+const PATH_BYTES: usize = 1024;
+
+/// `500ms`, `30s`, `2m`, `1h`; `0` needs no unit.
+pub(super) fn duration(text: &str) -> Result<Duration, Wrong> {
+    let text = text.trim();
+    let wrong = |what: &str| Err(Wrong::new(what, DURATIONS));
+    let end = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
+    let (number, unit) = text.split_at(end);
+    if number.is_empty() {
+        return wrong(match unit.as_bytes().first() {
+            None => "is blank",
+            Some(b'-') => "is negative",
+            Some(b'.') => "has a fraction",
+            Some(_) => "does not begin with a number",
+        });
+    }
+    if unit.starts_with(['.', ',']) {
+        return wrong("has a fraction");
+    }
+    let milliseconds: u64 = match unit {
+        "" if number.bytes().all(|digit| digit == b'0') => 0,
+        "" => return wrong("needs a unit"),
+        "ms" => 1,
+        "s" => 1000,
+        "m" => 60 * 1000,
+        "h" => 60 * 60 * 1000,
+        other if other.contains(|c: char| c.is_ascii_digit()) => {
+            return wrong("is more than one number with one unit");
+        }
+        other => return wrong(&format!("has the unknown unit {}", quote(other))),
+    };
+    let value = number
+        .parse::<u64>()
+        .ok()
+        .and_then(|number| number.checked_mul(milliseconds))
+        .map(Duration::from_millis)
+        .filter(|value| *value <= LONGEST);
+    value.map_or_else(|| wrong("is above the limit of 24h"), Ok)
+}
+
+/// A duration that is not 0.
+pub(super) fn positive_duration(text: &str) -> Result<Duration, Wrong> {
+    match duration(text) {
+        Ok(Duration::ZERO) => Err(Wrong::new("is zero", POSITIVE)),
+        other => other.map_err(|wrong| Wrong::new(wrong.what, POSITIVE)),
+    }
+}
+
+/// A whole number between two bounds, both included.
+pub(super) fn number(text: &str, low: u32, high: u32) -> Result<u32, Wrong> {
+    let accepted = format!("a whole number from {low} to {high}");
+    let text = text.trim();
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(Wrong::new("is not a whole number", accepted));
+    }
+    match text.parse::<u32>() {
+        Ok(value) if value < low => Err(Wrong::new(format!("is below {low}"), accepted)),
+        Ok(value) if value <= high => Ok(value),
+        _ if digits.len() < text.len() => Err(Wrong::new("is negative", accepted)),
+        _ => Err(Wrong::new(format!("is above {high}"), accepted)),
+    }
+}
+
+/// A value of a type that is written as fixed words.
+pub(super) fn word<T: Word>(text: &str) -> Result<T, Wrong> {
+    T::from_word(text.trim()).ok_or_else(|| Wrong::new(UNKNOWN_WORD, words::<T>()))
+}
+
+/// Shows such a value.
+pub(super) fn show_word<T: Word>(value: &T) -> String {
+    value.word().to_owned()
+}
+
+/// The words of a type, separated by commas.
+pub(super) fn words<T: Word>() -> String {
+    let words: Vec<&str> = T::ALL.iter().map(|value| value.word()).collect();
+    words.join(", ")
+}
+
+/// Whether the text is this fixed word.
+pub(super) fn is(text: &str, word: &str) -> bool {
+    text.trim().eq_ignore_ascii_case(word)
+}
+
+/// `off`, or what `parse` makes of the text; `accepted` is added to what `parse` accepts.
+pub(super) fn or_off<T>(
+    text: &str,
+    parse: impl FnOnce(&str) -> Result<T, Wrong>,
+) -> Result<Option<T>, Wrong> {
+    if is(text, "off") {
+        return Ok(None);
+    }
+    parse(text)
+        .map(Some)
+        .map_err(|wrong| Wrong::new(wrong.what, format!("{}, or off", wrong.accepted)))
+}
+
+/// The parts of a comma list, trimmed, empty ones left out.
+pub(super) fn list(text: &str) -> impl Iterator<Item = &str> {
+    text.split(',')
+        .map(str::trim)
+        .filter(|part| !part.is_empty())
+}
+
+/// Exit codes, sorted, each once.
+pub(super) fn exit_codes(text: &str) -> Result<Vec<u8>, Wrong> {
+    let mut codes = Vec::new();
+    let mut complaints = Vec::new();
+    for part in list(text) {
+        match part.parse::<u8>() {
+            Ok(code) => codes.push(code),
+            Err(_) => complaints.push(format!("{} is not an exit code", quote(part))),
+        }
+    }
+    if !complaints.is_empty() {
+        let accepted = "whole numbers from 0 to 255, separated by commas";
+        return Err(Wrong::new(complaints.join(", "), accepted));
+    }
+    codes.sort_unstable();
+    codes.dedup();
+    Ok(codes)
+}
+
+/// A signal that can be sent to a worker.
+pub(super) fn signal(text: &str) -> Result<Sig, Wrong> {
+    match Sig::parse(text) {
+        Some(sig) if matches!(sig.get(), 32 | 33) => Err(Wrong::new(
+            "is a signal that the C library keeps for itself",
+            SIGNALS,
+        )),
+        Some(sig) => Ok(sig),
+        None => Err(Wrong::new("is not a signal", SIGNALS)),
+    }
+}
+
+/// Control characters and Unicode's own line breaks.
+pub(super) fn breaks_lines(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{2028}' | '\u{2029}')
+}
+
+/// RPM_TERMINATION_LOG.
+pub(super) fn absolute_path(text: &str) -> Result<PathBuf, Wrong> {
+    let path = PathBuf::from(text);
+    if path.is_absolute() {
+        Ok(path)
+    } else {
+        Err(Wrong::new(
+            "is not an absolute path",
+            "a path that begins with /",
+        ))
+    }
+}
+
+/// The path of `http:PATH`; `None` if it is no such thing.
+pub(super) fn http(text: &str, accepted: &str) -> Option<Result<String, Wrong>> {
+    let text = text.trim();
+    let path = if text.eq_ignore_ascii_case("http") {
+        ""
+    } else {
+        let (word, path) = text.split_once(':')?;
+        if !word.trim_end().eq_ignore_ascii_case("http") {
+            return None;
+        }
+        path.trim_start()
+    };
+    let complaint = if path.is_empty() {
+        Some("names no path behind http:".to_owned())
+    } else {
+        path_complaint(path)
+    };
+    Some(match complaint {
+        Some(what) => Err(Wrong::new(what, accepted)),
+        None => Ok(path.to_owned()),
+    })
+}
+
+/// Why workers cannot be asked for that path; `None` if they can.
+pub(super) fn path_complaint(path: &str) -> Option<String> {
+    let odd = path.chars().find(|c| !c.is_ascii_graphic());
+    if path.starts_with("//") {
+        Some("names a host; it is the worker that is asked, for a path".to_owned())
+    } else if !path.starts_with('/') {
+        Some(format!("the path {} does not begin with /", quote(path)))
+    } else if path.len() > PATH_BYTES {
+        let bytes = path.len();
+        Some(format!(
+            "the path is {bytes} bytes long, more than {PATH_BYTES}"
+        ))
+    } else {
+        let c = quote(odd?.to_string());
+        Some(format!(
+            "the path holds {c}, which must be percent-encoded, as %20 is for a blank"
+        ))
+    }
+}
+
+#[cfg(test)]
+#[path = "grammar_tests.rs"]
+mod tests;

@@ -1,0 +1,307 @@
+//! Start, end and restart of workers.
+
+use std::time::Duration;
+
+use super::faults::{Wrong, quote};
+use super::grammar::{
+    NOT_YET, UNKNOWN_WORD, duration, exit_codes, http, number, positive_duration, show_word,
+    signal, word,
+};
+use super::reader::{Reader, Value};
+use super::setting::{Group, Preset, Setting};
+use super::show;
+use crate::model::Sig;
+use crate::policy::{Backoff, Restart};
+
+pub(super) const GROUP: Group = Group {
+    title: "Start, end and restart of workers",
+    settings: &[
+        &READY,
+        &READY_TIMEOUT,
+        &STOP_SIGNAL,
+        &STOP_TIMEOUT,
+        &DRAIN_TIMEOUT,
+        &SHUTDOWN_DELAY,
+        &RESTART,
+        &STOP_EXIT_CODES,
+        &MIN_UPTIME,
+        &MAX_RESTARTS,
+        &BACKOFF_MIN,
+        &BACKOFF_MAX,
+    ],
+};
+
+pub(super) const READY: Setting<Ready> = Setting {
+    name: "RPM_READY",
+    default: Preset::Text("auto"),
+    help: "a worker is ready when: auto, listen, notify, http:PATH, tcp, delay:2s",
+    doc: "When a worker counts as ready. `listen`: it listens on a shared port. `notify`: it says `READY=1` to \
+          `NOTIFY_SOCKET` (sd_notify). `http:/PATH`: it answers a request for that path with 2xx or 3xx. `tcp`: it accepts \
+          a connection. `delay:2s`: it has been alive for so long.\n\n\
+          `auto`: it listens on a shared port, or, if it has not done so, it has been alive for `RPM_MIN_UPTIME`. Where \
+          `RPM_PORTS` lists ports, and for a slot whose earlier worker listened, only listening counts. **If your program \
+          takes longer than a second until it listens, set `RPM_READY=listen` or list its port in `RPM_PORTS`**; \
+          otherwise the first start counts as ready too early.",
+    parse: ready,
+    show: |ready| match ready {
+        Ready::Auto => "auto".to_owned(),
+        Ready::Listen => "listen".to_owned(),
+        Ready::Notify => "notify".to_owned(),
+        Ready::Http(path) => format!("http:{path}"),
+        Ready::Tcp => "tcp".to_owned(),
+        Ready::Delay(delay) => format!("delay:{}", show::duration(delay)),
+    },
+};
+
+pub(super) const READY_TIMEOUT: Setting<Duration> = Setting {
+    name: "RPM_READY_TIMEOUT",
+    default: Preset::Text("30s"),
+    help: "a worker that is not ready by then is replaced",
+    doc: "A worker that is not ready after this time is stopped, and its start counts as failed.",
+    parse: positive_duration,
+    show: show::duration,
+};
+
+const STOP_SIGNAL: Setting<Sig> = Setting {
+    name: "RPM_STOP_SIGNAL",
+    default: Preset::Text("TERM"),
+    help: "first signal to a worker that shall end",
+    doc: "The signal that asks a worker to end.",
+    parse: stop_signal,
+    show: show::signal,
+};
+
+const STOP_TIMEOUT: Setting<Duration> = Setting {
+    name: "RPM_STOP_TIMEOUT",
+    default: Preset::Text("10s"),
+    help: "time between that and SIGKILL",
+    doc: "The grace: how long a worker may take from the stop signal to its end. After that it gets SIGKILL.",
+    parse: duration,
+    show: show::duration,
+};
+
+pub(super) const DRAIN_TIMEOUT: Setting<Duration> = Setting {
+    name: "RPM_DRAIN_TIMEOUT",
+    default: Preset::Text("10s"),
+    help: "longest wait for a worker's connections to end before that; 0: none",
+    doc: "How long the runtime waits, before the stop signal, for the connections of a worker to end. Meanwhile the worker \
+          gets no new ones. `0` does not wait. Where ports are not shared, there is no such wait.",
+    parse: duration,
+    show: show::duration,
+};
+
+const SHUTDOWN_DELAY: Setting<Duration> = Setting {
+    name: "RPM_SHUTDOWN_DELAY",
+    default: Preset::Text("0s"),
+    help: "keep serving so long after TERM, no longer ready",
+    doc: "How long the runtime goes on serving after SIGTERM, while `/readyz` answers 503: the time that a load balancer \
+          needs to send new connections elsewhere.",
+    parse: duration,
+    show: show::duration,
+};
+
+pub(super) const RESTART: Setting<Restart> = Setting {
+    name: "RPM_RESTART",
+    default: Preset::Text("always"),
+    help: "always, on-failure, never",
+    doc: "After which ends a worker is started again: after every end, unless it ended with exit code 0 (or one of \
+          `RPM_EXIT_OK`), or not at all.\n\n\
+          With `never` and one instance the runtime plays the role of tini, and four defaults change: no port is shared \
+          (`RPM_EXEC_MODE=fork`); every signal is forwarded; workers inherit stdout (`RPM_LOG_FORMAT=inherit`, unless \
+          another `RPM_LOG_*` variable asks for something that needs lines, such as a file: then it is `raw`); and the \
+          runtime is silent unless something is wrong (`RPM_LOG_LEVEL=warn`, to stderr).",
+    parse: word,
+    show: show_word,
+};
+
+const STOP_EXIT_CODES: Setting<Vec<u8>> = Setting {
+    name: "RPM_STOP_EXIT_CODES",
+    default: Preset::Unset,
+    help: "exit codes after which a worker stays down",
+    doc: "Exit codes after which a worker is not started again. When all workers stay down, the runtime ends with the \
+          code of the last one.",
+    parse: exit_codes,
+    show: show::codes,
+};
+
+pub(super) const MIN_UPTIME: Setting<Duration> = Setting {
+    name: "RPM_MIN_UPTIME",
+    default: Preset::Text("1s"),
+    help: "a shorter life counts as a failed start",
+    doc: "A worker that ends earlier than this counts as a failed start: the next start waits (`RPM_BACKOFF_MIN`) and is \
+          counted (`RPM_MAX_RESTARTS`).",
+    parse: duration,
+    show: show::duration,
+};
+
+const MAX_RESTARTS: Setting<Option<u32>> = Setting {
+    name: "RPM_MAX_RESTARTS",
+    default: Preset::Text("16"),
+    help: "failed starts in a row before giving up; 0: never",
+    doc: "After so many failed starts in a row the runtime gives up and ends. `0` never gives up.",
+    parse: max_restarts,
+    show: |most| most.unwrap_or(0).to_string(),
+};
+
+const BACKOFF_MIN: Setting<Duration> = Setting {
+    name: "RPM_BACKOFF_MIN",
+    default: Preset::Text("100ms"),
+    help: "wait after the first failed start, doubled each time",
+    doc: "How long the runtime waits after the first failed start of a worker. Each further failure in a row doubles the \
+          wait.",
+    // Not 0: a program that cannot start would be started at full speed.
+    parse: positive_duration,
+    show: show::duration,
+};
+
+const BACKOFF_MAX: Setting<Duration> = Setting {
+    name: "RPM_BACKOFF_MAX",
+    default: Preset::Text("15s"),
+    help: "longest such wait",
+    doc: "The longest wait between two starts of a worker.",
+    parse: positive_duration,
+    show: show::duration,
+};
+
+/// RPM_READY.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ready {
+    /// What the worker does first: listen on a shared port, or stay alive for RPM_MIN_UPTIME.
+    Auto,
+    /// It listens on a shared port.
+    Listen,
+    /// It says so itself, to NOTIFY_SOCKET (sd_notify(3)).
+    Notify,
+    /// It answers a request for this path, which begins with `/`, with a success.
+    Http(String),
+    /// It accepts a connection that was steered to it.
+    Tcp,
+    /// It has been alive for so long.
+    Delay(Duration),
+}
+
+/// Start, end and restart of workers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Life {
+    /// RPM_READY.
+    pub ready: Ready,
+    /// RPM_READY_TIMEOUT; not 0.
+    pub ready_timeout: Duration,
+    /// RPM_STOP_SIGNAL.
+    pub stop_signal: Sig,
+    /// RPM_STOP_TIMEOUT, the grace.
+    pub stop_timeout: Duration,
+    /// RPM_DRAIN_TIMEOUT; 0 is no drain.
+    pub drain_timeout: Duration,
+    /// RPM_SHUTDOWN_DELAY.
+    pub shutdown_delay: Duration,
+    /// RPM_RESTART.
+    pub restart: Restart,
+    /// RPM_STOP_EXIT_CODES, sorted.
+    pub stop_exit_codes: Vec<u8>,
+    /// RPM_MIN_UPTIME.
+    pub min_uptime: Duration,
+    /// RPM_MAX_RESTARTS; `None` (written 0) never gives up.
+    pub max_restarts: Option<u32>,
+    /// RPM_BACKOFF_MIN and RPM_BACKOFF_MAX.
+    pub backoff: Backoff,
+}
+
+impl Life {
+    pub(super) fn read(reader: &mut Reader<'_>) -> Value<Self> {
+        delay_ends_before_the_timeout(reader);
+        let backoff = backoff(reader);
+        Ok(Self {
+            ready: reader.get(&READY)?,
+            ready_timeout: reader.get(&READY_TIMEOUT)?,
+            stop_signal: reader.get(&STOP_SIGNAL)?,
+            stop_timeout: reader.get(&STOP_TIMEOUT)?,
+            drain_timeout: reader.get(&DRAIN_TIMEOUT)?,
+            shutdown_delay: reader.get(&SHUTDOWN_DELAY)?,
+            restart: reader.get(&RESTART)?,
+            stop_exit_codes: reader.given(&STOP_EXIT_CODES)?.unwrap_or_default(),
+            min_uptime: reader.get(&MIN_UPTIME)?,
+            max_restarts: reader.get(&MAX_RESTARTS)?,
+            backoff: backoff?,
+        })
+    }
+}
+
+fn delay_ends_before_the_timeout(reader: &mut Reader<'_>) {
+    if let (Ok(Ready::Delay(delay)), Ok(timeout)) = (reader.get(&READY), reader.get(&READY_TIMEOUT))
+        && delay >= timeout
+    {
+        let what = format!(
+            "is not below RPM_READY_TIMEOUT ({}), so no worker could become ready",
+            show::duration(&timeout)
+        );
+        let wrong = Wrong::new(what, "a shorter delay, or a longer RPM_READY_TIMEOUT");
+        reader.fault(&READY, wrong);
+    }
+}
+
+fn backoff(reader: &mut Reader<'_>) -> Value<Backoff> {
+    let (low, high) = (reader.get(&BACKOFF_MIN)?, reader.get(&BACKOFF_MAX)?);
+    if let Ok(backoff) = Backoff::new(low, high) {
+        return Ok(backoff);
+    }
+    let accepted = "RPM_BACKOFF_MIN at most RPM_BACKOFF_MAX";
+    let (low, high) = (show::duration(&low), show::duration(&high));
+    Err(if reader.is_set(&BACKOFF_MIN) {
+        let its = if reader.is_set(&BACKOFF_MAX) {
+            ""
+        } else {
+            ", its default"
+        };
+        let what = format!("is above RPM_BACKOFF_MAX ({high}{its})");
+        reader.fault(&BACKOFF_MIN, Wrong::new(what, accepted))
+    } else {
+        let what = format!("is below RPM_BACKOFF_MIN ({low}, its default)");
+        reader.fault(&BACKOFF_MAX, Wrong::new(what, accepted))
+    })
+}
+
+fn ready(text: &str) -> Result<Ready, Wrong> {
+    let accepted = "auto, listen, notify, http:PATH such as http:/healthz, tcp, or delay:DURATION such as delay:2s";
+    if let Some(path) = http(text, accepted) {
+        return path.map(Ready::Http);
+    }
+    let (word, rest) = match text.split_once(':') {
+        Some((word, rest)) => (word.trim(), Some(rest.trim())),
+        None => (text.trim(), None),
+    };
+    match (word.to_ascii_lowercase().as_str(), rest) {
+        ("auto", None) => Ok(Ready::Auto),
+        ("listen", None) => Ok(Ready::Listen),
+        ("notify", None) => Ok(Ready::Notify),
+        ("tcp", None) => Ok(Ready::Tcp),
+        ("message", None) => Err(Wrong::new(NOT_YET, accepted)),
+        ("delay", Some(delay)) => duration(delay).map(Ready::Delay).map_err(|wrong| {
+            Wrong::new(format!("{} {}", quote(delay), wrong.what), wrong.accepted)
+        }),
+        _ => Err(Wrong::new(UNKNOWN_WORD, accepted)),
+    }
+}
+
+/// A signal that can end a process.
+fn stop_signal(text: &str) -> Result<Sig, Wrong> {
+    let sig = signal(text)?;
+    if [Sig::STOP, Sig::CONT, Sig::CHLD].contains(&sig) {
+        let accepted = super::grammar::SIGNALS;
+        return Err(Wrong::new(
+            format!("{sig} does not end a process"),
+            accepted,
+        ));
+    }
+    Ok(sig)
+}
+
+fn max_restarts(text: &str) -> Result<Option<u32>, Wrong> {
+    let most = number(text, 0, 1_000_000)
+        .map_err(|wrong| Wrong::new(wrong.what, format!("{}; 0 never gives up", wrong.accepted)))?;
+    Ok(Some(most).filter(|most| *most > 0))
+}
+
+#[cfg(test)]
+#[path = "life_tests.rs"]
+mod tests;

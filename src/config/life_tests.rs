@@ -1,0 +1,46 @@
+//! RPM_READY and its neighbours, by themselves and together.
+
+use super::*;
+use crate::config::testing::{good, told};
+
+/// The complaint alone.
+fn what<T: std::fmt::Debug>(result: Result<T, Wrong>) -> String {
+    result.unwrap_err().what
+}
+
+#[test]
+fn readiness() {
+    assert_eq!(ready("Auto"), Ok(Ready::Auto));
+    assert_eq!(ready("delay:2s"), Ok(Ready::Delay(Duration::from_secs(2))));
+    assert_eq!(what(ready("delay:2")), "\"2\" needs a unit");
+    assert_eq!(what(ready("delay:")), "\"\" is blank");
+    assert_eq!(ready(" NOTIFY"), Ok(Ready::Notify));
+    assert_eq!(
+        ready("http:/healthz"),
+        Ok(Ready::Http("/healthz".to_owned()))
+    );
+    assert_eq!(what(ready("http:")), "names no path behind http:");
+    assert_eq!(what(ready("message")), NOT_YET);
+    assert_eq!(what(ready("file:/x")), "is not one of the known words");
+}
+
+#[test]
+fn signals_that_stop() {
+    assert_eq!(stop_signal("sigterm"), Ok(Sig::TERM));
+    assert_eq!(stop_signal("KILL"), Ok(Sig::KILL));
+    assert_eq!(what(stop_signal("STOP")), "SIGSTOP does not end a process");
+}
+
+#[test]
+fn rules_hold_at_their_edges() {
+    for vars in [("RPM_BACKOFF_MIN", "15s"), ("RPM_READY", "delay:29999ms")] {
+        good(&[vars]);
+    }
+    for vars in [
+        ("RPM_BACKOFF_MIN", "15001ms"),
+        ("RPM_BACKOFF_MAX", "99ms"),
+        ("RPM_READY", "delay:30s"),
+    ] {
+        assert_eq!(told(&[vars]).len(), 1, "{vars:?}");
+    }
+}

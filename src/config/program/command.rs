@@ -1,0 +1,132 @@
+//! The command and the name of the application.
+
+use std::ffi::{OsStr, OsString};
+use std::path::Path;
+
+use crate::config::environment::Source;
+use crate::config::faults::{Wrong, plain, quote};
+use crate::config::grammar::breaks_lines;
+use crate::config::reader::{Reader, Value};
+use crate::config::setting::{Preset, Setting};
+use crate::config::show;
+
+pub(super) const COMMAND: Setting<Vec<OsString>> = Setting {
+    name: "RPM_COMMAND",
+    default: Preset::Unset,
+    help: "the program, if no argument names it; split as a shell splits words",
+    doc: "The program and its arguments, for images that cannot have them on the command line. The text is split into \
+          words as a shell does it, but no shell runs: `&&`, `|` and `$NAME` mean nothing; `sh -c '...'` runs a shell. \
+          Words on the command line of the runtime win over this variable.",
+    parse: command,
+    show: |words| {
+        let words: Vec<_> = words.iter().map(|word| word.to_string_lossy()).collect();
+        let line = shlex::try_join(words.iter().map(AsRef::as_ref));
+        plain(&line.unwrap_or_else(|_| words.join(" ")))
+    },
+};
+
+pub(super) const APP_NAME: Setting<String> = Setting {
+    name: "RPM_APP_NAME",
+    default: Preset::Computed("base name of the command"),
+    help: "name in logs and status",
+    doc: "The name of the application in log lines (formats `prefix` and `json`), in `/status`, in metrics and in the \
+          variable `name` of each worker.",
+    parse: app_name,
+    show: show::text,
+};
+
+const COMMANDS: &str = "a program and its arguments, such as node app.js";
+
+/// Words that only a shell understands.
+const SHELL_WORDS: [&str; 8] = ["&&", "||", "|", ";", "&", ">", ">>", "<"];
+
+fn command(text: &str) -> Result<Vec<OsString>, Wrong> {
+    let Some(words) = shlex::split(text) else {
+        let what = "a quote is not closed, or it ends in a backslash";
+        return Err(Wrong::new(what, COMMANDS));
+    };
+    if words.first().is_none_or(String::is_empty) {
+        return Err(Wrong::new("names no program", COMMANDS));
+    }
+    Ok(words.into_iter().map(OsString::from).collect())
+}
+
+/// RPM_COMMAND counts only if the command line names no program: then it is not even read.
+pub(in crate::config) fn overruled_command(args: &[OsString]) -> Option<&'static str> {
+    (!args.is_empty()).then_some(COMMAND.name)
+}
+
+/// The words after the options, else RPM_COMMAND.
+pub(super) fn argv(reader: &mut Reader<'_>) -> Value<Vec<OsString>> {
+    let args = &reader.input().args;
+    if let Some(program) = args.first() {
+        if program.is_empty() {
+            let wrong = Wrong::new("the program's name is empty", COMMANDS);
+            return Err(reader.fault_of_command_line(&COMMAND, wrong));
+        }
+        if reader.is_overruled(&COMMAND) {
+            reader.warn("RPM_COMMAND is not used: the command line names the program");
+        }
+        reader.settle(&COMMAND, args, None);
+        reader.set_source(&COMMAND, Source::CommandLine);
+        return Ok(args.clone());
+    }
+    let Some(words) = reader.given(&COMMAND)? else {
+        let accepted = "rpm-runtime COMMAND [ARG...], or the command in RPM_COMMAND";
+        return Err(reader.fault(&COMMAND, Wrong::new("no command was given", accepted)));
+    };
+    let is_of_shell = |word: &&OsString| SHELL_WORDS.iter().any(|known| *word == known);
+    if let Some(word) = words.iter().find(is_of_shell) {
+        reader.warn(format!(
+            "RPM_COMMAND is not run by a shell: {} is passed on as an argument; sh -c '...' runs a shell",
+            quote(word)
+        ));
+    }
+    Ok(words)
+}
+
+/// Longest RPM_APP_NAME, in bytes: it stands in every prefixed line.
+const NAME_BYTES: usize = 64;
+
+fn app_name(text: &str) -> Result<String, Wrong> {
+    let text = text.trim();
+    let what = if text.is_empty() {
+        "is blank".to_owned()
+    } else if text.len() > NAME_BYTES {
+        format!("is {} bytes long", text.len())
+    } else if text.chars().any(breaks_lines) {
+        "holds a control character or a line break".to_owned()
+    } else {
+        return Ok(text.to_owned());
+    };
+    let accepted = "1 to 64 bytes of text on one line, without control characters";
+    Err(Wrong::new(what, accepted))
+}
+
+pub(super) fn app_name_of(reader: &mut Reader<'_>, argv: Option<&[OsString]>) -> Value<String> {
+    if let Some(name) = reader.given(&APP_NAME)? {
+        return Ok(name);
+    }
+    // Without a command there is a fault already, and it is that of the command.
+    let name = argv
+        .and_then(|argv| argv.first())
+        .map(|program| base_name(program));
+    let name = name.unwrap_or_default();
+    reader.settle(&APP_NAME, &name, None);
+    Ok(name)
+}
+
+/// The last part of the program's path, made fit for a line of the log.
+fn base_name(program: &OsStr) -> String {
+    let name = Path::new(program).file_name().unwrap_or(program);
+    let mut name: String = name
+        .to_string_lossy()
+        .chars()
+        .map(|c| if breaks_lines(c) { '?' } else { c })
+        .collect();
+    name.truncate(name.floor_char_boundary(NAME_BYTES));
+    name
+}
+
+#[cfg(test)]
+mod tests;
