@@ -40,6 +40,9 @@ test: deps lint deny other-target static ## everything that must hold: check, pr
 soak: deps ## the long form of the tests under load: hundreds of thousands of requests; takes many minutes
 	$(CARGO) nextest run --locked --run-ignored only -E 'test(/::soak_/)' --no-fail-fast --success-output final
 
+reference: ## docs/configuration.md, written anew from the definitions of the variables
+	UPDATE_SNAPSHOTS=1 $(CARGO) nextest run --locked --test architecture reference
+
 fuzz: ## random input for the splitter and the writers of JSON, a minute each (FOR=600 for more seconds)
 	scripts/fuzz $(FOR)
 
@@ -69,4 +72,4 @@ bench: deps ## the measurements of benches/, side by side with other tools (ONLY
 clean: ## remove what was built
 	scripts/clean
 
-.PHONY: help build run static image check test soak fuzz deps lint deny advisories other-target bench clean
+.PHONY: help build run static image check test reference soak fuzz deps lint deny advisories other-target bench clean

@@ -4,10 +4,11 @@
 //! Each group of settings is a module: `program`, `ports`, `life`, `reload`, `health`, `signals`, `log`, `admin`. It holds
 //! the definition of each of its settings ([`Setting`]: name, default, help, documentation, how text becomes a value and a
 //! value text), the type that its values make, the rules between its settings, and their tests. **To add a variable**, write
-//! its definition in the module of its group, name it in `GROUP`, and read it in `read` into a field of the type. The help text, `--check`, `NAME_FILE` and the search for misspelt
+//! its definition in the module of its group, name it in `GROUP`, and read it in `read` into a field of the type; then
+//! `make reference` writes it into docs/configuration.md. The help text, `--check`, `NAME_FILE` and the search for misspelt
 //! names know it by then.
 //!
-//! Arrows between modules go one way: `open` (what main does next) and `cli`, `check` (texts about settings) ->
+//! Arrows between modules go one way: `open` (what main does next) and `cli`, `check`, `reference` (texts about settings) ->
 //! `resolve` -> `rules` (between groups) and `config` -> the groups -> `reader`, `environment` and the grammar of values ->
 //! `setting` and `faults`.
 
@@ -28,6 +29,7 @@ mod open;
 mod ports;
 mod program;
 mod reader;
+mod reference;
 mod reload;
 mod resolve;
 mod rules;
@@ -56,6 +58,7 @@ pub use open::{Opening, Said, open};
 pub use ports::{Handover, Ports};
 pub use program::{ExecMode, Program};
 pub use reader::Line;
+pub use reference::reference;
 pub use reload::{Ignore, Reload, Watch};
 pub use resolve::{Resolved, admin_addr, resolve};
 pub use schedule::Schedule;

@@ -1,5 +1,5 @@
 //! Tests of the code's structure: the arrows between the layers, what each layer may use, where `unsafe` is allowed,
-//! the length of files, that the README names every variable; and the tree of the tests.
+//! the length of files, that docs/configuration.md is up to date; and the tree of the tests.
 #![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
@@ -489,14 +489,23 @@ fn comments_hold_no_examples_of_code() {
 }
 
 #[test]
-fn the_readme_knows_every_variable() {
-    let readme = fs::read_to_string(root().join("README.md")).unwrap();
-    let words: Vec<&str> = readme
-        .split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_')
-        .collect();
-    let missing: Vec<String> = settings()
-        .filter(|setting| !words.contains(&setting.name()))
-        .map(|setting| format!("{} is not in README.md", setting.name()))
-        .collect();
-    none(&missing);
+fn the_reference_of_variables_is_up_to_date() {
+    let path = root().join("docs/configuration.md");
+    let made = rpm_runtime::config::reference();
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a test reads its own environment"
+    )]
+    if std::env::var_os("UPDATE_SNAPSHOTS").is_some() {
+        fs::write(&path, &made).unwrap();
+    }
+    let kept = fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        kept == made,
+        "docs/configuration.md is stale; `make reference` writes it anew"
+    );
+    for setting in settings() {
+        let heading = format!("\n### `{}`\n", setting.name());
+        assert_eq!(made.matches(&heading).count(), 1, "{heading}");
+    }
 }
