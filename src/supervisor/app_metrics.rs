@@ -10,7 +10,7 @@ use crate::app_metrics::merge::{Life, Pattern, Rules};
 use crate::app_metrics::{self, Files, Gatherer, Means, Place, Settings};
 use crate::checks::Target;
 use crate::config::{Config, MetricsSource};
-use crate::model::{ListenerId, Pid, Snapshot, WorkerState};
+use crate::model::{ListenerId, Pid, Snapshot, WorkerState, worker_vars};
 use crate::policy::Event;
 use crate::ports::SharedPorts;
 
@@ -94,7 +94,7 @@ impl AppMetrics {
     /// The variable that gives workers the directory of the files.
     pub(super) fn variable(&self) -> Option<(&'static str, std::ffi::OsString)> {
         let place = self.place.as_ref()?;
-        Some(("PROMETHEUS_MULTIPROC_DIR", place.path().into()))
+        Some((worker_vars::MULTIPROC_DIR.name, place.path().into()))
     }
 
     /// A worker was reaped.

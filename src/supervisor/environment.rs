@@ -7,7 +7,7 @@ use std::time::Duration;
 use tracing::error;
 
 use crate::config::{Config, env_file};
-use crate::model::{Generation, SlotId};
+use crate::model::{Generation, SlotId, worker_vars};
 use crate::policy::watchdog;
 
 /// The environment that all workers get.
@@ -71,11 +71,11 @@ pub fn build(
     let mut env = base.to_vec();
     let mut set = |name: &str, value: String| set(&mut env, name, value);
     set(&config.program.instance_var, slot.to_string());
-    set("RPM_INSTANCE", slot.to_string());
-    set("RPM_WORKERS", workers.to_string());
-    set("RPM_GENERATION", generation.to_string());
-    set("pm_id", slot.to_string());
-    set("name", config.program.app_name.clone());
+    set(worker_vars::INSTANCE.name, slot.to_string());
+    set(worker_vars::WORKERS.name, workers.to_string());
+    set(worker_vars::GENERATION.name, generation.to_string());
+    set(worker_vars::PM_ID.name, slot.to_string());
+    set(worker_vars::NAME.name, config.program.app_name.clone());
     if let Some((name, first)) = &config.program.increment {
         set(name, first.saturating_add(u64::from(slot.0)).to_string());
     }
@@ -96,5 +96,31 @@ pub fn set(
     match env.iter_mut().find(|(known, _)| known == name) {
         Some((_, place)) => *place = value,
         None => env.push((name.into(), value)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Input, resolve};
+    use crate::policy::CpuBudget;
+
+    #[test]
+    fn every_variable_of_a_worker_is_in_the_list() {
+        let input = Input {
+            vars: vec![],
+            args: vec!["true".into()],
+            cpus: CpuBudget::default(),
+            memory: None,
+            read_file: &|_| Ok(vec![]),
+        };
+        let config = resolve(&input).unwrap().config;
+        let env = build(&[], &config, SlotId(3), Generation(1), 4);
+        let names: Vec<&str> = env.iter().map(|(name, _)| name.to_str().unwrap()).collect();
+        assert_eq!(names[0], config.program.instance_var);
+        for name in &names[1..] {
+            assert!(worker_vars::is_given(name), "{name}");
+        }
+        assert_eq!(names.len(), 7);
     }
 }

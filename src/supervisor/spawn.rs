@@ -10,7 +10,7 @@ use tracing::{error, info, warn};
 
 use crate::config::LogFormat;
 use crate::log::{self, Stream, Tail};
-use crate::model::{Generation, ListenerId, Pid, SlotId};
+use crate::model::{Generation, ListenerId, Pid, SlotId, worker_vars};
 use crate::policy::Event;
 use crate::sys::io::OutputPipe;
 use crate::sys::pid1::{self, Role};
@@ -74,7 +74,7 @@ impl Supervisor {
             environment::set(&mut env, name, value);
         }
         let notify = self.notify_socket().map(|(notify, name)| {
-            environment::set(&mut env, "NOTIFY_SOCKET", name);
+            environment::set(&mut env, worker_vars::NOTIFY_SOCKET.name, name);
             // It contains the PID of the watched process, which was the runtime's own.
             env.retain(|(name, _)| name != "WATCHDOG_PID");
             notify

@@ -11,6 +11,7 @@ use nix::fcntl::{OFlag, open};
 use nix::sys::resource::rlim_t;
 use nix::sys::stat::Mode;
 
+use crate::model::worker_vars::{ACTIVATION, LISTEN_FDNAMES, LISTEN_FDS, LISTEN_PID};
 use crate::model::{Pid, Sig};
 
 use super::child::{
@@ -108,14 +109,6 @@ struct Prepared<'a> {
     keep_inherited: bool,
 }
 
-/// Variables that tell a process about passed descriptors (sd_listen_fds(3)).
-const ACTIVATION: [&str; 4] = [
-    "LISTEN_PID",
-    "LISTEN_PIDFDID",
-    "LISTEN_FDS",
-    "LISTEN_FDNAMES",
-];
-
 /// Digits reserved for LISTEN_PID.
 const PID_DIGITS: usize = 10;
 
@@ -133,7 +126,7 @@ impl<'a> Prepared<'a> {
         // They must go otherwise, because getenv(3) returns the first of two.
         let passes = plan.keep_inherited && plan.activation.is_empty();
         for (name, value) in plan.env {
-            if !passes && ACTIVATION.iter().any(|known| name == known) {
+            if !passes && ACTIVATION.iter().any(|known| name == known.name) {
                 continue;
             }
             env.push(c_string(
@@ -148,12 +141,12 @@ impl<'a> Prepared<'a> {
                 .map(|(_, name)| name.as_str())
                 .collect();
             env.push(c_string(
-                format!("LISTEN_FDS={}", plan.activation.len()).as_bytes(),
+                format!("{}={}", LISTEN_FDS.name, plan.activation.len()).as_bytes(),
             )?);
             env.push(c_string(
-                format!("LISTEN_FDNAMES={}", names.join(":")).as_bytes(),
+                format!("{}={}", LISTEN_FDNAMES.name, names.join(":")).as_bytes(),
             )?);
-            listen_pid = Some(format!("LISTEN_PID={:0>PID_DIGITS$}\0", 0).into_bytes());
+            listen_pid = Some(format!("{}={:0>PID_DIGITS$}\0", LISTEN_PID.name, 0).into_bytes());
         }
         let stdin = match plan.stdin {
             Stdin::Inherit => None,
@@ -299,7 +292,11 @@ impl<'a> Prepared<'a> {
                 break;
             }
         }
-        let name = b"LISTEN_PID=";
+        start -= 1;
+        if let Some(place) = entry.get_mut(start) {
+            *place = b'=';
+        }
+        let name = LISTEN_PID.name.as_bytes();
         start -= name.len();
         if let Some(place) = entry.get_mut(start..start + name.len()) {
             place.copy_from_slice(name);

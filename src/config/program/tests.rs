@@ -9,6 +9,20 @@ fn what<T: std::fmt::Debug>(result: Result<T, Wrong>) -> String {
 }
 
 #[test]
+fn nothing_set_is_the_documented_default() {
+    let expected = Program {
+        argv: vec!["/usr/bin/node".into(), "app.js".into()],
+        app_name: "node".to_owned(),
+        instances: NonZeroU16::MIN,
+        exec_mode: ExecMode::Cluster,
+        instance_var: "NODE_APP_INSTANCE".to_owned(),
+        increment: None,
+        env_file: None,
+    };
+    assert_eq!(good(&[]).config.program, expected);
+}
+
+#[test]
 fn instance_counts() {
     let max = |less| Ok(Instances::Max { less });
     assert_eq!(instances("MAX"), max(0));
@@ -47,6 +61,12 @@ fn variable_names() {
         what(variable("pm_id")),
         "is a variable that the runtime sets by itself"
     );
+    for var in worker_vars::ALL {
+        let message = what(variable(var.name));
+        let ours = var.name.starts_with("RPM_") && message.starts_with("begins with RPM_");
+        let taken = message == "is a variable that the runtime sets by itself";
+        assert!(ours || taken, "{}: {message}", var.name);
+    }
 }
 
 #[test]
