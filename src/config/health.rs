@@ -99,6 +99,18 @@ fn health(text: &str) -> Result<Option<HealthCheck>, Wrong> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::testing::good;
+
+    #[test]
+    fn nothing_set_is_the_documented_default() {
+        let expected = Health {
+            check: None,
+            interval: Duration::from_secs(10),
+            timeout: Duration::from_secs(2),
+            failures: NonZeroU32::new(3).unwrap(),
+        };
+        assert_eq!(good(&[]).config.health, expected);
+    }
 
     #[test]
     fn checks() {

@@ -9,6 +9,24 @@ fn what<T: std::fmt::Debug>(result: Result<T, Wrong>) -> String {
 }
 
 #[test]
+fn nothing_set_is_the_documented_default() {
+    let expected = Life {
+        ready: Ready::Auto,
+        ready_timeout: Duration::from_secs(30),
+        stop_signal: Sig::TERM,
+        stop_timeout: Duration::from_secs(10),
+        drain_timeout: Duration::from_secs(10),
+        shutdown_delay: Duration::ZERO,
+        restart: Restart::Always,
+        stop_exit_codes: vec![],
+        min_uptime: Duration::from_secs(1),
+        max_restarts: Some(16),
+        backoff: Backoff::new(Duration::from_millis(100), Duration::from_secs(15)).unwrap(),
+    };
+    assert_eq!(good(&[]).config.life, expected);
+}
+
+#[test]
 fn readiness() {
     assert_eq!(ready("Auto"), Ok(Ready::Auto));
     assert_eq!(ready("delay:2s"), Ok(Ready::Delay(Duration::from_secs(2))));

@@ -212,6 +212,18 @@ pub(super) fn collides(spec: PortSpec, addr: SocketAddr) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::testing::good;
+
+    #[test]
+    fn nothing_set_is_the_documented_default() {
+        let expected = Ports {
+            shared: PortRule::Any,
+            handover: Handover::Auto,
+            balance: Balance::Adaptive,
+            backlog: 4096,
+        };
+        assert_eq!(good(&[]).config.ports, expected);
+    }
 
     #[test]
     fn lists_of_ports() {

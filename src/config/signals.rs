@@ -254,6 +254,7 @@ fn action(text: &str) -> Result<SignalAction, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::testing::good;
 
     fn table(text: &str) -> SignalTable {
         let mut table = SignalTable::service();
@@ -263,6 +264,23 @@ mod tests {
 
     fn usr2() -> Sig {
         Sig::new(12).unwrap()
+    }
+
+    #[test]
+    fn the_help_text_has_the_table_of_a_service() {
+        let shown = Overrides::of(&SignalTable::service()).to_string();
+        assert!(matches!(SIGNALS.default, Preset::Computed(text) if text == shown));
+    }
+
+    #[test]
+    fn nothing_set_is_the_documented_default() {
+        let expected = Signals {
+            actions: SignalTable::service(),
+            scope: Scope::Process,
+            exit_ok: vec![],
+            pdeathsig: Some(Sig::KILL),
+        };
+        assert_eq!(good(&[]).config.signals, expected);
     }
 
     #[test]

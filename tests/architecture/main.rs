@@ -6,6 +6,7 @@
 mod documents;
 mod tests_tree;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -453,6 +454,59 @@ fn no_file_is_too_long() {
         }
     }
     none(&faults);
+}
+
+/// The modules of `config` that a file of `config` uses, by their names.
+fn uses_of_config(source: &Source) -> Vec<String> {
+    let code = source.code();
+    let code = code.split("#[cfg(test)]").next().unwrap();
+    let mut used = paths(code, "crate");
+    used.retain(|path| path.starts_with("config::"));
+    let mut names: Vec<String> = used
+        .iter()
+        .filter_map(|path| path.split("::").nth(1))
+        .map(str::to_owned)
+        .collect();
+    if source.path.components().count() == 2 {
+        let siblings = paths(code, "super");
+        names.extend(
+            siblings
+                .iter()
+                .filter_map(|path| path.split("::").next())
+                .map(str::to_owned),
+        );
+    }
+    names
+}
+
+#[test]
+fn modules_of_config_use_each_other_one_way() {
+    let mut graph: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for source in sources() {
+        let mut parts = source.path.iter().map(|part| part.to_str().unwrap());
+        let name = source.path.file_stem().unwrap().to_str().unwrap();
+        let tests = name == "tests" || name == "testing" || name.ends_with("_tests");
+        let (Some("config"), Some(module)) = (parts.next(), parts.next()) else {
+            continue;
+        };
+        if !tests && module != "mod.rs" {
+            let module = module.trim_end_matches(".rs").to_owned();
+            let others = uses_of_config(&source);
+            let others = others.into_iter().filter(|other| *other != module);
+            let others: Vec<String> = others.collect();
+            graph.entry(module).or_default().extend(others);
+        }
+    }
+    assert!(graph.len() > 20, "only {} modules in config", graph.len());
+    // Those that use nothing, then those that use only these, and so on: what is left uses itself in a circle.
+    while let Some(done) = graph
+        .iter()
+        .find(|(_, others)| others.iter().all(|name| !graph.contains_key(name)))
+        .map(|(name, _)| name.clone())
+    {
+        graph.remove(&done);
+    }
+    assert!(graph.is_empty(), "a circle in {graph:#?}");
 }
 
 #[test]

@@ -18,6 +18,20 @@ fn metrics(value: &'static str) -> (&'static str, &'static str) {
 }
 
 #[test]
+fn nothing_set_is_the_documented_default() {
+    let expected = Admin {
+        addr: Some("0.0.0.0:9464".parse().unwrap()),
+        app_metrics: AppMetrics {
+            source: None,
+            gauges: vec![],
+            interval: Some(Duration::from_secs(5)),
+        },
+        termination_log: "/dev/termination-log".into(),
+    };
+    assert_eq!(good(&[]).config.admin, expected);
+}
+
+#[test]
 fn places_of_metrics() {
     let long = format!("/{}", "x".repeat(1023));
     let table = [

@@ -21,6 +21,23 @@ fn note(resolved: &Resolved, name: &str) -> Option<String> {
 }
 
 #[test]
+fn nothing_set_is_the_documented_default() {
+    let expected = Reload {
+        surge: Share::Number(1),
+        unavailable: Share::Number(0),
+        min_ready: Duration::ZERO,
+        max_memory: None,
+        cron: None,
+        watch: Watch {
+            paths: vec![],
+            ignore: ignore::ignore(".git,node_modules").unwrap(),
+            delay: Duration::from_secs(1),
+        },
+    };
+    assert_eq!(good(&[]).config.reload, expected);
+}
+
+#[test]
 fn surge_and_unavailable_follow_from_each_other_and_from_sharing() {
     let fork = ("RPM_EXEC_MODE", "fork");
     let surge = |text| ("RPM_RELOAD_SURGE", text);
