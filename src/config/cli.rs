@@ -17,7 +17,7 @@ pub enum Cli {
     Version,
     /// Show the resolved configuration and start nothing.
     Check {
-        /// The command, maybe none.
+        /// The command; may be empty.
         words: Vec<OsString>,
     },
     /// Ask a running runtime whether it is ready.
@@ -29,7 +29,7 @@ pub enum Cli {
     },
 }
 
-/// A command line that cannot be understood.
+/// A mistake in the command line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Usage {
     what: String,
@@ -46,7 +46,7 @@ impl fmt::Display for Usage {
     }
 }
 
-/// Options of programs that this one stands in for, and what replaces them.
+/// Options of pm2-runtime, tini and dumb-init, and what replaces them here.
 const FOREIGN: [(&str, &str); 9] = [
     ("-g", "set RPM_SIGNAL_SCOPE=group"),
     ("-i", "set RPM_INSTANCES"),
@@ -63,7 +63,7 @@ const FOREIGN: [(&str, &str); 9] = [
 ];
 
 impl Cli {
-    /// Understands the words after the program's own name.
+    /// Parses the words after the program's own name.
     pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Self, Usage> {
         let mut args = args.into_iter().peekable();
         let (mut help, mut version, mut check, mut healthcheck) = (false, false, false, false);
@@ -97,7 +97,7 @@ impl Cli {
     }
 }
 
-/// Begins with a dash and is more than one.
+/// Whether it begins with a dash and is longer than that.
 fn is_option(word: &OsString) -> bool {
     let bytes = word.as_encoded_bytes();
     bytes.len() > 1 && bytes.first() == Some(&b'-')

@@ -1,9 +1,9 @@
 //! The grammar of RPM_ENV_FILE, which is that of `docker run --env-file` with quotes:
 //!
 //! - a line is `NAME=VALUE`; lines end in LF or CRLF; blank ones and those that begin with `#` are skipped;
-//! - `export ` may stand before the name; blanks around the line and around the value do not count;
-//! - a value that begins with `'` or `"` ends at the next same character, with nothing behind it;
-//! - everything else is taken as it stands: nothing is expanded, no backslash escapes, a `#` in a value is part of it;
+//! - `export ` may come before the name; blanks around the line and around the value are dropped;
+//! - a value that begins with `'` or `"` ends at the next same character, and nothing may follow;
+//! - everything else is taken literally: nothing is expanded, a backslash is a backslash, a `#` in a value is part of it;
 //! - of two lines for one name the later counts.
 
 use std::ffi::{OsStr, OsString};
@@ -12,7 +12,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use super::faults::quote;
 
-/// A line that cannot be understood.
+/// A line that is not a variable.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BadLine {
     /// Counted from 1.
@@ -27,7 +27,7 @@ impl fmt::Display for BadLine {
     }
 }
 
-/// What some editors put before the first line.
+/// Some editors write it before the first line.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// The variables in their order, each once, or every line that is wrong.

@@ -1,4 +1,4 @@
-//! What is wrong with the configuration, in words for somebody who has never seen this program.
+//! Faults of the configuration, in words for users who do not know this program.
 
 use std::ffi::OsStr;
 use std::fmt::{self, Write as _};
@@ -8,12 +8,12 @@ use std::path::{Path, PathBuf};
 /// Longest part of a value that is repeated in a message, in characters.
 const SHOWN: usize = 80;
 
-/// What a grammar has against a value, before it is known whose value it was.
+/// Why a text is not a value. The setting is added in a [`Fault`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wrong {
     /// What is wrong with it.
     pub what: String,
-    /// What would have been right.
+    /// What is accepted instead.
     pub accepted: String,
 }
 
@@ -26,7 +26,7 @@ impl Wrong {
     }
 }
 
-/// One thing that is wrong.
+/// One fault.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
     /// The variable.
@@ -37,7 +37,7 @@ pub struct Fault {
     pub file: Option<PathBuf>,
     /// What is wrong with it.
     pub what: String,
-    /// What would have been right.
+    /// What is accepted instead.
     pub accepted: String,
 }
 
@@ -54,12 +54,12 @@ impl fmt::Display for Fault {
     }
 }
 
-/// Everything that is wrong, never empty, and what is merely odd.
+/// All faults (never empty) and all warnings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Faults {
     /// In the order of the settings.
     pub faults: Vec<Fault>,
-    /// What would have been said besides, had the configuration been good; it may explain the faults.
+    /// Warnings that a good configuration would have given too; they may explain the faults.
     pub warnings: Vec<String>,
 }
 
@@ -78,7 +78,7 @@ impl fmt::Display for Faults {
     }
 }
 
-/// `text` in quotes, one line, printable, cut.
+/// The text in quotes, on one line, printable, and cut if it is long.
 pub(super) fn quote(text: impl AsRef<OsStr>) -> String {
     let bytes = text.as_ref().as_bytes();
     let mut out = String::from("\"");
@@ -102,7 +102,7 @@ pub(super) fn quote(text: impl AsRef<OsStr>) -> String {
     out
 }
 
-/// `text` on one line and printable, otherwise as it is.
+/// The text on one line and printable, otherwise unchanged.
 pub(super) fn plain(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
@@ -114,7 +114,7 @@ pub(super) fn plain(text: &str) -> String {
     out
 }
 
-/// A path for a message: without quotes while it is ordinary.
+/// A path for a message; with quotes only if it is long or has special characters.
 pub(super) fn path(path: &Path) -> String {
     match path.to_str() {
         Some(text) if text.len() <= 4096 && plain(text) == text => text.to_owned(),

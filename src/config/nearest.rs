@@ -1,7 +1,7 @@
-//! Which known name an unknown one was meant to be.
+//! Finds the known name that a misspelt one was meant to be.
 
-/// The name of `known` that is nearest to `name`, if it is near enough to be meant: at most three slips, and at most
-/// one for every three letters beyond the common prefix `RPM_`.
+/// The known name that is nearest to `name`, if it is near enough: at most three typing errors, and at most one for every
+/// three letters after the common prefix `RPM_`.
 pub(super) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let own = name.strip_prefix("RPM_").unwrap_or(name);
     let letters = own.chars().count();
@@ -16,7 +16,8 @@ pub(super) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> O
         .map(|(_, candidate)| candidate)
 }
 
-/// Letters to insert, delete, replace or swap with their neighbour to turn `from` into `to`, whatever their case.
+/// The edit distance: letters to insert, delete, replace or swap with their neighbour to turn `from` into `to`. Case does
+/// not count.
 fn slips(from: &str, to: &str) -> usize {
     let from: Vec<char> = from.chars().map(|c| c.to_ascii_uppercase()).collect();
     let to: Vec<char> = to.chars().map(|c| c.to_ascii_uppercase()).collect();

@@ -14,15 +14,15 @@ use super::resolve::{Resolved, admin_addr, resolve};
 /// What main does next.
 #[derive(Debug)]
 pub enum Opening {
-    /// Say this and end.
+    /// Print this and exit.
     Say(Said),
-    /// Ask this runtime whether it is ready; `None` if RPM_ADMIN_ADDR is `off`.
+    /// Ask the runtime at this address whether it is ready; `None` if RPM_ADMIN_ADDR is `off`.
     Healthcheck(Option<SocketAddr>),
     /// Run the service; the warnings go to the log.
     Run(Box<Resolved>),
 }
 
-/// Last words.
+/// What to print before the exit.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Said {
     /// For standard output.

@@ -1,5 +1,4 @@
-//! RPM_CRON_RELOAD, RPM_LOG_ROTATE_EVERY: five fields as crontab(5) has them, in UTC, since that is what containers run
-//! in.
+//! Schedules of five fields as in crontab(5), for RPM_CRON_RELOAD and RPM_LOG_ROTATE_EVERY. In UTC, as containers are.
 
 use std::fmt;
 use std::time::{Duration, SystemTime};
@@ -13,7 +12,7 @@ use super::faults::{Wrong, quote};
 const ACCEPTED: &str = "five fields, minute hour day month weekday, in UTC, such as 0 4 * * * or */15 8-18 * * MON-FRI, \
      or @hourly, @daily, @weekly, @monthly or @yearly";
 
-/// What each field is and what may stand there.
+/// The name of each field, and the values that it accepts.
 const FIELDS: [(&str, &str); 5] = [
     ("minute", "0-59"),
     ("hour", "0-23"),
@@ -22,7 +21,7 @@ const FIELDS: [(&str, &str); 5] = [
     ("weekday", "0-7 or SUN-SAT"),
 ];
 
-/// Points of wall time that come again and again.
+/// Recurring points of wall time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Schedule {
     text: String,
@@ -80,7 +79,7 @@ fn parse(text: &str) -> Option<Cron> {
     parser.parse(text).ok()
 }
 
-/// Which field it is: each is tried with nothing but stars beside it.
+/// Names the wrong fields: each is tried with `*` in all others.
 fn complaint(fields: &[&str]) -> String {
     let complaints = fields.iter().zip(FIELDS).enumerate();
     let complaints = complaints.filter_map(|(at, (field, (name, accepted)))| {

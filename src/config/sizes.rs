@@ -1,4 +1,4 @@
-//! The grammar of what is measured out to workers: sizes, shares of the workers.
+//! The grammar of sizes of memory, and of numbers and percentages of workers.
 
 use super::faults::{Wrong, quote};
 use super::grammar::number;
@@ -7,7 +7,7 @@ use crate::policy::{Bytes, MAX_INSTANCES, Share};
 const SIZES: &str = "a whole number with a unit, such as 300Mi, 1Gi, 300M or 1G, at least 1Mi, or a percentage of \
      a worker's share of the memory limit, such as 80%";
 
-/// Units and their sizes in bytes; as Kubernetes has them.
+/// Units and their sizes in bytes, as in Kubernetes.
 const UNITS: [(&str, u64); 9] = [
     ("", 1),
     ("K", 1000),
@@ -20,15 +20,15 @@ const UNITS: [(&str, u64); 9] = [
     ("Ti", 1 << 40),
 ];
 
-/// No program fits into less: a smaller number wants its unit.
+/// No program needs less memory. A smaller number probably lacks its unit.
 const SMALLEST: u64 = 1 << 20;
 
-/// RPM_MAX_MEMORY as written.
+/// RPM_MAX_MEMORY, as it was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Most {
-    /// So much for each worker.
+    /// A size for each worker.
     Size(Bytes),
-    /// So many of a hundred parts of the memory limit divided by the workers.
+    /// A percentage of the memory limit divided by the number of workers.
     Percent(u16),
 }
 
@@ -51,7 +51,7 @@ fn size(text: &str) -> Result<Bytes, Wrong> {
     size.map_err(|what| Wrong::new(what, SIZES))
 }
 
-/// A size from `low` to `high`, both included, and without a bound above if that is `None`.
+/// A size from `low` to `high`, both included; `None` is no upper bound.
 pub(super) fn between(text: &str, low: Bytes, high: Option<Bytes>) -> Result<Bytes, Wrong> {
     let bounds = match high {
         Some(high) => format!("from {low} to {high}"),
@@ -77,7 +77,7 @@ pub(super) fn between(text: &str, low: Bytes, high: Option<Bytes>) -> Result<Byt
     })
 }
 
-/// So many bytes, and whether a unit was given.
+/// The number of bytes, and whether a unit was given.
 fn amount(text: &str) -> Result<(Bytes, bool), String> {
     let wrong = |what: &str| Err(what.to_owned());
     let end = text
@@ -110,7 +110,7 @@ fn amount(text: &str) -> Result<(Bytes, bool), String> {
     }
 }
 
-/// The size in bytes of so many percent of one worker's share, and how it came about.
+/// A percentage of the share of one worker as a size, and how it was calculated.
 pub(super) fn share_of_limit(
     percent: u16,
     limit: Option<u64>,
@@ -124,7 +124,7 @@ pub(super) fn share_of_limit(
         ));
     };
     let part = u128::from(limit) * u128::from(percent) / 100 / u128::from(workers.max(1));
-    // Whole Ki: nobody reads odd bytes.
+    // Whole Ki are easier to read.
     let bytes = Bytes(u64::try_from(part).unwrap_or(u64::MAX) & !1023);
     let how = format!(
         "{percent}% of memory limit {} for {workers} workers",

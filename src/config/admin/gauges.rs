@@ -7,13 +7,13 @@ use crate::config::grammar::{list, words};
 use crate::config::nearest::nearest;
 use crate::model::{Aggregation, Word as _};
 
-/// Most entries: each gauge of each page is held against all of them.
+/// Most entries: each gauge of each page is compared with all of them.
 const MOST: usize = 64;
 
-/// How the runtime's own metrics begin, which no worker's may.
+/// Prefix of the runtime's own metrics; metrics of workers may not have it.
 const OWN: &str = "rpm_";
 
-/// Words of others for the same: prom-client, prometheus_client, and what comes to mind.
+/// Words of prom-client, prometheus_client and common sense for the same.
 const ELSEWHERE: [(&str, Aggregation); 7] = [
     ("average", Aggregation::Avg),
     ("mean", Aggregation::Avg),
@@ -24,7 +24,7 @@ const ELSEWHERE: [(&str, Aggregation); 7] = [
     ("liveall", Aggregation::Worker),
 ];
 
-/// Patterns and words, in the order in which they are held against a name.
+/// Patterns and words, in the order in which they are compared with a name.
 pub(super) fn gauges(text: &str) -> Result<Vec<(String, Aggregation)>, Wrong> {
     let mut gauges: Vec<(String, Aggregation)> = Vec::new();
     let mut earlier: Vec<Pattern> = Vec::new();
@@ -68,7 +68,7 @@ fn entry(text: &str) -> Result<(&str, Pattern, Aggregation), String> {
     Ok((name, pattern, aggregation))
 }
 
-/// The rule of the merger's patterns, in words. A test holds the two together.
+/// Accepts the patterns that the merger accepts, and says why not. A test compares the two.
 fn pattern(text: &str) -> Result<Pattern, String> {
     let odd = |c: &char| !(c.is_ascii_alphanumeric() || matches!(c, '_' | ':' | '*'));
     if text.is_empty() {
@@ -109,8 +109,8 @@ fn aggregation(word: &str) -> Result<Aggregation, String> {
     Err(format!("has the unknown word {}{hint}", quote(word)))
 }
 
-/// Why an entry would never count. What a pattern matches letter by letter, stars taken for letters, it matches for
-/// whatever these stand.
+/// Why an entry would never count, if it would not. If an earlier pattern matches the text of this one, with its stars as
+/// letters, it also matches every name that this one matches.
 fn useless(name: &str, earlier: &[Pattern]) -> Option<String> {
     let before = earlier.iter().find(|pattern| pattern.matches(name))?;
     let before = before.as_str();

@@ -40,7 +40,7 @@ impl fmt::Display for FileName {
     }
 }
 
-/// RPM_LOG_FILE, RPM_LOG_ERROR_FILE. Two ways to write one path become the same.
+/// Parses RPM_LOG_FILE and RPM_LOG_ERROR_FILE. Different ways to write one path become the same.
 pub(super) fn file_name(text: &str) -> Result<FileName, Wrong> {
     let path = Path::new(text);
     let named = path.file_name().is_some() && !text.ends_with("/.");
@@ -66,7 +66,7 @@ pub(super) fn file_name(text: &str) -> Result<FileName, Wrong> {
     Err(Wrong::new(what, ACCEPTED))
 }
 
-/// Every line would be there twice, and nothing there can be rotated.
+/// Whether it is an output of the runtime: every line would be there twice, and it cannot be rotated.
 fn is_ours(path: &Path) -> bool {
     let names = ["/dev/stdout", "/dev/stderr"];
     let places = ["/dev/fd", "/proc/self/fd", "/proc/1/fd"];

@@ -6,21 +6,21 @@ use crate::config::faults::{Wrong, quote};
 use crate::config::grammar::list;
 use crate::model::Word;
 
-/// What every target begins with: the name of this crate.
+/// Every target begins with the name of this crate.
 const ROOT: &str = "rpm_runtime";
 
-/// How much of the runtime's own is said.
+/// Which of the runtime's own lines are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Level {
-    /// Nothing at all.
+    /// None.
     Off,
-    /// Only what needs somebody.
+    /// What needs an operator.
     Error,
-    /// And what may.
+    /// And what may need one.
     Warn,
-    /// And every decision.
+    /// And all decisions.
     Info,
-    /// And what led to it.
+    /// And the reasons for decisions.
     Debug,
     /// And everything else.
     Trace,
@@ -51,9 +51,9 @@ impl Word for Level {
 /// RPM_LOG_LEVEL.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Levels {
-    /// Of everything that has none of its own.
+    /// The level of all targets that are not listed.
     pub default: Level,
-    /// Of module paths and what is below them, each once; the longest counts.
+    /// Levels of modules and what is below them, each once; the longest path counts.
     pub targets: Vec<(String, Level)>,
 }
 
@@ -64,7 +64,7 @@ fn accepted() -> String {
     )
 }
 
-/// As written: the level of everything may be left open.
+/// RPM_LOG_LEVEL as it was written: the default level may be missing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Directives {
     pub(super) default: Option<Level>,

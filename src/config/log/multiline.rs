@@ -6,20 +6,20 @@ use regex::bytes::{Regex, RegexBuilder};
 
 use crate::config::faults::Wrong;
 
-/// Largest compiled program, and largest cache of the automaton, bytes.
+/// Limit of the compiled pattern, and of the cache of its automaton, bytes.
 const LARGEST: usize = 1 << 20;
 
 const ACCEPTED: &str = "a regular expression that the first line of a record matches and the others do not, such as \
      ^\\d{4}-\\d\\d-\\d\\d or ^\\S; \\d, \\w and \\s are those of ASCII";
 
-/// A pattern of first lines, of bytes.
+/// A pattern (of bytes) that matches the first line of a record.
 #[derive(Clone, Debug)]
 pub struct Multiline {
     regex: Regex,
 }
 
 impl Multiline {
-    /// The compiled pattern, to be held against a line without its newline.
+    /// The compiled pattern, for a line without its newline.
     pub fn regex(&self) -> &Regex {
         &self.regex
     }
@@ -62,7 +62,7 @@ pub(super) fn multiline(text: &str) -> Result<Multiline, Wrong> {
     }
 }
 
-/// The last line of what is else a drawing.
+/// The last line of the message of regex; the lines before it point into the pattern.
 fn complaint(error: &regex::Error) -> String {
     match error {
         regex::Error::CompiledTooBig(_) => "is too large once it is compiled".to_owned(),
@@ -76,7 +76,7 @@ fn complaint(error: &regex::Error) -> String {
     }
 }
 
-/// Whether the pattern matches whatever a line holds: every byte alone, and all of them.
+/// Whether the pattern matches any line: each byte alone, and all of them together.
 fn matches_all(regex: &Regex) -> bool {
     let bytes: Vec<u8> = (0..=u8::MAX).filter(|byte| *byte != b'\n').collect();
     regex.is_match(&bytes) && bytes.iter().all(|byte| regex.is_match(&[*byte]))

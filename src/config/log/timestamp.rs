@@ -12,14 +12,14 @@ pub use crate::model::Timestamp;
 /// Longest pattern, bytes.
 const LONGEST: usize = 100;
 
-/// A moment to try a pattern with, seconds since 1970 and nanoseconds.
+/// A time to try a pattern with: seconds since 1970 and nanoseconds.
 const SAMPLE: (i64, u32) = (1_795_322_412, 345_678_901);
 
 const ACCEPTED: &str = "none, rfc3339, or a pattern of strftime such as %Y-%m-%d %H:%M:%S, in UTC";
 
 const DAYJS_WORDS: &str = "is a pattern of dayjs, as pm2's log_date_format, and not of strftime";
 
-/// Parts of dayjs patterns and the same for strftime, longer ones before those that they begin with.
+/// Parts of dayjs patterns and the same for strftime. Longer parts come before their own beginnings.
 const DAYJS: [(&str, &str); 24] = [
     ("YYYY", "%Y"),
     ("YY", "%y"),
@@ -98,7 +98,7 @@ fn check(text: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// What pm2's `log_date_format` holds, for strftime; `None` if it is no such thing.
+/// A pattern of dayjs (pm2's `log_date_format`) as a pattern of strftime; `None` if it is none.
 fn from_dayjs(text: &str) -> Option<String> {
     if text.contains('%') || text.len() > LONGEST {
         return None;
@@ -113,7 +113,7 @@ fn from_dayjs(text: &str) -> Option<String> {
             pattern.push_str(literal);
             rest = behind;
         } else if let Some((word, same)) = DAYJS.iter().find(|(word, _)| rest.starts_with(word)) {
-            // `HH` and its like; a single letter may be of a word that is no pattern at all.
+            // Only parts such as `HH` count: a single letter may belong to an ordinary word.
             parts += usize::from(word.len() > 1);
             pattern.push_str(same);
             rest = rest.strip_prefix(word)?;

@@ -24,8 +24,8 @@ pub struct Ignore {
 }
 
 impl Ignore {
-    /// Whether a change at `path`, counted from the watched path, is none. A pattern is held against each name in it
-    /// and against the path, and what is below an ignored directory is ignored with it.
+    /// Whether a change at `path` (relative to the watched path) is ignored. A pattern is compared with each name in the
+    /// path and with the whole path. What is below an ignored directory is ignored too.
     pub fn covers(&self, path: &Path) -> bool {
         let hit = |path: &Path| {
             let mut patterns = self.patterns.iter();
@@ -70,7 +70,7 @@ fn pattern(text: &str) -> Result<Pattern, String> {
     if text.starts_with('/') {
         return Err("begins with /, but is counted from the watched path".to_owned());
     }
-    // `dist/` is meant as the directory, `./dist` as the same.
+    // `dist/`, `./dist` and `dist` mean the same.
     let text = text.trim_start_matches("./").trim_end_matches('/');
     if text.is_empty() || text == "." {
         return Err("names nothing".to_owned());
