@@ -9,8 +9,6 @@ use crate::model::{Cause, Command, Exit, Generation, ListenerId, Pid, SlotId};
 /// An event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// Only time has passed.
-    Woke,
     /// A worker was forked for this slot.
     Spawned {
         /// The slot of the request.

@@ -195,7 +195,6 @@ impl Fleet {
         }
         let turn = &mut Turn::new(now, jitter, out);
         match event {
-            Event::Woke => {}
             Event::Spawned {
                 slot,
                 listener,

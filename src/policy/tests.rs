@@ -80,7 +80,7 @@ impl Table {
             now: Tick::default(),
             pids: 100,
         };
-        let asked = table.tell(Event::Woke);
+        let asked = table.tick();
         assert_eq!(asked.len(), table.fleet.snapshot().slots.len());
         table
     }
@@ -103,6 +103,13 @@ impl Table {
         (table, pids)
     }
 
+    /// Only time passes.
+    pub(super) fn tick(&mut self) -> Vec<Action> {
+        let mut out = Vec::new();
+        self.fleet.tick(self.now, 0, &mut out);
+        out
+    }
+
     pub(super) fn tell(&mut self, event: Event) -> Vec<Action> {
         let mut out = Vec::new();
         self.fleet.decide(self.now, 0, event, &mut out);
@@ -115,13 +122,13 @@ impl Table {
         for event in events {
             self.fleet.take(self.now, 0, *event, &mut out);
         }
-        self.fleet.decide(self.now, 0, Event::Woke, &mut out);
+        self.fleet.tick(self.now, 0, &mut out);
         out
     }
 
     pub(super) fn wait(&mut self, time: u64) -> Vec<Action> {
         self.now = self.now.after(millis(time));
-        self.tell(Event::Woke)
+        self.tick()
     }
 
     /// The workers that drain now.

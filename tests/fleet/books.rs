@@ -265,13 +265,18 @@ impl Books {
         self.params.drain_timeout.filter(|limit| !limit.is_zero())
     }
 
-    /// Records an event before the fleet is told.
-    pub fn hears(&mut self, now: Tick, jitter: u16, event: Event) {
+    /// Time passes, until the fleet decides with this jitter.
+    pub fn waits(&mut self, jitter: u16) {
         assert_eq!(self.owed, [], "not said");
         self.jitter = jitter;
+    }
+
+    /// Records an event before the fleet is told.
+    pub fn hears(&mut self, now: Tick, jitter: u16, event: Event) {
+        self.waits(jitter);
         match event {
             // A worker that reports its own end is out of steering; only its exit counts.
-            Event::Woke | Event::Leaving { .. } => {}
+            Event::Leaving { .. } => {}
             Event::Spawned {
                 slot,
                 listener,

@@ -42,6 +42,8 @@ pub enum Move {
     /// This number of forks fails.
     Shortage(u8),
     Asks(Command),
+    /// Two commands are requested at once.
+    AsksTogether([Command; 2]),
     /// The same, between the next request for a worker and its answer.
     AsksAmid(Command),
     Stranger(Exit),
@@ -202,6 +204,9 @@ fn table(weights: Weights) -> Vec<(u32, Draw)> {
         (2 * roll, |_, _| Move::Asks(Command::ScaleDown)),
         (2, |_, _| Move::Asks(Command::Restart)),
         (1, |_, _| Move::Asks(Command::Stop)),
+        (2, |dice, _| {
+            Move::AsksTogether([dice.command(), dice.command()])
+        }),
         (2, |dice, _| Move::AsksAmid(dice.command())),
         (2 * harm, |dice, _| Move::Ends(dice.who(), dice.exit())),
         (harm, |dice, _| {

@@ -15,7 +15,7 @@ use crate::world::World;
 pub type Outside = (Snapshot, Rotation, Vec<Drains>, u16, Option<Tick>);
 
 impl World {
-    pub fn turn(&mut self, event: Event) {
+    pub fn turn(&mut self, events: &[Event]) {
         if self.books.finished {
             return;
         }
@@ -51,7 +51,15 @@ impl World {
                 self.takes(Event::GroupEmpty { pid }, &mut out);
             }
         }
-        self.decides(event, &mut out);
+        if events.is_empty() {
+            self.ticks(&mut out);
+        }
+        for event in events {
+            // The one before it may have been the last.
+            if !self.books.finished {
+                self.decides(*event, &mut out);
+            }
+        }
         let mut queue = VecDeque::from(out);
         while let Some(action) = queue.pop_front() {
             let mut more = Vec::new();
@@ -83,7 +91,7 @@ impl World {
         };
         let mut sleeper = self.fleet.clone();
         let mut out = Vec::new();
-        sleeper.decide(at, 0, Event::Woke, &mut out);
+        sleeper.tick(at, 0, &mut out);
         assert_eq!(out, [], "a change at {at:?}, before the next is due");
         assert_eq!(sleeper.next_deadline(), due);
     }
@@ -100,6 +108,15 @@ impl World {
         self.books.hears(self.now, jitter, event);
         self.fleet.take(self.now, jitter, event, out);
         self.books.sees(self.now, &out[from..]);
+    }
+
+    /// Only time has passed.
+    fn ticks(&mut self, out: &mut Vec<Action>) {
+        let (jitter, from) = (self.next_jitter(), out.len());
+        self.books.waits(jitter);
+        self.fleet.tick(self.now, jitter, out);
+        self.books.sees(self.now, &out[from..]);
+        self.books.decided(self.now);
     }
 
     pub fn decides(&mut self, event: Event, out: &mut Vec<Action>) {

@@ -79,7 +79,7 @@ impl World {
                         self.end_one(pid, exits[nr % 2]);
                     }
                 }
-                self.turn(Event::Woke);
+                self.turn(&[]);
             }
             Move::Oom(who) => {
                 self.oom = true;
@@ -97,7 +97,7 @@ impl World {
             Move::AllDrained => self.tell_all(Books::drain, |pid| Event::Drained { pid }),
             Move::Drained(who) => {
                 if let Some(pid) = who.of(&self.books.drain()) {
-                    self.turn(Event::Drained { pid });
+                    self.turn(&[Event::Drained { pid }]);
                 }
             }
             Move::Moment(who, quiet) => {
@@ -106,47 +106,48 @@ impl World {
                     if quiet {
                         self.system.freeze(pid);
                     }
-                    self.turn(Event::Moment { pid, quiet });
+                    self.turn(&[Event::Moment { pid, quiet }]);
                 }
             }
             Move::Disposition(who, disposition) => {
                 if let Some(pid) = who.of(&self.books.drain()) {
-                    self.turn(Event::Disposition { pid, disposition });
+                    self.turn(&[Event::Disposition { pid, disposition }]);
                 }
             }
             Move::Scraped(who) => {
                 if let Some(pid) = who.of(&self.books.scraping()) {
-                    self.turn(Event::Scraped { pid });
+                    self.turn(&[Event::Scraped { pid }]);
                 }
             }
-            Move::Quiet => self.turn(Event::Quiet),
+            Move::Quiet => self.turn(&[Event::Quiet]),
             Move::MemberEnds(who) => {
                 let led: Vec<Pid> = self.system.processes.keys().copied().collect();
                 if let Some(pid) = who.of(&led)
                     && let Some(process) = self.system.processes.get_mut(&pid)
                 {
                     process.members_end = Some(self.now);
-                    self.turn(Event::Woke);
+                    self.turn(&[]);
                 }
             }
             Move::Thaws(who) => {
                 let all: Vec<Pid> = self.system.processes.keys().copied().collect();
                 if let Some(pid) = who.of(&all) {
                     self.system.thaw(self.now, pid);
-                    self.turn(Event::Woke);
+                    self.turn(&[]);
                 }
             }
             Move::Shortage(forks) => self.system.refuse += forks,
-            Move::Asks(command) => self.turn(Event::Operator(command)),
+            Move::Asks(command) => self.turn(&[Event::Operator(command)]),
+            Move::AsksTogether(commands) => self.turn(&commands.map(Event::Operator)),
             Move::AsksAmid(command) => self.amid = Some(command),
             Move::Stranger(exit) => {
                 let pid = self.system.free();
-                self.turn(Event::Exited {
+                self.turn(&[Event::Exited {
                     pid,
                     exit,
                     leftovers: false,
                     oom: false,
-                });
+                }]);
             }
             Move::Stale(who, word) => self.stale(who, word),
             Move::Calm => self.calm(),
@@ -156,7 +157,7 @@ impl World {
     /// Requests a stop, if there is none, and runs until the end; nothing may exceed the time limit.
     pub fn end(&mut self) {
         if !self.books.finished && !self.books.stops() {
-            self.turn(Event::Operator(Command::Stop));
+            self.turn(&[Event::Operator(Command::Stop)]);
         }
         while !self.books.finished {
             self.deadline();
@@ -180,7 +181,7 @@ impl World {
             Command::ScaleUp,
             Command::ScaleDown,
         ];
-        let mut events = vec![Event::Woke, Event::Quiet];
+        let mut events = vec![Event::Quiet];
         events.extend(commands.map(Event::Operator));
         events.extend(self.fleet.workers().map(|(_, pid)| Event::Exited {
             pid,
@@ -188,6 +189,8 @@ impl World {
             leftovers: true,
             oom: true,
         }));
+        let later = self.now.after(Duration::from_mins(1));
+        self.fleet.tick(later, 0, &mut out);
         for event in events {
             self.fleet
                 .decide(self.now.after(Duration::from_mins(1)), 0, event, &mut out);
@@ -199,7 +202,7 @@ impl World {
     fn ends(&mut self, who: Who, exit: Exit) {
         if let Some(pid) = who.of(&self.system.unreaped()) {
             self.end_one(pid, exit);
-            self.turn(Event::Woke);
+            self.turn(&[]);
         }
     }
 
@@ -215,21 +218,21 @@ impl World {
     /// Reports something of, or about, a process that is not reaped.
     fn tell(&mut self, who: Who, event: impl FnOnce(Pid) -> Event) {
         if let Some(pid) = who.of(&self.system.unreaped()) {
-            self.turn(event(pid));
+            self.turn(&[event(pid)]);
         }
     }
 
     pub(super) fn tell_all(&mut self, who: fn(&Books) -> Vec<Pid>, event: impl Fn(Pid) -> Event) {
         for pid in who(&self.books) {
             if self.books.knows(pid) {
-                self.turn(event(pid));
+                self.turn(&[event(pid)]);
             }
         }
     }
 
     /// Late messages, and messages about unknown processes, change nothing.
     fn stale(&mut self, who: Who, word: Word) {
-        self.turn(Event::Woke);
+        self.turn(&[]);
         if self.books.finished {
             return;
         }
@@ -281,14 +284,14 @@ impl World {
             Some(at) => self.now = self.now.max(at),
             None => self.now = self.now.after(Duration::from_secs(1)),
         }
-        self.turn(Event::Woke);
+        self.turn(&[]);
     }
 
     fn jump(&mut self, time: Duration) {
         self.now = self.now.after(time);
         self.books.overslept += time;
         self.late += time;
-        self.turn(Event::Woke);
+        self.turn(&[]);
     }
 
     fn wait(&mut self, time: Duration) {
@@ -302,7 +305,7 @@ impl World {
             ];
             let next = due.into_iter().flatten().min().unwrap();
             self.now = self.now.max(next.min(until));
-            self.turn(Event::Woke);
+            self.turn(&[]);
             if self.now == until {
                 return;
             }
@@ -313,7 +316,7 @@ impl World {
     pub(super) fn words(&mut self) {
         for pid in self.system.unreaped() {
             if let Some(event) = self.system.word(pid) {
-                self.turn(event);
+                self.turn(&[event]);
             }
         }
     }
