@@ -210,7 +210,7 @@ fn a_hup_during_a_reload_is_one_more_reload() {
     let mut gate = Gate::new("one-more");
     let runtime = in_the_middle(&mut gate, free_port());
     runtime.signal(Signal::SIGHUP);
-    runtime.wait_for_line(|line| line.contains("another one follows it"));
+    runtime.wait_for_line(|line| line.contains("another one will follow"));
     // Two reloads of two workers; the gate is not opened for more.
     gate.open(4);
     let ended = runtime.wait_for_lines(2, |line| line.contains("reload finished"));
@@ -264,7 +264,7 @@ fn term_forgets_the_reload_that_would_follow() {
     let mut gate = Gate::new("forgotten");
     let mut runtime = in_the_middle(&mut gate, free_port());
     runtime.signal(Signal::SIGHUP);
-    runtime.wait_for_line(|line| line.contains("another one follows it"));
+    runtime.wait_for_line(|line| line.contains("another one will follow"));
     runtime.signal(Signal::SIGTERM);
     assert_eq!(runtime.wait_exit().code(), Some(0), "{}", runtime.shown());
     let texts = runtime.texts();

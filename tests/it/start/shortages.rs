@@ -298,7 +298,7 @@ fn a_limit_of_descriptors_is_called_low_only_where_it_is() {
         runtime.wait_for_line(|line| line.contains("worker ready"));
         runtime.wait_for_status("/livez", 200);
         let shown = runtime.shown();
-        assert_eq!(shown.contains("RLIMIT_NOFILE is low"), low, "{shown}");
+        assert_eq!(shown.contains("RLIMIT_NOFILE is too low"), low, "{shown}");
     }
 }
 
