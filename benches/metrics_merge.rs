@@ -15,7 +15,7 @@ use std::fs;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use rpm_runtime::app_metrics::merge::{Life, Merger, Rules};
+use rpm_runtime::app_metrics::merge::{Merger, ProcessKey, Rules};
 use rpm_runtime::exposition::{Format, PageLimits, parse};
 use rpm_runtime::model::SlotId;
 
@@ -106,7 +106,7 @@ fn run(workers: u16, rounds: u32) {
                 .sum();
             assert_eq!((series, parsed.dropped.invalid), (SERIES, 0));
             let begin = Instant::now();
-            merger.take(SlotId(worker), Life(worker.into()), parsed.page);
+            merger.take(SlotId(worker), ProcessKey(worker.into()), parsed.page);
             taking += begin.elapsed();
         }
         let begin = Instant::now();

@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
-use rpm_runtime::app_metrics::merge::{Life, Merger, Rules};
+use rpm_runtime::app_metrics::merge::{Merger, ProcessKey, Rules};
 use rpm_runtime::exposition::{
     Dropped, Family, Format, MetricType, PageLimits, Parsed, Sample, parse,
 };
@@ -55,11 +55,11 @@ pub fn run(data: &[u8]) {
         same(&good(&parsed.page.families), &parsed.page.families);
         comes_back(&parsed.page.families, format);
 
-        let life = Life(u64::from(turn % 3 + turn / 12 * 3));
+        let process = ProcessKey(u64::from(turn % 3 + turn / 12 * 3));
         if turn % 12 == 11 {
-            merger.gone(life);
+            merger.process_ended(process);
         } else {
-            merger.take(SlotId(turn % 2), life, parsed.page);
+            merger.take(SlotId(turn % 2), process, parsed.page);
         }
         let all = good(&merger.merged());
         comes_back(&as_open_metrics(all), Format::OpenMetrics);

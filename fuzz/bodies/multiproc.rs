@@ -6,16 +6,16 @@
 
 use std::collections::BTreeMap;
 
-use rpm_runtime::app_metrics::merge::{Life, Merger, Rules};
-use rpm_runtime::app_metrics::multiproc::{Content, FileName, Limits, Mode, Pages, Reading};
+use rpm_runtime::app_metrics::merge::{Merger, ProcessKey, Rules};
+use rpm_runtime::app_metrics::multiproc::{Content, FileName, Mode, Pages, Reading, StoreLimits};
 use rpm_runtime::exposition::{self, Dropped, Family, MetricType, Parsed, Suffix};
 use rpm_runtime::model::SlotId;
 
 /// Larger counts are not exact, and neither are their differences.
 const EXACT: f64 = 9_007_199_254_740_992.0;
 
-fn small() -> Limits {
-    Limits {
+fn small() -> StoreLimits {
+    StoreLimits {
         files: 4,
         file_bytes: 512,
         bytes: 1024,
@@ -37,7 +37,7 @@ pub fn run(data: &[u8]) {
         return;
     };
     let limits = match how & 1 {
-        0 => Limits::default(),
+        0 => StoreLimits::default(),
         _ => small(),
     };
     let reading = read(&split(files), limits);
@@ -52,7 +52,12 @@ pub fn run(data: &[u8]) {
         assert_eq!(again.dropped, Dropped::default());
         same(&again.page.families, &families);
         comes_back(&families);
-        merger.take_child(SlotId(0), Life(1), Life(u64::from(pid)), again.page);
+        merger.take_child(
+            SlotId(0),
+            ProcessKey(1),
+            ProcessKey(u64::from(pid)),
+            again.page,
+        );
         let all = Parsed::of(merger.merged());
         assert_eq!(all.dropped, Dropped::default());
     }
@@ -75,7 +80,7 @@ fn split(mut data: &[u8]) -> Vec<(FileName, &[u8])> {
     files
 }
 
-fn read(files: &[(FileName, &[u8])], limits: Limits) -> Reading {
+fn read(files: &[(FileName, &[u8])], limits: StoreLimits) -> Reading {
     let mut pages = Pages::new(limits);
     for (name, bytes) in files {
         pages.add(*name, bytes);
@@ -130,7 +135,7 @@ fn comes_back(families: &[Family]) {
         .iter()
         .map(|(name, bytes)| (*name, &**bytes))
         .collect();
-    let mut reading = read(&files, Limits::default());
+    let mut reading = read(&files, StoreLimits::default());
     assert_eq!(reading.unreadable, 0);
     let Some(parsed) = reading.processes.remove(&1) else {
         assert_eq!(families, []);

@@ -7,7 +7,7 @@ const PROCESS: &str = "process_";
 
 /// Merges both, sorted by name. `process_*` always means the workers here, even if they have no such metrics: a name
 /// whose meaning changes would be worse than none. The workers' names never have the prefix of the runtime's own.
-pub(super) fn together(own: Page, workers: Vec<Family>) -> Page {
+pub(super) fn combine(own: Page, workers: Vec<Family>) -> Page {
     let own = own.families.into_iter();
     let mut families: Vec<Family> = own
         .filter(|family| !family.name.starts_with(PROCESS))
@@ -26,7 +26,7 @@ pub(super) fn refreshed(own: Page, before: &Page) -> Page {
     let workers = before.families.iter();
     let workers = workers.filter(|family| !is_there(family)).cloned();
     let workers = workers.collect();
-    together(own, workers)
+    combine(own, workers)
 }
 
 #[cfg(test)]
@@ -44,7 +44,7 @@ mod tests {
     fn process_metrics_are_those_of_the_workers() {
         let own = page("rpm_ready 1\nprocess_open_fds 9\nprocess_threads 3\n");
         let workers = page("a 1\nprocess_open_fds{worker=\"0\"} 20\nz 2\n");
-        let both = together(own, workers.families);
+        let both = combine(own, workers.families);
         let names: Vec<&str> = both.families.iter().map(|family| &*family.name).collect();
         assert_eq!(names, ["a", "process_open_fds", "rpm_ready", "z"]);
         let value = both.families[1].samples[0].value;

@@ -7,7 +7,7 @@ const SHOWN: usize = 64;
 
 /// The format by the Content-Type of an answer. Without a Content-Type, text 0.0.4 is assumed. The error names the
 /// actual type.
-pub(super) fn format(content_type: Option<&str>) -> Result<Format, String> {
+pub(super) fn format_of(content_type: Option<&str>) -> Result<Format, String> {
     let Some(whole) = content_type else {
         return Ok(Format::Text);
     };
@@ -47,13 +47,13 @@ mod tests {
             ),
             (Some("application/openmetrics-text"), Format::OpenMetrics),
         ] {
-            assert_eq!(format(sent), Ok(expected), "{sent:?}");
+            assert_eq!(format_of(sent), Ok(expected), "{sent:?}");
         }
     }
 
     #[test]
     fn what_is_something_else_is_said() {
-        let html = format(Some("text/html; charset=utf-8")).unwrap_err();
+        let html = format_of(Some("text/html; charset=utf-8")).unwrap_err();
         assert_eq!(
             html,
             "the answer is text/html, not metrics: is it the right path? (RPM_APP_METRICS)"
@@ -63,9 +63,9 @@ mod tests {
             "text/plainly",
             "application/vnd.google.protobuf",
         ] {
-            assert!(format(Some(other)).is_err(), "{other}");
+            assert!(format_of(Some(other)).is_err(), "{other}");
         }
-        let long = format(Some(&"x\n".repeat(500))).unwrap_err();
+        let long = format_of(Some(&"x\n".repeat(500))).unwrap_err();
         assert!(long.len() < 300 && !long.contains('\n'), "{long}");
     }
 }

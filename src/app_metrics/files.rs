@@ -9,7 +9,7 @@ use std::time::Duration;
 use nix::errno::Errno;
 use tracing::warn;
 
-use crate::app_metrics::merge::Life;
+use crate::app_metrics::merge::ProcessKey;
 use crate::app_metrics::multiproc::{Reading, Store};
 use crate::exposition::Parsed;
 use crate::model::{Pid, SlotId};
@@ -17,7 +17,7 @@ use crate::sys::clock;
 use crate::sys::family::Process;
 use crate::sys::proc::{Proc, Whose};
 
-use super::results::{FAMILY, Keeper, Worker};
+use super::results::{FAMILY, ScrapeResults, ScrapeTarget};
 
 /// The slot of a process that belongs to no worker. Its gauges are not shown.
 const NOBODY: SlotId = SlotId(u16::MAX);
@@ -41,9 +41,9 @@ pub struct Files {
 #[derive(Clone, Copy, Debug)]
 struct Child {
     slot: SlotId,
-    life: Life,
+    process: ProcessKey,
     /// The worker to which it belonged when it was first seen; its own life if it belonged to none.
-    worker: Life,
+    worker: ProcessKey,
 }
 
 impl Files {
@@ -60,27 +60,27 @@ impl Files {
     }
 
     /// Reads the files of all processes. Removes the files of ended processes after taking their values.
-    pub(super) fn read(&mut self, keeper: &mut Keeper) {
+    pub(super) fn read(&mut self, results: &mut ScrapeResults) {
         let begun = clock::instant();
         let reading = self.store.read();
         let took = clock::instant().saturating_duration_since(begun);
-        let workers: Vec<Worker> = keeper.workers().collect();
+        let workers: Vec<ScrapeTarget> = results.workers().collect();
         match reading {
-            Ok(reading) => self.take(reading, &workers, took, keeper),
+            Ok(reading) => self.take(reading, &workers, took, results),
             Err(error) => {
                 for worker in workers {
                     let reason = format!("cannot list PROMETHEUS_MULTIPROC_DIR: {error}");
-                    keeper.answered(worker, Err(reason), took);
+                    results.answered(worker, Err(reason), took);
                 }
             }
         }
     }
 
     /// Handles the end of a worker: takes its last values and removes its files.
-    pub(super) fn ended(&self, keeper: &mut Keeper, worker: Worker) {
+    pub(super) fn ended(&self, results: &mut ScrapeResults, worker: ScrapeTarget) {
         let pid = number(worker.pid);
         if let Some(parsed) = self.store.last(pid) {
-            keeper.take(worker.slot, worker.life, worker.life, parsed);
+            results.take(worker.slot, worker.process, worker.process, parsed);
         }
         self.remove(pid);
     }
@@ -88,11 +88,11 @@ impl Files {
     fn take(
         &mut self,
         mut reading: Reading,
-        workers: &[Worker],
+        workers: &[ScrapeTarget],
         took: Duration,
-        keeper: &mut Keeper,
+        results: &mut ScrapeResults,
     ) {
-        keeper.merger.suggest(reading.modes);
+        results.merger.suggest(reading.modes);
         if reading.unreadable > 0 && !std::mem::replace(&mut self.told, true) {
             warn!(
                 files = reading.unreadable,
@@ -101,7 +101,7 @@ impl Files {
         }
         for worker in workers {
             let own = reading.processes.remove(&number(worker.pid));
-            keeper.answered(*worker, Ok(own.unwrap_or_default()), took);
+            results.answered(*worker, Ok(own.unwrap_or_default()), took);
         }
         let processes = reading.processes;
         // Another process removed their files.
@@ -109,7 +109,7 @@ impl Files {
             .children
             .extract_if(|pid, _| !processes.contains_key(pid));
         for (_, child) in forgotten {
-            keeper.gone(child.life);
+            results.process_ended(child.process);
         }
         self.new.retain(|pid| processes.contains_key(pid));
         if processes.is_empty() {
@@ -117,15 +117,15 @@ impl Files {
         }
         let families = self.families(workers);
         for (pid, parsed) in processes {
-            self.child(pid, parsed, &families, keeper);
+            self.child(pid, parsed, &families, results);
         }
     }
 
     /// All present processes of all workers, each with its worker.
-    fn families(&self, workers: &[Worker]) -> HashMap<i32, (Process, Worker)> {
+    fn families(&self, workers: &[ScrapeTarget]) -> HashMap<i32, (Process, ScrapeTarget)> {
         // If /proc cannot be read, no process is assigned to a worker.
         let seen = self.proc.processes().unwrap_or_default();
-        let family = |worker: &Worker| {
+        let family = |worker: &ScrapeTarget| {
             let (family, worker) = (seen.family(worker.pid), *worker);
             let member = move |process: Process| (process.pid, (process, worker));
             family.into_iter().map(member)
@@ -137,14 +137,14 @@ impl Files {
         &mut self,
         pid: u32,
         parsed: Parsed,
-        families: &HashMap<i32, (Process, Worker)>,
-        keeper: &mut Keeper,
+        families: &HashMap<i32, (Process, ScrapeTarget)>,
+        results: &mut ScrapeResults,
     ) {
-        let process = i32::try_from(pid).ok().and_then(Pid::new);
-        let seen = process.and_then(|process| families.get(&process.get()));
-        let is_over = match (seen, process) {
+        let child_pid = i32::try_from(pid).ok().and_then(Pid::new);
+        let seen = child_pid.and_then(|pid| families.get(&pid.get()));
+        let is_over = match (seen, child_pid) {
             (Some((process, _)), _) => process.is_over(),
-            (None, Some(process)) => self.is_gone(process),
+            (None, Some(pid)) => self.is_gone(pid),
             (None, None) => true,
         };
         let known = self.children.get(&pid).copied();
@@ -154,39 +154,43 @@ impl Files {
         let child = known.unwrap_or_else(|| {
             let leader = seen.map(|(_, worker)| worker);
             // Above the life of its worker, below that of the next worker.
-            let life = self.new_life(leader.map_or(0, |worker| worker.life.0));
+            let process = self.new_key(leader.map_or(0, |worker| worker.process.0));
             Child {
                 slot: leader.map_or(NOBODY, |worker| worker.slot),
-                life,
-                worker: leader.map_or(life, |worker| worker.life),
+                process,
+                worker: leader.map_or(process, |worker| worker.process),
             }
         });
-        let Child { slot, life, worker } = child;
+        let Child {
+            slot,
+            process,
+            worker,
+        } = child;
         if is_over {
             // It may have written more between the reading and its end.
             let last = self.store.last(pid).unwrap_or(parsed);
-            keeper.take(slot, worker, life, last);
-            keeper.gone(life);
+            results.take(slot, worker, process, last);
+            results.process_ended(process);
             self.children.remove(&pid);
             self.remove(pid);
             return;
         }
         self.children.insert(pid, child);
-        keeper.take(slot, worker, life, parsed);
+        results.take(slot, worker, process, parsed);
         if slot == NOBODY {
             // There is no slot to show its gauges under; its counters count.
-            keeper.merger.missing(slot, life);
+            results.merger.missing(slot, process);
         }
     }
 
     /// An unused life for a child. There is only a limited number of them between `worker` and the next worker.
-    fn new_life(&mut self, worker: u64) -> Life {
+    fn new_key(&mut self, worker: u64) -> ProcessKey {
         loop {
             self.given = self.given % (FAMILY - 1) + 1;
-            let life = Life(worker + self.given);
+            let process = ProcessKey(worker + self.given);
             // A long-lived child may still use it.
-            if self.children.values().all(|child| child.life != life) {
-                return life;
+            if self.children.values().all(|child| child.process != process) {
+                return process;
             }
         }
     }

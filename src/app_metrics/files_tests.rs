@@ -16,7 +16,7 @@ const GAUGE: &str = r#"["heat", "heat", {}, "H."]"#;
 struct World {
     root: PathBuf,
     files: Files,
-    keeper: Keeper,
+    results: ScrapeResults,
 }
 
 impl World {
@@ -33,22 +33,22 @@ impl World {
         Self {
             root,
             files,
-            keeper: Keeper::new(Rules::default()),
+            results: ScrapeResults::new(Rules::default()),
         }
     }
 
     /// Adds a worker of a slot, with this PID, to /proc.
-    fn worker(&mut self, slot: u16, pid: i32, life: u64) -> Worker {
-        let worker = Worker {
-            life: Life(life * FAMILY),
+    fn worker(&mut self, slot: u16, pid: i32, process: u64) -> ScrapeTarget {
+        let worker = ScrapeTarget {
+            process: ProcessKey(process * FAMILY),
             slot: SlotId(slot),
             pid: Pid::new(pid).unwrap(),
             listener: ListenerId(slot),
         };
         self.process(pid, 1, pid, 'S');
-        let mut workers: Vec<Worker> = self.keeper.workers().collect();
+        let mut workers: Vec<ScrapeTarget> = self.results.workers().collect();
         workers.push(worker);
-        self.keeper.set_workers(&workers);
+        self.results.set_workers(&workers);
         worker
     }
 
@@ -94,9 +94,9 @@ impl World {
 
     /// All series after reading the files.
     fn read(&mut self) -> Vec<String> {
-        self.files.read(&mut self.keeper);
+        self.files.read(&mut self.results);
         let mut out = Vec::new();
-        render(&self.keeper.merged(), Format::Text, &mut out);
+        render(&self.results.merged(), Format::Text, &mut out);
         let text = String::from_utf8(out).unwrap();
         let lines = text.lines().filter(|line| !line.starts_with('#'));
         lines.map(str::to_owned).collect()
@@ -218,7 +218,7 @@ fn one_whose_files_somebody_removed_is_forgotten() {
 /// The life numbers of children are reused; that of a long-lived child is never given to another.
 #[test]
 fn two_children_never_share_a_life() {
-    let mut world = World::new("lives");
+    let mut world = World::new("processes");
     world.worker(0, 100, 1);
     world.process(101, 100, 100, 'S');
     world.counts(101, 10.0, 0.0);
@@ -231,9 +231,9 @@ fn two_children_never_share_a_life() {
     for _ in 0..3 {
         assert_eq!(world.read(), ["heat{worker=\"0\"} 0", "hits_total 12"]);
     }
-    let lives = world.files.children.values().map(|child| child.life);
-    let lives: std::collections::BTreeSet<Life> = lives.collect();
-    assert_eq!(lives.len(), 3);
+    let processes = world.files.children.values().map(|child| child.process);
+    let processes: std::collections::BTreeSet<ProcessKey> = processes.collect();
+    assert_eq!(processes.len(), 3);
 }
 
 /// The thread learns of a worker a moment after its start.

@@ -7,36 +7,36 @@ use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
 
 use crate::app_metrics::AppTotals;
-use crate::app_metrics::merge::{Life, Rules};
+use crate::app_metrics::merge::{ProcessKey, Rules};
 use crate::exposition::Page;
 use crate::exposition::render::Answer;
 use crate::model::MetricsScope;
 
 use super::combine::refreshed;
 use super::files::Files;
-use super::results::Worker;
-use super::scraper::Reach;
+use super::results::ScrapeTarget;
+use super::scraper::FindEndpoint;
 use super::thread;
 
 /// Where the workers' metrics come from.
-pub enum Means {
+pub enum ScrapeSource {
     /// No source: only the runtime's own metrics.
     Nothing,
     /// Each worker is asked for this path.
-    Asked {
+    Http {
         /// The path with its query.
         path: String,
         /// How to reach each worker.
-        reach: Reach,
+        find_endpoint: FindEndpoint,
     },
     /// Files that the programs write.
     Files(Box<Files>),
 }
 
 /// Settings of the gathering.
-pub struct Settings {
+pub struct GathererSettings {
     /// The source of metrics.
-    pub means: Means,
+    pub source: ScrapeSource,
     /// How the pages are merged.
     pub rules: Rules,
     /// How often workers are asked if there is no scrape; `None`: only for scrapes.
@@ -45,7 +45,7 @@ pub struct Settings {
 
 /// Builds the runtime's own page. It contains the state from when the closure was created, and the totals of the
 /// gathering, which are passed in.
-pub(super) type Own = Box<dyn FnOnce(Option<AppTotals>) -> Page + Send>;
+pub(super) type OwnPage = Box<dyn FnOnce(Option<AppTotals>) -> Page + Send>;
 
 /// A callback that is called exactly once, on drop.
 pub(super) struct Done(Option<Box<dyn FnOnce() + Send>>);
@@ -60,16 +60,16 @@ impl Drop for Done {
 
 /// Messages to the thread.
 pub(super) enum Message {
-    Workers(Vec<Worker>),
-    Gone(Life),
-    Look {
-        life: Life,
+    Workers(Vec<ScrapeTarget>),
+    WorkerEnded(ProcessKey),
+    FinalScrape {
+        process: ProcessKey,
         within: Duration,
         done: Done,
     },
     Page {
         scope: MetricsScope,
-        own: Own,
+        own: OwnPage,
         accept: Option<String>,
         accept_encoding: Option<String>,
         within: Duration,
@@ -78,22 +78,22 @@ pub(super) enum Message {
 }
 
 /// The last complete page; used if there are workers' metrics.
-pub(super) type Last = Arc<Mutex<Arc<Page>>>;
+pub(super) type LastPage = Arc<Mutex<Arc<Page>>>;
 
 /// The handle of the gathering. The thread ends when the last handle is dropped.
 #[derive(Clone, Debug)]
 pub struct Gatherer {
     messages: UnboundedSender<Message>,
     /// `None`: there are no metrics except the runtime's.
-    last: Option<Last>,
+    last: Option<LastPage>,
 }
 
 impl Gatherer {
     /// Starts the thread.
-    pub fn start(settings: Settings) -> nix::Result<Self> {
+    pub fn start(settings: GathererSettings) -> nix::Result<Self> {
         let (messages, inbox) = unbounded_channel();
-        let on = !matches!(settings.means, Means::Nothing);
-        let last = on.then(Last::default);
+        let on = !matches!(settings.source, ScrapeSource::Nothing);
+        let last = on.then(LastPage::default);
         thread::start(settings, inbox, last.clone())?;
         Ok(Self { messages, last })
     }
@@ -108,20 +108,29 @@ impl Gatherer {
     }
 
     /// From now on, asks only these workers.
-    pub fn set_workers(&self, workers: Vec<Worker>) {
+    pub fn set_workers(&self, workers: Vec<ScrapeTarget>) {
         self.tell(Message::Workers(workers));
     }
 
     /// Reports that the process ended.
-    pub fn gone(&self, life: Life) {
-        self.tell(Message::Gone(life));
+    pub fn worker_ended(&self, process: ProcessKey) {
+        self.tell(Message::WorkerEnded(process));
     }
 
     /// Asks one worker once more before it is told to stop, and calls `done` afterwards in any case, after `within` at
     /// the latest (if the thread is not delayed).
-    pub fn look(&self, life: Life, within: Duration, done: impl FnOnce() + Send + 'static) {
+    pub fn final_scrape(
+        &self,
+        process: ProcessKey,
+        within: Duration,
+        done: impl FnOnce() + Send + 'static,
+    ) {
         let done = Done(Some(Box::new(done)));
-        self.tell(Message::Look { life, within, done });
+        self.tell(Message::FinalScrape {
+            process,
+            within,
+            done,
+        });
     }
 
     /// A page in the form that these request headers ask for. Workers that do not answer within the time are shown

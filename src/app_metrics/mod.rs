@@ -28,8 +28,8 @@ mod totals;
 mod tests;
 
 pub use files::Files;
-pub use handle::{Gatherer, Means, Settings};
-pub use multiproc_dir::Place;
-pub use results::{Worker, life};
-pub use scraper::{Reach, Way};
+pub use handle::{Gatherer, GathererSettings, ScrapeSource};
+pub use multiproc_dir::MultiprocDir;
+pub use results::{ScrapeTarget, process_key};
+pub use scraper::{Endpoint, FindEndpoint};
 pub use totals::{AppScrape, AppTotals};

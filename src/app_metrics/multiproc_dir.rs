@@ -23,13 +23,13 @@ const ROOM: usize = 1 << 20;
 
 /// The directory, for as long as the runtime runs.
 #[derive(Debug)]
-pub struct Place {
+pub struct MultiprocDir {
     path: PathBuf,
     /// The lock, if the directory was created for this runtime.
     private: Option<File>,
 }
 
-impl Place {
+impl MultiprocDir {
     /// Uses the directory that the user named, and creates it if it is missing; otherwise creates a private one. The
     /// error lists what was tried.
     pub fn find(wanted: Option<&Path>) -> Result<Self, String> {
@@ -63,7 +63,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for MultiprocDir {
     fn drop(&mut self) {
         if self.private.is_some() {
             // The runtime is ending, so an error cannot be handled.
@@ -135,7 +135,10 @@ mod tests {
 
     #[test]
     fn a_private_place_is_nobody_elses_and_goes_with_its_owner() {
-        let (one, other) = (Place::find(None).unwrap(), Place::find(None).unwrap());
+        let (one, other) = (
+            MultiprocDir::find(None).unwrap(),
+            MultiprocDir::find(None).unwrap(),
+        );
         assert_ne!(one.path(), other.path());
         let path = one.path().to_owned();
         let mode = fs::metadata(&path).unwrap().permissions().mode();
@@ -168,7 +171,7 @@ mod tests {
     fn a_place_that_the_user_names_is_made_and_stays() {
         let root = std::env::temp_dir().join(format!("rpm-place-{}", std::process::id()));
         let wanted = root.join("a/b");
-        let place = Place::find(Some(&wanted)).unwrap();
+        let place = MultiprocDir::find(Some(&wanted)).unwrap();
         assert_eq!(place.path(), wanted);
         drop(place);
         assert!(wanted.is_dir());
@@ -176,9 +179,9 @@ mod tests {
         fs::write(root.join("file"), b"whole").unwrap();
         let name = format!(".rpm-runtime-{}", std::process::id());
         std::os::unix::fs::symlink(root.join("file"), wanted.join(name)).unwrap();
-        drop(Place::find(Some(&wanted)).unwrap());
+        drop(MultiprocDir::find(Some(&wanted)).unwrap());
         assert_eq!(fs::read(root.join("file")).unwrap(), b"whole");
-        let error = Place::find(Some(&root.join("file"))).unwrap_err();
+        let error = MultiprocDir::find(Some(&root.join("file"))).unwrap_err();
         assert!(error.contains("/file: "), "{error}");
         fs::remove_dir_all(&root).unwrap();
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tracing::{info, warn};
 
-use crate::app_metrics::merge::{Conflict, Disagreement, Life, Merger, Rules};
+use crate::app_metrics::merge::{Conflict, Disagreement, Merger, ProcessKey, Rules};
 use crate::app_metrics::{AppScrape, AppTotals};
 use crate::exposition::{Family, Parsed};
 use crate::model::{ListenerId, Pid, SlotId};
@@ -14,15 +14,15 @@ use crate::model::{ListenerId, Pid, SlotId};
 pub(super) const FAMILY: u64 = 1 << 16;
 
 /// The life of a worker, from the number of workers started before it in all slots.
-pub fn life(started: u64) -> Life {
-    Life(started.saturating_mul(FAMILY))
+pub fn process_key(started: u64) -> ProcessKey {
+    ProcessKey(started.saturating_mul(FAMILY))
 }
 
 /// A worker to ask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Worker {
+pub struct ScrapeTarget {
     /// Identifies the process; never reused.
-    pub life: Life,
+    pub process: ProcessKey,
     /// Its present or former slot.
     pub slot: SlotId,
     /// Its PID.
@@ -33,7 +33,7 @@ pub struct Worker {
 
 /// Result of asking a worker.
 #[derive(Clone, Copy, Debug)]
-struct Outcome {
+struct ScrapeOutcome {
     success: bool,
     took: Duration,
 }
@@ -82,17 +82,17 @@ impl Trouble {
 }
 
 #[derive(Debug)]
-pub(super) struct Keeper {
+pub(super) struct ScrapeResults {
     pub(super) merger: Merger,
     /// The workers to ask, with the last result.
-    workers: BTreeMap<Life, (Worker, Option<Outcome>)>,
+    workers: BTreeMap<ProcessKey, (ScrapeTarget, Option<ScrapeOutcome>)>,
     /// Slots that failed at least once.
     troubles: BTreeMap<SlotId, Trouble>,
     /// Whether dropped series were reported: because of a limit, and because they were invalid.
     told: [bool; 2],
 }
 
-impl Keeper {
+impl ScrapeResults {
     pub(super) fn new(rules: Rules) -> Self {
         Self {
             merger: Merger::new(rules),
@@ -103,47 +103,47 @@ impl Keeper {
     }
 
     /// From now on, these are the workers to ask.
-    pub(super) fn set_workers(&mut self, workers: &[Worker]) {
+    pub(super) fn set_workers(&mut self, workers: &[ScrapeTarget]) {
         let mut before = std::mem::take(&mut self.workers);
         for worker in workers {
-            let known = before.remove(&worker.life);
+            let known = before.remove(&worker.process);
             let last = known.and_then(|(_, last)| last);
-            self.workers.insert(worker.life, (*worker, last));
+            self.workers.insert(worker.process, (*worker, last));
         }
         // The other workers were told to stop: their counters stay, their gauges are removed.
-        for (life, (worker, _)) in before {
-            self.merger.missing(worker.slot, life);
+        for (process, (worker, _)) in before {
+            self.merger.missing(worker.slot, process);
         }
     }
 
-    pub(super) fn workers(&self) -> impl Iterator<Item = Worker> + '_ {
+    pub(super) fn workers(&self) -> impl Iterator<Item = ScrapeTarget> + '_ {
         self.workers.values().map(|(worker, _)| *worker)
     }
 
-    pub(super) fn worker(&self, life: Life) -> Option<Worker> {
-        self.workers.get(&life).map(|(worker, _)| *worker)
+    pub(super) fn worker(&self, process: ProcessKey) -> Option<ScrapeTarget> {
+        self.workers.get(&process).map(|(worker, _)| *worker)
     }
 
     /// Records the answer of a worker, or the reason why there is none.
     pub(super) fn answered(
         &mut self,
-        worker: Worker,
+        worker: ScrapeTarget,
         answer: Result<Parsed, String>,
         took: Duration,
     ) {
         let success = answer.is_ok();
         match answer {
             Ok(parsed) => {
-                self.take(worker.slot, worker.life, worker.life, parsed);
+                self.take(worker.slot, worker.process, worker.process, parsed);
                 let trouble = self.troubles.get_mut(&worker.slot);
                 if trouble.is_some_and(Trouble::ends) {
                     info!(slot = %worker.slot, pid = %worker.pid, "the worker's metrics can be read again");
                 }
             }
             // The worker was told to stop or ended meanwhile.
-            Err(_) if !self.workers.contains_key(&worker.life) => {}
+            Err(_) if !self.workers.contains_key(&worker.process) => {}
             Err(reason) => {
-                self.merger.missing(worker.slot, worker.life);
+                self.merger.missing(worker.slot, worker.process);
                 if self.troubles.entry(worker.slot).or_default().begins() {
                     warn!(
                         slot = %worker.slot, pid = %worker.pid, reason,
@@ -152,15 +152,21 @@ impl Keeper {
                 }
             }
         }
-        if let Some((_, last)) = self.workers.get_mut(&worker.life) {
-            *last = Some(Outcome { success, took });
+        if let Some((_, last)) = self.workers.get_mut(&worker.process) {
+            *last = Some(ScrapeOutcome { success, took });
         }
     }
 
     /// Takes the page of a process: of the worker `worker` itself or of one of its children.
-    pub(super) fn take(&mut self, slot: SlotId, worker: Life, life: Life, parsed: Parsed) {
+    pub(super) fn take(
+        &mut self,
+        slot: SlotId,
+        worker: ProcessKey,
+        process: ProcessKey,
+        parsed: Parsed,
+    ) {
         self.merger.note_dropped(parsed.dropped);
-        let conflicts = self.merger.take_child(slot, worker, life, parsed.page);
+        let conflicts = self.merger.take_child(slot, worker, process, parsed.page);
         for conflict in conflicts {
             if conflict.first {
                 tell(&conflict);
@@ -185,26 +191,26 @@ impl Keeper {
     }
 
     /// Records that a scrape has waited this long for the worker and continues without it.
-    pub(super) fn overdue(&mut self, life: Life, waited: Duration) {
-        if let Some((worker, last)) = self.workers.get_mut(&life) {
-            *last = Some(Outcome {
+    pub(super) fn timed_out(&mut self, process: ProcessKey, waited: Duration) {
+        if let Some((worker, last)) = self.workers.get_mut(&process) {
+            *last = Some(ScrapeOutcome {
                 success: false,
                 took: waited,
             });
-            self.merger.missing(worker.slot, life);
+            self.merger.missing(worker.slot, process);
         }
     }
 
     /// Whether the last attempt to read this worker failed.
-    pub(super) fn has_failed(&self, life: Life) -> bool {
-        let last = self.workers.get(&life).and_then(|(_, last)| *last);
+    pub(super) fn has_failed(&self, process: ProcessKey) -> bool {
+        let last = self.workers.get(&process).and_then(|(_, last)| *last);
         last.is_some_and(|outcome| !outcome.success)
     }
 
     /// Records the end of the process.
-    pub(super) fn gone(&mut self, life: Life) {
-        self.workers.remove(&life);
-        self.merger.gone(life);
+    pub(super) fn process_ended(&mut self, process: ProcessKey) {
+        self.workers.remove(&process);
+        self.merger.process_ended(process);
     }
 
     pub(super) fn merged(&self) -> Vec<Family> {

@@ -9,19 +9,20 @@ use tokio::sync::{Mutex, watch};
 use tokio::task::{AbortHandle, yield_now};
 use tokio::time::{Instant, timeout_at};
 
-use crate::app_metrics::merge::Life;
+use crate::app_metrics::merge::ProcessKey;
 use crate::checks::{Failure, Target};
 use crate::exposition::{PageLimits, Parsed, parse};
 use crate::model::ListenerId;
 use crate::sys::clock;
 
-use super::content_type::format;
+use super::content_type::format_of;
 use super::fetch::{Fetched, PageFault, page};
-use super::results::{Keeper, Worker};
+use super::results::{ScrapeResults, ScrapeTarget};
 
 /// Memory for all pages that are being read, bytes; each page may have at least [`LEAST`].
-const ALL: usize = 64 << 20;
-const LEAST: usize = 512 << 10;
+/// [`MIN_PAGE_MEMORY`].
+const MAX_PAGES_MEMORY: usize = 64 << 20;
+const MIN_PAGE_MEMORY: usize = 512 << 10;
 
 /// Number of consecutive unanswered requests that may be caused by a worker that is only busy.
 const UNANSWERED: u32 = 8;
@@ -29,11 +30,11 @@ const UNANSWERED: u32 = 8;
 const YOUNG: u32 = 2;
 
 /// Closes when the request is finished.
-type Over = watch::Receiver<()>;
+type Completion = watch::Receiver<()>;
 
 /// How to reach a worker at this moment.
 #[derive(Clone, Copy, Debug)]
-pub struct Way {
+pub struct Endpoint {
     /// The target of the request.
     pub target: Target,
     /// Connections in the worker's queue.
@@ -41,40 +42,44 @@ pub struct Way {
 }
 
 /// Returns how to reach the worker of a listener; `None` if it is not reachable.
-pub type Reach = Box<dyn Fn(ListenerId) -> Option<Way> + Send>;
+pub type FindEndpoint = Box<dyn Fn(ListenerId) -> Option<Endpoint> + Send>;
 
-struct UnderWay {
-    over: Over,
+struct InFlight {
+    completion: Completion,
     task: AbortHandle,
 }
 
-impl Drop for UnderWay {
+impl Drop for InFlight {
     /// Dropping the task also releases callers that wait for the answer.
     fn drop(&mut self) {
         self.task.abort();
     }
 }
 
-pub(super) struct Questions {
+pub(super) struct Scraper {
     path: String,
-    reach: Reach,
-    keeper: Rc<RefCell<Keeper>>,
-    under_way: RefCell<HashMap<Life, UnderWay>>,
+    find_endpoint: FindEndpoint,
+    results: Rc<RefCell<ScrapeResults>>,
+    in_flight: RefCell<HashMap<ProcessKey, InFlight>>,
     /// Unanswered requests in a row, by worker.
-    unanswered: RefCell<HashMap<Life, u32>>,
+    unanswered: RefCell<HashMap<ProcessKey, u32>>,
     /// Attempts in a row without a port, by worker.
-    unreached: RefCell<HashMap<Life, u32>>,
+    unreached: RefCell<HashMap<ProcessKey, u32>>,
     /// Held while a page is parsed, so that other tasks run between two pages.
     reading: Mutex<()>,
 }
 
-impl Questions {
-    pub(super) fn new(path: String, reach: Reach, keeper: Rc<RefCell<Keeper>>) -> Self {
+impl Scraper {
+    pub(super) fn new(
+        path: String,
+        find_endpoint: FindEndpoint,
+        results: Rc<RefCell<ScrapeResults>>,
+    ) -> Self {
         Self {
             path,
-            reach,
-            keeper,
-            under_way: RefCell::default(),
+            find_endpoint,
+            results,
+            in_flight: RefCell::default(),
             unanswered: RefCell::default(),
             unreached: RefCell::default(),
             reading: Mutex::new(()),
@@ -83,22 +88,33 @@ impl Questions {
 
     /// Ends the requests to workers that are no longer asked: a draining worker would wait for them.
     pub(super) fn drop_others(&self) {
-        let asked: HashSet<Life> = self.keeper.borrow().workers().map(|one| one.life).collect();
-        let stays = |life: &Life| asked.contains(life);
-        self.under_way.borrow_mut().retain(|life, _| stays(life));
-        self.unanswered.borrow_mut().retain(|life, _| stays(life));
-        self.unreached.borrow_mut().retain(|life, _| stays(life));
+        let asked: HashSet<ProcessKey> = self
+            .results
+            .borrow()
+            .workers()
+            .map(|one| one.process)
+            .collect();
+        let stays = |process: &ProcessKey| asked.contains(process);
+        self.in_flight
+            .borrow_mut()
+            .retain(|process, _| stays(process));
+        self.unanswered
+            .borrow_mut()
+            .retain(|process, _| stays(process));
+        self.unreached
+            .borrow_mut()
+            .retain(|process, _| stays(process));
     }
 
     /// Asks every worker. Returns when all have answered, or after `within`.
-    pub(super) async fn all(self: &Rc<Self>, within: Duration) {
+    pub(super) async fn scrape_all(self: &Rc<Self>, within: Duration) {
         let deadline = Instant::now() + within;
-        let workers: Vec<Worker> = self.keeper.borrow().workers().collect();
-        let most = (ALL / workers.len().max(1)).max(LEAST);
+        let workers: Vec<ScrapeTarget> = self.results.borrow().workers().collect();
+        let most = (MAX_PAGES_MEMORY / workers.len().max(1)).max(MIN_PAGE_MEMORY);
         let joined = self.round(&workers, deadline, most).await;
         // A request that another caller started with a shorter limit may have failed, so ask those workers again.
-        let again = |worker: &Worker| self.keeper.borrow().has_failed(worker.life);
-        let again: Vec<Worker> = joined.into_iter().filter(again).collect();
+        let again = |worker: &ScrapeTarget| self.results.borrow().has_failed(worker.process);
+        let again: Vec<ScrapeTarget> = joined.into_iter().filter(again).collect();
         self.round(&again, deadline, most).await;
     }
 
@@ -106,24 +122,24 @@ impl Questions {
     /// and finished.
     async fn round(
         self: &Rc<Self>,
-        workers: &[Worker],
+        workers: &[ScrapeTarget],
         deadline: Instant,
         most: usize,
-    ) -> Vec<Worker> {
+    ) -> Vec<ScrapeTarget> {
         // Rounded to whole milliseconds, because the log shows it.
         let left = deadline.saturating_duration_since(Instant::now()) + Duration::from_micros(500);
         let within = Duration::from_millis(u64::try_from(left.as_millis()).unwrap_or(u64::MAX));
-        let ask = |worker: &Worker| {
-            let joined = self.over(worker.life);
-            let over = joined.clone();
-            let over = over.unwrap_or_else(|| self.ask(*worker, within, most));
-            (*worker, over, joined.is_some())
+        let ask = |worker: &ScrapeTarget| {
+            let joined = self.completion_of(worker.process);
+            let completion = joined.clone();
+            let completion = completion.unwrap_or_else(|| self.scrape(*worker, within, most));
+            (*worker, completion, joined.is_some())
         };
-        let questions: Vec<(Worker, Over, bool)> = workers.iter().map(ask).collect();
+        let scraper: Vec<(ScrapeTarget, Completion, bool)> = workers.iter().map(ask).collect();
         let mut ended_before = Vec::new();
-        for (worker, mut over, joined) in questions {
-            if timeout_at(deadline, ended(&mut over)).await.is_err() {
-                self.keeper.borrow_mut().overdue(worker.life, within);
+        for (worker, mut completion, joined) in scraper {
+            if timeout_at(deadline, ended(&mut completion)).await.is_err() {
+                self.results.borrow_mut().timed_out(worker.process, within);
             } else if joined {
                 ended_before.push(worker);
             }
@@ -133,72 +149,74 @@ impl Questions {
 
     /// Asks one worker again. If a request is in progress, waits for it first, because its answer may be older than
     /// wanted.
-    pub(super) async fn one(self: &Rc<Self>, life: Life, within: Duration) {
+    pub(super) async fn scrape_again(self: &Rc<Self>, process: ProcessKey, within: Duration) {
         let deadline = Instant::now() + within;
-        let before = self.over(life);
-        if let Some(mut over) = before
-            && timeout_at(deadline, ended(&mut over)).await.is_err()
+        let before = self.completion_of(process);
+        if let Some(mut completion) = before
+            && timeout_at(deadline, ended(&mut completion)).await.is_err()
         {
             return;
         }
-        let Some(worker) = self.keeper.borrow().worker(life) else {
+        let Some(worker) = self.results.borrow().worker(process) else {
             return;
         };
-        let mut over = self.ask(worker, within, ALL);
-        let _ = timeout_at(deadline, ended(&mut over)).await;
+        let mut completion = self.scrape(worker, within, MAX_PAGES_MEMORY);
+        let _ = timeout_at(deadline, ended(&mut completion)).await;
     }
 
     /// Joins the request in progress, or starts one.
-    fn ask(self: &Rc<Self>, worker: Worker, within: Duration, most: usize) -> Over {
-        if let Some(over) = self.over(worker.life) {
-            return over;
+    fn scrape(self: &Rc<Self>, worker: ScrapeTarget, within: Duration, most: usize) -> Completion {
+        if let Some(completion) = self.completion_of(worker.process) {
+            return completion;
         }
-        let (end, over) = watch::channel(());
+        let (end, completion) = watch::channel(());
         let this = Rc::clone(self);
         let task = tokio::task::spawn_local(async move {
             let begun = clock::instant();
-            let answer = match this.way(worker) {
-                Ok(Some(way)) => this.fetch(worker, way, within, most).await,
+            let answer = match this.endpoint(worker) {
+                Ok(Some(endpoint)) => this.fetch(worker, endpoint, within, most).await,
                 Ok(None) => {
                     // The worker is ready and opens its port a moment later, as many programs do.
-                    this.keeper
+                    this.results
                         .borrow_mut()
-                        .overdue(worker.life, Duration::ZERO);
-                    this.under_way.borrow_mut().remove(&worker.life);
+                        .timed_out(worker.process, Duration::ZERO);
+                    this.in_flight.borrow_mut().remove(&worker.process);
                     return;
                 }
                 Err(reason) => Err(reason),
             };
             let took = clock::instant().saturating_duration_since(begun);
-            this.keeper.borrow_mut().answered(worker, answer, took);
+            this.results.borrow_mut().answered(worker, answer, took);
             // The task is finished, so dropping the entry aborts nothing.
-            this.under_way.borrow_mut().remove(&worker.life);
+            this.in_flight.borrow_mut().remove(&worker.process);
             drop(end);
         });
-        let under_way = UnderWay {
-            over: over.clone(),
+        let in_flight = InFlight {
+            completion: completion.clone(),
             task: task.abort_handle(),
         };
-        self.under_way.borrow_mut().insert(worker.life, under_way);
-        over
+        self.in_flight
+            .borrow_mut()
+            .insert(worker.process, in_flight);
+        completion
     }
 
-    fn over(&self, life: Life) -> Option<Over> {
-        let under_way = self.under_way.borrow();
-        let over = &under_way.get(&life)?.over;
+    fn completion_of(&self, process: ProcessKey) -> Option<Completion> {
+        let in_flight = self.in_flight.borrow();
+        let completion = &in_flight.get(&process)?.completion;
         // The channel is closed if the task ended early.
-        over.has_changed().is_ok().then(|| over.clone())
+        completion.has_changed().is_ok().then(|| completion.clone())
     }
 
     /// `None`: there is no port, and it is too early to report that.
-    fn way(&self, worker: Worker) -> Result<Option<Way>, String> {
+    fn endpoint(&self, worker: ScrapeTarget) -> Result<Option<Endpoint>, String> {
         let mut unreached = self.unreached.borrow_mut();
-        if let Some(way) = (self.reach)(worker.listener) {
-            unreached.remove(&worker.life);
-            self.still_accepts(worker.life, way.waiting)?;
-            return Ok(Some(way));
+        if let Some(endpoint) = (self.find_endpoint)(worker.listener) {
+            unreached.remove(&worker.process);
+            self.still_accepts(worker.process, endpoint.waiting)?;
+            return Ok(Some(endpoint));
         }
-        let times = unreached.entry(worker.life).or_default();
+        let times = unreached.entry(worker.process).or_default();
         *times += 1;
         if *times <= YOUNG {
             return Ok(None);
@@ -208,17 +226,17 @@ impl Questions {
 
     async fn fetch(
         &self,
-        worker: Worker,
-        way: Way,
+        worker: ScrapeTarget,
+        endpoint: Endpoint,
         within: Duration,
         most: usize,
     ) -> Result<Parsed, String> {
         let limits = PageLimits::default();
         let most = most.min(limits.bytes);
-        let fetched = page(way.target, &self.path, within, most).await;
-        self.note(worker.life, &fetched);
+        let fetched = page(endpoint.target, &self.path, within, most).await;
+        self.count_unanswered(worker.process, &fetched);
         let fetched = fetched.map_err(|fault| fault.to_string())?;
-        let format = format(fetched.content_type.as_deref())?;
+        let format = format_of(fetched.content_type.as_deref())?;
         let _reading = self.reading.lock().await;
         // Yield now, so that timers are checked before the parsing.
         yield_now().await;
@@ -226,12 +244,12 @@ impl Questions {
     }
 }
 
-impl Questions {
+impl Scraper {
     /// An abandoned connection stays in the queue until the worker accepts it. Without this check, the queue of a
     /// worker that does not accept would soon be full of our requests.
-    fn still_accepts(&self, life: Life, waiting: u32) -> Result<(), String> {
+    fn still_accepts(&self, process: ProcessKey, waiting: u32) -> Result<(), String> {
         let unanswered = self.unanswered.borrow();
-        match unanswered.get(&life) {
+        match unanswered.get(&process) {
             Some(unanswered) if *unanswered > UNANSWERED && waiting >= *unanswered => Err(format!(
                 "it has not accepted the last {unanswered} requests, and is asked again when it has accepted them"
             )),
@@ -239,17 +257,17 @@ impl Questions {
         }
     }
 
-    fn note(&self, life: Life, fetched: &Result<Fetched, PageFault>) {
+    fn count_unanswered(&self, process: ProcessKey, fetched: &Result<Fetched, PageFault>) {
         let mut unanswered = self.unanswered.borrow_mut();
         if let Err(PageFault::Worker(Failure::TimedOut { .. })) = fetched {
-            *unanswered.entry(life).or_default() += 1;
+            *unanswered.entry(process).or_default() += 1;
         } else {
-            unanswered.remove(&life);
+            unanswered.remove(&process);
         }
     }
 }
 
 /// Waits until the sender is dropped; nothing is ever sent.
-async fn ended(over: &mut Over) {
-    while over.changed().await.is_ok() {}
+async fn ended(completion: &mut Completion) {
+    while completion.changed().await.is_ok() {}
 }

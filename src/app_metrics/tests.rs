@@ -10,14 +10,14 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Waker};
 use std::time::Duration;
 
-use crate::app_metrics::merge::{Life, Rules};
+use crate::app_metrics::merge::{ProcessKey, Rules};
 use crate::app_metrics::{AppScrape, AppTotals};
 use crate::checks::Target;
 use crate::exposition::Page;
 use crate::model::{ListenerId, MetricsScope, Pid, SlotId};
 use crate::sys::clock;
 
-use super::{Gatherer, Means, Settings, Way, Worker};
+use super::{Endpoint, Gatherer, GathererSettings, ScrapeSource, ScrapeTarget};
 
 /// Longer than any test may take.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -81,18 +81,18 @@ fn answer(stream: &mut TcpStream, body: &str) {
 
 fn gatherer(programs: &[&Program], interval: Option<Duration>) -> Gatherer {
     let addrs: Vec<SocketAddr> = programs.iter().map(|program| program.addr).collect();
-    let reach = move |listener: ListenerId| {
+    let find_endpoint = move |listener: ListenerId| {
         let addr = addrs.get(usize::from(listener.0))?;
         let target = Target {
             addr: *addr,
             source_port: 64_700 + listener.0,
         };
-        Some(Way { target, waiting: 9 })
+        Some(Endpoint { target, waiting: 9 })
     };
-    Gatherer::start(Settings {
-        means: Means::Asked {
+    Gatherer::start(GathererSettings {
+        source: ScrapeSource::Http {
             path: "/metrics".to_owned(),
-            reach: Box::new(reach),
+            find_endpoint: Box::new(find_endpoint),
         },
         rules: Rules::default(),
         interval,
@@ -100,9 +100,9 @@ fn gatherer(programs: &[&Program], interval: Option<Duration>) -> Gatherer {
     .unwrap()
 }
 
-fn worker(slot: u16, life: u64, listener: u16) -> Worker {
-    Worker {
-        life: Life(life),
+fn worker(slot: u16, process: u64, listener: u16) -> ScrapeTarget {
+    ScrapeTarget {
+        process: ProcessKey(process),
         slot: SlotId(slot),
         pid: Pid::new(1000 + i32::from(slot)).unwrap(),
         listener: ListenerId(listener),

@@ -9,17 +9,17 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::LocalSet;
 use tokio::time::{Instant, timeout_at};
 
-use crate::app_metrics::merge::Life;
+use crate::app_metrics::merge::ProcessKey;
 use crate::exposition::Page;
 use crate::exposition::render;
 use crate::model::MetricsScope;
 use crate::sys;
 
-use super::combine::together;
+use super::combine::combine;
 use super::files::Files;
-use super::handle::{Last, Means, Message, Own, Settings};
-use super::results::{Keeper, Worker};
-use super::scraper::Questions;
+use super::handle::{GathererSettings, LastPage, Message, OwnPage, ScrapeSource};
+use super::results::{ScrapeResults, ScrapeTarget};
+use super::scraper::Scraper;
 
 /// Stack size, bytes. Pages are on the heap; compression needs some stack.
 const STACK: usize = 512 * 1024;
@@ -28,14 +28,14 @@ const STACK: usize = 512 * 1024;
 const UNHURRIED: Duration = Duration::from_secs(5);
 
 pub(super) fn start(
-    settings: Settings,
+    settings: GathererSettings,
     inbox: UnboundedReceiver<Message>,
-    last: Option<Last>,
+    last: Option<LastPage>,
 ) -> nix::Result<()> {
     let body = move || {
         let mut runtime = tokio::runtime::Builder::new_current_thread();
         runtime.enable_time();
-        if matches!(settings.means, Means::Asked { .. }) {
+        if matches!(settings.source, ScrapeSource::Http { .. }) {
             // I/O needs descriptors, which may be scarce.
             runtime.enable_io();
         }
@@ -51,38 +51,45 @@ pub(super) fn start(
 /// The source of pages of the running thread.
 enum Source {
     Nothing,
-    Asked(Rc<Questions>),
+    Http(Rc<Scraper>),
     Files(Rc<RefCell<Box<Files>>>),
 }
 
 #[derive(Clone)]
 struct Gathering {
     source: Rc<Source>,
-    keeper: Rc<RefCell<Keeper>>,
-    last: Option<Last>,
+    results: Rc<RefCell<ScrapeResults>>,
+    last: Option<LastPage>,
 }
 
-async fn serve(settings: Settings, mut inbox: UnboundedReceiver<Message>, last: Option<Last>) {
-    let keeper = Rc::new(RefCell::new(Keeper::new(settings.rules)));
-    let source = match settings.means {
-        Means::Nothing => Source::Nothing,
-        Means::Asked { path, reach } => {
-            let questions = Questions::new(path, reach, Rc::clone(&keeper));
-            Source::Asked(Rc::new(questions))
+async fn serve(
+    settings: GathererSettings,
+    mut inbox: UnboundedReceiver<Message>,
+    last: Option<LastPage>,
+) {
+    let results = Rc::new(RefCell::new(ScrapeResults::new(settings.rules)));
+    let source = match settings.source {
+        ScrapeSource::Nothing => Source::Nothing,
+        ScrapeSource::Http {
+            path,
+            find_endpoint,
+        } => {
+            let scraper = Scraper::new(path, find_endpoint, Rc::clone(&results));
+            Source::Http(Rc::new(scraper))
         }
-        Means::Files(files) => Source::Files(Rc::new(RefCell::new(files))),
+        ScrapeSource::Files(files) => Source::Files(Rc::new(RefCell::new(files))),
     };
     let interval = settings.interval;
     let interval = interval.filter(|_| !matches!(source, Source::Nothing));
     let from_now = || interval.and_then(|interval| Instant::now().checked_add(interval));
     let gathering = Gathering {
         source: Rc::new(source),
-        keeper,
+        results,
         last,
     };
     let mut next = from_now();
     loop {
-        let somebody = gathering.keeper.borrow().workers().next().is_some();
+        let somebody = gathering.results.borrow().workers().next().is_some();
         let message = match next.filter(|_| somebody) {
             Some(next) => timeout_at(next, inbox.recv()).await,
             None => Ok(inbox.recv().await),
@@ -112,12 +119,16 @@ impl Gathering {
     fn told(&self, message: Message) {
         match message {
             Message::Workers(workers) => self.set_workers(&workers),
-            Message::Gone(life) => self.gone(life),
-            Message::Look { life, within, done } => {
+            Message::WorkerEnded(process) => self.worker_ended(process),
+            Message::FinalScrape {
+                process,
+                within,
+                done,
+            } => {
                 let this = self.clone();
                 tokio::task::spawn_local(async move {
-                    if let Source::Asked(questions) = &*this.source {
-                        questions.one(life, within).await;
+                    if let Source::Http(scraper) = &*this.source {
+                        scraper.scrape_again(process, within).await;
                     }
                     drop(done);
                 });
@@ -148,24 +159,24 @@ impl Gathering {
         }
     }
 
-    fn set_workers(&self, workers: &[Worker]) {
-        self.keeper.borrow_mut().set_workers(workers);
+    fn set_workers(&self, workers: &[ScrapeTarget]) {
+        self.results.borrow_mut().set_workers(workers);
         self.drop_questions();
     }
 
     fn drop_questions(&self) {
-        if let Source::Asked(questions) = &*self.source {
-            questions.drop_others();
+        if let Source::Http(scraper) = &*self.source {
+            scraper.drop_others();
         }
     }
 
-    fn gone(&self, life: Life) {
-        let mut keeper = self.keeper.borrow_mut();
-        if let (Source::Files(files), Some(worker)) = (&*self.source, keeper.worker(life)) {
-            files.borrow_mut().ended(&mut keeper, worker);
+    fn worker_ended(&self, process: ProcessKey) {
+        let mut results = self.results.borrow_mut();
+        if let (Source::Files(files), Some(worker)) = (&*self.source, results.worker(process)) {
+            files.borrow_mut().ended(&mut results, worker);
         }
-        keeper.gone(life);
-        drop(keeper);
+        results.process_ended(process);
+        drop(results);
         self.drop_questions();
     }
 
@@ -173,17 +184,17 @@ impl Gathering {
     async fn gather(&self, within: Duration) {
         match &*self.source {
             Source::Nothing => {}
-            Source::Asked(questions) => questions.all(within).await,
-            Source::Files(files) => files.borrow_mut().read(&mut self.keeper.borrow_mut()),
+            Source::Http(scraper) => scraper.scrape_all(within).await,
+            Source::Files(files) => files.borrow_mut().read(&mut self.results.borrow_mut()),
         }
     }
 
-    fn page(&self, scope: MetricsScope, own: Own) -> Arc<Page> {
-        let keeper = self.keeper.borrow();
-        let own = own(self.last.as_ref().map(|_| keeper.totals()));
+    fn page(&self, scope: MetricsScope, own: OwnPage) -> Arc<Page> {
+        let results = self.results.borrow();
+        let own = own(self.last.as_ref().map(|_| results.totals()));
         match &self.last {
             Some(last) if scope == MetricsScope::All => {
-                let page = Arc::new(together(own, keeper.merged()));
+                let page = Arc::new(combine(own, results.merged()));
                 *last.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&page);
                 page
             }

@@ -1,4 +1,4 @@
-//! Little servers on the listeners of a real, steered group.
+//! Small servers on the listeners of a real group with steering.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use tracing::{info, warn};
 
-use crate::app_metrics::merge::{Life, Pattern, Rules};
-use crate::app_metrics::{self, Files, Gatherer, Means, Place, Settings};
+use crate::app_metrics::merge::{Pattern, ProcessKey, Rules};
+use crate::app_metrics::{self, Files, Gatherer, GathererSettings, MultiprocDir, ScrapeSource};
 use crate::checks::Target;
 use crate::config::{Config, MetricsSource};
 use crate::model::{ListenerId, Pid, Snapshot, WorkerState, worker_vars};
@@ -25,8 +25,8 @@ pub(super) struct AppMetrics {
     pub(super) gatherer: Option<Gatherer>,
     way: Way,
     /// The directory of the files.
-    place: Option<Place>,
-    told: Vec<app_metrics::Worker>,
+    place: Option<MultiprocDir>,
+    told: Vec<app_metrics::ScrapeTarget>,
 }
 
 /// How the runtime gets the workers' metrics.
@@ -44,13 +44,13 @@ impl AppMetrics {
         can_ask: bool,
     ) -> Result<Self, BootError> {
         let app = &config.admin.app_metrics;
-        let (mut way, mut place, mut means) = (Way::None, None, Means::Nothing);
+        let (mut way, mut place, mut source) = (Way::None, None, ScrapeSource::Nothing);
         match &app.source {
             None => {}
             Some(MetricsSource::Path { port, path }) => {
                 if let Some(ports) = ports.filter(|_| can_ask) {
                     way = Way::Asked;
-                    means = asking(ports, *port, path);
+                    source = asking(ports, *port, path);
                 } else {
                     warn!(
                         "RPM_APP_METRICS: single workers cannot be reached here; no metrics of workers are read"
@@ -60,13 +60,13 @@ impl AppMetrics {
             Some(MetricsSource::Multiproc { dir }) => {
                 let (found, files) = directory(dir.as_deref())?;
                 way = Way::Files;
-                means = Means::Files(Box::new(files));
+                source = ScrapeSource::Files(Box::new(files));
                 place = Some(found);
             }
         }
         let gauges = app.gauges.iter();
-        let settings = Settings {
-            means,
+        let settings = GathererSettings {
+            source,
             rules: Rules {
                 gauges: gauges
                     .filter_map(|(pattern, way)| Some((Pattern::new(pattern)?, *way)))
@@ -98,12 +98,12 @@ impl AppMetrics {
     }
 
     /// A worker was reaped.
-    pub(super) fn worker_ended(&mut self, life: Life) {
-        self.told.retain(|worker| worker.life != life);
+    pub(super) fn worker_ended(&mut self, process: ProcessKey) {
+        self.told.retain(|worker| worker.process != process);
         if let Some(gatherer) = &self.gatherer
             && self.way != Way::None
         {
-            gatherer.gone(life);
+            gatherer.worker_ended(process);
         }
     }
 }
@@ -119,22 +119,22 @@ pub(super) fn asks_workers(config: &Config, can_ask: bool) -> bool {
 }
 
 /// Reaches each worker over its own listener.
-fn asking(ports: SharedPorts, port: Option<NonZeroU16>, path: &str) -> Means {
-    let reach = move |listener: ListenerId| {
+fn asking(ports: SharedPorts, port: Option<NonZeroU16>, path: &str) -> ScrapeSource {
+    let find_endpoint = move |listener: ListenerId| {
         let (key, source_port) = ports.probe_target(listener, port)?;
-        Some(app_metrics::Way {
+        Some(app_metrics::Endpoint {
             target: Target::new(key, source_port),
             waiting: ports.queue_length(key, listener).unwrap_or(0),
         })
     };
-    Means::Asked {
+    ScrapeSource::Http {
         path: path.to_owned(),
-        reach: Box::new(reach),
+        find_endpoint: Box::new(find_endpoint),
     }
 }
 
-fn directory(wanted: Option<&Path>) -> Result<(Place, Files), BootError> {
-    let found = Place::find(wanted).and_then(|place| {
+fn directory(wanted: Option<&Path>) -> Result<(MultiprocDir, Files), BootError> {
+    let found = MultiprocDir::find(wanted).and_then(|place| {
         let files = Files::open(place.path());
         let files = files.map_err(|error| format!("{}: {error}", place.path().display()))?;
         Ok((place, files))
@@ -171,8 +171,8 @@ impl Supervisor {
             if let Some(listener) = listener
                 && (asked || files)
             {
-                told.push(app_metrics::Worker {
-                    life: worker.id.life,
+                told.push(app_metrics::ScrapeTarget {
+                    process: worker.id.process,
                     slot: view.slot,
                     pid: worker.id.pid,
                     listener,
@@ -191,11 +191,14 @@ impl Supervisor {
     pub(super) fn scrape(&mut self, pid: Pid, within: Duration) -> Option<Event> {
         let metrics = &self.app_metrics;
         if let (Some(worker), Some(gatherer)) = (self.workers.get(pid), &metrics.gatherer)
-            && metrics.told.iter().any(|told| told.life == worker.id.life)
+            && metrics
+                .told
+                .iter()
+                .any(|told| told.process == worker.id.process)
         {
             let (id, outbox) = (worker.id, self.outbox.clone());
             let tell = move || drop(outbox.send(Incoming::Worker(id, Report::Scraped)));
-            gatherer.look(id.life, within, tell);
+            gatherer.final_scrape(id.process, within, tell);
             return None;
         }
         Some(Event::Scraped { pid })

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use tokio::task::JoinHandle;
 
-use crate::app_metrics::{self, merge::Life};
+use crate::app_metrics::{self, merge::ProcessKey};
 use crate::log::Tail;
 use crate::model::{ListenerId, Pid, SlotId};
 
@@ -17,7 +17,7 @@ use super::starting::Start;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct WorkerId {
     pub(super) pid: Pid,
-    pub(super) life: Life,
+    pub(super) process: ProcessKey,
 }
 
 /// A task that ends with its owner.
@@ -89,8 +89,8 @@ impl Workers {
     /// Returns the identity of a process that was just forked.
     pub(super) fn identify(&mut self, pid: Pid) -> WorkerId {
         self.started += 1;
-        let life = app_metrics::life(self.started);
-        WorkerId { pid, life }
+        let process = app_metrics::process_key(self.started);
+        WorkerId { pid, process }
     }
 
     pub(super) fn insert(&mut self, worker: Worker) {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::account::{Account, Cost};
-use super::processes::Life;
+use super::processes::ProcessKey;
 use super::series::{self, ENTRY, newer};
 use super::visit::{place, visit};
 use crate::exposition::{Exemplar, Labels, Sample, Suffix};
@@ -21,7 +21,7 @@ struct Count {
     /// a restart.
     total: f64,
     /// The last value of each worker, sorted by life.
-    seen: Vec<(Life, f64)>,
+    seen: Vec<(ProcessKey, f64)>,
     exemplar: Option<Box<Exemplar>>,
 }
 
@@ -32,7 +32,7 @@ impl Counters {
     /// Takes the samples of `life`. Returns the number of samples for which there was no room.
     pub(super) fn take(
         &mut self,
-        life: Life,
+        process: ProcessKey,
         samples: Vec<Sample>,
         account: &mut Account<'_>,
     ) -> usize {
@@ -41,12 +41,12 @@ impl Counters {
         let new = visit(
             &mut self.series,
             samples.map(|sample| (sample.labels, (sample.value, sample.exemplar))),
-            |count, said| left_out += usize::from(!count.take(life, said, &mut usual, account)),
+            |count, said| left_out += usize::from(!count.take(process, said, &mut usual, account)),
         );
         for (labels, said) in new {
             let taken = match self.series.get_mut(&labels) {
-                Some(count) => count.take(life, said, &mut usual, account),
-                None => self.begin(life, labels, said, account),
+                Some(count) => count.take(process, said, &mut usual, account),
+                None => self.begin(process, labels, said, account),
             };
             left_out += usize::from(!taken);
         }
@@ -56,7 +56,7 @@ impl Counters {
     /// Adds a new series; false if there is no room.
     fn begin(
         &mut self,
-        life: Life,
+        process: ProcessKey,
         labels: Labels,
         (value, exemplar): Said,
         account: &mut Account<'_>,
@@ -66,7 +66,7 @@ impl Counters {
         if room {
             let mut count = Count {
                 total: value,
-                seen: vec![(life, value)],
+                seen: vec![(process, value)],
                 exemplar: None,
             };
             newer(&mut count.exemplar, exemplar, account);
@@ -76,9 +76,12 @@ impl Counters {
     }
 
     /// Handles the end of a process: what it counted stays in the sum.
-    pub(super) fn gone(&mut self, life: Life, account: &mut Account<'_>) {
+    pub(super) fn process_ended(&mut self, process: ProcessKey, account: &mut Account<'_>) {
         for count in self.series.values_mut() {
-            if let Ok(at) = count.seen.binary_search_by_key(&life, |(life, _)| *life) {
+            if let Ok(at) = count
+                .seen
+                .binary_search_by_key(&process, |(process, _)| *process)
+            {
                 count.seen.remove(at);
                 account.refund(Cost::bytes(ENTRY));
             }
@@ -101,12 +104,12 @@ impl Count {
     /// Takes a value of `life`; false if there is no room.
     fn take(
         &mut self,
-        life: Life,
+        process: ProcessKey,
         (value, exemplar): Said,
         usual: &mut usize,
         account: &mut Account<'_>,
     ) -> bool {
-        match place(&self.seen, life, usual) {
+        match place(&self.seen, process, usual) {
             Ok(at) => {
                 let last = &mut self.seen[at].1;
                 // The value decreased, so the counter was restarted from zero.
@@ -118,7 +121,7 @@ impl Count {
                 if !account.charge_known(Cost::bytes(ENTRY)) {
                     return false;
                 }
-                self.seen.insert(at, (life, value));
+                self.seen.insert(at, (process, value));
                 self.add(value);
             }
         }

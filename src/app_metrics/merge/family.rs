@@ -7,7 +7,7 @@ use super::account::{Account, Budget, Cost};
 use super::counters::Counters;
 use super::gauges::Gauges;
 use super::observed::Observed;
-use super::processes::{Life, Speaker};
+use super::processes::{ProcessKey, Speaker};
 use super::rules::{Aggregation, Rules};
 use super::suggestions::Suggestions;
 use crate::exposition::{Dropped, Family, MetricType, Sample, Suffix, claims};
@@ -26,10 +26,10 @@ pub(super) struct Merged {
     help: Option<Box<str>>,
     unit: Option<Box<str>>,
     /// The worker whose help and unit are shown.
-    teller: Life,
+    teller: ProcessKey,
     body: Body,
     /// Living processes that export the family.
-    members: BTreeSet<Life>,
+    members: BTreeSet<ProcessKey>,
     /// Number of the latest page that contained it.
     turn: u64,
     cost: Cost,
@@ -53,7 +53,7 @@ enum Body {
 /// Source and accounts of a family that is being merged.
 #[derive(Debug)]
 pub(super) struct Taking<'a> {
-    pub(super) life: Life,
+    pub(super) process: ProcessKey,
     /// The number of the page.
     pub(super) turn: u64,
     pub(super) budget: &'a mut Budget,
@@ -69,14 +69,14 @@ pub(super) struct Differs {
 
 impl Merged {
     /// Creates an empty merged family for `family`, as exported by `life`.
-    pub(super) fn new(life: Life, family: &Family) -> Self {
+    pub(super) fn new(process: ProcessKey, family: &Family) -> Self {
         let form = Form::of(family);
         Self {
             name: family.name.clone(),
             form,
             help: family.help.clone(),
             unit: family.unit.clone(),
-            teller: life,
+            teller: process,
             body: match form.kind {
                 MetricType::Counter => Body::Counters(Counters::default()),
                 MetricType::Histogram | MetricType::Summary => Body::Observed(Observed::default()),
@@ -100,8 +100,8 @@ impl Merged {
     }
 
     /// Whether no living process exports it, except perhaps `life` before the page `turn`.
-    pub(super) fn is_left(&self, life: Life, turn: u64) -> bool {
-        self.turn != turn && self.members.iter().all(|member| *member == life)
+    pub(super) fn is_left(&self, process: ProcessKey, turn: u64) -> bool {
+        self.turn != turn && self.members.iter().all(|member| *member == process)
     }
 
     /// Whether it is cumulative (no gauge).
@@ -118,45 +118,51 @@ impl Merged {
     pub(super) fn take(&mut self, family: Family, taking: &mut Taking<'_>) -> Differs {
         let mut differs = Differs::default();
         let Taking {
-            life,
+            process,
             turn,
             budget,
             dropped,
         } = taking;
-        let (life, kind) = (*life, self.form.kind);
+        let (process, kind) = (*process, self.form.kind);
         self.turn = *turn;
         let mut account = Account {
             budget,
             own: &mut self.cost,
         };
-        if !self.members.contains(&life) {
+        if !self.members.contains(&process) {
             if !account.charge_known(MEMBER) {
                 dropped.limit += family.samples.len() as u64;
                 return differs;
             }
-            self.members.insert(life);
+            self.members.insert(process);
         }
         match &mut self.body {
             Body::Counters(counters) => {
-                let left_out = counters.take(life, family.samples, &mut account);
+                let left_out = counters.take(process, family.samples, &mut account);
                 dropped.limit += left_out as u64;
             }
             Body::Observed(observed) => {
-                differs.buckets = observed.take(life, kind, family.samples, &mut account, dropped);
+                differs.buckets =
+                    observed.take(process, kind, family.samples, &mut account, dropped);
             }
             Body::Gauges(gauges) => {
-                let left_out = gauges.take(life, *turn, family.samples, &mut account);
+                let left_out = gauges.take(process, *turn, family.samples, &mut account);
                 dropped.limit += left_out as u64;
             }
         }
-        differs.help = self.hear(life, family.help, family.unit);
+        differs.help = self.hear(process, family.help, family.unit);
         differs
     }
 
     /// Compares help and unit with the shown ones. Those of the first worker stay while that worker lives.
-    fn hear(&mut self, life: Life, help: Option<Box<str>>, unit: Option<Box<str>>) -> bool {
-        if life == self.teller || !self.members.contains(&self.teller) {
-            self.teller = life;
+    fn hear(
+        &mut self,
+        process: ProcessKey,
+        help: Option<Box<str>>,
+        unit: Option<Box<str>>,
+    ) -> bool {
+        if process == self.teller || !self.members.contains(&self.teller) {
+            self.teller = process;
             self.help = help.or(self.help.take());
             self.unit = unit.or(self.unit.take());
             return false;
@@ -169,30 +175,30 @@ impl Merged {
     }
 
     /// If the page `turn` of `life` does not contain this family, removes its gauges.
-    pub(super) fn silent(&mut self, life: Life, turn: u64, budget: &mut Budget) {
+    pub(super) fn silent(&mut self, process: ProcessKey, turn: u64, budget: &mut Budget) {
         let own = &mut self.cost;
         let mut account = Account { budget, own };
         if let Body::Gauges(gauges) = &mut self.body
-            && gauges.is_silent(life, turn)
+            && gauges.is_silent(process, turn)
         {
-            gauges.gone(life, &mut account);
-            self.members.remove(&life);
+            gauges.process_ended(process, &mut account);
+            self.members.remove(&process);
             account.refund(MEMBER);
         }
     }
 
     /// Handles the end of a process.
-    pub(super) fn gone(&mut self, life: Life, budget: &mut Budget) {
+    pub(super) fn process_ended(&mut self, process: ProcessKey, budget: &mut Budget) {
         let own = &mut self.cost;
         let mut account = Account { budget, own };
-        if !self.members.remove(&life) {
+        if !self.members.remove(&process) {
             return;
         }
         account.refund(MEMBER);
         match &mut self.body {
-            Body::Counters(counters) => counters.gone(life, &mut account),
-            Body::Observed(observed) => observed.gone(life, &mut account),
-            Body::Gauges(gauges) => gauges.gone(life, &mut account),
+            Body::Counters(counters) => counters.process_ended(process, &mut account),
+            Body::Observed(observed) => observed.process_ended(process, &mut account),
+            Body::Gauges(gauges) => gauges.process_ended(process, &mut account),
         }
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::account::{Account, Cost};
-use super::processes::{Life, Speaker};
+use super::processes::{ProcessKey, Speaker};
 use super::rules::Aggregation;
 use super::series;
 use crate::exposition::{Labels, Sample, Suffix};
@@ -11,7 +11,7 @@ use crate::exposition::{Labels, Sample, Suffix};
 /// The series of one family.
 #[derive(Debug, Default)]
 pub(super) struct Gauges {
-    lives: BTreeMap<Life, Said>,
+    processes: BTreeMap<ProcessKey, Said>,
     /// All labels in use, each stored once, with the number of uses.
     labels: BTreeMap<Labels, usize>,
 }
@@ -34,12 +34,12 @@ impl Gauges {
     /// Replaces the samples of `life`. Returns the number of samples for which there was no room.
     pub(super) fn take(
         &mut self,
-        life: Life,
+        process: ProcessKey,
         turn: u64,
         samples: Vec<Sample>,
         account: &mut Account<'_>,
     ) -> usize {
-        if let Some(said) = self.lives.get_mut(&life)
+        if let Some(said) = self.processes.get_mut(&process)
             && said.is_like(&samples)
         {
             said.turn = turn;
@@ -48,7 +48,7 @@ impl Gauges {
             }
             return 0;
         }
-        self.gone(life, account);
+        self.process_ended(process, account);
         let all = samples.len();
         let mut said = Vec::with_capacity(all);
         for sample in samples {
@@ -58,13 +58,13 @@ impl Gauges {
         }
         let dropped = all - said.len();
         let samples = said.into();
-        self.lives.insert(life, Said { turn, samples });
+        self.processes.insert(process, Said { turn, samples });
         dropped
     }
 
     /// Removes the samples of a process that ended or no longer exports this family.
-    pub(super) fn gone(&mut self, life: Life, account: &mut Account<'_>) {
-        let Some(said) = self.lives.remove(&life) else {
+    pub(super) fn process_ended(&mut self, process: ProcessKey, account: &mut Account<'_>) {
+        let Some(said) = self.processes.remove(&process) else {
             return;
         };
         for (_, labels, _) in said.samples {
@@ -80,8 +80,10 @@ impl Gauges {
     }
 
     /// Whether `life` has samples, but none from the page `turn`.
-    pub(super) fn is_silent(&self, life: Life, turn: u64) -> bool {
-        self.lives.get(&life).is_some_and(|said| said.turn != turn)
+    pub(super) fn is_silent(&self, process: ProcessKey, turn: u64) -> bool {
+        self.processes
+            .get(&process)
+            .is_some_and(|said| said.turn != turn)
     }
 
     /// The merged samples of the present speakers, sorted by labels. If `is_grouped`, keeps the order of a page.
@@ -93,7 +95,7 @@ impl Gauges {
     ) -> Vec<Sample> {
         let said = speakers
             .iter()
-            .filter_map(|speaker| Some((speaker, self.lives.get(&speaker.life)?)));
+            .filter_map(|speaker| Some((speaker, self.processes.get(&speaker.process)?)));
         match aggregation {
             Aggregation::Drop => Vec::new(),
             Aggregation::Worker if is_grouped => {
@@ -129,7 +131,7 @@ impl Gauges {
                     };
                     let mut together = Together::default();
                     for (_, speaker, _, value) in place {
-                        together.add(aggregation, speaker.life, *value);
+                        together.add(aggregation, speaker.process, *value);
                     }
                     let value = together.value(aggregation);
                     Some(Sample::with(suffix, speaker.label(labels), value))
@@ -141,7 +143,7 @@ impl Gauges {
                 for (speaker, said) in said {
                     for (suffix, labels, value) in &said.samples {
                         let entry = together.entry((labels, *suffix)).or_default();
-                        entry.add(aggregation, speaker.life, *value);
+                        entry.add(aggregation, speaker.process, *value);
                     }
                 }
                 let sample = |((labels, suffix), all): ((&Labels, Suffix), Together)| {
@@ -188,18 +190,18 @@ impl Said {
 struct Together {
     value: Option<f64>,
     workers: u32,
-    youngest: Option<Life>,
+    youngest: Option<ProcessKey>,
 }
 
 impl Together {
-    fn add(&mut self, aggregation: Aggregation, life: Life, value: f64) {
+    fn add(&mut self, aggregation: Aggregation, process: ProcessKey, value: f64) {
         if value.is_nan() {
             return;
         }
         self.workers += 1;
         let Some(kept) = &mut self.value else {
             self.value = Some(value);
-            self.youngest = Some(life);
+            self.youngest = Some(process);
             return;
         };
         match aggregation {
@@ -207,9 +209,9 @@ impl Together {
             Aggregation::Max => *kept = kept.max(value),
             Aggregation::Min => *kept = kept.min(value),
             Aggregation::Last | Aggregation::Worker | Aggregation::Drop => {
-                if Some(life) > self.youngest {
+                if Some(process) > self.youngest {
                     *kept = value;
-                    self.youngest = Some(life);
+                    self.youngest = Some(process);
                 }
             }
         }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::account::{Budget, Cost};
 use super::family::{Merged, Taking};
 use super::incoming::{plain, rename_label};
-use super::processes::{Life, Lives};
+use super::processes::{ProcessKey, Processes};
 use super::report::{Conflict, Conflicts, Disagreement};
 use super::rules::{Aggregation, Rules};
 use super::suggestions::Suggestions;
@@ -25,7 +25,7 @@ pub struct Merger {
     families: BTreeMap<Box<str>, Merged>,
     /// The owning family of each sample name.
     owners: BTreeMap<Box<str>, Box<str>>,
-    lives: Lives,
+    processes: Processes,
     /// Number of pages so far.
     turns: u64,
     dropped: Dropped,
@@ -40,7 +40,7 @@ impl Merger {
             suggestions: Suggestions::default(),
             families: BTreeMap::new(),
             owners: BTreeMap::new(),
-            lives: Lives::default(),
+            processes: Processes::default(),
             turns: 0,
             dropped: Dropped::default(),
         }
@@ -50,8 +50,8 @@ impl Merger {
     /// [`Parsed::of`](crate::exposition::Parsed::of). Only ready workers are asked. The counters of a retiring worker
     /// count, but its gauges do not once a younger worker of its slot was asked. The page of a process that is known to
     /// have ended is ignored. Returns new conflicts.
-    pub fn take(&mut self, slot: SlotId, life: Life, page: Page) -> Vec<Conflict> {
-        self.take_child(slot, life, life, page)
+    pub fn take(&mut self, slot: SlotId, process: ProcessKey, page: Page) -> Vec<Conflict> {
+        self.take_child(slot, process, process, page)
     }
 
     /// As [`Self::take`], for a process `life` that descends from the worker `worker` of `slot`. Its gauges count as
@@ -59,12 +59,12 @@ impl Merger {
     pub fn take_child(
         &mut self,
         slot: SlotId,
-        worker: Life,
-        life: Life,
+        worker: ProcessKey,
+        process: ProcessKey,
         page: Page,
     ) -> Vec<Conflict> {
         let mut conflicts = Vec::new();
-        if !self.lives.asked(slot, worker, life, true) {
+        if !self.processes.asked(slot, worker, process, true) {
             return conflicts;
         }
         self.turns += 1;
@@ -76,18 +76,18 @@ impl Merger {
                 continue;
             }
             room -= series;
-            self.family(life, family, &mut conflicts);
+            self.family(process, family, &mut conflicts);
         }
         for family in self.families.values_mut() {
-            family.silent(life, self.turns, &mut self.budget);
+            family.silent(process, self.turns, &mut self.budget);
         }
         self.forget_empty();
         conflicts
     }
 
     /// Records that the worker `life` of `slot` did not answer: its counters stay, its gauges are not shown.
-    pub fn missing(&mut self, slot: SlotId, life: Life) {
-        self.lives.asked(slot, life, life, false);
+    pub fn missing(&mut self, slot: SlotId, process: ProcessKey) {
+        self.processes.asked(slot, process, process, false);
     }
 
     /// Sets the aggregations that the program itself asks for, by the gauge's name in text 0.0.4. They apply where no
@@ -97,10 +97,10 @@ impl Merger {
     }
 
     /// Records the end of a worker: its counts stay, everything else is removed.
-    pub fn gone(&mut self, life: Life) {
-        self.lives.gone(life);
+    pub fn process_ended(&mut self, process: ProcessKey) {
+        self.processes.end(process);
         for family in self.families.values_mut() {
-            family.gone(life, &mut self.budget);
+            family.process_ended(process, &mut self.budget);
         }
         self.forget_empty();
     }
@@ -113,7 +113,7 @@ impl Merger {
 
     /// All families with at least one sample, sorted by their name in text 0.0.4; samples are sorted by labels.
     pub fn merged(&self) -> Vec<Family> {
-        let speakers = self.lives.speakers();
+        let speakers = self.processes.speakers();
         let families = self.families.iter();
         families
             .filter(|(name, family)| family.counts() || !self.is_beginning(name))
@@ -124,7 +124,7 @@ impl Merger {
 
     /// Number of conflicts between workers. Never decreases.
     pub fn conflicts(&self) -> Conflicts {
-        self.lives.counted
+        self.processes.counted
     }
 
     /// Number of series left out, counted each time. Never decreases.
@@ -152,7 +152,7 @@ impl Merger {
             })
     }
 
-    fn family(&mut self, life: Life, mut family: Family, conflicts: &mut Vec<Conflict>) {
+    fn family(&mut self, process: ProcessKey, mut family: Family, conflicts: &mut Vec<Conflict>) {
         if is_own(&family) {
             self.dropped.invalid += family.samples.len() as u64;
             return;
@@ -162,14 +162,15 @@ impl Merger {
             return;
         }
         let name: Box<str> = family.text_name().into();
-        let mut conflict =
-            |lives: &mut Lives, kind| conflicts.extend(lives.conflict(life, kind, &name));
+        let mut conflict = |processes: &mut Processes, kind| {
+            conflicts.extend(processes.conflict(process, kind, &name));
+        };
         if rename_label(&mut family) {
-            conflict(&mut self.lives, Disagreement::Label);
+            conflict(&mut self.processes, Disagreement::Label);
         }
-        match self.place(life, &name, &family) {
+        match self.place(process, &name, &family) {
             Place::Ready => {}
-            Place::Taken => return conflict(&mut self.lives, Disagreement::Type),
+            Place::Taken => return conflict(&mut self.processes, Disagreement::Type),
             Place::NoRoom => {
                 self.dropped.limit += family.samples.len() as u64;
                 return;
@@ -179,22 +180,22 @@ impl Merger {
             return;
         };
         let mut taking = Taking {
-            life,
+            process,
             turn: self.turns,
             budget: &mut self.budget,
             dropped: &mut self.dropped,
         };
         let differs = merged.take(family, &mut taking);
         if differs.help {
-            conflict(&mut self.lives, Disagreement::Help);
+            conflict(&mut self.processes, Disagreement::Help);
         }
         if differs.buckets {
-            conflict(&mut self.lives, Disagreement::Buckets);
+            conflict(&mut self.processes, Disagreement::Buckets);
         }
     }
 
     /// Makes `family` of `life` mergeable: finds or creates its merged family.
-    fn place(&mut self, life: Life, name: &str, family: &Family) -> Place {
+    fn place(&mut self, process: ProcessKey, name: &str, family: &Family) -> Place {
         if self
             .families
             .get(name)
@@ -202,7 +203,7 @@ impl Merger {
         {
             return Place::Ready;
         }
-        let new = Merged::new(life, family);
+        let new = Merged::new(process, family);
         let mut in_the_way: Vec<Box<str>> = vec![name.into()];
         in_the_way.extend(
             new.claims()
@@ -211,7 +212,7 @@ impl Merger {
         let is_left = |name: &str| {
             self.families
                 .get(name)
-                .is_none_or(|there| there.is_left(life, self.turns))
+                .is_none_or(|there| there.is_left(process, self.turns))
         };
         if !in_the_way.iter().all(|name| is_left(name)) {
             return Place::Taken;

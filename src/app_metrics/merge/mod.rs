@@ -35,6 +35,6 @@ mod tests;
 
 pub use merger::Merger;
 pub use pattern::Pattern;
-pub use processes::Life;
+pub use processes::ProcessKey;
 pub use report::{Conflict, Conflicts, Disagreement};
 pub use rules::{Aggregation, Rules};

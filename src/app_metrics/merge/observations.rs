@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::account::{Account, Cost};
 use super::groups::Snap;
 use super::layout::{Layout, common};
-use super::processes::Life;
+use super::processes::ProcessKey;
 use super::series::{cost, is_newer, newer};
 use crate::exposition::{Exemplar, Labels, Sample, Suffix};
 
@@ -20,7 +20,7 @@ pub(super) struct Observations {
     /// One part for each layout; never empty.
     parts: Vec<Part>,
     /// The last values of each worker, sorted by life.
-    seen: Vec<(Life, Snap)>,
+    seen: Vec<(ProcessKey, Snap)>,
 }
 
 /// Observations with one layout.
@@ -31,7 +31,7 @@ struct Part {
     /// `None` as soon as one worker had no sum.
     sum: Option<f64>,
     /// The youngest process that had this layout.
-    youngest: Life,
+    youngest: ProcessKey,
     /// By bound; or empty.
     exemplars: Exemplars,
 }
@@ -42,10 +42,10 @@ pub(super) struct NoRoom;
 
 impl Observations {
     /// Creates a series from the first values.
-    pub(super) fn new(life: Life, snap: Snap) -> Self {
+    pub(super) fn new(process: ProcessKey, snap: Snap) -> Self {
         Self {
-            parts: vec![Part::new(life, &snap)],
-            seen: vec![(life, snap)],
+            parts: vec![Part::new(process, &snap)],
+            seen: vec![(process, snap)],
         }
     }
 
@@ -58,11 +58,13 @@ impl Observations {
     /// Takes the values of `life`.
     pub(super) fn take(
         &mut self,
-        life: Life,
+        process: ProcessKey,
         snap: Snap,
         account: &mut Account<'_>,
     ) -> Result<(), NoRoom> {
-        let at = self.seen.binary_search_by_key(&life, |(life, _)| *life);
+        let at = self
+            .seen
+            .binary_search_by_key(&process, |(process, _)| *process);
         let part = self
             .parts
             .iter_mut()
@@ -75,24 +77,26 @@ impl Observations {
             return Ok(());
         }
         // The worker is new, or has new bounds; in the latter case its counts restarted.
-        self.begin(life, &snap, account)?;
+        self.begin(process, &snap, account)?;
         match at {
             Ok(at) => {
                 account.refund(Cost::bytes(snap_bytes(&self.seen[at].1)));
                 self.seen[at].1 = snap;
             }
-            Err(at) => self.seen.insert(at, (life, snap)),
+            Err(at) => self.seen.insert(at, (process, snap)),
         }
         self.forget_old_layouts(account);
         Ok(())
     }
 
     /// Whether `life` has other bounds than the first worker.
-    pub(super) fn differs(&self, life: Life) -> bool {
+    pub(super) fn differs(&self, process: ProcessKey) -> bool {
         if self.parts.len() < 2 {
             return false;
         }
-        let at = self.seen.binary_search_by_key(&life, |(life, _)| *life);
+        let at = self
+            .seen
+            .binary_search_by_key(&process, |(process, _)| *process);
         let own = at.ok().map(|at| &self.seen[at].1.layout);
         let first = self.parts.first().map(|part| &part.layout);
         own.zip(first)
@@ -100,20 +104,31 @@ impl Observations {
     }
 
     /// Handles the end of a process: its observations stay.
-    pub(super) fn gone(&mut self, life: Life, account: &mut Account<'_>) {
-        if let Ok(at) = self.seen.binary_search_by_key(&life, |(life, _)| *life) {
+    pub(super) fn process_ended(&mut self, process: ProcessKey, account: &mut Account<'_>) {
+        if let Ok(at) = self
+            .seen
+            .binary_search_by_key(&process, |(process, _)| *process)
+        {
             let (_, snap) = self.seen.remove(at);
             account.refund(Cost::bytes(snap_bytes(&snap)));
             self.forget_old_layouts(account);
         }
     }
 
-    /// Takes the exemplars of `life` for its buckets if they are newer.
-    pub(super) fn exemplify(&mut self, life: Life, new: Exemplars, account: &mut Account<'_>) {
+    /// Notes the exemplars of the buckets that `process` has, if they are newer.
+    pub(super) fn exemplify(
+        &mut self,
+        process: ProcessKey,
+        new: Exemplars,
+        account: &mut Account<'_>,
+    ) {
         if new.iter().all(Option::is_none) {
             return;
         }
-        let Ok(at) = self.seen.binary_search_by_key(&life, |(life, _)| *life) else {
+        let Ok(at) = self
+            .seen
+            .binary_search_by_key(&process, |(process, _)| *process)
+        else {
             return;
         };
         let layout = &self.seen[at].1.layout;
@@ -174,13 +189,18 @@ impl Observations {
     }
 
     /// Adds the observations of a process from its beginning.
-    fn begin(&mut self, life: Life, snap: &Snap, account: &mut Account<'_>) -> Result<(), NoRoom> {
+    fn begin(
+        &mut self,
+        process: ProcessKey,
+        snap: &Snap,
+        account: &mut Account<'_>,
+    ) -> Result<(), NoRoom> {
         let same = |part: &&mut Part| Arc::ptr_eq(&part.layout, &snap.layout);
         if let Some(part) = self.parts.iter_mut().find(same) {
             if !account.charge_known(Cost::bytes(snap_bytes(snap))) {
                 return Err(NoRoom);
             }
-            part.add(life, snap);
+            part.add(process, snap);
             return Ok(());
         }
         let Cost { series, bytes } = part_cost(&snap.layout);
@@ -188,7 +208,7 @@ impl Observations {
         if self.parts.len() == PARTS || !account.charge(cost) {
             return Err(NoRoom);
         }
-        self.parts.push(Part::new(life, snap));
+        self.parts.push(Part::new(process, snap));
         Ok(())
     }
 
@@ -220,31 +240,31 @@ impl Observations {
         part.counts.copy_from_slice(&first.counts);
         part.sum = first.sum;
         part.youngest = *oldest;
-        for (life, snap) in others {
-            part.add(*life, snap);
+        for (process, snap) in others {
+            part.add(*process, snap);
         }
         self.parts.push(part);
     }
 }
 
 impl Part {
-    fn new(life: Life, snap: &Snap) -> Self {
+    fn new(process: ProcessKey, snap: &Snap) -> Self {
         Self {
             layout: Arc::clone(&snap.layout),
             counts: snap.counts.clone(),
             sum: snap.sum,
-            youngest: life,
+            youngest: process,
             exemplars: Vec::new(),
         }
     }
 
     /// Adds all observations of a process.
-    fn add(&mut self, life: Life, snap: &Snap) {
+    fn add(&mut self, process: ProcessKey, snap: &Snap) {
         for (count, new) in self.counts.iter_mut().zip(&snap.counts) {
             *count += new;
         }
         self.sum = self.sum.zip(snap.sum).map(|(sum, new)| sum + new);
-        self.youngest = self.youngest.max(life);
+        self.youngest = self.youngest.max(process);
     }
 
     /// Adds the observations since `old`, or all if any count decreased, because the process then restarted its counts.
@@ -263,7 +283,7 @@ impl Part {
 
 fn snap_bytes(snap: &Snap) -> usize {
     // Twice the size, because the list may have spare capacity.
-    2 * size_of::<(Life, Snap)>() + size_of_val(&*snap.counts)
+    2 * size_of::<(ProcessKey, Snap)>() + size_of_val(&*snap.counts)
 }
 
 /// Cost of the buckets, sum and count, and of the bounds as if they were not shared.

@@ -6,7 +6,7 @@ use super::account::{Account, Cost};
 use super::groups::Group;
 use super::layout::Layouts;
 use super::observations::{NoRoom, Observations};
-use super::processes::Life;
+use super::processes::ProcessKey;
 use super::series;
 use crate::exposition::{Dropped, Labels, MetricType, Sample, Suffix};
 
@@ -22,7 +22,7 @@ impl Observed {
     /// worker.
     pub(super) fn take(
         &mut self,
-        life: Life,
+        process: ProcessKey,
         kind: MetricType,
         mut samples: Vec<Sample>,
         account: &mut Account<'_>,
@@ -40,12 +40,12 @@ impl Observed {
                 continue;
             };
             let taken = if let Some(series) = self.series.get_mut(&labels) {
-                series.take(life, snap, account)
+                series.take(process, snap, account)
             } else {
                 let Cost { series, bytes } = Observations::cost(&snap);
                 let cost = Cost::new(series, bytes + series::bytes(&labels));
                 if account.charge(cost) {
-                    let series = Observations::new(life, snap);
+                    let series = Observations::new(process, snap);
                     self.series.insert(labels.clone(), series);
                     Ok(())
                 } else {
@@ -54,8 +54,8 @@ impl Observed {
             };
             match (taken, self.series.get_mut(&labels)) {
                 (Ok(()), Some(series)) => {
-                    series.exemplify(life, exemplars, account);
-                    differs |= series.differs(life);
+                    series.exemplify(process, exemplars, account);
+                    differs |= series.differs(process);
                 }
                 _ => dropped.limit += len,
             }
@@ -64,9 +64,9 @@ impl Observed {
     }
 
     /// Handles the end of a process: its observations stay.
-    pub(super) fn gone(&mut self, life: Life, account: &mut Account<'_>) {
+    pub(super) fn process_ended(&mut self, process: ProcessKey, account: &mut Account<'_>) {
         for series in self.series.values_mut() {
-            series.gone(life, account);
+            series.process_ended(process, account);
         }
     }
 

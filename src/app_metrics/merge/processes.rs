@@ -18,14 +18,14 @@ const FIRSTS: usize = 4096;
 
 /// One process: a unique number, higher for a younger process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Life(pub u64);
+pub struct ProcessKey(pub u64);
 
 /// State of one process.
 #[derive(Debug)]
 struct Known {
     slot: SlotId,
     /// The process itself, or the worker that is its ancestor.
-    worker: Life,
+    worker: ProcessKey,
     /// Whether it answered the last time.
     answered: bool,
     /// Its conflicts, as hashes.
@@ -36,7 +36,7 @@ struct Known {
 #[derive(Debug)]
 pub(super) struct Speaker {
     pub(super) slot: SlotId,
-    pub(super) life: Life,
+    pub(super) process: ProcessKey,
     /// The value of the label `worker`.
     text: Box<str>,
     /// The label set with only that label. Shared, because most gauges have no other label.
@@ -44,11 +44,11 @@ pub(super) struct Speaker {
 }
 
 impl Speaker {
-    fn new(slot: SlotId, life: Life) -> Self {
+    fn new(slot: SlotId, process: ProcessKey) -> Self {
         let text = slot.to_string();
         Self {
             slot,
-            life,
+            process,
             alone: Labels::default().with(WORKER, &text),
             text: text.into(),
         }
@@ -66,21 +66,27 @@ impl Speaker {
 
 /// All known processes.
 #[derive(Debug, Default)]
-pub(super) struct Lives {
-    known: BTreeMap<Life, Known>,
-    ended: VecDeque<Life>,
+pub(super) struct Processes {
+    known: BTreeMap<ProcessKey, Known>,
+    ended: VecDeque<ProcessKey>,
     /// All conflicts so far, as hashes.
     conflicts: BTreeSet<u64>,
     pub(super) counted: Conflicts,
 }
 
-impl Lives {
+impl Processes {
     /// Records that `life`, a process of the worker `worker`, was asked. False if it has ended.
-    pub(super) fn asked(&mut self, slot: SlotId, worker: Life, life: Life, answered: bool) -> bool {
-        if self.ended.contains(&life) {
+    pub(super) fn asked(
+        &mut self,
+        slot: SlotId,
+        worker: ProcessKey,
+        process: ProcessKey,
+        answered: bool,
+    ) -> bool {
+        if self.ended.contains(&process) {
             return false;
         }
-        let known = self.known.entry(life).or_insert_with(|| Known {
+        let known = self.known.entry(process).or_insert_with(|| Known {
             slot,
             worker,
             answered,
@@ -93,10 +99,10 @@ impl Lives {
     }
 
     /// Records the end of a process.
-    pub(super) fn gone(&mut self, life: Life) {
-        self.known.remove(&life);
-        if !self.ended.contains(&life) {
-            self.ended.push_back(life);
+    pub(super) fn end(&mut self, process: ProcessKey) {
+        self.known.remove(&process);
+        if !self.ended.contains(&process) {
+            self.ended.push_back(process);
         }
         if self.ended.len() > REMEMBERED {
             self.ended.pop_front();
@@ -114,25 +120,25 @@ impl Lives {
         let speaks =
             |known: &Known| known.answered && youngest.get(&known.slot) == Some(&known.worker);
         let all = self.known.iter().filter(|(_, known)| speaks(known));
-        let mut speakers: Vec<_> = all.map(|(life, known)| (known.slot, *life)).collect();
+        let mut speakers: Vec<_> = all.map(|(process, known)| (known.slot, *process)).collect();
         speakers.sort_unstable();
         let speakers = speakers.into_iter();
         speakers
-            .map(|(slot, life)| Speaker::new(slot, life))
+            .map(|(slot, process)| Speaker::new(slot, process))
             .collect()
     }
 
     /// Records a conflict of `life`. Returns it the first time for each name.
     pub(super) fn conflict(
         &mut self,
-        life: Life,
+        process: ProcessKey,
         kind: Disagreement,
         name: &str,
     ) -> Option<Conflict> {
         let mut hasher = DefaultHasher::new();
         (kind, name).hash(&mut hasher);
         let hash = hasher.finish();
-        let own = &mut self.known.get_mut(&life)?.conflicts;
+        let own = &mut self.known.get_mut(&process)?.conflicts;
         if own.len() >= CONFLICTS || !own.insert(hash) {
             return None;
         }

@@ -7,7 +7,7 @@ mod pattern;
 mod program;
 mod walk;
 
-use super::{Conflict, Life, Merger, Pattern, Rules};
+use super::{Conflict, Merger, Pattern, ProcessKey, Rules};
 use crate::exposition::{Family, Format, Page, PageLimits, parse};
 use crate::model::SlotId;
 
@@ -40,8 +40,8 @@ fn with(rules: &[(&str, super::Aggregation)]) -> Merger {
 }
 
 /// Takes `page` as the answer of the worker `life` of `slot`.
-fn take(merger: &mut Merger, slot: u16, life: u64, page: Page) -> Vec<Conflict> {
-    merger.take(SlotId(slot), Life(life), page)
+fn take(merger: &mut Merger, slot: u16, process: u64, page: Page) -> Vec<Conflict> {
+    merger.take(SlotId(slot), ProcessKey(process), page)
 }
 
 /// Every sample as in text 0.0.4, without exemplars.

@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::ops::Bound::{Included, Unbounded};
 
-use super::processes::Life;
+use super::processes::ProcessKey;
 use crate::exposition::Labels;
 
 /// How many entries after the last match to compare before using a look-up.
@@ -44,11 +44,15 @@ pub(super) fn visit<V, T>(
 
 /// The index of `life` in a list sorted by life, or where it would be inserted. `usual` is tried first, because the
 /// index is the same in most lists.
-pub(super) fn place<T>(list: &[(Life, T)], life: Life, usual: &mut usize) -> Result<usize, usize> {
-    if list.get(*usual).is_some_and(|(there, _)| *there == life) {
+pub(super) fn place<T>(
+    list: &[(ProcessKey, T)],
+    process: ProcessKey,
+    usual: &mut usize,
+) -> Result<usize, usize> {
+    if list.get(*usual).is_some_and(|(there, _)| *there == process) {
         return Ok(*usual);
     }
-    let found = list.binary_search_by_key(&life, |(there, _)| *there);
+    let found = list.binary_search_by_key(&process, |(there, _)| *there);
     if let Ok(at) = found {
         *usual = at;
     }
@@ -100,13 +104,13 @@ mod tests {
 
     #[test]
     fn the_usual_place_is_only_a_guess() {
-        let list: Vec<(Life, ())> = [1, 3, 5].map(|life| (Life(life), ())).into();
+        let list: Vec<(ProcessKey, ())> = [1, 3, 5].map(|process| (ProcessKey(process), ())).into();
         let mut usual = 0;
-        assert_eq!(place(&list, Life(5), &mut usual), Ok(2));
+        assert_eq!(place(&list, ProcessKey(5), &mut usual), Ok(2));
         assert_eq!(usual, 2);
-        assert_eq!(place(&list, Life(5), &mut usual), Ok(2));
-        assert_eq!(place(&list, Life(4), &mut usual), Err(2));
-        assert_eq!(place(&list, Life(1), &mut usual), Ok(0));
-        assert_eq!(place(&list[..1], Life(9), &mut usual), Err(1));
+        assert_eq!(place(&list, ProcessKey(5), &mut usual), Ok(2));
+        assert_eq!(place(&list, ProcessKey(4), &mut usual), Err(2));
+        assert_eq!(place(&list, ProcessKey(1), &mut usual), Ok(0));
+        assert_eq!(place(&list[..1], ProcessKey(9), &mut usual), Err(1));
     }
 }

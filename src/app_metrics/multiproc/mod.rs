@@ -26,5 +26,5 @@ mod store;
 mod tests;
 
 pub use name::{Content, FileName, Mode};
-pub use pages::{Limits, Pages, Reading};
+pub use pages::{Pages, Reading, StoreLimits};
 pub use store::Store;

@@ -12,7 +12,7 @@ use crate::exposition::{self, DropReason, Parsed};
 
 /// Limits for reading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
+pub struct StoreLimits {
     /// Number of files in the directory.
     pub files: usize,
     /// Used bytes of one file.
@@ -25,7 +25,7 @@ pub struct Limits {
     pub page: exposition::PageLimits,
 }
 
-impl Default for Limits {
+impl Default for StoreLimits {
     fn default() -> Self {
         Self {
             files: 16_384,
@@ -52,7 +52,7 @@ pub struct Reading {
 /// Collects the files one by one, in the order of their names.
 #[derive(Debug)]
 pub struct Pages {
-    limits: Limits,
+    limits: StoreLimits,
     processes: BTreeMap<u32, Process>,
     modes: BTreeMap<Box<str>, Aggregation>,
     newest: Newest,
@@ -100,7 +100,7 @@ impl Keys {
 
 impl Pages {
     /// Creates an empty collection.
-    pub fn new(limits: Limits) -> Self {
+    pub fn new(limits: StoreLimits) -> Self {
         Self {
             limits,
             processes: BTreeMap::new(),

@@ -8,7 +8,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use super::file::{HEAD, used};
-use super::{FileName, Limits, Pages, Reading};
+use super::{FileName, Pages, Reading, StoreLimits};
 use crate::exposition::Parsed;
 use crate::sys::directory::Directory;
 
@@ -16,7 +16,7 @@ use crate::sys::directory::Directory;
 #[derive(Debug)]
 pub struct Store {
     directory: Directory,
-    pub(super) limits: Limits,
+    pub(super) limits: StoreLimits,
 }
 
 impl Store {
@@ -25,7 +25,7 @@ impl Store {
     pub fn open(path: &Path) -> io::Result<Self> {
         let store = Self {
             directory: Directory::open(path)?,
-            limits: Limits::default(),
+            limits: StoreLimits::default(),
         };
         let mut failed = None;
         store.directory.each(|name| {

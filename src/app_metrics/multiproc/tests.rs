@@ -6,7 +6,7 @@ mod store;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::{Content, FileName, Limits, Mode, Pages, Reading};
+use super::{Content, FileName, Mode, Pages, Reading, StoreLimits};
 use crate::exposition::{Family, Parsed};
 
 /// A file as a process would write it, produced only from the documented format.
@@ -82,7 +82,7 @@ fn name(pid: u32, content: Content) -> FileName {
     FileName { pid, content }
 }
 
-fn read(files: &[(FileName, &[u8])], limits: Limits) -> Reading {
+fn read(files: &[(FileName, &[u8])], limits: StoreLimits) -> Reading {
     let mut pages = Pages::new(limits);
     for (name, bytes) in files {
         pages.add(*name, bytes);
@@ -92,7 +92,7 @@ fn read(files: &[(FileName, &[u8])], limits: Limits) -> Reading {
 
 /// The page of a process that has one file.
 fn one(content: Content, bytes: &[u8]) -> Parsed {
-    let mut reading = read(&[(name(1, content), bytes)], Limits::default());
+    let mut reading = read(&[(name(1, content), bytes)], StoreLimits::default());
     reading.processes.remove(&1).unwrap()
 }
 

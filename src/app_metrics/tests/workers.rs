@@ -7,8 +7,8 @@ use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use super::{COUNTED, PATIENCE, Program, answer, gatherer, page, page_later, samples, worker};
-use crate::app_metrics::merge::{Life, Rules};
-use crate::app_metrics::{Gatherer, Means, Settings};
+use crate::app_metrics::merge::{ProcessKey, Rules};
+use crate::app_metrics::{Gatherer, GathererSettings, ScrapeSource};
 use crate::exposition::Page;
 use crate::model::MetricsScope;
 
@@ -20,7 +20,7 @@ fn what_an_ended_worker_counted_stays_and_its_successor_adds_to_it() {
     let scrape = page_later(&gatherer, PATIENCE);
     one.answer(COUNTED);
     scrape.join().unwrap();
-    gatherer.gone(Life(1));
+    gatherer.worker_ended(ProcessKey(1));
     gatherer.set_workers(Vec::new());
     let (text, _) = page(&gatherer, MetricsScope::All, PATIENCE);
     assert_eq!(samples(&text), ["hits_total 10"]);
@@ -39,13 +39,13 @@ fn the_last_answer_of_a_worker_is_newer_than_the_wish_for_it() {
     let scrape = page_later(&gatherer, PATIENCE);
     let mut old = one.question();
     let (tell, over) = channel();
-    gatherer.look(Life(1), PATIENCE, move || tell.send(()).unwrap());
+    gatherer.final_scrape(ProcessKey(1), PATIENCE, move || tell.send(()).unwrap());
     answer(&mut old, COUNTED);
     // The scrape's answer is not enough: there is another request.
     one.answer("# TYPE hits_total counter\nhits_total 11\n");
     over.recv_timeout(PATIENCE).unwrap();
     scrape.join().unwrap();
-    gatherer.gone(Life(1));
+    gatherer.worker_ended(ProcessKey(1));
     let (text, _) = page(&gatherer, MetricsScope::All, PATIENCE);
     assert_eq!(samples(&text), ["hits_total 11"]);
 }
@@ -57,11 +57,13 @@ fn a_last_answer_that_does_not_come_is_not_waited_for() {
     gatherer.set_workers(vec![worker(0, 1, 0)]);
     let (tell, over) = channel();
     let again = tell.clone();
-    gatherer.look(Life(1), Duration::from_millis(50), move || {
+    gatherer.final_scrape(ProcessKey(1), Duration::from_millis(50), move || {
         tell.send("silent").unwrap();
     });
     assert_eq!(over.recv_timeout(PATIENCE), Ok("silent"));
-    gatherer.look(Life(9), PATIENCE, move || again.send("unknown").unwrap());
+    gatherer.final_scrape(ProcessKey(9), PATIENCE, move || {
+        again.send("unknown").unwrap();
+    });
     assert_eq!(over.recv_timeout(PATIENCE), Ok("unknown"));
 }
 
@@ -75,7 +77,7 @@ fn workers_are_asked_between_scrapes_while_there_are_any() {
     one.answer("# TYPE hits_total counter\nhits_total 12\n");
     let mut third = one.question();
     // It ends without another answer.
-    gatherer.gone(Life(1));
+    gatherer.worker_ended(ProcessKey(1));
     answer(&mut third, "# TYPE hits_total counter\nhits_total 1000\n");
     let (text, _) = page(&gatherer, MetricsScope::All, PATIENCE);
     assert_eq!(samples(&text), ["hits_total 12"]);
@@ -83,8 +85,8 @@ fn workers_are_asked_between_scrapes_while_there_are_any() {
 
 #[test]
 fn without_application_metrics_there_is_the_runtimes_page() {
-    let gatherer = Gatherer::start(Settings {
-        means: Means::Nothing,
+    let gatherer = Gatherer::start(GathererSettings {
+        source: ScrapeSource::Nothing,
         rules: Rules::default(),
         interval: None,
     })

@@ -182,7 +182,7 @@ impl<'a> Reader<'a, '_> {
                 value,
                 timestamp,
             };
-            // One that may not be written again costs its sample nothing.
+            // Otherwise only the exemplar is dropped, not its sample.
             (exemplar.value.is_finite() && exemplar.is_short()).then_some(exemplar)
         };
         self.end()?;

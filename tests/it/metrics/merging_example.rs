@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use rpm_runtime::app_metrics::merge::{Aggregation, Life, Merger, Pattern, Rules};
+use rpm_runtime::app_metrics::merge::{Aggregation, Merger, Pattern, ProcessKey, Rules};
 use rpm_runtime::exposition::render::render;
 use rpm_runtime::exposition::{Dropped, Format, PageLimits, parse};
 use rpm_runtime::model::SlotId;
@@ -39,16 +39,16 @@ fn the_pages_of_the_manual_are_merged_as_it_says() {
         let text = block(&page, &format!("worker {slot}"));
         let parsed = parse(text.as_bytes(), Format::Text, &PageLimits::default()).unwrap();
         assert_eq!(parsed.dropped, Dropped::default());
-        merger.take(SlotId(slot), Life(slot.into()), parsed.page);
+        merger.take(SlotId(slot), ProcessKey(slot.into()), parsed.page);
     }
     assert_eq!(merged(&merger), block(&page, "merged"));
 
     // The sentence below the example.
-    merger.gone(Life(0));
+    merger.process_ended(ProcessKey(0));
     let new = b"# TYPE app_requests_total counter\napp_requests_total{code=\"200\"} 0\n\
                 # TYPE app_heap_bytes gauge\napp_heap_bytes 10\n";
     let parsed = parse(new, Format::Text, &PageLimits::default()).unwrap();
-    merger.take(SlotId(0), Life(2), parsed.page);
+    merger.take(SlotId(0), ProcessKey(2), parsed.page);
     let now = merged(&merger);
     assert!(
         now.contains("app_requests_total{code=\"200\"} 200\n"),

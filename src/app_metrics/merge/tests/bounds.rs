@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::{Life, Merger, Rules, SlotId, is, lines, open, page, take};
+use super::{Merger, ProcessKey, Rules, SlotId, is, lines, open, page, take};
 use crate::app_metrics::merge::Disagreement;
 use crate::exposition::{Dropped, Format, MetricType, PageLimits, Parsed, parse};
 
@@ -41,8 +41,8 @@ fn beyond_the_bound_the_known_series_go_on_and_new_ones_are_dropped() {
         ],
     );
     // The counts of ended workers stay in memory; their gauges do not.
-    merger.gone(Life(1));
-    merger.gone(Life(2));
+    merger.process_ended(ProcessKey(1));
+    merger.process_ended(ProcessKey(2));
     assert_eq!(merger.series(), 2);
     take(&mut merger, 0, 3, page("# TYPE g gauge\ng 3\n"));
     is(
@@ -73,12 +73,12 @@ fn a_page_of_too_many_series_loses_the_last_families() {
 #[test]
 fn bytes_are_bounded_too() {
     let mut merger = small(1000, 4000);
-    for life in 0..20 {
+    for process in 0..20 {
         let text = format!(
-            "# TYPE a_total counter\na_total{{x=\"{}{life}\"}} 1\n",
+            "# TYPE a_total counter\na_total{{x=\"{}{process}\"}} 1\n",
             "y".repeat(500)
         );
-        take(&mut merger, 0, life, page(&text));
+        take(&mut merger, 0, process, page(&text));
         assert!(merger.bytes() <= 4000);
     }
     assert!(merger.dropped().limit > 10);
@@ -102,7 +102,7 @@ fn a_successor_is_counted_though_new_series_have_taken_all_room() {
     }
     assert!(merger.dropped().limit > 50);
     let dropped = merger.dropped();
-    merger.gone(Life(1));
+    merger.process_ended(ProcessKey(1));
     for slot in 2..10 {
         take(&mut merger, slot, 1 + u64::from(slot), good(2));
     }
@@ -117,20 +117,20 @@ fn a_successor_is_counted_though_new_series_have_taken_all_room() {
 fn all_that_is_given_back_leaves_nothing() {
     let mut merger = small(1000, 1 << 20);
     let gauges = "# TYPE a gauge\na 1\na{x=\"1\"} 1\n# TYPE i info\ni_info{v=\"1\"} 1\n# TYPE h gaugehistogram\nh_bucket{le=\"+Inf\"} 1\n";
-    for life in 0..4 {
-        take(&mut merger, 0, life, open(gauges));
+    for process in 0..4 {
+        take(&mut merger, 0, process, open(gauges));
     }
     assert_eq!(merger.series(), 16);
-    for life in 0..4 {
-        merger.gone(Life(life));
+    for process in 0..4 {
+        merger.process_ended(ProcessKey(process));
     }
     assert_eq!((merger.series(), merger.bytes()), (0, 0));
     // What remains of cumulative metrics does not depend on the number of workers.
     let counting = "# TYPE a counter\na_total 1 # {id=\"1\"} 1\n# TYPE h histogram\nh_bucket{le=\"+Inf\"} 1 # {id=\"1\"} 1\n# TYPE s summary\ns_count 1\n";
     let mut left = Vec::new();
-    for life in 4..20 {
-        take(&mut merger, 0, life, open(counting));
-        merger.gone(Life(life));
+    for process in 4..20 {
+        take(&mut merger, 0, process, open(counting));
+        merger.process_ended(ProcessKey(process));
         left.push((merger.series(), merger.bytes()));
     }
     assert!(left.iter().all(|one| *one == left[0]), "{left:?}");
@@ -141,7 +141,7 @@ fn all_that_is_given_back_leaves_nothing() {
         20,
         open("# TYPE a_total gauge\na_total 1\n# TYPE h gauge\nh 1\n# TYPE s gauge\ns 1\n"),
     );
-    merger.gone(Life(20));
+    merger.process_ended(ProcessKey(20));
     assert_eq!((merger.series(), merger.bytes()), (0, 0));
 }
 
@@ -165,13 +165,13 @@ proptest! {
     ) {
         let mut merger = small(20, 6000);
         let mut before = merger.conflicts();
-        for (slot, life, what, text) in pages {
+        for (slot, process, what, text) in pages {
             match what {
-                0 => merger.gone(Life(life)),
-                1 => merger.missing(SlotId(slot), Life(life)),
+                0 => merger.process_ended(ProcessKey(process)),
+                1 => merger.missing(SlotId(slot), ProcessKey(process)),
                 _ => {
                     let parsed = parse(text.as_bytes(), Format::OpenMetrics, &PageLimits::default()).unwrap_or_default();
-                    merger.take(SlotId(slot), Life(life), parsed.page);
+                    merger.take(SlotId(slot), ProcessKey(process), parsed.page);
                 }
             }
             prop_assert!(merger.series() <= 20 && merger.bytes() <= 6000);
@@ -186,8 +186,8 @@ proptest! {
             }
             before = after;
         }
-        for life in 0..6 {
-            merger.gone(Life(life));
+        for process in 0..6 {
+            merger.process_ended(ProcessKey(process));
         }
         let left = merger.merged();
         prop_assert!(left.iter().all(|family| family.kind != MetricType::Gauge));

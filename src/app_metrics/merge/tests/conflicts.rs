@@ -1,6 +1,6 @@
 //! Conflicts between workers.
 
-use super::{Conflict, Life, Merger, is, merger, open, page, take};
+use super::{Conflict, Merger, ProcessKey, is, merger, open, page, take};
 use crate::app_metrics::merge::Disagreement;
 
 fn conflict(kind: Disagreement, name: &str, first: bool) -> Conflict {
@@ -25,7 +25,7 @@ fn the_first_type_stays_as_long_as_somebody_has_it() {
     let found = take(&mut merger, 2, 3, page(gauge));
     assert_eq!(found, [conflict(Disagreement::Type, "a", false)]);
     is(&merger, &["a 5"]);
-    merger.gone(Life(1));
+    merger.process_ended(ProcessKey(1));
     is(&merger, &["a 5"]);
     assert_eq!(take(&mut merger, 1, 2, page(gauge)), []);
     is(&merger, &["a{worker=\"1\"} 1"]);
@@ -63,7 +63,7 @@ fn a_sample_cannot_be_of_two_families() {
         ]
     );
     is(&merger, &["a_bucket{le=\"+Inf\"} 1", "a_count 1"]);
-    merger.gone(Life(1));
+    merger.process_ended(ProcessKey(1));
     take(&mut merger, 1, 2, page("# TYPE a_count gauge\na_count 1\n"));
     is(&merger, &["a_count{worker=\"1\"} 1"]);
 }
@@ -95,7 +95,7 @@ fn the_first_help_and_unit_stay_as_long_as_who_said_them() {
     let found = take(&mut merger, 3, 4, with("", "# UNIT a_b_c b_c\n"));
     assert_eq!(found, [conflict(Disagreement::Help, "a_b_c", false)]);
     assert_eq!(said(&merger), ("x".into(), "c".into()));
-    merger.gone(Life(1));
+    merger.process_ended(ProcessKey(1));
     assert_eq!(take(&mut merger, 2, 3, with("# HELP a_b_c y\n", "")), []);
     assert_eq!(said(&merger), ("y".into(), "c".into()));
     assert_eq!(counted(&merger), [0, 2, 0, 0]);

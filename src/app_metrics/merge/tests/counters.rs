@@ -1,6 +1,6 @@
 //! Counters never decrease.
 
-use super::{Life, SlotId, is, merger, open, page, take};
+use super::{ProcessKey, SlotId, is, merger, open, page, take};
 
 fn requests(number: u32) -> super::Page {
     page(&format!(
@@ -38,15 +38,15 @@ fn a_worker_that_ends_or_does_not_answer_takes_nothing_away() {
     let mut merger = merger();
     take(&mut merger, 0, 1, requests(5));
     take(&mut merger, 1, 2, requests(7));
-    merger.missing(SlotId(0), Life(1));
+    merger.missing(SlotId(0), ProcessKey(1));
     is(&merger, &["requests_total 12"]);
-    merger.gone(Life(1));
+    merger.process_ended(ProcessKey(1));
     is(&merger, &["requests_total 12"]);
     // Its successor starts at zero.
     take(&mut merger, 0, 3, requests(1));
     is(&merger, &["requests_total 13"]);
-    merger.gone(Life(2));
-    merger.gone(Life(3));
+    merger.process_ended(ProcessKey(2));
+    merger.process_ended(ProcessKey(3));
     is(&merger, &["requests_total 13"]);
 }
 
@@ -77,9 +77,9 @@ fn both_workers_of_a_slot_count_in_a_reload() {
 fn an_answer_that_comes_after_the_end_is_not_counted_again() {
     let mut merger = merger();
     take(&mut merger, 0, 1, requests(5));
-    merger.gone(Life(1));
+    merger.process_ended(ProcessKey(1));
     assert_eq!(take(&mut merger, 0, 1, requests(6)), []);
-    merger.missing(SlotId(0), Life(1));
+    merger.missing(SlotId(0), ProcessKey(1));
     is(&merger, &["requests_total 5"]);
 }
 
@@ -89,10 +89,15 @@ fn fractions_do_not_make_them_fall() {
     let mut last = 0.0;
     let cpu = |seconds: f64| page(&format!("# TYPE cpu_total counter\ncpu_total {seconds}\n"));
     for round in 0..200_u32 {
-        let life = u64::from(round % 7 + round / 20 * 7);
-        take(&mut merger, 0, life, cpu(0.1 * f64::from(round / 3) + 0.7));
+        let process = u64::from(round % 7 + round / 20 * 7);
+        take(
+            &mut merger,
+            0,
+            process,
+            cpu(0.1 * f64::from(round / 3) + 0.7),
+        );
         if round % 5 == 0 {
-            merger.gone(Life(life));
+            merger.process_ended(ProcessKey(process));
         }
         let now = merger.merged()[0].samples[0].value;
         assert!(now >= last, "{now} after {last}");
@@ -168,7 +173,7 @@ fn the_newest_exemplar_is_shown() {
         let exemplar = families[0].samples[0].exemplar.as_ref().unwrap();
         exemplar.labels.get("id").unwrap().into_owned()
     };
-    for (life, id, time, want) in [
+    for (process, id, time, want) in [
         (1, "a", "", "a"),
         (1, "b", "", "b"),
         (2, "c", " 10", "c"),
@@ -176,7 +181,7 @@ fn the_newest_exemplar_is_shown() {
         (1, "e", "", "c"),
         (1, "f", " 10.5", "f"),
     ] {
-        take(&mut merger, 0, life, with(id, time));
+        take(&mut merger, 0, process, with(id, time));
         assert_eq!(shown(&merger), want);
     }
     take(&mut merger, 0, 1, open("# TYPE a counter\na_total 1\n"));

@@ -1,6 +1,6 @@
 //! Gauges show the present values of the workers.
 
-use super::{Life, SlotId, is, merger, open, page, take, with};
+use super::{ProcessKey, SlotId, is, merger, open, page, take, with};
 use crate::app_metrics::merge::{Aggregation, Merger};
 use crate::exposition::MetricType;
 
@@ -36,9 +36,9 @@ fn the_youngest_of_a_slot_speaks_for_it() {
     // The old worker is asked once more before it is told to stop.
     take(&mut merger, 0, 5, gauge("a", "6"));
     is(&merger, &["a{worker=\"0\"} 7"]);
-    merger.gone(Life(7));
+    merger.process_ended(ProcessKey(7));
     is(&merger, &["a{worker=\"0\"} 6"]);
-    merger.gone(Life(5));
+    merger.process_ended(ProcessKey(5));
     is(&merger, &[]);
 }
 
@@ -47,12 +47,12 @@ fn who_does_not_answer_has_none() {
     let mut merger = merger();
     take(&mut merger, 0, 1, gauge("a", "1"));
     take(&mut merger, 1, 2, gauge("a", "2"));
-    merger.missing(SlotId(0), Life(1));
+    merger.missing(SlotId(0), ProcessKey(1));
     is(&merger, &["a{worker=\"1\"} 2"]);
     take(&mut merger, 0, 1, gauge("a", "3"));
     is(&merger, &["a{worker=\"0\"} 3", "a{worker=\"1\"} 2"]);
     // An older worker does not replace a ready one that does not answer.
-    merger.missing(SlotId(1), Life(3));
+    merger.missing(SlotId(1), ProcessKey(3));
     is(&merger, &["a{worker=\"0\"} 3"]);
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{Life, Merger, Page, is, merger, open, page, take};
+use super::{Merger, Page, ProcessKey, is, merger, open, page, take};
 use crate::app_metrics::merge::Disagreement;
 
 /// A histogram with these buckets and a sum.
@@ -43,7 +43,7 @@ fn they_are_what_all_count_by_bucket() {
         "h_count 33",
     ];
     is(&merger, &want);
-    merger.gone(Life(1));
+    merger.process_ended(ProcessKey(1));
     is(&merger, &want);
     take(&mut merger, 0, 3, old([0, 0, 1]));
     assert!(super::lines(&merger.merged()).contains(&"h_count 34".to_owned()));
@@ -117,7 +117,7 @@ fn in_a_reload_the_common_bounds_stay_and_then_the_new_ones() {
         "h_count 333",
     ];
     is(&merger, &common);
-    merger.gone(Life(1));
+    merger.process_ended(ProcessKey(1));
     is(&merger, &common);
     take(&mut merger, 1, 4, new([1000, 2000, 3000]));
     let common = [
@@ -127,7 +127,7 @@ fn in_a_reload_the_common_bounds_stay_and_then_the_new_ones() {
         "h_count 3333",
     ];
     is(&merger, &common);
-    merger.gone(Life(2));
+    merger.process_ended(ProcessKey(2));
     let new_ones = [
         "h_bucket{le=\"2.0\"} 1100",
         "h_bucket{le=\"4.0\"} 2200",
@@ -137,7 +137,7 @@ fn in_a_reload_the_common_bounds_stay_and_then_the_new_ones() {
     ];
     is(&merger, &new_ones);
     assert_eq!(buckets(&merger), 2);
-    merger.gone(Life(3));
+    merger.process_ended(ProcessKey(3));
     is(&merger, &new_ones);
 }
 
@@ -146,7 +146,7 @@ fn a_reload_that_fails_drops_nothing() {
     let mut merger = merger();
     take(&mut merger, 0, 1, old([1, 2, 3]));
     take(&mut merger, 0, 2, new([1, 2, 3]));
-    merger.gone(Life(2));
+    merger.process_ended(ProcessKey(2));
     let common = [
         "h_bucket{le=\"2\"} 3",
         "h_bucket{le=\"+Inf\"} 6",
@@ -165,7 +165,7 @@ fn a_reload_that_fails_drops_nothing() {
             "h_count 11",
         ],
     );
-    merger.gone(Life(1));
+    merger.process_ended(ProcessKey(1));
     assert_eq!(super::lines(&merger.merged())[0], "h_bucket{le=\"1\"} 5");
 }
 
@@ -191,8 +191,8 @@ fn what_was_dropped_is_no_reason_to_keep_anything() {
     // The younger of two workers with the new bounds ends before the last one with the old bounds.
     take(&mut merger, 1, 2, new([1, 1, 1]));
     take(&mut merger, 2, 3, new([1, 1, 1]));
-    merger.gone(Life(3));
-    merger.gone(Life(1));
+    merger.process_ended(ProcessKey(3));
+    merger.process_ended(ProcessKey(1));
     take(&mut merger, 1, 2, old([5, 5, 5]));
     assert_eq!(super::lines(&merger.merged())[0], "h_bucket{le=\"1\"} 5");
 }
@@ -255,7 +255,7 @@ fn summaries_lose_their_quantiles() {
     let mut merger = merger();
     take(&mut merger, 0, 1, page(text));
     take(&mut merger, 1, 2, page(text));
-    merger.gone(Life(1));
+    merger.process_ended(ProcessKey(1));
     take(&mut merger, 0, 3, page(text));
     is(&merger, &["s_sum 4.5", "s_count 6", "s_count{a=\"1\"} 3"]);
     // Quantiles alone cannot be merged at all.

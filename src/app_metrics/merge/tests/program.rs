@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Life, Merger, Page, SlotId, is, merger, open, page, take, with};
+use super::{Merger, Page, ProcessKey, SlotId, is, merger, open, page, take, with};
 use crate::app_metrics::merge::{Aggregation, Conflict};
 
 fn gauge(name: &str, value: &str) -> Page {
@@ -14,8 +14,8 @@ fn suggest(merger: &mut Merger, all: &[(&str, Aggregation)]) {
     merger.suggest(all.collect());
 }
 
-fn child(merger: &mut Merger, slot: u16, worker: u64, life: u64, page: Page) -> Vec<Conflict> {
-    merger.take_child(SlotId(slot), Life(worker), Life(life), page)
+fn child(merger: &mut Merger, slot: u16, worker: u64, process: u64, page: Page) -> Vec<Conflict> {
+    merger.take_child(SlotId(slot), ProcessKey(worker), ProcessKey(process), page)
 }
 
 #[test]
@@ -59,9 +59,9 @@ fn a_suggestion_is_for_gauges() {
         &mut merger,
         &[("a_total", Aggregation::Max), ("i_info", Aggregation::Sum)],
     );
-    for life in [1, 2] {
+    for process in [1, 2] {
         let text = "# TYPE a counter\na_total 2\n# TYPE i info\ni_info{v=\"1\"} 1\n";
-        take(&mut merger, 0, life, open(text));
+        take(&mut merger, 0, process, open(text));
     }
     is(&merger, &["a_total 4", "i_info{v=\"1\"} 1"]);
 }
@@ -109,7 +109,7 @@ fn what_the_processes_of_a_worker_say_is_added_up() {
         is(&merger, &[want]);
     }
     suggest(&mut merger, &[]);
-    merger.gone(Life(7));
+    merger.process_ended(ProcessKey(7));
     is(
         &merger,
         &[
@@ -130,10 +130,10 @@ fn a_child_speaks_as_long_as_its_worker_would() {
     is(&merger, &["a{worker=\"0\"} 2"]);
     // A worker that does not answer itself.
     child(&mut merger, 0, 2, 10, gauge("a", "10"));
-    merger.missing(SlotId(0), Life(2));
+    merger.missing(SlotId(0), ProcessKey(2));
     is(&merger, &["a{worker=\"0\"} 10"]);
     // Its remaining child counts until the next worker starts.
-    merger.gone(Life(2));
+    merger.process_ended(ProcessKey(2));
     is(&merger, &["a{worker=\"0\"} 10"]);
     take(&mut merger, 0, 3, gauge("a", "3"));
     is(&merger, &["a{worker=\"0\"} 3"]);
@@ -146,10 +146,10 @@ fn what_a_child_counted_stays() {
     take(&mut merger, 0, 1, count(1));
     child(&mut merger, 0, 1, 2, count(10));
     child(&mut merger, 0, 1, 2, count(20));
-    merger.gone(Life(2));
+    merger.process_ended(ProcessKey(2));
     assert_eq!(child(&mut merger, 0, 1, 2, count(30)), []);
     is(&merger, &["c_total 21"]);
-    merger.gone(Life(1));
+    merger.process_ended(ProcessKey(1));
     is(&merger, &["c_total 21"]);
 }
 

@@ -6,7 +6,7 @@ use std::fmt::Write;
 
 use proptest::prelude::*;
 
-use super::{Life, Merger, Rules, SlotId, lines};
+use super::{Merger, ProcessKey, Rules, SlotId, lines};
 use crate::exposition::{Dropped, Family, Format, MetricType, PageLimits, Parsed, parse};
 
 const BOUNDS: [&[u32]; 3] = [&[1, 2, 4], &[2, 4, 8], &[4]];
@@ -40,7 +40,7 @@ fn step() -> impl Strategy<Value = Step> {
 /// A process.
 #[derive(Clone, Debug)]
 struct Worker {
-    life: u64,
+    process: u64,
     slot: u16,
     bounds: usize,
     observed: Vec<u32>,
@@ -77,7 +77,7 @@ impl Worker {
 /// The result of one run from zero.
 #[derive(Clone, Debug)]
 struct Stretch {
-    life: u64,
+    process: u64,
     worker: Worker,
     live: bool,
 }
@@ -102,7 +102,7 @@ impl Model {
         for (list, fell) in lists {
             let own = list
                 .iter_mut()
-                .find(|one| one.live && one.life == worker.life);
+                .find(|one| one.live && one.process == worker.process);
             match own {
                 Some(one) if !fell(&one.worker, worker) => one.worker = worker.clone(),
                 found => {
@@ -110,7 +110,7 @@ impl Model {
                         old.live = false;
                     }
                     list.push(Stretch {
-                        life: worker.life,
+                        process: worker.process,
                         worker: worker.clone(),
                         live: true,
                     });
@@ -120,9 +120,9 @@ impl Model {
         self.forget();
     }
 
-    fn dead(&mut self, life: u64) {
+    fn dead(&mut self, process: u64) {
         for list in [&mut self.all, &mut self.kept] {
-            for one in list.iter_mut().filter(|one| one.life == life) {
+            for one in list.iter_mut().filter(|one| one.process == process) {
                 one.live = false;
             }
         }
@@ -135,10 +135,10 @@ impl Model {
         let Some(bounds) = live.first().map(|one| one.worker.bounds) else {
             return;
         };
-        let oldest = live.iter().map(|one| one.life).min().unwrap();
+        let oldest = live.iter().map(|one| one.process).min().unwrap();
         let others = || self.kept.iter().filter(|one| one.worker.bounds != bounds);
         let is_one = live.iter().all(|one| one.worker.bounds == bounds);
-        if is_one && others().count() > 0 && others().all(|one| one.life <= oldest) {
+        if is_one && others().count() > 0 && others().all(|one| one.process <= oldest) {
             self.kept.retain(|one| one.live);
         }
     }
@@ -199,7 +199,7 @@ fn walk(step: Step, model: &mut Model, merger: &mut Merger) {
         Step::Start(slot, bounds) => {
             model.born += 1;
             model.workers.push(Worker {
-                life: model.born,
+                process: model.born,
                 slot,
                 bounds,
                 observed: Vec::new(),
@@ -217,7 +217,7 @@ fn walk(step: Step, model: &mut Model, merger: &mut Merger) {
             let worker = worker.clone();
             let parsed = worker.page();
             assert_eq!(parsed.dropped, Dropped::default());
-            merger.take(SlotId(worker.slot), Life(worker.life), parsed.page);
+            merger.take(SlotId(worker.slot), ProcessKey(worker.process), parsed.page);
             model.seen(&worker);
         }
         Step::Reset(n, bounds) => {
@@ -229,13 +229,13 @@ fn walk(step: Step, model: &mut Model, merger: &mut Merger) {
             let Some(at) = nth(n) else { return };
             let worker = &mut model.workers[at];
             (worker.asked, worker.answered) = (true, false);
-            merger.missing(SlotId(worker.slot), Life(worker.life));
+            merger.missing(SlotId(worker.slot), ProcessKey(worker.process));
         }
         Step::Die(n) => {
             let Some(at) = nth(n) else { return };
             let worker = model.workers.remove(at);
-            merger.gone(Life(worker.life));
-            model.dead(worker.life);
+            merger.process_ended(ProcessKey(worker.process));
+            model.dead(worker.process);
         }
     }
 }
@@ -280,7 +280,7 @@ proptest! {
         turn in 0..8_usize,
     ) {
         let worker = |(slot, size): (usize, &u32)| Worker {
-            life: slot as u64,
+            process: slot as u64,
             slot: u16::try_from(slot).unwrap(),
             bounds: 0,
             observed: (0..*size).collect(),
@@ -293,7 +293,7 @@ proptest! {
         for _ in 0..2 {
             let mut merger = Merger::new(Rules::default());
             for worker in &workers {
-                merger.take(SlotId(worker.slot), Life(worker.life), worker.page().page);
+                merger.take(SlotId(worker.slot), ProcessKey(worker.process), worker.page().page);
             }
             results.push(merger.merged());
             workers.reverse();

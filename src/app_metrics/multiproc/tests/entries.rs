@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 
 use super::super::file::{Broken, Entry, entries, used};
-use super::{Content, FileName, Limits, Mode, Written, key, lines, read};
+use super::{Content, FileName, Mode, StoreLimits, Written, key, lines, read};
 
 fn whole(bytes: &[u8]) -> Vec<Entry<'_>> {
     entries(bytes).map(Result::unwrap).collect()
@@ -139,7 +139,7 @@ fn gauges(bytes: &[u8]) -> (Vec<(usize, u64)>, u64) {
         pid: 1,
         content: Content::Gauge(Mode::LiveAll),
     };
-    let mut reading = read(&[(name, bytes)], Limits::default());
+    let mut reading = read(&[(name, bytes)], StoreLimits::default());
     let parsed = reading.processes.remove(&1).unwrap();
     let mut values = Vec::new();
     for family in &parsed.page.families {
@@ -222,7 +222,7 @@ proptest! {
         }
         for content in Content::all() {
             let name = FileName { pid: 1, content };
-            let reading = read(&[(name, &bytes)], Limits::default());
+            let reading = read(&[(name, &bytes)], StoreLimits::default());
             prop_assert!(lines(&reading.processes[&1].page.families).len() <= bytes.len() / 24);
         }
     }

@@ -1,7 +1,7 @@
 //! Pages built from entries.
 
 use super::{
-    Content, Limits, Mode, Reading, Written, bucket, key, labelled, lines, name, one, read,
+    Content, Mode, Reading, StoreLimits, Written, bucket, key, labelled, lines, name, one, read,
 };
 use crate::app_metrics::merge::Aggregation;
 use crate::exposition::{self, Dropped, MetricType, Parsed};
@@ -239,7 +239,7 @@ fn of_two_families_with_one_name_one_is_left_out() {
         (HISTOGRAM, &histograms),
     ];
     let files = files.map(|(content, bytes)| (name(1, content), bytes));
-    let reading = read(&files, Limits::default());
+    let reading = read(&files, StoreLimits::default());
     let want = ["a{} 3", "a_total{} 1", "h_sum{} 1"];
     is(&reading.processes[&1], &want, 3);
 }
@@ -264,18 +264,18 @@ fn modes_say_what_becomes_of_gauges() {
     ] {
         let bytes = Written::of(&[(&key("g", ""), 1.0)]);
         let file = (name(1, Content::Gauge(mode)), &*bytes);
-        let reading = read(&[file], Limits::default());
+        let reading = read(&[file], StoreLimits::default());
         assert_eq!(aggregation(&reading, "g"), want, "{mode:?}");
     }
     // An old worker, and a new one whose program changed the mode.
     let bytes = Written::of(&[(&key("g", ""), 1.0)]);
     let files = [(1, Mode::Max), (2, Mode::Sum)];
     let files = files.map(|(pid, mode)| (name(pid, Content::Gauge(mode)), &*bytes));
-    let reading = read(&files, Limits::default());
+    let reading = read(&files, StoreLimits::default());
     assert_eq!(aggregation(&reading, "g"), Some(Aggregation::Sum));
     assert!(one(COUNTER, &bytes).dropped == Dropped::default());
     assert!(
-        read(&[(name(1, COUNTER), &*bytes)], Limits::default())
+        read(&[(name(1, COUNTER), &*bytes)], StoreLimits::default())
             .modes
             .is_empty()
     );
@@ -305,7 +305,7 @@ fn of_the_most_recent_all_say_the_same() {
         ("zero", 0.0, 9.0),
     ]);
     let files = [(1, &*old), (2, &*new)].map(|(pid, bytes)| (name(pid, RECENT), bytes));
-    let reading = read(&files, Limits::default());
+    let reading = read(&files, StoreLimits::default());
     let both = ["g{l=\"a\"} 3", "g{l=\"b\"} 2"];
     is(
         &reading.processes[&1],
@@ -320,7 +320,7 @@ fn of_the_most_recent_all_say_the_same() {
     // The gauge of another mode is separate.
     let files = [(1, GAUGE, &*old), (2, RECENT, &new)];
     let files = files.map(|(pid, content, bytes)| (name(pid, content), bytes));
-    let reading = read(&files, Limits::default());
+    let reading = read(&files, StoreLimits::default());
     assert_eq!(
         lines(&reading.processes[&1].page.families)[0],
         "g{l=\"a\"} 1"
@@ -335,7 +335,7 @@ fn what_a_process_says_is_bounded() {
     let entries: Vec<_> = entries.iter().map(|key| (&**key, 1.0)).collect();
     let bytes = Written::of(&entries);
     let files = [1, 2, 3].map(|pid| (name(pid, COUNTER), &*bytes));
-    let dropped = |limits: Limits| {
+    let dropped = |limits: StoreLimits| {
         let reading = read(&files, limits);
         let all = reading.processes.into_values();
         all.map(|parsed| {
@@ -344,26 +344,26 @@ fn what_a_process_says_is_bounded() {
         })
         .collect::<Vec<_>>()
     };
-    let limits = Limits::default;
+    let limits = StoreLimits::default;
     assert_eq!(dropped(limits()), [(9, 0, 0); 3]);
     let page = exposition::PageLimits {
         series: 4,
         ..exposition::PageLimits::default()
     };
-    assert_eq!(dropped(Limits { page, ..limits() }), [(4, 5, 0); 3]);
-    let all = Limits {
+    assert_eq!(dropped(StoreLimits { page, ..limits() }), [(4, 5, 0); 3]);
+    let all = StoreLimits {
         entries: 12,
         ..limits()
     };
     assert_eq!(dropped(all), [(9, 0, 0), (3, 6, 0), (0, 9, 0)]);
     // Each entry has 64 bytes. Of a cut entry, only its existence is known.
     assert_eq!(bytes.len(), 8 + 9 * 64);
-    let each = Limits {
+    let each = StoreLimits {
         file_bytes: 8 + 3 * 64 + 63,
         ..limits()
     };
     assert_eq!(dropped(each), [(3, 1, 0); 3]);
-    let all = Limits {
+    let all = StoreLimits {
         bytes: bytes.len() + 8 + 2 * 64,
         ..limits()
     };
@@ -385,7 +385,7 @@ fn what_a_process_says_is_bounded() {
             ..page
         };
         assert_eq!(
-            dropped(Limits { page, ..limits() }),
+            dropped(StoreLimits { page, ..limits() }),
             [(0, 9, 0); 3],
             "{page:?}"
         );

@@ -7,7 +7,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use super::super::Store;
 use super::{Scratch, lines};
-use crate::app_metrics::merge::{Life, Merger, Rules};
+use crate::app_metrics::merge::{Merger, ProcessKey, Rules};
 use crate::exposition::{Dropped, Family, Format, Labels, MetricType, PageLimits, Parsed, parse};
 use crate::model::SlotId;
 
@@ -47,7 +47,7 @@ impl Program {
         line.trim_end().to_owned()
     }
 
-    fn lives(&mut self) -> bool {
+    fn processes(&mut self) -> bool {
         self.child.try_wait().unwrap().is_none()
     }
 
@@ -161,7 +161,7 @@ fn merged(merger: &mut Merger, store: &Store, slots: &BTreeMap<u32, SlotId>) -> 
         assert_eq!(parsed.dropped, Dropped::default());
         // It is a valid page.
         assert_eq!(Parsed::of(parsed.page.families.clone()), parsed);
-        let conflicts = merger.take(slots[&pid], Life(u64::from(pid)), parsed.page);
+        let conflicts = merger.take(slots[&pid], ProcessKey(u64::from(pid)), parsed.page);
         assert_eq!(conflicts, []);
     }
     merger.merged()
@@ -220,10 +220,10 @@ fn the_merger_says_what_prometheus_client_says() {
     workers[0].end();
     merger.take(
         SlotId(0),
-        Life(u64::from(dead)),
+        ProcessKey(u64::from(dead)),
         store.last(dead).unwrap().page,
     );
-    merger.gone(Life(u64::from(dead)));
+    merger.process_ended(ProcessKey(u64::from(dead)));
     assert_eq!(store.remove(dead).unwrap(), 13);
     let after = merged(&mut merger, &store, &slots);
     assert_eq!(counting(after.clone()), before);
@@ -278,9 +278,9 @@ fn a_forked_child_belongs_to_its_worker() {
     assert_eq!(pids, BTreeSet::from([program.pid(), child]));
     let mut merger = Merger::new(Rules::default());
     merger.suggest(reading.modes);
-    let lives = BTreeMap::from([(program.pid(), Life(1)), (child, Life(2))]);
+    let processes = BTreeMap::from([(program.pid(), ProcessKey(1)), (child, ProcessKey(2))]);
     for (pid, parsed) in reading.processes {
-        merger.take_child(SlotId(3), Life(1), lives[&pid], parsed.page);
+        merger.take_child(SlotId(3), ProcessKey(1), processes[&pid], parsed.page);
     }
     let want = ["busy{worker=\"3\"} 3", "level{} 6", "requests_total{} 7"];
     assert_eq!(lines(&merger.merged()), want);
@@ -352,7 +352,7 @@ fn what_is_being_written_is_read_as_it_was_or_as_it_is() {
         if look(page).1 {
             break;
         }
-        assert!(program.lives(), "it has ended");
+        assert!(program.processes(), "it has ended");
     }
     let turns: f64 = program.end().trim().parse().unwrap();
     let (counted, _) = look(store.last(program.pid()).unwrap());

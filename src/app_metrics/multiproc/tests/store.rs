@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::os::unix::fs::symlink;
 
 use super::super::Store;
-use super::{Limits, Scratch, Written, key, lines, older};
+use super::{Scratch, StoreLimits, Written, key, lines, older};
 
 /// A file with one counter.
 fn counter(value: f64) -> Vec<u8> {
@@ -144,10 +144,10 @@ fn the_bounds_hold_for_the_directory_too() {
     for pid in 1..=9 {
         fs::write(scratch.path(&format!("counter_{pid}.db")), &bytes).unwrap();
     }
-    store.limits = Limits {
+    store.limits = StoreLimits {
         files: 4,
         bytes: 3 * bytes.len() + 8,
-        ..Limits::default()
+        ..StoreLimits::default()
     };
     let reading = store.read().unwrap();
     assert_eq!((reading.processes.len(), reading.unreadable), (4, 1));
