@@ -5,10 +5,10 @@ use std::net::SocketAddr;
 use std::ops::ControlFlow;
 
 use crate::model::{Pid, SlotId};
-use crate::sys::peek::Seen;
+use crate::sys::inspect::Seen;
 
-use super::sight::{Sight, holds_leader};
-use super::survey::{Survey, Want};
+use super::inspector::{Sight, holds_leader};
+use super::sockets::{Survey, Want};
 
 /// State of one count.
 struct Count<'a> {

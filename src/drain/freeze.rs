@@ -6,8 +6,8 @@ use crate::model::{Pid, Sig};
 use crate::policy::drain::{Aim, Look};
 use crate::sys::signals;
 
-use super::sight::{Sight, Subject};
-use super::survey::Handshakes;
+use super::inspector::{Sight, Subject};
+use super::sockets::Handshakes;
 
 /// Result of [`Sight::moment`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

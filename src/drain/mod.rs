@@ -2,11 +2,11 @@
 
 mod count;
 mod freeze;
-mod sight;
-mod survey;
+mod inspector;
+mod sockets;
 #[cfg(test)]
 mod tests;
 
 pub use freeze::Moment;
-pub use sight::{Sight, Subject};
-pub use survey::Handshakes;
+pub use inspector::{Sight, Subject};
+pub use sockets::Handshakes;

@@ -6,16 +6,16 @@
 //! `bind` and `listen` calls, so they never wait for the event loop.
 
 mod balance;
-mod caller;
+mod bind_server;
 mod group;
 mod registry;
+mod relay;
 mod repair;
-mod rescue;
 mod selftest;
-mod serve;
-mod splice;
+mod stranded;
 #[cfg(test)]
 mod testing;
+mod trapped_call;
 
 use nix::errno::Errno;
 
@@ -24,10 +24,10 @@ use crate::policy::handover::{PortKey, PortRule};
 use crate::policy::steering::{Balance, ProbePorts};
 
 pub use balance::Balancer;
+pub use bind_server::{Attendant, Server};
 pub use registry::SharedPorts;
-pub use rescue::Rescue;
 pub use selftest::{interception, probe_ports, steering};
-pub use serve::{Attendant, Server};
+pub use stranded::Rescue;
 
 /// Settings of the shared ports.
 #[derive(Clone, Debug, PartialEq, Eq)]

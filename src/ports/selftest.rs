@@ -9,9 +9,9 @@ use crate::model::{Bpf, Exit, Sig};
 use crate::policy::handover::SocketKind;
 use crate::policy::steering::ProbePorts;
 use crate::sys::intercept::{Call, Filter, Notifier};
+use crate::sys::remote::{self, Descriptor};
 use crate::sys::status::{self, Status};
-use crate::sys::target::{self, Descriptor};
-use crate::sys::{io, listener, reaper, signals, steering as sys_steering, trial};
+use crate::sys::{intercept_probe, io, listener, reaper, signals, steering as sys_steering};
 
 /// Limit of each wait in the self-tests.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -86,7 +86,7 @@ fn loopback_listener() -> Result<(std::os::fd::OwnedFd, SocketAddr), String> {
 
 /// Tests whether a child's `bind` can be intercepted and its descriptor replaced, by really doing it once.
 pub fn interception(filter: &Filter) -> Result<(), String> {
-    let (child, socket) = trial::start(filter).map_err(named("fork"))?;
+    let (child, socket) = intercept_probe::start(filter).map_err(named("fork"))?;
     let outcome = intercept_once(&socket);
     if outcome.is_err() {
         // The child may wait in the trapped call. It is ours and not reaped.
@@ -138,10 +138,10 @@ fn answer_trial(notifier: &Notifier) -> Result<(), String> {
     fd.inode().map_err(named("/proc/PID/fd"))?;
     let flags = fd.flags().map_err(named("/proc/PID/fdinfo"))?;
     let mut address = [0_u8; 16];
-    target::read_memory(notification.task, notification.args[1], &mut address)
+    remote::read_memory(notification.task, notification.args[1], &mut address)
         .map_err(named("process_vm_readv"))?;
     let addr =
-        target::parse_sockaddr(&address).ok_or("the address of the trapped call is unreadable")?;
+        remote::parse_sockaddr(&address).ok_or("the address of the trapped call is unreadable")?;
     let ours = listener::open(addr, true, 8, false).map_err(named("a test listener"))?;
     if !notifier.is_valid(&notification) {
         return Err("SECCOMP_IOCTL_NOTIF_ID_VALID fails".to_owned());

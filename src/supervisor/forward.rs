@@ -5,7 +5,7 @@ use tracing::warn;
 
 use super::Supervisor;
 use crate::model::{Pid, Sig, SlotId};
-use crate::sys::peek::Dispositions;
+use crate::sys::inspect::Dispositions;
 use crate::sys::proc::Proc;
 use crate::sys::signals;
 

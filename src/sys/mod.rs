@@ -11,27 +11,27 @@ pub mod epoll;
 pub mod family;
 mod fork;
 pub mod inotify;
+pub mod inspect;
 pub mod intercept;
+pub mod intercept_probe;
 pub mod io;
 pub mod listener;
 pub mod notify;
-pub mod peek;
 pub mod pid1;
 pub mod proc;
 pub mod procnet;
 pub mod reaper;
+pub mod remote;
 mod search;
 pub mod signals;
 pub mod sockdiag;
 pub mod spawn;
 pub mod status;
 pub mod steering;
-pub mod target;
 pub mod tcp;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod thread;
-pub mod trial;
 
 use nix::errno::Errno;
 

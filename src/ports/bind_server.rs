@@ -10,12 +10,12 @@ use crate::model::{ListenerId, Pid, SlotId};
 use crate::policy::handover::{BindAnswer, PortKey, SocketKind, on_bind};
 use crate::sys::epoll::{Interest, Poller, Ready, Waker};
 use crate::sys::intercept::{Call, Notification, Notifier};
-use crate::sys::target;
+use crate::sys::remote;
 use crate::sys::thread;
 
 use super::PortEvent;
-use super::caller::{descriptor, read_address};
 use super::registry::SharedPorts;
+use super::trapped_call::{descriptor, read_address};
 
 /// Limit of sockets of one worker whose IPV6_V6ONLY is remembered between `setsockopt` and `bind`. Needed because Go
 /// sets the option on every outgoing IPv6 connection too.
@@ -371,7 +371,7 @@ fn remember_v6only(attended: &mut Attended, notification: &Notification) {
     let mut raw = [0_u8; 4];
     let known = descriptor(notification, fd)
         .and_then(|fd| fd.inode().ok())
-        .filter(|_| len >= 4 && target::read_memory(notification.task, value, &mut raw).is_ok());
+        .filter(|_| len >= 4 && remote::read_memory(notification.task, value, &mut raw).is_ok());
     if let Some(inode) = known.filter(|_| attended.attendant.notifier.is_valid(notification)) {
         attended.v6only.retain(|(other, _)| *other != inode);
         if attended.v6only.len() >= REMEMBERED {

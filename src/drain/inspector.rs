@@ -6,11 +6,11 @@ use std::ops::ControlFlow;
 use crate::model::{Pid, Sig};
 use crate::policy::drain::{Aim, Disposition, Look};
 use crate::sys::family::{Process, Processes};
-use crate::sys::peek::{Dispositions, Seen};
+use crate::sys::inspect::{Dispositions, Seen};
 use crate::sys::proc::Proc;
 use crate::sys::sockdiag::SockDiag;
 
-use super::survey::{Handshakes, Survey, Want};
+use super::sockets::{Handshakes, Survey, Want};
 
 /// A worker to look at.
 #[derive(Clone, Copy, Debug)]

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use nix::errno::Errno;
 
 use crate::sys::intercept::Notification;
-use crate::sys::target::{self, Descriptor};
+use crate::sys::remote::{self, Descriptor};
 
 /// The descriptor in an argument. Arguments are 64-bit registers; an `int` is the lower half.
 pub(super) fn descriptor(notification: &Notification, argument: u64) -> Option<Descriptor> {
@@ -23,6 +23,6 @@ pub(super) fn read_address(task: i32, address: u64, len: u64) -> nix::Result<Soc
     let len = usize::try_from(len & u64::from(u32::MAX)).unwrap_or(0);
     let mut bytes = [0_u8; 28];
     let bytes = bytes.get_mut(..len.min(28)).unwrap_or_default();
-    target::read_memory(task, address, bytes)?;
-    target::parse_sockaddr(bytes).ok_or(Errno::EAFNOSUPPORT)
+    remote::read_memory(task, address, bytes)?;
+    remote::parse_sockaddr(bytes).ok_or(Errno::EAFNOSUPPORT)
 }

@@ -29,7 +29,7 @@ use crate::sys::listener;
 use super::PortEvent;
 use super::group::Group;
 use super::registry::SharedPorts;
-use super::splice::splice;
+use super::relay::splice;
 
 /// Most connections that are forwarded at the same time, if the descriptor limit allows.
 const MOST: usize = 1024;
