@@ -14,7 +14,7 @@ use rpm_runtime::log::Flushed;
 use rpm_runtime::model::Sig;
 use rpm_runtime::policy::{CpuBudget, SignalTable};
 use rpm_runtime::supervisor::{Boot, BootError, Ending, boot, write_termination_log};
-use rpm_runtime::sys::cgroup::{self, Limits};
+use rpm_runtime::sys::cgroup::{self, CgroupLimits};
 use rpm_runtime::sys::clock::Clock;
 use rpm_runtime::sys::pid1;
 use rpm_runtime::sys::signals::{self, Signals};
@@ -66,7 +66,12 @@ fn main() -> ExitCode {
 
 /// Runs the supervisor. A panic is an internal error: it is reported, and the process ends with an exit code of its
 /// own. An abort of PID 1 would look like a segmentation fault.
-fn serve(resolved: Resolved, env: Vec<(OsString, OsString)>, limits: Limits, clock: Clock) -> u8 {
+fn serve(
+    resolved: Resolved,
+    env: Vec<(OsString, OsString)>,
+    limits: CgroupLimits,
+    clock: Clock,
+) -> u8 {
     let termination_log = resolved.config.admin.termination_log.clone();
     let ending = panic::catch_unwind(AssertUnwindSafe(|| live(resolved, env, limits, clock)));
     let ending = ending.unwrap_or_else(|_| Ending {
@@ -83,7 +88,7 @@ fn serve(resolved: Resolved, env: Vec<(OsString, OsString)>, limits: Limits, clo
 fn live(
     resolved: Resolved,
     env: Vec<(OsString, OsString)>,
-    limits: Limits,
+    limits: CgroupLimits,
     clock: Clock,
 ) -> Ending {
     match settle_and_run(resolved, env, limits, clock) {
@@ -101,7 +106,7 @@ fn live(
 fn settle_and_run(
     resolved: Resolved,
     env: Vec<(OsString, OsString)>,
-    limits: Limits,
+    limits: CgroupLimits,
     clock: Clock,
 ) -> Result<Ending, BootError> {
     let Resolved {

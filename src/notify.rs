@@ -24,13 +24,13 @@ const PAUSE: Duration = Duration::from_millis(10);
 
 /// The socket of one worker. Its name is passed to the worker in NOTIFY_SOCKET.
 #[derive(Debug)]
-pub struct Notify {
+pub struct NotifySocket {
     socket: UnixDatagram,
     /// The last turn left datagrams in the socket.
     full: AtomicBool,
 }
 
-impl Notify {
+impl NotifySocket {
     /// Creates a socket. Also returns the value for NOTIFY_SOCKET. Call it inside a tokio runtime. Fails with EMFILE,
     /// ENFILE or ENOMEM.
     pub fn new() -> io::Result<(Self, String)> {

@@ -15,7 +15,7 @@ use crate::exposition::Parsed;
 use crate::model::{Pid, SlotId};
 use crate::sys::clock;
 use crate::sys::family::Process;
-use crate::sys::proc::{Proc, Whose};
+use crate::sys::proc::{Proc, ProcDir};
 
 use super::results::{FAMILY, ScrapeResults, ScrapeTarget};
 
@@ -202,7 +202,7 @@ impl Files {
             error.kind() == io::ErrorKind::NotFound
                 || error.raw_os_error() == Some(Errno::ESRCH as i32)
         };
-        self.proc.stat(Whose::Of(process)).is_err_and(gone)
+        self.proc.stat(ProcDir::Of(process)).is_err_and(gone)
     }
 
     fn remove(&self, pid: u32) {

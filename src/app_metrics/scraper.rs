@@ -16,7 +16,7 @@ use crate::model::ListenerId;
 use crate::sys::clock;
 
 use super::content_type::format_of;
-use super::fetch::{Fetched, PageFault, page};
+use super::fetch::{FetchError, Fetched, page};
 use super::results::{ScrapeResults, ScrapeTarget};
 
 /// Memory for all pages that are being read, bytes; each page may have at least [`LEAST`].
@@ -257,9 +257,9 @@ impl Scraper {
         }
     }
 
-    fn count_unanswered(&self, process: ProcessKey, fetched: &Result<Fetched, PageFault>) {
+    fn count_unanswered(&self, process: ProcessKey, fetched: &Result<Fetched, FetchError>) {
         let mut unanswered = self.unanswered.borrow_mut();
-        if let Err(PageFault::Worker(Failure::TimedOut { .. })) = fetched {
+        if let Err(FetchError::Worker(Failure::TimedOut { .. })) = fetched {
             *unanswered.entry(process).or_default() += 1;
         } else {
             unanswered.remove(&process);

@@ -87,18 +87,18 @@ impl Error for Failure {}
 
 /// Why a check did not pass.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Fault {
+pub(crate) enum NotPassed {
     Worker(Failure),
     Ours(String),
 }
 
-impl From<Failure> for Fault {
+impl From<Failure> for NotPassed {
     fn from(failure: Failure) -> Self {
         Self::Worker(failure)
     }
 }
 
-impl Fault {
+impl NotPassed {
     /// No source port reaches the worker.
     pub fn no_target() -> Self {
         Self::Ours("it has no shared port on which it can be asked".to_owned())
@@ -110,12 +110,12 @@ impl Fault {
     }
 }
 
-impl From<Result<(), Fault>> for Check {
-    fn from(result: Result<(), Fault>) -> Self {
+impl From<Result<(), NotPassed>> for Check {
+    fn from(result: Result<(), NotPassed>) -> Self {
         match result {
             Ok(()) => Self::Passed,
-            Err(Fault::Worker(failure)) => Self::Failed(failure),
-            Err(Fault::Ours(reason)) => Self::NotMade(reason),
+            Err(NotPassed::Worker(failure)) => Self::Failed(failure),
+            Err(NotPassed::Ours(reason)) => Self::NotMade(reason),
         }
     }
 }

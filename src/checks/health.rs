@@ -6,14 +6,14 @@ use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use crate::policy::health::{HealthCheck, first_check};
 
-use super::check::{Check, Fault};
+use super::check::{Check, NotPassed};
 use super::http::http;
 use super::queue::{accept, tcp};
 use super::target::Target;
 
 /// The regular checks of one worker.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Watch {
+pub struct PeriodicCheck {
     /// The check (RPM_HEALTH).
     pub check: HealthCheck,
     /// Interval between checks (RPM_HEALTH_INTERVAL).
@@ -24,7 +24,7 @@ pub struct Watch {
     pub seed: u64,
 }
 
-impl Watch {
+impl PeriodicCheck {
     /// Checks at each interval and reports each result. Never returns; the caller drops the future to stop. The first
     /// check comes after a part of the interval. `target` and `queue` are called for each check. If a worker cannot be
     /// checked, the result is [`Check::NotMade`].
@@ -55,7 +55,7 @@ impl Watch {
             (HealthCheck::Accept, _) => accept(target, queue, self.timeout).await,
             (HealthCheck::Http(path), Some(target)) => http(target, path, self.timeout).await,
             (HealthCheck::Tcp, Some(target)) => tcp(target, queue, self.timeout).await,
-            (HealthCheck::Http(_) | HealthCheck::Tcp, None) => Err(Fault::no_target()).into(),
+            (HealthCheck::Http(_) | HealthCheck::Tcp, None) => Err(NotPassed::no_target()).into(),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::check::{Check, Failure, Fault, Step};
+use super::check::{Check, Failure, NotPassed, Step};
 use super::client::{Connection, Deadline, exchange, get};
 use super::target::Target;
 
@@ -12,7 +12,7 @@ pub async fn http(target: Target, path: &str, limit: Duration) -> Check {
     ask(target, path, limit).await.into()
 }
 
-async fn ask(target: Target, path: &str, limit: Duration) -> Result<(), Fault> {
+async fn ask(target: Target, path: &str, limit: Duration) -> Result<(), NotPassed> {
     let deadline = Deadline::new(limit);
     let connection = Connection::open(target, &deadline).await?;
     let request = get(path, &format!("localhost:{}", target.addr.port()));

@@ -3,7 +3,7 @@
 //! - [`http()`], [`tcp`] and [`accept`] make one check. A connection from a loopback address whose source port identifies
 //!   a listener reaches exactly that listener (see [`crate::policy::steering`]), so it checks exactly one worker.
 //! - [`until_http`] and [`until_accepts`] repeat a check until it passes: readiness.
-//! - [`Watch`] checks at intervals: health.
+//! - [`PeriodicCheck`] checks at intervals: health.
 
 mod check;
 pub(crate) mod client;
@@ -17,9 +17,9 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use check::Fault;
+pub(crate) use check::NotPassed;
 pub use check::{Check, Failure, Step};
-pub use health::Watch;
+pub use health::PeriodicCheck;
 pub use http::http;
 pub use queue::{accept, tcp};
 pub use ready::{until_accepts, until_http};

@@ -9,7 +9,7 @@ use tokio::time::{sleep, timeout_at};
 
 use crate::policy::Motion;
 
-use super::check::{Check, Failure, Fault, Step};
+use super::check::{Check, Failure, NotPassed, Step};
 use super::client::{Connection, Deadline};
 use super::target::Target;
 
@@ -33,7 +33,7 @@ pub(super) async fn accepts(
     queue: &impl Fn() -> Option<u32>,
     looks: Looks,
     limit: Duration,
-) -> Result<(), Fault> {
+) -> Result<(), NotPassed> {
     let deadline = Deadline::new(limit);
     let connection = Connection::open(target, &deadline).await?;
     let accepted = either(looks.until_moving(queue), connection.used(limit / 4));
@@ -53,7 +53,7 @@ pub async fn accept(
     match queue() {
         Some(0) => return Check::Passed,
         Some(waiting) => looks.motion.look(waiting),
-        None => return Err(Fault::no_queue()).into(),
+        None => return Err(NotPassed::no_queue()).into(),
     };
     let deadline = Deadline::new(limit);
     let half = deadline.at(limit / 2);
@@ -62,7 +62,7 @@ pub async fn accept(
     }
     let used = async {
         let own = async {
-            let target = target().ok_or_else(Fault::no_target)?;
+            let target = target().ok_or_else(NotPassed::no_target)?;
             let connection = Connection::open(target, &deadline).await?;
             connection.used(Duration::ZERO).await
         };
@@ -104,12 +104,12 @@ impl Looks {
     }
 
     /// Returns when the queue is seen to move.
-    async fn until_moving(mut self, queue: &impl Fn() -> Option<u32>) -> Result<(), Fault> {
+    async fn until_moving(mut self, queue: &impl Fn() -> Option<u32>) -> Result<(), NotPassed> {
         loop {
             // Pause first, because the kernel may defer the last step of a handshake for a moment.
             sleep(self.pause).await;
             self.pause = (self.pause * 2).min(self.longest);
-            if self.motion.look(queue().ok_or_else(Fault::no_queue)?) {
+            if self.motion.look(queue().ok_or_else(NotPassed::no_queue)?) {
                 return Ok(());
             }
         }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use super::check::{Check, Failure, Fault};
+use super::check::{Check, Failure, NotPassed};
 use super::http::http;
 use super::queue::{Looks, accepts};
 use super::target::Target;
@@ -23,7 +23,7 @@ pub async fn until_http(target: impl Fn() -> Option<Target>, path: &str, heard: 
     loop {
         let check = match target() {
             Some(target) => http(target, path, tries.limit).await,
-            None => Err(Fault::no_target()).into(),
+            None => Err(NotPassed::no_target()).into(),
         };
         if check == Check::Passed {
             return;
@@ -45,7 +45,7 @@ pub async fn until_accepts(
             Some(target) => accepts(target, &queue, Looks::up_to(PAUSE.1), tries.limit)
                 .await
                 .into(),
-            None => Err(Fault::no_target()).into(),
+            None => Err(NotPassed::no_target()).into(),
         };
         if check == Check::Passed {
             return;

@@ -7,12 +7,12 @@ use std::ops::ControlFlow;
 use crate::model::{Pid, SlotId};
 use crate::sys::inspect::Seen;
 
-use super::inspector::{Sight, holds_leader};
-use super::sockets::{Survey, Want};
+use super::inspector::{Inspector, holds_leader};
+use super::sockets::{SocketSnapshot, Want};
 
 /// State of one count.
 struct Count<'a> {
-    survey: &'a mut Survey,
+    snapshot: &'a mut SocketSnapshot,
     /// Connections whose owner is not found yet.
     left: usize,
     open: BTreeMap<SlotId, u64>,
@@ -21,7 +21,7 @@ struct Count<'a> {
 impl Count<'_> {
     /// Counts one socket of the worker at this index.
     fn socket(&mut self, (place, slot): (usize, SlotId), inode: u64) -> ControlFlow<()> {
-        if self.survey.take(place, inode) {
+        if self.snapshot.take(place, inode) {
             *self.open.entry(slot).or_default() += 1;
             self.left = self.left.saturating_sub(1);
         }
@@ -33,7 +33,7 @@ impl Count<'_> {
     }
 }
 
-impl Sight {
+impl Inspector {
     /// Counts the connections on `ports` that these workers have accepted and not closed, by slot. A slot may have
     /// several workers. A slot is missing if one of its workers cannot be read. `None` if the kernel does not report
     /// connections.
@@ -46,10 +46,10 @@ impl Sight {
         workers: &[(SlotId, Pid)],
         ports: &[SocketAddr],
     ) -> Option<BTreeMap<SlotId, u64>> {
-        let mut survey = self.survey(ports, Want::Number).filter(|it| it.whole)?;
+        let mut snapshot = self.snapshot(ports, Want::Number).filter(|it| it.whole)?;
         let mut count = Count {
-            left: survey.held(),
-            survey: &mut survey,
+            left: snapshot.held(),
+            snapshot: &mut snapshot,
             open: workers.iter().map(|(slot, _)| (*slot, 0)).collect(),
         };
         let known: BTreeMap<Pid, (usize, SlotId)> = workers
@@ -85,7 +85,7 @@ impl Sight {
         let open = count.open;
         // A socket keeps its inode number until it is closed everywhere, and the number is reused only after billions
         // of other sockets. So this can be kept for the next count.
-        let taken = survey.taken();
+        let taken = snapshot.taken();
         self.holders = taken
             .filter_map(|(inode, place)| Some((inode, workers.get(place)?.1)))
             .collect();

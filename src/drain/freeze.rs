@@ -6,12 +6,12 @@ use crate::model::{Pid, Sig};
 use crate::policy::drain::{Aim, Look};
 use crate::sys::signals;
 
-use super::inspector::{Sight, Subject};
+use super::inspector::{Inspector, Subject};
 use super::sockets::Handshakes;
 
-/// Result of [`Sight::moment`].
+/// Result of [`Inspector::freeze_if_quiet`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Moment {
+pub enum FreezeOutcome {
     /// The worker has nothing to lose. It is stopped by SIGSTOP; the caller sends the stop signal and SIGCONT.
     Quiet,
     /// The worker has something to lose and continues to run.
@@ -51,7 +51,7 @@ impl Drop for Frozen {
     }
 }
 
-impl Sight {
+impl Inspector {
     /// Looks at the worker of `leader`. If it meets `aim`, stops its whole process group, waits until every thread is
     /// stopped, and looks again, because a request may have arrived in between. If it still meets `aim`, it stays
     /// stopped. `queued` returns the length of its listeners' queues, which belong to the runtime and outlive the
@@ -62,19 +62,19 @@ impl Sight {
     /// it (signal(7)); so use this only for workers that the stop signal would end anyway. Without sock_diag only a
     /// worker without connections can be found quiet. A process that has left the worker's group is looked at but not
     /// stopped.
-    pub fn moment(
+    pub fn freeze_if_quiet(
         &mut self,
         leader: Pid,
         ports: &[SocketAddr],
         aim: Aim,
         queued: impl Fn() -> u32,
-    ) -> Moment {
+    ) -> FreezeOutcome {
         let look = self.look_at(leader, ports, aim, queued());
         if !look.visible {
-            return Moment::Blind;
+            return FreezeOutcome::Blind;
         }
         if !aim.passes(&look) {
-            return Moment::Busy;
+            return FreezeOutcome::Busy;
         }
         let (frozen, sent) = Frozen::freeze(leader);
         // The group is read after the signal: a process with a pending SIGSTOP cannot fork any more, so none is missed.
@@ -86,21 +86,21 @@ impl Sight {
             let look = self.look_at(leader, ports, aim, queued());
             if look.visible && aim.passes(&look) {
                 frozen.stays();
-                return Moment::Quiet;
+                return FreezeOutcome::Quiet;
             }
         }
-        Moment::Busy
+        FreezeOutcome::Busy
     }
 
-    /// As [`Sight::moment`] with [`Aim::Quiet`].
+    /// As [`Inspector::freeze_if_quiet`] with [`Aim::Quiet`].
     #[cfg(test)]
-    pub fn quiet_moment(
+    pub fn freeze_if_nothing_is_at_work(
         &mut self,
         leader: Pid,
         ports: &[SocketAddr],
         queued: impl Fn() -> u32,
-    ) -> Moment {
-        self.moment(leader, ports, Aim::Quiet, queued)
+    ) -> FreezeOutcome {
+        self.freeze_if_quiet(leader, ports, Aim::Quiet, queued)
     }
 
     fn look_at(&mut self, leader: Pid, ports: &[SocketAddr], aim: Aim, queued: u32) -> Look {

@@ -10,7 +10,7 @@ use crate::sys::inspect::{Dispositions, Seen};
 use crate::sys::proc::Proc;
 use crate::sys::sockdiag::SockDiag;
 
-use super::sockets::{Handshakes, Survey, Want};
+use super::sockets::{Handshakes, SocketSnapshot, Want};
 
 /// A worker to look at.
 #[derive(Clone, Copy, Debug)]
@@ -30,21 +30,21 @@ pub struct Subject<'a> {
 /// Reads the workers' connections; all such reads go through here. `ports` in its methods are the addresses of shared
 /// ports, of which only the family and the port number matter.
 #[derive(Debug)]
-pub struct Sight {
+pub struct Inspector {
     pub(super) proc: Proc,
     /// `None` if netlink is refused.
     diag: Option<SockDiag>,
-    /// The owner of each socket as found by the last [`Sight::connections`].
+    /// The owner of each socket as found by the last [`Inspector::connections`].
     pub(super) holders: Vec<(u64, Pid)>,
 }
 
-impl Default for Sight {
+impl Default for Inspector {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl Sight {
+impl Inspector {
     /// Tests which sources are available.
     pub fn new() -> Self {
         Self {
@@ -67,8 +67,8 @@ impl Sight {
     /// The handshakes in progress on `ports`. Taken right after a worker left the steering, these are all that may
     /// still become connections of that worker; later handshakes go to others.
     pub fn handshakes(&mut self, ports: &[SocketAddr]) -> Handshakes {
-        self.survey(ports, Want::Handshakes)
-            .map(|survey| survey.handshakes)
+        self.snapshot(ports, Want::Handshakes)
+            .map(|snapshot| snapshot.handshakes)
             .unwrap_or_default()
     }
 
@@ -76,29 +76,31 @@ impl Sight {
     /// once for each address family, every process once, and the descriptors of the subjects. If no process holds a
     /// connection, it reads only the first.
     pub fn look(&mut self, subjects: &[Subject<'_>], ports: &[SocketAddr]) -> Vec<Look> {
-        let survey = self.survey(ports, Want::All);
-        let processes = match &survey {
-            Some(survey) if survey.any_held() => self.proc.processes().ok(),
+        let snapshot = self.snapshot(ports, Want::All);
+        let processes = match &snapshot {
+            Some(snapshot) if snapshot.any_held() => self.proc.processes().ok(),
             _ => None,
         };
         // If the dump failed, nothing is visible.
-        let (mut survey, asked) =
-            survey.map_or_else(|| (Survey::default(), false), |survey| (survey, true));
-        let whole = asked && survey.whole;
+        let (mut snapshot, asked) = snapshot.map_or_else(
+            || (SocketSnapshot::default(), false),
+            |snapshot| (snapshot, true),
+        );
+        let whole = asked && snapshot.whole;
         let looks = subjects.iter().enumerate().map(|(place, one)| {
             let mut look = Look {
                 queued: one.queued,
-                handshakes: one.handshakes.any_in(&survey.handshakes),
+                handshakes: one.handshakes.any_in(&snapshot.handshakes),
                 visible: whole,
                 ..Look::default()
             };
-            if survey.any_held() {
+            if snapshot.any_held() {
                 let family = processes
                     .as_ref()
                     .map(|all| all.family(one.leader))
                     .unwrap_or_default();
                 look.visible &= holds_leader(&family, one.leader);
-                self.count(&family, one.aim, (place, &mut survey), &mut look);
+                self.count(&family, one.aim, (place, &mut snapshot), &mut look);
             }
             look
         });
@@ -110,13 +112,13 @@ impl Sight {
         &self,
         family: &[Process],
         aim: Option<Aim>,
-        (holder, survey): (usize, &mut Survey),
+        (holder, snapshot): (usize, &mut SocketSnapshot),
         look: &mut Look,
     ) {
         for process in family {
             let mut decided = false;
             let seen = self.proc.sockets(process, &mut |inode| {
-                if let Some((busy, costs)) = survey.claim(holder, inode) {
+                if let Some((busy, costs)) = snapshot.claim(holder, inode) {
                     look.open = look.open.saturating_add(1);
                     look.busy = look.busy.saturating_add(u32::from(busy));
                     look.costs = look.costs.saturating_add(u32::from(costs));
@@ -179,8 +181,8 @@ impl Sight {
     }
 
     fn holders(&mut self, leader: Pid, ports: &[SocketAddr]) -> Vec<Pid> {
-        let survey = self.survey(ports, Want::All);
-        let Some(mut survey) = survey.filter(Survey::any_held) else {
+        let snapshot = self.snapshot(ports, Want::All);
+        let Some(mut snapshot) = snapshot.filter(SocketSnapshot::any_held) else {
             return Vec::new();
         };
         let Ok(processes) = self.proc.processes() else {
@@ -189,7 +191,7 @@ impl Sight {
         let holds = |(place, process): (usize, Process)| {
             let mut any = false;
             self.proc.sockets(&process, &mut |inode| {
-                any = survey.claim(place, inode).is_some();
+                any = snapshot.claim(place, inode).is_some();
                 if any {
                     ControlFlow::Break(())
                 } else {
@@ -213,23 +215,23 @@ impl Sight {
 
     /// Makes one dump. If the netlink socket fails, it is replaced once; if the new one fails too, this dump reads the
     /// files in /proc/net. `None` if these cannot be read either.
-    pub(super) fn survey(&mut self, ports: &[SocketAddr], want: Want) -> Option<Survey> {
+    pub(super) fn snapshot(&mut self, ports: &[SocketAddr], want: Want) -> Option<SocketSnapshot> {
         if let Some(diag) = &mut self.diag {
-            let survey = Survey::by_netlink(diag, ports, want);
-            if survey.is_some() {
-                return survey;
+            let snapshot = SocketSnapshot::by_netlink(diag, ports, want);
+            if snapshot.is_some() {
+                return snapshot;
             }
             // The rest of the broken answer is lost with its socket. If no new socket can be opened now (descriptors,
             // memory), the broken one is kept, so that the next look tries again.
             if let Ok(mut fresh) = SockDiag::open() {
-                let survey = Survey::by_netlink(&mut fresh, ports, want);
+                let snapshot = SocketSnapshot::by_netlink(&mut fresh, ports, want);
                 *diag = fresh;
-                if survey.is_some() {
-                    return survey;
+                if snapshot.is_some() {
+                    return snapshot;
                 }
             }
         }
-        Survey::by_files(&self.proc, ports, want)
+        SocketSnapshot::by_files(&self.proc, ports, want)
     }
 }
 

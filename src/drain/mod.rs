@@ -7,6 +7,6 @@ mod sockets;
 #[cfg(test)]
 mod tests;
 
-pub use freeze::Moment;
-pub use inspector::{Sight, Subject};
+pub use freeze::FreezeOutcome;
+pub use inspector::{Inspector, Subject};
 pub use sockets::Handshakes;

@@ -85,7 +85,7 @@ impl Want {
 
 /// The result of a dump.
 #[derive(Debug, Default)]
-pub(super) struct Survey {
+pub(super) struct SocketSnapshot {
     /// Sorted by inode.
     held: Vec<Held>,
     pub(super) handshakes: Handshakes,
@@ -93,18 +93,18 @@ pub(super) struct Survey {
     pub(super) whole: bool,
 }
 
-impl Survey {
+impl SocketSnapshot {
     /// Makes a dump over netlink; `None` if that fails.
     pub(super) fn by_netlink(
         diag: &mut SockDiag,
         ports: &[SocketAddr],
         want: Want,
     ) -> Option<Self> {
-        let questions = Questions::new(ports, want);
+        let queries = Queries::new(ports, want);
         for attempt in 1..=TRIES {
             let mut found = Self::empty();
             let mut complete = true;
-            for query in questions.queries() {
+            for query in queries.queries() {
                 let end = diag.dump(query, &mut |row| found.add(row)).ok()?;
                 complete &= end == Dump::Complete;
             }
@@ -117,9 +117,9 @@ impl Survey {
 
     /// Makes a dump from /proc/net; `None` if that fails.
     pub(super) fn by_files(proc: &Proc, ports: &[SocketAddr], want: Want) -> Option<Self> {
-        let questions = Questions::new(ports, want);
+        let queries = Queries::new(ports, want);
         let mut found = Self::empty();
-        for query in questions.queries() {
+        for query in queries.queries() {
             procnet::dump(proc, query, &mut |row| found.add(row)).ok()?;
         }
         Some(found.ordered())
@@ -198,14 +198,14 @@ impl Survey {
 
 /// The queries of a dump: one or more for each address family.
 #[derive(Debug)]
-struct Questions {
+struct Queries {
     want: Want,
     /// Ports for IPv4 and for IPv6. Each port is listed once, although several listeners with different addresses may
     /// have it.
     ports: [Vec<u16>; 2],
 }
 
-impl Questions {
+impl Queries {
     fn new(ports: &[SocketAddr], want: Want) -> Self {
         let of = |ipv6: bool| {
             let family = ports.iter().filter(|port| port.is_ipv6() == ipv6);

@@ -61,11 +61,11 @@ impl Scene {
         self.clients[number].read_exact(&mut [0; 6]).unwrap();
     }
 
-    fn look(&self, sight: &mut Sight) -> Look {
+    fn look(&self, sight: &mut Inspector) -> Look {
         look(sight, self.leader(), self.port)
     }
 
-    fn until_quiet(&self, sight: &mut Sight) {
+    fn until_quiet(&self, sight: &mut Inspector) {
         until("the worker is quiet", || {
             let look = self.look(sight);
             look.visible && Aim::Quiet.passes(&look)
@@ -73,7 +73,7 @@ impl Scene {
     }
 }
 
-fn look(sight: &mut Sight, leader: Pid, port: SocketAddr) -> Look {
+fn look(sight: &mut Inspector, leader: Pid, port: SocketAddr) -> Look {
     let subject = Subject {
         leader,
         handshakes: &Handshakes::default(),
@@ -89,7 +89,7 @@ fn counts(look: Look) -> (u32, u32, bool) {
 
 #[test]
 fn a_worker_without_connections_has_nothing_to_lose() {
-    let (mut sight, scene) = (Sight::new(), Scene::new());
+    let (mut sight, scene) = (Inspector::new(), Scene::new());
     assert_eq!(sight.means(), "sock_diag");
     let look = scene.look(&mut sight);
     assert_eq!(counts(look), (0, 0, true));
@@ -98,7 +98,7 @@ fn a_worker_without_connections_has_nothing_to_lose() {
 
 #[test]
 fn answered_connections_are_open_and_become_quiet() {
-    let (mut sight, mut scene) = (Sight::new(), Scene::new());
+    let (mut sight, mut scene) = (Inspector::new(), Scene::new());
     for number in 0..3 {
         scene.connect();
         scene.serve(number);
@@ -122,7 +122,7 @@ fn answered_connections_are_open_and_become_quiet() {
 
 #[test]
 fn a_request_that_was_read_and_not_answered_is_at_work() {
-    let (mut sight, mut scene) = (Sight::new(), Scene::new());
+    let (mut sight, mut scene) = (Inspector::new(), Scene::new());
     scene.connect();
     // The first request on its connection may be as young as the connection.
     scene.ask(0);
@@ -139,12 +139,12 @@ fn a_request_that_was_read_and_not_answered_is_at_work() {
 
 #[test]
 fn unread_unsent_and_half_closed_connections_are_at_work() {
-    let (mut sight, mut scene) = (Sight::new(), Scene::new());
+    let (mut sight, mut scene) = (Inspector::new(), Scene::new());
     for _ in 0..5 {
         scene.connect();
     }
     scene.until_quiet(&mut sight);
-    let looks = |sight: &mut Sight, scene: &Scene, busy| {
+    let looks = |sight: &mut Inspector, scene: &Scene, busy| {
         until("it shows", || counts(scene.look(sight)) == (5, busy, true));
     };
     scene.clients[1].write_all(b"unread").unwrap();
@@ -161,7 +161,7 @@ fn unread_unsent_and_half_closed_connections_are_at_work() {
 
 #[test]
 fn a_silent_client_counts_as_about_to_speak_for_a_moment_only() {
-    let (mut sight, mut scene) = (Sight::new(), Scene::new());
+    let (mut sight, mut scene) = (Inspector::new(), Scene::new());
     scene.connect();
     scene.until_quiet(&mut sight);
     assert_eq!(counts(scene.look(&mut sight)), (1, 0, true));
@@ -169,7 +169,7 @@ fn a_silent_client_counts_as_about_to_speak_for_a_moment_only() {
 
 #[test]
 fn a_connection_held_twice_counts_once_and_wherever_in_the_family_it_is_held() {
-    let (mut sight, mut scene) = (Sight::new(), Scene::new());
+    let (mut sight, mut scene) = (Inspector::new(), Scene::new());
     scene.connect();
     scene.worker.tell("twice 0");
     scene.worker.tell("fork");
@@ -186,7 +186,7 @@ fn a_connection_held_twice_counts_once_and_wherever_in_the_family_it_is_held() {
 
 #[test]
 fn one_dump_tells_several_workers_apart() {
-    let mut sight = Sight::new();
+    let mut sight = Inspector::new();
     let mut scenes = [Scene::new(), Scene::on("::"), Scene::on("::")];
     for (count, scene) in scenes.iter_mut().enumerate() {
         for _ in 0..count {
@@ -220,7 +220,7 @@ fn one_dump_tells_several_workers_apart() {
 
 #[test]
 fn a_count_ends_where_the_aim_is_missed() {
-    let (mut sight, mut scene) = (Sight::new(), Scene::new());
+    let (mut sight, mut scene) = (Inspector::new(), Scene::new());
     for _ in 0..4 {
         scene.connect();
     }
@@ -245,7 +245,7 @@ fn a_count_ends_where_the_aim_is_missed() {
 
 #[test]
 fn who_waits_in_the_queue_is_not_held() {
-    let (mut sight, scene) = (Sight::new(), Scene::new());
+    let (mut sight, scene) = (Inspector::new(), Scene::new());
     let _client = TcpStream::connect(scene.port).unwrap();
     assert_eq!(scene.look(&mut sight).open, 0);
 }
@@ -253,17 +253,19 @@ fn who_waits_in_the_queue_is_not_held() {
 #[test]
 fn another_users_connections_are_not_visible_until_there_is_none() {
     let mut scene = Scene::new();
-    let bare = as_nobody(|| scene.look(&mut Sight::new()));
+    let bare = as_nobody(|| scene.look(&mut Inspector::new()));
     assert_eq!(counts(bare), (0, 0, true), "there is none on that port");
     scene.connect();
-    let hidden = as_nobody(|| scene.look(&mut Sight::new()));
+    let hidden = as_nobody(|| scene.look(&mut Inspector::new()));
     assert_eq!(counts(hidden), (0, 0, false));
-    let moment = as_nobody(|| Sight::new().quiet_moment(scene.leader(), &[scene.port], || 0));
-    assert_eq!(moment, Moment::Blind);
+    let moment = as_nobody(|| {
+        Inspector::new().freeze_if_nothing_is_at_work(scene.leader(), &[scene.port], || 0)
+    });
+    assert_eq!(moment, FreezeOutcome::Blind);
     // Signal dispositions are readable for other users.
     scene.worker.tell("signal 15 catch");
     let disposition =
-        as_nobody(|| Sight::new().disposition(scene.leader(), &[scene.port], Sig::TERM));
+        as_nobody(|| Inspector::new().disposition(scene.leader(), &[scene.port], Sig::TERM));
     assert_eq!(disposition, Disposition::Caught);
 }
 
@@ -271,7 +273,7 @@ fn another_users_connections_are_not_visible_until_there_is_none() {
 fn a_worker_whose_processes_cannot_be_listed_is_not_visible() {
     let mut scene = Scene::new();
     scene.connect();
-    let mut sight = Sight::new();
+    let mut sight = Inspector::new();
     sight.proc = Proc::new("/nonexistent");
     assert_eq!(counts(scene.look(&mut sight)), (0, 0, false));
     // As under `hidepid`: other processes are visible, this one is not.
@@ -288,10 +290,10 @@ fn without_netlink_connections_are_seen_and_count_as_at_work() {
     let mut scene = Scene::new();
     scene.connect();
     scene.serve(0);
-    scene.until_quiet(&mut Sight::new());
+    scene.until_quiet(&mut Inspector::new());
     for errno in REFUSALS {
         let (means, look) = without_sock_diag(errno, || {
-            let mut sight = Sight::new();
+            let mut sight = Inspector::new();
             (sight.means(), scene.look(&mut sight))
         });
         assert_eq!(means, "/proc/net");
@@ -301,7 +303,7 @@ fn without_netlink_connections_are_seen_and_count_as_at_work() {
     scene.worker.tell("close 0");
     until("nothing is open", || {
         without_sock_diag(REFUSALS[0], || {
-            counts(scene.look(&mut Sight::new())) == (0, 0, true)
+            counts(scene.look(&mut Inspector::new())) == (0, 0, true)
         })
     });
 }
@@ -311,7 +313,7 @@ fn without_netlink_and_without_files_nothing_is_visible() {
     let mut scene = Scene::new();
     scene.connect();
     let (look, handshakes) = without_sock_diag(REFUSALS[0], || {
-        let mut sight = Sight::new();
+        let mut sight = Inspector::new();
         sight.proc = Proc::new("/nonexistent");
         (scene.look(&mut sight), sight.handshakes(&[scene.port]))
     });
@@ -320,7 +322,7 @@ fn without_netlink_and_without_files_nothing_is_visible() {
 }
 
 /// Only handshakes from the given moment count, and only until they complete. False if that does not hold.
-fn handshakes_are_remembered(sight: &mut Sight) -> bool {
+fn handshakes_are_remembered(sight: &mut Inspector) -> bool {
     let listener = TcpListener::bind("[::]:0").unwrap();
     defer_accept(&listener);
     let port = listener.local_addr().unwrap();
@@ -352,7 +354,7 @@ fn handshakes_are_remembered(sight: &mut Sight) -> bool {
 
 #[test]
 fn only_handshakes_that_were_under_way_are_waited_for() {
-    assert!(handshakes_are_remembered(&mut Sight::new()));
+    assert!(handshakes_are_remembered(&mut Inspector::new()));
 }
 
 #[test]
@@ -360,7 +362,7 @@ fn only_handshakes_that_were_under_way_are_waited_for_without_netlink() {
     // Through /proc/net, a handshake that the listener defers looks after 3 s as if the client were gone; and on a
     // machine with many connections reading may take that long.
     without_sock_diag(REFUSALS[0], || {
-        let mut sight = Sight::new();
+        let mut sight = Inspector::new();
         until("it is as it should be", || {
             handshakes_are_remembered(&mut sight)
         });

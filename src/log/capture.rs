@@ -17,7 +17,7 @@ use super::source::{Pipeline, Source};
 use super::stamp::Stamper;
 use crate::model::Overflow;
 use crate::sys::clock;
-use crate::sys::epoll::{Interest, Poller, Ready};
+use crate::sys::epoll::{Interest, Poller, ReadyFd};
 use crate::sys::io::{self, Read};
 use crate::sys::thread;
 
@@ -102,7 +102,7 @@ impl Capture {
             }
             self.tick();
             let mut inbox = false;
-            for &Ready { token, .. } in &ready {
+            for &ReadyFd { token, .. } in &ready {
                 match token.checked_sub(1).map(usize::try_from) {
                     // One read for each stream, so that no stream waits for the loudest one.
                     Some(Ok(at)) => drop(self.take(at)),

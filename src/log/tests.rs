@@ -383,7 +383,7 @@ fn the_log_ends_after_its_last_handle_and_stream() {
     let mut ready = Vec::new();
     while !ready
         .iter()
-        .any(|ready: &crate::sys::epoll::Ready| ready.hangup)
+        .any(|ready: &crate::sys::epoll::ReadyFd| ready.hangup)
     {
         poller.wait(&mut ready, Some(PATIENCE)).unwrap();
         assert!(!ready.is_empty());

@@ -2,10 +2,9 @@
 
 use std::path::Path;
 
-use crate::sys::cgroup::{Oom, Pressure};
+use crate::sys::cgroup::{CgroupLimits, Oom, Pressure};
 
 use super::family::{Family, number};
-use super::page::CgroupLimits;
 
 /// The kernel's counters of the runtime's cgroup.
 #[derive(Debug)]
@@ -59,17 +58,18 @@ impl CgroupCounters {
 
 /// Unlimited values are left out.
 pub(super) fn limits(limits: &CgroupLimits) -> [Family; 3] {
+    let cores = limits.cpu_milli.map(|milli| number(milli) / 1000.0);
     [
         Family::gauge(
             "rpm_cgroup_cpu_limit_cores",
             "CPUs the cgroup grants; absent if unlimited.",
         )
-        .only(limits.cpu_cores),
+        .only(cores),
         Family::gauge(
             "rpm_cgroup_memory_limit_bytes",
             "Memory the cgroup grants; absent if unlimited.",
         )
-        .only(limits.memory_bytes.map(number)),
+        .only(limits.memory.map(number)),
         Family::gauge(
             "rpm_cgroup_pids_limit",
             "Processes and threads the cgroup grants; absent if unlimited.",

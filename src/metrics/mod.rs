@@ -17,4 +17,4 @@ mod workers;
 mod tests;
 
 pub use cgroup::CgroupCounters;
-pub use page::{CgroupLimits, Facts, Metrics, Scrape};
+pub use page::{Facts, Metrics, Scrape};

@@ -13,6 +13,7 @@ use crate::model::{
     BalanceSample, Cause, Exit, HandoverInfo, LogTotals, QueueSample, RunState, Sig, SlotId,
     Snapshot,
 };
+use crate::sys::cgroup::CgroupLimits;
 use crate::sys::proc::Proc;
 
 use super::app;
@@ -53,17 +54,6 @@ pub struct Facts {
     pub worker_memory: Option<u64>,
     /// The proc filesystem to read processes from.
     pub proc: Proc,
-}
-
-/// Limits of the runtime's cgroup. `None` means unlimited or unknown, and is left out.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct CgroupLimits {
-    /// CPUs.
-    pub cpu_cores: Option<f64>,
-    /// Memory.
-    pub memory_bytes: Option<u64>,
-    /// Processes and threads.
-    pub pids: Option<u64>,
 }
 
 /// State for one page, besides the counters.

@@ -3,7 +3,7 @@
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use crate::sys::proc::{Proc, Whose};
+use crate::sys::proc::{Proc, ProcDir};
 
 use super::family::{Family, number};
 
@@ -14,8 +14,8 @@ pub(super) struct Boot(OnceLock<Option<Duration>>);
 
 /// Reads /proc/self. Unreadable and unlimited values are left out.
 pub(super) fn families(proc: &Proc, boot: &Boot) -> [Family; 8] {
-    let stat = proc.stat(Whose::Own).ok();
-    let limits = proc.limits(Whose::Own).ok();
+    let stat = proc.stat(ProcDir::Own).ok();
+    let limits = proc.limits(ProcDir::Own).ok();
     let boot = *boot.0.get_or_init(|| proc.boot_time().ok());
     [
         Family::counter(
@@ -24,7 +24,7 @@ pub(super) fn families(proc: &Proc, boot: &Boot) -> [Family; 8] {
         )
         .only(stat.map(|stat| (stat.user + stat.system).as_secs_f64())),
         Family::gauge("process_open_fds", "Descriptors the runtime has open.")
-            .only(proc.open_fds(Whose::Own).ok().map(number)),
+            .only(proc.open_fds(ProcDir::Own).ok().map(number)),
         Family::gauge(
             "process_max_fds",
             "Most descriptors the runtime may have open.",

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
 use crate::model::{BalanceSample, Pid, QueueSample, SlotId, Snapshot, WorkerState};
-use crate::sys::proc::{Proc, ProcessStat, Whose};
+use crate::sys::proc::{Proc, ProcDir, ProcessStat};
 
 use super::family::{Family, flag, number};
 use super::proportional::Proportional;
@@ -156,7 +156,7 @@ pub(super) fn resources(snapshot: &Snapshot, proc: &Proc, lives: &mut Lives) -> 
     for worker in snapshot.slots.iter().chain(&snapshot.retiring) {
         let seat = seats.entry(worker.slot).or_default();
         if let Some(pid) = worker.pid {
-            seat.push((pid, proc.stat(Whose::Of(pid)).ok()));
+            seat.push((pid, proc.stat(ProcDir::Of(pid)).ok()));
         }
     }
     let mut seated = Vec::with_capacity(snapshot.slots.len());
@@ -170,11 +170,11 @@ pub(super) fn resources(snapshot: &Snapshot, proc: &Proc, lives: &mut Lives) -> 
             threads.add(label(), number(stat.threads));
             seated.push((worker.slot, pid, stat));
         }
-        if let Ok(count) = proc.open_fds(Whose::Of(pid)) {
+        if let Ok(count) = proc.open_fds(ProcDir::Of(pid)) {
             fds.add(label(), number(count));
         }
     }
-    let read = |pid| proc.proportional_bytes(Whose::Of(pid)).ok();
+    let read = |pid| proc.proportional_bytes(ProcDir::Of(pid)).ok();
     for (slot, bytes) in lives.memory.update(&seated, read) {
         shares.add([("worker", slot.to_string())], number(bytes));
     }

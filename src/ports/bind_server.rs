@@ -8,7 +8,7 @@ use nix::errno::Errno;
 
 use crate::model::{ListenerId, Pid, SlotId};
 use crate::policy::handover::{BindAnswer, PortKey, SocketKind, on_bind};
-use crate::sys::epoll::{Interest, Poller, Ready, Waker};
+use crate::sys::epoll::{Interest, Poller, ReadyFd, Waker};
 use crate::sys::intercept::{Call, Notification, Notifier};
 use crate::sys::remote;
 use crate::sys::thread;
@@ -23,7 +23,7 @@ const REMEMBERED: usize = 64;
 
 /// A worker whose calls are answered.
 #[derive(Debug)]
-pub struct Attendant {
+pub struct TrappedWorker {
     /// Receives its calls.
     pub notifier: Notifier,
     /// The leader of its process group.
@@ -36,18 +36,18 @@ pub struct Attendant {
 
 /// The event loop's handle of the thread.
 #[derive(Debug, Clone)]
-pub struct Server {
+pub struct BindServer {
     orders: Sender<Order>,
     waker: Waker,
 }
 
 #[derive(Debug)]
 enum Order {
-    Attend(Attendant),
+    ServeWorker(TrappedWorker),
     Watch(PortKey),
 }
 
-impl Server {
+impl BindServer {
     /// Starts the thread. `events` is called on the thread and must not block.
     pub fn start(
         ports: SharedPorts,
@@ -63,7 +63,7 @@ impl Server {
             poller,
             waker: waker.clone(),
             inbox,
-            attended: HashMap::new(),
+            workers: HashMap::new(),
             watched: HashMap::new(),
             next_token: WAKER + 1,
             v6only_default: v6only_default(),
@@ -73,8 +73,8 @@ impl Server {
     }
 
     /// Answers the calls of this worker until its last descendant has ended.
-    pub fn attend(&self, attendant: Attendant) {
-        self.order(Order::Attend(attendant));
+    pub fn serve_worker(&self, trapped: TrappedWorker) {
+        self.order(Order::ServeWorker(trapped));
     }
 
     /// Watches the listeners of a port that was opened before the first worker.
@@ -96,8 +96,8 @@ fn v6only_default() -> bool {
     std::fs::read("/proc/sys/net/ipv6/bindv6only").is_ok_and(|value| value.first() == Some(&b'1'))
 }
 
-struct Attended {
-    attendant: Attendant,
+struct WorkerState {
+    trapped: TrappedWorker,
     /// Inode of a socket and its IPV6_V6ONLY, oldest first.
     v6only: VecDeque<(u64, bool)>,
     /// One of its processes could not be inspected, and this was reported.
@@ -112,7 +112,7 @@ struct Thread<F> {
     poller: Poller,
     waker: Waker,
     inbox: Receiver<Order>,
-    attended: HashMap<u64, Attended>,
+    workers: HashMap<u64, WorkerState>,
     /// The port of each watched listener, by token.
     watched: HashMap<u64, PortKey>,
     next_token: u64,
@@ -129,41 +129,41 @@ impl<F: Fn(PortEvent)> Thread<F> {
         }
     }
 
-    fn serve(&mut self, ready: Ready) {
+    fn serve(&mut self, ready: ReadyFd) {
         if ready.token == WAKER {
             self.waker.clear();
             while let Ok(order) = self.inbox.try_recv() {
-                self.carry_out(order);
+                self.execute(order);
             }
         } else if let Some(key) = self.watched.get(&ready.token).copied() {
-            self.mend(key);
-        } else if let Some(mut attended) = self.attended.remove(&ready.token) {
+            self.repair_port(key);
+        } else if let Some(mut worker_state) = self.workers.remove(&ready.token) {
             // EPOLLHUP with nothing left to read: the last process with the filter has ended.
             let over = ready.hangup && !ready.readable;
-            if over || !self.answer_next(&mut attended) {
-                let _ = self.poller.remove(&attended.attendant.notifier);
+            if over || !self.answer_next(&mut worker_state) {
+                let _ = self.poller.remove(&worker_state.trapped.notifier);
             } else {
-                self.attended.insert(ready.token, attended);
+                self.workers.insert(ready.token, worker_state);
             }
         }
     }
 
-    fn carry_out(&mut self, order: Order) {
+    fn execute(&mut self, order: Order) {
         let token = self.next_token;
         self.next_token += 1;
         match order {
-            Order::Attend(attendant) => {
+            Order::ServeWorker(trapped) => {
                 // This fails only without memory for epoll. The notifier is then dropped, and the worker's calls fail
                 // with ENOSYS; that is better than blocking forever.
                 if self
                     .poller
-                    .add(&attendant.notifier, token, Interest::Readable)
+                    .add(&trapped.notifier, token, Interest::Readable)
                     .is_ok()
                 {
-                    self.attended.insert(
+                    self.workers.insert(
                         token,
-                        Attended {
-                            attendant,
+                        WorkerState {
+                            trapped,
                             v6only: VecDeque::new(),
                             unseen: false,
                             refused: false,
@@ -194,7 +194,7 @@ impl<F: Fn(PortEvent)> Thread<F> {
     }
 
     /// Repairs the listeners of this port that left their group.
-    fn mend(&mut self, key: PortKey) {
+    fn repair_port(&mut self, key: PortKey) {
         let Some(repaired) = self.ports.repair(key) else {
             // The port is not shared any more.
             self.watched.retain(|_, watched| *watched != key);
@@ -218,21 +218,21 @@ impl<F: Fn(PortEvent)> Thread<F> {
 
     /// Answers one call. False if the notifier is of no further use. If sending the answer fails, the caller has ended,
     /// so the error is ignored.
-    fn answer_next(&mut self, attended: &mut Attended) -> bool {
-        let notification = match attended.attendant.notifier.receive() {
+    fn answer_next(&mut self, worker_state: &mut WorkerState) -> bool {
+        let notification = match worker_state.trapped.notifier.receive() {
             Ok(Some(notification)) => notification,
             Ok(None) => return true,
             Err(_) => return false,
         };
         let done = match notification.call {
             Call::SetV6Only => {
-                remember_v6only(attended, &notification);
+                remember_v6only(worker_state, &notification);
                 false
             }
-            Call::Bind => self.answer_bind(attended, &notification),
-            Call::Listen => self.answer_listen(&attended.attendant, &notification),
+            Call::Bind => self.answer_bind(worker_state, &notification),
+            Call::Listen => self.answer_listen(&worker_state.trapped, &notification),
         };
-        let notifier = &attended.attendant.notifier;
+        let notifier = &worker_state.trapped.notifier;
         let _ = if done {
             notifier.succeed(&notification)
         } else {
@@ -242,25 +242,25 @@ impl<F: Fn(PortEvent)> Thread<F> {
     }
 
     /// True if the call is answered; false if the kernel shall execute it.
-    fn answer_bind(&mut self, attended: &mut Attended, notification: &Notification) -> bool {
-        let wanted = self.look_at_bind(attended, notification);
+    fn answer_bind(&mut self, worker_state: &mut WorkerState, notification: &Notification) -> bool {
+        let wanted = self.decide_bind(worker_state, notification);
         // What was read belongs to this caller only if its call still waits.
-        if !attended.attendant.notifier.is_valid(notification) {
+        if !worker_state.trapped.notifier.is_valid(notification) {
             return false;
         }
         match wanted {
             Ok(BindAnswer::Leave) => false,
             Ok(BindAnswer::LeaveElsewhere(key)) => {
                 let reason = "RPM_PORTS lists this port with another address".to_owned();
-                self.not_opened(attended, key, reason);
+                self.not_opened(worker_state, key, reason);
                 false
             }
             Ok(BindAnswer::Done) => true,
-            Ok(BindAnswer::Share(key)) => self.share(attended, notification, key),
+            Ok(BindAnswer::Share(key)) => self.share(worker_state, notification, key),
             Err(errno) => {
-                if matches!(errno, Errno::EPERM | Errno::EACCES) && !attended.unseen {
-                    attended.unseen = true;
-                    let (worker, slot) = (attended.attendant.worker, attended.attendant.slot);
+                if matches!(errno, Errno::EPERM | Errno::EACCES) && !worker_state.unseen {
+                    worker_state.unseen = true;
+                    let (worker, slot) = (worker_state.trapped.worker, worker_state.trapped.slot);
                     (self.events)(PortEvent::Unseen { worker, slot });
                 }
                 false
@@ -269,9 +269,9 @@ impl<F: Fn(PortEvent)> Thread<F> {
     }
 
     /// An error means that something could not be read; the kernel then executes the call unchanged.
-    fn look_at_bind(
+    fn decide_bind(
         &self,
-        attended: &Attended,
+        worker_state: &WorkerState,
         notification: &Notification,
     ) -> nix::Result<BindAnswer> {
         let [fd, address, len, ..] = notification.args;
@@ -282,7 +282,7 @@ impl<F: Fn(PortEvent)> Thread<F> {
         }
         let addr = read_address(notification.task, address, len)?;
         let inode = fd.inode()?;
-        let told = attended
+        let told = worker_state
             .v6only
             .iter()
             .find(|(other, _)| *other == inode)
@@ -293,21 +293,21 @@ impl<F: Fn(PortEvent)> Thread<F> {
     }
 
     /// Reported once for each worker, because a program may try a thousand ports.
-    fn not_opened(&self, attended: &mut Attended, key: PortKey, reason: String) {
-        if !attended.refused {
-            attended.refused = true;
+    fn not_opened(&self, worker_state: &mut WorkerState, key: PortKey, reason: String) {
+        if !worker_state.refused {
+            worker_state.refused = true;
             (self.events)(PortEvent::NotOpened { key, reason });
         }
     }
 
     fn share(
         &mut self,
-        attended: &mut Attended,
+        worker_state: &mut WorkerState,
         notification: &Notification,
         key: PortKey,
     ) -> bool {
-        let (worker, slot) = (attended.attendant.worker, attended.attendant.slot);
-        let listener = attended.attendant.listener;
+        let (worker, slot) = (worker_state.trapped.worker, worker_state.trapped.slot);
+        let listener = worker_state.trapped.listener;
         let Some(fd) = descriptor(notification, notification.args[0]) else {
             return false;
         };
@@ -327,7 +327,7 @@ impl<F: Fn(PortEvent)> Thread<F> {
                     }
                     errno => errno.desc(),
                 };
-                self.not_opened(attended, key, reason.to_owned());
+                self.not_opened(worker_state, key, reason.to_owned());
                 return false;
             }
         };
@@ -335,7 +335,7 @@ impl<F: Fn(PortEvent)> Thread<F> {
             let listeners = self.watch(key);
             (self.events)(PortEvent::Opened { key, listeners });
         }
-        let notifier = &attended.attendant.notifier;
+        let notifier = &worker_state.trapped.notifier;
         if notifier
             .replace(notification, &handed.fd, fd.fd, flags.cloexec)
             .is_err()
@@ -350,34 +350,34 @@ impl<F: Fn(PortEvent)> Thread<F> {
     }
 
     /// Answers `listen` on one of our listeners without executing it, because it would only change the backlog.
-    fn answer_listen(&mut self, attendant: &Attendant, notification: &Notification) -> bool {
+    fn answer_listen(&mut self, trapped: &TrappedWorker, notification: &Notification) -> bool {
         let inode = descriptor(notification, notification.args[0]).and_then(|fd| fd.inode().ok());
         let ours = inode.and_then(|inode| self.ports.owns(inode));
-        let Some(key) = ours.filter(|_| attendant.notifier.is_valid(notification)) else {
+        let Some(key) = ours.filter(|_| trapped.notifier.is_valid(notification)) else {
             return false;
         };
-        self.mend(key);
+        self.repair_port(key);
         (self.events)(PortEvent::Listening {
-            worker: attendant.worker,
-            slot: attendant.slot,
+            worker: trapped.worker,
+            slot: trapped.slot,
             key,
         });
         true
     }
 }
 
-fn remember_v6only(attended: &mut Attended, notification: &Notification) {
+fn remember_v6only(worker_state: &mut WorkerState, notification: &Notification) {
     let [fd, _, _, value, len, _] = notification.args;
     let mut raw = [0_u8; 4];
     let known = descriptor(notification, fd)
         .and_then(|fd| fd.inode().ok())
         .filter(|_| len >= 4 && remote::read_memory(notification.task, value, &mut raw).is_ok());
-    if let Some(inode) = known.filter(|_| attended.attendant.notifier.is_valid(notification)) {
-        attended.v6only.retain(|(other, _)| *other != inode);
-        if attended.v6only.len() >= REMEMBERED {
-            attended.v6only.pop_front();
+    if let Some(inode) = known.filter(|_| worker_state.trapped.notifier.is_valid(notification)) {
+        worker_state.v6only.retain(|(other, _)| *other != inode);
+        if worker_state.v6only.len() >= REMEMBERED {
+            worker_state.v6only.pop_front();
         }
-        attended
+        worker_state
             .v6only
             .push_back((inode, i32::from_ne_bytes(raw) != 0));
     }

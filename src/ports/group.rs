@@ -11,7 +11,7 @@ use crate::policy::steering::program;
 use crate::sys::{listener, steering};
 
 use super::balance::Standing;
-use super::{Settings, Steering};
+use super::{PortSettings, Steering};
 
 #[derive(Debug)]
 pub(super) struct Listener {
@@ -27,7 +27,7 @@ pub(super) struct Listener {
     pub(super) watched: bool,
     /// While this is set, the runtime accepts on the listener itself (see [`super::rescue`]). Take it away only under
     /// the lock.
-    pub(super) rescue: Option<oneshot::Sender<()>>,
+    pub(super) claim: Option<oneshot::Sender<()>>,
 }
 
 impl Listener {
@@ -41,7 +41,7 @@ impl Listener {
             ever: false,
             standing: Standing::default(),
             watched: false,
-            rescue: None,
+            claim: None,
         })
     }
 }
@@ -76,7 +76,7 @@ impl Group {
     /// index).
     pub fn open(
         key: PortKey,
-        settings: &Settings,
+        settings: &PortSettings,
         first: Option<ListenerId>,
         rotation: &Rotation,
     ) -> nix::Result<Self> {

@@ -24,14 +24,14 @@ use crate::policy::handover::{PortKey, PortRule};
 use crate::policy::steering::{Balance, ProbePorts};
 
 pub use balance::Balancer;
-pub use bind_server::{Attendant, Server};
+pub use bind_server::{BindServer, TrappedWorker};
 pub use registry::SharedPorts;
 pub use selftest::{interception, probe_ports, steering};
-pub use stranded::Rescue;
+pub use stranded::StrandedRelay;
 
 /// Settings of the shared ports.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Settings {
+pub struct PortSettings {
     /// Number of slots at the start.
     pub slots: u16,
     /// Listeners in each group at the start: one for each slot, and spares for new workers during a reload.

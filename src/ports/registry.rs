@@ -16,7 +16,7 @@ use crate::sys::{io, listener};
 
 use super::group::Group;
 use super::repair::Repaired;
-use super::{PortEvent, Settings};
+use super::{PortEvent, PortSettings};
 
 /// The shared ports. Cheap to clone and usable from any thread. No method waits for more than a few system calls.
 #[derive(Clone, Debug)]
@@ -24,7 +24,7 @@ pub struct SharedPorts(Arc<Mutex<State>>);
 
 #[derive(Debug)]
 pub(super) struct State {
-    pub settings: Settings,
+    pub settings: PortSettings,
     pub groups: Vec<Group>,
     /// The present worker of each listener. Calls and events of an earlier worker may still arrive.
     pub present: HashMap<ListenerId, Pid>,
@@ -93,7 +93,7 @@ impl State {
 
 impl SharedPorts {
     /// Creates the registry; no port is open yet.
-    pub fn new(settings: Settings) -> Self {
+    pub fn new(settings: PortSettings) -> Self {
         let seats: Vec<(ListenerId, SlotId)> = (0..settings.slots)
             .map(|number| (ListenerId(number), SlotId(number)))
             .collect();

@@ -18,7 +18,7 @@ const ROUNDS: usize = 16;
 
 /// One direction.
 #[derive(Debug, Default)]
-struct Way {
+struct Direction {
     /// Bytes that were read and not written yet.
     left: Vec<u8>,
     /// The end of the stream was read.
@@ -29,17 +29,17 @@ struct Way {
 
 /// Forwards data and the end of each stream, until both sides have ended. Also ends if there is no traffic for `idle`
 /// (up to twice as long), or if one connection breaks: then the other is reset.
-pub(super) async fn splice(mut client: TcpStream, mut server: TcpStream, idle: Duration) {
+pub(super) async fn relay(mut client: TcpStream, mut server: TcpStream, idle: Duration) {
     // If this fails, only the delay of small packets differs.
     let _ = client.set_nodelay(true);
     let _ = server.set_nodelay(true);
-    let (mut there, mut back) = (Way::default(), Way::default());
+    let (mut to_server, mut to_client) = (Direction::default(), Direction::default());
     loop {
         let mut moved = false;
         let both = poll_fn(|cx| {
-            let there = there.poll(&mut client, &mut server, &mut moved, cx);
-            let back = back.poll(&mut server, &mut client, &mut moved, cx);
-            match (there, back) {
+            let to_server = to_server.poll(&mut client, &mut server, &mut moved, cx);
+            let to_client = to_client.poll(&mut server, &mut client, &mut moved, cx);
+            match (to_server, to_client) {
                 (Poll::Ready(Err(error)), _) | (_, Poll::Ready(Err(error))) => {
                     Poll::Ready(Err(error))
                 }
@@ -61,7 +61,7 @@ pub(super) async fn splice(mut client: TcpStream, mut server: TcpStream, idle: D
     }
 }
 
-impl Way {
+impl Direction {
     /// Ready when this direction is finished; fails if `from` broke.
     fn poll(
         &mut self,

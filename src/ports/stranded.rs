@@ -29,7 +29,7 @@ use crate::sys::listener;
 use super::PortEvent;
 use super::group::Group;
 use super::registry::SharedPorts;
-use super::relay::splice;
+use super::relay::relay;
 
 /// Most connections that are forwarded at the same time, if the descriptor limit allows.
 const MOST: usize = 1024;
@@ -44,7 +44,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const PAUSE: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(500));
 
 /// Accepts stranded connections and forwards them.
-pub struct Rescue {
+pub struct StrandedRelay {
     ports: SharedPorts,
     shared: Arc<Shared>,
 }
@@ -55,9 +55,9 @@ struct Shared {
     events: Box<dyn Fn(PortEvent) + Send + Sync>,
 }
 
-impl fmt::Debug for Rescue {
+impl fmt::Debug for StrandedRelay {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Rescue").finish_non_exhaustive()
+        f.debug_struct("StrandedRelay").finish_non_exhaustive()
     }
 }
 
@@ -74,7 +74,7 @@ struct Claimed {
     count: u32,
 }
 
-impl Rescue {
+impl StrandedRelay {
     /// `events` receives [`PortEvent::Stranded`].
     pub fn new(ports: SharedPorts, events: impl Fn(PortEvent) + Send + Sync + 'static) -> Self {
         // A forwarded connection uses two descriptors; enough must remain for starting workers.
@@ -192,7 +192,7 @@ async fn unless_over<F: Future>(claim: &mut oneshot::Receiver<()>, future: F) ->
 async fn pass_on(ports: SharedPorts, key: PortKey, client: TcpStream) {
     let server = timeout(PATIENCE, reach(&ports, key, &client)).await;
     match server {
-        Ok(Some(server)) => splice(client, server, IDLE).await,
+        Ok(Some(server)) => relay(client, server, IDLE).await,
         Ok(None) | Err(_) => {
             // Nothing of the client's request was read, so reset: an orderly close would look like an answer.
             let _ = client.set_zero_linger();
@@ -226,7 +226,7 @@ impl Group {
     pub fn reclaim(&mut self, listener: ListenerId) {
         let number = self.number(listener);
         if let Some(listener) = self.listeners.get_mut(number) {
-            listener.rescue = None;
+            listener.claim = None;
         }
     }
 
@@ -264,10 +264,10 @@ impl SharedPorts {
                 };
                 let ours = idle.contains(&id) && !state.present.contains_key(&id);
                 if !ours {
-                    one.rescue = None;
+                    one.claim = None;
                     continue;
                 }
-                let standing = one.rescue.as_ref().is_some_and(|claim| !claim.is_closed());
+                let standing = one.claim.as_ref().is_some_and(|claim| !claim.is_closed());
                 if standing || !listener::queue(&one.fd).is_ok_and(|queue| queue.listening) {
                     continue;
                 }
@@ -276,7 +276,7 @@ impl SharedPorts {
                     set_nonblocking(&one.fd, true).and_then(|()| listener::duplicate(&one.fd));
                 if let Ok(fd) = copy {
                     let (sender, receiver) = oneshot::channel();
-                    one.rescue = Some(sender);
+                    one.claim = Some(sender);
                     claimed.push((group.key, id, fd, receiver));
                 }
             }

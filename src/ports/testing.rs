@@ -15,7 +15,7 @@ use crate::policy::handover::{PortKey, PortRule};
 use crate::policy::steering::Balance;
 use crate::sys::io::wait_readable;
 
-use super::{Settings, SharedPorts, Steering};
+use super::{PortSettings, SharedPorts, Steering};
 
 /// Limit of each wait in the tests.
 pub(super) const PATIENCE: Duration = Duration::from_secs(30);
@@ -30,7 +30,7 @@ pub(super) fn open(
     let free = TcpListener::bind((Ipv4Addr::new(127, 73, 0, last), 0)).unwrap();
     let key = PortKey::new(free.local_addr().unwrap(), false);
     drop(free);
-    let ports = SharedPorts::new(Settings {
+    let ports = SharedPorts::new(PortSettings {
         descriptors,
         slots,
         listeners: slots + 1,

@@ -11,11 +11,11 @@ use tracing::{info, warn};
 
 use crate::config::Config;
 use crate::log::Log;
-use crate::metrics::{CgroupCounters, CgroupLimits, Facts, Metrics};
+use crate::metrics::{CgroupCounters, Facts, Metrics};
 use crate::model::{HandoverInfo, Snapshot};
 use crate::policy::handover::PortRule;
 use crate::policy::{Fleet, Params, ReadyRule, Share};
-use crate::sys::cgroup::Limits;
+use crate::sys::cgroup::CgroupLimits;
 use crate::sys::clock::Clock;
 use crate::sys::pid1::{FileLimit, Role};
 use crate::sys::proc::Proc;
@@ -47,7 +47,7 @@ pub struct Boot {
     /// The limit of open descriptors; `None` if it could not be read.
     pub files: Option<FileLimit>,
     /// The limits of the cgroup.
-    pub limits: Limits,
+    pub limits: CgroupLimits,
     /// A clock that was started before everything else.
     pub clock: Clock,
 }
@@ -262,23 +262,14 @@ fn params(config: &Config, chosen: &Chosen, ready: ReadyRule) -> Params {
     }
 }
 
-fn facts(clock: &Clock, limits: &Limits, config: &Config, handover: HandoverInfo) -> Facts {
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "thousandths of a CPU are far below 2^52"
-    )]
-    let cpu_cores = limits.cpu_milli.map(|milli| milli as f64 / 1000.0);
+fn facts(clock: &Clock, limits: &CgroupLimits, config: &Config, handover: HandoverInfo) -> Facts {
     Facts {
         version: env!("CARGO_PKG_VERSION"),
         revision: option_env!("RPM_BUILD_REVISION"),
         target: target(),
         handover,
         wall_start: clock.wall_start(),
-        cgroup: CgroupLimits {
-            cpu_cores,
-            memory_bytes: limits.memory,
-            pids: limits.pids,
-        },
+        cgroup: *limits,
         counters: CgroupCounters::find(Path::new("/")),
         worker_memory: config.reload.max_memory.map(|limit| limit.0),
         proc: Proc::new("/proc"),

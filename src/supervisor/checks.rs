@@ -2,7 +2,7 @@
 
 use tracing::{debug, warn};
 
-use crate::checks::{Check, Target, Watch, until_accepts, until_http};
+use crate::checks::{Check, PeriodicCheck, Target, until_accepts, until_http};
 use crate::config::Ready;
 use crate::model::{ListenerId, Pid, SlotId};
 use crate::policy::Event;
@@ -86,7 +86,7 @@ impl Supervisor {
             }
             let (id, listener) = (worker.id, one.listener);
             let health = &self.config.health;
-            let watch = Watch {
+            let watch = PeriodicCheck {
                 check: check.clone(),
                 interval: if one.eager {
                     health.interval.min(EAGER)

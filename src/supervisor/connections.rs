@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
-use crate::drain::Sight;
+use crate::drain::Inspector;
 use crate::model::{BalanceSample, Pid, SlotId, Snapshot, WorkerView};
 use crate::ports::SharedPorts;
 
@@ -13,7 +13,7 @@ use crate::ports::SharedPorts;
 pub(super) struct Connections {
     ports: SharedPorts,
     /// Opened by the first count, because it costs a descriptor.
-    sight: Mutex<Option<Sight>>,
+    sight: Mutex<Option<Inspector>>,
 }
 
 impl Connections {
@@ -43,7 +43,7 @@ impl Connections {
             counts.remove(slot);
         }
         let mut sight = self.sight.lock().unwrap_or_else(PoisonError::into_inner);
-        let sight = sight.get_or_insert_with(Sight::new);
+        let sight = sight.get_or_insert_with(Inspector::new);
         counts.extend(sight.connections(&workers, &ports)?);
         Some(counts)
     }

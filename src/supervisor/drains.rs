@@ -2,7 +2,7 @@
 
 use tracing::{info, warn};
 
-use crate::drain::{Handshakes, Moment, Sight, Subject};
+use crate::drain::{FreezeOutcome, Handshakes, Inspector, Subject};
 use crate::model::{ListenerId, Pid, Tick};
 use crate::policy::drain::{Aim, Drain, Look, pause};
 use crate::policy::{Action, Drains, Event, Seek};
@@ -12,7 +12,7 @@ use super::Supervisor;
 /// Watches draining workers. No descriptor is open while no worker drains.
 #[derive(Debug, Default)]
 pub(super) struct DrainWatch {
-    sight: Option<Sight>,
+    sight: Option<Inspector>,
     /// The drain of all workers before the stop.
     stop: Option<Drain>,
     next: Option<Tick>,
@@ -53,7 +53,7 @@ impl Supervisor {
             watch.sight = None;
             return;
         }
-        let sight = watch.sight.get_or_insert_with(Sight::new);
+        let sight = watch.sight.get_or_insert_with(Inspector::new);
         if !watch.told && sight.means() != "sock_diag" {
             watch.told = true;
             let means = sight.means();
@@ -163,14 +163,16 @@ impl Supervisor {
                     let disposition = sight.disposition(pid, &ports, self.config.life.stop_signal);
                     events.push(Event::Disposition { pid, disposition });
                 }
-                Seek::Moment(aim) => match sight.moment(pid, &ports, aim, || queued(listener)) {
-                    Moment::Quiet => events.push(Event::Moment { pid, quiet: true }),
-                    Moment::Busy => {}
-                    Moment::Blind => {
-                        warn!(%slot, %pid, "the worker's connections cannot be seen (another uid, or not dumpable)");
-                        events.push(Event::Moment { pid, quiet: false });
+                Seek::Moment(aim) => {
+                    match sight.freeze_if_quiet(pid, &ports, aim, || queued(listener)) {
+                        FreezeOutcome::Quiet => events.push(Event::Moment { pid, quiet: true }),
+                        FreezeOutcome::Busy => {}
+                        FreezeOutcome::Blind => {
+                            warn!(%slot, %pid, "the worker's connections cannot be seen (another uid, or not dumpable)");
+                            events.push(Event::Moment { pid, quiet: false });
+                        }
                     }
-                },
+                }
             }
         }
         events

@@ -47,11 +47,11 @@ impl Workers {
 impl Supervisor {
     /// Creates a socket for the next worker, and its name for NOTIFY_SOCKET. If that fails, the worker runs anyway, and
     /// it is stopped if it does not become ready.
-    pub(super) fn notify_socket(&self) -> Option<(notify::Notify, String)> {
+    pub(super) fn notify_socket(&self) -> Option<(notify::NotifySocket, String)> {
         if self.config.life.ready != Ready::Notify {
             return None;
         }
-        match notify::Notify::new() {
+        match notify::NotifySocket::new() {
             Ok(both) => Some(both),
             Err(error) => {
                 warn!(%error, "no socket for sd_notify; the worker cannot report that it is ready");
@@ -60,7 +60,7 @@ impl Supervisor {
         }
     }
 
-    pub(super) fn listen_to(&self, id: WorkerId, socket: notify::Notify) -> Notify {
+    pub(super) fn listen_to(&self, id: WorkerId, socket: notify::NotifySocket) -> Notify {
         let outbox = self.outbox.clone();
         let task = AbortOnDrop::spawn(async move {
             loop {

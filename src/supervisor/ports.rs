@@ -11,7 +11,7 @@ use crate::model::Tick;
 use crate::policy::handover::{PortKey, PortRule, PortSpec};
 use crate::policy::steering::Balance;
 use crate::policy::{Event, Rotation};
-use crate::ports::{self, Balancer, PortEvent, Rescue, Server, SharedPorts, Steering};
+use crate::ports::{self, Balancer, PortEvent, StrandedRelay, BindServer, SharedPorts, Steering};
 use crate::sys::intercept::Filter;
 use crate::sys::pid1::FileLimit;
 
@@ -26,12 +26,12 @@ const BETWEEN_STRANDED: std::time::Duration = std::time::Duration::from_mins(1);
 #[derive(Debug)]
 pub(super) struct Sharing {
     pub(super) ports: SharedPorts,
-    pub(super) server: Server,
+    pub(super) server: BindServer,
     /// `None` with activation.
     pub(super) filter: Option<Filter>,
     /// A listening worker is checked over its own listener before it counts as ready.
     pub(super) ask: bool,
-    rescue: Option<Rescue>,
+    stranded_relay: Option<StrandedRelay>,
     /// The balance must be started with the second worker.
     balance: bool,
     /// The listeners that get new connections.
@@ -57,7 +57,7 @@ pub(super) fn share(
     let descriptors = files.map_or(1024, |files| {
         usize::try_from(files.current).unwrap_or(usize::MAX)
     });
-    let settings = ports::Settings {
+    let settings = ports::PortSettings {
         descriptors,
         slots: config.program.instances.get(),
         listeners,
@@ -67,7 +67,7 @@ pub(super) fn share(
     };
     let ports = SharedPorts::new(settings);
     let outbox = outbox.clone();
-    let server = Server::start(ports.clone(), move |event| {
+    let server = BindServer::start(ports.clone(), move |event| {
         drop(outbox.send(Incoming::Port(event)));
     })
     .map_err(|error| {
@@ -85,7 +85,7 @@ pub(super) fn share(
         server,
         filter,
         ask,
-        rescue: None,
+        stranded_relay: None,
         // A single worker needs no balance; it starts with the first worker that is added.
         balance: steering.is_some_and(|steering| steering.balance == Balance::Adaptive),
         rotation: Rotation::default(),
@@ -173,8 +173,8 @@ impl Supervisor {
         let idle = self.fleet.idle();
         let ports = &sharing.ports;
         sharing
-            .rescue
-            .get_or_insert_with(|| Rescue::new(ports.clone(), events))
+            .stranded_relay
+            .get_or_insert_with(|| StrandedRelay::new(ports.clone(), events))
             .idle(&idle);
     }
 

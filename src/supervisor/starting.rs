@@ -10,7 +10,7 @@ use tracing::{error, warn};
 
 use crate::model::{ListenerId, Pid, SlotId};
 use crate::policy::Event;
-use crate::ports::Attendant;
+use crate::ports::TrappedWorker;
 use crate::sys::status::{self, Status};
 
 use super::Supervisor;
@@ -69,7 +69,7 @@ impl Supervisor {
         match message {
             Status::Notifier(notifier) => {
                 if let Some(sharing) = &self.sharing {
-                    sharing.server.attend(Attendant {
+                    sharing.server.serve_worker(TrappedWorker {
                         notifier,
                         worker: pid,
                         slot,

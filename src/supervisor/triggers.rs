@@ -11,7 +11,7 @@ use crate::policy::{Bytes, Event, MemoryGuard, Strikes};
 use crate::sys::cgroup::Oom;
 use crate::sys::clock;
 use crate::sys::proc::Proc;
-use crate::triggers::{self, Fired, Watch};
+use crate::triggers::{self, Fired, WatchedPaths};
 
 use super::{Incoming, Supervisor};
 
@@ -82,7 +82,7 @@ impl Supervisor {
         }
         if !config.reload.watch.paths.is_empty() {
             let ignore = config.reload.watch.ignore.clone();
-            let what = Watch {
+            let what = WatchedPaths {
                 paths: config.reload.watch.paths.clone(),
                 ignore: Box::new(move |path| ignore.covers(path)),
                 delay: config.reload.watch.delay,

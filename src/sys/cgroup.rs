@@ -18,7 +18,7 @@ pub use pressure::{Pressure, Stall};
 
 /// The tightest visible limits; `None` where there is no limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Limits {
+pub struct CgroupLimits {
     /// CPU quota in thousandths of a CPU, rounded up.
     pub cpu_milli: Option<u64>,
     /// CPUs in the cpuset.
@@ -34,9 +34,9 @@ pub struct Limits {
 const NO_MEMORY_LIMIT: u64 = 1 << 62;
 
 /// Reads the limits of this process. `root` is the root directory: `/`, or a fixture in tests.
-pub fn read(root: &Path) -> Limits {
+pub fn read(root: &Path) -> CgroupLimits {
     let mounts = mounts(root);
-    let mut limits = Limits::default();
+    let mut limits = CgroupLimits::default();
     for (controllers, path) in memberships(root) {
         if controllers.is_empty() {
             for dir in levels(root, &mounts, None, &path) {
@@ -82,7 +82,7 @@ pub fn affinity() -> Option<u32> {
     u32::try_from(count).ok().filter(|count| *count > 0)
 }
 
-impl Limits {
+impl CgroupLimits {
     fn tighten(&mut self, other: &Self) {
         fn min<T: Ord>(a: Option<T>, b: Option<T>) -> Option<T> {
             a.into_iter().chain(b).min()
@@ -94,14 +94,14 @@ impl Limits {
     }
 }
 
-fn version_2(dir: &Path) -> Limits {
+fn version_2(dir: &Path) -> CgroupLimits {
     let cpu = text(dir, "cpu.max").and_then(|text| {
         let mut words = text.split_ascii_whitespace();
         let quota = words.next()?.parse().ok()?;
         let period = words.next().map_or(Ok(100_000), str::parse).ok()?;
         milli(quota, period)
     });
-    Limits {
+    CgroupLimits {
         cpu_milli: cpu,
         cpuset: text(dir, "cpuset.cpus.effective").and_then(|list| count_cpus(&list)),
         memory: number(dir, "memory.max"),
@@ -109,8 +109,8 @@ fn version_2(dir: &Path) -> Limits {
     }
 }
 
-fn version_1(dir: &Path, controller: &[u8]) -> Limits {
-    let mut limits = Limits::default();
+fn version_1(dir: &Path, controller: &[u8]) -> CgroupLimits {
+    let mut limits = CgroupLimits::default();
     match controller {
         b"cpu" => {
             // A quota of -1 means no quota; it fails to parse as an unsigned number.

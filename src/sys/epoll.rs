@@ -21,7 +21,7 @@ pub enum Interest {
 
 /// One report of [`Poller::wait`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ready {
+pub struct ReadyFd {
     /// The token from [`Poller::add`].
     pub token: u64,
     /// Data or the end of the stream can be read.
@@ -66,7 +66,7 @@ impl Poller {
 
     /// Waits until a descriptor is ready or `timeout` has passed (`None`: no timeout). Fills `ready` in the order in
     /// which the descriptors became ready.
-    pub fn wait(&mut self, ready: &mut Vec<Ready>, timeout: Option<Duration>) -> nix::Result<()> {
+    pub fn wait(&mut self, ready: &mut Vec<ReadyFd>, timeout: Option<Duration>) -> nix::Result<()> {
         ready.clear();
         let timeout = match timeout {
             None => EpollTimeout::NONE,
@@ -79,7 +79,7 @@ impl Poller {
             Err(Errno::EINTR) => 0,
             Err(errno) => return Err(errno),
         };
-        ready.extend(self.events.iter().take(count).map(|event| Ready {
+        ready.extend(self.events.iter().take(count).map(|event| ReadyFd {
             token: event.data(),
             readable: event.events().intersects(EpollFlags::EPOLLIN),
             hangup:
@@ -135,7 +135,7 @@ mod tests {
         poller.wait(&mut ready, None).unwrap();
         assert_eq!(
             ready,
-            [Ready {
+            [ReadyFd {
                 token: 7,
                 readable: true,
                 hangup: false

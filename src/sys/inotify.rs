@@ -40,7 +40,7 @@ impl Concern {
 const WIDEN: AddWatchFlags = AddWatchFlags::from_bits_retain(libc::IN_MASK_ADD);
 
 /// Identifies one watch. Two paths to the same directory have the same watch.
-pub type Watch = WatchDescriptor;
+pub type WatchId = WatchDescriptor;
 
 /// What happened to a watched file or directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,7 +63,7 @@ pub enum Event {
     /// A change that one watch saw.
     Change {
         /// The watch that saw the change.
-        watch: Watch,
+        watch: WatchId,
         /// The name of the entry in the directory. `None`: the watched object itself changed.
         name: Option<OsString>,
         /// Whether the changed object is a directory.
@@ -88,12 +88,12 @@ impl Inotify {
 
     /// Watches what is at `path`, or extends the existing watch on it. Fails with ENOSPC at the user's limit of watches
     /// (fs.inotify.max_user_watches).
-    pub fn watch(&self, path: &Path, concern: Concern) -> nix::Result<Watch> {
+    pub fn watch(&self, path: &Path, concern: Concern) -> nix::Result<WatchId> {
         self.0.add_watch(path, concern.flags() | WIDEN)
     }
 
     /// Ends a watch. A watch that has already ended is not an error.
-    pub fn unwatch(&self, watch: Watch) {
+    pub fn unwatch(&self, watch: WatchId) {
         let _ = self.0.rm_watch(watch);
     }
 

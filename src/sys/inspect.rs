@@ -19,7 +19,7 @@ use nix::sys::stat::Mode;
 use crate::model::{Pid, Sig};
 
 use super::family::{Process, stat_head};
-use super::proc::{Proc, Whose};
+use super::proc::{Proc, ProcDir};
 
 /// Interval and most attempts of [`Proc::stopped_within`].
 const STOP_LOOKS: (Duration, u32) = (Duration::from_micros(500), 40);
@@ -94,7 +94,7 @@ impl Proc {
         pid: Pid,
         socket: &mut dyn FnMut(u64) -> ControlFlow<()>,
     ) -> io::Result<()> {
-        let path = self.path(Whose::Of(pid), "fd");
+        let path = self.path(ProcDir::Of(pid), "fd");
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         let directory = open(&path, flags, Mode::empty())?;
         let mut buffer = [0; ENTRIES];
@@ -117,7 +117,7 @@ impl Proc {
     }
 
     fn is_over(&self, pid: Pid) -> bool {
-        match stat_head(&self.path(Whose::Of(pid), "stat")) {
+        match stat_head(&self.path(ProcDir::Of(pid), "stat")) {
             Ok(process) => process.is_some_and(|process| process.is_over()),
             Err(error) => is_gone(&error),
         }
@@ -125,14 +125,14 @@ impl Proc {
 
     /// Reads the signal dispositions of a process. They are readable for processes of other uids too.
     pub fn dispositions(&self, pid: Pid) -> io::Result<Dispositions> {
-        let text = fs::read(self.path(Whose::Of(pid), "status"))?;
+        let text = fs::read(self.path(ProcDir::Of(pid), "status"))?;
         parse_status(&text)
             .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "status has an unknown form"))
     }
 
     /// Whether no thread of the process runs: all are stopped (SIGSTOP, a tracer) or have ended.
     pub fn is_stopped(&self, pid: Pid) -> io::Result<bool> {
-        let threads = match fs::read_dir(self.path(Whose::Of(pid), "task")) {
+        let threads = match fs::read_dir(self.path(ProcDir::Of(pid), "task")) {
             Err(error) if is_gone(&error) => return Ok(true),
             threads => threads?,
         };

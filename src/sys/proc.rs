@@ -15,7 +15,7 @@ const MOST: usize = 2048;
 
 /// The process whose files are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Whose {
+pub enum ProcDir {
     /// The runtime's own.
     Own,
     /// The process with this PID.
@@ -79,16 +79,16 @@ impl Proc {
         };
         // Since Linux 6.2 the size of an fd directory is its number of entries, so it need not be listed. Elsewhere the
         // size may mean anything, so trust it only if it agrees once with our own count and is not 0.
-        if let (Ok(size), Ok(listed)) = (proc.fd_size(Whose::Own), proc.open_fds(Whose::Own)) {
+        if let (Ok(size), Ok(listed)) = (proc.fd_size(ProcDir::Own), proc.open_fds(ProcDir::Own)) {
             proc.fd_size_counts = size > 0 && size == listed;
         }
         proc
     }
 
     /// CPU time, memory, threads and start of a process.
-    pub fn stat(&self, whose: Whose) -> io::Result<ProcessStat> {
+    pub fn stat(&self, dir: ProcDir) -> io::Result<ProcessStat> {
         let mut line = [0; MOST];
-        let text = self.read(whose, "stat", &mut line)?;
+        let text = self.read(dir, "stat", &mut line)?;
         parse_stat(text, self.units).ok_or_else(|| malformed("stat"))
     }
 
@@ -108,34 +108,34 @@ impl Proc {
 
     /// Proportional memory (PSS): each shared page is divided by the number of its users (proc_pid_smaps(5)). The
     /// kernel walks all memory of the process for it.
-    pub fn proportional_bytes(&self, whose: Whose) -> io::Result<u64> {
+    pub fn proportional_bytes(&self, dir: ProcDir) -> io::Result<u64> {
         let mut lines = [0; MOST];
-        let text = self.read(whose, "smaps_rollup", &mut lines)?;
+        let text = self.read(dir, "smaps_rollup", &mut lines)?;
         let text = std::str::from_utf8(text).ok();
         text.and_then(parse_pss)
             .ok_or_else(|| malformed("smaps_rollup"))
     }
 
     /// How many descriptors a process has open.
-    pub fn open_fds(&self, whose: Whose) -> io::Result<u64> {
+    pub fn open_fds(&self, dir: ProcDir) -> io::Result<u64> {
         if self.fd_size_counts {
-            return self.fd_size(whose);
+            return self.fd_size(dir);
         }
         let mut count = 0;
-        for entry in fs::read_dir(self.path(whose, "fd"))? {
+        for entry in fs::read_dir(self.path(dir, "fd"))? {
             entry?;
             count += 1;
         }
         // One descriptor is the directory that was just listed.
-        Ok(match whose {
-            Whose::Own => u64::saturating_sub(count, 1),
-            Whose::Of(_) => count,
+        Ok(match dir {
+            ProcDir::Own => u64::saturating_sub(count, 1),
+            ProcDir::Of(_) => count,
         })
     }
 
     /// Soft limits of a process.
-    pub fn limits(&self, whose: Whose) -> io::Result<ProcessLimits> {
-        fs::read_to_string(self.path(whose, "limits")).map(|text| parse_limits(&text))
+    pub fn limits(&self, dir: ProcDir) -> io::Result<ProcessLimits> {
+        fs::read_to_string(self.path(dir, "limits")).map(|text| parse_limits(&text))
     }
 
     /// When the system started, counted from 1970 (`btime` of /proc/stat); whole seconds.
@@ -145,13 +145,13 @@ impl Proc {
     }
 
     /// Reads a file that the kernel returns in one read. A scrape reads hundreds of such files, so one read must do.
-    fn read<'a>(&self, whose: Whose, name: &str, room: &'a mut [u8; MOST]) -> io::Result<&'a [u8]> {
-        let length = fs::File::open(self.path(whose, name))?.read(room)?;
+    fn read<'a>(&self, dir: ProcDir, name: &str, room: &'a mut [u8; MOST]) -> io::Result<&'a [u8]> {
+        let length = fs::File::open(self.path(dir, name))?.read(room)?;
         Ok(room.get(..length).unwrap_or_default())
     }
 
-    fn fd_size(&self, whose: Whose) -> io::Result<u64> {
-        fs::metadata(self.path(whose, "fd")).map(|directory| directory.len())
+    fn fd_size(&self, dir: ProcDir) -> io::Result<u64> {
+        fs::metadata(self.path(dir, "fd")).map(|directory| directory.len())
     }
 
     /// Opens a table of the network namespace of the runtime.
@@ -165,11 +165,11 @@ impl Proc {
     }
 
     /// Path of a file of a process.
-    pub(super) fn path(&self, whose: Whose, file: &str) -> PathBuf {
+    pub(super) fn path(&self, dir: ProcDir, file: &str) -> PathBuf {
         let mut path = self.root.clone();
-        match whose {
-            Whose::Own => path.push("self"),
-            Whose::Of(pid) => path.push(pid.to_string()),
+        match dir {
+            ProcDir::Own => path.push("self"),
+            ProcDir::Of(pid) => path.push(pid.to_string()),
         }
         path.push(file);
         path
@@ -331,12 +331,12 @@ mod tests {
     #[test]
     fn our_own_files_can_be_read() {
         let proc = Proc::new("/proc");
-        let stat = proc.stat(Whose::Own).unwrap();
+        let stat = proc.stat(ProcDir::Own).unwrap();
         assert!(stat.threads >= 1 && stat.resident_bytes > 0);
-        assert!(proc.open_fds(Whose::Own).unwrap() >= 3);
+        assert!(proc.open_fds(ProcDir::Own).unwrap() >= 3);
         assert!(proc.boot_time().unwrap() > Duration::from_secs(1_000_000_000));
-        proc.limits(Whose::Own).unwrap();
-        assert!(proc.proportional_bytes(Whose::Own).unwrap() <= 2 * stat.resident_bytes);
+        proc.limits(ProcDir::Own).unwrap();
+        assert!(proc.proportional_bytes(ProcDir::Own).unwrap() <= 2 * stat.resident_bytes);
     }
 
     #[test]
@@ -356,13 +356,10 @@ mod tests {
     #[test]
     fn an_absent_proc_is_an_error_of_the_read_only() {
         let proc = Proc::new("/nonexistent");
-        let pid = Whose::Of(Pid::new(2).unwrap());
-        for whose in [Whose::Own, pid] {
-            assert_eq!(
-                proc.stat(whose).unwrap_err().kind(),
-                io::ErrorKind::NotFound
-            );
-            assert!(proc.open_fds(whose).is_err() && proc.limits(whose).is_err());
+        let pid = ProcDir::Of(Pid::new(2).unwrap());
+        for dir in [ProcDir::Own, pid] {
+            assert_eq!(proc.stat(dir).unwrap_err().kind(), io::ErrorKind::NotFound);
+            assert!(proc.open_fds(dir).is_err() && proc.limits(dir).is_err());
         }
         assert!(proc.boot_time().is_err());
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::Fired;
 use crate::model::Pid;
 use crate::policy::MemoryGuard;
-use crate::sys::proc::{Proc, Whose};
+use crate::sys::proc::{Proc, ProcDir};
 
 /// Sends [`Fired::Memory`] for each worker above its limit, and measures at the interval that `guard` sets. A worker is
 /// its leader and all processes of its group. `workers` returns the present leaders. Never ends.
@@ -31,7 +31,7 @@ fn measure(guard: &MemoryGuard, proc: &Proc, workers: &[Pid]) -> Vec<(Pid, u64)>
     // Without /proc, nothing is measured.
     for pid in proc.pids().unwrap_or_default() {
         // The process may have ended meanwhile.
-        let Ok(stat) = proc.stat(Whose::Of(pid)) else {
+        let Ok(stat) = proc.stat(ProcDir::Of(pid)) else {
             continue;
         };
         // A leader may have moved to another group.
@@ -52,7 +52,7 @@ fn measure(guard: &MemoryGuard, proc: &Proc, workers: &[Pid]) -> Vec<(Pid, u64)>
             return (leader, resident);
         }
         let proportional = processes.iter().map(|(pid, resident)| {
-            proc.proportional_bytes(Whose::Of(*pid))
+            proc.proportional_bytes(ProcDir::Of(*pid))
                 .unwrap_or(*resident)
         });
         (leader, proportional.fold(0, u64::saturating_add))
@@ -106,7 +106,7 @@ mod tests {
 
     /// Size of a page, bytes: process 9 has one page.
     fn page(root: &Path) -> u64 {
-        let stat = Proc::new(root).stat(Whose::Of(pid(9)));
+        let stat = Proc::new(root).stat(ProcDir::Of(pid(9)));
         stat.map_or(1, |stat| stat.resident_bytes)
     }
 

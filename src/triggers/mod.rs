@@ -13,7 +13,7 @@ use crate::model::Pid;
 
 pub use memory::memory;
 pub use schedule::schedule;
-pub use watch::{Watch, watch};
+pub use watch::{WatchedPaths, watch};
 
 /// An event of a trigger.
 #[derive(Clone, Debug, PartialEq, Eq)]

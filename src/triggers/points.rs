@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use crate::sys::inotify::Watch;
+use crate::sys::inotify::WatchId;
 
 /// Index of a path of RPM_WATCH.
 pub(super) type Root = usize;
@@ -32,9 +32,9 @@ pub(super) struct Point {
 /// All watches and their reasons.
 #[derive(Debug, Default)]
 pub(super) struct Points {
-    by_watch: HashMap<Watch, Vec<Point>>,
+    by_watch: HashMap<WatchId, Vec<Point>>,
     /// The directories of trees. The directories below one follow it in the order.
-    trees: BTreeMap<(Root, PathBuf), Watch>,
+    trees: BTreeMap<(Root, PathBuf), WatchId>,
 }
 
 impl Points {
@@ -42,13 +42,13 @@ impl Points {
         self.by_watch.len()
     }
 
-    pub(super) fn of(&self, watch: Watch) -> Vec<Point> {
+    pub(super) fn of(&self, watch: WatchId) -> Vec<Point> {
         self.by_watch.get(&watch).cloned().unwrap_or_default()
     }
 
     /// Adds a reason. Returns a watch that lost its last reason, because another directory took the place of a
     /// directory in a tree.
-    pub(super) fn add(&mut self, watch: Watch, point: Point) -> Option<Watch> {
+    pub(super) fn add(&mut self, watch: WatchId, point: Point) -> Option<WatchId> {
         let mut idle = None;
         if let Role::Tree(path) = &point.role {
             let before = self.trees.insert((point.root, path.clone()), watch);
@@ -64,7 +64,7 @@ impl Points {
     }
 
     /// Removes a watch that the kernel has ended.
-    pub(super) fn ended(&mut self, watch: Watch) {
+    pub(super) fn ended(&mut self, watch: WatchId) {
         for point in self.by_watch.remove(&watch).unwrap_or_default() {
             if let Role::Tree(path) = point.role {
                 let key = (point.root, path);
@@ -76,8 +76,8 @@ impl Points {
     }
 
     /// Removes a directory of a tree and everything below. Returns the watches that have no reason left.
-    pub(super) fn drop_below(&mut self, root: Root, path: &Path) -> Vec<Watch> {
-        let below: Vec<(PathBuf, Watch)> = self
+    pub(super) fn drop_below(&mut self, root: Root, path: &Path) -> Vec<WatchId> {
+        let below: Vec<(PathBuf, WatchId)> = self
             .trees
             .range((root, path.to_owned())..)
             .take_while(|((other, dir), _)| *other == root && dir.starts_with(path))
@@ -102,12 +102,12 @@ impl Points {
     }
 
     /// Removes and returns the watches that have no reason left.
-    pub(super) fn idle(&mut self) -> Vec<Watch> {
+    pub(super) fn idle(&mut self) -> Vec<WatchId> {
         let idle = self.by_watch.extract_if(|_, points| points.is_empty());
         idle.map(|(watch, _)| watch).collect()
     }
 
-    fn remove(&mut self, watch: Watch, point: &Point) -> Option<Watch> {
+    fn remove(&mut self, watch: WatchId, point: &Point) -> Option<WatchId> {
         let points = self.by_watch.get_mut(&watch)?;
         points.retain(|other| other != point);
         points.is_empty().then(|| {

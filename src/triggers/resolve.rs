@@ -31,13 +31,13 @@ pub(super) enum End {
 
 /// A resolved path.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Way {
+pub(super) struct Resolution {
     pub(super) steps: Vec<Step>,
     pub(super) end: End,
 }
 
 /// Resolves an absolute path from the root.
-pub(super) fn resolve(path: &Path) -> Way {
+pub(super) fn resolve(path: &Path) -> Resolution {
     let mut steps = vec![Step::Through(PathBuf::from("/"))];
     let mut at = PathBuf::from("/");
     let mut left: VecDeque<OsString> = parts(path).collect();
@@ -89,7 +89,7 @@ pub(super) fn resolve(path: &Path) -> Way {
             }
         }
     };
-    Way { steps, end }
+    Resolution { steps, end }
 }
 
 fn failed(kind: io::ErrorKind) -> End {
@@ -114,14 +114,15 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     fn scratch(name: &str) -> PathBuf {
-        let path = std::env::temp_dir().join(format!("rpm-way-{name}-{}", std::process::id()));
+        let path =
+            std::env::temp_dir().join(format!("rpm-resolution-{name}-{}", std::process::id()));
         let _ = fs::remove_dir_all(&path); // left by an earlier process with our PID
         fs::create_dir_all(&path).unwrap();
         path.canonicalize().unwrap()
     }
 
     /// The steps below `root`, in short form.
-    fn steps(way: &Way, root: &Path) -> Vec<String> {
+    fn steps(resolution: &Resolution, root: &Path) -> Vec<String> {
         let below = |path: &Path| {
             let rest = path.strip_prefix(root).ok()?;
             Some(rest.to_string_lossy().into_owned())
@@ -130,7 +131,7 @@ mod tests {
             Step::Through(dir) => below(dir).filter(|rest| !rest.is_empty()),
             Step::Name { dir, name } => Some(format!("{}:{}", below(dir)?, name.to_string_lossy())),
         };
-        way.steps.iter().filter_map(short).collect()
+        resolution.steps.iter().filter_map(short).collect()
     }
 
     #[test]
@@ -140,10 +141,10 @@ mod tests {
         fs::write(root.join("..2026/app"), "x").unwrap();
         symlink("..2026", root.join("..data")).unwrap();
         symlink("..data/app", root.join("app")).unwrap();
-        let way = resolve(&root.join("app"));
-        assert_eq!(way.end, End::File(root.join("..2026/app")));
+        let resolution = resolve(&root.join("app"));
+        assert_eq!(resolution.end, End::File(root.join("..2026/app")));
         assert_eq!(
-            steps(&way, &root),
+            steps(&resolution, &root),
             [":app", ":..data", "..2026", "..2026:app"]
         );
         fs::remove_dir_all(root).unwrap();
@@ -185,9 +186,9 @@ mod tests {
             ("file", End::File(root.join("file")), &[":file"]),
         ];
         for (path, end, expected) in table {
-            let way = resolve(&root.join(path));
-            assert_eq!(way.end, end, "{path}");
-            assert_eq!(steps(&way, &root), expected, "{path}");
+            let resolution = resolve(&root.join(path));
+            assert_eq!(resolution.end, end, "{path}");
+            assert_eq!(steps(&resolution, &root), expected, "{path}");
         }
         assert!(matches!(resolve(&root.join("loop")).end, End::Hidden(_)));
         assert_eq!(resolve(Path::new("/")).end, End::Directory("/".into()));

@@ -17,7 +17,7 @@ use nix::errno::Errno;
 
 use super::Fired;
 use super::points::{Point, Points, Role, Root};
-use super::resolve::{End, Step, Way, resolve};
+use super::resolve::{End, Resolution, Step, resolve};
 use crate::policy::Debounce;
 use crate::sys::clock::Clock;
 use crate::sys::epoll::{Interest, Poller};
@@ -25,7 +25,7 @@ use crate::sys::inotify::{Change, Concern, Event, Inotify};
 use crate::sys::thread;
 
 /// What to watch.
-pub struct Watch {
+pub struct WatchedPaths {
     /// Files and directories. Relative ones are relative to the working directory.
     pub paths: Vec<PathBuf>,
     /// Whether to ignore changes at this path, relative to the watched one.
@@ -40,7 +40,7 @@ const LOOKS: u32 = 5;
 /// Starts a thread that sends [`Fired::Watching`] once, [`Fired::Files`] after changes, and [`Fired::Unwatched`] if it
 /// cannot watch everything. It is a separate thread because there may be many directories and slow disks. `tell` is
 /// called on the thread and must not block.
-pub fn watch(what: Watch, tell: impl Fn(Fired) + Send + 'static) -> io::Result<()> {
+pub fn watch(what: WatchedPaths, tell: impl Fn(Fired) + Send + 'static) -> io::Result<()> {
     let mut watcher = Watcher::new(what, tell)?;
     let mut poller = Poller::new()?;
     poller.add(&watcher.inotify, 0, Interest::Readable)?;
@@ -95,7 +95,7 @@ struct Watcher<F> {
 }
 
 impl<F: Fn(Fired)> Watcher<F> {
-    fn new(what: Watch, tell: F) -> io::Result<Self> {
+    fn new(what: WatchedPaths, tell: F) -> io::Result<Self> {
         let paths: Vec<PathBuf> = what
             .paths
             .iter()
@@ -243,25 +243,25 @@ impl<F: Fn(Fired)> Watcher<F> {
 
     /// Resolves a path again and watches it, wherever it leads now.
     fn arm(&mut self, root: Root) -> End {
-        let mut way = resolve(self.path(root));
+        let mut resolution = resolve(self.path(root));
         for _ in 0..LOOKS {
             self.points.clear(root);
-            self.follow(root, &way);
+            self.follow(root, &resolution);
             // The path may have changed before every step was watched.
             let again = resolve(self.path(root));
-            if again == way {
+            if again == resolution {
                 break;
             }
-            way = again;
+            resolution = again;
         }
         for watch in self.points.idle() {
             self.inotify.unwatch(watch);
         }
-        way.end
+        resolution.end
     }
 
-    fn follow(&mut self, root: Root, way: &Way) {
-        for step in &way.steps {
+    fn follow(&mut self, root: Root, resolution: &Resolution) {
+        for step in &resolution.steps {
             let (path, concern, role) = match step {
                 Step::Through(dir) => (dir, Concern::Place, Role::Through),
                 Step::Name { dir, name } => (dir, Concern::Names, Role::Name(name.clone())),
@@ -269,7 +269,7 @@ impl<F: Fn(Fired)> Watcher<F> {
             self.add(root, path, concern, role);
         }
         let base = self.bases.get_mut(root);
-        match (&way.end, base) {
+        match (&resolution.end, base) {
             (End::Directory(dir), Some(base)) => {
                 *base = Some(dir.clone());
                 self.scan(root, dir.clone());

@@ -5,7 +5,7 @@ use std::fmt;
 use std::io::{self, ErrorKind};
 
 use crate::checks::client::shown;
-use crate::checks::{Failure, Fault};
+use crate::checks::{Failure, NotPassed};
 
 /// What the user can do if there are no metrics over plain HTTP on a shared port.
 const INSTEAD: &str = "RPM_APP_METRICS can name a plain port as :PORT/path, or be multiproc";
@@ -16,7 +16,7 @@ const SHOWN: usize = 64;
 /// Why a page could not be fetched. Its text is one short line. The worker is at fault, unless the text begins with
 /// "not asked".
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum PageFault {
+pub enum FetchError {
     /// The worker could not be asked, for a reason of the runtime that says nothing about the worker. Contains the
     /// reason.
     NotAsked(String),
@@ -50,7 +50,7 @@ pub enum PageFault {
     Packed(String),
 }
 
-impl PageFault {
+impl FetchError {
     /// Whether the reason lies in the runtime and says nothing about the worker.
     #[cfg(test)]
     pub(super) fn is_ours(&self) -> bool {
@@ -67,7 +67,7 @@ impl PageFault {
     }
 }
 
-impl fmt::Display for PageFault {
+impl fmt::Display for FetchError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotAsked(reason) => write!(f, "not asked: {reason}"),
@@ -105,9 +105,9 @@ impl fmt::Display for PageFault {
     }
 }
 
-impl Error for PageFault {}
+impl Error for FetchError {}
 
-impl From<Failure> for PageFault {
+impl From<Failure> for FetchError {
     fn from(failure: Failure) -> Self {
         match &failure {
             Failure::NotHttp(bytes) if is_tls(bytes) => Self::Tls(failure),
@@ -116,16 +116,16 @@ impl From<Failure> for PageFault {
     }
 }
 
-impl From<Fault> for PageFault {
-    fn from(fault: Fault) -> Self {
+impl From<NotPassed> for FetchError {
+    fn from(fault: NotPassed) -> Self {
         match fault {
-            Fault::Worker(failure) => failure.into(),
-            Fault::Ours(reason) => Self::NotAsked(reason),
+            NotPassed::Worker(failure) => failure.into(),
+            NotPassed::Ours(reason) => Self::NotAsked(reason),
         }
     }
 }
 
-impl From<hyper::Error> for PageFault {
+impl From<hyper::Error> for FetchError {
     fn from(error: hyper::Error) -> Self {
         let cause = error.source().and_then(|cause| cause.downcast_ref());
         let cause: Option<&io::Error> = cause;

@@ -7,5 +7,5 @@ mod tests;
 mod unpack;
 mod wire;
 
-pub(super) use error::PageFault;
+pub(super) use error::FetchError;
 pub(super) use page::{Fetched, page};

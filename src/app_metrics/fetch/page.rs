@@ -16,7 +16,7 @@ use tokio::time::{timeout, timeout_at};
 use crate::checks::client::{Connection, Deadline, MOST_BYTES, USER_AGENT, escaped};
 use crate::checks::{Failure, Step, Target};
 
-use super::error::PageFault;
+use super::error::FetchError;
 use super::unpack::Unpacker;
 use super::wire::Wire;
 
@@ -55,7 +55,7 @@ pub async fn page(
     path: &str,
     limit: Duration,
     most: usize,
-) -> Result<Fetched, PageFault> {
+) -> Result<Fetched, FetchError> {
     let deadline = Deadline::new(limit);
     let request = request(target, path, limit)?;
     let mut connection = Connection::open(target, &deadline).await?;
@@ -68,7 +68,7 @@ pub(super) fn request(
     target: Target,
     path: &str,
     limit: Duration,
-) -> Result<Request<Empty<Bytes>>, PageFault> {
+) -> Result<Request<Empty<Bytes>>, FetchError> {
     Request::builder()
         .uri(escaped(path))
         .header(header::HOST, format!("localhost:{}", target.addr.port()))
@@ -81,7 +81,7 @@ pub(super) fn request(
             limit.as_secs_f64().to_string(),
         )
         .body(Empty::new())
-        .map_err(|error| PageFault::NotAsked(format!("its path cannot be asked for: {error}")))
+        .map_err(|error| FetchError::NotAsked(format!("its path cannot be asked for: {error}")))
 }
 
 pub(super) async fn fetch(
@@ -89,7 +89,7 @@ pub(super) async fn fetch(
     request: Request<Empty<Bytes>>,
     deadline: &Deadline,
     most: usize,
-) -> Result<Fetched, PageFault> {
+) -> Result<Fetched, FetchError> {
     let (mut sender, talk) = http1::Builder::new()
         .max_buf_size(MOST_BYTES)
         // Some programs do not know that header names are case-insensitive.
@@ -121,25 +121,25 @@ async fn alongside<T>(
     .await
 }
 
-async fn read(answer: Response<Incoming>, most: usize) -> Result<Fetched, PageFault> {
+async fn read(answer: Response<Incoming>, most: usize) -> Result<Fetched, FetchError> {
     let (head, mut body) = answer.into_parts();
     let headers = &head.headers;
     let status = head.status.as_u16();
     match head.status {
         StatusCode::OK => {}
         StatusCode::BAD_REQUEST if tells_of_tls(&mut body).await => {
-            return Err(PageFault::Tls(Failure::Status(status)));
+            return Err(FetchError::Tls(Failure::Status(status)));
         }
         redirect if redirect.is_redirection() => {
             let to = headers.get(header::LOCATION).map(HeaderValue::as_bytes);
-            return Err(PageFault::redirect(status, to.unwrap_or_default()));
+            return Err(FetchError::redirect(status, to.unwrap_or_default()));
         }
         _ => return Err(Failure::Status(status).into()),
     }
     let gzip = is_gzip(headers)?;
     let length = body.size_hint();
     if usize::try_from(length.lower()).unwrap_or(usize::MAX) > most {
-        return Err(PageFault::TooLong { most });
+        return Err(FetchError::TooLong { most });
     }
     let (mut received, mut pieces) = (0, 0);
     let mut page = Unpacker::new(gzip, most);
@@ -150,18 +150,18 @@ async fn read(answer: Response<Incoming>, most: usize) -> Result<Fetched, PageFa
         };
         received += data.len();
         if received > most {
-            return Err(PageFault::TooLong { most });
+            return Err(FetchError::TooLong { most });
         }
         pieces += 1;
         if pieces > PIECES.0 + received / PIECES.1 {
-            return Err(PageFault::Crumbs);
+            return Err(FetchError::Crumbs);
         }
         page.take(&data).await?;
     }
     let body = page.finish()?;
     let to_the_close = length.exact().is_none() && !is_chunked(headers);
     if to_the_close && !gzip && !ends_well(&body) {
-        return Err(PageFault::Cut);
+        return Err(FetchError::Cut);
     }
     let content_type = headers.get(header::CONTENT_TYPE);
     let content_type =
@@ -185,7 +185,7 @@ async fn tells_of_tls(body: &mut Incoming) -> bool {
 }
 
 /// Whether the body is compressed by gzip and by nothing else.
-fn is_gzip(headers: &HeaderMap) -> Result<bool, PageFault> {
+fn is_gzip(headers: &HeaderMap) -> Result<bool, FetchError> {
     let all = joined(headers, header::CONTENT_ENCODING);
     let names = all.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
     let names: Vec<&[u8]> = names
@@ -194,7 +194,7 @@ fn is_gzip(headers: &HeaderMap) -> Result<bool, PageFault> {
     match names[..] {
         [] => Ok(false),
         [b"gzip" | b"x-gzip"] => Ok(true),
-        _ => Err(PageFault::encoding(&all)),
+        _ => Err(FetchError::encoding(&all)),
     }
 }
 

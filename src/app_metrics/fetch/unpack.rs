@@ -5,7 +5,7 @@ use std::io::{self, ErrorKind, Write};
 use flate2::write::MultiGzDecoder;
 use tokio::task::yield_now;
 
-use super::error::PageFault;
+use super::error::FetchError;
 
 /// Takes the body of an answer piece by piece and keeps the decompressed page.
 #[derive(Debug)]
@@ -29,7 +29,7 @@ impl Unpacker {
     }
 
     /// Takes the next bytes. Yields after each step, so that other tasks run.
-    pub async fn take(&mut self, mut bytes: &[u8]) -> Result<(), PageFault> {
+    pub async fn take(&mut self, mut bytes: &[u8]) -> Result<(), FetchError> {
         let (decoder, most) = match self {
             Self::Plain(page) => return page.write_all(bytes).map_err(|_| page.too_long()),
             Self::Gzip(decoder) => {
@@ -40,7 +40,7 @@ impl Unpacker {
         while !bytes.is_empty() {
             // One `write` decompresses at most one buffer of the decoder.
             match decoder.write(bytes) {
-                Ok(0) => return Err(PageFault::Packed("corrupt gzip stream".to_owned())),
+                Ok(0) => return Err(FetchError::Packed("corrupt gzip stream".to_owned())),
                 Ok(count) => bytes = bytes.get(count..).unwrap_or_default(),
                 Err(error) => return Err(blame(&error, most)),
             }
@@ -50,7 +50,7 @@ impl Unpacker {
     }
 
     /// Ends the body and returns the page.
-    pub fn finish(self) -> Result<Vec<u8>, PageFault> {
+    pub fn finish(self) -> Result<Vec<u8>, FetchError> {
         match self {
             Self::Plain(page) => Ok(page.page),
             Self::Gzip(decoder) => {
@@ -62,11 +62,11 @@ impl Unpacker {
     }
 }
 
-fn blame(error: &io::Error, most: usize) -> PageFault {
+fn blame(error: &io::Error, most: usize) -> FetchError {
     match error.kind() {
-        ErrorKind::FileTooLarge => PageFault::TooLong { most },
-        ErrorKind::UnexpectedEof => PageFault::Cut,
-        _ => PageFault::Packed(error.to_string()),
+        ErrorKind::FileTooLarge => FetchError::TooLong { most },
+        ErrorKind::UnexpectedEof => FetchError::Cut,
+        _ => FetchError::Packed(error.to_string()),
     }
 }
 
@@ -78,8 +78,8 @@ pub(super) struct Bounded {
 }
 
 impl Bounded {
-    fn too_long(&self) -> PageFault {
-        PageFault::TooLong { most: self.most }
+    fn too_long(&self) -> FetchError {
+        FetchError::TooLong { most: self.most }
     }
 }
 

@@ -10,7 +10,7 @@ use nix::errno::Errno;
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::{sleep, timeout, timeout_at};
 
-use crate::checks::{Failure, Fault, Step, Target};
+use crate::checks::{Failure, NotPassed, Step, Target};
 use crate::sys::client;
 
 use super::deadline::Deadline;
@@ -34,7 +34,7 @@ pub(crate) struct Connection(TcpStream);
 impl Connection {
     /// Connects to the target's listener. The kernel completes the handshake before the worker accepts, so success only
     /// means that the listener exists and its queue is not full.
-    pub async fn open(target: Target, deadline: &Deadline) -> Result<Self, Fault> {
+    pub async fn open(target: Target, deadline: &Deadline) -> Result<Self, NotPassed> {
         let mut refused = Errno::EADDRNOTAVAIL;
         for _ in 0..TRIES {
             let connecting = async { Ok(open_from(target, source(target)).await) };
@@ -50,7 +50,7 @@ impl Connection {
                 taken @ (Errno::EADDRINUSE | Errno::EADDRNOTAVAIL) => refused = taken,
                 Errno::ECONNREFUSED => return Err(Failure::Refused.into()),
                 Errno::ECONNRESET => return Err(Failure::Reset.into()),
-                _ => return Err(Fault::Ours(format!("cannot connect to it: {error}"))),
+                _ => return Err(NotPassed::Ours(format!("cannot connect to it: {error}"))),
             }
             let end = deadline.at(deadline.limit);
             if target.addr.is_ipv6() && timeout_at(end, sleep(PAUSE)).await.is_err() {
@@ -58,7 +58,7 @@ impl Connection {
             }
         }
         let port = target.source_port;
-        Err(Fault::Ours(format!(
+        Err(NotPassed::Ours(format!(
             "cannot use source port {port}: {}",
             refused.desc()
         )))
@@ -117,7 +117,7 @@ impl Connection {
 
     /// Returns when the worker has used the connection, which shows that it accepted it: it sent something or closed.
     /// After `open` this closes our sending side, upon which most programs close.
-    pub async fn used(&self, open: Duration) -> Result<(), Fault> {
+    pub async fn used(&self, open: Duration) -> Result<(), NotPassed> {
         let mut byte = [0];
         let mut used = timeout(open, self.receive(&mut byte)).await;
         if used.is_err() {

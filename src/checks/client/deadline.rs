@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 
-use crate::checks::{Failure, Fault, Step};
+use crate::checks::{Failure, NotPassed, Step};
 use crate::model::Tick;
 use crate::sys::clock::Clock;
 
@@ -37,12 +37,12 @@ impl Deadline {
     /// runtime itself did not run.
     pub async fn bound<T>(
         &self,
-        work: impl Future<Output = Result<T, Fault>>,
+        work: impl Future<Output = Result<T, NotPassed>>,
         fault: impl FnOnce(Duration) -> Failure,
-    ) -> Result<T, Fault> {
+    ) -> Result<T, NotPassed> {
         match timeout_at(self.at(self.limit), work).await {
             Ok(result) => result,
-            Err(_) if self.clock.now().since(Tick(self.limit)) > FROZEN => Err(Fault::Ours(
+            Err(_) if self.clock.now().since(Tick(self.limit)) > FROZEN => Err(NotPassed::Ours(
                 "the runtime did not run for a while".to_owned(),
             )),
             Err(_) => Err(fault(self.limit).into()),
@@ -53,8 +53,8 @@ impl Deadline {
     pub async fn step<T>(
         &self,
         step: Step,
-        work: impl Future<Output = Result<T, Fault>>,
-    ) -> Result<T, Fault> {
+        work: impl Future<Output = Result<T, NotPassed>>,
+    ) -> Result<T, NotPassed> {
         self.bound(work, |limit| Failure::TimedOut { step, limit })
             .await
     }

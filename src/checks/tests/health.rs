@@ -3,11 +3,11 @@ use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use crate::checks::testing::{Group, PATIENCE, SHORT, answer, block_on, rest};
-use crate::checks::{Check, Failure, Step, Target, Watch};
+use crate::checks::{Check, Failure, PeriodicCheck, Step, Target};
 use crate::policy::health::HealthCheck;
 
-fn watch(kind: HealthCheck, timeout: Duration) -> Watch {
-    Watch {
+fn watch(kind: HealthCheck, timeout: Duration) -> PeriodicCheck {
+    PeriodicCheck {
         check: kind,
         interval: Duration::from_millis(20),
         timeout,
@@ -17,7 +17,7 @@ fn watch(kind: HealthCheck, timeout: Duration) -> Watch {
 
 /// Starts the watch of worker 2 and returns its reports.
 fn start(
-    watch: Watch,
+    watch: PeriodicCheck,
     target: Option<Target>,
     queue: impl Fn() -> Option<u32> + Send + Sync + 'static,
 ) -> UnboundedReceiver<Check> {

@@ -13,7 +13,7 @@ fn slots(counts: &[(u16, u64)]) -> BTreeMap<SlotId, u64> {
 }
 
 fn count(
-    sight: &mut Sight,
+    sight: &mut Inspector,
     scenes: &[(u16, &Scene)],
     ports: &[SocketAddr],
 ) -> Option<BTreeMap<SlotId, u64>> {
@@ -33,7 +33,7 @@ fn each_slot_has_the_connections_of_its_workers() {
         }
     }
     let ports = scenes.each_ref().map(|scene| scene.port);
-    let mut sight = Sight::new();
+    let mut sight = Inspector::new();
     let [first, second, third] = &scenes;
     let all = [(0, first), (7, second), (9, third)];
     let found = count(&mut sight, &all, &ports);
@@ -54,8 +54,8 @@ fn each_slot_has_the_connections_of_its_workers() {
 #[test]
 fn a_connection_counts_once_and_until_the_worker_closes_it() {
     let mut scene = Scene::new();
-    let mut sight = Sight::new();
-    let open = |sight: &mut Sight, scene: &Scene| {
+    let mut sight = Inspector::new();
+    let open = |sight: &mut Inspector, scene: &Scene| {
         count(sight, &[(0, scene)], &[scene.port]).unwrap()[&SlotId(0)]
     };
     let _waits = TcpStream::connect(scene.port).unwrap();
@@ -82,7 +82,7 @@ fn what_a_worker_passed_on_is_still_its() {
     scene.worker.tell("give 0");
     let other = Scene::new();
     let found = count(
-        &mut Sight::new(),
+        &mut Inspector::new(),
         &[(0, &other), (1, &scene)],
         &[scene.port, other.port],
     );
@@ -92,13 +92,13 @@ fn what_a_worker_passed_on_is_still_its() {
 #[test]
 fn closed_connections_do_not_count_and_a_dead_worker_has_none() {
     let mut scene = Scene::new();
-    let mut sight = Sight::new();
+    let mut sight = Inspector::new();
     for number in 0..3 {
         scene.connect();
         scene.serve(number);
     }
     scene.worker.tell("close 1");
-    let count = |sight: &mut Sight, scene: &Scene| count(sight, &[(3, scene)], &[scene.port]);
+    let count = |sight: &mut Inspector, scene: &Scene| count(sight, &[(3, scene)], &[scene.port]);
     assert_eq!(count(&mut sight, &scene), Some(slots(&[(3, 2)])));
     crate::sys::signals::send(scene.leader(), Sig::KILL).unwrap();
     // It is not reaped.
@@ -110,12 +110,12 @@ fn closed_connections_do_not_count_and_a_dead_worker_has_none() {
 #[test]
 fn who_cannot_be_seen_is_missing_unless_all_is_known_without() {
     let mut scene = Scene::new();
-    let idle = as_nobody(|| count(&mut Sight::new(), &[(0, &scene)], &[scene.port]));
+    let idle = as_nobody(|| count(&mut Inspector::new(), &[(0, &scene)], &[scene.port]));
     assert_eq!(idle, Some(slots(&[(0, 0)])), "there is none on that port");
     scene.connect();
-    let hidden = as_nobody(|| count(&mut Sight::new(), &[(0, &scene)], &[scene.port]));
+    let hidden = as_nobody(|| count(&mut Inspector::new(), &[(0, &scene)], &[scene.port]));
     assert_eq!(hidden, Some(slots(&[])));
-    let mut sight = Sight::new();
+    let mut sight = Inspector::new();
     sight.proc = Proc::new("/nonexistent");
     assert_eq!(
         count(&mut sight, &[(0, &scene)], &[scene.port]),
@@ -130,12 +130,12 @@ fn without_netlink_the_files_tell_and_without_both_nothing_is_known() {
     scene.connect();
     for errno in REFUSALS {
         let found = without_sock_diag(errno, || {
-            count(&mut Sight::new(), &[(0, &scene)], &[scene.port])
+            count(&mut Inspector::new(), &[(0, &scene)], &[scene.port])
         });
         assert_eq!(found, Some(slots(&[(0, 2)])));
     }
     let found = without_sock_diag(REFUSALS[0], || {
-        let mut sight = Sight::new();
+        let mut sight = Inspector::new();
         sight.proc = Proc::new("/nonexistent");
         count(&mut sight, &[(0, &scene)], &[scene.port])
     });
@@ -144,14 +144,14 @@ fn without_netlink_the_files_tell_and_without_both_nothing_is_known() {
 
 #[test]
 fn what_is_known_from_the_last_count_is_counted_anew() {
-    let mut sight = Sight::new();
+    let mut sight = Inspector::new();
     let mut scenes = [Scene::new(), Scene::new()];
     for scene in &mut scenes {
         scene.connect();
         scene.connect();
     }
     let ports = scenes.each_ref().map(|scene| scene.port);
-    let all = |sight: &mut Sight, scenes: &[Scene; 2]| {
+    let all = |sight: &mut Inspector, scenes: &[Scene; 2]| {
         count(sight, &[(0, &scenes[0]), (1, &scenes[1])], &ports)
     };
     assert_eq!(all(&mut sight, &scenes), Some(slots(&[(0, 2), (1, 2)])));

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr};
 
 use super::{Scene, look};
-use crate::drain::{Moment, Sight};
+use crate::drain::{FreezeOutcome, Inspector};
 use crate::model::{Pid, Sig};
 use crate::policy::drain::Disposition;
 use crate::sys::family::Process;
@@ -19,13 +19,14 @@ fn stopped(leader: Pid) -> bool {
 
 #[test]
 fn a_quiet_worker_is_left_stopped_with_all_its_processes() {
-    let (mut sight, mut scene) = (Sight::new(), Scene::new());
+    let (mut sight, mut scene) = (Inspector::new(), Scene::new());
     scene.connect();
     scene.serve(0);
     scene.worker.tell("threads 2");
     scene.worker.tell("fork");
     until("the moment has come", || {
-        sight.quiet_moment(scene.leader(), &[scene.port], || 0) == Moment::Quiet
+        sight.freeze_if_nothing_is_at_work(scene.leader(), &[scene.port], || 0)
+            == FreezeOutcome::Quiet
     });
     let group = sight.group(scene.leader()).unwrap();
     assert_eq!(group.len(), 2);
@@ -41,30 +42,30 @@ fn a_quiet_worker_is_left_stopped_with_all_its_processes() {
 
 #[test]
 fn a_busy_worker_is_not_left_stopped() {
-    let (mut sight, mut scene) = (Sight::new(), Scene::new());
+    let (mut sight, mut scene) = (Inspector::new(), Scene::new());
     scene.connect();
     scene.ask(0);
-    let moment = sight.quiet_moment(scene.leader(), &[scene.port], || 0);
-    assert_eq!(moment, Moment::Busy);
+    let moment = sight.freeze_if_nothing_is_at_work(scene.leader(), &[scene.port], || 0);
+    assert_eq!(moment, FreezeOutcome::Busy);
     assert!(!stopped(scene.leader()));
     scene.worker.tell("write 0 6");
     scene.until_quiet(&mut sight);
-    let moment = sight.quiet_moment(scene.leader(), &[scene.port], || 1);
-    assert_eq!(moment, Moment::Busy, "a client waits in the queue");
+    let moment = sight.freeze_if_nothing_is_at_work(scene.leader(), &[scene.port], || 1);
+    assert_eq!(moment, FreezeOutcome::Busy, "a client waits in the queue");
     assert!(!stopped(scene.leader()));
 }
 
 /// What comes between the first look and the second is seen by the second, which finds the worker stopped.
 #[test]
 fn a_request_that_comes_while_it_is_being_stopped_sets_it_going_again() {
-    let (mut sight, mut scene) = (Sight::new(), Scene::new());
+    let (mut sight, mut scene) = (Inspector::new(), Scene::new());
     scene.connect();
     scene.serve(0);
     scene.until_quiet(&mut sight);
     let (leader, port) = (scene.leader(), scene.port);
     let client = Cell::new(scene.clients.pop());
-    let mut other = Sight::new();
-    let second = |sight: &mut Sight| {
+    let mut other = Inspector::new();
+    let second = |sight: &mut Inspector| {
         assert!(stopped(leader));
         let mut speaker = client.take().unwrap();
         speaker.write_all(b"request").unwrap();
@@ -75,14 +76,14 @@ fn a_request_that_comes_while_it_is_being_stopped_sets_it_going_again() {
     until("it has stopped", || {
         let other = Cell::new(Some(&mut other));
         let looks = Cell::new(0);
-        let moment = sight.quiet_moment(leader, &[port], || {
+        let moment = sight.freeze_if_nothing_is_at_work(leader, &[port], || {
             looks.set(looks.get() + 1);
             if looks.get() == 2 {
                 second(other.take().unwrap());
             }
             0
         });
-        assert_eq!(moment, Moment::Busy);
+        assert_eq!(moment, FreezeOutcome::Busy);
         looks.get() == 2
     });
     scene.worker.tell("read 0 7");
@@ -90,14 +91,14 @@ fn a_request_that_comes_while_it_is_being_stopped_sets_it_going_again() {
 
 #[test]
 fn whatever_happens_on_the_way_the_worker_goes_on() {
-    let (mut sight, mut scene) = (Sight::new(), Scene::new());
+    let (mut sight, mut scene) = (Inspector::new(), Scene::new());
     scene.connect();
     scene.serve(0);
     scene.until_quiet(&mut sight);
     until("it has stopped", || {
         let looks = Cell::new(0);
         let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            sight.quiet_moment(scene.leader(), &[scene.port], || {
+            sight.freeze_if_nothing_is_at_work(scene.leader(), &[scene.port], || {
                 looks.set(looks.get() + 1);
                 assert!(looks.get() < 2, "in the middle of it");
                 0
@@ -114,13 +115,13 @@ fn whatever_happens_on_the_way_the_worker_goes_on() {
         group.iter().all(Process::is_over)
     };
     until("it has ended", || ended(gone.pid()));
-    let moment = sight.quiet_moment(gone.pid(), &[scene.port], || 0);
-    assert_eq!(moment, Moment::Quiet);
+    let moment = sight.freeze_if_nothing_is_at_work(gone.pid(), &[scene.port], || 0);
+    assert_eq!(moment, FreezeOutcome::Quiet);
 }
 
 #[test]
 fn those_that_hold_connections_say_what_a_signal_does() {
-    let (mut sight, mut scene) = (Sight::new(), Scene::new());
+    let (mut sight, mut scene) = (Inspector::new(), Scene::new());
     let (leader, port) = (scene.leader(), scene.port);
     let mut disposition = |sig| sight.disposition(leader, &[port], sig);
     // No process holds a connection, so the leader decides.
@@ -137,7 +138,7 @@ fn those_that_hold_connections_say_what_a_signal_does() {
     assert_eq!(disposition(Sig::KILL), Disposition::Default);
     let nobody = Pid::new(i32::MAX).unwrap();
     assert_eq!(
-        Sight::new().disposition(nobody, &[port], Sig::TERM),
+        Inspector::new().disposition(nobody, &[port], Sig::TERM),
         Disposition::Unknown
     );
 }
@@ -149,7 +150,7 @@ fn a_shell_in_front_of_the_server_does_not_answer_for_it() {
     let mut worker = Puppet::start("sh", &["-c", &command]);
     let port: u16 = worker.answer().parse().unwrap();
     let port = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    let mut sight = Sight::new();
+    let mut sight = Inspector::new();
     let mut disposition = || sight.disposition(worker.pid(), &[port], Sig::TERM);
     assert_eq!(disposition(), Disposition::Caught, "the shell's own");
     let mut scene = Scene {

@@ -5,7 +5,8 @@ use std::fs;
 use std::path::Path;
 
 use crate::exposition::{MetricType, Page};
-use crate::metrics::{CgroupLimits, Facts};
+use crate::metrics::Facts;
+use crate::sys::cgroup::CgroupLimits;
 
 use super::{facts, full};
 

@@ -6,11 +6,12 @@ use std::time::{Duration, SystemTime};
 use crate::app_metrics::merge::Conflicts;
 use crate::app_metrics::{AppScrape, AppTotals};
 use crate::exposition::{Dropped, Format, Page, render};
-use crate::metrics::{CgroupCounters, CgroupLimits, Facts, Metrics, Scrape};
+use crate::metrics::{CgroupCounters, Facts, Metrics, Scrape};
 use crate::model::{
     BalanceSample, Cause, Exit, Generation, HandoverInfo, LogTotals, Pid, QueueSample, RunState,
     Sig, SlotId, Snapshot, Tick, WorkerState, WorkerView,
 };
+use crate::sys::cgroup::CgroupLimits;
 use crate::sys::proc::Proc;
 
 use super::slots;
@@ -27,8 +28,9 @@ pub(super) fn facts(proc: impl AsRef<Path>) -> Facts {
         },
         wall_start: SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000),
         cgroup: CgroupLimits {
-            cpu_cores: Some(1.5),
-            memory_bytes: Some(256 << 20),
+            cpu_milli: Some(1500),
+            memory: Some(256 << 20),
+            cpuset: None,
             pids: None,
         },
         counters: CgroupCounters::find(&slots::cgroup_tree()),

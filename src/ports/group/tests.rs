@@ -19,8 +19,8 @@ fn group() -> Group {
     Group::open(PortKey::new(addr, false), &settings, None, &nobody()).unwrap()
 }
 
-fn settings() -> Settings {
-    Settings {
+fn settings() -> PortSettings {
+    PortSettings {
         descriptors: 1024,
         slots: SLOTS,
         listeners: SLOTS + 1,

@@ -10,7 +10,7 @@ fn ports() -> (SharedPorts, PortKey) {
     let free = std::net::TcpListener::bind("127.73.0.2:0").unwrap();
     let key = PortKey::new(free.local_addr().unwrap(), false);
     drop(free);
-    let ports = SharedPorts::new(Settings {
+    let ports = SharedPorts::new(PortSettings {
         descriptors: 1024,
         slots: 1,
         listeners: 2,

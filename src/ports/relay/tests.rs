@@ -23,7 +23,7 @@ fn a_connection_on_which_nothing_is_said_ends() {
     client.write_all(b"hello").unwrap();
     runtime.block_on(async {
         let [ours, theirs] = [ours, theirs].map(|one| TcpStream::from_std(one).unwrap());
-        splice(ours, theirs, Duration::from_millis(20)).await;
+        relay(ours, theirs, Duration::from_millis(20)).await;
     });
     let mut heard = String::new();
     server.read_to_string(&mut heard).unwrap();

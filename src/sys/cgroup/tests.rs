@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-fn fixture(case: &str) -> Limits {
+fn fixture(case: &str) -> CgroupLimits {
     let root = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/cgroup");
     read(&Path::new(root).join(case))
 }
@@ -14,8 +14,8 @@ fn limits(
     cpuset: Option<u32>,
     memory: Option<u64>,
     pids: Option<u64>,
-) -> Limits {
-    Limits {
+) -> CgroupLimits {
+    CgroupLimits {
         cpu_milli,
         cpuset,
         memory,
@@ -86,7 +86,7 @@ fn version_1_controllers_in_their_own_trees() {
         fixture("v1"),
         limits(Some(500), Some(3), Some(128 * MI), None)
     );
-    assert_eq!(fixture("v1_unlimited"), Limits::default());
+    assert_eq!(fixture("v1_unlimited"), CgroupLimits::default());
 }
 
 #[test]
@@ -100,7 +100,7 @@ fn both_versions_mixed() {
 #[test]
 fn what_is_missing_or_odd_is_no_limit() {
     for case in ["garbage", "no_files", "there is no such directory"] {
-        assert_eq!(fixture(case), Limits::default(), "{case}");
+        assert_eq!(fixture(case), CgroupLimits::default(), "{case}");
     }
 }
 

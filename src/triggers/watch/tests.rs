@@ -15,7 +15,7 @@ fn watcher(name: &str) -> (PathBuf, Watcher<impl Fn(Fired)>, Told) {
     let dir = dir.canonicalize().unwrap();
     let told = Told::default();
     let told_too = Rc::clone(&told);
-    let what = Watch {
+    let what = WatchedPaths {
         paths: vec![dir.clone()],
         ignore: Box::new(|_| false),
         delay: Duration::ZERO,

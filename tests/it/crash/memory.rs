@@ -11,7 +11,7 @@ use crate::harness::{self, patience, until};
 use rpm_runtime::model::{Exit, Pid, Sig};
 use rpm_runtime::policy::{Bytes, MemoryGuard};
 use rpm_runtime::sys::pid1::worker_oom_score_adj;
-use rpm_runtime::sys::proc::{Proc, Whose};
+use rpm_runtime::sys::proc::{Proc, ProcDir};
 use rpm_runtime::sys::spawn::{Plan, Stdin, spawn};
 use rpm_runtime::sys::{io, reaper, signals};
 use rpm_runtime::triggers::{Fired, memory};
@@ -109,7 +109,7 @@ fn the_worker_that_uses_too_much_is_named_and_no_other() {
     }
     let leaders: Vec<Pid> = workers.iter().map(|worker| worker.pid).collect();
     let proc = Proc::new("/proc");
-    let leader = proc.stat(Whose::Of(leaders[1])).unwrap();
+    let leader = proc.stat(ProcDir::Of(leaders[1])).unwrap();
     assert!(leader.resident_bytes < 30 * MI, "{leader:?}");
     let looks = Rc::new(Cell::new(0));
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -149,7 +149,7 @@ fn memory_that_is_shared_is_counted_once() {
     let group = || {
         let mut members = proc.pids().unwrap();
         members.retain(|pid| {
-            let stat = proc.stat(Whose::Of(*pid));
+            let stat = proc.stat(ProcDir::Of(*pid));
             stat.is_ok_and(|stat| stat.group == Some(worker.pid))
         });
         members
@@ -157,8 +157,8 @@ fn memory_that_is_shared_is_counted_once() {
     // Each shell and its sleep.
     until("all are there", || group().len() >= 9);
     let sum = |bytes: &dyn Fn(Pid) -> u64| group().into_iter().map(bytes).sum::<u64>();
-    let resident = sum(&|pid| proc.stat(Whose::Of(pid)).unwrap().resident_bytes);
-    let proportional = sum(&|pid| proc.proportional_bytes(Whose::Of(pid)).unwrap());
+    let resident = sum(&|pid| proc.stat(ProcDir::Of(pid)).unwrap().resident_bytes);
+    let proportional = sum(&|pid| proc.proportional_bytes(ProcDir::Of(pid)).unwrap());
     assert!(resident > 140 * MI, "{resident}");
     assert!((30 * MI..70 * MI).contains(&proportional), "{proportional}");
 }

@@ -16,7 +16,7 @@ use crate::harness::{Signal, free_port, patience, source, until};
 use nix::sys::signal::kill;
 use nix::unistd::Pid;
 use rpm_runtime::checks::{Check, Target, http};
-use rpm_runtime::notify::Notify;
+use rpm_runtime::notify::NotifySocket;
 use rpm_runtime::policy::notify::Message;
 
 fn block_on<T>(work: impl Future<Output = T>) -> T {
@@ -60,7 +60,7 @@ def say(text, descriptors=()):
 }
 
 /// All messages until `last` arrives.
-async fn hear(notify: &Notify, last: &Message) -> Vec<Message> {
+async fn hear(notify: &NotifySocket, last: &Message) -> Vec<Message> {
     let mut all = Vec::new();
     while !all.contains(last) {
         all.extend(notify.next().await);
@@ -75,11 +75,11 @@ fn descriptors() -> usize {
 #[test]
 fn what_a_worker_says_is_heard() {
     block_on(async {
-        let (notify, name) = Notify::new().unwrap();
+        let (notify, name) = NotifySocket::new().unwrap();
         // 128 bits of it are random.
         let (_, random) = name.rsplit_once('/').unwrap();
         assert_eq!(random.len(), 32);
-        assert_ne!(Notify::new().unwrap().1, name);
+        assert_ne!(NotifySocket::new().unwrap().1, name);
         let script = "\
 say(b'READY=1\\nSTATUS=serving\\n')
 say(b'WATCHDOG_USEC=500000')
@@ -105,7 +105,7 @@ say(b'STOPPING=1')";
 #[test]
 fn the_example_says_how_it_does() {
     block_on(async {
-        let (notify, name) = Notify::new().unwrap();
+        let (notify, name) = NotifySocket::new().unwrap();
         let port = free_port();
         let period = Duration::from_millis(150);
         let mut child = Command::new("/usr/bin/python3")
@@ -151,7 +151,7 @@ fn the_example_says_how_it_does() {
 #[test]
 fn descriptors_that_come_along_are_closed() {
     block_on(async {
-        let (notify, name) = Notify::new().unwrap();
+        let (notify, name) = NotifySocket::new().unwrap();
         let before = descriptors();
         let script = "\
 read, write = os.pipe()
@@ -171,7 +171,7 @@ say(b'STATUS=past the barrier')";
 #[test]
 fn a_long_datagram_is_read_as_far_as_it_goes() {
     block_on(async {
-        let (notify, name) = Notify::new().unwrap();
+        let (notify, name) = NotifySocket::new().unwrap();
         let long = "x".repeat(64 * 1024);
         say(&name, format!("READY=1\nSTATUS=cut{long}"));
         say(&name, format!("STATUS={}", &long[..60_000]));
@@ -187,7 +187,7 @@ fn a_long_datagram_is_read_as_far_as_it_goes() {
 #[test]
 fn a_turn_takes_so_much_and_the_rest_is_for_the_next() {
     block_on(async {
-        let (notify, name) = Notify::new().unwrap();
+        let (notify, name) = NotifySocket::new().unwrap();
         let said: Vec<Message> = [Message::Ready, Message::Reloading]
             .into_iter()
             .cycle()
@@ -205,7 +205,7 @@ fn a_turn_takes_so_much_and_the_rest_is_for_the_next() {
 #[test]
 fn a_worker_that_never_stops_talking_takes_nobodys_time() {
     block_on(async {
-        let (notify, name) = Notify::new().unwrap();
+        let (notify, name) = NotifySocket::new().unwrap();
         let (over, sent) = (
             Arc::new(AtomicBool::new(false)),
             Arc::new(AtomicU64::new(0)),
@@ -280,7 +280,7 @@ fn a_process_that_we_cannot_see_is_not_heard() {
 #[allow(clippy::print_stdout, reason = "it speaks to the test that started it")]
 fn listen_inside() {
     block_on(async {
-        let (notify, name) = Notify::new().unwrap();
+        let (notify, name) = NotifySocket::new().unwrap();
         println!("socket {name}");
         let mut line = String::new();
         std::io::stdin().read_line(&mut line).unwrap();

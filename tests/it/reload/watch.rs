@@ -9,7 +9,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::harness::{patience, scratch};
-use rpm_runtime::triggers::{Fired, Watch, watch};
+use rpm_runtime::triggers::{Fired, WatchedPaths, watch};
 
 /// Longer than any sequence of system calls on a busy machine.
 const DELAY: Duration = Duration::from_millis(400);
@@ -24,7 +24,7 @@ struct Watched {
 impl Watched {
     fn new(paths: &[&Path], ignored: &'static str, delay: Duration) -> Self {
         let (sender, fired) = channel();
-        let what = Watch {
+        let what = WatchedPaths {
             paths: paths.iter().map(|path| path.to_path_buf()).collect(),
             ignore: Box::new(move |path| path.components().any(|name| name.as_os_str() == ignored)),
             delay,
@@ -393,7 +393,7 @@ fn without_inotify_there_is_an_error_that_says_why() {
     if !limited("without_inotify_there_is_an_error_that_says_why", limit) {
         return;
     }
-    let what = Watch {
+    let what = WatchedPaths {
         paths: vec!["/".into()],
         ignore: Box::new(|_| true),
         delay: DELAY,

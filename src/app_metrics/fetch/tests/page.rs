@@ -6,14 +6,14 @@ use std::time::Duration;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
-use crate::app_metrics::fetch::{Fetched, PageFault, page};
+use crate::app_metrics::fetch::{FetchError, Fetched, page};
 use crate::checks::testing::{Group, PATIENCE, SHORT, block_on, request, rest, resting, send};
 use crate::checks::{Failure, Step, Target};
 
 /// Larger than any valid page of these tests.
 pub(super) const MOST: usize = 4 << 20;
 
-pub(super) type Outcome = Result<Fetched, PageFault>;
+pub(super) type Outcome = Result<Fetched, FetchError>;
 
 pub(super) fn ask(group: &Group, limit: Duration, most: usize) -> Outcome {
     block_on(page(group.target(2), "/metrics", limit, most))
@@ -38,7 +38,7 @@ pub(super) fn answered(answer: impl AsRef<[u8]> + Send + 'static) -> Outcome {
     })
 }
 
-pub(super) fn body(answer: impl AsRef<[u8]> + Send + 'static) -> Result<Vec<u8>, PageFault> {
+pub(super) fn body(answer: impl AsRef<[u8]> + Send + 'static) -> Result<Vec<u8>, FetchError> {
     answered(answer).map(|page| page.body)
 }
 
@@ -55,11 +55,11 @@ pub(super) fn with(lines: &str, body: &[u8]) -> Vec<u8> {
     [head.as_bytes(), body].concat()
 }
 
-pub(super) fn failed(failure: Failure) -> PageFault {
-    PageFault::Worker(failure)
+pub(super) fn failed(failure: Failure) -> FetchError {
+    FetchError::Worker(failure)
 }
 
-pub(super) fn late(step: Step) -> PageFault {
+pub(super) fn late(step: Step) -> FetchError {
     failed(Failure::TimedOut { step, limit: SHORT })
 }
 
@@ -226,7 +226,7 @@ fn a_port_that_speaks_tls_is_known_for_it() {
     let byte = answered(b"\x15");
     assert_eq!(
         byte,
-        Err(PageFault::Tls(Failure::NotHttp("\\x15".to_owned())))
+        Err(FetchError::Tls(Failure::NotHttp("\\x15".to_owned())))
     );
     for told in [
         &b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n"[..],
@@ -245,7 +245,7 @@ fn a_port_that_speaks_tls_is_known_for_it() {
     for other in ["\\x15\\x03", "\x15\x02", "\x14\x03"] {
         let outcome = answered(other);
         assert!(
-            matches!(outcome, Err(PageFault::Worker(Failure::NotHttp(_)))),
+            matches!(outcome, Err(FetchError::Worker(Failure::NotHttp(_)))),
             "{outcome:?}"
         );
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::io::Interest;
 
 use super::page::{MOST, answered, ask, body, failed, late, packed, told, with};
-use crate::app_metrics::fetch::PageFault;
+use crate::app_metrics::fetch::FetchError;
 use crate::app_metrics::fetch::page::{fetch, request as asked_for};
 use crate::checks::client::Connection;
 use crate::checks::client::Deadline;
@@ -15,8 +15,8 @@ use crate::checks::testing::{
 use crate::checks::{Failure, Step};
 use crate::sys::clock::Clock;
 
-fn garbled(rule: &str) -> PageFault {
-    PageFault::Garbled(rule.to_owned())
+fn garbled(rule: &str) -> FetchError {
+    FetchError::Garbled(rule.to_owned())
 }
 
 #[test]
@@ -31,22 +31,22 @@ fn what_cannot_be_unpacked_is_no_page() {
     let end = good.len();
     for (sent, expected) in [
         // The length is right, so the connection was not cut.
-        (good[..end - 9].to_vec(), PageFault::Cut),
-        (good[..end - 1].to_vec(), PageFault::Packed(corrupt.into())),
-        (Vec::new(), PageFault::Cut),
-        (changed(end - 1), PageFault::Packed(corrupt.into())),
-        (changed(end - 8), PageFault::Packed(corrupt.into())),
+        (good[..end - 9].to_vec(), FetchError::Cut),
+        (good[..end - 1].to_vec(), FetchError::Packed(corrupt.into())),
+        (Vec::new(), FetchError::Cut),
+        (changed(end - 1), FetchError::Packed(corrupt.into())),
+        (changed(end - 8), FetchError::Packed(corrupt.into())),
         (
             changed(0),
-            PageFault::Packed("invalid gzip header".to_owned()),
+            FetchError::Packed("invalid gzip header".to_owned()),
         ),
         (
             [good.clone(), b"some more than that".to_vec()].concat(),
-            PageFault::Packed("invalid gzip header".to_owned()),
+            FetchError::Packed("invalid gzip header".to_owned()),
         ),
         (
             b"a 1\nb 2\na 1\nb 2\na 1\nb 2\n".to_vec(),
-            PageFault::Packed("invalid gzip header".to_owned()),
+            FetchError::Packed("invalid gzip header".to_owned()),
         ),
     ] {
         let shown = sent.escape_ascii().to_string();
@@ -59,7 +59,7 @@ fn what_cannot_be_unpacked_is_no_page() {
         ("zstd\u{e9}", "zstd\\xc3\\xa9"),
     ] {
         let lines = format!("Content-Encoding: {encoding}\r\n");
-        let expected = PageFault::Encoding(shown.to_owned());
+        let expected = FetchError::Encoding(shown.to_owned());
         assert_eq!(body(with(&lines, &good)), Err(expected));
     }
 }
@@ -87,16 +87,16 @@ fn a_page_is_not_longer_than_it_may_be() {
     for answer in answers {
         assert_eq!(bounded(size, &answer).unwrap().body, page);
         let most = size - 1;
-        assert_eq!(bounded(most, &answer), Err(PageFault::TooLong { most }));
+        assert_eq!(bounded(most, &answer), Err(FetchError::TooLong { most }));
     }
     let most = 1 << 20;
     assert!(bomb.len() < most);
     let fault = bounded(most, &with(gzip, &bomb));
-    assert_eq!(fault, Err(PageFault::TooLong { most }));
+    assert_eq!(fault, Err(FetchError::TooLong { most }));
     // The compressed length counts too.
     let (page, most) = (packed(b"a 1\n"), 10);
     let fault = bounded(most, &with(gzip, &page));
-    assert_eq!(fault, Err(PageFault::TooLong { most }));
+    assert_eq!(fault, Err(FetchError::TooLong { most }));
 }
 
 #[test]
@@ -118,7 +118,7 @@ fn a_page_may_come_line_by_line_and_not_letter_by_letter() {
     let page = pieces(line, 60_000).unwrap();
     assert_eq!(page.body.len(), 60_000 * line.len());
     assert_eq!(pieces("a", 50_000).unwrap().body.len(), 50_000);
-    assert_eq!(pieces("a", 60_000), Err(PageFault::Crumbs));
+    assert_eq!(pieces("a", 60_000), Err(FetchError::Crumbs));
 }
 
 #[test]
@@ -132,7 +132,7 @@ fn a_length_beyond_the_bound_is_not_waited_for() {
             send(&stream, answer);
             heard.send(rest(&stream).unwrap()).unwrap();
         });
-        assert_eq!(fault, Err(PageFault::TooLong { most: MOST }));
+        assert_eq!(fault, Err(FetchError::TooLong { most: MOST }));
         assert_eq!(hear.recv().unwrap(), 0);
     }
 }
@@ -148,7 +148,7 @@ fn endless_answers_are_ended() {
             while stream.write_all(piece.as_bytes()).is_ok() {}
         })
     };
-    let too_long = Err(PageFault::TooLong { most: 200_000 });
+    let too_long = Err(FetchError::TooLong { most: 200_000 });
     assert_eq!(endless("HTTP/1.1 200 OK\r\n\r\n", "a 1\n"), too_long);
     let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
     assert_eq!(endless(chunked, "4\r\na 1\n\r\n"), too_long);
@@ -159,10 +159,10 @@ fn endless_answers_are_ended() {
     let begin = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n";
     let outcome = endless(begin, "a: bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb\r\n");
     assert!(
-        matches!(&outcome, Err(PageFault::Garbled(rule)) if rule.starts_with("chunk trailers")),
+        matches!(&outcome, Err(FetchError::Garbled(rule)) if rule.starts_with("chunk trailers")),
         "{outcome:?}"
     );
-    let head = Err(PageFault::Head);
+    let head = Err(FetchError::Head);
     assert_eq!(endless("HTTP/1.1 200 OK\r\nA: ", "b"), head);
     assert_eq!(endless("HTTP/1.1 200 OK\r\n", "A: b\r\n"), head);
     let status = Err(failed(Failure::TooLong));
@@ -235,13 +235,13 @@ fn a_page_that_was_cut_off_is_none() {
         "HTTP/1.1 200 OK\r\n\r\na 1\nb 2",
         "HTTP/1.1 200 OK\r\n\r\n",
     ] {
-        assert_eq!(answered(answer), Err(PageFault::Cut), "{answer}");
+        assert_eq!(answered(answer), Err(FetchError::Cut), "{answer}");
     }
     for nothing in ["", "HTTP/1.1 20", "HTTP/1.1 100 Continue\r\n\r\n"] {
         let closed = Err(failed(Failure::Closed));
         assert_eq!(answered(nothing), closed, "{nothing}");
     }
-    let reset = |answer: &'static str, fault: PageFault| {
+    let reset = |answer: &'static str, fault: FetchError| {
         let outcome = told(PATIENCE, MOST, move |stream| {
             request(&stream);
             send(&stream, answer);
@@ -251,10 +251,10 @@ fn a_page_that_was_cut_off_is_none() {
     };
     reset("", failed(Failure::Reset));
     reset("HTTP/1.1 2", failed(Failure::Reset));
-    reset("HTTP/1.1 200 OK\r\nA: b\r\n", PageFault::Cut);
-    reset("HTTP/1.1 200 OK\r\n\r\na 1\n", PageFault::Cut);
+    reset("HTTP/1.1 200 OK\r\nA: b\r\n", FetchError::Cut);
+    reset("HTTP/1.1 200 OK\r\n\r\na 1\n", FetchError::Cut);
     let part = "HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\na 1\n";
-    reset(part, PageFault::Cut);
+    reset(part, FetchError::Cut);
 }
 
 #[test]
@@ -292,8 +292,8 @@ fn a_worker_that_takes_too_long_is_out_of_time() {
 fn a_fault_is_one_short_line() {
     let hostile = "\r\nrpm_ready 1\n\u{1b}[2J".repeat(100);
     let mut faults = vec![
-        PageFault::redirect(302, hostile.as_bytes()),
-        PageFault::encoding(hostile.as_bytes()),
+        FetchError::redirect(302, hostile.as_bytes()),
+        FetchError::encoding(hostile.as_bytes()),
     ];
     for answer in [
         hostile.clone(),

@@ -12,7 +12,7 @@ use crate::policy::Rotation;
 use crate::policy::handover::PortKey;
 use crate::policy::steering::Balance;
 use crate::ports::testing::{PATIENCE, Worker, open, wait_for};
-use crate::ports::{PortEvent, Rescue, SharedPorts};
+use crate::ports::{PortEvent, SharedPorts, StrandedRelay};
 
 /// The listener that is left without a worker; 0 and 1 have one.
 pub(super) const LEFT: ListenerId = ListenerId(2);
@@ -21,7 +21,7 @@ pub(super) const LEFT: ListenerId = ListenerId(2);
 pub(super) struct Stage {
     pub(super) ports: SharedPorts,
     pub(super) key: PortKey,
-    rescue: Rescue,
+    relay: StrandedRelay,
     pub(super) stranded: Arc<Mutex<u32>>,
     runtime: Handle,
     end: Option<oneshot::Sender<()>>,
@@ -44,7 +44,7 @@ impl Stage {
         });
         let stranded = Arc::new(Mutex::new(0));
         let counted = Arc::clone(&stranded);
-        let rescue = Rescue::new(ports.clone(), move |event| match event {
+        let relay = StrandedRelay::new(ports.clone(), move |event| match event {
             PortEvent::Stranded {
                 listener: LEFT,
                 count,
@@ -55,7 +55,7 @@ impl Stage {
         let stage = Self {
             ports,
             key,
-            rescue,
+            relay,
             stranded,
             runtime: told.recv().unwrap(),
             end: Some(end),
@@ -121,7 +121,7 @@ impl Stage {
 
     pub(super) fn idle(&self, listeners: &[ListenerId]) {
         let _inside = self.runtime.enter();
-        self.rescue.idle(listeners);
+        self.relay.idle(listeners);
     }
 
     pub(super) fn stranded(&self, count: u32) {
