@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::Labels;
+use super::{Format, Labels};
 
 /// The type of a family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -23,6 +23,43 @@ pub enum MetricType {
     StateSet,
     /// No type given. `untyped` in text 0.0.4.
     Unknown,
+}
+
+impl MetricType {
+    /// The type that `word` means after `# TYPE` in this format.
+    pub(in crate::exposition) fn parse(word: &str, format: Format) -> Option<Self> {
+        let found = match (word, format) {
+            ("counter", _) => Self::Counter,
+            ("gauge", _) => Self::Gauge,
+            ("histogram", _) => Self::Histogram,
+            ("summary", _) => Self::Summary,
+            ("unknown", _) | ("untyped", Format::Text) => Self::Unknown,
+            ("gaugehistogram", Format::OpenMetrics) => Self::GaugeHistogram,
+            ("info", Format::OpenMetrics) => Self::Info,
+            ("stateset", Format::OpenMetrics) => Self::StateSet,
+            // Older programs write types in capitals.
+            (word, Format::Text) if word.bytes().any(|byte| byte.is_ascii_uppercase()) => {
+                return Self::parse(&word.to_ascii_lowercase(), format);
+            }
+            _ => return None,
+        };
+        Some(found)
+    }
+
+    /// The word for it after `# TYPE` in this format.
+    pub(in crate::exposition) fn word(self, format: Format) -> &'static str {
+        match self {
+            Self::Counter => "counter",
+            Self::Gauge => "gauge",
+            Self::Histogram => "histogram",
+            Self::GaugeHistogram => "gaugehistogram",
+            Self::Summary => "summary",
+            Self::Info => "info",
+            Self::StateSet => "stateset",
+            Self::Unknown if format == Format::Text => "untyped",
+            Self::Unknown => "unknown",
+        }
+    }
 }
 
 /// The suffix of a sample name after the family's name.

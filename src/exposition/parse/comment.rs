@@ -1,7 +1,7 @@
 //! The comments with a meaning: `# TYPE`, `# HELP`, `# UNIT`.
 
 use super::line::word_len;
-use crate::exposition::{Format, MetricType};
+use crate::exposition::Format;
 
 /// The content of a comment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,36 +39,4 @@ fn word(text: &str, strict: bool) -> (&str, &str) {
     let text = text.trim_start_matches([' ', '\t']);
     let (word, rest) = text.split_at(word_len(text));
     (word, rest.trim_start_matches([' ', '\t']))
-}
-
-/// The kind that `word` means in this format.
-pub(super) fn kind(word: &str, format: Format) -> Option<MetricType> {
-    let found = match word {
-        "counter" => MetricType::Counter,
-        "gauge" => MetricType::Gauge,
-        "histogram" => MetricType::Histogram,
-        "summary" => MetricType::Summary,
-        "unknown" => MetricType::Unknown,
-        word => return rare(word, format),
-    };
-    Some(found)
-}
-
-fn rare(word: &str, format: Format) -> Option<MetricType> {
-    match format {
-        Format::OpenMetrics => match word {
-            "gaugehistogram" => Some(MetricType::GaugeHistogram),
-            "info" => Some(MetricType::Info),
-            "stateset" => Some(MetricType::StateSet),
-            _ => None,
-        },
-        Format::Text => {
-            // Older programs write types in capitals.
-            match &*word.to_ascii_lowercase() {
-                "untyped" => Some(MetricType::Unknown),
-                lower if lower != word => kind(lower, format),
-                _ => None,
-            }
-        }
-    }
 }

@@ -4,7 +4,6 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
-use super::comment::kind;
 use super::limits::DropReason;
 use super::line::Line;
 use crate::exposition::model::unescape;
@@ -56,7 +55,7 @@ impl<'a> Collected<'a> {
     /// Processes `# TYPE`: from now on, samples with the names of this family belong to it.
     pub(super) fn declare(&mut self, declared: &'a str, word: &str) -> Result<(), DropReason> {
         self.check_name(declared)?;
-        let kind = kind(word, self.format).ok_or(DropReason::Invalid)?;
+        let kind = MetricType::parse(word, self.format).ok_or(DropReason::Invalid)?;
         let (name, bare) = match self.format {
             // In this format the name in `# TYPE` is the name of the sample.
             Format::Text if kind == MetricType::Counter => match declared.strip_suffix("_total") {

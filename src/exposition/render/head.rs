@@ -1,23 +1,26 @@
-//! The metadata lines above the samples of a family: name and kind, which differ by format.
+//! The metadata lines above the samples of a family: name and type, which differ by format.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
 
 use crate::exposition::{Family, MetricType, Suffix};
 
-/// The name and kind in the metadata of a family.
+/// The name and type in the metadata of a family.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Head<'a> {
     pub(super) name: Cow<'a, str>,
-    pub(super) kind: &'static str,
+    pub(super) kind: MetricType,
 }
 
 impl Head<'_> {
     /// Whether a sample with this suffix may have an exemplar.
     pub(super) fn takes_exemplars(&self, suffix: Suffix) -> bool {
         match suffix {
-            Suffix::Total => self.kind == "counter",
-            Suffix::Bucket => matches!(self.kind, "histogram" | "gaugehistogram"),
+            Suffix::Total => self.kind == MetricType::Counter,
+            Suffix::Bucket => matches!(
+                self.kind,
+                MetricType::Histogram | MetricType::GaugeHistogram
+            ),
             _ => false,
         }
     }
@@ -25,21 +28,19 @@ impl Head<'_> {
     /// Whether the unit may be written.
     pub(super) fn takes_unit(&self, unit: &str) -> bool {
         let named = self.name.strip_suffix(unit);
-        !matches!(self.kind, "info" | "stateset")
+        !matches!(self.kind, MetricType::Info | MetricType::StateSet)
             && !unit.is_empty()
             && named.is_some_and(|name| name.ends_with('_'))
     }
 }
 
-/// For text 0.0.4, which lacks three of the kinds.
+/// For text 0.0.4, which lacks three of the types.
 pub(super) fn text(family: &Family) -> Head<'_> {
     let kind = match family.kind {
-        MetricType::Counter => "counter",
-        MetricType::Gauge | MetricType::Info | MetricType::StateSet => "gauge",
+        MetricType::Info | MetricType::StateSet => MetricType::Gauge,
         // A gauge histogram is written as a histogram for its buckets; its sum and count become separate gauges.
-        MetricType::Histogram | MetricType::GaugeHistogram => "histogram",
-        MetricType::Summary => "summary",
-        MetricType::Unknown => "untyped",
+        MetricType::GaugeHistogram => MetricType::Histogram,
+        kind => kind,
     };
     Head {
         name: family.text_name(),
@@ -54,7 +55,7 @@ pub(super) fn text(family: &Family) -> Head<'_> {
 pub(super) fn open_metrics(families: &[Family]) -> Vec<Option<Head<'_>>> {
     let mut taken = HashSet::new();
     let mut heads = vec![None; families.len()];
-    let yields = |family: &Family| matches!(kind(family), "counter" | "info");
+    let yields = |family: &Family| matches!(kind(family), MetricType::Counter | MetricType::Info);
     for turn in [false, true] {
         let places = families.iter().zip(&mut heads);
         for (family, place) in places.filter(|(family, _)| yields(family) == turn) {
@@ -64,10 +65,10 @@ pub(super) fn open_metrics(families: &[Family]) -> Vec<Option<Head<'_>>> {
             };
             let plain = turn.then(|| Head {
                 name: family.text_name(),
-                kind: if own.kind == "info" {
-                    "gauge"
+                kind: if own.kind == MetricType::Info {
+                    MetricType::Gauge
                 } else {
-                    "unknown"
+                    MetricType::Unknown
                 },
             });
             *place = claim(own, &mut taken).or_else(|| claim(plain?, &mut taken));
@@ -79,11 +80,11 @@ pub(super) fn open_metrics(families: &[Family]) -> Vec<Option<Head<'_>>> {
 /// Returns the head if all names that it claims are free, and reserves them.
 fn claim<'a>(head: Head<'a>, taken: &mut HashSet<String>) -> Option<Head<'a>> {
     let suffixes: &[Suffix] = match head.kind {
-        "counter" => &[Suffix::Total, Suffix::Created],
-        "summary" => &[Suffix::Count, Suffix::Sum, Suffix::Created],
-        "histogram" => &[Suffix::Count, Suffix::Sum, Suffix::Bucket, Suffix::Created],
-        "gaugehistogram" => &[Suffix::Gcount, Suffix::Gsum, Suffix::Bucket],
-        "info" => &[Suffix::Info],
+        MetricType::Counter => &[Suffix::Total, Suffix::Created],
+        MetricType::Summary => &[Suffix::Count, Suffix::Sum, Suffix::Created],
+        MetricType::Histogram => &[Suffix::Count, Suffix::Sum, Suffix::Bucket, Suffix::Created],
+        MetricType::GaugeHistogram => &[Suffix::Gcount, Suffix::Gsum, Suffix::Bucket],
+        MetricType::Info => &[Suffix::Info],
         _ => &[],
     };
     let suffixes = suffixes.iter().chain([&Suffix::None]);
@@ -97,17 +98,11 @@ fn claim<'a>(head: Head<'a>, taken: &mut HashSet<String>) -> Option<Head<'a>> {
     Some(head)
 }
 
-fn kind(family: &Family) -> &'static str {
+fn kind(family: &Family) -> MetricType {
+    let is_bare = || family.samples.iter().any(|s| s.suffix == Suffix::None);
     match family.kind {
         // In OpenMetrics a counter must have the suffix `_total`.
-        MetricType::Counter if family.samples.iter().any(|s| s.suffix == Suffix::None) => "unknown",
-        MetricType::Counter => "counter",
-        MetricType::Gauge => "gauge",
-        MetricType::Histogram => "histogram",
-        MetricType::GaugeHistogram => "gaugehistogram",
-        MetricType::Summary => "summary",
-        MetricType::Info => "info",
-        MetricType::StateSet => "stateset",
-        MetricType::Unknown => "unknown",
+        MetricType::Counter if is_bare() => MetricType::Unknown,
+        kind => kind,
     }
 }

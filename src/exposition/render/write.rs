@@ -37,7 +37,8 @@ fn text(family: &Family, out: &mut Vec<u8>) {
             escape(out, help, b"\\\n");
             put(out, &["\n"]);
         }
-        put(out, &["# TYPE ", &head.name, " ", head.kind, "\n"]);
+        let word = head.kind.word(Format::Text);
+        put(out, &["# TYPE ", &head.name, " ", word, "\n"]);
     };
     announce(&head::text(family), out);
     for sample in &family.samples {
@@ -53,7 +54,7 @@ fn text(family: &Family, out: &mut Vec<u8>) {
     for suffix in [Suffix::Gcount, Suffix::Gsum] {
         let head = Head {
             name: format!("{}{}", family.name, suffix.text()).into(),
-            kind: "gauge",
+            kind: MetricType::Gauge,
         };
         let mut samples = family.samples.iter().filter(|s| s.suffix == suffix);
         if let Some(first) = samples.next() {
@@ -67,7 +68,8 @@ fn text(family: &Family, out: &mut Vec<u8>) {
 }
 
 fn open_metrics(family: &Family, head: &Head<'_>, out: &mut Vec<u8>) {
-    put(out, &["# TYPE ", &head.name, " ", head.kind, "\n"]);
+    let word = head.kind.word(Format::OpenMetrics);
+    put(out, &["# TYPE ", &head.name, " ", word, "\n"]);
     if let Some(unit) = family.unit.as_deref().filter(|unit| head.takes_unit(unit)) {
         put(out, &["# UNIT ", &head.name, " ", unit, "\n"]);
     }
@@ -78,7 +80,9 @@ fn open_metrics(family: &Family, head: &Head<'_>, out: &mut Vec<u8>) {
     }
     for sample in &family.samples {
         // A family that is written under the name of its samples has no other samples.
-        if sample.suffix == Suffix::Created && matches!(head.kind, "unknown" | "gauge") {
+        if sample.suffix == Suffix::Created
+            && matches!(head.kind, MetricType::Unknown | MetricType::Gauge)
+        {
             continue;
         }
         line(family, sample, out);
