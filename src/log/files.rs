@@ -10,7 +10,7 @@ use tracing::Level;
 
 use super::batch::{Batch, LineOwner, outcome};
 use super::file::{self, FileEvent, LogFile, Rotation, Sweeper, expand};
-use super::output::{Loss, Output, Target};
+use super::output::{LostLines, Output, Sink};
 use super::own::OwnEvent;
 use super::queue::Queue;
 use super::shared::Shared;
@@ -95,15 +95,15 @@ impl Files {
         }
         let rotation = Arc::clone(&self.settings.rotation);
         let file = LogFile::new(path.clone(), rotation, self.sweeper.clone());
-        let target = Target::File(Box::new(FileWriter {
+        let sink = Sink::File(Box::new(FileWriter {
             file,
             shared: Arc::clone(&self.shared),
             counted: file::Counters::default(),
         }));
         let shared = Arc::clone(&self.shared);
         self.outputs.push(match &self.queue {
-            None => Output::direct(target, shared),
-            Some(queue) => Output::queued(queue, target, FileLossReason::BufferFull, shared),
+            None => Output::direct(sink, shared),
+            Some(queue) => Output::queued(queue, sink, FileLossReason::BufferFull, shared),
         });
         let at = self.outputs.len() - 1;
         self.by_path.insert(path, at);
@@ -116,9 +116,9 @@ impl Files {
     }
 
     /// Lines lost for lack of room, once there is room again.
-    pub fn lost(&mut self) -> Option<Loss> {
+    pub fn lost(&mut self) -> Option<LostLines> {
         let all = self.outputs.iter_mut().filter_map(Output::lost);
-        all.reduce(|one, other| Loss {
+        all.reduce(|one, other| LostLines {
             lines: one.lines + other.lines,
             bytes: one.bytes + other.bytes,
         })

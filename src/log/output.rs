@@ -21,12 +21,12 @@ pub const FULL: usize = 64 * 1024;
 
 /// The destination of an output.
 #[derive(Debug)]
-pub enum Target {
+pub enum Sink {
     Stream(StreamWriter),
     File(Box<FileWriter>),
 }
 
-impl Target {
+impl Sink {
     /// Writes the batch and then `more`, which belongs to the last run of the batch.
     pub fn write(&mut self, batch: &Batch, more: [&[u8]; 2]) {
         match self {
@@ -56,14 +56,14 @@ impl Target {
 #[derive(Debug)]
 enum Writer {
     /// The reading thread. It does not read while it blocks in a write.
-    Direct(Target),
+    Direct(Sink),
     /// The thread of this queue, in which the target has this index.
     Queue(Arc<Queue>, usize),
 }
 
 /// Lines dropped since there was last enough room.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Loss {
+pub struct LostLines {
     pub lines: u64,
     pub bytes: u64,
 }
@@ -76,26 +76,22 @@ pub struct Output {
     /// The reason under which dropped lines are counted.
     reason: Reason,
     shared: Arc<Shared>,
-    loss: Loss,
+    loss: LostLines,
 }
 
 impl Output {
-    pub fn direct(target: Target, shared: Arc<Shared>) -> Self {
-        Self::new(
-            Writer::Direct(target),
-            LossReason::BufferFull.into(),
-            shared,
-        )
+    pub fn direct(sink: Sink, shared: Arc<Shared>) -> Self {
+        Self::new(Writer::Direct(sink), LossReason::BufferFull.into(), shared)
     }
 
     /// Writes through the queue. Lines that find no room are counted under `reason`.
     pub fn queued(
         queue: &Arc<Queue>,
-        target: Target,
+        sink: Sink,
         reason: impl Into<Reason>,
         shared: Arc<Shared>,
     ) -> Self {
-        let place = queue.open(target);
+        let place = queue.open(sink);
         Self::new(
             Writer::Queue(Arc::clone(queue), place),
             reason.into(),
@@ -109,7 +105,7 @@ impl Output {
             batch: Batch::default(),
             reason,
             shared,
-            loss: Loss::default(),
+            loss: LostLines::default(),
         }
     }
 
@@ -128,11 +124,11 @@ impl Output {
     /// were taken.
     pub fn take(&mut self, run: Run, parts: [&[u8]; 2]) -> bool {
         match &mut self.writer {
-            Writer::Direct(target) if run.bytes >= DIRECT => {
+            Writer::Direct(sink) if run.bytes >= DIRECT => {
                 self.shared.add_pending(run.bytes);
                 self.batch.note(run);
-                target.write(&self.batch, parts);
-                self.batch.clear(target.keep());
+                sink.write(&self.batch, parts);
+                self.batch.clear(sink.keep());
                 return true;
             }
             Writer::Queue(queue, _) => {
@@ -201,16 +197,16 @@ impl Output {
             return;
         }
         match &mut self.writer {
-            Writer::Direct(target) => {
-                target.write(&self.batch, [b"", b""]);
-                self.batch.clear(target.keep());
+            Writer::Direct(sink) => {
+                sink.write(&self.batch, [b"", b""]);
+                self.batch.clear(sink.keep());
             }
             Writer::Queue(queue, place) => queue.push(*place, &mut self.batch),
         }
     }
 
     /// Lines dropped for lack of room, once there is room again; the caller reports them.
-    pub fn lost(&mut self) -> Option<Loss> {
+    pub fn lost(&mut self) -> Option<LostLines> {
         let flows = match &self.writer {
             Writer::Direct(_) => true,
             Writer::Queue(queue, _) => self.loss.lines > 0 && queue.flows(self.batch.cost()),
@@ -221,8 +217,8 @@ impl Output {
     /// Reopens its file after the lines that were taken before. With a queue, the owner of the queue reopens all files.
     pub fn reopen(&mut self) {
         self.flush();
-        if let Writer::Direct(target) = &mut self.writer {
-            target.reopen();
+        if let Writer::Direct(sink) = &mut self.writer {
+            sink.reopen();
         }
     }
 

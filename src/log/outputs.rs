@@ -7,7 +7,7 @@ use memchr::memchr_iter;
 
 use super::batch::{LineOwner, Run};
 use super::files::Files;
-use super::output::{Output, Target};
+use super::output::{Output, Sink};
 use super::queue::Queue;
 use super::shared::Shared;
 use super::stream::StreamWriter;
@@ -58,11 +58,11 @@ impl Outputs {
         };
         for (fd, name) in fds.into_iter().zip(["log-stdout", "log-stderr"]) {
             let Some(fd) = fd else { continue };
-            let target = Target::Stream(StreamWriter::new(fd, Arc::clone(shared)));
+            let sink = Sink::Stream(StreamWriter::new(fd, Arc::clone(shared)));
             let shared = Arc::clone(shared);
             streams.push(match queue(name)? {
-                None => Output::direct(target, shared),
-                Some(queue) => Output::queued(&queue, target, LossReason::BufferFull, shared),
+                None => Output::direct(sink, shared),
+                Some(queue) => Output::queued(&queue, sink, LossReason::BufferFull, shared),
             });
         }
         let files_queue = if settings.files.any() {

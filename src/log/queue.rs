@@ -7,14 +7,14 @@ use std::sync::mpsc::Sender;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use super::batch::Batch;
-use super::output::{FULL, Target};
+use super::output::{FULL, Sink};
 use super::shared::Shared;
 use crate::sys::thread;
 
 /// Messages to the thread. It processes them in order.
 enum Message {
     /// Adds a target. It gets the next number.
-    Open(Target),
+    Open(Sink),
     /// A batch for the target with this number.
     Write(usize, Batch),
     Reopen,
@@ -94,8 +94,8 @@ impl Queue {
     }
 
     /// Adds a target and returns its number.
-    pub fn open(&self, target: Target) -> usize {
-        self.send(Message::Open(target));
+    pub fn open(&self, sink: Sink) -> usize {
+        self.send(Message::Open(sink));
         self.places.fetch_add(1, SeqCst)
     }
 
@@ -176,7 +176,7 @@ impl Queue {
 }
 
 fn run(inner: &Inner) {
-    let mut targets = Vec::new();
+    let mut sinks = Vec::new();
     loop {
         let state = inner.lock();
         let waiting = inner
@@ -188,11 +188,11 @@ fn run(inner: &Inner) {
         };
         drop(state);
         match message {
-            Message::Open(target) => targets.push(target),
+            Message::Open(sink) => sinks.push(sink),
             Message::Write(place, mut batch) => {
                 let bytes = batch.cost();
-                if let Some(target) = targets.get_mut(place) {
-                    target.write(&batch, [b"", b""]);
+                if let Some(sink) = sinks.get_mut(place) {
+                    sink.write(&batch, [b"", b""]);
                 }
                 batch.clear(2 * FULL);
                 inner.lock().spare = Some(batch);
@@ -201,7 +201,7 @@ fn run(inner: &Inner) {
                     inner.shared.waker.wake();
                 }
             }
-            Message::Reopen => targets.iter_mut().for_each(Target::reopen),
+            Message::Reopen => sinks.iter_mut().for_each(Sink::reopen),
             Message::Done(_) => {}
         }
     }
@@ -228,8 +228,8 @@ mod tests {
         let (reader, out) = full_pipe();
         let shared = Arc::new(Shared::new(form, limit).unwrap());
         let queue = Arc::new(Queue::start("log-test", limit, Arc::clone(&shared)).unwrap());
-        let target = Target::Stream(StreamWriter::new(out, Arc::clone(&shared)));
-        let output = Output::queued(&queue, target, LossReason::BufferFull, Arc::clone(&shared));
+        let sink = Sink::Stream(StreamWriter::new(out, Arc::clone(&shared)));
+        let output = Output::queued(&queue, sink, LossReason::BufferFull, Arc::clone(&shared));
         (reader, queue, output, shared)
     }
 

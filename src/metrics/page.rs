@@ -21,7 +21,7 @@ use super::cgroup::{self, CgroupCounters};
 use super::family::{self, Family, flag};
 use super::process;
 use super::roll::Rolls;
-use super::workers::{self, Lives};
+use super::workers::{self, ResourceHistory};
 use crate::app_metrics::AppTotals;
 use crate::exposition::Page;
 
@@ -78,7 +78,7 @@ pub struct Scrape<'a> {
 pub struct Metrics {
     facts: Facts,
     handover: Mutex<HandoverInfo>,
-    lives: Mutex<Lives>,
+    history: Mutex<ResourceHistory>,
     boot: process::Boot,
     registry: Registry,
     exits: IntCounterVec,
@@ -99,7 +99,7 @@ impl Metrics {
         let metrics = Self {
             handover: Mutex::new(facts.handover.clone()),
             facts,
-            lives: Mutex::default(),
+            history: Mutex::default(),
             boot: process::Boot::default(),
             exits: register(
                 &registry,
@@ -239,8 +239,8 @@ impl Metrics {
         families.extend(workers::queues(&scrape.queues));
         families.extend(workers::connections(&scrape.connections));
         families.extend(workers::balance(scrape.balance.as_ref()));
-        let lives = &mut lock(&self.lives);
-        families.extend(workers::resources(snapshot, &facts.proc, lives));
+        let history = &mut lock(&self.history);
+        families.extend(workers::resources(snapshot, &facts.proc, history));
         families.push(workers::memory_limit(snapshot, facts.worker_memory));
         families.extend(cgroup::limits(&facts.cgroup));
         families.extend(facts.counters.families());

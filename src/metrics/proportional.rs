@@ -16,11 +16,11 @@ const WORKERS: usize = 64;
 const BYTES: u64 = 512 << 20;
 
 /// One process: PID and start time, because a PID may be reused.
-type Life = (Pid, Duration);
+type ProcessStart = (Pid, Duration);
 
 #[derive(Clone, Copy, Debug)]
 struct Reading {
-    life: Life,
+    process: ProcessStart,
     /// The number of the scrape.
     turn: u64,
     /// `None`: it could not be read.
@@ -42,12 +42,12 @@ impl Proportional {
         read: impl Fn(Pid) -> Option<u64>,
     ) -> Vec<(SlotId, u64)> {
         self.turn += 1;
-        let lives: BTreeMap<SlotId, Life> = workers
+        let processes: BTreeMap<SlotId, ProcessStart> = workers
             .iter()
             .map(|(slot, pid, stat)| (*slot, (*pid, stat.started)))
             .collect();
         self.slots
-            .retain(|slot, reading| lives.get(slot) == Some(&reading.life));
+            .retain(|slot, reading| processes.get(slot) == Some(&reading.process));
         let mut queue: Vec<_> = workers.iter().collect();
         // The sort is stable: workers that were never read come first, in the order of their slots.
         queue.sort_by_key(|(slot, ..)| self.slots.get(slot).map(|reading| reading.turn));
@@ -58,7 +58,7 @@ impl Proportional {
             }
             walked = walked.saturating_add(stat.resident_bytes);
             let reading = Reading {
-                life: (*pid, stat.started),
+                process: (*pid, stat.started),
                 turn: self.turn,
                 bytes: read(*pid),
             };

@@ -127,14 +127,18 @@ pub(super) fn memory_limit(snapshot: &Snapshot, limit: Option<u64>) -> Family {
 
 /// State that is kept between scrapes.
 #[derive(Debug, Default)]
-pub(super) struct Lives {
+pub(super) struct ResourceHistory {
     cpu: CpuLedger,
     memory: Proportional,
 }
 
 /// From /proc. Memory, descriptors and threads are those of the process in the slot; CPU time includes earlier
 /// processes of the slot. Unreadable values are left out.
-pub(super) fn resources(snapshot: &Snapshot, proc: &Proc, lives: &mut Lives) -> [Family; 5] {
+pub(super) fn resources(
+    snapshot: &Snapshot,
+    proc: &Proc,
+    history: &mut ResourceHistory,
+) -> [Family; 5] {
     let mut seconds = Family::counter(
         "rpm_worker_cpu_seconds_total",
         "CPU time of the slot's processes one after the other, each as it was last seen.",
@@ -175,10 +179,10 @@ pub(super) fn resources(snapshot: &Snapshot, proc: &Proc, lives: &mut Lives) -> 
         }
     }
     let read = |pid| proc.proportional_bytes(ProcDir::Of(pid)).ok();
-    for (slot, bytes) in lives.memory.update(&seated, read) {
+    for (slot, bytes) in history.memory.update(&seated, read) {
         shares.add([("worker", slot.to_string())], number(bytes));
     }
-    for (slot, total) in lives.cpu.update(&seats) {
+    for (slot, total) in history.cpu.update(&seats) {
         for (mode, time) in [("system", total.system), ("user", total.user)] {
             let labels = [("mode", mode.to_owned()), ("worker", slot.to_string())];
             seconds.add(labels, time.as_secs_f64());
@@ -252,13 +256,13 @@ impl SlotCpu {
     fn bury(&mut self, seat: &[(Pid, Option<ProcessStat>)]) {
         let gone = &mut self.gone;
         self.living.retain(|(pid, started), cpu| {
-            let lives = seat.iter().any(|(other, stat)| {
+            let is_alive = seat.iter().any(|(other, stat)| {
                 other == pid && stat.is_none_or(|stat| stat.started == *started)
             });
-            if !lives {
+            if !is_alive {
                 *gone = gone.plus(*cpu);
             }
-            lives
+            is_alive
         });
     }
 }

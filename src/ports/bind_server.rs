@@ -96,7 +96,7 @@ fn v6only_default() -> bool {
     std::fs::read("/proc/sys/net/ipv6/bindv6only").is_ok_and(|value| value.first() == Some(&b'1'))
 }
 
-struct WorkerState {
+struct ServedWorker {
     trapped: TrappedWorker,
     /// Inode of a socket and its IPV6_V6ONLY, oldest first.
     v6only: VecDeque<(u64, bool)>,
@@ -112,7 +112,7 @@ struct Thread<F> {
     poller: Poller,
     waker: Waker,
     inbox: Receiver<Order>,
-    workers: HashMap<u64, WorkerState>,
+    workers: HashMap<u64, ServedWorker>,
     /// The port of each watched listener, by token.
     watched: HashMap<u64, PortKey>,
     next_token: u64,
@@ -137,13 +137,13 @@ impl<F: Fn(PortEvent)> Thread<F> {
             }
         } else if let Some(key) = self.watched.get(&ready.token).copied() {
             self.repair_port(key);
-        } else if let Some(mut worker_state) = self.workers.remove(&ready.token) {
+        } else if let Some(mut served) = self.workers.remove(&ready.token) {
             // EPOLLHUP with nothing left to read: the last process with the filter has ended.
             let over = ready.hangup && !ready.readable;
-            if over || !self.answer_next(&mut worker_state) {
-                let _ = self.poller.remove(&worker_state.trapped.notifier);
+            if over || !self.answer_next(&mut served) {
+                let _ = self.poller.remove(&served.trapped.notifier);
             } else {
-                self.workers.insert(ready.token, worker_state);
+                self.workers.insert(ready.token, served);
             }
         }
     }
@@ -162,7 +162,7 @@ impl<F: Fn(PortEvent)> Thread<F> {
                 {
                     self.workers.insert(
                         token,
-                        WorkerState {
+                        ServedWorker {
                             trapped,
                             v6only: VecDeque::new(),
                             unseen: false,
@@ -218,21 +218,21 @@ impl<F: Fn(PortEvent)> Thread<F> {
 
     /// Answers one call. False if the notifier is of no further use. If sending the answer fails, the caller has ended,
     /// so the error is ignored.
-    fn answer_next(&mut self, worker_state: &mut WorkerState) -> bool {
-        let notification = match worker_state.trapped.notifier.receive() {
+    fn answer_next(&mut self, served: &mut ServedWorker) -> bool {
+        let notification = match served.trapped.notifier.receive() {
             Ok(Some(notification)) => notification,
             Ok(None) => return true,
             Err(_) => return false,
         };
         let done = match notification.call {
             Call::SetV6Only => {
-                remember_v6only(worker_state, &notification);
+                remember_v6only(served, &notification);
                 false
             }
-            Call::Bind => self.answer_bind(worker_state, &notification),
-            Call::Listen => self.answer_listen(&worker_state.trapped, &notification),
+            Call::Bind => self.answer_bind(served, &notification),
+            Call::Listen => self.answer_listen(&served.trapped, &notification),
         };
-        let notifier = &worker_state.trapped.notifier;
+        let notifier = &served.trapped.notifier;
         let _ = if done {
             notifier.succeed(&notification)
         } else {
@@ -242,25 +242,25 @@ impl<F: Fn(PortEvent)> Thread<F> {
     }
 
     /// True if the call is answered; false if the kernel shall execute it.
-    fn answer_bind(&mut self, worker_state: &mut WorkerState, notification: &Notification) -> bool {
-        let wanted = self.decide_bind(worker_state, notification);
+    fn answer_bind(&mut self, served: &mut ServedWorker, notification: &Notification) -> bool {
+        let wanted = self.decide_bind(served, notification);
         // What was read belongs to this caller only if its call still waits.
-        if !worker_state.trapped.notifier.is_valid(notification) {
+        if !served.trapped.notifier.is_valid(notification) {
             return false;
         }
         match wanted {
             Ok(BindAnswer::Leave) => false,
             Ok(BindAnswer::LeaveElsewhere(key)) => {
                 let reason = "RPM_PORTS lists this port with another address".to_owned();
-                self.not_opened(worker_state, key, reason);
+                self.not_opened(served, key, reason);
                 false
             }
             Ok(BindAnswer::Done) => true,
-            Ok(BindAnswer::Share(key)) => self.share(worker_state, notification, key),
+            Ok(BindAnswer::Share(key)) => self.share(served, notification, key),
             Err(errno) => {
-                if matches!(errno, Errno::EPERM | Errno::EACCES) && !worker_state.unseen {
-                    worker_state.unseen = true;
-                    let (worker, slot) = (worker_state.trapped.worker, worker_state.trapped.slot);
+                if matches!(errno, Errno::EPERM | Errno::EACCES) && !served.unseen {
+                    served.unseen = true;
+                    let (worker, slot) = (served.trapped.worker, served.trapped.slot);
                     (self.events)(PortEvent::Unseen { worker, slot });
                 }
                 false
@@ -271,7 +271,7 @@ impl<F: Fn(PortEvent)> Thread<F> {
     /// An error means that something could not be read; the kernel then executes the call unchanged.
     fn decide_bind(
         &self,
-        worker_state: &WorkerState,
+        served: &ServedWorker,
         notification: &Notification,
     ) -> nix::Result<BindAnswer> {
         let [fd, address, len, ..] = notification.args;
@@ -282,7 +282,7 @@ impl<F: Fn(PortEvent)> Thread<F> {
         }
         let addr = read_address(notification.task, address, len)?;
         let inode = fd.inode()?;
-        let told = worker_state
+        let told = served
             .v6only
             .iter()
             .find(|(other, _)| *other == inode)
@@ -293,21 +293,21 @@ impl<F: Fn(PortEvent)> Thread<F> {
     }
 
     /// Reported once for each worker, because a program may try a thousand ports.
-    fn not_opened(&self, worker_state: &mut WorkerState, key: PortKey, reason: String) {
-        if !worker_state.refused {
-            worker_state.refused = true;
+    fn not_opened(&self, served: &mut ServedWorker, key: PortKey, reason: String) {
+        if !served.refused {
+            served.refused = true;
             (self.events)(PortEvent::NotOpened { key, reason });
         }
     }
 
     fn share(
         &mut self,
-        worker_state: &mut WorkerState,
+        served: &mut ServedWorker,
         notification: &Notification,
         key: PortKey,
     ) -> bool {
-        let (worker, slot) = (worker_state.trapped.worker, worker_state.trapped.slot);
-        let listener = worker_state.trapped.listener;
+        let (worker, slot) = (served.trapped.worker, served.trapped.slot);
+        let listener = served.trapped.listener;
         let Some(fd) = descriptor(notification, notification.args[0]) else {
             return false;
         };
@@ -327,7 +327,7 @@ impl<F: Fn(PortEvent)> Thread<F> {
                     }
                     errno => errno.desc(),
                 };
-                self.not_opened(worker_state, key, reason.to_owned());
+                self.not_opened(served, key, reason.to_owned());
                 return false;
             }
         };
@@ -335,7 +335,7 @@ impl<F: Fn(PortEvent)> Thread<F> {
             let listeners = self.watch(key);
             (self.events)(PortEvent::Opened { key, listeners });
         }
-        let notifier = &worker_state.trapped.notifier;
+        let notifier = &served.trapped.notifier;
         if notifier
             .replace(notification, &handed.fd, fd.fd, flags.cloexec)
             .is_err()
@@ -366,18 +366,18 @@ impl<F: Fn(PortEvent)> Thread<F> {
     }
 }
 
-fn remember_v6only(worker_state: &mut WorkerState, notification: &Notification) {
+fn remember_v6only(served: &mut ServedWorker, notification: &Notification) {
     let [fd, _, _, value, len, _] = notification.args;
     let mut raw = [0_u8; 4];
     let known = descriptor(notification, fd)
         .and_then(|fd| fd.inode().ok())
         .filter(|_| len >= 4 && remote::read_memory(notification.task, value, &mut raw).is_ok());
-    if let Some(inode) = known.filter(|_| worker_state.trapped.notifier.is_valid(notification)) {
-        worker_state.v6only.retain(|(other, _)| *other != inode);
-        if worker_state.v6only.len() >= REMEMBERED {
-            worker_state.v6only.pop_front();
+    if let Some(inode) = known.filter(|_| served.trapped.notifier.is_valid(notification)) {
+        served.v6only.retain(|(other, _)| *other != inode);
+        if served.v6only.len() >= REMEMBERED {
+            served.v6only.pop_front();
         }
-        worker_state
+        served
             .v6only
             .push_back((inode, i32::from_ne_bytes(raw) != 0));
     }

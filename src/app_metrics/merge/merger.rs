@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::account::{Budget, Cost};
 use super::family::{Merged, Taking};
 use super::incoming::{plain, rename_label};
-use super::processes::{ProcessKey, Processes};
+use super::processes::{KnownProcesses, ProcessKey};
 use super::report::{Conflict, Conflicts, Disagreement};
 use super::rules::{Aggregation, Rules};
 use super::suggestions::Suggestions;
@@ -25,7 +25,7 @@ pub struct Merger {
     families: BTreeMap<Box<str>, Merged>,
     /// The owning family of each sample name.
     owners: BTreeMap<Box<str>, Box<str>>,
-    processes: Processes,
+    processes: KnownProcesses,
     /// Number of pages so far.
     turns: u64,
     dropped: Dropped,
@@ -40,7 +40,7 @@ impl Merger {
             suggestions: Suggestions::default(),
             families: BTreeMap::new(),
             owners: BTreeMap::new(),
-            processes: Processes::default(),
+            processes: KnownProcesses::default(),
             turns: 0,
             dropped: Dropped::default(),
         }
@@ -162,7 +162,7 @@ impl Merger {
             return;
         }
         let name: Box<str> = family.text_name().into();
-        let mut conflict = |processes: &mut Processes, kind| {
+        let mut conflict = |processes: &mut KnownProcesses, kind| {
             conflicts.extend(processes.conflict(process, kind, &name));
         };
         if rename_label(&mut family) {

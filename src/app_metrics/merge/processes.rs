@@ -22,7 +22,7 @@ pub struct ProcessKey(pub u64);
 
 /// State of one process.
 #[derive(Debug)]
-struct Known {
+struct KnownProcess {
     slot: SlotId,
     /// The process itself, or the worker that is its ancestor.
     worker: ProcessKey,
@@ -66,15 +66,15 @@ impl Speaker {
 
 /// All known processes.
 #[derive(Debug, Default)]
-pub(super) struct Processes {
-    known: BTreeMap<ProcessKey, Known>,
+pub(super) struct KnownProcesses {
+    known: BTreeMap<ProcessKey, KnownProcess>,
     ended: VecDeque<ProcessKey>,
     /// All conflicts so far, as hashes.
     conflicts: BTreeSet<u64>,
     pub(super) counted: Conflicts,
 }
 
-impl Processes {
+impl KnownProcesses {
     /// Records that `life`, a process of the worker `worker`, was asked. False if it has ended.
     pub(super) fn asked(
         &mut self,
@@ -86,7 +86,7 @@ impl Processes {
         if self.ended.contains(&process) {
             return false;
         }
-        let known = self.known.entry(process).or_insert_with(|| Known {
+        let known = self.known.entry(process).or_insert_with(|| KnownProcess {
             slot,
             worker,
             answered,
@@ -117,8 +117,9 @@ impl Processes {
             let worker = youngest.entry(known.slot).or_insert(known.worker);
             *worker = known.worker.max(*worker);
         }
-        let speaks =
-            |known: &Known| known.answered && youngest.get(&known.slot) == Some(&known.worker);
+        let speaks = |known: &KnownProcess| {
+            known.answered && youngest.get(&known.slot) == Some(&known.worker)
+        };
         let all = self.known.iter().filter(|(_, known)| speaks(known));
         let mut speakers: Vec<_> = all.map(|(process, known)| (known.slot, *process)).collect();
         speakers.sort_unstable();
