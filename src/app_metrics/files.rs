@@ -29,7 +29,7 @@ pub struct Files {
     proc: Proc,
     /// Processes that are not workers.
     children: HashMap<u32, Child>,
-    /// Number of lives assigned to children so far.
+    /// Number of keys assigned to children so far.
     given: u64,
     /// Living processes without a worker, seen by only one reading. A worker that was started a moment ago may be among
     /// them, and must not first be counted as a child.
@@ -42,7 +42,7 @@ pub struct Files {
 struct Child {
     slot: SlotId,
     process: ProcessKey,
-    /// The worker to which it belonged when it was first seen; its own life if it belonged to none.
+    /// The worker to which it belonged when it was first seen; its own key if it belonged to none.
     worker: ProcessKey,
 }
 
@@ -153,7 +153,7 @@ impl Files {
         }
         let child = known.unwrap_or_else(|| {
             let leader = seen.map(|(_, worker)| worker);
-            // Above the life of its worker, below that of the next worker.
+            // Above the key of its worker, below that of the next worker.
             let process = self.new_key(leader.map_or(0, |worker| worker.process.0));
             Child {
                 slot: leader.map_or(NOBODY, |worker| worker.slot),
@@ -183,7 +183,7 @@ impl Files {
         }
     }
 
-    /// An unused life for a child. There is only a limited number of them between `worker` and the next worker.
+    /// An unused key for a child. There is only a limited number of them between `worker` and the next worker.
     fn new_key(&mut self, worker: u64) -> ProcessKey {
         loop {
             self.given = self.given % (FAMILY - 1) + 1;

@@ -10,10 +10,10 @@ use crate::app_metrics::{AppScrape, AppTotals};
 use crate::exposition::{Family, Parsed};
 use crate::model::{ListenerId, Pid, SlotId};
 
-/// Number of lives reserved for one worker and its children; the worker's own life is the first.
+/// Number of keys reserved for one worker and its children; the worker's own key is the first.
 pub(super) const FAMILY: u64 = 1 << 16;
 
-/// The life of a worker, from the number of workers started before it in all slots.
+/// The key of a worker, from the number of workers started before it in all slots.
 pub fn process_key(started: u64) -> ProcessKey {
     ProcessKey(started.saturating_mul(FAMILY))
 }

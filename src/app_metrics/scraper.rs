@@ -19,7 +19,7 @@ use super::content_type::format_of;
 use super::fetch::{FetchError, Fetched, page};
 use super::results::{ScrapeResults, ScrapeTarget};
 
-/// Memory for all pages that are being read, bytes; each page may have at least [`LEAST`].
+/// Memory for all pages that are being read, bytes; each page may have at least [`MIN_PAGE_MEMORY`].
 /// [`MIN_PAGE_MEMORY`].
 const MAX_PAGES_MEMORY: usize = 64 << 20;
 const MIN_PAGE_MEMORY: usize = 512 << 10;

@@ -25,7 +25,7 @@ pub(super) struct Listener {
     pub(super) standing: Standing,
     /// The balancing thread watches it for arrivals.
     pub(super) watched: bool,
-    /// While this is set, the runtime accepts on the listener itself (see [`super::rescue`]). Take it away only under
+    /// While this is set, the runtime accepts on the listener itself (see [`super::stranded`]). Take it away only under
     /// the lock.
     pub(super) claim: Option<oneshot::Sender<()>>,
 }

@@ -1,4 +1,4 @@
-//! Rescue of stranded connections: they arrive on a listener that has no worker and gets none soon, because a handshake
+//! Relays stranded connections: they arrive on a listener that has no worker and gets none soon, because a handshake
 //! completed late or because a worker was killed with connections in its queue. The runtime accepts them and forwards
 //! the data over a new connection to the same port, which reaches a live worker.
 //!

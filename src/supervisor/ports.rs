@@ -11,7 +11,7 @@ use crate::model::Tick;
 use crate::policy::handover::{PortKey, PortRule, PortSpec};
 use crate::policy::steering::Balance;
 use crate::policy::{Event, Rotation};
-use crate::ports::{self, Balancer, PortEvent, StrandedRelay, BindServer, SharedPorts, Steering};
+use crate::ports::{self, Balancer, BindServer, PortEvent, SharedPorts, Steering, StrandedRelay};
 use crate::sys::intercept::Filter;
 use crate::sys::pid1::FileLimit;
 

@@ -20,7 +20,7 @@ struct Count {
     /// The sum is only ever increased. A newly calculated sum could decrease by rounding, which readers would take for
     /// a restart.
     total: f64,
-    /// The last value of each worker, sorted by life.
+    /// The last value of each worker, sorted by process.
     seen: Vec<(ProcessKey, f64)>,
     exemplar: Option<Box<Exemplar>>,
 }
@@ -29,7 +29,7 @@ struct Count {
 type Said = (f64, Option<Box<Exemplar>>);
 
 impl Counters {
-    /// Takes the samples of `life`. Returns the number of samples for which there was no room.
+    /// Takes the samples of `process`. Returns the number of samples for which there was no room.
     pub(super) fn take(
         &mut self,
         process: ProcessKey,
@@ -101,7 +101,7 @@ impl Counters {
 }
 
 impl Count {
-    /// Takes a value of `life`; false if there is no room.
+    /// Takes a value of `process`; false if there is no room.
     fn take(
         &mut self,
         process: ProcessKey,

@@ -68,7 +68,7 @@ pub(super) struct Differs {
 }
 
 impl Merged {
-    /// Creates an empty merged family for `family`, as exported by `life`.
+    /// Creates an empty merged family for `family`, as exported by `process`.
     pub(super) fn new(process: ProcessKey, family: &Family) -> Self {
         let form = Form::of(family);
         Self {
@@ -99,7 +99,7 @@ impl Merged {
         self.form == Form::of(family)
     }
 
-    /// Whether no living process exports it, except perhaps `life` before the page `turn`.
+    /// Whether no living process exports it, except perhaps `process` before the page `turn`.
     pub(super) fn is_left(&self, process: ProcessKey, turn: u64) -> bool {
         self.turn != turn && self.members.iter().all(|member| *member == process)
     }
@@ -174,7 +174,7 @@ impl Merged {
         differs
     }
 
-    /// If the page `turn` of `life` does not contain this family, removes its gauges.
+    /// If the page `turn` of `process` does not contain this family, removes its gauges.
     pub(super) fn silent(&mut self, process: ProcessKey, turn: u64, budget: &mut Budget) {
         let own = &mut self.cost;
         let mut account = Account { budget, own };

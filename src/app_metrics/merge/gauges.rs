@@ -31,7 +31,7 @@ const SAID: Cost = Cost {
 };
 
 impl Gauges {
-    /// Replaces the samples of `life`. Returns the number of samples for which there was no room.
+    /// Replaces the samples of `process`. Returns the number of samples for which there was no room.
     pub(super) fn take(
         &mut self,
         process: ProcessKey,
@@ -79,7 +79,7 @@ impl Gauges {
         }
     }
 
-    /// Whether `life` has samples, but none from the page `turn`.
+    /// Whether `process` has samples, but none from the page `turn`.
     pub(super) fn is_silent(&self, process: ProcessKey, turn: u64) -> bool {
         self.processes
             .get(&process)

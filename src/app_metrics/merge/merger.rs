@@ -46,7 +46,7 @@ impl Merger {
         }
     }
 
-    /// Takes the answer of the worker `life` of `slot`: a page from [`parse`](crate::exposition::parse) or
+    /// Takes the answer of the worker `process` of `slot`: a page from [`parse`](crate::exposition::parse) or
     /// [`Parsed::of`](crate::exposition::Parsed::of). Only ready workers are asked. The counters of a retiring worker
     /// count, but its gauges do not once a younger worker of its slot was asked. The page of a process that is known to
     /// have ended is ignored. Returns new conflicts.
@@ -54,7 +54,7 @@ impl Merger {
         self.take_child(slot, process, process, page)
     }
 
-    /// As [`Self::take`], for a process `life` that descends from the worker `worker` of `slot`. Its gauges count as
+    /// As [`Self::take`], for a process `process` that descends from the worker `worker` of `slot`. Its gauges count as
     /// long as those of the worker do. Where each worker has a series, the values of its processes are added up.
     pub fn take_child(
         &mut self,
@@ -85,7 +85,7 @@ impl Merger {
         conflicts
     }
 
-    /// Records that the worker `life` of `slot` did not answer: its counters stay, its gauges are not shown.
+    /// Records that the worker `process` of `slot` did not answer: its counters stay, its gauges are not shown.
     pub fn missing(&mut self, slot: SlotId, process: ProcessKey) {
         self.processes.asked(slot, process, process, false);
     }
@@ -194,7 +194,7 @@ impl Merger {
         }
     }
 
-    /// Makes `family` of `life` mergeable: finds or creates its merged family.
+    /// Makes `family` of `process` mergeable: finds or creates its merged family.
     fn place(&mut self, process: ProcessKey, name: &str, family: &Family) -> Place {
         if self
             .families

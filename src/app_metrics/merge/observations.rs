@@ -19,7 +19,7 @@ type Exemplars = Vec<Option<Box<Exemplar>>>;
 pub(super) struct Observations {
     /// One part for each layout; never empty.
     parts: Vec<Part>,
-    /// The last values of each worker, sorted by life.
+    /// The last values of each worker, sorted by process.
     seen: Vec<(ProcessKey, Snap)>,
 }
 
@@ -55,7 +55,7 @@ impl Observations {
         Cost::new(series, bytes + size_of::<Self>() + snap_bytes(snap))
     }
 
-    /// Takes the values of `life`.
+    /// Takes the values of `process`.
     pub(super) fn take(
         &mut self,
         process: ProcessKey,
@@ -89,7 +89,7 @@ impl Observations {
         Ok(())
     }
 
-    /// Whether `life` has other bounds than the first worker.
+    /// Whether `process` has other bounds than the first worker.
     pub(super) fn differs(&self, process: ProcessKey) -> bool {
         if self.parts.len() < 2 {
             return false;

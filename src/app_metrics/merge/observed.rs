@@ -18,7 +18,7 @@ pub(super) struct Observed {
 }
 
 impl Observed {
-    /// Takes the samples of `life`, in adjacent groups. Returns whether its bounds differ from those of the first
+    /// Takes the samples of `process`, in adjacent groups. Returns whether its bounds differ from those of the first
     /// worker.
     pub(super) fn take(
         &mut self,

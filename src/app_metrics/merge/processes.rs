@@ -75,7 +75,7 @@ pub(super) struct KnownProcesses {
 }
 
 impl KnownProcesses {
-    /// Records that `life`, a process of the worker `worker`, was asked. False if it has ended.
+    /// Records that `process`, a process of the worker `worker`, was asked. False if it has ended.
     pub(super) fn asked(
         &mut self,
         slot: SlotId,
@@ -129,7 +129,7 @@ impl KnownProcesses {
             .collect()
     }
 
-    /// Records a conflict of `life`. Returns it the first time for each name.
+    /// Records a conflict of `process`. Returns it the first time for each name.
     pub(super) fn conflict(
         &mut self,
         process: ProcessKey,

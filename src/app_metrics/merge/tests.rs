@@ -39,7 +39,7 @@ fn with(rules: &[(&str, super::Aggregation)]) -> Merger {
     })
 }
 
-/// Takes `page` as the answer of the worker `life` of `slot`.
+/// Takes `page` as the answer of the worker `process` of `slot`.
 fn take(merger: &mut Merger, slot: u16, process: u64, page: Page) -> Vec<Conflict> {
     merger.take(SlotId(slot), ProcessKey(process), page)
 }

@@ -42,7 +42,7 @@ pub(super) fn visit<V, T>(
     rest
 }
 
-/// The index of `life` in a list sorted by life, or where it would be inserted. `usual` is tried first, because the
+/// The index of `process` in a list sorted by process, or where it would be inserted. `usual` is tried first, because the
 /// index is the same in most lists.
 pub(super) fn place<T>(
     list: &[(ProcessKey, T)],

@@ -4,13 +4,13 @@
 //! memory maps and without locks. This module reads them while they are written and makes one page for each process,
 //! for the [merger](super::merge). It supports files of prometheus_client 0.4 and later.
 //!
-//! A PID stands for one [`Life`](super::merge::Life): a worker, or a child of a worker. A PID that is used again after
-//! its files were removed is another life. The caller must do the following:
+//! A PID stands for one [`ProcessKey`](super::merge::ProcessKey): a worker, or a child of a worker. A PID that is used again after
+//! its files were removed is another process. The caller must do the following:
 //!
 //! - At the start, before any worker: [`Store::open`].
 //! - At each collection: [`Store::read`]; `Merger::suggest` with the modes; for each process `Merger::take`, or
 //!   `Merger::take_child` with the worker from which it descends (the worker has the slot).
-//! - When a worker has ended: [`Store::last`], take that page, `Merger::gone`, [`Store::remove`], in this order and
+//! - When a worker has ended: [`Store::last`], take that page, `Merger::process_ended`, [`Store::remove`], in this order and
 //!   before another worker starts: a process with the same PID would continue with the numbers in the old files.
 //! - The end of a worker's child is not reported. So before a reading, look up which PIDs no longer exist; after it,
 //!   take their last values and remove them in the same way.

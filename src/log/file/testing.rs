@@ -102,7 +102,7 @@ pub fn log_file(path: impl Into<PathBuf>, rotation: Rotation) -> LogFile {
     LogFile::new(path.into(), Arc::new(rotation), Sweeper::default())
 }
 
-/// A file, and its keeper to wait for.
+/// A file, and its sweeper to wait for.
 pub fn kept(path: impl Into<PathBuf>, rotation: Rotation) -> (LogFile, Sweeper) {
     let sweeper = Sweeper::default();
     let file = LogFile::new(path.into(), Arc::new(rotation), sweeper.clone());
