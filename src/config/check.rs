@@ -1,13 +1,13 @@
-//! What --check prints.
+//! The output of --check.
 
 use std::fmt::Write as _;
 
 use super::reader::Line;
 
-/// Widest value that the others are aligned with.
+/// Longest value that takes part in the alignment of the columns.
 const WIDEST: usize = 48;
 
-/// One line for each setting: name, value, source, and how the value came about if that is not plain.
+/// One line per setting: name, value, source, and the calculation of the value if it is not obvious.
 pub fn table(lines: &[Line]) -> String {
     let width = |text: &str| text.chars().count();
     let names = lines.iter().map(|line| width(line.name)).max().unwrap_or(0);

@@ -1,4 +1,4 @@
-//! The command line: our own options come first, then the command.
+//! The command line: the runtime's own options come first, then the command.
 
 use std::ffi::OsString;
 use std::fmt::{self, Write as _};
@@ -8,7 +8,7 @@ use super::environment::LATER;
 use super::faults::quote;
 use super::setting::Preset;
 
-/// What the command line asks for.
+/// The request of the command line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Cli {
     /// Show the help text.
@@ -24,7 +24,7 @@ pub enum Cli {
     Healthcheck,
     /// Run the service.
     Run {
-        /// The command; none if RPM_COMMAND names it.
+        /// The words of the command; empty if RPM_COMMAND has it.
         words: Vec<OsString>,
     },
 }
@@ -97,7 +97,7 @@ impl Cli {
     }
 }
 
-/// Whether it begins with a dash and is longer than that.
+/// Whether the word begins with a dash and is longer than one character.
 fn is_option(word: &OsString) -> bool {
     let bytes = word.as_encoded_bytes();
     bytes.len() > 1 && bytes.first() == Some(&b'-')
@@ -140,7 +140,7 @@ runtime; 71 refused by the system; 126, 127 the program cannot be run, is not th
 but 1 in place of 0 where it could not stay up.
 ";
 
-/// The help text, made from the definitions of the settings.
+/// The help text, generated from the definitions of the settings.
 pub fn help() -> String {
     let mut text = HEAD.to_owned();
     for group in GROUPS {

@@ -24,23 +24,23 @@ pub const GROUPS: &[Group] = &[
     admin::GROUP,
 ];
 
-/// The variables of this version, one after the other.
+/// The variables of this version, in order.
 pub fn settings() -> impl Iterator<Item = &'static dyn Definition> {
     GROUPS
         .iter()
         .flat_map(|group| group.settings.iter().copied())
 }
 
-/// All that was asked of the runtime, checked.
+/// The whole checked configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// The program, and what its workers are given.
+    /// The program and the environment of its workers.
     pub program: Program,
     /// Shared ports.
     pub ports: Ports,
     /// Start, end and restart of workers.
     pub life: Life,
-    /// How workers are replaced, and what causes it.
+    /// How workers are replaced, and the triggers.
     pub reload: Reload,
     /// Health checks.
     pub health: Health,
@@ -48,13 +48,13 @@ pub struct Config {
     pub signals: Signals,
     /// RPM_LOG_*.
     pub log: Logging,
-    /// The admin endpoints, the metrics of the program, the reason of the end.
+    /// The admin endpoints, the program's metrics, the file with the reason of the exit.
     pub admin: Admin,
 }
 
 impl Config {
-    /// The role of tini: one worker, never started again. Its status is ours, and it gets what we got: stdin, terminal and
-    /// inherited descriptors.
+    /// Whether the runtime is in the role of tini: one worker that is never restarted. Its exit status is the
+    /// runtime's, and it inherits the runtime's stdin, terminal and other descriptors.
     pub fn one_shot(&self) -> bool {
         self.life.restart == Restart::Never && self.program.instances.get() == 1
     }

@@ -1,10 +1,10 @@
-//! The grammar of RPM_ENV_FILE, which is that of `docker run --env-file` with quotes:
+//! The grammar of RPM_ENV_FILE. It is the grammar of `docker run --env-file` plus quotes:
 //!
 //! - a line is `NAME=VALUE`; lines end in LF or CRLF; blank ones and those that begin with `#` are skipped;
 //! - `export ` may come before the name; blanks around the line and around the value are dropped;
 //! - a value that begins with `'` or `"` ends at the next same character, and nothing may follow;
 //! - everything else is taken literally: nothing is expanded, a backslash is a backslash, a `#` in a value is part of it;
-//! - of two lines for one name the later counts.
+//! - if a name occurs twice, the later line applies.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
@@ -15,7 +15,7 @@ use super::faults::quote;
 /// A line that is not a variable.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BadLine {
-    /// Counted from 1.
+    /// Line number, from 1.
     pub line: usize,
     /// What is wrong with it.
     pub what: String,
@@ -27,10 +27,10 @@ impl fmt::Display for BadLine {
     }
 }
 
-/// Some editors write it before the first line.
+/// The byte order mark, which some editors write before the first line.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// The variables in their order, each once, or every line that is wrong.
+/// Returns the variables in order, each once, or all invalid lines.
 pub fn env_file(bytes: &[u8]) -> Result<Vec<(OsString, OsString)>, Vec<BadLine>> {
     let bytes = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes);
     let mut variables: Vec<(OsString, OsString)> = Vec::new();

@@ -1,4 +1,5 @@
-//! From the environment to text: which variables are settings, which of them come from files, which are misspelt.
+//! Reads settings from the environment: finds the variables that are settings, reads those that come from files, and
+//! finds misspelt names.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
@@ -15,8 +16,8 @@ use crate::policy::CpuBudget;
 
 const PREFIX: &str = "RPM_";
 
-/// Known names that this version does not support. To set one is a fault: it is worse to serve without what was asked
-/// for. A name leaves this list when a group gets a definition of it.
+/// Known names that this version does not support. Setting one is an error, because the service would run without a
+/// requested feature. A name is removed from this list when a group defines it.
 pub const LATER: &[&str] = &[
     "RPM_APP_VERSION",
     "RPM_APP_REVISION",
@@ -24,13 +25,13 @@ pub const LATER: &[&str] = &[
     "RPM_HOME",
 ];
 
-/// All that the configuration depends on.
+/// All inputs of the configuration.
 pub struct Input<'a> {
     /// The environment, in its order.
     pub vars: Vec<(OsString, OsString)>,
-    /// The command's words, without our own options.
+    /// The words of the command, without the runtime's own options.
     pub args: Vec<OsString>,
-    /// What RPM_INSTANCES=max is worked out from.
+    /// The input of RPM_INSTANCES=max.
     pub cpus: CpuBudget,
     /// The memory limit of the container, bytes; `None` if there is none.
     pub memory: Option<u64>,
@@ -38,14 +39,14 @@ pub struct Input<'a> {
     pub read_file: &'a dyn Fn(&Path) -> io::Result<Vec<u8>>,
 }
 
-/// Where a value comes from.
+/// The source of a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
-    /// Nobody set it.
+    /// Not set.
     Default,
-    /// The variable itself.
+    /// The variable.
     Environment,
-    /// The file that `NAME_FILE` names.
+    /// The file in `NAME_FILE`.
     File(PathBuf),
     /// The words after the options.
     CommandLine,
@@ -65,20 +66,20 @@ impl fmt::Display for Source {
 /// The settings in the environment, as text.
 #[derive(Debug, Default)]
 pub(super) struct Texts {
-    /// By the name without `RPM_`, in lower case; what is unset or empty is not here.
+    /// By name without `RPM_`, in lower case. Unset and empty variables are left out.
     by_key: BTreeMap<String, String>,
-    /// Where the texts come from.
+    /// The sources of the texts.
     pub(super) sources: BTreeMap<&'static str, Source>,
-    /// Names that are set, but not readable as text.
+    /// Names of variables that are set but not readable as text.
     pub(super) broken: BTreeSet<&'static str>,
-    /// Names that were set, but are replaced by the command line.
+    /// Names of variables that are set but replaced by the command line.
     pub(super) overruled: BTreeSet<&'static str>,
     pub(super) faults: Vec<Fault>,
     pub(super) warnings: Vec<String>,
 }
 
 impl Texts {
-    /// Reads the settings of these names. The first of two variables with one name counts, as for getenv(3).
+    /// Reads the settings with these names. The first of two variables with one name applies, as in getenv(3).
     pub(super) fn read(input: &Input<'_>, names: &[&'static str]) -> Self {
         let mut found = Self::default();
         let mut ours: BTreeMap<&OsStr, &OsStr> = BTreeMap::new();
@@ -118,19 +119,19 @@ impl Texts {
         found
     }
 
-    /// What a setting was set to; `None` if it is unset, empty or broken.
+    /// The text of a setting; `None` if it is unset, empty or broken.
     pub(super) fn get(&self, name: &str) -> Option<&str> {
         self.by_key.get(&key(name)).map(String::as_str)
     }
 
-    /// The command line replaces this setting, whatever it was set to.
+    /// Marks a setting as replaced by the command line.
     pub(super) fn overrule(&mut self, name: &'static str) {
         if self.by_key.remove(&key(name)).is_some() {
             self.overruled.insert(name);
         }
     }
 
-    /// Complains about a name that is not a setting of this version.
+    /// Reports a name that is not a setting of this version.
     fn complain(&mut self, name: &OsStr, value: &OsStr, names: &[&'static str]) {
         let Some(text) = name.to_str() else {
             self.warnings.push(format!(
@@ -142,7 +143,7 @@ impl Texts {
         let base = text.strip_suffix("_FILE");
         let known = |name: &str| names.contains(&name);
         let later = |name: &str| LATER.contains(&name);
-        // One runtime inside another gets what the outer one gave to its worker.
+        // A nested runtime gets the variables that the outer runtime gave to its worker.
         if known(text) || worker_vars::is_given(text) || is_service_link(text, value) {
             return;
         }
@@ -237,14 +238,14 @@ impl Texts {
     }
 }
 
-/// The name of a setting as envy has it.
+/// The name of a setting in the form that envy uses.
 fn key(name: &str) -> String {
     name.strip_prefix(PREFIX)
         .unwrap_or(name)
         .to_ascii_lowercase()
 }
 
-/// Without the line end that every editor adds.
+/// Removes the newline that editors add at the end of a file.
 fn without_newline(mut bytes: Vec<u8>) -> Vec<u8> {
     if bytes.last() == Some(&b'\n') {
         bytes.pop();

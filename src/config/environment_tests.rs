@@ -1,4 +1,4 @@
-//! What counts as ours, and where its text comes from.
+//! Which variables are settings, and the source of their text.
 
 use super::*;
 use crate::config::setting::Definition;

@@ -5,13 +5,13 @@ use std::fmt::{self, Write as _};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-/// Longest part of a value that is repeated in a message, in characters.
+/// Maximal length of a value in a message, in characters.
 const SHOWN: usize = 80;
 
 /// Why a text is not a value. The setting is added in a [`Fault`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wrong {
-    /// What is wrong with it.
+    /// What is wrong.
     pub what: String,
     /// What is accepted instead.
     pub accepted: String,
@@ -31,11 +31,11 @@ impl Wrong {
 pub struct Fault {
     /// The variable.
     pub name: String,
-    /// Its value, quoted and cut; `None` if it is missing.
+    /// Its value, quoted and shortened; `None` if it is missing.
     pub value: Option<String>,
-    /// The file that held the value.
+    /// The file that contained the value.
     pub file: Option<PathBuf>,
-    /// What is wrong with it.
+    /// What is wrong.
     pub what: String,
     /// What is accepted instead.
     pub accepted: String,

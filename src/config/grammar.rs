@@ -1,5 +1,5 @@
-//! The grammar of values that several settings share: text in, a value or what is wrong with the text out. Blanks around a
-//! value are ignored, fixed words may be in any case.
+//! Parsers of values that several settings use: they return a value or an error. Blanks around a value are ignored, and
+//! fixed words are case-insensitive.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -7,20 +7,20 @@ use std::time::Duration;
 use super::faults::{Wrong, quote};
 use crate::model::{Sig, Word};
 
-/// What is said of a value that DESIGN has and this version has not.
+/// Error text for a documented value that this version does not support.
 pub(super) const NOT_YET: &str = "is not supported by this version";
 
-/// What is said of a text that is no fixed word.
+/// Error text for an unknown word.
 pub(super) const UNKNOWN_WORD: &str = "is not one of the known words";
 
-/// The longest duration: a longer one is a slip of the unit, and deadlines far away need no other checks.
+/// The longest duration. A longer one is a wrong unit, and later calculations with deadlines need no overflow checks.
 const LONGEST: Duration = Duration::from_hours(24);
 
 const DURATIONS: &str = "a whole number with a unit, such as 500ms, 30s, 2m or 1h, at most 24h";
 const POSITIVE: &str = "a whole number with a unit, such as 500ms, 30s, 2m or 1h, from 1ms to 24h";
 pub(super) const SIGNALS: &str = "a signal by name or number, such as TERM, SIGUSR2 or 15";
 
-/// Longest path that a worker is asked for, in bytes.
+/// Maximal length of a path in requests to workers, bytes.
 const PATH_BYTES: usize = 1024;
 
 /// `500ms`, `30s`, `2m`, `1h`; `0` needs no unit.
@@ -71,7 +71,7 @@ pub(super) fn positive_duration(text: &str) -> Result<Duration, Wrong> {
     }
 }
 
-/// A whole number between two bounds, both included.
+/// Parses a whole number from `low` to `high`, both included.
 pub(super) fn number(text: &str, low: u32, high: u32) -> Result<u32, Wrong> {
     let accepted = format!("a whole number from {low} to {high}");
     let text = text.trim();
@@ -87,12 +87,12 @@ pub(super) fn number(text: &str, low: u32, high: u32) -> Result<u32, Wrong> {
     }
 }
 
-/// A value of a type that is written as fixed words.
+/// Parses a value of a type that is written as fixed words.
 pub(super) fn word<T: Word>(text: &str) -> Result<T, Wrong> {
     T::from_word(text.trim()).ok_or_else(|| Wrong::new(UNKNOWN_WORD, words::<T>()))
 }
 
-/// Shows such a value.
+/// Formats such a value.
 pub(super) fn show_word<T: Word>(value: &T) -> String {
     value.word().to_owned()
 }
@@ -108,7 +108,7 @@ pub(super) fn is(text: &str, word: &str) -> bool {
     text.trim().eq_ignore_ascii_case(word)
 }
 
-/// `off`, or what `parse` makes of the text; `accepted` is added to what `parse` accepts.
+/// Parses `off`, or calls `parse`. `off` is added to what `parse` accepts.
 pub(super) fn or_off<T>(
     text: &str,
     parse: impl FnOnce(&str) -> Result<T, Wrong>,
@@ -121,14 +121,14 @@ pub(super) fn or_off<T>(
         .map_err(|wrong| Wrong::new(wrong.what, format!("{}, or off", wrong.accepted)))
 }
 
-/// The parts of a comma list, trimmed, empty ones left out.
+/// The parts of a comma-separated list, trimmed, without empty ones.
 pub(super) fn list(text: &str) -> impl Iterator<Item = &str> {
     text.split(',')
         .map(str::trim)
         .filter(|part| !part.is_empty())
 }
 
-/// Exit codes, sorted, each once.
+/// Parses exit codes; returns them sorted, each once.
 pub(super) fn exit_codes(text: &str) -> Result<Vec<u8>, Wrong> {
     let mut codes = Vec::new();
     let mut complaints = Vec::new();
@@ -147,7 +147,7 @@ pub(super) fn exit_codes(text: &str) -> Result<Vec<u8>, Wrong> {
     Ok(codes)
 }
 
-/// A signal that can be sent to a worker.
+/// Parses a signal that can be sent to a worker.
 pub(super) fn signal(text: &str) -> Result<Sig, Wrong> {
     match Sig::parse(text) {
         Some(sig) if matches!(sig.get(), 32 | 33) => Err(Wrong::new(
@@ -159,7 +159,7 @@ pub(super) fn signal(text: &str) -> Result<Sig, Wrong> {
     }
 }
 
-/// Control characters and Unicode's own line breaks.
+/// Whether `c` is a control character or a Unicode line break.
 pub(super) fn breaks_lines(c: char) -> bool {
     c.is_control() || matches!(c, '\u{2028}' | '\u{2029}')
 }
@@ -177,7 +177,7 @@ pub(super) fn absolute_path(text: &str) -> Result<PathBuf, Wrong> {
     }
 }
 
-/// The path of `http:PATH`; `None` if it is no such thing.
+/// Returns the path of `http:PATH`; `None` if the text does not have this form.
 pub(super) fn http(text: &str, accepted: &str) -> Option<Result<String, Wrong>> {
     let text = text.trim();
     let path = if text.eq_ignore_ascii_case("http") {
@@ -200,7 +200,7 @@ pub(super) fn http(text: &str, accepted: &str) -> Option<Result<String, Wrong>> 
     })
 }
 
-/// Why workers cannot be asked for that path; `None` if they can.
+/// The error for a path that cannot be used in requests to workers; `None` if it can.
 pub(super) fn path_complaint(path: &str) -> Option<String> {
     let odd = path.chars().find(|c| !c.is_ascii_graphic());
     if path.starts_with("//") {

@@ -1,11 +1,11 @@
-//! Tables of good and bad values.
+//! Tables of valid and invalid values.
 
 use proptest::prelude::*;
 
 use super::*;
 use crate::config::show;
 
-/// The complaint alone.
+/// Only the error text.
 fn what<T: std::fmt::Debug>(result: Result<T, Wrong>) -> String {
     result.unwrap_err().what
 }

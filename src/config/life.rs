@@ -149,7 +149,7 @@ const BACKOFF_MIN: Setting<Duration> = Setting {
     help: "wait after the first failed start, doubled each time",
     doc: "How long the runtime waits after the first failed start of a worker. Each further failure in a row doubles the \
           wait.",
-    // Not 0: a program that cannot start would be started at full speed.
+    // Not 0: a program that cannot start would be restarted at full speed.
     parse: positive_duration,
     show: show::duration,
 };
@@ -166,17 +166,17 @@ const BACKOFF_MAX: Setting<Duration> = Setting {
 /// RPM_READY.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ready {
-    /// What the worker does first: listen on a shared port, or stay alive for RPM_MIN_UPTIME.
+    /// The earlier of two events: the worker listens on a shared port, or has been alive for RPM_MIN_UPTIME.
     Auto,
-    /// It listens on a shared port.
+    /// The worker listens on a shared port.
     Listen,
-    /// It says so itself, to NOTIFY_SOCKET (sd_notify(3)).
+    /// The worker reports it to NOTIFY_SOCKET (sd_notify(3)).
     Notify,
-    /// It answers a request for this path, which begins with `/`, with a success.
+    /// The worker answers a request for this path, which begins with `/`, with a success.
     Http(String),
-    /// It accepts a connection that was steered to it.
+    /// The worker accepts a connection that was steered to it.
     Tcp,
-    /// It has been alive for so long.
+    /// The worker has been alive for this time.
     Delay(Duration),
 }
 
@@ -191,7 +191,7 @@ pub struct Life {
     pub stop_signal: Sig,
     /// RPM_STOP_TIMEOUT, the grace.
     pub stop_timeout: Duration,
-    /// RPM_DRAIN_TIMEOUT; 0 is no drain.
+    /// RPM_DRAIN_TIMEOUT; 0 disables the drain.
     pub drain_timeout: Duration,
     /// RPM_SHUTDOWN_DELAY.
     pub shutdown_delay: Duration,
@@ -201,7 +201,7 @@ pub struct Life {
     pub stop_exit_codes: Vec<u8>,
     /// RPM_MIN_UPTIME.
     pub min_uptime: Duration,
-    /// RPM_MAX_RESTARTS; `None` (written 0) never gives up.
+    /// RPM_MAX_RESTARTS; `None` (written 0): the runtime never gives up.
     pub max_restarts: Option<u32>,
     /// RPM_BACKOFF_MIN and RPM_BACKOFF_MAX.
     pub backoff: Backoff,
@@ -283,7 +283,7 @@ fn ready(text: &str) -> Result<Ready, Wrong> {
     }
 }
 
-/// A signal that can end a process.
+/// Parses a signal that can end a process.
 fn stop_signal(text: &str) -> Result<Sig, Wrong> {
     let sig = signal(text)?;
     if [Sig::STOP, Sig::CONT, Sig::CHLD].contains(&sig) {

@@ -1,9 +1,9 @@
-//! RPM_READY and its neighbours, by themselves and together.
+//! RPM_READY and related settings, alone and in combination.
 
 use super::*;
 use crate::config::testing::{good, told};
 
-/// The complaint alone.
+/// Only the error text.
 fn what<T: std::fmt::Debug>(result: Result<T, Wrong>) -> String {
     result.unwrap_err().what
 }

@@ -1,16 +1,16 @@
-//! What the operator asked for: arguments and `RPM_*` variables in, one checked [`Config`] or every fault at once out.
+//! The configuration: takes arguments and `RPM_*` variables, and returns one checked [`Config`] or all errors at once.
 //! The environment, files and facts of the host are arguments; nothing here reads them by itself.
 //!
-//! Each group of settings is a module: `program`, `ports`, `life`, `reload`, `health`, `signals`, `log`, `admin`. It holds
-//! the definition of each of its settings ([`Setting`]: name, default, help, documentation, how text becomes a value and a
-//! value text), the type that its values make, the rules between its settings, and their tests. **To add a variable**, write
-//! its definition in the module of its group, name it in `GROUP`, and read it in `read` into a field of the type; then
-//! `make reference` writes it into docs/configuration.md. The help text, `--check`, `NAME_FILE` and the search for misspelt
-//! names know it by then.
+//! Each group of settings is a module: `program`, `ports`, `life`, `reload`, `health`, `signals`, `log`, `admin`. It
+//! contains the definition of each of its settings ([`Setting`]: name, default, help, documentation, and the
+//! conversions from text and to text), the type for their values, the rules between its settings, and their tests. **To
+//! add a variable**, write its definition in the module of its group, add it to `GROUP`, and read it in `read` into a
+//! field of the type. Then `make reference` writes it into docs/configuration.md. The help text, `--check`, `NAME_FILE`
+//! and the search for misspelt names need no change.
 //!
-//! Arrows between modules go one way: `open` (what main does next) and `cli`, `check`, `reference` (texts about settings) ->
-//! `resolve` -> `rules` (between groups) and `config` -> the groups -> `reader`, `environment` and the grammar of values ->
-//! `setting` and `faults`.
+//! Dependencies between modules go in one direction: `open` (what main does next) and `cli`, `check`, `reference`
+//! (texts about settings) -> `resolve` -> `rules` (between groups) and `config` -> the groups -> `reader`,
+//! `environment` and the grammar of values -> `setting` and `faults`.
 
 mod admin;
 mod check;
@@ -65,5 +65,5 @@ pub use schedule::Schedule;
 pub use setting::{Definition, Group, Preset, Setting};
 pub use signals::{Scope, Signals};
 
-/// Exit code of bad configuration and bad usage (EX_USAGE of sysexits(3head)).
+/// Exit code for invalid configuration and usage (EX_USAGE of sysexits(3head)).
 pub const EXIT_CONFIG: u8 = 64;

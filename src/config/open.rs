@@ -1,4 +1,4 @@
-//! From the command line and the environment to what main does next.
+//! From the command line and the environment to the next step of main.
 
 use std::ffi::OsString;
 use std::fmt::Write as _;
@@ -11,7 +11,7 @@ use super::environment::Input;
 use super::faults::Faults;
 use super::resolve::{Resolved, admin_addr, resolve};
 
-/// What main does next.
+/// The next step of main.
 #[derive(Debug)]
 pub enum Opening {
     /// Print this and exit.
@@ -42,7 +42,8 @@ impl Said {
     }
 }
 
-/// Reads the command line (`input.args`, with our options and without our own name) and, if need be, the configuration.
+/// Parses the command line (`input.args`, with options and without the program's own name) and, if needed, the
+/// configuration.
 pub fn open(mut input: Input<'_>) -> Opening {
     match Cli::parse(std::mem::take(&mut input.args)) {
         Err(usage) => refuse_usage(&usage),
@@ -87,7 +88,7 @@ fn refuse_usage(usage: &Usage) -> Opening {
     })
 }
 
-/// One line for each.
+/// One line per warning.
 fn warnings(warnings: &[String]) -> String {
     let mut text = String::new();
     for warning in warnings {

@@ -1,4 +1,4 @@
-//! Shared ports: which ones, how workers get them, and who gets a connection.
+//! Shared ports: which ports, how workers get them, and how connections are balanced.
 
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU16;
@@ -70,7 +70,7 @@ pub(super) const BACKLOG: Setting<u32> = Setting {
 /// RPM_HANDOVER.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Handover {
-    /// The first that works.
+    /// The first mechanism that works.
     Auto,
     /// Interception of `bind`.
     Intercept,
@@ -99,7 +99,7 @@ pub struct Ports {
     pub handover: Handover,
     /// RPM_BALANCE.
     pub balance: Balance,
-    /// RPM_BACKLOG, connections; the kernel caps it by somaxconn.
+    /// RPM_BACKLOG, connections; the kernel limits it to somaxconn.
     pub backlog: u32,
 }
 
@@ -116,10 +116,10 @@ impl Ports {
 
 const LISTS: &str = "auto, off, or a list of PORT, ADDRESS:PORT and [IPV6]:PORT such as 3000,127.0.0.1:8080,[::]:8443";
 
-/// Most entries: each costs a listener for every slot.
+/// Maximal number of entries: each costs one listener per slot.
 const MOST: usize = 64;
 
-/// `auto`, `off`, or a list in which no port is named twice.
+/// Parses `auto`, `off`, or a list without duplicate ports.
 pub(super) fn ports(text: &str) -> Result<PortRule, Wrong> {
     let text = text.trim();
     if is(text, "auto") {
@@ -191,7 +191,7 @@ fn complaint(text: &str) -> &'static str {
     }
 }
 
-/// Equal, or a bare port (every address) beside a wildcard of the same port.
+/// Whether two entries are equal, or one is a bare port (all addresses) and the other a wildcard of the same port.
 fn same_place(a: PortSpec, b: PortSpec) -> bool {
     let everywhere = |spec: PortSpec| spec.ip.is_none_or(|ip| ip.is_unspecified());
     a == b
@@ -201,9 +201,9 @@ fn same_place(a: PortSpec, b: PortSpec) -> bool {
             && everywhere(b))
 }
 
-/// Whether a listener at `addr` and a shared port would be in each other's way.
+/// Whether a listener at `addr` and a shared port would conflict.
 pub(super) fn collides(spec: PortSpec, addr: SocketAddr) -> bool {
-    // The IPv6 wildcard takes IPv4 too (ipv6(7), IPV6_V6ONLY).
+    // The IPv6 wildcard includes IPv4 (ipv6(7), IPV6_V6ONLY).
     let covers = |a: IpAddr, b: IpAddr| a.is_unspecified() && (a.is_ipv6() || b.is_ipv4());
     let both = |a: IpAddr, b: IpAddr| a == b || covers(a, b) || covers(b, a);
     spec.port.get() == addr.port() && spec.ip.is_none_or(|ip| both(ip, addr.ip()))

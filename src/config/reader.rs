@@ -1,7 +1,7 @@
-//! Hands out the values of settings, and collects what is wrong, what is odd and what `--check` shows.
+//! Provides the values of settings, and collects errors, warnings and the data for `--check`.
 //!
-//! Every setting of the table is read when the reader is made, so that every fault is known at once. [`Reader::get`] may
-//! then be called as often as a value is needed: by the group of the setting and by each rule.
+//! The constructor reads every setting of the table, so all errors are known at once. [`Reader::get`] may then be
+//! called as often as a value is needed: by the group of the setting and by each rule.
 
 use std::collections::BTreeMap;
 
@@ -10,11 +10,11 @@ use super::faults::{Fault, Wrong, quote};
 use super::setting::{Definition, Preset, Setting};
 use super::show::nothing;
 
-/// The value of this setting is faulty, and the fault is recorded.
+/// The value of this setting is faulty, and the error is recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Faulty(pub(super) &'static str);
 
-/// The value of a setting, or of what follows from it.
+/// The value of a setting, or a value derived from settings.
 pub(super) type Value<T> = Result<T, Faulty>;
 
 /// One setting, for `--check`.
@@ -22,11 +22,11 @@ pub(super) type Value<T> = Result<T, Faulty>;
 pub struct Line {
     /// The variable.
     pub name: &'static str,
-    /// The value that holds, `-` for none.
+    /// The effective value, `-` for none.
     pub value: String,
-    /// Where it comes from.
+    /// Its source.
     pub source: Source,
-    /// How it came about, where that is not plain.
+    /// The calculation of the value, if it is not obvious.
     pub note: Option<String>,
 }
 
@@ -34,13 +34,13 @@ pub struct Line {
 pub(super) struct Reader<'a> {
     input: &'a Input<'a>,
     texts: Texts,
-    /// What `--check` shows of each setting of the table.
+    /// The text of each setting of the table for `--check`.
     shown: BTreeMap<&'static str, String>,
     notes: BTreeMap<&'static str, String>,
 }
 
 impl<'a> Reader<'a> {
-    /// Reads every setting of the table by itself.
+    /// Reads every setting of the table separately.
     pub(super) fn new(
         input: &'a Input<'a>,
         texts: Texts,
@@ -66,15 +66,15 @@ impl<'a> Reader<'a> {
         reader
     }
 
-    /// What the configuration depends on beside the settings.
+    /// The inputs of the configuration other than settings.
     pub(super) fn input(&self) -> &'a Input<'a> {
         self.input
     }
 
-    /// The value of a setting that has one in any case: what was given, else its default.
+    /// The value of a setting that always has one: the given value or the default.
     pub(super) fn get<T>(&self, setting: &Setting<T>) -> Value<T> {
         let faulty = Faulty(setting.name);
-        // The second is a definition that is missing in the list of its group.
+        // The second condition finds a definition that is missing in the list of its group.
         if self.is_broken(setting) || !self.shown.contains_key(setting.name) {
             return Err(faulty);
         }
@@ -82,7 +82,7 @@ impl<'a> Reader<'a> {
         (setting.parse)(text).map_err(|_| faulty)
     }
 
-    /// What was given for a setting; `None` if nothing was.
+    /// The given value of a setting; `None` if it is not set.
     pub(super) fn given<T>(&self, setting: &Setting<T>) -> Value<Option<T>> {
         if self.is_set(setting) || self.is_broken(setting) {
             self.get(setting).map(Some)
@@ -91,22 +91,22 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Whether something that is text was given.
+    /// Whether a readable text is set.
     pub(super) fn is_set(&self, setting: &dyn Definition) -> bool {
         self.texts.get(setting.name()).is_some()
     }
 
-    /// Whether something was given that is not text.
+    /// Whether a value is set that is not text.
     pub(super) fn is_broken(&self, setting: &dyn Definition) -> bool {
         self.texts.broken.contains(setting.name())
     }
 
-    /// Whether something was given that the command line replaces.
+    /// Whether a value is set that the command line replaces.
     pub(super) fn is_overruled(&self, setting: &dyn Definition) -> bool {
         self.texts.overruled.contains(setting.name())
     }
 
-    /// What was given, else the default as it would have been given.
+    /// The given text, or the default as text.
     fn text(&self, setting: &dyn Definition) -> Option<&str> {
         match (self.texts.get(setting.name()), setting.default()) {
             (Some(text), _) => Some(text),
@@ -115,7 +115,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Records the value that holds where it is not the one that was given, and how it came about if that is not plain.
+    /// Records the effective value if it differs from the given one, and its calculation if that is not obvious.
     pub(super) fn settle<T>(&mut self, setting: &Setting<T>, value: &T, how: Option<String>) {
         self.shown.insert(setting.name, (setting.show)(value));
         if let Some(how) = how {
@@ -123,17 +123,17 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Says of a value how it came about.
+    /// Records the calculation of a value.
     pub(super) fn note(&mut self, setting: &dyn Definition, how: String) {
         self.notes.insert(setting.name(), how);
     }
 
-    /// Records where a value comes from that is not the variable's.
+    /// Records the source of a value that does not come from the variable.
     pub(super) fn set_source(&mut self, setting: &dyn Definition, source: Source) {
         self.texts.sources.insert(setting.name(), source);
     }
 
-    /// Records what is wrong with the value of a setting.
+    /// Records an error in the value of a setting.
     pub(super) fn fault(&mut self, setting: &dyn Definition, wrong: Wrong) -> Faulty {
         let value = self.text(setting).map(quote);
         let file = match self.texts.sources.get(setting.name()) {
@@ -150,7 +150,7 @@ impl<'a> Reader<'a> {
         Faulty(setting.name())
     }
 
-    /// Records what is wrong with the words of the command line, which stand for this setting.
+    /// Records an error in the words of the command line, which replace this setting.
     pub(super) fn fault_of_command_line(
         &mut self,
         setting: &dyn Definition,
@@ -166,24 +166,24 @@ impl<'a> Reader<'a> {
         Faulty(setting.name())
     }
 
-    /// Records what is odd.
+    /// Records a warning.
     pub(super) fn warn(&mut self, warning: impl Into<String>) {
         self.texts.warnings.push(warning.into());
     }
 
-    /// Warns that a setting was given in vain.
+    /// Warns that a setting has no effect.
     pub(super) fn warn_if_set(&mut self, setting: &dyn Definition, why: &str) {
         if self.is_set(setting) {
             self.warn(format!("{} has no effect {why}", setting.name()));
         }
     }
 
-    /// Everything that is wrong, in the order in which it was found, and what is odd.
+    /// All errors in the order in which they were found, and all warnings.
     pub(super) fn complaints(self) -> (Vec<Fault>, Vec<String>) {
         (self.texts.faults, self.texts.warnings)
     }
 
-    /// One setting of the table, for `--check`.
+    /// The line of one setting for `--check`.
     pub(super) fn line(&self, setting: &dyn Definition) -> Line {
         let name = setting.name();
         let source = self.texts.sources.get(name).cloned();

@@ -1,4 +1,4 @@
-//! docs/configuration.md: the reference of variables, made from their definitions.
+//! docs/configuration.md: the reference of all variables, generated from their definitions.
 
 use std::fmt::Write as _;
 
@@ -7,7 +7,7 @@ use super::environment::LATER;
 use super::setting::{Definition, Preset};
 use crate::model::worker_vars;
 
-/// A value that no setting takes: what it accepts is told in the complaint.
+/// A value that no setting accepts: the error text then says what is accepted.
 const NONSENSE: &str = "\u{1}'";
 
 const HEAD: &str = "\
@@ -139,7 +139,7 @@ fn entry(text: &mut String, setting: &dyn Definition) {
     push(text, format_args!("\n{}\n", setting.doc()));
 }
 
-/// As Markdown that shows the text as it is.
+/// Escapes text for Markdown.
 fn plain(text: &str) -> String {
     let mut shown = String::new();
     for c in text.chars() {

@@ -1,4 +1,4 @@
-//! From the environment to the configuration, or to everything that is wrong with it.
+//! From the environment to the configuration or to all errors.
 
 use std::net::SocketAddr;
 use std::num::NonZeroU16;
@@ -20,18 +20,18 @@ use super::signals::Signals;
 use crate::policy::handover::PortRule;
 use crate::policy::{Instances, Restart};
 
-/// A good configuration.
+/// A valid configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Resolved {
-    /// What the runtime goes by.
+    /// The settings of the runtime.
     pub config: Config,
-    /// What is odd, one message each.
+    /// One message per warning.
     pub warnings: Vec<String>,
     /// Every setting, in the order of the help text.
     pub lines: Vec<Line>,
 }
 
-/// The configuration, or everything that is wrong with it.
+/// Returns the configuration or all errors.
 pub fn resolve(input: &Input<'_>) -> Result<Resolved, Faults> {
     let names: Vec<&'static str> = settings().map(Definition::name).collect();
     let mut texts = Texts::read(input, &names);
@@ -56,7 +56,7 @@ pub fn resolve(input: &Input<'_>) -> Result<Resolved, Faults> {
     Err(Faults { faults, warnings })
 }
 
-/// RPM_ADMIN_ADDR alone, for --healthcheck, which needs no command and shall not fail for other settings' sake.
+/// Only RPM_ADMIN_ADDR, for --healthcheck, which needs no command and must not fail because of other settings.
 pub fn admin_addr(input: &Input<'_>) -> Result<Option<SocketAddr>, Faults> {
     let names: Vec<&'static str> = settings().map(Definition::name).collect();
     let only: [&dyn Definition; 1] = [&ADMIN_ADDR];
@@ -72,7 +72,7 @@ pub fn admin_addr(input: &Input<'_>) -> Result<Option<SocketAddr>, Faults> {
     })
 }
 
-/// Where a name, or its `_FILE`, stands in the help text; what is not in it comes first.
+/// The position of a name, or of its `_FILE`, in the help text. Other names come first.
 fn rank(name: &str) -> usize {
     let all = || {
         settings()
@@ -84,7 +84,7 @@ fn rank(name: &str) -> usize {
     at(name).or_else(|| at(file)).map_or(0, |at| at + 1)
 }
 
-/// A slip of ours, which every test finds.
+/// An error in the source code, which every test finds.
 fn not_in_its_group(name: &str) -> Fault {
     Fault {
         name: name.to_owned(),
@@ -95,7 +95,7 @@ fn not_in_its_group(name: &str) -> Fault {
     }
 }
 
-/// Group by group, and the rules between them. What is worked out from several groups comes first.
+/// Reads group by group and applies the rules between them. Values that depend on several groups come first.
 fn read(reader: &mut Reader<'_>) -> Value<Config> {
     let instances = instances(reader);
     let restart = reader.get(&RESTART);
@@ -124,10 +124,10 @@ fn read(reader: &mut Reader<'_>) -> Value<Config> {
     })
 }
 
-/// RPM_INSTANCES; `max` depends on the CPUs, and on the memory for as many workers and those of a reload.
+/// RPM_INSTANCES. `max` depends on the CPUs, and on the memory for the workers including those of a reload.
 fn instances(reader: &mut Reader<'_>) -> Value<NonZeroU16> {
     let instances = reader.get(&INSTANCES)?;
-    // As far as it is known by now: the role of tini depends on the number.
+    // As far as known at this point: the role of tini depends on the number.
     let said = reader.given(&EXEC_MODE).ok().flatten();
     let unshared = said == Some(ExecMode::Fork) || reader.get(&PORTS) == Ok(PortRule::Nothing);
     let memory = memory_budget(reader, unshared);

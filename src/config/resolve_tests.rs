@@ -1,4 +1,4 @@
-//! Whole environments in, whole configurations out.
+//! Complete environments and the resulting configurations.
 
 use std::io;
 
@@ -43,7 +43,7 @@ fn the_table_holds_what_the_code_does() {
     assert_eq!(names.len(), count, "no name stands in the table twice");
     assert!(!GROUPS.is_empty());
     for name in names {
-        // Kubernetes adds such names beside a Service.
+        // Kubernetes adds such names for a Service.
         assert!(
             !name.ends_with("_PORT") && !name.ends_with("_HOST"),
             "{name}"
@@ -132,7 +132,7 @@ fn what_check_shows_can_be_given_again() {
             .lines
             .iter()
             .filter(|line| line.value != show::NOTHING)
-            // These may not be set at all while nothing is shared.
+            // These must not be set while no port is shared.
             .filter(|line| first.config.shares_ports() || line.name != "RPM_HANDOVER")
             .map(|line| (line.name, line.value.as_str()))
             .collect();

@@ -1,5 +1,5 @@
-//! Rules between settings of several groups: what needs a shared port, and which ports may be one. A rule is silent while
-//! one of its settings is faulty by itself. Rules between settings of one group stand in the group's file.
+//! Rules between settings of several groups: settings that need a shared port, and ports that can be shared. A rule is
+//! skipped while one of its settings is faulty by itself. Rules between settings of one group are in the group's file.
 
 use super::admin::{ADMIN_ADDR, APP_METRICS, MetricsSource};
 use super::faults::{Wrong, quote};
@@ -20,7 +20,7 @@ pub(super) fn check(reader: &mut Reader<'_>, exec_mode: Value<ExecMode>) {
     }
 }
 
-/// Why no port is shared, in words; `None` if ports are shared, or that is not known.
+/// Why no port is shared, as text; `None` if ports are shared or if that is unknown.
 fn unshared(reader: &Reader<'_>, exec_mode: Value<ExecMode>) -> Option<String> {
     if exec_mode == Ok(ExecMode::Fork) {
         Some(if reader.is_set(&EXEC_MODE) {
@@ -36,7 +36,7 @@ fn unshared(reader: &Reader<'_>, exec_mode: Value<ExecMode>) -> Option<String> {
     }
 }
 
-/// With no shared port nothing may depend on one.
+/// Without shared ports, no setting may depend on one.
 fn without_sharing(why: &str, reader: &mut Reader<'_>) {
     let needs = format!("needs a shared port, and {why} shares none");
     let remedy = if why == "RPM_PORTS=off" {
@@ -114,7 +114,7 @@ fn with_sharing(reader: &mut Reader<'_>) {
     }
 }
 
-/// Workers can be asked over a port only if it is shared, and only the program's own answers for it.
+/// Workers can be asked over a port only if it is shared, and only the program may answer on it.
 fn side_port(reader: &mut Reader<'_>) {
     let Ok(Some(MetricsSource::Path {
         port: Some(port), ..
@@ -134,7 +134,7 @@ fn side_port(reader: &mut Reader<'_>) {
                 ),
             )
         }
-        // What a list has was held against the address already.
+        // The entries of a list were already compared with the address.
         (Ok(PortRule::Any), Ok(Some(addr)))
             if addr.port() == port.get() && addr.ip().is_unspecified() =>
         {

@@ -29,7 +29,7 @@ pub struct Schedule {
 }
 
 impl Schedule {
-    /// The first point after `after`, to the second; `None` if the calendar ends before.
+    /// Returns the first point after `after`, to the second; `None` if the calendar ends before.
     pub fn next(&self, after: SystemTime) -> Option<SystemTime> {
         let since = after.duration_since(SystemTime::UNIX_EPOCH).ok()?;
         let seconds = i64::try_from(since.as_secs()).ok()?;
@@ -46,7 +46,7 @@ impl fmt::Display for Schedule {
     }
 }
 
-/// RPM_CRON_RELOAD, or RPM_LOG_ROTATE_EVERY if it is one.
+/// Parses RPM_CRON_RELOAD, or RPM_LOG_ROTATE_EVERY if it is a schedule.
 pub(super) fn schedule(text: &str) -> Result<Schedule, Wrong> {
     let fields: Vec<&str> = text.split_whitespace().collect();
     let text = fields.join(" ");
@@ -116,7 +116,7 @@ mod tests {
                 "2026-03-09T08:00:00Z",
             ),
             ("0 0 29 2 *", "2026-01-01T00:00:00Z", "2028-02-29T00:00:00Z"),
-            // crontab(5): day and weekday, both restricted, are either.
+            // crontab(5): if day and weekday are both restricted, either may match.
             ("0 0 13 * 5", "2026-03-01T00:00:00Z", "2026-03-06T00:00:00Z"),
             ("0 0 * * 7", "2026-03-02T00:00:00Z", "2026-03-08T00:00:00Z"),
             ("0 0 L * *", "2026-02-01T00:00:00Z", "2026-02-28T00:00:00Z"),

@@ -1,5 +1,4 @@
-//! What one variable is. A definition holds all of it: name, default, help, documentation, how its text becomes a value
-//! and how the value becomes text again.
+//! The definition of one variable: name, default, help, documentation, and the conversions from text and to text.
 
 use super::faults::Wrong;
 
@@ -8,40 +7,40 @@ use super::faults::Wrong;
 pub struct Setting<T: 'static> {
     /// Its name.
     pub name: &'static str,
-    /// What holds if it is not set.
+    /// The value if it is not set.
     pub default: Preset,
     /// One line for the help text.
     pub help: &'static str,
-    /// Whole sentences in Markdown, for the reference.
+    /// Full sentences in Markdown, for the reference.
     pub doc: &'static str,
-    /// The value of a text, or what is wrong with the text.
+    /// Converts text to a value, or returns the error.
     pub parse: fn(&str) -> Result<T, Wrong>,
-    /// The value as text that `parse` reads back.
+    /// Converts a value to text that `parse` accepts.
     pub show: fn(&T) -> String,
 }
 
-/// What holds when a variable is not set.
+/// The value of a variable that is not set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Preset {
-    /// As if this had been written.
+    /// The same as this text.
     Text(&'static str),
-    /// Something worked out from other settings, in words.
+    /// Calculated from other settings; described in words.
     Computed(&'static str),
-    /// Nothing.
+    /// No value.
     Unset,
 }
 
-/// A setting of any type, as the help text, `--check`, the reference and the search for misspelt names see it.
+/// A setting of any type, for the help text, `--check`, the reference and the search for misspelt names.
 pub trait Definition: Sync {
     /// Its name.
     fn name(&self) -> &'static str;
-    /// What holds if it is not set.
+    /// The value if it is not set.
     fn default(&self) -> Preset;
     /// One line for the help text.
     fn help(&self) -> &'static str;
-    /// Whole sentences in Markdown, for the reference.
+    /// Full sentences in Markdown, for the reference.
     fn doc(&self) -> &'static str;
-    /// The value of a text as `--check` shows it, or what is wrong with the text.
+    /// Converts the text to the value as shown by `--check`, or returns the error.
     fn check(&self, text: &str) -> Result<String, Wrong>;
 }
 
@@ -72,6 +71,6 @@ impl<T: 'static> Definition for Setting<T> {
 pub struct Group {
     /// The heading in the help text and in the reference.
     pub title: &'static str,
-    /// In the order of the help text.
+    /// The settings in the order of the help text.
     pub settings: &'static [&'static dyn Definition],
 }

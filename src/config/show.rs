@@ -1,4 +1,4 @@
-//! Values as text that the grammar reads back.
+//! Values as text that the grammar accepts.
 #![expect(
     clippy::ptr_arg,
     clippy::ref_option,
@@ -14,7 +14,7 @@ use super::faults::plain;
 use crate::model::Sig;
 use crate::policy::Bytes;
 
-/// What stands for a value that is not there.
+/// The text for a missing value.
 pub(super) const NOTHING: &str = "-";
 
 pub(super) fn nothing() -> String {
@@ -26,7 +26,7 @@ pub(super) fn text(value: &impl Display) -> String {
     plain(&value.to_string())
 }
 
-/// The value on one line, or `word` for none.
+/// The value on one line, or `word` if there is none.
 pub(super) fn or(value: Option<&impl Display>, word: &str) -> String {
     value.map_or_else(|| word.to_owned(), text)
 }
@@ -54,7 +54,7 @@ pub(super) fn codes(codes: &Vec<u8>) -> String {
     list(codes.iter().map(ToString::to_string))
 }
 
-/// The largest unit that leaves a whole number.
+/// In the largest unit that gives a whole number.
 pub(super) fn duration(value: &Duration) -> String {
     let milliseconds = value.as_millis();
     let units = [("h", 3_600_000), ("m", 60_000), ("s", 1000)];

@@ -17,7 +17,7 @@ pub(super) const GROUP: Group = Group {
 
 const SIGNALS: Setting<Overrides> = Setting {
     name: "RPM_SIGNALS",
-    // A test holds this beside `SignalTable::service`.
+    // A test compares this with `SignalTable::service`.
     default: Preset::Computed(
         "HUP=reload,INT=stop,QUIT=stop,USR1=reopen,TERM=stop,TTIN=scale-up,TTOU=scale-down,*=forward",
     ),
@@ -92,7 +92,7 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// `restart` is RPM_RESTART, `one_shot` the role of tini.
+    /// `restart` is RPM_RESTART; `one_shot` is the role of tini.
     pub(super) fn read(
         reader: &mut Reader<'_>,
         restart: Value<Restart>,
@@ -123,7 +123,7 @@ fn actions(reader: &mut Reader<'_>, one_shot: bool) -> Value<SignalTable> {
     Ok(table)
 }
 
-/// A service should have an end that is not SIGKILL.
+/// Warns if no signal stops the service, so that only SIGKILL would end it.
 fn some_signal_stops(reader: &mut Reader<'_>, actions: &SignalTable, restart: Restart) {
     let stops = |sig| actions.action(sig) == SignalAction::Stop;
     if restart != Restart::Never && !(1..=64).filter_map(Sig::new).any(stops) {
@@ -144,7 +144,7 @@ pub(super) struct Overrides {
 }
 
 impl Overrides {
-    /// `*` first, wherever it stood, then the signals by name.
+    /// Applies the entries: `*` first, wherever it is written, then the signals by name.
     pub(super) fn apply(&self, table: &mut SignalTable) {
         if let Some(action) = self.all {
             table.set_all(action);
@@ -154,8 +154,8 @@ impl Overrides {
         }
     }
 
-    /// The entries that make this table: those that differ from all others, and `*` for the others. The others do what
-    /// SIGKILL would do: no entry can name it.
+    /// The entries for this table: signals that differ from the others, and `*` for the others. The action of the
+    /// others is that of SIGKILL, which no entry can name.
     fn of(table: &SignalTable) -> Self {
         let others = table.action(Sig::KILL);
         let differs = |sig: &Sig| SignalTable::collects(*sig) && table.action(*sig) != others;
@@ -176,7 +176,7 @@ impl fmt::Display for Overrides {
     }
 }
 
-/// The entries, or what is wrong with each of them that is wrong.
+/// Parses the entries, or returns the errors of all faulty ones.
 pub(super) fn overrides(text: &str) -> Result<Overrides, Wrong> {
     let mut found = Overrides::default();
     let mut complaints = Vec::new();

@@ -32,7 +32,7 @@ pub(super) enum Most {
     Percent(u16),
 }
 
-/// RPM_MAX_MEMORY.
+/// Parses RPM_MAX_MEMORY.
 pub(super) fn most(text: &str) -> Result<Most, Wrong> {
     let text = text.trim();
     match text.strip_suffix('%') {

@@ -1,4 +1,4 @@
-//! Whole environments for the tests of groups.
+//! Complete environments for the tests of groups.
 
 use std::ffi::OsString;
 use std::io;
@@ -8,13 +8,14 @@ use crate::policy::CpuBudget;
 
 pub(super) const NEVER: (&str, &str) = ("RPM_RESTART", "never");
 
-/// The configuration of the command `args` with these variables, on a machine of 8 CPUs with a quota of 2.5 and 1 GiB.
+/// The configuration of the command `args` with these variables, on a machine with 8 CPUs, a quota of 2.5 CPUs and 1
+/// GiB.
 pub(super) fn with_args(args: &[&str], vars: &[(&str, &str)]) -> Result<Resolved, Faults> {
     let quota_milli = Some(2500);
     on(args, vars, quota_milli, Some(1 << 30))
 }
 
-/// The same on a machine of 8 CPUs without a quota.
+/// The same on a machine with 8 CPUs and without a quota.
 pub(super) fn on(
     args: &[&str],
     vars: &[(&str, &str)],
@@ -47,13 +48,13 @@ pub(super) fn good(vars: &[(&str, &str)]) -> Resolved {
     with_args(&["/usr/bin/node", "app.js"], vars).unwrap()
 }
 
-/// The faults, as they are told.
+/// The error messages.
 pub(super) fn told(vars: &[(&str, &str)]) -> Vec<String> {
     let faults = with_args(&["true"], vars).unwrap_err().faults;
     faults.iter().map(ToString::to_string).collect()
 }
 
-/// What --check says of one setting: value and note.
+/// The line of one setting in --check: value and note.
 pub(super) fn line(resolved: &Resolved, name: &str) -> (String, Option<String>) {
     let line = resolved.lines.iter().find(|line| line.name == name);
     let line = line.unwrap().clone();

@@ -13,7 +13,7 @@ const MOST: usize = 64;
 /// Prefix of the runtime's own metrics; metrics of workers may not have it.
 const OWN: &str = "rpm_";
 
-/// Words of prom-client, prometheus_client and common sense for the same.
+/// Other names for the same aggregations: those of prom-client and prometheus_client, and likely guesses.
 const ELSEWHERE: [(&str, Aggregation); 7] = [
     ("average", Aggregation::Avg),
     ("mean", Aggregation::Avg),
@@ -109,7 +109,7 @@ fn aggregation(word: &str) -> Result<Aggregation, String> {
     Err(format!("has the unknown word {}{hint}", quote(word)))
 }
 
-/// Why an entry would never count, if it would not. If an earlier pattern matches the text of this one, with its stars as
+/// The reason if an entry would never apply. If an earlier pattern matches the text of this one, with its stars as
 /// letters, it also matches every name that this one matches.
 fn useless(name: &str, earlier: &[Pattern]) -> Option<String> {
     let before = earlier.iter().find(|pattern| pattern.matches(name))?;

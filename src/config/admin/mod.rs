@@ -1,4 +1,4 @@
-//! The admin endpoints, the metrics of the program on them, and the reason of the end.
+//! The admin endpoints, the program's metrics on them, and the file with the reason of the exit.
 
 mod gauges;
 mod source;
@@ -84,18 +84,18 @@ const TERMINATION_LOG: Setting<PathBuf> = Setting {
     show: show::path,
 };
 
-/// The metrics of the program.
+/// The settings of the program's metrics.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AppMetrics {
-    /// RPM_APP_METRICS; `None` is `off`, as it is if RPM_ADMIN_ADDR is.
+    /// RPM_APP_METRICS; `None` is `off`, also if RPM_ADMIN_ADDR is `off`.
     pub source: Option<MetricsSource>,
-    /// RPM_APP_METRICS_GAUGES: patterns as they were written, each good for the merger; the first that matches counts.
+    /// RPM_APP_METRICS_GAUGES: patterns as written, all valid for the merger; the first match applies.
     pub gauges: Vec<(String, Aggregation)>,
-    /// RPM_APP_METRICS_INTERVAL; `None` (written 0): at each scrape only.
+    /// RPM_APP_METRICS_INTERVAL; `None` (written 0): workers are asked only for scrapes.
     pub interval: Option<Duration>,
 }
 
-/// The admin endpoints, the metrics of the program on them, and the reason of the end.
+/// The admin endpoints, the program's metrics on them, and the file with the reason of the exit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Admin {
     /// RPM_ADMIN_ADDR; `None` is `off`.
@@ -125,7 +125,7 @@ impl Admin {
     }
 }
 
-/// RPM_APP_METRICS; the metrics of workers can be had, and are counted once.
+/// RPM_APP_METRICS. Checks that the workers' metrics are reachable and are counted once.
 fn source(reader: &mut Reader<'_>) -> Value<Option<MetricsSource>> {
     const DIR: &str = worker_vars::MULTIPROC_DIR.name;
     let Some(mut source) = reader.get(&APP_METRICS)? else {
@@ -157,7 +157,7 @@ fn source(reader: &mut Reader<'_>) -> Value<Option<MetricsSource>> {
     Ok(Some(source))
 }
 
-/// The first of several counts, as for getenv(3).
+/// The first of several variables applies, as in getenv(3).
 fn multiproc_dir(reader: &Reader<'_>) -> Option<PathBuf> {
     let mut vars = reader.input().vars.iter();
     let (_, value) = vars.find(|(name, _)| name == worker_vars::MULTIPROC_DIR.name)?;

@@ -1,4 +1,4 @@
-//! RPM_APP_METRICS: where the metrics of the program are.
+//! RPM_APP_METRICS: the source of the program's metrics.
 
 use std::fmt;
 use std::num::NonZeroU16;
@@ -14,16 +14,16 @@ const SOURCES: &str =
 /// RPM_APP_METRICS, unless it is `off`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MetricsSource {
-    /// Every worker is asked by itself. There are shared ports then.
+    /// Each worker is asked separately. This needs shared ports.
     Path {
-        /// The shared port; `None` is the first.
+        /// The shared port; `None` is the first one.
         port: Option<NonZeroU16>,
         /// Begins with `/`.
         path: String,
     },
     /// The files of prometheus_client.
     Multiproc {
-        /// PROMETHEUS_MULTIPROC_DIR of our own environment, as it stands there; `None` if it is unset or empty.
+        /// PROMETHEUS_MULTIPROC_DIR of the runtime's own environment, as written; `None` if it is unset or empty.
         dir: Option<PathBuf>,
     },
 }
@@ -41,7 +41,7 @@ impl fmt::Display for MetricsSource {
     }
 }
 
-/// Without the directory of `multiproc`: that is another variable.
+/// Parses RPM_APP_METRICS. The directory of `multiproc` is another variable.
 pub(super) fn source(text: &str) -> Result<Option<MetricsSource>, Wrong> {
     let text = text.trim();
     let wrong = |what: String| Wrong::new(what, SOURCES);
@@ -68,7 +68,7 @@ pub(super) fn source(text: &str) -> Result<Option<MetricsSource>, Wrong> {
     }
 }
 
-/// What stands behind the colon of `:PORT/PATH`.
+/// Parses the text after the colon of `:PORT/PATH`.
 fn side_port(text: &str) -> Result<(NonZeroU16, &str), String> {
     let (port, path) = text.split_at(text.find('/').unwrap_or(text.len()));
     if port.is_empty() {
@@ -89,7 +89,7 @@ fn side_port(text: &str) -> Result<(NonZeroU16, &str), String> {
     Ok((number, path))
 }
 
-/// What is wrong with what is neither a word nor begins as a path or a port does.
+/// The error for a text that is neither a known word nor a path nor a port.
 fn complaint(text: &str) -> String {
     let is_number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     let is = |words: &[&str]| words.iter().any(|word| word.eq_ignore_ascii_case(text));

@@ -1,4 +1,4 @@
-//! RPM_APP_METRICS_* by themselves and together with others.
+//! RPM_APP_METRICS_* alone and in combination.
 
 use std::num::NonZeroU16;
 

@@ -1,4 +1,4 @@
-//! RPM_LOG_FILE, RPM_LOG_ERROR_FILE: the name of a file, or one for each worker.
+//! RPM_LOG_FILE, RPM_LOG_ERROR_FILE: the name of one file, or a name pattern with one file per worker.
 
 use std::fmt;
 use std::path::{Component, Path, PathBuf};
@@ -11,14 +11,14 @@ const ACCEPTED: &str = "the path of a file, such as /var/log/app.log, or of one 
 
 const SLOT: &str = "{slot}";
 
-/// A path that may hold `{slot}`.
+/// A path that may contain `{slot}`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileName {
     text: String,
 }
 
 impl FileName {
-    /// Whether each worker has a file of its own.
+    /// Whether each worker has its own file.
     pub fn has_slot(&self) -> bool {
         self.text.contains(SLOT)
     }
@@ -66,7 +66,7 @@ pub(super) fn file_name(text: &str) -> Result<FileName, Wrong> {
     Err(Wrong::new(what, ACCEPTED))
 }
 
-/// Whether it is an output of the runtime: every line would be there twice, and it cannot be rotated.
+/// Whether the path is an output of the runtime: every line would be written twice, and it cannot be rotated.
 fn is_ours(path: &Path) -> bool {
     let names = ["/dev/stdout", "/dev/stderr"];
     let places = ["/dev/fd", "/proc/self/fd", "/proc/1/fd"];

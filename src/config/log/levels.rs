@@ -1,4 +1,4 @@
-//! RPM_LOG_LEVEL: which of the runtime's own lines are written.
+//! RPM_LOG_LEVEL: which of the runtime's own log lines are written.
 
 use std::fmt;
 
@@ -12,17 +12,17 @@ const ROOT: &str = "rpm_runtime";
 /// Which of the runtime's own lines are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Level {
-    /// None.
+    /// No lines.
     Off,
-    /// What needs an operator.
+    /// Events that need an operator.
     Error,
-    /// And what may need one.
+    /// Also events that may need an operator.
     Warn,
-    /// And all decisions.
+    /// Also all decisions.
     Info,
-    /// And the reasons for decisions.
+    /// Also the reasons for decisions.
     Debug,
-    /// And everything else.
+    /// Everything.
     Trace,
 }
 
@@ -53,7 +53,7 @@ impl Word for Level {
 pub struct Levels {
     /// The level of all targets that are not listed.
     pub default: Level,
-    /// Levels of modules and what is below them, each once; the longest path counts.
+    /// Levels of modules and their submodules, each once; the longest matching path applies.
     pub targets: Vec<(String, Level)>,
 }
 
@@ -132,7 +132,7 @@ fn entry(text: &str, found: &mut Directives) -> Result<(), String> {
     Ok(())
 }
 
-/// `rpm_runtime`, or modules below it.
+/// Whether the text is `rpm_runtime` or one of its modules.
 fn is_target(text: &str) -> bool {
     let mut names = text.split("::");
     let is_module = |name: &str| {

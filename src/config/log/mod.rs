@@ -1,4 +1,4 @@
-//! The output of workers, and the runtime's own lines.
+//! The output of workers, and the runtime's own log lines.
 
 mod file_name;
 mod levels;
@@ -159,11 +159,11 @@ const LOG_LEVEL: Setting<Directives> = Setting {
 /// RPM_LOG_FORMAT.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
-    /// Byte for byte.
+    /// Unchanged, byte for byte.
     Raw,
     /// `[name:slot] line`.
     Prefix,
-    /// One object a line.
+    /// One JSON object per line.
     Json,
     /// Workers get the runtime's own stdin, stdout and stderr.
     Inherit,
@@ -185,9 +185,9 @@ impl Word for LogFormat {
 /// RPM_LOG_STDERR.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogStderr {
-    /// Into our stdout.
+    /// To the runtime's stdout.
     Merge,
-    /// To our stderr, with the runtime's own lines.
+    /// To the runtime's stderr, with the runtime's own lines.
     Split,
 }
 
@@ -205,7 +205,7 @@ impl Word for LogStderr {
 /// RPM_LOG_FILE and RPM_LOG_ERROR_FILE.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Files {
-    /// RPM_LOG_FILE: stdout, and stderr too if the other is `None` or the same.
+    /// RPM_LOG_FILE: stdout, and also stderr if `error` is `None` or the same file.
     pub out: Option<FileName>,
     /// RPM_LOG_ERROR_FILE.
     pub error: Option<FileName>,
@@ -218,7 +218,7 @@ impl Files {
     }
 }
 
-/// The output of workers, and the runtime's own lines.
+/// The output of workers, and the runtime's own log lines.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Logging {
     /// RPM_LOG_FORMAT.
@@ -246,7 +246,7 @@ pub struct Logging {
 }
 
 impl Logging {
-    /// `one_shot` is the role of tini.
+    /// `one_shot`: the role of tini.
     pub(super) fn read(reader: &mut Reader<'_>, one_shot: bool) -> Value<Self> {
         let format = format(reader, one_shot);
         let timestamp = timestamp(reader, format);
@@ -276,7 +276,7 @@ fn format(reader: &mut Reader<'_>, one_shot: bool) -> Value<LogFormat> {
     if let Some(format) = reader.given(&LOG_FORMAT)? {
         return Ok(format);
     }
-    // The role of tini: there is nothing to merge, and the program may care for what its stdout is.
+    // In the role of tini there is nothing to merge, and the program may depend on the type of its stdout.
     let needs_lines = rules::needs_lines(reader).filter(|_| one_shot);
     let format = if one_shot && needs_lines.is_none() {
         LogFormat::Inherit
@@ -302,10 +302,10 @@ fn timestamp(reader: &mut Reader<'_>, format: Value<LogFormat>) -> Value<Timesta
     Ok(timestamp)
 }
 
-/// Longest line when nobody said otherwise.
+/// Default of RPM_LOG_MAX_LINE.
 const MAX_LINE: usize = 256 << 10;
 
-/// A line takes at most so much of the buffer: the line of one worker must not push out all others.
+/// A line uses at most this fraction of the buffer, so that one worker's line does not displace all others.
 const LINES_IN_BUFFER: usize = 16;
 
 fn max_line(reader: &mut Reader<'_>) -> Value<usize> {
@@ -332,13 +332,13 @@ const SMALLEST_LINE: Bytes = Bytes(1 << 10);
 const SMALLEST_BUFFER: Bytes = Bytes(128 << 10);
 const LARGEST_BUFFER: Bytes = Bytes(1 << 30);
 
-/// A size of memory from `low` on, up to that of the largest buffer.
+/// Parses a memory size, from `low` to the size of the largest buffer.
 fn memory(text: &str, low: Bytes) -> Result<usize, Wrong> {
     let bytes = sizes::between(text, low, Some(LARGEST_BUFFER))?;
     usize::try_from(bytes.0).map_err(|_| Wrong::new("is more than this machine has", "less"))
 }
 
-/// Most lines a second that RPM_LOG_RATE may name: no worker writes more.
+/// Maximum of RPM_LOG_RATE, lines per second: no worker writes more.
 const MOST_LINES: u32 = 100_000_000;
 
 fn rate(text: &str) -> Result<Option<Rate>, Wrong> {

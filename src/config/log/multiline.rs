@@ -1,4 +1,4 @@
-//! RPM_LOG_MULTILINE: what the first line of a record looks like.
+//! RPM_LOG_MULTILINE: the pattern of the first line of a record.
 
 use std::fmt;
 
@@ -39,7 +39,7 @@ impl fmt::Display for Multiline {
     }
 }
 
-/// RPM_LOG_MULTILINE. Blanks count: they may be part of the pattern.
+/// Parses RPM_LOG_MULTILINE. Blanks may be part of the pattern and are kept.
 pub(super) fn multiline(text: &str) -> Result<Multiline, Wrong> {
     let wrong = |what: String| Err(Wrong::new(what, ACCEPTED));
     if text.trim().is_empty() {

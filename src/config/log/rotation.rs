@@ -53,13 +53,13 @@ const SMALLEST_FILE: Bytes = Bytes(1 << 10);
 /// RPM_LOG_ROTATE_SIZE, RPM_LOG_ROTATE_EVERY, RPM_LOG_RETAIN and RPM_LOG_COMPRESS.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rotation {
-    /// A file that has grown to it is rotated; `None` is `off`.
+    /// A file of this size is rotated; `None` is `off`.
     pub size: Option<Bytes>,
     /// `None` is `off`.
     pub every: Option<Every>,
-    /// Rotated files that are kept; `None` is `all`.
+    /// Number of rotated files to keep; `None` is `all`.
     pub retain: Option<usize>,
-    /// With gzip.
+    /// Whether rotated files are compressed with gzip.
     pub compress: bool,
 }
 
@@ -81,18 +81,18 @@ pub enum Every {
     Hourly,
     /// At midnight.
     Daily,
-    /// At the midnight on which Sunday begins, as `@weekly` of cron.
+    /// At midnight at the start of Sunday, as `@weekly` of cron.
     Weekly,
-    /// At the midnight on which the first of a month begins.
+    /// At midnight at the start of the first day of a month.
     Monthly,
-    /// After so long; at least a second.
+    /// After this time; at least a second.
     Period(Duration),
     /// At these times.
     Cron(Box<Schedule>),
 }
 
 impl Every {
-    /// The calendar that it goes by; a period has none.
+    /// The calendar of this value; a period has none.
     pub fn schedule(&self) -> Option<Schedule> {
         let name = match self {
             Self::Hourly => "@hourly",
@@ -149,7 +149,7 @@ fn every(text: &str) -> Result<Option<Every>, Wrong> {
     }
 }
 
-/// Most rotated files that RPM_LOG_RETAIN may name.
+/// Maximum of RPM_LOG_RETAIN.
 const MOST_FILES: u32 = 1_000_000;
 
 fn retain(text: &str) -> Result<Option<usize>, Wrong> {

@@ -1,4 +1,4 @@
-//! Rules between RPM_LOG_* variables. A rule is silent while one of its settings is faulty by itself.
+//! Rules between RPM_LOG_* variables. A rule is skipped while one of its settings is faulty by itself.
 
 use std::collections::HashMap;
 
@@ -37,7 +37,7 @@ pub(super) fn check(reader: &mut Reader<'_>, format: Value<LogFormat>) {
     idle_rotation(reader);
 }
 
-/// Whether lines shall have a time.
+/// Whether lines get a timestamp.
 fn has_times(reader: &Reader<'_>) -> bool {
     let given = reader.given(&LOG_TIMESTAMP);
     given.is_ok_and(|given| given.is_some_and(|timestamp| timestamp != Timestamp::None))
@@ -47,7 +47,7 @@ fn has<T>(value: &Value<Option<T>>) -> bool {
     matches!(value, Ok(Some(_)))
 }
 
-/// The first variable that needs lines to pass through the runtime, which they do not with the format inherit.
+/// The first set variable that needs lines to pass through the runtime. They do not with the format inherit.
 pub(super) fn needs_lines(reader: &Reader<'_>) -> Option<&'static str> {
     let merges = reader.given(&LOG_STDERR) == Ok(Some(LogStderr::Merge));
     let drops = reader.get(&LOG_OVERFLOW) == Ok(Overflow::Drop);
@@ -63,7 +63,7 @@ pub(super) fn needs_lines(reader: &Reader<'_>) -> Option<&'static str> {
     rows.into_iter().find(|(_, needs)| *needs).map(|row| row.0)
 }
 
-/// Workers write to our stdout themselves: there are no lines to do anything with.
+/// Workers write to the runtime's own stdout themselves, so the runtime gets no lines.
 fn inherit(reader: &mut Reader<'_>) {
     let wrong = |accepted| {
         let what = "never gets a line: with RPM_LOG_FORMAT=inherit workers write to our own stdout and stderr";
@@ -113,7 +113,7 @@ fn line_fits_into_buffer(reader: &mut Reader<'_>) {
     }
 }
 
-/// Two names are one for all slots or for none.
+/// The two names must be the same file for all slots or for none.
 fn two_files(reader: &mut Reader<'_>) {
     let (Ok(Some(out)), Ok(Some(error))) = (reader.given(&LOG_FILE), reader.given(&LOG_ERROR_FILE))
     else {
@@ -136,7 +136,7 @@ fn two_files(reader: &mut Reader<'_>) {
     }
 }
 
-/// The slots whose files are the same.
+/// Two slots whose files are the same.
 fn collision(out: &FileName, error: &FileName) -> Option<(u16, u16)> {
     let slots = |name: &FileName| 0..if name.has_slot() { MAX_INSTANCES } else { 1 };
     let ours: HashMap<_, _> = slots(out)
@@ -145,7 +145,7 @@ fn collision(out: &FileName, error: &FileName) -> Option<(u16, u16)> {
     slots(error).find_map(|slot| Some((*ours.get(&error.path(SlotId(slot)))?, slot)))
 }
 
-/// Settings of rotation where nothing is rotated.
+/// Reports rotation settings without effect.
 fn idle_rotation(reader: &mut Reader<'_>) {
     let no_file = reader.given(&LOG_FILE) == Ok(None) && reader.given(&LOG_ERROR_FILE) == Ok(None);
     let never =

@@ -1,4 +1,4 @@
-//! RPM_LOG_* by themselves and together.
+//! RPM_LOG_* alone and in combination.
 
 use super::*;
 use crate::config::Source;
@@ -130,7 +130,7 @@ fn the_names_of_files_are_no_names_of_value_files() {
     }
     let files = by_file.config.log.files;
     assert_eq!(files.out, files.error);
-    // What they would have been of is unknown.
+    // The intended variable is unknown.
     let odd = good(&[("RPM_LOG", "x"), ("RPM_LOG_ERROR", "x")]);
     assert_eq!(odd.warnings.len(), 2);
     let missing = told(&[("RPM_LOG_FILE_FILE", "/run/other")]);
@@ -159,7 +159,7 @@ fn in_the_role_of_tini_lines_pass_through_us_if_something_needs_it() {
         assert_eq!(format(&[more]), (LogFormat::Raw, Some(why)));
         assert_eq!(good(&[more]).config.log.format, LogFormat::Raw);
     }
-    // What goes without, or means nothing by itself.
+    // Variables that have no effect by themselves.
     for more in [
         ("RPM_LOG_TIMESTAMP", "none"),
         ("RPM_LOG_RATE", "off"),

@@ -1,4 +1,4 @@
-//! RPM_LOG_TIMESTAMP: how the time of a line is written.
+//! RPM_LOG_TIMESTAMP: the format of a line's timestamp.
 
 use std::fmt::Write as _;
 
@@ -98,7 +98,7 @@ fn check(text: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// A pattern of dayjs (pm2's `log_date_format`) as a pattern of strftime; `None` if it is none.
+/// A pattern of dayjs (pm2's `log_date_format`) as a pattern of strftime; `None` if it is no such pattern.
 fn from_dayjs(text: &str) -> Option<String> {
     if text.contains('%') || text.len() > LONGEST {
         return None;

@@ -51,12 +51,12 @@ fn command(text: &str) -> Result<Vec<OsString>, Wrong> {
     Ok(words.into_iter().map(OsString::from).collect())
 }
 
-/// RPM_COMMAND counts only if the command line names no program: then it is not even read.
+/// RPM_COMMAND is used only if the command line has no program. Otherwise it is not even parsed.
 pub(in crate::config) fn overruled_command(args: &[OsString]) -> Option<&'static str> {
     (!args.is_empty()).then_some(COMMAND.name)
 }
 
-/// The words after the options, else RPM_COMMAND.
+/// The words after the options; if there are none, RPM_COMMAND.
 pub(super) fn argv(reader: &mut Reader<'_>) -> Value<Vec<OsString>> {
     let args = &reader.input().args;
     if let Some(program) = args.first() {
@@ -85,7 +85,7 @@ pub(super) fn argv(reader: &mut Reader<'_>) -> Value<Vec<OsString>> {
     Ok(words)
 }
 
-/// Longest RPM_APP_NAME, in bytes: it stands in every prefixed line.
+/// Maximal length of RPM_APP_NAME, bytes: it is part of every prefixed line.
 const NAME_BYTES: usize = 64;
 
 fn app_name(text: &str) -> Result<String, Wrong> {
@@ -107,7 +107,7 @@ pub(super) fn app_name_of(reader: &mut Reader<'_>, argv: Option<&[OsString]>) ->
     if let Some(name) = reader.given(&APP_NAME)? {
         return Ok(name);
     }
-    // Without a command there is a fault already, and it is that of the command.
+    // Without a command there is already an error for the command.
     let name = argv
         .and_then(|argv| argv.first())
         .map(|program| base_name(program));
@@ -116,7 +116,7 @@ pub(super) fn app_name_of(reader: &mut Reader<'_>, argv: Option<&[OsString]>) ->
     Ok(name)
 }
 
-/// The last part of the program's path, made fit for a line of the log.
+/// The last part of the program's path, with characters that are safe in a log line.
 fn base_name(program: &OsStr) -> String {
     let name = Path::new(program).file_name().unwrap_or(program);
     let mut name: String = name

@@ -1,4 +1,4 @@
-//! The program, and what its workers are given.
+//! The program and the environment of its workers.
 
 mod command;
 
@@ -100,7 +100,7 @@ const ENV_FILE: Setting<PathBuf> = Setting {
 pub enum ExecMode {
     /// Workers share ports.
     Cluster,
-    /// The program's sockets are left alone.
+    /// The runtime does not touch the program's sockets.
     Fork,
 }
 
@@ -115,22 +115,22 @@ impl Word for ExecMode {
     }
 }
 
-/// The program, and what its workers are given.
+/// The program and the environment of its workers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Program {
-    /// The program and its arguments; never empty, the first never empty.
+    /// The program and its arguments. Neither the list nor its first word is empty.
     pub argv: Vec<OsString>,
     /// RPM_APP_NAME.
     pub app_name: String,
-    /// RPM_INSTANCES; `max` is worked out.
+    /// RPM_INSTANCES, with `max` resolved.
     pub instances: NonZeroU16,
     /// RPM_EXEC_MODE.
     pub exec_mode: ExecMode,
     /// RPM_INSTANCE_VAR.
     pub instance_var: String,
-    /// RPM_INCREMENT_VAR and the number that slot 0 gets.
+    /// RPM_INCREMENT_VAR and the number of slot 0.
     pub increment: Option<(String, u64)>,
-    /// RPM_ENV_FILE. It was readable and well-formed at the start; for [`crate::config::env_file`].
+    /// RPM_ENV_FILE. It was readable and valid at the start; parsed by [`crate::config::env_file`].
     pub env_file: Option<PathBuf>,
 }
 
@@ -208,7 +208,7 @@ fn variable(text: &str) -> Result<String, Wrong> {
     Err(Wrong::new(what, VARIABLES))
 }
 
-/// RPM_INCREMENT_VAR and the number of slot 0; the highest slot must have a number too.
+/// RPM_INCREMENT_VAR and the number of slot 0. The number of the highest slot must not overflow.
 fn increment(
     reader: &mut Reader<'_>,
     instances: Option<NonZeroU16>,
@@ -239,7 +239,7 @@ fn increment(
     Ok(Some((name, first)))
 }
 
-/// The number that slot 0 gets: what the variable holds, else 0.
+/// The number of slot 0: the value of the variable, or 0.
 fn first_number(name: &str, vars: &[(OsString, OsString)]) -> Result<u64, Wrong> {
     let held = vars
         .iter()
@@ -260,10 +260,10 @@ fn first_number(name: &str, vars: &[(OsString, OsString)]) -> Result<u64, Wrong>
         })
 }
 
-/// Most lines of an RPM_ENV_FILE that are told as wrong.
+/// Maximal number of invalid lines of RPM_ENV_FILE in a message.
 const BAD_LINES: usize = 5;
 
-/// RPM_ENV_FILE, read once to see whether it can be.
+/// RPM_ENV_FILE; reads the file once to check it.
 fn checked_env_file(reader: &mut Reader<'_>) -> Value<Option<PathBuf>> {
     let Some(file) = reader.given(&ENV_FILE)? else {
         return Ok(None);

@@ -3,7 +3,7 @@
 use super::*;
 use crate::config::testing::{good, told};
 
-/// The complaint alone.
+/// Only the error text.
 fn what<T: std::fmt::Debug>(result: Result<T, Wrong>) -> String {
     result.unwrap_err().what
 }

@@ -1,4 +1,4 @@
-//! RPM_WATCH_IGNORE: which changes below a watched path do not count.
+//! RPM_WATCH_IGNORE: changes below a watched path that are ignored.
 
 use std::fmt;
 use std::path::Path;
@@ -17,7 +17,7 @@ const OPTIONS: MatchOptions = MatchOptions {
     require_literal_leading_dot: false,
 };
 
-/// Patterns of names and paths.
+/// Patterns for names and paths.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ignore {
     patterns: Vec<Pattern>,

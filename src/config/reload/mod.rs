@@ -1,4 +1,4 @@
-//! How workers are replaced, and what causes it.
+//! How workers are replaced, and the triggers.
 
 mod ignore;
 
@@ -114,10 +114,10 @@ const WATCH_DELAY: Setting<Duration> = Setting {
     show: show::duration,
 };
 
-/// RPM_WATCH and what belongs to it.
+/// RPM_WATCH and its related settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Watch {
-    /// Files and directories, each once, as they were written; none: nothing is watched.
+    /// Files and directories, each once, as written; empty: nothing is watched.
     pub paths: Vec<PathBuf>,
     /// RPM_WATCH_IGNORE.
     pub ignore: Ignore,
@@ -125,16 +125,16 @@ pub struct Watch {
     pub delay: Duration,
 }
 
-/// How workers are replaced, and what causes it.
+/// How workers are replaced, and the triggers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reload {
-    /// RPM_RELOAD_SURGE; with the next for [`crate::policy::allowance`].
+    /// RPM_RELOAD_SURGE; used with `unavailable` in [`crate::policy::allowance`].
     pub surge: Share,
-    /// RPM_RELOAD_UNAVAILABLE; not 0 if the other is.
+    /// RPM_RELOAD_UNAVAILABLE; not 0 if `surge` is 0.
     pub unavailable: Share,
     /// RPM_MIN_READY.
     pub min_ready: Duration,
-    /// RPM_MAX_MEMORY of one worker; a percentage is worked out.
+    /// RPM_MAX_MEMORY for one worker; a percentage is resolved.
     pub max_memory: Option<Bytes>,
     /// RPM_CRON_RELOAD.
     pub cron: Option<Schedule>,
@@ -143,7 +143,7 @@ pub struct Reload {
 }
 
 impl Reload {
-    /// `unshared` is whether no port is shared.
+    /// `unshared`: no port is shared.
     pub(super) fn read(
         reader: &mut Reader<'_>,
         instances: Value<NonZeroU16>,
@@ -172,7 +172,7 @@ impl Reload {
     }
 }
 
-/// What bounds RPM_INSTANCES=max, if RPM_MAX_MEMORY is a size.
+/// The memory limit for RPM_INSTANCES=max, if RPM_MAX_MEMORY is a size.
 pub(super) fn memory_budget(reader: &Reader<'_>, unshared: bool) -> Option<MemoryBudget> {
     let Ok(Some(Most::Size(each))) = reader.given(&MAX_MEMORY) else {
         return None;
@@ -188,7 +188,7 @@ pub(super) fn memory_budget(reader: &Reader<'_>, unshared: bool) -> Option<Memor
     })
 }
 
-/// One worker more, but none where nothing is shared: unless none may be missing either.
+/// One additional worker; but none if no port is shared, unless no worker may be missing either.
 fn usual_surge(reader: &Reader<'_>, unshared: bool) -> Value<Share> {
     let unavailable = reader.given(&RELOAD_UNAVAILABLE)?;
     let none_missing = unavailable.is_some_and(Share::is_zero);
@@ -265,7 +265,7 @@ fn max_memory(reader: &mut Reader<'_>, instances: Value<NonZeroU16>) -> Value<Op
     Ok(Some(bytes))
 }
 
-/// Most entries of RPM_WATCH.
+/// Maximal number of entries of RPM_WATCH.
 const MOST_PATHS: usize = 64;
 
 fn paths(text: &str) -> Result<Vec<PathBuf>, Wrong> {

@@ -1,10 +1,10 @@
-//! Defaults that follow from other settings, and what --check says of them.
+//! Defaults that depend on other settings, and their lines in --check.
 
 use super::*;
 use crate::config::Resolved;
 use crate::config::testing::{line, on};
 
-/// Variables, and the surge and the number of missing workers that follow.
+/// Variables, and the resulting surge and number of missing workers.
 type Row<'a> = (&'a [(&'a str, &'a str)], u16, u16);
 
 fn good(vars: &[(&str, &str)]) -> Resolved {

@@ -1,4 +1,4 @@
-//! RPM_LOG_* variables together.
+//! RPM_LOG_* variables in combination.
 
 use crate::config::testing::{NEVER, good, told};
 
