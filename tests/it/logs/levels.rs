@@ -59,7 +59,7 @@ fn a_directive_is_for_one_part() {
     let lines = life("info,rpm_runtime::supervisor=off");
     assert!(!has(&lines, "worker started"), "{lines:?}");
     // The longest target name decides.
-    let lines = life("debug,rpm_runtime::supervisor=off,rpm_runtime::supervisor::perform=info");
+    let lines = life("debug,rpm_runtime::supervisor=off,rpm_runtime::supervisor::spawn=info");
     assert!(has(&lines, "worker started"), "{lines:?}");
     assert!(!has(&lines, "signal received and forwarded"), "{lines:?}");
 }
