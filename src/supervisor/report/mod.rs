@@ -42,29 +42,27 @@ pub(super) trait Listener: fmt::Debug {
 /// All receivers of notes.
 #[derive(Debug)]
 pub(super) struct Reporter {
-    counters: Counters,
+    /// Apart from the others, because the end of the runtime reads it.
     history: History,
-    log: LogLines,
-    others: Vec<Box<dyn Listener>>,
+    listeners: Vec<Box<dyn Listener>>,
 }
 
 impl Reporter {
     pub(super) fn new(config: &Arc<Config>, metrics: &Arc<Metrics>) -> Self {
         Self {
-            counters: Counters::new(metrics),
             history: History::default(),
-            log: LogLines::new(config),
-            others: Vec::new(),
+            listeners: vec![
+                Box::new(Counters::new(metrics)),
+                Box::new(LogLines::new(config)),
+            ],
         }
     }
 
     /// Passes a note to all receivers.
     pub(super) fn tell(&mut self, told: &Told<'_>) {
-        self.counters.hear(told);
         self.history.hear(told);
-        self.log.hear(told);
-        for other in &mut self.others {
-            other.hear(told);
+        for listener in &mut self.listeners {
+            listener.hear(told);
         }
     }
 
