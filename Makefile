@@ -28,8 +28,7 @@ static: ## target/static/rpm-runtime, one file that needs no library
 image: ## the container image, from the Dockerfile (LOCAL=1 where no registry can be reached)
 	scripts/image $(if $(LOCAL),--local)
 
-check: ## the quick loop: formats, lints, unit tests, the architecture, the random walk
-	scripts/tools cargo-nextest
+check: deps ## the quick loop: formats, lints, unit tests, the architecture, the random walk
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	$(CARGO) nextest run --locked --lib --test architecture --test fleet_walk
