@@ -217,5 +217,4 @@ fn number(pid: Pid) -> u32 {
 }
 
 #[cfg(test)]
-#[path = "files_tests.rs"]
 mod tests;

@@ -270,5 +270,4 @@ fn is_service_link(name: &str, value: &OsStr) -> bool {
 }
 
 #[cfg(test)]
-#[path = "environment_tests.rs"]
 mod tests;

@@ -221,5 +221,4 @@ pub(super) fn path_complaint(path: &str) -> Option<String> {
 }
 
 #[cfg(test)]
-#[path = "grammar_tests.rs"]
 mod tests;

@@ -303,5 +303,4 @@ fn max_restarts(text: &str) -> Result<Option<u32>, Wrong> {
 }
 
 #[cfg(test)]
-#[path = "life_tests.rs"]
 mod tests;

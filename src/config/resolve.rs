@@ -161,5 +161,4 @@ fn unshared(exec_mode: Value<ExecMode>, ports: Value<PortRule>) -> Value<bool> {
 }
 
 #[cfg(test)]
-#[path = "resolve_tests.rs"]
 mod tests;

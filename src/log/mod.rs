@@ -17,8 +17,6 @@ mod batch;
 mod capture;
 pub mod file;
 mod files;
-#[cfg(test)]
-mod flow_tests;
 mod format;
 mod handle;
 pub mod json;

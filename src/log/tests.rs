@@ -1,5 +1,7 @@
 //! The log thread with real pipes at both ends.
 
+mod flow;
+
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;

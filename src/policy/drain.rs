@@ -273,5 +273,4 @@ pub fn may_complete(again: u8) -> bool {
 }
 
 #[cfg(test)]
-#[path = "drain_tests.rs"]
 mod tests;

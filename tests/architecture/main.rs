@@ -148,7 +148,7 @@ const CLOSED: &str = "config::environment";
 const NOT_PURE: [&str; 3] = [
     "exposition/render/answer.rs",
     "exposition/render/judges.rs",
-    "exposition/render/write_tests.rs",
+    "exposition/render/write/tests.rs",
 ];
 
 /// Parts of other layers that are pure as well.
@@ -360,10 +360,9 @@ fn nobody_climbs_out_of_its_layer() {
     for source in sources() {
         let code = source.code();
         let code = code.split("#[cfg(test)]\nmod tests {").next().unwrap();
-        // `mod.rs` belongs to its directory; `x_tests.rs` is a module of `x`.
+        // `mod.rs` belongs to its directory.
         let name = source.path.file_stem().unwrap().to_str().unwrap();
-        let depth = source.path.components().count() - usize::from(name == "mod")
-            + usize::from(name.ends_with("_tests"));
+        let depth = source.path.components().count() - usize::from(name == "mod");
         let climb = "super::".repeat(depth);
         if source.layer().is_some() && code.contains(&climb) {
             faults.push(format!("{}: {climb}", source.path.display()));
@@ -479,13 +478,29 @@ fn uses_of_config(source: &Source) -> Vec<String> {
     names
 }
 
+/// Unit tests stand at the end of their file, or in `tests.rs` of its module.
+#[test]
+fn unit_tests_have_one_place() {
+    let mut faults = Vec::new();
+    for source in sources() {
+        let path = source.path.display();
+        if source.path.to_str().unwrap().ends_with("_tests.rs") {
+            faults.push(format!("{path}: move it to tests.rs of its module"));
+        }
+        if source.code().contains("#[path") {
+            faults.push(format!("{path}: a module that is not where it belongs"));
+        }
+    }
+    none(&faults);
+}
+
 #[test]
 fn modules_of_config_use_each_other_one_way() {
     let mut graph: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for source in sources() {
         let mut parts = source.path.iter().map(|part| part.to_str().unwrap());
         let name = source.path.file_stem().unwrap().to_str().unwrap();
-        let tests = name == "tests" || name == "testing" || name.ends_with("_tests");
+        let tests = name == "tests" || name == "testing";
         let (Some("config"), Some(module)) = (parts.next(), parts.next()) else {
             continue;
         };

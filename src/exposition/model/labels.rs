@@ -292,3 +292,6 @@ pub(in crate::exposition) fn unescape(text: &str) -> Cow<'_, str> {
     }
     Cow::Owned(plain)
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,8 +2,6 @@
 
 mod format;
 mod labels;
-#[cfg(test)]
-mod labels_tests;
 mod number;
 mod page;
 mod sample_names;

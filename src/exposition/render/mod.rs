@@ -10,10 +10,6 @@ mod write;
 
 #[cfg(test)]
 pub(crate) mod judges;
-#[cfg(test)]
-mod negotiate_tests;
-#[cfg(test)]
-mod write_tests;
 
 pub use answer::{Answer, answer};
 pub use negotiate::{negotiate, takes_gzip};

@@ -90,3 +90,6 @@ fn ranges(header: &str) -> impl Iterator<Item = Range<'_>> {
         Some(range)
     })
 }
+
+#[cfg(test)]
+mod tests;

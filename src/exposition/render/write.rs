@@ -155,3 +155,6 @@ fn escape(out: &mut Vec<u8>, text: &str, special: &[u8]) {
         out.push(if byte == b'\n' { b'n' } else { byte });
     }
 }
+
+#[cfg(test)]
+mod tests;

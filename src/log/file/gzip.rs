@@ -58,5 +58,4 @@ fn pack(original: &Path, unfinished: &Path) -> io::Result<()> {
 }
 
 #[cfg(test)]
-#[path = "gzip_tests.rs"]
 mod tests;

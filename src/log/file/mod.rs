@@ -12,14 +12,10 @@
 
 mod due;
 mod event;
-#[cfg(test)]
-mod full_tests;
 mod gzip;
 mod log_file;
 mod name;
 mod open;
-#[cfg(test)]
-mod rotate_tests;
 mod rotation;
 mod sweep;
 mod sweeper;

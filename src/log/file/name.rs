@@ -191,5 +191,4 @@ pub fn plan(found: &[(Turn, Form)], retain: Option<usize>, compress: bool) -> Pl
 }
 
 #[cfg(test)]
-#[path = "name_tests.rs"]
 mod tests;

@@ -142,5 +142,4 @@ impl State {
 }
 
 #[cfg(test)]
-#[path = "sweeper_tests.rs"]
 mod tests;

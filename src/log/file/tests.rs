@@ -1,5 +1,8 @@
 //! Opening and writing with real files. Rotation is tested in `rotate_tests.rs`, full disks in `full_tests.rs`.
 
+mod full;
+mod rotate;
+
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::Write;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, chown};

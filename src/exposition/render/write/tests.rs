@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use crate::exposition::render::judges::{promtool, strict_reader};
 use crate::exposition::{Exemplar, Family, Format, Labels, MetricType, Page, Sample, Suffix};
 
-use super::{answer, render};
+use crate::exposition::render::{answer, render};
 
 fn labels(pairs: &[(&str, &str)]) -> Labels {
     Labels::new(pairs.iter().copied()).unwrap()

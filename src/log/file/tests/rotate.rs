@@ -8,9 +8,11 @@ use std::sync::Arc;
 
 use nix::errno::Errno;
 
-use super::name::{Form, parse};
-use super::testing::{DAY, Dir, at, by_size, daily, kept, log_file, put, read, settled, unpacked};
-use super::{Every, FileError, FileEvent, Rotation};
+use crate::log::file::name::{Form, parse};
+use crate::log::file::testing::{
+    DAY, Dir, at, by_size, daily, kept, log_file, put, read, settled, unpacked,
+};
+use crate::log::file::{Every, FileError, FileEvent, Rotation};
 use crate::sys::testing::as_nobody;
 
 const AWAY: &str = "app.log.20261122T044012Z";

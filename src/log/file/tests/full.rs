@@ -11,8 +11,8 @@ use std::process::Command;
 
 use nix::errno::Errno;
 
-use super::testing::{Dir, at, by_size, log_file, names, never, put, read};
-use super::{FileError, FileEvent};
+use crate::log::file::testing::{Dir, at, by_size, log_file, names, never, put, read};
+use crate::log::file::{FileError, FileEvent};
 
 const DISK: &str = "RPM_TEST_DISK";
 const FULL: FileError = FileError::Os(Errno::ENOSPC);
@@ -29,7 +29,7 @@ fn disk(test: &str, options: &str) -> Option<PathBuf> {
         .args(["sh", "-c", script, "sh", options])
         .arg(&dir.0)
         .arg(std::env::current_exe().unwrap())
-        .arg(format!("log::file::full_tests::{test}"))
+        .arg(format!("log::file::tests::full::{test}"))
         .env(DISK, &dir.0)
         .output()
         .unwrap();

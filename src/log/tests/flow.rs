@@ -10,9 +10,9 @@ use nix::fcntl::OFlag;
 use nix::unistd::pipe2;
 use regex::bytes::Regex;
 
-use super::file::Rotation;
-use super::tests::{PATIENCE, attach, collector, full_pipe, settings, stream, text};
-use super::{FileSettings, Flushed, Format, Log, LogSettings, RECORD_WAIT, Stream, start};
+use crate::log::file::Rotation;
+use crate::log::tests::{PATIENCE, attach, collector, full_pipe, settings, stream, text};
+use crate::log::{FileSettings, Flushed, Format, Log, LogSettings, RECORD_WAIT, Stream, start};
 use crate::model::{Overflow, SlotId};
 use crate::policy::Rate;
 use crate::sys::io;
