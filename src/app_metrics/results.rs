@@ -137,7 +137,11 @@ impl ScrapeResults {
                 self.take(worker.slot, worker.process, worker.process, parsed);
                 let trouble = self.troubles.get_mut(&worker.slot);
                 if trouble.is_some_and(Trouble::ends) {
-                    info!(slot = %worker.slot, pid = %worker.pid, "the worker's metrics can be read again");
+                    info!(
+                        slot = worker.slot.0,
+                        pid = worker.pid.get(),
+                        "the worker's metrics can be read again"
+                    );
                 }
             }
             // The worker was told to stop or ended meanwhile.
@@ -146,7 +150,9 @@ impl ScrapeResults {
                 self.merger.missing(worker.slot, worker.process);
                 if self.troubles.entry(worker.slot).or_default().begins() {
                     warn!(
-                        slot = %worker.slot, pid = %worker.pid, reason,
+                        slot = worker.slot.0,
+                        pid = worker.pid.get(),
+                        reason,
                         "cannot read a worker's metrics (RPM_APP_METRICS); its counters keep their last values"
                     );
                 }
@@ -177,14 +183,16 @@ impl ScrapeResults {
         if dropped.limit > 0 && !*limit {
             *limit = true;
             warn!(
-                slot = %slot, series = dropped.limit,
+                slot = slot.0,
+                series = dropped.limit,
                 "series of the workers' metrics are left out: there are too many, or a name or value is too long (logged once; rpm_metrics_dropped_series_total counts all)"
             );
         }
         if dropped.invalid > 0 && !*invalid {
             *invalid = true;
             warn!(
-                slot = %slot, series = dropped.invalid,
+                slot = slot.0,
+                series = dropped.invalid,
                 "series of the workers' metrics are left out: they are invalid (logged once; rpm_metrics_dropped_series_total counts all)"
             );
         }

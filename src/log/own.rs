@@ -217,13 +217,7 @@ impl Visit for OwnEvent {
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        let text = format!("{value:?}");
-        // These fields are recorded through their `Display`.
-        let is_number = matches!(field.name(), "slot" | "pid" | "old" | "generation");
-        match text.parse() {
-            Ok(number) if is_number => self.record_i128(field, number),
-            _ => self.record_str(field, &text),
-        }
+        self.record_str(field, &format!("{value:?}"));
     }
 
     fn record_i64(&mut self, field: &Field, value: i64) {

@@ -54,7 +54,7 @@ impl Supervisor {
         };
         worker.readiness = Some(AbortOnDrop::spawn(async move {
             let target = || reach(&ports, listener);
-            let heard = |check: &Check| debug!(%pid, ?check, "worker is not ready yet");
+            let heard = |check: &Check| debug!(pid = pid.get(), ?check, "worker is not ready yet");
             match path {
                 Some(path) => until_http(target, &path, heard).await,
                 None => until_accepts(target, || queue(&ports, listener), heard).await,
@@ -124,11 +124,11 @@ impl Supervisor {
         let passed = match check {
             Check::Passed => true,
             Check::Failed(failure) => {
-                warn!(%slot, %pid, %failure, "worker failed a check (RPM_HEALTH)");
+                warn!(slot = slot.0, pid = pid.get(), %failure, "worker failed a check (RPM_HEALTH)");
                 false
             }
             Check::NotMade(reason) => {
-                debug!(%pid, reason, "a worker could not be checked");
+                debug!(pid = pid.get(), reason, "a worker could not be checked");
                 return None;
             }
         };

@@ -168,7 +168,11 @@ impl Supervisor {
                         FreezeOutcome::Quiet => events.push(Event::Moment { pid, quiet: true }),
                         FreezeOutcome::Busy => {}
                         FreezeOutcome::Blind => {
-                            warn!(%slot, %pid, "the worker's connections cannot be seen (another uid, or not dumpable)");
+                            warn!(
+                                slot = slot.0,
+                                pid = pid.get(),
+                                "the worker's connections cannot be seen (another uid, or not dumpable)"
+                            );
                             events.push(Event::Moment { pid, quiet: false });
                         }
                     }

@@ -38,7 +38,7 @@ impl Supervisor {
             match self.send(pid, sent) {
                 Ok(()) => workers += 1,
                 Err(errno) => {
-                    warn!(%slot, %pid, signal = %sent, error = errno.desc(), "cannot forward a signal");
+                    warn!(slot = slot.0, pid = pid.get(), signal = %sent, error = errno.desc(), "cannot forward a signal");
                 }
             }
         }

@@ -92,12 +92,12 @@ impl Supervisor {
                 Message::Stopping => Event::Leaving { pid },
                 Message::ExtendTimeout(by) => Event::Extended { pid, by: *by },
                 Message::Status(text) => {
-                    debug!(%pid, status = text, "worker says");
+                    debug!(pid = pid.get(), status = text, "worker says");
                     notify.status = Some(text.clone());
                     continue;
                 }
                 Message::Reloading => {
-                    debug!(%pid, "worker reloads its configuration");
+                    debug!(pid = pid.get(), "worker reloads its configuration");
                     continue;
                 }
                 Message::Watchdog | Message::WatchdogTrigger | Message::WatchdogTimeout(_) => {
@@ -121,7 +121,10 @@ impl Supervisor {
             }
         }
         for pid in expired {
-            warn!(%pid, "the worker's watchdog has expired (sd_notify)");
+            warn!(
+                pid = pid.get(),
+                "the worker's watchdog has expired (sd_notify)"
+            );
             let cause = Cause::Unhealthy;
             self.take(Event::Unfit { pid, cause }, actions);
         }

@@ -54,7 +54,11 @@ impl Supervisor {
             Action::Kill { pid } => {
                 // The worker may have moved to another process group. It is not reaped, so its PID is its own.
                 if let Err(errno) = signals::send(pid, Sig::KILL) {
-                    warn!(%pid, error = errno.desc(), "cannot kill a worker");
+                    warn!(
+                        pid = pid.get(),
+                        error = errno.desc(),
+                        "cannot kill a worker"
+                    );
                 }
                 self.tell(pid, Sig::KILL, true);
             }
@@ -93,7 +97,7 @@ impl Supervisor {
         if let Err(errno) = sent
             && !(group && errno == Errno::ESRCH)
         {
-            warn!(%pid, signal = %sig, error = errno.desc(), "cannot signal a worker");
+            warn!(pid = pid.get(), signal = %sig, error = errno.desc(), "cannot signal a worker");
         }
     }
 }

@@ -249,14 +249,19 @@ fn log_event(event: &PortEvent) {
             warn!(%opened, %bound, reset_clients = waiting, hint, "the program binds another address, closing the port");
         }
         PortEvent::Taken { worker, slot, key } => {
-            debug!(%slot, pid = %worker, port = %key, "worker took its listener");
+            debug!(slot = slot.0, pid = worker.get(), port = %key, "worker took its listener");
         }
         PortEvent::Listening { worker, slot, key } => {
-            debug!(%slot, pid = %worker, port = %key, "worker listens");
+            debug!(slot = slot.0, pid = worker.get(), port = %key, "worker listens");
         }
         PortEvent::Unseen { worker, slot } => {
             let hint = "another uid, or not dumpable";
-            warn!(%slot, pid = %worker, hint, "cannot inspect a process of the worker; the ports that it binds are not shared");
+            warn!(
+                slot = slot.0,
+                pid = worker.get(),
+                hint,
+                "cannot inspect a process of the worker; the ports that it binds are not shared"
+            );
         }
         PortEvent::Repaired {
             key,

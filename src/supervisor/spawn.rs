@@ -35,7 +35,7 @@ impl Supervisor {
             Err(errno) => {
                 self.metrics.spawn_failed();
                 let cause = Self::shortage(errno);
-                error!(%slot, error = errno.desc(), %cause, "cannot start a worker");
+                error!(slot = slot.0, error = errno.desc(), %cause, "cannot start a worker");
                 self.reporter.remember(format!(
                     "slot {slot}: cannot start a worker: {} ({cause})",
                     errno.desc()
@@ -117,7 +117,12 @@ impl Supervisor {
         }
         worker.notify = notify.map(|notify| self.listen_to(id, notify));
         // Logged before its output is read, so that its first line comes later.
-        info!(%slot, %pid, %generation, "worker started");
+        info!(
+            slot = slot.0,
+            pid = pid.get(),
+            generation = generation.0,
+            "worker started"
+        );
         if let Some((out, err)) = pipes {
             let writer = log::WorkerLabel {
                 slot,
@@ -133,7 +138,9 @@ impl Supervisor {
         match UnixDatagram::from_std(status.into()) {
             Ok(status) => worker.start = Some(self.watch_start(id, status)),
             // The worker runs, but its status messages are lost. It is stopped if it does not become ready.
-            Err(error) => warn!(%slot, %pid, %error, "cannot watch the start of a worker"),
+            Err(error) => {
+                warn!(slot = slot.0, pid = pid.get(), %error, "cannot watch the start of a worker");
+            }
         }
         self.workers.insert(worker);
         Ok(pid)

@@ -83,14 +83,19 @@ impl Supervisor {
                 None
             }
             Status::NotIntercepted(errno) => {
-                error!(%slot, %pid, error = errno.desc(), "cannot intercept bind; the worker's ports are not shared");
+                error!(
+                    slot = slot.0,
+                    pid = pid.get(),
+                    error = errno.desc(),
+                    "cannot intercept bind; the worker's ports are not shared"
+                );
                 // If a port is in use by another process, that says nothing about the program.
                 Status::is_shortage(errno).then_some(Event::Starved { pid })
             }
             Status::ExecFailed(errno) if Status::is_shortage(errno) => {
                 self.metrics.spawn_failed();
                 let cause = Self::shortage(errno);
-                warn!(%slot, %pid, error = errno.desc(), %cause, "cannot start the program, will try again");
+                warn!(slot = slot.0, pid = pid.get(), error = errno.desc(), %cause, "cannot start the program, will try again");
                 self.reporter.remember(format!(
                     "slot {slot}: cannot start a worker: {} ({cause})",
                     errno.desc()
@@ -114,7 +119,13 @@ impl Supervisor {
                     Errno::ENOENT | Errno::ENOTDIR => "not found",
                     other => other.desc(),
                 };
-                error!(%slot, %pid, program, error = why, "cannot execute the program");
+                error!(
+                    slot = slot.0,
+                    pid = pid.get(),
+                    program,
+                    error = why,
+                    "cannot execute the program"
+                );
                 self.reporter
                     .remember(format!("cannot execute {program:?}: {why}"));
                 self.start_is_over(pid);

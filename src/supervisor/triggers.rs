@@ -103,7 +103,7 @@ impl Supervisor {
             }
             Fired::Memory { pid, bytes } => {
                 let limit = self.config.reload.max_memory.unwrap_or(Bytes(0));
-                warn!(%pid, bytes, %limit, "worker uses more memory than RPM_MAX_MEMORY");
+                warn!(pid = pid.get(), bytes, %limit, "worker uses more memory than RPM_MAX_MEMORY");
                 let cause = Cause::MemoryLimit;
                 Some(Event::Unfit { pid, cause })
             }

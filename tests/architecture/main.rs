@@ -478,6 +478,23 @@ fn uses_of_config(source: &Source) -> Vec<String> {
     names
 }
 
+/// JSON lines have numbers there: `slot = slot.0`, not `%slot`, which would be a string.
+#[test]
+fn numbers_are_logged_as_numbers() {
+    let mut faults = Vec::new();
+    for source in sources() {
+        let code = source.code();
+        for field in ["slot", "pid", "old", "generation"] {
+            let display = format!("%{field}");
+            let named = format!("{field} = %");
+            if code.contains(&display) || code.contains(&named) {
+                faults.push(format!("{}: {field} as a string", source.path.display()));
+            }
+        }
+    }
+    none(&faults);
+}
+
 /// Unit tests stand at the end of their file, or in `tests.rs` of its module.
 #[test]
 fn unit_tests_have_one_place() {

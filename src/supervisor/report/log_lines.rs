@@ -33,12 +33,24 @@ impl Listener for LogLines {
     fn hear(&mut self, told: &Told<'_>) {
         match told.note {
             Note::Ready { slot, pid, after } => {
-                info!(%slot, %pid, after = human(after), "worker ready");
+                info!(
+                    slot = slot.0,
+                    pid = pid.get(),
+                    after = human(after),
+                    "worker ready"
+                );
             }
             Note::NotReady { slot, pid, after } => {
                 let grace = human(self.config.life.stop_timeout);
                 let (after, missing) = (human(after), told.missing);
-                warn!(%slot, %pid, after, missing, grace, "worker not ready within RPM_READY_TIMEOUT, stopping it");
+                warn!(
+                    slot = slot.0,
+                    pid = pid.get(),
+                    after,
+                    missing,
+                    grace,
+                    "worker not ready within RPM_READY_TIMEOUT, stopping it"
+                );
             }
             Note::Ended {
                 slot,
@@ -49,16 +61,20 @@ impl Listener for LogLines {
                 next,
             } => self.ended(slot, pid, (exit, cause), uptime, next),
             Note::SpawnDelayed { slot, retry_in } => {
-                warn!(%slot, retry_in = human(retry_in), "will try to start the worker again");
+                warn!(
+                    slot = slot.0,
+                    retry_in = human(retry_in),
+                    "will try to start the worker again"
+                );
             }
             Note::GivesUp { slot, streak, code } => {
                 if !self.gave_up {
-                    error!(%slot, streak, code, "giving up");
+                    error!(slot = slot.0, streak, code, "giving up");
                     self.gave_up = !self.stop_requested;
                 }
             }
             Note::Stranger { pid, exit } => {
-                debug!(%pid, %exit, "reaped a process that is not a worker");
+                debug!(pid = pid.get(), %exit, "reaped a process that is not a worker");
             }
             Note::GraceOver { .. } | Note::Undead { .. } | Note::Leftovers { .. } => {
                 self.killed(told.note);
@@ -79,7 +95,12 @@ impl Listener for LogLines {
             | Note::ScaleRefused { .. } => reload(told),
             Note::Drains { slot, pid, limit } => {
                 let limit = human(limit);
-                debug!(%slot, %pid, limit, "worker gets no new connections and finishes its requests");
+                debug!(
+                    slot = slot.0,
+                    pid = pid.get(),
+                    limit,
+                    "worker gets no new connections and finishes its requests"
+                );
             }
             Note::DrainEnded {
                 slot,
@@ -111,9 +132,9 @@ impl LogLines {
         self.gave_up |= cause == Cause::ExecFailed && next == Next::GivesUp;
         let (uptime, next, reason) = (human(uptime), follows(next), cause.label());
         if asked || exit == Exit::Code(0) {
-            info!(%slot, %pid, %exit, cause = reason, uptime, next, "worker ended");
+            info!(slot = slot.0, pid = pid.get(), %exit, cause = reason, uptime, next, "worker ended");
         } else {
-            error!(%slot, %pid, %exit, cause = reason, uptime, next, "worker ended");
+            error!(slot = slot.0, pid = pid.get(), %exit, cause = reason, uptime, next, "worker ended");
         }
     }
 
@@ -134,13 +155,17 @@ impl LogLines {
                 } else {
                     "worker did not stop in time, killing its process group"
                 };
-                warn!(%slot, %pid, grace, "{what}");
+                warn!(slot = slot.0, pid = pid.get(), grace, "{what}");
             }
             Note::Undead { slot, pid, .. } => {
-                error!(%slot, %pid, "a process does not end after SIGKILL; continuing without it");
+                error!(
+                    slot = slot.0,
+                    pid = pid.get(),
+                    "a process does not end after SIGKILL; continuing without it"
+                );
             }
             Note::Leftovers { slot, pid } => {
-                info!(%slot, %pid, %signal, grace, "worker left processes in its group, stopping them");
+                info!(slot = slot.0, pid = pid.get(), %signal, grace, "worker left processes in its group, stopping them");
             }
             _ => {}
         }
@@ -189,7 +214,7 @@ fn reload(told: &Told<'_>) {
             workers,
         } => {
             let why = trigger.label();
-            info!(%generation, workers, why, "reload begins");
+            info!(generation = generation.0, workers, why, "reload begins");
         }
         Note::ReloadRemembered { trigger } => {
             let why = trigger.label();
@@ -201,13 +226,18 @@ fn reload(told: &Told<'_>) {
             took,
         } => reload_ended(result, replaced, took),
         Note::NotUp { slot, pid, why } => not_up(slot, pid, why, told),
-        Note::TookOver { slot, pid, old } => info!(%slot, %pid, %old, "new worker took over"),
+        Note::TookOver { slot, pid, old } => info!(
+            slot = slot.0,
+            pid = pid.get(),
+            old = old.get(),
+            "new worker took over"
+        ),
         Note::Renews { slot, pid, cause } => {
             let why = match cause {
                 Cause::MemoryLimit => "it has grown beyond RPM_MAX_MEMORY",
                 _ => "it failed its checks",
             };
-            warn!(%slot, %pid, why, "replacing a worker");
+            warn!(slot = slot.0, pid = pid.get(), why, "replacing a worker");
         }
         Note::Scaled { from, to } => info!(from, to, "number of workers changed"),
         Note::ScaleRefused { at } => {
@@ -249,13 +279,28 @@ fn not_up(slot: SlotId, pid: Option<Pid>, why: NotUp, told: &Told<'_>) {
     let stderr = (!lines.is_empty()).then(|| lines.join(" | "));
     match (pid, stderr) {
         (Some(pid), Some(stderr)) => {
-            error!(%slot, %pid, why = what, stderr, "a new worker did not come up; the old one stays");
+            error!(
+                slot = slot.0,
+                pid = pid.get(),
+                why = what,
+                stderr,
+                "a new worker did not come up; the old one stays"
+            );
         }
         (Some(pid), None) => {
-            error!(%slot, %pid, why = what, "a new worker did not come up; the old one stays");
+            error!(
+                slot = slot.0,
+                pid = pid.get(),
+                why = what,
+                "a new worker did not come up; the old one stays"
+            );
         }
         (None, _) => {
-            error!(%slot, why = what, "a new worker did not come up; the old one stays");
+            error!(
+                slot = slot.0,
+                why = what,
+                "a new worker did not come up; the old one stays"
+            );
         }
     }
 }
@@ -263,15 +308,40 @@ fn not_up(slot: SlotId, pid: Option<Pid>, why: NotUp, told: &Told<'_>) {
 fn drain_ended(slot: SlotId, pid: Pid, end: DrainEnd, took: Duration) {
     let took = human(took);
     match end {
-        DrainEnd::Empty => info!(%slot, %pid, took, "worker has no connections left"),
+        DrainEnd::Empty => info!(
+            slot = slot.0,
+            pid = pid.get(),
+            took,
+            "worker has no connections left"
+        ),
         DrainEnd::Quiet => {
-            info!(%slot, %pid, took, "worker keeps connections; none has a request in work");
+            info!(
+                slot = slot.0,
+                pid = pid.get(),
+                took,
+                "worker keeps connections; none has a request in work"
+            );
         }
         DrainEnd::Timeout => {
-            warn!(%slot, %pid, took, "worker still has connections, RPM_DRAIN_TIMEOUT is over");
+            warn!(
+                slot = slot.0,
+                pid = pid.get(),
+                took,
+                "worker still has connections, RPM_DRAIN_TIMEOUT is over"
+            );
         }
-        DrainEnd::Exited => warn!(%slot, %pid, took, "worker ended before its drain was complete"),
-        DrainEnd::Stopped => info!(%slot, %pid, took, "drain ended early, stopping the worker"),
+        DrainEnd::Exited => warn!(
+            slot = slot.0,
+            pid = pid.get(),
+            took,
+            "worker ended before its drain was complete"
+        ),
+        DrainEnd::Stopped => info!(
+            slot = slot.0,
+            pid = pid.get(),
+            took,
+            "drain ended early, stopping the worker"
+        ),
     }
 }
 
