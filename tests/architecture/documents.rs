@@ -5,8 +5,9 @@ use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use super::layers::LAYERS;
+use super::source::{none, root, rust_files};
 use super::tests_tree::functions;
-use super::{LAYERS, none, root, rust_files};
 
 /// Where documents are, not looked into deeper.
 const FOLDERS: [&str; 5] = ["", "docs", "examples", "charts/rpm-runtime", "fuzz"];

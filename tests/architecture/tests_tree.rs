@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use super::{none, paths, root, rust_files};
+use super::source::{none, paths, root, rust_files, within};
 
 /// The test binaries. A test with processes belongs to `it`, which has the harness and the groups.
 const BINARIES: [&str; 4] = ["architecture", "fleet_walk", "fuzz_corpus", "it"];
@@ -66,7 +66,7 @@ fn a_test_lies_in_the_folder_of_its_group() {
             let short = paths(&text, "harness").into_iter();
             reached.extend(short.map(|path| format!("harness::{path}")));
             let free = path.starts_with(folder) || path.starts_with("harness");
-            let uses = |mark| reached.iter().any(|path| super::within(path, mark));
+            let uses = |mark| reached.iter().any(|path| within(path, mark));
             if !free && (mark.is_some_and(uses) || uses(folder)) {
                 faults.push(format!("{}: a test of {folder}", path.display()));
             }
