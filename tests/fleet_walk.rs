@@ -54,7 +54,8 @@ fn walks(walk: Walk) -> (Tally, u64) {
     (tally, steps)
 }
 
-/// Runs walks of this kind. Each event of `least` must happen in at least its percentage of them.
+/// Runs walks of this kind. Each event of `least` must happen in at least its percentage of them: at least five standard
+/// deviations below the usual share (15 points near 50 %), so that chance alone does not fail the test.
 fn walk(mix: &Mix, least: &[(&str, u64)]) {
     let config = Config::with_source_file(file!());
     let usual = config.cases >= 256;
@@ -91,9 +92,8 @@ fn whatever_happens_the_fleet_keeps_its_promises() {
             ("drain: empty", 25),
             ("drain: exited", 15),
             ("drain: timeout", 20),
-            ("last scrape", 40),
-            ("scraped again", 2),
-            ("resumed", 10),
+            ("last scrape", 30),
+            ("resumed", 5),
             ("drain before the stop", 25),
             ("scale up", 60),
             ("scale down", 60),
@@ -128,9 +128,9 @@ fn a_program_that_mostly_works_is_replaced_while_it_serves() {
             ("drain: timeout", 30),
             ("drain: exited", 8),
             ("drain: stopped", 2),
-            ("last scrape", 40),
-            ("scraped again", 4),
-            ("resumed", 20),
+            ("last scrape", 30),
+            ("scraped again", 1),
+            ("resumed", 12),
             ("scale up", 70),
             ("scale down in a reload", 50),
             ("too large", 30),

@@ -14,7 +14,10 @@ use super::{Action, Note};
 /// How a worker ends after its drain.
 #[derive(Clone, Copy)]
 struct EndingPlan {
+    /// From the stop signal to SIGKILL.
     grace: Duration,
+    /// Limit of the wait for a quiet moment, after the drain timeout.
+    choose_for: Duration,
     /// Limit of the last scrape; `None` if no scrape is needed.
     scrape: Option<Duration>,
 }
@@ -22,9 +25,7 @@ struct EndingPlan {
 impl EndingPlan {
     /// Sends the stop signal and starts the grace.
     fn stop(self, turn: &mut Turn<'_>, gone: &mut Retiring) {
-        gone.step = Step::Grace {
-            kill_at: turn.now.after(self.grace),
-        };
+        gone.step = Step::grace(turn.now, self.grace);
         turn.act(Action::Stop {
             pid: gone.worker.pid,
         });
@@ -69,6 +70,7 @@ impl Fleet {
         let scrapes = matches!(self.mode, Mode::Serving | Mode::Delaying { .. });
         EndingPlan {
             grace,
+            choose_for: grace,
             scrape: scrape::limit(grace).filter(|_| self.params.last_scrape && scrapes),
         }
     }
@@ -180,12 +182,12 @@ impl Fleet {
             match gone.step {
                 Step::Draining { since, until } if until <= turn.now => {
                     // The requests of an unhealthy worker have had enough time.
-                    if gone.cause == Cause::Unhealthy || self.params.stop_timeout.is_zero() {
+                    if gone.cause == Cause::Unhealthy || plan.choose_for.is_zero() {
                         over.push(pid);
                     } else {
                         gone.step = Step::Choosing {
                             since,
-                            until: turn.now.after(plan.grace),
+                            until: turn.now.after(plan.choose_for),
                             patience: None,
                             scrape: plan.ask(turn, pid),
                         };

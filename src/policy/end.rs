@@ -108,9 +108,7 @@ impl Fleet {
 
     /// Sends the stop signal to the remaining processes of an ended worker's group.
     fn sweep(&mut self, turn: &mut Turn<'_>, slot: SlotId, worker: Worker, cause: Cause) {
-        let step = Step::Grace {
-            kill_at: turn.now.after(self.params.stop_timeout),
-        };
+        let step = Step::grace(turn.now, self.params.stop_timeout);
         self.retiring.push(Retiring {
             slot,
             worker,

@@ -71,9 +71,7 @@ impl Fleet {
         if !told {
             // The worker ended by itself.
             gone.cause = own_cause(gone.worker, fall);
-            gone.step = Step::Grace {
-                kill_at: turn.now.after(self.params.stop_timeout),
-            };
+            gone.step = Step::grace(turn.now, self.params.stop_timeout);
         }
         if gone.cause == Cause::Stop && killed {
             gone.cause = Cause::StopTimeout;

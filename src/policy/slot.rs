@@ -1,5 +1,7 @@
 //! One slot with its worker and its successor, and the retiring workers that have left their slots.
 
+use std::time::Duration;
+
 use super::Action;
 use super::drain::Patience;
 use super::scrape::LastScrape;
@@ -229,6 +231,15 @@ pub enum Step {
     Grace { kill_at: Tick },
     /// The worker has got SIGKILL; the runtime gives up on it at this time.
     Killed { give_up_at: Tick },
+}
+
+impl Step {
+    /// The stop signal is sent at `now`, and SIGKILL after `length`.
+    pub fn grace(now: Tick, length: Duration) -> Self {
+        Self::Grace {
+            kill_at: now.after(length),
+        }
+    }
 }
 
 /// A worker that must end, or the group that one left behind. It has no slot.
