@@ -226,6 +226,14 @@ mod tests {
     }
 
     #[test]
+    fn the_node_channel_is_no_handover_of_this_version() {
+        let told = (HANDOVER.parse)(" Node").unwrap_err();
+        assert_eq!(told.what, NOT_YET);
+        let told = (HANDOVER.parse)("").unwrap_err();
+        assert_eq!(told.what, "is not one of the known words");
+    }
+
+    #[test]
     fn lists_of_ports() {
         assert_eq!(ports("AUTO"), Ok(PortRule::Any));
         assert_eq!(ports("off"), Ok(PortRule::Nothing));

@@ -146,6 +146,15 @@ pub const PURE_PARTS: [&str; 6] = [
     "app_metrics/multiproc/process.rs",
 ];
 
+/// What the pure parts may use of the crate, and which packages.
+pub const PURE_INSIDE: [&str; 4] = [
+    "app_metrics::merge",
+    "app_metrics::multiproc",
+    "exposition",
+    "model",
+];
+pub const PURE_OUTSIDE: [&str; 3] = ["glob", "memchr", "serde_json"];
+
 /// What the pure layers may use of the standard library.
 pub const PURE: [&str; 19] = [
     "std::borrow",

@@ -14,7 +14,7 @@ use std::path::Path;
 
 use rpm_runtime::config::settings;
 
-use layers::{CLOSED, NOT_PURE, PURE, PURE_PARTS};
+use layers::{CLOSED, NOT_PURE, PURE, PURE_INSIDE, PURE_OUTSIDE, PURE_PARTS};
 use source::{Source, none, packages, paths, root, sources, within};
 
 /// Most lines of a file. A longer file must be split by concept.
@@ -112,6 +112,37 @@ fn the_pure_layers_have_no_clock_no_file_and_no_process() {
 }
 
 #[test]
+fn the_pure_parts_use_nothing_that_is_not_pure() {
+    let packages = packages();
+    let mut faults = Vec::new();
+    for source in sources() {
+        let part = PURE_PARTS.iter().any(|part| source.path.starts_with(part));
+        let excepted = NOT_PURE.iter().any(|file| source.path == Path::new(file));
+        let tests = source
+            .path
+            .iter()
+            .any(|name| name == "tests" || name == "tests.rs");
+        if !part || excepted || tests {
+            continue;
+        }
+        let code = source.code();
+        let path = source.path.display();
+        for used in paths(&code, "crate") {
+            if !PURE_INSIDE.iter().any(|of| within(&used, of)) {
+                faults.push(format!("{path}: crate::{used}"));
+            }
+        }
+        for package in &packages {
+            let used = !paths(&code, package).is_empty();
+            if used && !PURE_OUTSIDE.contains(&package.as_str()) {
+                faults.push(format!("{path}: {package}"));
+            }
+        }
+    }
+    none(&faults);
+}
+
+#[test]
 fn unsafe_stands_in_sys_only() {
     let mut faults = Vec::new();
     for source in sources() {
@@ -120,7 +151,8 @@ fn unsafe_stands_in_sys_only() {
         if source.path == Path::new("lib.rs") {
             let lines: Vec<&str> = code.lines().collect();
             for pair in lines.windows(2) {
-                let module = pair[1].starts_with("pub mod ") && pair[1] != "pub mod sys;";
+                let name = pair[1].strip_prefix("pub ").unwrap_or(pair[1]);
+                let module = name.starts_with("mod ") && name != "mod sys;";
                 if module && pair[0] != "#[forbid(unsafe_code)]" {
                     faults.push(format!("{path}: {} may hold unsafe code", pair[1]));
                 }

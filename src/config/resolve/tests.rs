@@ -12,6 +12,17 @@ use crate::policy::{CpuBudget, SignalAction, SignalTable};
 fn nothing_set_is_a_good_configuration() {
     let resolved = good(&[]);
     assert_eq!(resolved.warnings, [""; 0]);
+    // Each of these has a test of its documented defaults in its module; a new group needs one as well.
+    let crate::config::Config {
+        program: _,
+        ports: _,
+        life: _,
+        reload: _,
+        health: _,
+        signals: _,
+        log: _,
+        admin: _,
+    } = resolved.config;
     assert_eq!(
         resolved.lines[0],
         Line {
