@@ -20,8 +20,8 @@ pub(super) const HEALTH: Setting<Option<HealthCheck>> = Setting {
     default: Preset::Text("off"),
     help: "asks each worker: http:PATH, tcp, accept (does its queue move); off",
     doc: "Asks each worker by itself whether it works; a worker that fails is replaced while the others serve. \
-          `http:/PATH`: it answers a request for that path with 2xx or 3xx. `tcp`: it accepts a connection. `accept`: \
-          connections that wait for it grow fewer.",
+          `http:PATH`: it answers a request for that path with 2xx or 3xx. `tcp`: it accepts a connection. `accept`: \
+          its queue of waiting connections is empty or shrinks.",
     parse: health,
     show: show::or_off,
 };

@@ -36,7 +36,7 @@ pub(super) const READY: Setting<Ready> = Setting {
     default: Preset::Text("auto"),
     help: "a worker is ready when: auto, listen, notify, http:PATH, tcp, delay:2s",
     doc: "When a worker counts as ready. `listen`: it listens on a shared port. `notify`: it says `READY=1` to \
-          `NOTIFY_SOCKET` (sd_notify). `http:/PATH`: it answers a request for that path with 2xx or 3xx. `tcp`: it accepts \
+          `NOTIFY_SOCKET` (sd_notify). `http:PATH`: it answers a request for that path with 2xx or 3xx. `tcp`: it accepts \
           a connection. `delay:2s`: it has been alive for so long.\n\n\
           `auto`: it listens on a shared port, or, if it has not done so, it has been alive for `RPM_MIN_UPTIME`. Where \
           `RPM_PORTS` lists ports, and for a slot whose earlier worker listened, only listening counts. **If your program \
@@ -85,7 +85,11 @@ pub(super) const DRAIN_TIMEOUT: Setting<Duration> = Setting {
     default: Preset::Text("10s"),
     help: "longest wait for a worker's connections to end before that; 0: none",
     doc: "How long the runtime waits, before the stop signal, for the connections of a worker to end. Meanwhile the worker \
-          gets no new ones. `0` does not wait. Where ports are not shared, there is no such wait.",
+          gets no new ones. `0` does not wait. Where ports are not shared, there is no such wait.\n\n\
+          If a reload or a scale-down finds connections after this time, the runtime looks for a moment at which the \
+          worker has no request in work, and only then sends the stop signal. This extra wait is at most \
+          `RPM_STOP_TIMEOUT`, and at most 2 s if the program catches the stop signal. See \
+          [kept connections](reload.md#kept-connections).",
     parse: duration,
     show: show::duration,
 };

@@ -5,9 +5,9 @@ use std::fmt::Write as _;
 use super::config::GROUPS;
 use super::environment::LATER;
 use super::setting::{Definition, Preset};
-use crate::model::worker_vars;
+use crate::model::worker_vars::{self, NEVER_SET, WorkerVar};
 
-/// A value that no setting accepts: the error text then says what is accepted.
+/// A value that only settings for any text accept: the error text of the others says what is accepted.
 const NONSENSE: &str = "\u{1}'";
 
 const HEAD: &str = "\
@@ -34,7 +34,9 @@ most people need.
 const WORKERS: &str = "
 ## What a worker finds in its environment
 
-A worker gets the runtime's own environment, whole, with the variables of `RPM_ENV_FILE` over it, and these:
+A worker gets the runtime's own environment, with the variables of `RPM_ENV_FILE` over it, and the variables of this table.
+Only `LISTEN_FDS`, `LISTEN_PID`, `LISTEN_FDNAMES` and `LISTEN_PIDFDID` of the runtime's own environment do not pass. They pass
+in the role of tini, because the descriptors pass then too.
 
 | variable | value |
 |---|---|
@@ -42,10 +44,12 @@ A worker gets the runtime's own environment, whole, with the variables of `RPM_E
 | `RPM_INCREMENT_VAR` names it | A number that is raised by the slot. |
 ";
 
-const DESCRIPTORS: &str = "
-What the runtime itself was told in `LISTEN_FDS` and its like passes to a worker only in the role of tini, where the
-descriptors pass too.
+const KEPT: &str = "
+The runtime sets none of these, and `RPM_INSTANCE_VAR` and `RPM_INCREMENT_VAR` refuse them:
 
+";
+
+const STREAMS: &str = "
 The stdout and stderr of a worker are pipes, so programs that use the C library's buffers write in blocks: set
 `PYTHONUNBUFFERED=1`, or `$stdout.sync = true` in Ruby. Its stdin is /dev/null if there are several workers, or if the stdin
 of the runtime is a terminal that is not handed over (it is with `RPM_LOG_FORMAT=inherit`).
@@ -61,7 +65,7 @@ This is the default; `RPM_SIGNALS` changes it.
 | TTIN, TTOU | `scale-up`, `scale-down`: one worker more, one less. |
 | USR1 | `reopen`: log files are opened again, for a logrotate outside; then the signal is forwarded to every worker, in the role of tini too. With log files it is forwarded only to workers that handle it, so that it ends none. |
 | CHLD | Ended processes are reaped. It cannot be changed. |
-| PIPE, and what reports a fault (SEGV, BUS, FPE, ILL, ABRT, TRAP, SYS) | The runtime does not collect them. It cannot be changed. |
+| PIPE, and what reports a fault (SEGV, BUS, FPE, ILL, ABRT, TRAP, SYS) | The runtime does not handle them. It cannot be changed. |
 | all others | `forward`: the signal goes to every worker. |
 
 The actions for `RPM_SIGNALS`:
@@ -112,13 +116,18 @@ pub fn reference() -> String {
         format_args!("{later}. To set one of them is a mistake, since it would not be obeyed.\n"),
     );
     text.push_str(WORKERS);
-    for var in worker_vars::ALL {
+    let set = |var: &WorkerVar| !NEVER_SET.contains(var);
+    for var in worker_vars::ALL.iter().filter(|var| set(var)) {
         push(
             &mut text,
             format_args!("| `{}` | {} |\n", var.name, var.doc),
         );
     }
-    text.push_str(DESCRIPTORS);
+    text.push_str(KEPT);
+    for var in NEVER_SET {
+        push(&mut text, format_args!("- `{}`: {}\n", var.name, var.doc));
+    }
+    text.push_str(STREAMS);
     text
 }
 
@@ -130,12 +139,11 @@ fn entry(text: &mut String, setting: &dyn Definition) {
         Preset::Unset => "none".to_owned(),
     };
     push(text, format_args!("- Default: {default}\n"));
-    if let Err(wrong) = setting.check(NONSENSE) {
-        push(
-            text,
-            format_args!("- Accepted: {}\n", plain(&wrong.accepted)),
-        );
-    }
+    let accepted = match setting.check(NONSENSE) {
+        Ok(_) => "any text".to_owned(),
+        Err(wrong) => plain(&wrong.accepted),
+    };
+    push(text, format_args!("- Accepted: {accepted}\n"));
     push(text, format_args!("\n{}\n", setting.doc()));
 }
 

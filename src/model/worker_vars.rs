@@ -86,6 +86,9 @@ pub const NODE_CHANNEL_FD: WorkerVar = var("NODE_CHANNEL_FD", "Not used by this 
 /// passes to a worker only with the descriptors.
 pub const ACTIVATION: [WorkerVar; 4] = [LISTEN_FDS, LISTEN_PID, LISTEN_FDNAMES, LISTEN_PIDFDID];
 
+/// Names that the runtime keeps for itself and sets for no worker.
+pub const NEVER_SET: [WorkerVar; 2] = [LISTEN_PIDFDID, NODE_CHANNEL_FD];
+
 /// Every one, in the order of the reference.
 pub const ALL: [WorkerVar; 13] = [
     INSTANCE,

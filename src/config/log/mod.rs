@@ -50,9 +50,9 @@ const LOG_FORMAT: Setting<LogFormat> = Setting {
         "raw; inherit with RPM_RESTART=never and one instance if no RPM_LOG_* needs lines",
     ),
     help: "workers' lines: raw, prefix ([name:slot]), json, inherit (our stdout)",
-    doc: "What becomes of the lines of workers. `raw`: they pass byte for byte. `prefix`: `[name:slot] line`. `json`: one \
-          object a line. `inherit`: workers get the runtime's own stdout and stderr, and no line passes through the \
-          runtime. See [logging.md](logging.md).",
+    doc: "What becomes of the lines of workers. `raw`: they pass byte for byte. `prefix`: `TIMESTAMP [name:slot] line`; \
+          `RPM_LOG_TIMESTAMP=none` leaves out the timestamp. `json`: one object a line. `inherit`: workers get the \
+          runtime's own stdout and stderr, and no line passes through the runtime. See [logging.md](logging.md).",
     parse: word,
     show: show_word,
 };

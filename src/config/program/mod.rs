@@ -84,9 +84,9 @@ const ENV_FILE: Setting<PathBuf> = Setting {
     name: "RPM_ENV_FILE",
     default: Preset::Unset,
     help: "file of NAME=VALUE lines for workers, read at each start of one",
-    doc: "A file of variables for the workers. It is read at each start of a worker, so a reload takes new values. What \
-          it sets overrides the runtime's own environment in the workers. `RPM_*` names in it are passed on to the \
-          workers and do not configure the runtime.\n\n\
+    doc: "The path of a file of variables for the workers. The file is read at each start of a worker, so a \
+          reload takes new values. What it sets overrides the runtime's own environment in the workers. `RPM_*` names in it \
+          are passed on to the workers and do not configure the runtime.\n\n\
           The file is written as for `docker run --env-file`, with quotes: lines `NAME=VALUE`, with `export` before the \
           name if you like; lines that begin with `#` and blank lines are skipped. Blanks around a value are dropped. A \
           value that begins with `'` or `\"` ends at the next same mark. Everything else is taken literally: nothing is \
