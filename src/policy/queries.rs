@@ -128,8 +128,9 @@ fn seek(gone: &Retiring, now: Tick) -> Seek {
         return Seek::End;
     };
     match patience {
+        // The patience begins after the scrape, so that a slow one takes nothing of it.
+        _ if scrape.keeps_from_looks(now) => Seek::Nothing,
         None => Seek::Disposition,
-        Some(_) if scrape.keeps_from_looks(now) => Seek::Nothing,
         Some(patience) => Seek::Moment(patience.aim(now)),
     }
 }

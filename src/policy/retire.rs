@@ -157,7 +157,6 @@ impl Fleet {
 
     pub(super) fn advance_retiring(&mut self, turn: &mut Turn<'_>) {
         self.tell_leaving(turn);
-        self.advance_draining(turn);
         let stopping = self.stopping();
         let mut given_up = Vec::new();
         for gone in &mut self.retiring {
@@ -191,6 +190,8 @@ impl Fleet {
                 | Step::Killed { .. } => {}
             }
         }
+        // Behind the graces: a grace of zero that begins now is over in the next pass, when the stop may have begun.
+        self.advance_draining(turn);
         for gone in given_up {
             self.give_up_on(turn, gone);
         }

@@ -51,9 +51,9 @@ impl Drain {
     pub(super) fn seek(&self, now: Tick) -> Seek {
         match (self.choosing, self.settled_until, self.scrape) {
             (false, ..) => Seek::End,
+            (true, _, Scrape::Asked { .. }) => Seek::Nothing,
+            (true, _, Scrape::Done { old }) if old <= now => Seek::Nothing,
             (true, None, _) => Seek::Disposition,
-            (true, Some(_), Scrape::Asked { .. }) => Seek::Nothing,
-            (true, Some(_), Scrape::Done { old }) if old <= now => Seek::Nothing,
             (true, Some(settled), _) if settled > now => Seek::Moment(Aim::Quiet),
             (true, Some(_), _) => Seek::Moment(Aim::Painless),
         }

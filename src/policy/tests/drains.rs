@@ -44,6 +44,28 @@ fn the_stop_waits_until_no_request_is_in_work_but_not_for_ever() {
 }
 
 #[test]
+fn a_worker_that_is_killed_as_the_stop_begins_counts_to_the_exit_code() {
+    let (mut table, old) = Table::serving(Params {
+        restart: Restart::Never,
+        stop_timeout: Duration::ZERO,
+        ..two()
+    });
+    let _ = table.tell(SCALE_DOWN);
+    let _ = table.tell(STOP);
+    let _ = table.ends(old[0], Exit::Code(0));
+    // The drain of the worker and that of the stop end at the same time.
+    let told = table.wait(10_000);
+    let begins = told
+        .iter()
+        .position(|action| matches!(action, Action::Say(Note::StopBegins { .. })));
+    let kill = Action::Kill { pid: old[1] };
+    let kills = told.iter().position(|action| *action == kill);
+    assert!(begins.is_some() && begins < kills, "{told:?}");
+    let end = table.ends(old[1], KILLED);
+    assert_eq!(deeds(&end), [Action::Finish { code: 1 }]);
+}
+
+#[test]
 fn a_second_stop_skips_the_delay_and_the_drain() {
     let (mut table, old) = Table::serving(Params {
         instances: 1,

@@ -92,26 +92,26 @@ fn a_worker_that_ends_during_its_last_scrape_ended_by_itself() {
     assert_eq!(table.tell(Event::Scraped { pid }), []);
 }
 
-/// The drain timeout is over, and the first scrape is answered.
-fn choosing(disposition: Disposition) -> (Table, Pid) {
+/// The drain timeout is over, and the first scrape is answered after so many milliseconds.
+fn choosing(disposition: Disposition, scraped_after: u64) -> (Table, Pid) {
     let (mut table, pid) = draining();
     assert_eq!(deeds(&table.wait(10_000)), [scrape(pid)]);
-    assert_eq!(table.draining()[0].seek, Seek::Disposition);
-    let told = table.tell(Event::Disposition { pid, disposition });
-    assert_eq!(told, []);
     assert_eq!(
         table.draining()[0].seek,
         Seek::Nothing,
         "it must run to answer"
     );
-    let _ = table.wait(10);
+    let _ = table.wait(scraped_after);
     assert_eq!(table.tell(Event::Scraped { pid }), []);
+    assert_eq!(table.draining()[0].seek, Seek::Disposition);
+    let told = table.tell(Event::Disposition { pid, disposition });
+    assert_eq!(told, []);
     (table, pid)
 }
 
 #[test]
 fn a_scrape_that_is_too_old_is_made_again_before_the_next_look() {
-    let (mut table, pid) = choosing(Disposition::Default);
+    let (mut table, pid) = choosing(Disposition::Default, 10);
     assert_eq!(table.draining()[0].seek, Seek::Moment(Aim::Quiet));
     assert_eq!(deeds(&table.wait(99)), []);
     assert_eq!(deeds(&table.wait(1)), [scrape(pid)]);
@@ -126,7 +126,7 @@ fn a_scrape_that_is_too_old_is_made_again_before_the_next_look() {
 
 #[test]
 fn a_moment_that_comes_during_a_scrape_lets_the_worker_run_on() {
-    let (mut table, pid) = choosing(Disposition::Default);
+    let (mut table, pid) = choosing(Disposition::Default, 10);
     let _ = table.wait(100);
     let told = table.tell(Event::Moment { pid, quiet: true });
     assert_eq!(deeds(&told), [Action::Resume { pid }]);
@@ -137,8 +137,10 @@ fn a_moment_that_comes_during_a_scrape_lets_the_worker_run_on() {
 
 #[test]
 fn the_wait_for_a_moment_depends_on_what_the_stop_signal_does() {
-    let (mut table, pid) = choosing(Disposition::Caught);
-    let mut waited = 10;
+    let (mut table, pid) = choosing(Disposition::Caught, 900);
+    // A slow scrape takes nothing of the wait.
+    assert_eq!(table.draining()[0].seek, Seek::Moment(Aim::Quiet));
+    let mut waited = 0;
     loop {
         let told = table.wait(10);
         waited += 10;
