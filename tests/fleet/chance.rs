@@ -40,7 +40,7 @@ impl Mix {
     /// Everything with equal weight.
     pub fn anything() -> Self {
         Self {
-            moves: 1400,
+            moves: 1700,
             weights: Weights {
                 harm: 6,
                 health: 3,
@@ -59,7 +59,7 @@ impl Mix {
     /// Few exits, many reloads.
     pub fn works() -> Self {
         Self {
-            moves: 900,
+            moves: 1100,
             weights: Weights {
                 harm: 1,
                 health: 2,
@@ -84,7 +84,7 @@ impl Mix {
     /// Health checks, many of which fail.
     pub fn sick() -> Self {
         Self {
-            moves: 900,
+            moves: 1100,
             weights: Weights {
                 harm: 1,
                 health: 10,
