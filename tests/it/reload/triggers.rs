@@ -343,3 +343,27 @@ fn soak_a_schedule_reloads_at_its_minute() {
     assert_eq!(status(&runtime).generation, 1);
     stop(runtime);
 }
+
+/// `auto` shares what the program binds: another port after a reload, and nobody is left who binds the first.
+#[test]
+fn a_port_that_the_new_version_does_not_bind_is_closed_after_the_reload() {
+    let (old, new) = (free_port(), free_port());
+    let file = absolute("ports").with_extension("env");
+    fs::write(&file, format!("PORT={old}\n")).unwrap();
+    let runtime = Runtime::builder()
+        .env("RPM_INSTANCES", "2")
+        .env("RPM_READY", "listen")
+        .env("RPM_ENV_FILE", file.to_str().unwrap())
+        .program([harness::example("echo_server").to_str().unwrap()])
+        .start();
+    wait_ready(&runtime, 2);
+    assert_eq!(http_get(v4(old), "/").unwrap().status, 200);
+    fs::write(&file, format!("PORT={new}\n")).unwrap();
+    reload(&runtime);
+    let line = runtime.wait_for_line(|line| line.contains("no worker binds this port any more"));
+    assert!(line.contains(&format!(":{old}")), "{line}");
+    assert_eq!(http_get(v4(new), "/").unwrap().status, 200);
+    let refused = std::net::TcpStream::connect(v4(old)).unwrap_err();
+    assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);
+    stop(runtime);
+}
