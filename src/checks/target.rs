@@ -17,20 +17,21 @@ impl Target {
     /// The worker whose listener of the shared port `key` has this source port. A dual-stack wildcard port is reached
     /// over IPv4, because there are millions of IPv4 loopback addresses to connect from and only one of IPv6.
     pub fn new(key: PortKey, source_port: u16) -> Self {
-        let ip = match key.addr.ip() {
+        let at = key.reached_at();
+        let ip = match at.ip() {
             IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
             IpAddr::V6(ip) if ip.is_unspecified() && !key.v6only => Ipv4Addr::LOCALHOST.into(),
             IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
             // Keep the scope of a link-local address.
             _ => {
                 return Self {
-                    addr: key.addr,
+                    addr: at,
                     source_port,
                 };
             }
         };
         Self {
-            addr: SocketAddr::new(ip, key.addr.port()),
+            addr: SocketAddr::new(ip, at.port()),
             source_port,
         }
     }
@@ -50,6 +51,8 @@ mod tests {
         assert_eq!(target("0.0.0.0:80", false), "127.0.0.1:80");
         assert_eq!(target("[::]:80", false), "127.0.0.1:80");
         assert_eq!(target("[::]:80", true), "[::1]:80");
+        assert_eq!(target("[::ffff:127.0.0.1]:80", false), "127.0.0.1:80");
+        assert_eq!(target("[::ffff:0.0.0.0]:80", false), "127.0.0.1:80");
         for specific in ["127.0.0.9:80", "10.1.2.3:80", "[::1]:80", "[fe80::1%3]:80"] {
             assert_eq!(target(specific, false), specific);
         }

@@ -191,14 +191,13 @@ fn complaint(text: &str) -> &'static str {
     }
 }
 
-/// Whether two entries are equal, or one is a bare port (all addresses) and the other a wildcard of the same port.
+/// Whether two entries have the same address (perhaps once IPv4-mapped), or one is a bare port (all addresses) and the other a wildcard of the same port.
 fn same_place(a: PortSpec, b: PortSpec) -> bool {
-    let everywhere = |spec: PortSpec| spec.ip.is_none_or(|ip| ip.is_unspecified());
-    a == b
-        || (a.port == b.port
-            && (a.ip.is_none() || b.ip.is_none())
-            && everywhere(a)
-            && everywhere(b))
+    let everywhere = |spec: PortSpec| spec.ip.is_none_or(|ip| ip.to_canonical().is_unspecified());
+    let place = |spec: PortSpec| spec.ip.map(|ip| ip.to_canonical());
+    a.port == b.port
+        && (place(a) == place(b)
+            || (a.ip.is_none() || b.ip.is_none()) && everywhere(a) && everywhere(b))
 }
 
 /// Whether a listener at `addr` and a shared port would conflict.
@@ -206,7 +205,8 @@ pub(super) fn collides(spec: PortSpec, addr: SocketAddr) -> bool {
     // The IPv6 wildcard includes IPv4 (ipv6(7), IPV6_V6ONLY).
     let covers = |a: IpAddr, b: IpAddr| a.is_unspecified() && (a.is_ipv6() || b.is_ipv4());
     let both = |a: IpAddr, b: IpAddr| a == b || covers(a, b) || covers(b, a);
-    spec.port.get() == addr.port() && spec.ip.is_none_or(|ip| both(ip, addr.ip()))
+    let ip = spec.ip.map(|ip| ip.to_canonical());
+    spec.port.get() == addr.port() && ip.is_none_or(|ip| both(ip, addr.ip()))
 }
 
 #[cfg(test)]
@@ -287,6 +287,10 @@ mod tests {
                 "\"80\" and \"0.0.0.0:80\" are the same place",
             ),
             ("[::]:80,80", "\"[::]:80\" and \"80\" are the same place"),
+            (
+                "127.0.0.1:80,[::ffff:127.0.0.1]:80",
+                "\"127.0.0.1:80\" and \"[::ffff:127.0.0.1]:80\" are the same place",
+            ),
         ];
         for (text, complaint) in table {
             assert_eq!(ports(text).unwrap_err().what, complaint, "{text}");

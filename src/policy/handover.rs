@@ -31,7 +31,7 @@ impl SocketKind {
 /// that it requested.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct PortKey {
-    /// Never port 0.
+    /// Never port 0. It has the family of the program's socket, so it may be an IPv4-mapped address.
     pub addr: SocketAddr,
     /// IPV6_V6ONLY; false for IPv4.
     pub v6only: bool,
@@ -50,7 +50,8 @@ impl fmt::Display for PortKey {
 
 impl PortKey {
     /// `v6only` matters only for the IPv6 wildcard, because no other address serves both families. `bind` ignores the
-    /// flow, and the scope except for link-local addresses (ipv6(7)).
+    /// flow, and the scope except for link-local addresses (ipv6(7)). An IPv4-mapped address stays an IPv6 address,
+    /// because the program asked for a socket of that family.
     pub fn new(addr: SocketAddr, v6only: bool) -> Self {
         let addr = match addr {
             SocketAddr::V6(v6) => {
@@ -63,10 +64,16 @@ impl PortKey {
             }
             v4 @ SocketAddr::V4(_) => v4,
         };
+        let mapped = is_mapped(addr);
         Self {
             addr,
-            v6only: addr.is_ipv6() && (v6only || !addr.ip().is_unspecified()),
+            v6only: addr.is_ipv6() && !mapped && (v6only || !addr.ip().is_unspecified()),
         }
+    }
+
+    /// The address at which clients reach it: of an IPv4-mapped address, the IPv4 address.
+    pub fn reached_at(&self) -> SocketAddr {
+        unmapped(self.addr)
     }
 
     /// All addresses of both families, which is the meaning of a bare port number.
@@ -79,10 +86,25 @@ impl PortKey {
 
     /// Whether a client could reach both: the same port on a common address.
     pub fn overlaps(&self, other: &Self) -> bool {
-        let wild = |key: &Self| key.addr.ip().is_unspecified();
-        let both = |key: &Self| key.addr.is_ipv6() && !key.v6only;
-        let family = self.addr.is_ipv4() == other.addr.is_ipv4() || both(self) || both(other);
-        self.addr.port() == other.addr.port() && wild(self) && wild(other) && family
+        let (one, two) = (self.reached_at(), other.reached_at());
+        let both = |key: &Self| key.reached_at().is_ipv6() && !key.v6only;
+        let family = one.is_ipv4() == two.is_ipv4() || both(self) || both(other);
+        let wild = one.ip().is_unspecified() && two.ip().is_unspecified();
+        one.port() == two.port() && (wild && family || one.ip() == two.ip())
+    }
+}
+
+/// Whether it is an IPv4-mapped address (`::ffff:127.0.0.1`).
+fn is_mapped(addr: SocketAddr) -> bool {
+    matches!(addr.ip(), IpAddr::V6(ip) if ip.to_ipv4_mapped().is_some())
+}
+
+/// Of an IPv4-mapped address the IPv4 address, to the kernel the same place (ipv6(7)). Any other address as it is.
+fn unmapped(addr: SocketAddr) -> SocketAddr {
+    if is_mapped(addr) {
+        SocketAddr::new(addr.ip().to_canonical(), addr.port())
+    } else {
+        addr
     }
 }
 
@@ -145,7 +167,8 @@ impl PortRule {
             Self::Any => true,
             Self::Nothing => false,
             Self::Listed(list) => list.iter().any(|spec| {
-                spec.port.get() == addr.port() && spec.ip.is_none_or(|ip| ip == addr.ip())
+                let same = |ip: IpAddr| ip.to_canonical() == addr.ip().to_canonical();
+                spec.port.get() == addr.port() && spec.ip.is_none_or(same)
             }),
         }
     }
@@ -177,10 +200,10 @@ pub fn on_bind(
         SocketKind::Tcp6 => addr.is_ipv6(),
         SocketKind::Other => false,
     };
-    // An IPv4-mapped address on an IPv6 socket is unusual, so it is left to the kernel.
-    let mapped = matches!(addr.ip(), IpAddr::V6(ip) if ip.to_ipv4_mapped().is_some());
+    // The kernel refuses an IPv4-mapped address on a socket for IPv6 alone.
+    let impossible = v6only && is_mapped(addr);
     let key = PortKey::new(addr, v6only);
-    if !family_fits || mapped || addr.port() == 0 {
+    if !family_fits || impossible || addr.port() == 0 {
         BindAnswer::Leave
     } else if !rule.covers(addr) {
         if rule.lists_elsewhere(addr) {
@@ -200,107 +223,4 @@ pub fn on_bind(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn decide(rule: &PortRule, kind: SocketKind, addr: &str) -> BindAnswer {
-        on_bind(rule, kind, addr.parse().unwrap(), true, None)
-    }
-
-    #[test]
-    fn nothing_of_a_programs_own_business_is_touched() {
-        use SocketKind::{Other, Tcp4, Tcp6};
-        let any = PortRule::Any;
-        assert_eq!(decide(&any, Tcp4, "0.0.0.0:0"), BindAnswer::Leave);
-        assert_eq!(decide(&any, Other, "0.0.0.0:53"), BindAnswer::Leave);
-        assert_eq!(decide(&any, Tcp4, "[::]:80"), BindAnswer::Leave);
-        assert_eq!(decide(&any, Tcp6, "1.2.3.4:80"), BindAnswer::Leave);
-        assert_eq!(decide(&any, Tcp6, "[::ffff:1.2.3.4]:80"), BindAnswer::Leave);
-        assert_eq!(
-            decide(&PortRule::Nothing, Tcp4, "0.0.0.0:80"),
-            BindAnswer::Leave
-        );
-        let spec = |ip: Option<&str>, port| PortSpec {
-            ip: ip.map(|ip| ip.parse().unwrap()),
-            port: NonZeroU16::new(port).unwrap(),
-        };
-        let listed = PortRule::Listed(vec![spec(None, 80), spec(Some("127.0.0.1"), 81)]);
-        assert_eq!(decide(&listed, Tcp4, "0.0.0.0:82"), BindAnswer::Leave);
-        assert!(matches!(
-            decide(&listed, Tcp4, "0.0.0.0:81"),
-            BindAnswer::LeaveElsewhere(_)
-        ));
-        assert!(matches!(
-            decide(&listed, Tcp4, "127.0.0.1:81"),
-            BindAnswer::Share(_)
-        ));
-        assert!(matches!(
-            decide(&listed, Tcp6, "[::1]:80"),
-            BindAnswer::Share(_)
-        ));
-    }
-
-    #[test]
-    fn a_port_is_told_apart_by_family_address_and_v6only() {
-        let addr: SocketAddr = "[::]:80".parse().unwrap();
-        let share = |v6only| on_bind(&PortRule::Any, SocketKind::Tcp6, addr, v6only, None);
-        assert_eq!(
-            share(false),
-            BindAnswer::Share(PortKey {
-                addr,
-                v6only: false
-            })
-        );
-        assert_eq!(
-            share(true),
-            BindAnswer::Share(PortKey { addr, v6only: true })
-        );
-        let v4 = decide(&PortRule::Any, SocketKind::Tcp4, "0.0.0.0:80");
-        assert_eq!(
-            v4,
-            BindAnswer::Share(PortKey {
-                addr: "0.0.0.0:80".parse().unwrap(),
-                v6only: false
-            })
-        );
-    }
-
-    #[test]
-    fn wildcards_overlap_by_family() {
-        let key = |addr: &str, v6only| PortKey::new(addr.parse().unwrap(), v6only);
-        let (v4, v6, dual) = (
-            key("0.0.0.0:80", false),
-            key("[::]:80", true),
-            key("[::]:80", false),
-        );
-        assert!(v4.overlaps(&dual) && dual.overlaps(&v4) && v6.overlaps(&dual));
-        assert!(!v4.overlaps(&v6) && !key("0.0.0.0:81", false).overlaps(&dual));
-        assert!(!key("127.0.0.1:80", false).overlaps(&dual));
-        assert_eq!(key("[::1]:80", false), key("[::1]:80", true));
-    }
-
-    #[test]
-    fn a_restarted_bind_is_done_already_and_a_second_one_is_an_error() {
-        let addr: SocketAddr = "0.0.0.0:80".parse().unwrap();
-        let again = |ours: &str| {
-            let ours = PortKey::new(ours.parse().unwrap(), false);
-            on_bind(&PortRule::Any, SocketKind::Tcp4, addr, false, Some(ours))
-        };
-        assert_eq!(again("0.0.0.0:80"), BindAnswer::Done);
-        assert_eq!(again("0.0.0.0:81"), BindAnswer::Leave);
-    }
-
-    #[test]
-    fn what_bind_does_not_look_at_makes_no_other_port() {
-        let key = |flow, scope, ip: &str| {
-            let ip: Ipv6Addr = ip.parse().unwrap();
-            PortKey::new(
-                SocketAddr::V6(SocketAddrV6::new(ip, 80, flow, scope)),
-                false,
-            )
-        };
-        assert_eq!(key(7, 3, "::"), key(0, 0, "::"));
-        assert_eq!(key(7, 3, "2001:db8::1"), key(0, 0, "2001:db8::1"));
-        assert_ne!(key(0, 3, "fe80::1"), key(0, 4, "fe80::1"));
-    }
-}
+mod tests;

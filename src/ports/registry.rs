@@ -46,12 +46,14 @@ pub(super) struct Handed {
 
 impl State {
     /// Closes an unused port that conflicts with `bound`: it has the same port number and was opened before the program
-    /// bound anything. It is a wildcard of the same family, or any wildcard address if RPM_PORTS lists the bare number.
+    /// bound anything. It has the same address in another form or family, or any wildcard address if RPM_PORTS lists the
+    /// bare number.
     fn supersede(&mut self, bound: PortKey) -> Option<PortEvent> {
         let port = bound.addr.port();
         let bare = self.settings.rule.lists_bare(port);
         let unwanted = |group: &Group| {
-            let wild = group.key.addr.ip().is_unspecified() && group.key.addr.port() == port;
+            let at = group.key.reached_at();
+            let wild = at.ip().is_unspecified() && at.port() == port;
             let rival = group.key.overlaps(&bound) || (bare && wild);
             group.key != bound && rival && !group.used()
         };

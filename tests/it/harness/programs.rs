@@ -65,6 +65,14 @@ impl Program {
         Self::new([OsString::from("/usr/bin/python3"), source(payload).into()])
     }
 
+    /// A program of the JVM on one IPv4 address.
+    pub fn java() -> Self {
+        Self::new([
+            OsString::from("java"),
+            source("tests/payloads/Server.java").into(),
+        ])
+    }
+
     /// A runtime with `count` workers of it, which are ready when they listen.
     pub fn workers(&self, count: usize) -> Builder {
         Runtime::builder()

@@ -28,9 +28,9 @@ const LONG: Length = Length {
 
 /// Clients with a new connection for each request and clients of a pool, at the same time and without pauses; none
 /// resends a request.
-fn loses_nothing(program: &Program, service: Builder, length: &Length) {
+fn loses_nothing(program: &Program, service: Builder, workers: usize, length: &Length) {
     let runtime = service.start();
-    wait_ready(&runtime, WORKERS);
+    wait_ready(&runtime, workers);
     let short = Load::run(program.plan(8, Style::Short).strict());
     let pooled = Load::run(program.plan(8, Style::Bounded(20)).strict());
     for _ in 0..length.reloads {
@@ -50,7 +50,7 @@ fn loses_nothing(program: &Program, service: Builder, length: &Length) {
 }
 
 fn four(program: &Program, length: &Length) {
-    loses_nothing(program, program.workers(WORKERS), length);
+    loses_nothing(program, program.workers(WORKERS), WORKERS, length);
 }
 
 #[test]
@@ -73,6 +73,26 @@ fn reloads_of_a_rust_server_lose_nothing() {
     four(&Program::rust(), &SHORT);
 }
 
+/// The JVM binds an IPv4 address as an IPv4-mapped one. Each worker is checked over its own listener.
+#[test]
+fn reloads_of_java_on_one_ipv4_address_lose_nothing() {
+    let program = Program::java();
+    let address = format!("127.0.0.1:{}", program.port);
+    let service = |ports: &str| {
+        let checked = program.workers(2).env("RPM_PORTS", ports);
+        checked
+            .env("RPM_READY", "http:/")
+            .env("RPM_HEALTH", "http:/")
+            .env("RPM_HEALTH_INTERVAL", "100ms")
+    };
+    let length = Length {
+        reloads: 1,
+        requests: 1_000,
+    };
+    loses_nothing(&program, service("auto"), 2, &length);
+    loses_nothing(&program, service(&address), 2, &length);
+}
+
 /// Never more workers than before: each leaves before its successor starts.
 #[test]
 fn reloads_without_a_surplus_worker_lose_nothing() {
@@ -81,14 +101,14 @@ fn reloads_without_a_surplus_worker_lose_nothing() {
         .workers(WORKERS)
         .env("RPM_RELOAD_SURGE", "0")
         .env("RPM_RELOAD_UNAVAILABLE", "1");
-    loses_nothing(&program, service, &SHORT);
+    loses_nothing(&program, service, WORKERS, &SHORT);
 }
 
 #[test]
 fn reloads_of_several_workers_at_a_time_lose_nothing() {
     let program = Program::rust();
     let service = program.workers(WORKERS).env("RPM_RELOAD_SURGE", "50%");
-    loses_nothing(&program, service, &SHORT);
+    loses_nothing(&program, service, WORKERS, &SHORT);
 }
 
 /// Connections that never end last longer than every drain. The worker is stopped at a moment between two of their

@@ -3,7 +3,9 @@
 
 use std::net::{SocketAddr, UdpSocket};
 
-use crate::harness::shared_port::{all_answer, ask, connect_to, sockets, stop, v4, v6, wait_ready};
+use crate::harness::shared_port::{
+    all_answer, ask, connect_to, connect_to_slot, sockets, stop, v4, v6, wait_ready,
+};
 use crate::harness::{Builder, Runtime, free_port, free_ports, patience, scratch, until};
 
 const WORKERS: usize = 4;
@@ -91,6 +93,37 @@ fn specific_addresses_are_ports_of_their_own() {
     all_answer(SocketAddr::from(([127, 0, 0, 2], port)), "two", WORKERS);
     all_answer(v6(port), "six", WORKERS);
     stop(runtime);
+}
+
+/// As the JVM binds an IPv4 address. Each worker keeps the IPv6 socket that it asked for.
+#[test]
+fn an_ipv4_mapped_address_is_shared_whether_it_is_listed_or_not() {
+    let lists = [
+        None,
+        Some(""),
+        Some("127.0.0.1:"),
+        Some("[::ffff:127.0.0.1]:"),
+    ];
+    for list in lists {
+        let port = free_port();
+        let builder = match list {
+            Some(address) => four().env("RPM_PORTS", format!("{address}{port}")),
+            None => four(),
+        };
+        let words = [format!("a=[::ffff:127.0.0.1]:{port},dual")];
+        let runtime = start(builder, words);
+        all_say(
+            &runtime,
+            &format!("bound a inet6 ::ffff:127.0.0.1 {port} nonblock=0,cloexec=1"),
+        );
+        all_answer(v4(port), "a", WORKERS);
+        for slot in 0..4 {
+            let mut steered = connect_to_slot(v4(port), slot, 1);
+            let reply = ask(&mut steered).unwrap();
+            assert!(reply.ends_with(&format!(" {slot}\n")), "{reply}");
+        }
+        stop(runtime);
+    }
 }
 
 #[test]
