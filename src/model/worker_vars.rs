@@ -37,7 +37,10 @@ pub const GENERATION: WorkerVar = var(
 pub const PM_ID: WorkerVar = var("pm_id", "The slot number, under the name that pm2 uses.");
 
 /// The name of the application, as pm2 calls it.
-pub const NAME: WorkerVar = var("name", "`RPM_APP_NAME`, under the name that pm2 uses.");
+pub const NAME: WorkerVar = var(
+    "name",
+    "`RPM_APP_NAME`, under the name that pm2 uses, unless it is set already.",
+);
 
 /// Keeps servers from forking workers of their own.
 pub const WEB_CONCURRENCY: WorkerVar = var(

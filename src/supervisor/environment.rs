@@ -60,7 +60,8 @@ impl Environment {
 }
 
 /// Builds a worker's environment: the runtime's own environment, complete and in order, with the worker's variables set
-/// in their places or at the end. Values that are not UTF-8 are not changed.
+/// in their places or at the end. Values that are not UTF-8 are not changed. What tells workers apart is always set: one
+/// value for all would be wrong. What is the same for all workers is set only if it is unset.
 pub fn build(
     base: &[(OsString, OsString)],
     config: &Config,
@@ -75,13 +76,18 @@ pub fn build(
     set(worker_vars::WORKERS.name, workers.to_string());
     set(worker_vars::GENERATION.name, generation.to_string());
     set(worker_vars::PM_ID.name, slot.to_string());
-    set(worker_vars::NAME.name, config.program.app_name.clone());
     if let Some((name, first)) = &config.program.increment {
         set(name, first.saturating_add(u64::from(slot.0)).to_string());
     }
-    // A server that is a worker must not fork its own workers.
-    if !env.iter().any(|(name, _)| name == "WEB_CONCURRENCY") {
-        env.push(("WEB_CONCURRENCY".into(), "1".into()));
+    let unless_set = [
+        (worker_vars::NAME, config.program.app_name.as_str()),
+        // A server that is a worker must not fork its own workers.
+        (worker_vars::WEB_CONCURRENCY, "1"),
+    ];
+    for (var, value) in unless_set {
+        if !env.iter().any(|(name, _)| name == var.name) {
+            env.push((var.name.into(), value.into()));
+        }
     }
     env
 }

@@ -124,6 +124,7 @@ fn the_environment_is_whole_in_order_and_untouched() {
         .env("ODD", odd)
         .env("EMPTY", "")
         .env("pm_id", "17")
+        .env("NODE_APP_INSTANCE", "17")
         .under(["env", "Z_FIRST=1", "A_SECOND=2", "WEB_CONCURRENCY=8"])
         .program(["sh", "-c", "cat /proc/self/environ"])
         .start();
@@ -153,6 +154,7 @@ fn the_environment_is_whole_in_order_and_untouched() {
         b"A_SECOND=2",
         b"WEB_CONCURRENCY=8",
         b"pm_id=0",
+        b"NODE_APP_INSTANCE=0",
         b"name=shop",
         b"RPM_RESTART=never",
     ] {
@@ -195,8 +197,8 @@ fn the_environment_keeps_its_order_and_ours_comes_last() {
     names.retain(|name| *name != "HARNESS_MARK");
     assert_eq!(names, expected);
     assert!(
-        texts.contains(&"name=env".to_owned()),
-        "set in its old place"
+        texts.contains(&"name=before".to_owned()),
+        "what is the same for all workers is set only where it is unset"
     );
 }
 
