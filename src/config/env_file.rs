@@ -1,9 +1,11 @@
-//! The grammar of RPM_ENV_FILE. It is the grammar of `docker run --env-file` plus quotes:
+//! The grammar of RPM_ENV_FILE. It is the grammar of `docker run --env-file` plus the quotes of docker compose:
 //!
 //! - a line is `NAME=VALUE`; lines end in LF or CRLF; blank ones and those that begin with `#` are skipped;
 //! - `export ` may come before the name; blanks around the line and around the value are dropped;
-//! - a value that begins with `'` or `"` ends at the next same character, and nothing may follow;
-//! - everything else is taken literally: nothing is expanded, a backslash is a backslash, a `#` in a value is part of it;
+//! - a value that begins with `'` or `"` ends at the next same character, on whatever line; only a comment may follow;
+//! - between `'` only `\'` is special, and is a `'`; between `"` a backslash begins `\n`, `\r`, `\t`, `\"`, `\\` or `\$`,
+//!   and stays before anything else;
+//! - everything else is taken literally: nothing is expanded, and a `#` in a value without quotes is part of it;
 //! - if a name occurs twice, the later line applies.
 
 use std::ffi::{OsStr, OsString};
@@ -33,20 +35,31 @@ const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 /// Returns the variables in order, each once, or all invalid lines.
 pub fn env_file(bytes: &[u8]) -> Result<Vec<(OsString, OsString)>, Vec<BadLine>> {
     let bytes = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes);
+    let text = with_unix_lines(bytes);
     let mut variables: Vec<(OsString, OsString)> = Vec::new();
     let mut bad = Vec::new();
-    for (at, line) in bytes.split(|byte| *byte == b'\n').enumerate() {
-        let line = line.trim_ascii();
-        if line.is_empty() || line.starts_with(b"#") {
-            continue;
+    let mut rest = text.as_slice();
+    let mut at = 1;
+    while !rest.is_empty() {
+        let end = line_end(rest);
+        let line = rest.get(..end).unwrap_or_default().trim_ascii();
+        // One line, unless the quotes of a value end on a later one.
+        let mut taken = end + 1;
+        if !line.is_empty() && !line.starts_with(b"#") {
+            match variable(rest) {
+                Ok((name, value, length)) => {
+                    taken = length;
+                    match variables.iter_mut().find(|(known, _)| *known == name) {
+                        Some((_, place)) => *place = value,
+                        None => variables.push((name, value)),
+                    }
+                }
+                Err(what) => bad.push(BadLine { line: at, what }),
+            }
         }
-        match variable(line) {
-            Ok((name, value)) => match variables.iter_mut().find(|(known, _)| *known == name) {
-                Some((_, place)) => *place = value,
-                None => variables.push((name, value)),
-            },
-            Err(what) => bad.push(BadLine { line: at + 1, what }),
-        }
+        let (done, left) = rest.split_at(taken.min(rest.len()));
+        at += done.split(|byte| *byte == b'\n').skip(1).count();
+        rest = left;
     }
     if bad.is_empty() {
         Ok(variables)
@@ -55,19 +68,38 @@ pub fn env_file(bytes: &[u8]) -> Result<Vec<(OsString, OsString)>, Vec<BadLine>>
     }
 }
 
-fn variable(line: &[u8]) -> Result<(OsString, OsString), String> {
+/// The text with LF in the place of each CRLF.
+fn with_unix_lines(bytes: &[u8]) -> Vec<u8> {
+    let lines: Vec<&[u8]> = bytes
+        .split(|byte| *byte == b'\n')
+        .map(|line| line.strip_suffix(b"\r").unwrap_or(line))
+        .collect();
+    lines.join(&b'\n')
+}
+
+/// The position of the next line end, or the end of the text.
+fn line_end(text: &[u8]) -> usize {
+    text.iter()
+        .position(|byte| *byte == b'\n')
+        .unwrap_or(text.len())
+}
+
+/// Reads the variable at the beginning of the text. Returns its name, its value, and how many bytes they took, with the
+/// line end.
+fn variable(text: &[u8]) -> Result<(OsString, OsString, usize), String> {
+    let (line, _) = text.split_at(line_end(text));
     if line.contains(&0) {
-        return Err("holds a NUL byte".to_owned());
+        return Err(NUL.to_owned());
     }
-    let line = match line.strip_prefix(b"export") {
-        Some(rest) if rest.first().is_some_and(u8::is_ascii_whitespace) => rest.trim_ascii_start(),
-        _ => line,
-    };
     let Some(equals) = line.iter().position(|byte| *byte == b'=') else {
         return Err("there is no =".to_owned());
     };
-    let (name, value) = line.split_at(equals);
-    let value = value.get(1..).unwrap_or_default().trim_ascii_start();
+    let (name, _) = line.split_at(equals);
+    let name = name.trim_ascii_start();
+    let name = match name.strip_prefix(b"export") {
+        Some(rest) if rest.first().is_some_and(u8::is_ascii_whitespace) => rest.trim_ascii_start(),
+        _ => name,
+    };
     if name.is_empty() {
         return Err("there is no name before the =".to_owned());
     }
@@ -78,21 +110,60 @@ fn variable(line: &[u8]) -> Result<(OsString, OsString), String> {
             "{name} is not a name, because of a blank or a control character"
         ));
     }
-    let owned = |bytes: &[u8]| OsString::from_vec(bytes.to_vec());
-    Ok((owned(name), owned(unquote(value)?)))
+    let name = OsString::from_vec(name.to_vec());
+    let plain = line.get(equals + 1..).unwrap_or_default().trim_ascii();
+    let Some(mark @ (b'\'' | b'"')) = plain.first().copied() else {
+        let value = OsString::from_vec(plain.to_vec());
+        return Ok((name, value, line.len() + 1));
+    };
+    // The quotes may end on a later line.
+    let opening = text.iter().skip(equals).position(|byte| *byte == mark);
+    let start = equals + opening.unwrap_or_default() + 1;
+    let inside = text.get(start..).unwrap_or_default();
+    let (value, length) = quoted(inside, mark)?;
+    let behind = inside.get(length..).unwrap_or_default();
+    let end = line_end(behind);
+    let comment = behind.get(..end).unwrap_or_default().trim_ascii();
+    if !comment.is_empty() && !comment.starts_with(b"#") {
+        return Err("something stands behind the closing quote".to_owned());
+    }
+    if value.contains(&0) {
+        return Err(NUL.to_owned());
+    }
+    Ok((name, OsString::from_vec(value), start + length + end + 1))
 }
 
-fn unquote(value: &[u8]) -> Result<&[u8], String> {
-    let (mark, rest) = match value.split_first() {
-        Some((mark @ (b'\'' | b'"'), rest)) => (*mark, rest),
-        _ => return Ok(value),
-    };
-    match rest.iter().position(|byte| *byte == mark) {
-        None => Err("the quote is not closed".to_owned()),
-        Some(end) if end + 1 < rest.len() => {
-            Err("something stands behind the closing quote".to_owned())
+const NUL: &str = "holds a NUL byte";
+
+/// Reads up to the closing quote. Returns the value, and how many bytes it took, with the closing quote.
+fn quoted(text: &[u8], mark: u8) -> Result<(Vec<u8>, usize), String> {
+    let mut value = Vec::new();
+    let mut bytes = text.iter().copied().enumerate().peekable();
+    while let Some((at, byte)) = bytes.next() {
+        if byte == mark {
+            return Ok((value, at + 1));
         }
-        Some(end) => Ok(rest.get(..end).unwrap_or_default()),
+        let escaped = match bytes.peek() {
+            Some((_, next)) if byte == b'\\' => escape(*next, mark),
+            _ => None,
+        };
+        if escaped.is_some() {
+            bytes.next();
+        }
+        value.push(escaped.unwrap_or(byte));
+    }
+    Err("the quote is not closed".to_owned())
+}
+
+/// The meaning of this byte behind a backslash, if it has one.
+fn escape(byte: u8, mark: u8) -> Option<u8> {
+    match byte {
+        _ if byte == mark => Some(mark),
+        b'n' if mark == b'"' => Some(b'\n'),
+        b'r' if mark == b'"' => Some(b'\r'),
+        b't' if mark == b'"' => Some(b'\t'),
+        b'\\' | b'$' if mark == b'"' => Some(byte),
+        _ => None,
     }
 }
 
@@ -112,7 +183,7 @@ mod tests {
 
     #[test]
     fn lines_and_their_values() {
-        let table: [(&[u8], &str, &str); 18] = [
+        let table: [(&[u8], &str, &str); 28] = [
             (b"A=b", "A", "b"),
             (b"A=", "A", ""),
             (b"A=b\r\n", "A", "b"),
@@ -125,7 +196,17 @@ mod tests {
             (b"A=b # c", "A", "b # c"),
             (b"A=$HOME\\n${X}`x`", "A", "$HOME\\n${X}`x`"),
             (b"A=' b '", "A", " b "),
-            (b"A=\"it's #1 \\n $X\"", "A", "it's #1 \\n $X"),
+            (b"A=\"it's #1 \\\\n $X\"", "A", "it's #1 \\n $X"),
+            (b"A=\"a\\nb\\tc\\r\"", "A", "a\nb\tc\r"),
+            (b"A=\"\\\"x\\\" \\$X \\q\"", "A", "\"x\" $X \\q"),
+            (b"A='a\\nb'", "A", "a\\nb"),
+            (b"A='let\\'s go'", "A", "let's go"),
+            (b"A=\"b\" # c", "A", "b"),
+            (b"A='b'#c", "A", "b"),
+            (b"A=\"\"", "A", ""),
+            (b"A=\" b\n c \n\"", "A", " b\n c \n"),
+            (b"A='b\r\n# c\r\n\r\nD=e' ", "A", "b\n# c\n\nD=e"),
+            (b"A=\"b\n\" # c", "A", "b\n"),
             (b"A='{\"k\": 1}'", "A", "{\"k\": 1}"),
             (b"A={\"k\": 1}", "A", "{\"k\": 1}"),
             (b"A=b\"c\"", "A", "b\"c\""),
@@ -162,13 +243,32 @@ mod tests {
                 "line 3: there is no name before the =",
                 "line 4: \"A B\" is not a name, because of a blank or a control character",
                 "line 6: \"A \" is not a name, because of a blank or a control character",
-                "line 7: the quote is not closed",
+                "line 7: something stands behind the closing quote",
                 "line 8: something stands behind the closing quote",
                 "line 9: holds a NUL byte",
                 "line 10: there is no =",
                 "line 11: something stands behind the closing quote",
             ]
         );
+    }
+
+    #[test]
+    fn a_value_of_several_lines_is_followed_by_the_next_variable() {
+        let pem = "-----BEGIN KEY-----\nMIIB\n-----END KEY-----\n";
+        let text = format!("A=1\nKEY=\"{pem}\" # the key\nexport B='2\n3'\nC=4");
+        let expected = [("A", "1"), ("KEY", pem), ("B", "2\n3"), ("C", "4")];
+        let expected = expected.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        assert_eq!(read(text.as_bytes()), expected);
+        let crlf = text.replace('\n', "\r\n");
+        assert_eq!(read(crlf.as_bytes()), expected);
+        let told = env_file(b"A='1\n2'\nhello\nKEY=\"x\ny\nB=1\n").unwrap_err();
+        let told: Vec<String> = told.iter().map(ToString::to_string).collect();
+        let expected = [
+            "line 3: there is no =",
+            "line 4: the quote is not closed",
+            "line 5: there is no =",
+        ];
+        assert_eq!(told, expected);
     }
 
     proptest! {

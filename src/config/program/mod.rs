@@ -87,10 +87,12 @@ const ENV_FILE: Setting<PathBuf> = Setting {
     doc: "The path of a file of variables for the workers. The file is read at each start of a worker, so a \
           reload takes new values. What it sets overrides the runtime's own environment in the workers. `RPM_*` names in it \
           are passed on to the workers and do not configure the runtime.\n\n\
-          The file is written as for `docker run --env-file`, with quotes: lines `NAME=VALUE`, with `export` before the \
-          name if you like; lines that begin with `#` and blank lines are skipped. Blanks around a value are dropped. A \
-          value that begins with `'` or `\"` ends at the next same mark. Everything else is taken literally: nothing is \
-          expanded, and a backslash is a backslash. Of two lines for one name the later counts.",
+          The file is written as for `docker run --env-file`, with the quotes of docker compose: lines `NAME=VALUE`, with \
+          `export` before the name if you like; lines that begin with `#` and blank lines are skipped. Blanks around a \
+          value are dropped. A value that begins with `'` or `\"` ends at the next same mark, and may have several lines, \
+          as a PEM key has; behind it only a comment may stand. Between `\"` marks, `\\n`, `\\r`, `\\t`, `\\\"`, `\\\\` and \
+          `\\$` are what they are in docker compose; between `'` marks only `\\'`. Everything else is taken literally: \
+          nothing is expanded, and a backslash is a backslash. Of two lines for one name the later counts.",
     parse: |text| Ok(PathBuf::from(text)),
     show: show::path,
 };

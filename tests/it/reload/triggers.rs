@@ -189,6 +189,19 @@ fn a_reload_takes_the_new_values_of_the_file_of_variables() {
     stop(service.runtime);
 }
 
+/// As docker compose and dotenv read such a file.
+#[test]
+fn a_key_of_several_lines_is_one_value_of_the_file_of_variables() {
+    const PEM: &str = "-----BEGIN KEY-----\nMIIB+/==\n-----END KEY-----\n";
+    let escaped = PEM.replace('\n', "\\n");
+    let text = format!("KEY=\"{PEM}\"\nESCAPED=\"{escaped}\" # the same\nCOLOUR='red\n'\n");
+    let service = Variables::start(&text);
+    for (name, value) in [("KEY", PEM), ("ESCAPED", PEM), ("COLOUR", "red\n")] {
+        assert_eq!(service.value(name), value, "{name}");
+    }
+    stop(service.runtime);
+}
+
 #[test]
 fn a_file_of_variables_that_is_broken_or_gone_leaves_what_it_said_last() {
     let service = Variables::start("COLOUR=red\n");
