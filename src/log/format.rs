@@ -1,5 +1,9 @@
 //! Output formats of worker lines (RPM_LOG_FORMAT).
 
+use std::borrow::Cow;
+
+use memchr::memchr;
+
 use super::handle::WorkerLabel;
 use super::json::{self, Labels, Partial};
 use super::line::Block;
@@ -88,8 +92,19 @@ impl Formatter {
                     last: !block.partial,
                     id: *cut,
                 };
-                let text = unended(block.body);
-                json::line(out, labels, time, block.head, text, Some(partial));
+                let (head, text) = (block.head, unended(block.body));
+                if block.joined {
+                    json::line(
+                        out,
+                        labels,
+                        time,
+                        head,
+                        &with_unix_lines(text),
+                        Some(partial),
+                    );
+                } else {
+                    json::line(out, labels, time, head, text, Some(partial));
+                }
                 1
             }
         }
@@ -111,7 +126,7 @@ fn prefixed(block: Block<'_>, label: &[u8], time: &[u8], out: &mut Vec<u8>) -> u
 fn objects(block: Block<'_>, labels: &Labels, time: &[u8], out: &mut Vec<u8>) -> u64 {
     let mut put = |head, body| json::line(out, labels, time, head, unended(body), None);
     if block.joined {
-        put(block.head, block.body);
+        put(block.head, &with_unix_lines(block.body));
         return 1;
     }
     let mut lines = 0;
@@ -125,6 +140,18 @@ fn objects(block: Block<'_>, labels: &Labels, time: &[u8], out: &mut Vec<u8>) ->
 /// Removes the newline at the end.
 fn unended(body: &[u8]) -> &[u8] {
     body.strip_suffix(b"\n").unwrap_or(body)
+}
+
+/// The lines of a record without the carriage return that some programs write before each newline.
+fn with_unix_lines(record: &[u8]) -> Cow<'_, [u8]> {
+    if memchr(b'\r', record).is_none() {
+        return Cow::Borrowed(record);
+    }
+    let lines = record.split(|byte| *byte == b'\n');
+    let lines: Vec<&[u8]> = lines
+        .map(|line| line.strip_suffix(b"\r").unwrap_or(line))
+        .collect();
+    Cow::Owned(lines.join(&b'\n'))
 }
 
 #[cfg(test)]
@@ -190,6 +217,36 @@ mod tests {
         };
         let (out, lines) = text(&mut formatter, "", joined);
         assert_eq!((messages(&out), lines), (vec!["one\ntwo".to_owned()], 1));
+    }
+
+    #[test]
+    fn a_carriage_return_at_the_end_of_a_line_is_no_part_of_a_message() {
+        let mut formatter = formatter(Format::Json, false);
+        let mut messages = |block: Block<'_>| -> Vec<String> {
+            let (out, _) = text(&mut formatter, "", block);
+            let objects = out.lines().map(|line| {
+                let object: serde_json::Value = serde_json::from_str(line).unwrap();
+                object["message"].as_str().unwrap().to_owned()
+            });
+            objects.collect()
+        };
+        let lines = Block::whole(b"one\r", b"\ntwo\r\n\r\na\rb\n");
+        assert_eq!(messages(lines), ["one", "two", "", "a\rb"]);
+        let record = Block {
+            joined: true,
+            ..Block::whole(b"", b"one\r\n  two\r\n")
+        };
+        assert_eq!(messages(record), ["one\n  two"]);
+        // A line may be cut between its text and the carriage return, and also before one that is text.
+        let piece = |body, continued, partial, joined| Block {
+            continued,
+            partial,
+            joined,
+            ..Block::whole(b"", body)
+        };
+        assert_eq!(messages(piece(b"one\r\n", false, true, false)), ["one\r"]);
+        assert_eq!(messages(piece(b"two\r\n", true, false, false)), ["two"]);
+        assert_eq!(messages(piece(b"1\r\n2\r\n", false, true, true)), ["1\n2"]);
     }
 
     #[test]

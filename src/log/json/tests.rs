@@ -51,7 +51,8 @@ fn text_is_wrapped() {
             b"\x00\x08\t\n\x0b\x0c\r\x1b\x1f\x7f",
             "\\u0000\\b\\t\\n\\u000b\\f\\r\\u001b\\u001f\u{7f}",
         ),
-        (b"ends in \r", "ends in \\r"),
+        (b"ends in \r", "ends in "),
+        (b"\r x", "\\r x"),
         ("é€\u{1f600}\u{2028}".as_bytes(), "é€\u{1f600}\u{2028}"),
         // Invalid UTF-8: a stray byte, a cut character, an overlong form, half a surrogate pair, above the last
         // character.

@@ -60,8 +60,8 @@ pub struct Partial {
     pub id: u64,
 }
 
-/// Appends one object and a newline. The text is `head` followed by `body`, without the final newline. If `time` is
-/// empty, there is no `time` member.
+/// Appends one object and a newline. The text is `head` followed by `body`, without the final newline. A carriage return
+/// before that newline is no part of the message. If `time` is empty, there is no `time` member.
 pub fn line(
     out: &mut Vec<u8>,
     labels: &Labels,
@@ -77,6 +77,11 @@ pub fn line(
         // A character or an object may begin in `head` and end in `body`. This happens at most once in a read.
         joined = [head, body].concat();
         &joined
+    };
+    let ends_here = partial.is_none_or(|piece| piece.last);
+    let text = match text.strip_suffix(b"\r") {
+        Some(shorter) if ends_here => shorter,
+        _ => text,
     };
     out.reserve(text.len() + labels.wrapped.len() + time.len() + 64);
     match partial {
