@@ -5,6 +5,8 @@
 //! | notify | seccomp(2) with SECCOMP_FILTER_FLAG_NEW_LISTENER | EPERM |
 //! | steering | setsockopt SO_ATTACH_REUSEPORT_CBPF and _EBPF | EPERM |
 //! | sock_diag | socket(2) with NETLINK_SOCK_DIAG | EPERM |
+//! | ipv6 | socket(2) with AF_INET6 | EAFNOSUPPORT |
+//! | clone3 | clone3(2) | EPERM |
 //! | steering-silent | the same as steering, but returns 0 and does nothing, as gVisor does | 0 |
 //!
 //! prctl stays allowed. The filter is classic BPF for x86-64 and aarch64; no privilege is needed.
@@ -100,6 +102,12 @@ fn filter(wishes: &str) -> Result<Vec<libc::sock_filter>, String> {
                 let tests = [(0, JUMP_EQUAL, NETLINK), (2, JUMP_EQUAL, SOCK_DIAG)];
                 steps.extend(refuse(libc::SYS_socket, &tests, errno(libc::EPERM)));
             }
+            "ipv6" => {
+                const INET6: u32 = 10; // AF_INET6
+                let tests = [(0, JUMP_EQUAL, INET6)];
+                steps.extend(refuse(libc::SYS_socket, &tests, errno(libc::EAFNOSUPPORT)));
+            }
+            "clone3" => steps.extend(refuse(libc::SYS_clone3, &[], errno(libc::EPERM))),
             other => return Err(format!("nothing to refuse is called {other:?}")),
         }
     }

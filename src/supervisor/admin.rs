@@ -1,7 +1,10 @@
 //! Starts the admin endpoints with the data of the supervisor.
 
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, PoisonError};
 
+use nix::errno::Errno;
 use tokio::net::TcpListener;
 use tokio::time::timeout;
 use tracing::{info, warn};
@@ -13,20 +16,38 @@ use crate::exposition::render;
 use crate::metrics::{Metrics, Scrape};
 use crate::model::{HandoverInfo, LogTotals, MetricsScope, QueueSample, Snapshot};
 use crate::ports::SharedPorts;
+use crate::sys::listener;
 
 use super::Supervisor;
 use super::boot::{BootError, refused};
 use super::connections::Connections;
 
-pub(super) async fn serve(
-    supervisor: &Supervisor,
-    handover: HandoverInfo,
-) -> Result<(), BootError> {
+/// Clients that may wait for the loop, as in tokio's own listeners.
+const BACKLOG: u32 = 1024;
+
+/// Opens the admin address. `[::]` takes clients of IPv4 too, whatever the system's default is
+/// (net.ipv6.bindv6only), and is `0.0.0.0` where there is no IPv6.
+fn open(addr: SocketAddr) -> io::Result<TcpListener> {
+    let opened = match listener::open(addr, false, BACKLOG, false) {
+        Err(Errno::EAFNOSUPPORT)
+            if addr == SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), addr.port()) =>
+        {
+            let addr = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), addr.port());
+            listener::open(addr, false, BACKLOG, false)
+        }
+        opened => opened,
+    };
+    let listener = std::net::TcpListener::from(opened?);
+    listener.set_nonblocking(true)?;
+    TcpListener::from_std(listener)
+}
+
+pub(super) fn serve(supervisor: &Supervisor, handover: HandoverInfo) -> Result<(), BootError> {
     let config = &supervisor.config;
     let Some(addr) = config.admin.addr else {
         return Ok(());
     };
-    let listener = match TcpListener::bind(addr).await {
+    let listener = match open(addr) {
         Ok(listener) => listener,
         // In the role of tini, a second runtime beside the first one is common (a one-off command in a running
         // container).

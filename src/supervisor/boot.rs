@@ -158,7 +158,7 @@ pub async fn boot(boot: Boot) -> Result<(Supervisor, Log), BootError> {
         inbox,
         outbox,
     };
-    super::admin::serve(&supervisor, chosen.info).await?;
+    super::admin::serve(&supervisor, chosen.info)?;
     Ok((supervisor, log))
 }
 

@@ -29,10 +29,11 @@ pub(super) const GROUP: Group = Group {
 
 pub(super) const ADMIN_ADDR: Setting<Option<SocketAddr>> = Setting {
     name: "RPM_ADMIN_ADDR",
-    default: Preset::Text("0.0.0.0:9464"),
+    default: Preset::Text("[::]:9464"),
     help: "metrics, probes, status; off",
-    doc: "The address of the admin endpoints: metrics, probes and status. They are read-only and ask for no password. With \
-          port 0 the kernel chooses a free one.",
+    doc: "The address of the admin endpoints: metrics, probes and status. They are read-only and ask for no password. \
+          `[::]` is every address, of IPv4 too; where the host has no IPv6, it is `0.0.0.0`. With port 0 the kernel chooses \
+          a free port.",
     parse: admin_addr,
     show: show::or_off,
 };
@@ -181,7 +182,7 @@ fn admin_addr(text: &str) -> Result<Option<SocketAddr>, Wrong> {
         };
         Wrong::new(
             what,
-            "ADDRESS:PORT such as 0.0.0.0:9464, 127.0.0.1:9464 or [::]:9464, or off",
+            "ADDRESS:PORT such as [::]:9464, 127.0.0.1:9464 or 0.0.0.0:9464, or off",
         )
     })
 }

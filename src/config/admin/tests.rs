@@ -20,7 +20,7 @@ fn metrics(value: &'static str) -> (&'static str, &'static str) {
 #[test]
 fn nothing_set_is_the_documented_default() {
     let expected = Admin {
-        addr: Some("0.0.0.0:9464".parse().unwrap()),
+        addr: Some("[::]:9464".parse().unwrap()),
         app_metrics: AppMetrics {
             source: None,
             gauges: vec![],
@@ -245,7 +245,7 @@ fn a_side_port_is_one_of_the_shared() {
     assert_eq!(
         told(&[admin]),
         [
-            "RPM_APP_METRICS=\":9464/metrics\": port 9464 is RPM_ADMIN_ADDR (0.0.0.0:9464), where the runtime answers \
+            "RPM_APP_METRICS=\":9464/metrics\": port 9464 is RPM_ADMIN_ADDR ([::]:9464), where the runtime answers \
           itself; accepted: a port of the program, or a path alone"
         ]
     );

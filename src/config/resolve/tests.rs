@@ -260,7 +260,7 @@ fn a_health_check_needs_its_address_only() {
             read_file: &|_| Err(io::Error::from_raw_os_error(2)),
         })
     };
-    assert_eq!(input(&[]), Ok(Some("0.0.0.0:9464".parse().unwrap())));
+    assert_eq!(input(&[]), Ok(Some("[::]:9464".parse().unwrap())));
     assert_eq!(
         input(&[("RPM_ADMIN_ADDR", "off"), ("RPM_READY", "x")]),
         Ok(None)

@@ -1,4 +1,5 @@
 //! The admin port: its answers, their form, and when they change.
 
+mod addresses;
 mod endpoints;
 mod formats;
