@@ -44,6 +44,7 @@ fn main() -> ExitCode {
         quota_milli: limits.cpu_milli,
         cpuset: limits.cpuset,
         affinity: cgroup::affinity(),
+        online: cgroup::online(Path::new("/")),
     };
     let args = std::env::args_os().skip(1).collect();
     let input = Input {

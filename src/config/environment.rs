@@ -25,6 +25,13 @@ pub const LATER: &[&str] = &[
     "RPM_HOME",
 ];
 
+/// The names with our prefix that tell a worker who it is, each with the setting that one who sets it probably means.
+const NUMBERS: [(&str, Option<&str>); 3] = [
+    (worker_vars::INSTANCE.name, Some("RPM_INSTANCES")),
+    (worker_vars::WORKERS.name, Some("RPM_INSTANCES")),
+    (worker_vars::GENERATION.name, None),
+];
+
 /// All inputs of the configuration.
 pub struct Input<'a> {
     /// The environment, in its order.
@@ -97,8 +104,16 @@ impl Texts {
             }
         }
         ours.retain(|_, value| !value.is_empty());
+        // A runtime gives all of them to its workers, and nobody else does.
+        let nested = NUMBERS
+            .iter()
+            .all(|(name, _)| ours.contains_key(OsStr::new(name)));
         for (name, value) in &ours {
-            found.complain(name, value, names);
+            match NUMBERS.iter().find(|(number, _)| name == number) {
+                Some((name, meant)) if !nested => found.unread(name, *meant),
+                Some(_) => {}
+                None => found.complain(name, value, names),
+            }
         }
         let mut pairs = Vec::new();
         for name in names {
@@ -131,6 +146,14 @@ impl Texts {
         }
     }
 
+    /// Reports a variable that is given to workers and not read.
+    fn unread(&mut self, name: &str, meant: Option<&str>) {
+        let hint = meant.map_or_else(String::new, |meant| format!("; did you mean {meant}?"));
+        self.warnings.push(format!(
+            "{name} is set by the runtime for each worker, and the value that it has here is ignored{hint}"
+        ));
+    }
+
     /// Reports a name that is not a setting of this version.
     fn complain(&mut self, name: &OsStr, value: &OsStr, names: &[&'static str]) {
         let Some(text) = name.to_str() else {
@@ -143,8 +166,7 @@ impl Texts {
         let base = text.strip_suffix("_FILE");
         let known = |name: &str| names.contains(&name);
         let later = |name: &str| LATER.contains(&name);
-        // A nested runtime gets the variables that the outer runtime gave to its worker.
-        if known(text) || worker_vars::is_given(text) || is_service_link(text, value) {
+        if known(text) || is_service_link(text, value) {
             return;
         }
         if later(text) || (base.is_some_and(later) && !base.is_some_and(known)) {

@@ -133,6 +133,16 @@ fn instances(reader: &mut Reader<'_>) -> Value<NonZeroU16> {
     let memory = memory_budget(reader, unshared);
     let (count, how) = instances.resolve(reader.input().cpus, memory);
     reader.settle(&INSTANCES, &Instances::Count(count), how);
+    if matches!(instances, Instances::Max { .. })
+        && count > NonZeroU16::MIN
+        && reader.input().cpus.is_unlimited()
+    {
+        reader.warn(format!(
+            "no CPU limit is set, so RPM_INSTANCES={} counts all CPUs of this machine: {count} workers; with a CPU limit of \
+             the container (1500m or --cpus 1.5: 2 workers) or with a number in RPM_INSTANCES there are fewer",
+            (INSTANCES.show)(&instances)
+        ));
+    }
     Ok(count)
 }
 

@@ -32,6 +32,7 @@ pub(super) fn on(
             quota_milli,
             cpuset: None,
             affinity: Some(8),
+            online: Some(8),
         },
         memory,
         read_file: &|path| match path.to_str() {

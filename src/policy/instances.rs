@@ -30,6 +30,8 @@ pub struct CpuBudget {
     pub cpuset: Option<u32>,
     /// CPUs in the affinity mask.
     pub affinity: Option<u32>,
+    /// CPUs of the machine that are online.
+    pub online: Option<u32>,
 }
 
 impl CpuBudget {
@@ -53,11 +55,23 @@ impl CpuBudget {
             .unwrap_or(NonZeroU16::MIN)
     }
 
-    /// The limits as text, e.g. `cgroup quota 1.5 CPUs, affinity 4`.
+    /// Whether nothing keeps this process from any CPU of the machine.
+    pub fn is_unlimited(self) -> bool {
+        let below = |cpus: Option<u32>| cpus.zip(self.online).is_some_and(|(cpus, all)| cpus < all);
+        self.quota_milli.is_none() && !below(self.cpuset) && !below(self.affinity)
+    }
+
+    /// The limits as text, e.g. `cgroup quota 1.5 CPUs (rounded up to 2), affinity 4`.
     fn bounds(self) -> String {
-        let quota = self
-            .quota_milli
-            .map(|milli| format!("cgroup quota {} CPUs", decimal(milli)));
+        let quota = self.quota_milli.map(|milli| {
+            let whole = milli.div_ceil(1000);
+            let rounded = if milli.is_multiple_of(1000) {
+                String::new()
+            } else {
+                format!(" (rounded up to {whole})")
+            };
+            format!("cgroup quota {} CPUs{rounded}", decimal(milli))
+        });
         let cpuset = self.cpuset.map(|cpus| format!("cpuset {cpus}"));
         let affinity = self.affinity.map(|cpus| format!("affinity {cpus}"));
         let known: Vec<String> = [quota, cpuset, affinity].into_iter().flatten().collect();
@@ -98,7 +112,7 @@ impl MemoryBudget {
 }
 
 impl Instances {
-    /// Returns the number, and for `max` the calculation, e.g. `cgroup quota 1.5 CPUs, affinity 4 -> 2`.
+    /// Returns the number, and for `max` the calculation, e.g. `cgroup quota 1.5 CPUs (rounded up to 2), affinity 4 -> 2`.
     pub fn resolve(
         self,
         budget: CpuBudget,
@@ -153,6 +167,7 @@ mod tests {
             quota_milli: quota,
             cpuset,
             affinity,
+            online: None,
         }
     }
 
@@ -212,7 +227,7 @@ mod tests {
                 budget(Some(1500), None, Some(4)),
                 0,
                 2,
-                "cgroup quota 1.5 CPUs, affinity 4 -> 2",
+                "cgroup quota 1.5 CPUs (rounded up to 2), affinity 4 -> 2",
             ),
             (
                 budget(Some(4000), Some(3), Some(8)),
@@ -224,7 +239,7 @@ mod tests {
                 budget(Some(50), None, Some(8)),
                 0,
                 1,
-                "cgroup quota 0.05 CPUs, affinity 8 -> 1",
+                "cgroup quota 0.05 CPUs (rounded up to 1), affinity 8 -> 1",
             ),
             (
                 budget(Some(0), Some(0), Some(0)),
@@ -254,6 +269,21 @@ mod tests {
         for (budget, less, count, how) in table {
             let (got, explained) = Instances::Max { less }.resolve(budget, None);
             assert_eq!((got.get(), explained.as_deref()), (count, Some(how)));
+        }
+    }
+
+    #[test]
+    fn a_quota_a_cpuset_or_an_affinity_is_a_limit() {
+        let on = |online, budget| CpuBudget { online, ..budget };
+        for (budget, expected) in [
+            (on(Some(8), budget(None, None, Some(8))), true),
+            (on(Some(8), budget(None, Some(8), Some(8))), true),
+            (on(None, budget(None, Some(8), Some(8))), true),
+            (on(Some(8), budget(None, None, Some(2))), false),
+            (on(Some(8), budget(None, Some(2), Some(8))), false),
+            (on(Some(8), budget(Some(64_000), None, Some(8))), false),
+        ] {
+            assert_eq!(budget.is_unlimited(), expected, "{budget:?}");
         }
     }
 

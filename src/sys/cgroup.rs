@@ -82,6 +82,12 @@ pub fn affinity() -> Option<u32> {
     u32::try_from(count).ok().filter(|count| *count > 0)
 }
 
+/// CPUs of the machine that are online, whatever this process may use; `None` if /sys does not show them.
+pub fn online(root: &Path) -> Option<u32> {
+    let list = text(&root.join("sys/devices/system/cpu"), "online")?;
+    count_cpus(&list)
+}
+
 impl CgroupLimits {
     fn tighten(&mut self, other: &Self) {
         fn min<T: Ord>(a: Option<T>, b: Option<T>) -> Option<T> {

@@ -83,7 +83,7 @@ fn what_comes_later_is_refused() {
 }
 
 #[test]
-fn service_links_and_our_own_gifts_are_ignored() {
+fn service_links_are_ignored() {
     let given = gathered(&[
         ("RPM_SERVICE_HOST", "10.0.0.1"),
         ("RPM_SERVICE_PORT", "80"),
@@ -94,12 +94,37 @@ fn service_links_and_our_own_gifts_are_ignored() {
         ("RPM_RUNTIME_SERVICE_HOST", "10.0.0.1"),
         ("RPM_RUNTIME_PORT", "udp://10.0.0.1:80"),
         ("RPM_RUNTIME_PORT_53_UDP_PROTO", "udp"),
-        ("RPM_INSTANCE", "0"),
-        ("RPM_WORKERS", "4"),
-        ("RPM_GENERATION", "1"),
     ]);
     assert_eq!(given.warnings, [""; 0]);
     assert!(given.faults.is_empty());
+}
+
+#[test]
+fn what_we_set_for_workers_is_told_unless_an_outer_runtime_set_it() {
+    let ignored =
+        "is set by the runtime for each worker, and the value that it has here is ignored";
+    for (name, hint) in [
+        ("RPM_INSTANCE", "; did you mean RPM_INSTANCES?"),
+        ("RPM_WORKERS", "; did you mean RPM_INSTANCES?"),
+        ("RPM_GENERATION", ""),
+    ] {
+        let given = gathered(&[(name, "4")]);
+        assert_eq!(given.warnings, [format!("{name} {ignored}{hint}")]);
+        assert!(given.faults.is_empty());
+        assert!(gathered(&[(name, "")]).warnings.is_empty(), "{name}");
+    }
+    let ours = worker_vars::ALL.iter().map(|var| var.name);
+    for name in ours.filter(|name| name.starts_with("RPM_")) {
+        assert!(NUMBERS.iter().any(|(number, _)| *number == name), "{name}");
+    }
+    let both = gathered(&[("RPM_INSTANCE", "4"), ("RPM_WORKERS", "4")]);
+    assert_eq!(both.warnings.len(), 2);
+    let nested = gathered(&[
+        ("RPM_INSTANCE", "0"),
+        ("RPM_WORKERS", "4"),
+        ("RPM_GENERATION", "0"),
+    ]);
+    assert_eq!(nested.warnings, [""; 0]);
 }
 
 #[test]

@@ -35,9 +35,9 @@ pub(super) const INSTANCES: Setting<Instances> = Setting {
     name: "RPM_INSTANCES",
     default: Preset::Text("1"),
     help: "workers: a number, max (one for each granted CPU), max-K",
-    doc: "How many workers run. `max` is one for each CPU that the container may use: the tightest of cgroup quota \
-          (rounded up: 1500m is 2), cpuset and affinity. Where no limit is set, `max` is all CPUs of the node. `max-1` \
-          leaves one CPU free. If `RPM_MAX_MEMORY` is a size, `max` is no more workers than fit into the memory limit, \
+    doc: "How many workers run. `max` is one for each CPU that the container may use: the tightest of cgroup quota, cpuset \
+          and affinity. A quota is rounded up: 1500m is 2, 500m is 1. Where no limit is set, `max` is all CPUs of the node, \
+          and a warning says how many. `max-1` leaves one CPU free. If `RPM_MAX_MEMORY` is a size, `max` is no more workers than fit into the memory limit, \
           including those that a reload adds. `rpm-runtime --check` shows how the number came about.",
     parse: instances,
     show: |instances| match instances {
@@ -146,12 +146,13 @@ impl Program {
         let argv = argv(reader);
         let app_name = app_name_of(reader, argv.as_deref().ok());
         let increment = increment(reader, instances.ok());
+        let instance_var = instance_var(reader);
         Ok(Self {
             argv: argv?,
             app_name: app_name?,
             instances: instances?,
             exec_mode: exec_mode?,
-            instance_var: reader.get(&INSTANCE_VAR)?,
+            instance_var: instance_var?,
             increment: increment?,
             env_file: env_file?,
         })
@@ -208,6 +209,28 @@ fn variable(text: &str) -> Result<String, Wrong> {
         return Ok(text.to_owned());
     };
     Err(Wrong::new(what, VARIABLES))
+}
+
+/// RPM_INSTANCE_VAR. A number in that variable is replaced in silence: pm2 or an outer runtime set it.
+fn instance_var(reader: &mut Reader<'_>) -> Value<String> {
+    let name = reader.get(&INSTANCE_VAR)?;
+    let held = reader
+        .input()
+        .vars
+        .iter()
+        .find(|(other, _)| *other == *name);
+    let is_number = |value: &OsString| {
+        let bytes = value.as_encoded_bytes();
+        bytes.iter().all(u8::is_ascii_digit)
+    };
+    if let Some((_, value)) = held.filter(|(_, value)| !is_number(value)) {
+        reader.warn(format!(
+            "{name} is {} here and the slot number in each worker; with another name in RPM_INSTANCE_VAR workers get the \
+             value",
+            quote(value)
+        ));
+    }
+    Ok(name)
 }
 
 /// RPM_INCREMENT_VAR and the number of slot 0. The number of the highest slot must not overflow.

@@ -92,6 +92,21 @@ fn counting_up_starts_at_what_the_variable_holds() {
 }
 
 #[test]
+fn a_value_that_gives_way_to_the_slot_number_is_told() {
+    let warnings = |vars: &[(&str, &str)]| good(vars).warnings;
+    let told = warnings(&[("NODE_APP_INSTANCE", "blue")]);
+    assert_eq!(told.len(), 1);
+    assert!(told[0].starts_with("NODE_APP_INSTANCE is \"blue\" here and the slot number"));
+    let other = ("RPM_INSTANCE_VAR", "SLOT");
+    assert_eq!(warnings(&[("SLOT", "x"), other]).len(), 1);
+    // pm2 or an outer runtime set a number.
+    for value in ["", "0", "17"] {
+        assert_eq!(warnings(&[("NODE_APP_INSTANCE", value)]), [""; 0]);
+    }
+    assert_eq!(warnings(&[("NODE_APP_INSTANCE", "blue"), other]), [""; 0]);
+}
+
+#[test]
 fn one_variable_cannot_hold_both() {
     let both = [("RPM_INSTANCE_VAR", "N"), ("RPM_INCREMENT_VAR", "N")];
     assert_eq!(told(&both).len(), 1);

@@ -3,7 +3,7 @@
 use std::io;
 
 use super::*;
-use crate::config::testing::{good, told as faults, with_args};
+use crate::config::testing::{good, on, told as faults, with_args};
 use crate::config::{GROUPS, Preset, Source, show};
 use crate::model::Sig;
 use crate::policy::{CpuBudget, SignalAction, SignalTable};
@@ -184,9 +184,31 @@ fn instances_by_cpus() {
     let line = &resolved.lines[2];
     assert_eq!(
         line.note.as_deref(),
-        Some("cgroup quota 2.5 CPUs, affinity 8 -> 3, less 1 -> 2")
+        Some("cgroup quota 2.5 CPUs (rounded up to 3), affinity 8 -> 3, less 1 -> 2")
     );
     assert_eq!(line.source, Source::Environment);
+}
+
+#[test]
+fn max_without_a_cpu_limit_is_told_with_its_number() {
+    let warnings = |instances: &str, quota| {
+        let vars = [("RPM_INSTANCES", instances)];
+        let resolved = on(&["true"], &vars, quota, None);
+        resolved.unwrap().warnings
+    };
+    let told = warnings("max-1", None);
+    assert_eq!(told.len(), 1);
+    let start =
+        "no CPU limit is set, so RPM_INSTANCES=max-1 counts all CPUs of this machine: 7 workers; ";
+    assert!(told[0].starts_with(start), "{}", told[0]);
+    for (instances, quota) in [
+        ("max", Some(2500)),
+        ("8", None),
+        ("max-7", None),
+        ("max", Some(8000)),
+    ] {
+        assert_eq!(warnings(instances, quota), [""; 0], "{instances} {quota:?}");
+    }
 }
 
 #[test]

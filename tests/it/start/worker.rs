@@ -203,6 +203,23 @@ fn the_environment_keeps_its_order_and_ours_comes_last() {
 }
 
 #[test]
+fn a_setting_that_lost_its_s_is_told_and_a_runtime_within_a_runtime_is_not() {
+    const IGNORED: &str = "RPM_INSTANCE is set by the runtime for each worker";
+    let mut outer = Runtime::builder()
+        .env("RPM_RESTART", "never")
+        .env("RPM_INSTANCE", "4")
+        .arg(env!("CARGO_BIN_EXE_rpm-runtime"))
+        .program(["sh", "-c", "echo inner ${RPM_INSTANCE}"])
+        .start();
+    assert_eq!(outer.wait_exit().code(), Some(0), "{}", outer.shown());
+    let texts = outer.texts();
+    let told: Vec<&String> = texts.iter().filter(|line| line.contains(IGNORED)).collect();
+    assert_eq!(told.len(), 1, "{texts:?}");
+    assert!(told[0].ends_with("is ignored; did you mean RPM_INSTANCES?"));
+    assert!(texts.contains(&"inner 0".to_owned()), "{texts:?}");
+}
+
+#[test]
 fn each_worker_is_told_who_it_is() {
     let runtime = staying(
         service(3)
