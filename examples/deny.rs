@@ -8,6 +8,7 @@
 //! | ipv6 | socket(2) with AF_INET6 | EAFNOSUPPORT |
 //! | clone3 | clone3(2) | EPERM |
 //! | steering-silent | the same as steering, but returns 0 and does nothing, as gVisor does | 0 |
+//! | close_range | close_range(2) | ENOSYS |
 //!
 //! prctl stays allowed. The filter is classic BPF for x86-64 and aarch64; no privilege is needed.
 #![allow(clippy::print_stdout, reason = "a payload speaks through its output")]
@@ -108,6 +109,9 @@ fn filter(wishes: &str) -> Result<Vec<libc::sock_filter>, String> {
                 steps.extend(refuse(libc::SYS_socket, &tests, errno(libc::EAFNOSUPPORT)));
             }
             "clone3" => steps.extend(refuse(libc::SYS_clone3, &[], errno(libc::EPERM))),
+            "close_range" => {
+                steps.extend(refuse(libc::SYS_close_range, &[], errno(libc::ENOSYS)));
+            }
             other => return Err(format!("nothing to refuse is called {other:?}")),
         }
     }

@@ -29,6 +29,7 @@ mod debounce;
 pub mod drain;
 mod draining;
 mod end;
+pub mod epoll_sets;
 mod event;
 mod fleet;
 pub mod handover;

@@ -3,19 +3,25 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::JoinHandle;
 
 use nix::errno::Errno;
 
 use crate::model::{ListenerId, Pid, SlotId};
 use crate::policy::handover::{BindAnswer, PortKey, SocketKind, on_bind};
+use crate::sys::clock::Clock;
 use crate::sys::epoll::{Interest, Poller, ReadyFd, Waker};
 use crate::sys::intercept::{Call, Notification, Notifier};
 use crate::sys::remote;
 use crate::sys::thread;
 
 use super::PortEvent;
+use super::epoll_sets::EpollSets;
 use super::registry::SharedPorts;
 use super::trapped_call::{descriptor, read_address};
+
+mod repair;
+mod sets;
 
 /// Limit of sockets of one worker whose IPV6_V6ONLY is remembered between `setsockopt` and `bind`. Needed because Go
 /// sets the option on every outgoing IPv6 connection too.
@@ -67,6 +73,8 @@ impl BindServer {
             watched: HashMap::new(),
             next_token: WAKER + 1,
             v6only_default: v6only_default(),
+            clock: Clock::start(),
+            changing: None,
         };
         thread::start("handover", thread::STACK, move || state.run())?;
         Ok(Self { orders, waker })
@@ -104,6 +112,25 @@ struct ServedWorker {
     unseen: bool,
     /// A port of it could not be shared, and this was reported.
     refused: bool,
+    sets: EpollSets,
+}
+
+/// The answer to a trapped call.
+enum Answer {
+    /// The kernel executes it.
+    Proceed,
+    /// It succeeds without being executed.
+    Done,
+    /// It fails without being executed.
+    Fail(Errno),
+    /// The caller has its answer already.
+    Given,
+}
+
+impl Answer {
+    fn done_if(done: bool) -> Self {
+        if done { Self::Done } else { Self::Proceed }
+    }
 }
 
 struct Thread<F> {
@@ -117,15 +144,19 @@ struct Thread<F> {
     watched: HashMap<u64, PortKey>,
     next_token: u64,
     v6only_default: bool,
+    clock: Clock,
+    /// The last thread that changed an epoll set. It holds copies of all descriptors until it ends.
+    changing: Option<JoinHandle<()>>,
 }
 
 impl<F: Fn(PortEvent)> Thread<F> {
     fn run(mut self) {
         let mut ready = Vec::new();
-        while self.poller.wait(&mut ready, None).is_ok() {
+        while self.poller.wait(&mut ready, self.until_expiry()).is_ok() {
             for one in &ready {
                 self.serve(*one);
             }
+            self.expire_sets();
         }
     }
 
@@ -167,6 +198,7 @@ impl<F: Fn(PortEvent)> Thread<F> {
                             v6only: VecDeque::new(),
                             unseen: false,
                             refused: false,
+                            sets: EpollSets::new(self.clock.now()),
                         },
                     );
                 }
@@ -174,45 +206,6 @@ impl<F: Fn(PortEvent)> Thread<F> {
             Order::Watch(key) => {
                 self.watch(key);
             }
-        }
-    }
-
-    /// Watches the listeners of a port for leaving their group. Only hang-ups wake the thread, connections do not.
-    /// Returns the number of listeners.
-    fn watch(&mut self, key: PortKey) -> usize {
-        let (poller, watched, next) = (&self.poller, &mut self.watched, &mut self.next_token);
-        let mut count = 0;
-        self.ports.each_listener(key, |fd| {
-            count += 1;
-            // A listener that cannot be watched is repaired when its worker calls `listen`.
-            if poller.add(fd, *next, Interest::Hangup).is_ok() {
-                watched.insert(*next, key);
-                *next += 1;
-            }
-        });
-        count
-    }
-
-    /// Repairs the listeners of this port that left their group.
-    fn repair_port(&mut self, key: PortKey) {
-        let Some(repaired) = self.ports.repair(key) else {
-            // The port is not shared any more.
-            self.watched.retain(|_, watched| *watched != key);
-            return;
-        };
-        if repaired.rebuilt {
-            // A listener may have been replaced. Adding one that is already watched has no effect.
-            self.watch(key);
-        }
-        if !repaired.mended.is_empty() {
-            (self.events)(PortEvent::Repaired {
-                key,
-                listeners: repaired.mended,
-                rebuilt: repaired.rebuilt,
-            });
-        }
-        if let Some(errno) = repaired.error {
-            (self.events)(PortEvent::steering_failed(key, errno));
         }
     }
 
@@ -224,38 +217,39 @@ impl<F: Fn(PortEvent)> Thread<F> {
             Ok(None) => return true,
             Err(_) => return false,
         };
-        let done = match notification.call {
+        let answer = match notification.call {
             Call::SetV6Only => {
                 remember_v6only(served, &notification);
-                false
+                Answer::Proceed
             }
             Call::Bind => self.answer_bind(served, &notification),
-            Call::Listen => self.answer_listen(&served.trapped, &notification),
+            Call::Listen => Answer::done_if(self.answer_listen(served, &notification)),
+            Call::CreateEpoll => self.create_set(served, &notification),
         };
         let notifier = &served.trapped.notifier;
-        let _ = if done {
-            notifier.succeed(&notification)
-        } else {
-            notifier.proceed(&notification)
+        let _ = match answer {
+            Answer::Proceed => notifier.proceed(&notification),
+            Answer::Done => notifier.succeed(&notification),
+            Answer::Fail(errno) => notifier.fail(&notification, errno),
+            Answer::Given => Ok(()),
         };
         true
     }
 
-    /// True if the call is answered; false if the kernel shall execute it.
-    fn answer_bind(&mut self, served: &mut ServedWorker, notification: &Notification) -> bool {
+    fn answer_bind(&mut self, served: &mut ServedWorker, notification: &Notification) -> Answer {
         let wanted = self.decide_bind(served, notification);
         // What was read belongs to this caller only if its call still waits.
         if !served.trapped.notifier.is_valid(notification) {
-            return false;
+            return Answer::Proceed;
         }
         match wanted {
-            Ok(BindAnswer::Leave) => false,
+            Ok(BindAnswer::Leave) => Answer::Proceed,
             Ok(BindAnswer::LeaveElsewhere(key)) => {
                 let reason = "RPM_PORTS lists this port with another address".to_owned();
                 self.not_opened(served, key, reason);
-                false
+                Answer::Proceed
             }
-            Ok(BindAnswer::Done) => true,
+            Ok(BindAnswer::Done) => Answer::Done,
             Ok(BindAnswer::Share(key)) => self.share(served, notification, key),
             Err(errno) => {
                 if matches!(errno, Errno::EPERM | Errno::EACCES) && !served.unseen {
@@ -263,7 +257,7 @@ impl<F: Fn(PortEvent)> Thread<F> {
                     let (worker, slot) = (served.trapped.worker, served.trapped.slot);
                     (self.events)(PortEvent::Unseen { worker, slot });
                 }
-                false
+                Answer::Proceed
             }
         }
     }
@@ -305,13 +299,16 @@ impl<F: Fn(PortEvent)> Thread<F> {
         served: &mut ServedWorker,
         notification: &Notification,
         key: PortKey,
-    ) -> bool {
+    ) -> Answer {
         let (worker, slot) = (served.trapped.worker, served.trapped.slot);
         let listener = served.trapped.listener;
         let Some(fd) = descriptor(notification, notification.args[0]) else {
-            return false;
+            return Answer::Proceed;
         };
-        let Ok(flags) = fd.flags() else { return false };
+        let Ok(flags) = fd.flags() else {
+            return Answer::Proceed;
+        };
+        self.settle();
         let mut events = Vec::new();
         let handed = self
             .ports
@@ -319,7 +316,7 @@ impl<F: Fn(PortEvent)> Thread<F> {
         events.into_iter().for_each(&self.events);
         let handed = match handed {
             Ok(Some(handed)) => handed,
-            Ok(None) => return false,
+            Ok(None) => return Answer::Proceed,
             Err(errno) => {
                 let reason = match errno {
                     Errno::EDQUOT => {
@@ -328,29 +325,27 @@ impl<F: Fn(PortEvent)> Thread<F> {
                     errno => errno.desc(),
                 };
                 self.not_opened(served, key, reason.to_owned());
-                return false;
+                return Answer::Proceed;
             }
         };
         if handed.opened {
             let listeners = self.watch(key);
             (self.events)(PortEvent::Opened { key, listeners });
         }
-        let notifier = &served.trapped.notifier;
-        if notifier
-            .replace(notification, &handed.fd, fd.fd, flags.cloexec)
-            .is_err()
-        {
-            return false;
+        match served.replace(notification, fd, &handed.fd, flags.cloexec) {
+            Ok(changing) => self.changing = changing,
+            Err(why) => return self.not_replaced(served, key, why),
         }
         for event in self.ports.taken(key, listener, worker) {
             (self.events)(event);
         }
         (self.events)(PortEvent::Taken { worker, slot, key });
-        true
+        Answer::Done
     }
 
     /// Answers `listen` on one of our listeners without executing it, because it would only change the backlog.
-    fn answer_listen(&mut self, trapped: &TrappedWorker, notification: &Notification) -> bool {
+    fn answer_listen(&mut self, served: &mut ServedWorker, notification: &Notification) -> bool {
+        let trapped = &served.trapped;
         let inode = descriptor(notification, notification.args[0]).and_then(|fd| fd.inode().ok());
         let ours = inode.and_then(|inode| self.ports.owns(inode));
         let Some(key) = ours.filter(|_| trapped.notifier.is_valid(notification)) else {
@@ -362,6 +357,7 @@ impl<F: Fn(PortEvent)> Thread<F> {
             slot: trapped.slot,
             key,
         });
+        served.sets.listened(self.clock.now());
         true
     }
 }

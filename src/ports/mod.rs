@@ -7,6 +7,7 @@
 
 mod balance;
 mod bind_server;
+mod epoll_sets;
 mod group;
 mod registry;
 mod relay;
@@ -20,6 +21,7 @@ mod trapped_call;
 use nix::errno::Errno;
 
 use crate::model::{ListenerId, Pid, SlotId};
+use crate::policy::epoll_sets::Unregistered;
 use crate::policy::handover::{PortKey, PortRule};
 use crate::policy::steering::{Balance, ProbePorts};
 
@@ -105,6 +107,19 @@ pub enum PortEvent {
         worker: Pid,
         /// Its slot.
         slot: SlotId,
+    },
+    /// The socket is in an epoll set in which the listener cannot be registered, so the port is not shared.
+    Unregistered {
+        /// The leader of the worker's group.
+        worker: Pid,
+        /// Its slot.
+        slot: SlotId,
+        /// The port.
+        key: PortKey,
+        /// The reason.
+        reason: String,
+        /// The answer to `bind`.
+        answer: Unregistered,
     },
     /// Listeners had left the group (a worker called `shutdown`). They listen again.
     Repaired {

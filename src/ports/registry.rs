@@ -48,7 +48,7 @@ impl State {
     /// Closes an unused port that conflicts with `bound`: it has the same port number and was opened before the program
     /// bound anything. It has the same address in another form or family, or any wildcard address if RPM_PORTS lists the
     /// bare number.
-    fn supersede(&mut self, bound: PortKey) -> Option<PortEvent> {
+    pub(super) fn supersede(&mut self, bound: PortKey) -> Option<PortEvent> {
         let port = bound.addr.port();
         let bare = self.settings.rule.lists_bare(port);
         let unwanted = |group: &Group| {

@@ -8,6 +8,7 @@ use tracing::{debug, error, info, warn};
 
 use crate::config::{Config, Ready};
 use crate::model::Tick;
+use crate::policy::epoll_sets::Unregistered;
 use crate::policy::handover::{PortKey, PortRule, PortSpec};
 use crate::policy::steering::Balance;
 use crate::policy::{Event, Rotation};
@@ -262,6 +263,25 @@ fn log_event(event: &PortEvent) {
                 hint,
                 "cannot inspect a process of the worker; the ports that it binds are not shared"
             );
+        }
+        PortEvent::Unregistered {
+            worker,
+            slot,
+            key,
+            reason,
+            answer,
+        } => {
+            let (slot, pid) = (slot.0, worker.get());
+            match answer {
+                Unregistered::LeaveAlone => {
+                    let hint = "set RPM_RELOAD_SURGE=0, because a successor cannot bind the port while this worker has it";
+                    warn!(slot, pid, port = %key, reason, hint, "cannot share a port whose socket is in an epoll set before bind; the worker binds it by itself");
+                }
+                Unregistered::Refuse => {
+                    let hint = "set RPM_INSTANCES=1 and RPM_RELOAD_SURGE=0, or let the program watch the socket after bind";
+                    error!(slot, pid, port = %key, reason, hint, "cannot share a port whose socket is in an epoll set before bind; bind fails with EOPNOTSUPP");
+                }
+            }
         }
         PortEvent::Repaired {
             key,

@@ -11,6 +11,10 @@ pub struct Architecture {
     pub listen: u32,
     /// The number of setsockopt(2).
     pub setsockopt: u32,
+    /// The number of epoll_create1(2).
+    pub epoll_create1: u32,
+    /// The number of epoll_create(2). Newer architectures do not have that call.
+    pub epoll_create: Option<u32>,
 }
 
 /// x86-64, from arch/x86/entry/syscalls/syscall_64.tbl.
@@ -19,6 +23,8 @@ pub const X86_64: Architecture = Architecture {
     bind: 49,
     listen: 50,
     setsockopt: 54,
+    epoll_create1: 291,
+    epoll_create: Some(213),
 };
 
 /// AArch64, from include/uapi/asm-generic/unistd.h.
@@ -27,6 +33,8 @@ pub const AARCH64: Architecture = Architecture {
     bind: 200,
     listen: 201,
     setsockopt: 208,
+    epoll_create1: 20,
+    epoll_create: None,
 };
 
 /// The one that this program is compiled for.
@@ -47,10 +55,25 @@ mod tests {
 
     #[test]
     fn our_own_numbers_are_those_of_libc() {
-        let own = [NATIVE.bind, NATIVE.listen, NATIVE.setsockopt].map(libc::c_long::from);
+        let own = [
+            NATIVE.bind,
+            NATIVE.listen,
+            NATIVE.setsockopt,
+            NATIVE.epoll_create1,
+        ];
         assert_eq!(
-            own,
-            [libc::SYS_bind, libc::SYS_listen, libc::SYS_setsockopt]
+            own.map(libc::c_long::from),
+            [
+                libc::SYS_bind,
+                libc::SYS_listen,
+                libc::SYS_setsockopt,
+                libc::SYS_epoll_create1
+            ]
+        );
+        #[cfg(target_arch = "x86_64")]
+        assert_eq!(
+            NATIVE.epoll_create.map(libc::c_long::from),
+            Some(libc::SYS_epoll_create)
         );
     }
 

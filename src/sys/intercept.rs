@@ -1,11 +1,11 @@
-//! Intercepts `bind` and `listen` by a seccomp user notification (seccomp_unotify(2)).
+//! Intercepts `bind`, `listen` and the creation of epoll sets by a seccomp user notification (seccomp_unotify(2)).
 //!
 //! The child installs the filter on itself; the filter stays on it and on all its descendants. Each trapped call waits
 //! until the owner of the notifier answers, so the notifier must stay open and served while any of them lives.
 #![expect(unsafe_code, reason = "seccomp(2) and its ioctls have no safe wrapper")]
 
 use std::mem::{offset_of, size_of};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
 
@@ -20,6 +20,8 @@ pub enum Call {
     Listen,
     /// setsockopt(2) of IPV6_V6ONLY. Its value would be lost with the replaced descriptor.
     SetV6Only,
+    /// epoll_create(2) or epoll_create1(2). Sets that hold a socket before its `bind` must be known at the `bind`.
+    CreateEpoll,
 }
 
 /// One trapped call that waits for an answer.
@@ -39,7 +41,7 @@ const JEQ_K: u16 = 0x15;
 const RET_K: u16 = 0x06;
 
 /// Number of instructions in the filter.
-const FILTER_LEN: usize = 12;
+const FILTER_LEN: usize = 14;
 
 /// The filter program. Except for setsockopt, it decides by the call number alone, so that the kernel's cache of
 /// always-allowed calls (since 5.11) covers all others. Calls of a foreign architecture (i386, x32) pass.
@@ -64,19 +66,23 @@ fn filter(of: Architecture) -> [libc::sock_filter; FILTER_LEN] {
     };
     let argument = |nr: usize| offset_of!(libc::seccomp_data, args) + nr * size_of::<u64>();
     let option = |value: i32| u32::try_from(value).unwrap_or(0);
+    // Without that call, the instruction asks for epoll_create1 once more.
+    let epoll_create = of.epoll_create.unwrap_or(of.epoll_create1);
     [
         load(offset_of!(libc::seccomp_data, arch)), // 0
-        equal(of.audit, 0, 8),                      // 1: else allow (10)
+        equal(of.audit, 0, 10),                     // 1: else allow (12)
         load(offset_of!(libc::seccomp_data, nr)),   // 2
-        equal(of.bind, 7, 0),                       // 3: notify (11)
-        equal(of.listen, 6, 0),                     // 4
-        equal(of.setsockopt, 0, 4),                 // 5
-        load(argument(1)), // 6: level; the low word, both architectures are little-endian
-        equal(option(libc::IPPROTO_IPV6), 0, 2), // 7
-        load(argument(2)), // 8: option
-        equal(option(libc::IPV6_V6ONLY), 1, 0), // 9
-        answer(libc::SECCOMP_RET_ALLOW), // 10
-        answer(libc::SECCOMP_RET_USER_NOTIF), // 11
+        equal(of.bind, 9, 0),                       // 3: notify (13)
+        equal(of.listen, 8, 0),                     // 4
+        equal(of.epoll_create1, 7, 0),              // 5
+        equal(epoll_create, 6, 0),                  // 6
+        equal(of.setsockopt, 0, 4),                 // 7
+        load(argument(1)), // 8: level; the low word, both architectures are little-endian
+        equal(option(libc::IPPROTO_IPV6), 0, 2), // 9
+        load(argument(2)), // 10: option
+        equal(option(libc::IPV6_V6ONLY), 1, 0), // 11
+        answer(libc::SECCOMP_RET_ALLOW), // 12
+        answer(libc::SECCOMP_RET_USER_NOTIF), // 13
     ]
 }
 
@@ -162,6 +168,23 @@ impl From<OwnedFd> for Notifier {
     }
 }
 
+/// Arguments are 64-bit registers; an `int` is the lower half.
+fn low_word(register: u64) -> i32 {
+    u32::try_from(register & u64::from(u32::MAX)).map_or(0, u32::cast_signed)
+}
+
+impl Notification {
+    /// For [`Call::CreateEpoll`]: whether the descriptor shall be close-on-exec. `None` if the kernel refuses the
+    /// arguments.
+    pub fn epoll_cloexec(&self) -> Option<bool> {
+        match low_word(*self.args.first()?) {
+            0 => Some(false),
+            libc::EPOLL_CLOEXEC => Some(true),
+            _ => None,
+        }
+    }
+}
+
 impl Notifier {
     /// Receives the next waiting call. `None` if its thread died meanwhile (ENOENT) or a signal interrupted us.
     pub fn receive(&self) -> nix::Result<Option<Notification>> {
@@ -172,18 +195,30 @@ impl Notifier {
             Err(Errno::ENOENT | Errno::EINTR | Errno::EAGAIN) => return Ok(None),
             Err(errno) => return Err(errno),
         }
-        let call = match libc::c_long::from(raw.data.nr) {
-            libc::SYS_bind => Call::Bind,
-            libc::SYS_listen => Call::Listen,
+        let number = u32::try_from(raw.data.nr).unwrap_or(0);
+        let call = if number == NATIVE.bind {
+            Call::Bind
+        } else if number == NATIVE.listen {
+            Call::Listen
+        } else if number == NATIVE.setsockopt {
+            Call::SetV6Only
+        } else {
             // The filter traps no other call.
-            _ => Call::SetV6Only,
+            Call::CreateEpoll
         };
+        let mut args = raw.data.args;
+        if NATIVE.epoll_create == Some(number) {
+            // Its argument is a size, which only has to be above 0. As the flags of epoll_create1, 0 is the same call
+            // and any other value is as wrong as the size.
+            let positive = args.first().is_some_and(|size| low_word(*size) > 0);
+            args = [if positive { 0 } else { u64::MAX }; 6];
+        }
         let task = i32::try_from(raw.pid).unwrap_or(0);
         Ok(Some(Notification {
             id: raw.id,
             task,
             call,
-            args: raw.data.args,
+            args,
         }))
     }
 
@@ -203,11 +238,35 @@ impl Notifier {
         target: i32,
         cloexec: bool,
     ) -> nix::Result<()> {
+        let target = u32::try_from(target).map_err(|_| Errno::EBADF)?;
+        let flags = libc::SECCOMP_ADDFD_FLAG_SETFD;
+        self.add_fd(notification, source, (flags, target), cloexec)
+    }
+
+    /// Answers the call with a new descriptor, which is a copy of `source`. Fails with EINVAL on kernels older than
+    /// 5.14; with EMFILE if the caller can have no more descriptors; the call then still waits for its answer.
+    pub fn succeed_with(
+        &self,
+        notification: &Notification,
+        source: impl AsFd,
+        cloexec: bool,
+    ) -> nix::Result<()> {
+        let flags = libc::SECCOMP_ADDFD_FLAG_SEND;
+        self.add_fd(notification, source, (flags, 0), cloexec)
+    }
+
+    fn add_fd(
+        &self,
+        notification: &Notification,
+        source: impl AsFd,
+        (flags, newfd): (libc::c_ulong, u32),
+        cloexec: bool,
+    ) -> nix::Result<()> {
         let mut raw = libc::seccomp_notif_addfd {
             id: notification.id,
-            flags: u32::try_from(libc::SECCOMP_ADDFD_FLAG_SETFD).unwrap_or(1),
+            flags: u32::try_from(flags).map_err(|_| Errno::EINVAL)?,
             srcfd: u32::try_from(source.as_fd().as_raw_fd()).map_err(|_| Errno::EBADF)?,
-            newfd: u32::try_from(target).map_err(|_| Errno::EBADF)?,
+            newfd,
             newfd_flags: if cloexec {
                 u32::try_from(libc::O_CLOEXEC).unwrap_or(0)
             } else {
@@ -225,19 +284,25 @@ impl Notifier {
         self.answer(
             notification,
             u32::try_from(libc::SECCOMP_USER_NOTIF_FLAG_CONTINUE).unwrap_or(1),
+            0,
         )
     }
 
     /// Tells the caller that the call succeeded, without executing it.
     pub fn succeed(&self, notification: &Notification) -> nix::Result<()> {
-        self.answer(notification, 0)
+        self.answer(notification, 0, 0)
     }
 
-    fn answer(&self, notification: &Notification, flags: u32) -> nix::Result<()> {
+    /// Tells the caller that the call failed, without executing it.
+    pub fn fail(&self, notification: &Notification, errno: Errno) -> nix::Result<()> {
+        self.answer(notification, 0, -(errno as i32))
+    }
+
+    fn answer(&self, notification: &Notification, flags: u32, error: i32) -> nix::Result<()> {
         let mut raw = libc::seccomp_notif_resp {
             id: notification.id,
             val: 0,
-            error: 0,
+            error,
             flags,
         };
         match self.ioctl(libc::SECCOMP_IOCTL_NOTIF_SEND, &mut raw) {
@@ -251,46 +316,6 @@ impl Notifier {
         // SAFETY: the pointer is to a live value of the type that the request names.
         Errno::result(unsafe { libc::ioctl(fd, request, std::ptr::from_mut(value)) }).map(drop)
     }
-}
-
-/// Sends a descriptor over a SOCK_SEQPACKET socket together with the byte `tag`. Async-signal-safe: for the child
-/// between fork and exec.
-pub(super) fn send_fd(socket: BorrowedFd<'_>, tag: u8, fd: BorrowedFd<'_>) -> Result<(), Errno> {
-    #[repr(C, align(8))]
-    struct Control([u8; 64]);
-    let mut byte = [tag];
-    let mut part = libc::iovec {
-        iov_base: byte.as_mut_ptr().cast(),
-        iov_len: 1,
-    };
-    let mut control = Control([0; 64]);
-    let width = libc::c_uint::try_from(size_of::<RawFd>()).map_err(|_| Errno::EINVAL)?;
-    // SAFETY: plain arithmetic on the length.
-    let (space, len) = (unsafe { libc::CMSG_SPACE(width) }, unsafe {
-        libc::CMSG_LEN(width)
-    });
-    // SAFETY: all fields are integers or pointers, for which zero is valid.
-    let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
-    message.msg_iov = &raw mut part;
-    message.msg_iovlen = 1;
-    message.msg_control = control.0.as_mut_ptr().cast();
-    message.msg_controllen = space as _;
-    // SAFETY: msg_control is aligned and longer than one header.
-    let header = unsafe { libc::CMSG_FIRSTHDR(&raw const message) };
-    // SAFETY: as above; the header lies in `control`.
-    let header = unsafe { &mut *header };
-    header.cmsg_level = libc::SOL_SOCKET;
-    header.cmsg_type = libc::SCM_RIGHTS;
-    header.cmsg_len = len as _;
-    // SAFETY: the header lies in `control`.
-    let data = unsafe { libc::CMSG_DATA(header) };
-    // SAFETY: CMSG_LEN(4) reserved four bytes, which need no alignment here.
-    unsafe { std::ptr::write_unaligned(data.cast::<RawFd>(), fd.as_raw_fd()) };
-    // SAFETY: every pointer in the message points to a live local.
-    Errno::result(unsafe {
-        libc::sendmsg(socket.as_raw_fd(), &raw const message, libc::MSG_NOSIGNAL)
-    })
-    .map(drop)
 }
 
 #[cfg(test)]
@@ -330,15 +355,17 @@ mod tests {
     }
 
     #[test]
-    fn on_every_architecture_three_calls_are_trapped_and_no_other() {
+    fn on_every_architecture_these_calls_are_trapped_and_no_other() {
         for of in [X86_64, AARCH64] {
             let asked = |number, arguments| answer(of, of.audit, number, arguments);
-            for trapped in [of.bind, of.listen] {
-                assert_eq!(asked(trapped, REUSE), libc::SECCOMP_RET_USER_NOTIF);
+            let always = [of.bind, of.listen, of.epoll_create1].into_iter();
+            let always: Vec<u32> = always.chain(of.epoll_create).collect();
+            for trapped in &always {
+                assert_eq!(asked(*trapped, REUSE), libc::SECCOMP_RET_USER_NOTIF);
             }
             assert_eq!(asked(of.setsockopt, V6ONLY), libc::SECCOMP_RET_USER_NOTIF);
             assert_eq!(asked(of.setsockopt, REUSE), libc::SECCOMP_RET_ALLOW);
-            let others = (0..600).filter(|nr| ![of.bind, of.listen, of.setsockopt].contains(nr));
+            let others = (0..600).filter(|nr| *nr != of.setsockopt && !always.contains(nr));
             for other in others {
                 assert_eq!(asked(other, V6ONLY), libc::SECCOMP_RET_ALLOW, "{other}");
             }

@@ -10,8 +10,9 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use nix::errno::Errno;
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg};
 
-use super::intercept::{self, Notifier};
+use super::intercept::Notifier;
 use super::retry;
+use super::send_fd::send_fd;
 
 /// One message, or the end of the socket.
 #[derive(Debug)]
@@ -115,5 +116,5 @@ pub fn send(socket: BorrowedFd<'_>, status: &Status) {
 
 /// Sends the notifier. Async-signal-safe.
 pub fn send_notifier(socket: BorrowedFd<'_>, notifier: BorrowedFd<'_>) -> Result<(), Errno> {
-    intercept::send_fd(socket, NOTIFIER, notifier)
+    send_fd(socket, NOTIFIER, notifier)
 }

@@ -12,6 +12,7 @@
 //! Nothing here sleeps for a guessed time: output and exits are events, and [`until`] is the only place that polls.
 //! Each wait is limited to `RPM_TEST_PATIENCE` seconds (default 30); a timeout prints all output so far.
 
+mod asio;
 mod builder;
 pub mod exposition;
 mod formats;
@@ -39,6 +40,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 use std::{env, thread};
 
+pub use asio::asio_server;
 pub use builder::Builder;
 pub use formats::{Entry, Form, is_time};
 pub use http::{Connection, Reply, http_get};

@@ -73,6 +73,11 @@ fn reloads_of_a_rust_server_lose_nothing() {
     four(&Program::rust(), &SHORT);
 }
 
+#[test]
+fn reloads_of_asio_lose_nothing() {
+    four(&Program::asio(), &SHORT);
+}
+
 /// The JVM binds an IPv4 address as an IPv4-mapped one. Each worker is checked over its own listener.
 #[test]
 fn reloads_of_java_on_one_ipv4_address_lose_nothing() {

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::ffi::OsString;
 
 use crate::harness::{
-    Builder, Reply, Runtime, Signal, example, free_port, go_server, http_get, scratch, source,
-    until,
+    Builder, Reply, Runtime, Signal, asio_server, example, free_port, go_server, http_get, scratch,
+    source, until,
 };
 
 const WORKERS: usize = 4;
@@ -111,6 +111,13 @@ fn go_static() {
     let port = free_port();
     let builder = four(port).arg(go_server(&scratch("go")));
     serves(builder, port, Reply::pid);
+}
+
+/// C++ with Asio, which watches its socket before `bind`.
+#[test]
+fn asio() {
+    let port = free_port();
+    serves(four(port).arg(asio_server()), port, Reply::pid);
 }
 
 /// The shell stays: the server is its child, and still gets the listener.
