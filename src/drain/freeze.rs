@@ -1,5 +1,6 @@
 //! Stops a worker at a moment without a request at work, although its clients keep their connections open.
 
+use std::io;
 use std::net::SocketAddr;
 
 use crate::model::{Pid, Sig};
@@ -7,7 +8,7 @@ use crate::policy::drain::{Aim, Look};
 use crate::sys::signals;
 
 use super::inspector::{Inspector, Subject};
-use super::sockets::Handshakes;
+use super::sockets::{Existing, Handshakes};
 
 /// Result of [`Inspector::freeze_if_quiet`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,7 +17,8 @@ pub enum FreezeOutcome {
     Quiet,
     /// The worker has something to lose and continues to run.
     Busy,
-    /// The connections of the worker cannot be read, so there is no point in trying again. It was not stopped.
+    /// The connections cannot be read, or the worker cannot be stopped (another uid, and no CAP_KILL), so there is no
+    /// point in trying again. It was not stopped.
     Blind,
 }
 
@@ -27,14 +29,13 @@ struct Frozen {
 }
 
 impl Frozen {
-    /// Sends SIGSTOP. If that fails, the later SIGCONT does no harm.
-    fn freeze(leader: Pid) -> (Self, bool) {
-        let frozen = Self {
+    /// Sends SIGSTOP. Fails with EPERM if we may not signal the worker, with ESRCH if it is gone.
+    fn freeze(leader: Pid) -> io::Result<Self> {
+        signals::send_group(leader, Sig::STOP)?;
+        Ok(Self {
             leader,
             stays: false,
-        };
-        let sent = signals::send_group(leader, Sig::STOP).is_ok();
-        (frozen, sent)
+        })
     }
 
     fn stays(mut self) {
@@ -54,7 +55,7 @@ impl Drop for Frozen {
 impl Inspector {
     /// Looks at the worker of `leader`. If it meets `aim`, stops its whole process group, waits until every thread is
     /// stopped, and looks again, because a request may have arrived in between. If it still meets `aim`, it stays
-    /// stopped. `queued` returns the length of its listeners' queues, which belong to the runtime and outlive the
+    /// stopped. `existing` is that of [`Subject`]. `queued` returns the length of its listeners' queues, which belong to the runtime and outlive the
     /// worker.
     ///
     /// Blocks the calling thread for two looks and up to about 20 ms between them. The caller must be the only reaper
@@ -66,24 +67,37 @@ impl Inspector {
         &mut self,
         leader: Pid,
         ports: &[SocketAddr],
-        aim: Aim,
+        (aim, existing): (Aim, Option<&Existing>),
         queued: impl Fn() -> u32,
     ) -> FreezeOutcome {
-        let look = self.look_at(leader, ports, aim, queued());
+        let none = Handshakes::default();
+        let subject = |queued| Subject {
+            leader,
+            handshakes: &none,
+            existing,
+            aim: Some(aim),
+            queued,
+        };
+        let look = self.look_at(subject(queued()), ports);
         if !look.visible {
             return FreezeOutcome::Blind;
         }
         if !aim.passes(&look) {
             return FreezeOutcome::Busy;
         }
-        let (frozen, sent) = Frozen::freeze(leader);
+        let frozen = match Frozen::freeze(leader) {
+            Ok(frozen) => frozen,
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                return FreezeOutcome::Blind;
+            }
+            Err(_) => return FreezeOutcome::Busy,
+        };
         // The group is read after the signal: a process with a pending SIGSTOP cannot fork any more, so none is missed.
-        let stopped = sent
-            && self
-                .group(leader)
-                .is_some_and(|group| self.proc.stopped_within(&group));
+        let stopped = self
+            .group(leader)
+            .is_some_and(|group| self.proc.stopped_within(&group));
         if stopped {
-            let look = self.look_at(leader, ports, aim, queued());
+            let look = self.look_at(subject(queued()), ports);
             if look.visible && aim.passes(&look) {
                 frozen.stays();
                 return FreezeOutcome::Quiet;
@@ -100,16 +114,10 @@ impl Inspector {
         ports: &[SocketAddr],
         queued: impl Fn() -> u32,
     ) -> FreezeOutcome {
-        self.freeze_if_quiet(leader, ports, Aim::Quiet, queued)
+        self.freeze_if_quiet(leader, ports, (Aim::Quiet, None), queued)
     }
 
-    fn look_at(&mut self, leader: Pid, ports: &[SocketAddr], aim: Aim, queued: u32) -> Look {
-        let subject = Subject {
-            leader,
-            handshakes: &Handshakes::default(),
-            aim: Some(aim),
-            queued,
-        };
+    fn look_at(&mut self, subject: Subject<'_>, ports: &[SocketAddr]) -> Look {
         self.look(&[subject], ports).pop().unwrap_or_default()
     }
 }

@@ -10,7 +10,7 @@ use crate::sys::inspect::{Dispositions, Seen};
 use crate::sys::proc::Proc;
 use crate::sys::sockdiag::SockDiag;
 
-use super::sockets::{Handshakes, SocketSnapshot, Want};
+use super::sockets::{Existing, Handshakes, SocketSnapshot, Want};
 
 /// A worker to look at.
 #[derive(Clone, Copy, Debug)]
@@ -19,6 +19,9 @@ pub struct Subject<'a> {
     pub leader: Pid,
     /// Handshakes that may still reach this worker; empty if they do not matter.
     pub handshakes: &'a Handshakes,
+    /// If some of its processes cannot be read: the connections that may be theirs. `None`: any connection of the ports
+    /// that no readable process holds.
+    pub existing: Option<&'a Existing>,
     /// The goal of the drain: counting stops at the first connection that prevents it. `None`: counts all connections,
     /// which takes most of the time for a worker with thousands of them.
     pub aim: Option<Aim>,
@@ -75,6 +78,9 @@ impl Inspector {
     /// Looks at all `subjects` at once and returns one result for each, in their order. Reads the kernel's connections
     /// once for each address family, every process once, and the descriptors of the subjects. If no process holds a
     /// connection, it reads only the first.
+    ///
+    /// If a process of a subject cannot be read (another uid, not dumpable, `hidepid`), it also reads the descriptors of
+    /// all other processes: each connection that none of them holds counts as open at this subject.
     pub fn look(&mut self, subjects: &[Subject<'_>], ports: &[SocketAddr]) -> Vec<Look> {
         let snapshot = self.snapshot(ports, Want::All);
         let processes = match &snapshot {
@@ -87,7 +93,8 @@ impl Inspector {
             |snapshot| (snapshot, true),
         );
         let whole = asked && snapshot.whole;
-        let looks = subjects.iter().enumerate().map(|(place, one)| {
+        let mut looks: Vec<Look> = Vec::with_capacity(subjects.len());
+        for (place, one) in subjects.iter().enumerate() {
             let mut look = Look {
                 queued: one.queued,
                 handshakes: one.handshakes.any_in(&snapshot.handshakes),
@@ -99,12 +106,67 @@ impl Inspector {
                     .as_ref()
                     .map(|all| all.family(one.leader))
                     .unwrap_or_default();
-                look.visible &= holds_leader(&family, one.leader);
+                look.hidden = !holds_leader(&family, one.leader);
                 self.count(&family, one.aim, (place, &mut snapshot), &mut look);
             }
-            look
-        });
-        looks.collect()
+            looks.push(look);
+        }
+        if looks.iter().any(|look| look.hidden) {
+            self.count_unseen(processes.as_ref(), &mut snapshot, subjects, &mut looks);
+        }
+        looks
+    }
+
+    /// Counts the connections that no readable process holds, for the subjects that have a process which cannot be read.
+    fn count_unseen(
+        &self,
+        processes: Option<&Processes>,
+        snapshot: &mut SocketSnapshot,
+        subjects: &[Subject<'_>],
+        looks: &mut [Look],
+    ) {
+        let somebody = subjects.len();
+        for process in processes.map(Processes::all).unwrap_or_default() {
+            if snapshot.all_taken() {
+                return;
+            }
+            // If it cannot be read, its connections stay without a holder.
+            let _ = self.proc.sockets(process, &mut |inode| {
+                snapshot.take(somebody, inode);
+                ControlFlow::Continue(())
+            });
+        }
+        for (one, look) in subjects.iter().zip(looks).filter(|(_, look)| look.hidden) {
+            for (busy, costs) in snapshot.untaken(one.existing) {
+                look.unseen = look.unseen.saturating_add(1);
+                look.open = look.open.saturating_add(1);
+                look.busy = look.busy.saturating_add(u32::from(busy));
+                look.costs = look.costs.saturating_add(u32::from(costs));
+            }
+        }
+    }
+
+    /// Whether some process of the worker cannot be read, so that its connections are not known.
+    fn is_hidden(&self, leader: Pid) -> bool {
+        let Ok(processes) = self.proc.processes() else {
+            return true;
+        };
+        let family = processes.family(leader);
+        let hidden = |process: &Process| {
+            let one = &mut |_| ControlFlow::Break(());
+            self.proc.sockets(process, one) == Seen::Hidden
+        };
+        !holds_leader(&family, leader) || family.iter().any(hidden)
+    }
+
+    /// Everything that is or may become a connection of a worker on `ports`, if some of its processes cannot be read;
+    /// otherwise `None`, because its own connections are known. Call it right after the worker left the steering.
+    pub fn existing(&mut self, leader: Pid, ports: &[SocketAddr]) -> Option<Existing> {
+        if !self.is_hidden(leader) {
+            return None;
+        }
+        let snapshot = self.snapshot(ports, Want::Existing)?;
+        snapshot.existing.filter(|_| snapshot.whole)
     }
 
     /// Counts the connections of a worker's processes, as far as the aim requires it.
@@ -135,7 +197,7 @@ impl Inspector {
                     ControlFlow::Continue(())
                 }
             });
-            look.visible &= seen != Seen::Hidden;
+            look.hidden |= seen == Seen::Hidden;
             if decided {
                 break;
             }

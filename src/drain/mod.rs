@@ -9,4 +9,4 @@ mod tests;
 
 pub use freeze::FreezeOutcome;
 pub use inspector::{Inspector, Subject};
-pub use sockets::Handshakes;
+pub use sockets::{Existing, Handshakes};

@@ -1,6 +1,7 @@
 //! The result of one dump of the shared ports, reduced to what is needed.
 
 use std::collections::HashSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::SocketAddr;
 
 use crate::policy::drain::{Connection, Past, at_work, may_complete, would_cost};
@@ -59,8 +60,32 @@ struct Held {
     inode: u64,
     busy: bool,
     costs: bool,
+    /// Its addresses, see [`pair_number`].
+    pair: u64,
     /// The process that was last found to hold it, so that a connection held twice counts once.
     by: Option<usize>,
+}
+
+/// The connections that existed at one moment, accepted or not, handshakes among them. A worker that got its last new
+/// connection before this moment holds no other.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Existing {
+    /// Sorted; see [`pair_number`].
+    pairs: Vec<u64>,
+}
+
+impl Existing {
+    fn has(&self, pair: u64) -> bool {
+        self.pairs.binary_search(&pair).is_ok()
+    }
+}
+
+/// A number for the two addresses of a connection, because the addresses themselves take eight times the memory. If two
+/// connections have the same number, a drain waits for one connection too many.
+fn pair_number(row: &Row) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (row.local, row.remote).hash(&mut hasher);
+    hasher.finish()
 }
 
 /// What a dump asks for.
@@ -72,13 +97,15 @@ pub(super) enum Want {
     All,
     /// As `All`, but without the activity of the connections, so all of them look as if they were at work.
     Number,
+    /// The addresses of everything that is or may become a connection.
+    Existing,
 }
 
 impl Want {
     fn states(self) -> States {
         match self {
             Self::Handshakes => OPENING,
-            Self::All | Self::Number => ALL,
+            Self::All | Self::Number | Self::Existing => ALL,
         }
     }
 }
@@ -89,7 +116,9 @@ pub(super) struct SocketSnapshot {
     /// Sorted by inode.
     held: Vec<Held>,
     pub(super) handshakes: Handshakes,
-    /// All connections fitted into the limit.
+    /// Only for [`Want::Existing`].
+    pub(super) existing: Option<Existing>,
+    /// All of them fitted into the limit.
     pub(super) whole: bool,
 }
 
@@ -102,7 +131,7 @@ impl SocketSnapshot {
     ) -> Option<Self> {
         let queries = Queries::new(ports, want);
         for attempt in 1..=TRIES {
-            let mut found = Self::empty();
+            let mut found = Self::empty(want);
             let mut complete = true;
             for query in queries.queries() {
                 let end = diag.dump(query, &mut |row| found.add(row)).ok()?;
@@ -118,22 +147,29 @@ impl SocketSnapshot {
     /// Makes a dump from /proc/net; `None` if that fails.
     pub(super) fn by_files(proc: &Proc, ports: &[SocketAddr], want: Want) -> Option<Self> {
         let queries = Queries::new(ports, want);
-        let mut found = Self::empty();
+        let mut found = Self::empty(want);
         for query in queries.queries() {
             procnet::dump(proc, query, &mut |row| found.add(row)).ok()?;
         }
         Some(found.ordered())
     }
 
-    fn empty() -> Self {
+    fn empty(want: Want) -> Self {
         Self {
             whole: true,
+            existing: matches!(want, Want::Existing).then(Existing::default),
             ..Self::default()
         }
     }
 
     fn add(&mut self, row: &Row) {
-        if row.inode == 0 && row.state == State::SynReceived {
+        if let Some(existing) = &mut self.existing {
+            if existing.pairs.len() < MOST.0 {
+                existing.pairs.push(pair_number(row));
+            } else {
+                self.whole = false;
+            }
+        } else if row.inode == 0 && row.state == State::SynReceived {
             if may_complete(row.again) && self.handshakes.0.len() < MOST.1 {
                 self.handshakes.0.insert((row.local, row.remote));
             }
@@ -143,6 +179,7 @@ impl SocketSnapshot {
                     inode: row.inode,
                     busy: at_work(&connection(row)),
                     costs: would_cost(&connection(row)),
+                    pair: pair_number(row),
                     by: None,
                 });
             } else {
@@ -155,6 +192,10 @@ impl SocketSnapshot {
     fn ordered(mut self) -> Self {
         self.held.sort_unstable_by_key(|held| held.inode);
         self.held.dedup_by_key(|held| held.inode);
+        if let Some(existing) = &mut self.existing {
+            existing.pairs.sort_unstable();
+            existing.pairs.dedup();
+        }
         self
     }
 
@@ -182,6 +223,22 @@ impl SocketSnapshot {
     pub(super) fn take(&mut self, holder: usize, inode: u64) -> bool {
         let free = self.find(inode).filter(|held| held.by.is_none());
         free.map(|held| held.by = Some(holder)).is_some()
+    }
+
+    /// Whether every connection was named by a holder.
+    pub(super) fn all_taken(&self) -> bool {
+        self.held.iter().all(|held| held.by.is_some())
+    }
+
+    /// The connections that no holder has named, of those in `existing`: for each whether it is at work, and whether
+    /// its loss would cost a request. `None`: of all connections.
+    pub(super) fn untaken(
+        &self,
+        existing: Option<&Existing>,
+    ) -> impl Iterator<Item = (bool, bool)> {
+        let free = self.held.iter().filter(|held| held.by.is_none());
+        let matters = move |held: &&Held| existing.is_none_or(|existing| existing.has(held.pair));
+        free.filter(matters).map(|held| (held.busy, held.costs))
     }
 
     /// The sockets that were named, each with its last holder.

@@ -2,13 +2,13 @@
 
 mod count;
 mod freeze;
+mod hidden;
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 
 use super::*;
 use crate::model::{Pid, Sig, Tick};
-use crate::policy::drain::Disposition;
 use crate::policy::drain::{Aim, Drain, Look};
 use crate::sys::proc::Proc;
 use crate::sys::testing::{Puppet, REFUSALS, as_nobody, defer_accept, until, without_sock_diag};
@@ -77,6 +77,7 @@ fn look(sight: &mut Inspector, leader: Pid, port: SocketAddr) -> Look {
     let subject = Subject {
         leader,
         handshakes: &Handshakes::default(),
+        existing: None,
         aim: None,
         queued: 0,
     };
@@ -202,6 +203,7 @@ fn one_dump_tells_several_workers_apart() {
         .map(|scene| Subject {
             leader: scene.leader(),
             handshakes: &none,
+            existing: None,
             aim: None,
             queued: 7,
         })
@@ -230,6 +232,7 @@ fn a_count_ends_where_the_aim_is_missed() {
         let subject = Subject {
             leader: scene.leader(),
             handshakes: &Handshakes::default(),
+            existing: None,
             aim,
             queued: 0,
         };
@@ -248,41 +251,6 @@ fn who_waits_in_the_queue_is_not_held() {
     let (mut sight, scene) = (Inspector::new(), Scene::new());
     let _client = TcpStream::connect(scene.port).unwrap();
     assert_eq!(scene.look(&mut sight).open, 0);
-}
-
-#[test]
-fn another_users_connections_are_not_visible_until_there_is_none() {
-    let mut scene = Scene::new();
-    let bare = as_nobody(|| scene.look(&mut Inspector::new()));
-    assert_eq!(counts(bare), (0, 0, true), "there is none on that port");
-    scene.connect();
-    let hidden = as_nobody(|| scene.look(&mut Inspector::new()));
-    assert_eq!(counts(hidden), (0, 0, false));
-    let moment = as_nobody(|| {
-        Inspector::new().freeze_if_nothing_is_at_work(scene.leader(), &[scene.port], || 0)
-    });
-    assert_eq!(moment, FreezeOutcome::Blind);
-    // Signal dispositions are readable for other users.
-    scene.worker.tell("signal 15 catch");
-    let disposition =
-        as_nobody(|| Inspector::new().disposition(scene.leader(), &[scene.port], Sig::TERM));
-    assert_eq!(disposition, Disposition::Caught);
-}
-
-#[test]
-fn a_worker_whose_processes_cannot_be_listed_is_not_visible() {
-    let mut scene = Scene::new();
-    scene.connect();
-    let mut sight = Inspector::new();
-    sight.proc = Proc::new("/nonexistent");
-    assert_eq!(counts(scene.look(&mut sight)), (0, 0, false));
-    // As under `hidepid`: other processes are visible, this one is not.
-    sight.proc = Proc::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/proc"));
-    assert_eq!(counts(scene.look(&mut sight)), (0, 0, false));
-    assert_eq!(
-        sight.disposition(scene.leader(), &[scene.port], Sig::TERM),
-        Disposition::Unknown
-    );
 }
 
 #[test]
@@ -338,6 +306,7 @@ fn handshakes_are_remembered(sight: &mut Inspector) -> bool {
         let subject = Subject {
             leader: worker.pid(),
             handshakes,
+            existing: None,
             aim: None,
             queued: 0,
         };

@@ -38,7 +38,7 @@ const CATCHING: Duration = Duration::from_secs(2);
 /// worker, or be missed by the kernel's walk through its tables.
 pub const ROW: u32 = 5;
 
-/// Minimal duration of such a row if the worker's connections are not visible: a client repeats the last step of its
+/// Minimal duration of such a row if the connections are not visible: a client repeats the last step of its
 /// handshake after this time, and most requests are shorter.
 pub const BLIND: Duration = Duration::from_secs(1);
 
@@ -72,8 +72,13 @@ pub struct Look {
     pub busy: u32,
     /// Held connections on which the end of the worker would cost a request now, see [`would_cost`].
     pub costs: u32,
-    /// Whether the worker's connections are visible. If not, `open` and `busy` count those that were seen anyway.
+    /// Whether the kernel reported all connections. If not, `open` and `busy` count those that were seen anyway.
     pub visible: bool,
+    /// Whether some process of the worker cannot be inspected, so that `open`, `busy` and `costs` take in the connections
+    /// whose process cannot be seen.
+    pub hidden: bool,
+    /// How many connections that are.
+    pub unseen: u32,
 }
 
 impl Look {

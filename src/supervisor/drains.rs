@@ -2,12 +2,15 @@
 
 use tracing::{info, warn};
 
-use crate::drain::{FreezeOutcome, Handshakes, Inspector, Subject};
+use crate::drain::{Existing, FreezeOutcome, Handshakes, Inspector, Subject};
 use crate::model::{ListenerId, Pid, Tick};
 use crate::policy::drain::{Aim, Drain, Look, pause};
 use crate::policy::{Action, Drains, Event, Seek};
 
 use super::Supervisor;
+
+/// How to let the runtime inspect processes of another uid.
+pub(super) const UNSEEN_HINT: &str = "start rpm-runtime as that user (USER in the Dockerfile, or gosu before rpm-runtime), or give it the capability SYS_PTRACE";
 
 /// Watches draining workers. No descriptor is open while no worker drains.
 #[derive(Debug, Default)]
@@ -17,6 +20,8 @@ pub(super) struct DrainWatch {
     stop: Option<Drain>,
     next: Option<Tick>,
     told: bool,
+    /// The warning about processes that cannot be inspected was logged.
+    told_hidden: bool,
 }
 
 /// The drain of one worker, as far as observed.
@@ -25,6 +30,26 @@ pub(super) struct WorkerDrain {
     drain: Drain,
     /// Handshakes that may still reach this worker.
     handshakes: Handshakes,
+    /// Some of its processes cannot be inspected: the connections that may be theirs.
+    existing: Option<Existing>,
+    /// If some of its processes cannot be inspected: the connections of no visible process in the last look.
+    unseen: Option<u32>,
+}
+
+impl WorkerDrain {
+    /// If some processes of the worker cannot be inspected: how many connections counted as theirs in the last look,
+    /// because they belong to no visible process.
+    pub(super) fn unseen(&self) -> Option<u32> {
+        self.unseen
+    }
+
+    /// Records what a look could not see.
+    fn note_unseen(&mut self, look: &Look) {
+        // A look that finds no connection at all does not read the processes.
+        if look.hidden || self.unseen.is_some() {
+            self.unseen = Some(look.unseen);
+        }
+    }
 }
 
 impl DrainWatch {
@@ -72,6 +97,8 @@ impl Supervisor {
                     worker.drain = Some(WorkerDrain {
                         drain: Drain::new(Aim::Empty),
                         handshakes: sight.handshakes(&ports),
+                        existing: sight.existing(pid, &ports),
+                        unseen: None,
                     });
                 }
             }
@@ -116,11 +143,15 @@ impl Supervisor {
                 .map(|(pid, listener)| Subject {
                     leader: *pid,
                     handshakes: &nothing,
+                    // All workers leave, so it does not matter whose they are.
+                    existing: None,
                     aim: Some(Aim::Quiet),
                     queued: queued(*listener),
                 })
                 .collect();
-            if drain.look(self.now, &together(&sight.look(&subjects, &ports))) {
+            let look = together(&sight.look(&subjects, &ports));
+            tell_hidden(&mut self.drains.told_hidden, &look);
+            if drain.look(self.now, &look) {
                 events.push(Event::Quiet);
             }
             return events;
@@ -135,6 +166,7 @@ impl Supervisor {
                 subjects.push(Subject {
                     leader: one.pid,
                     handshakes: &known.handshakes,
+                    existing: known.existing.as_ref(),
                     aim: Some(Aim::Empty),
                     queued: queued(one.listener),
                 });
@@ -144,9 +176,12 @@ impl Supervisor {
         let looks = sight.look(&subjects, &ports);
         for (pid, look) in pids.into_iter().zip(looks) {
             let worker = self.workers.get_mut(pid);
-            if let Some(known) = worker.and_then(|worker| worker.drain.as_mut())
-                && known.drain.look(self.now, &look)
-            {
+            let Some(known) = worker.and_then(|worker| worker.drain.as_mut()) else {
+                continue;
+            };
+            tell_hidden(&mut self.drains.told_hidden, &look);
+            known.note_unseen(&look);
+            if known.drain.look(self.now, &look) {
                 events.push(Event::Drained { pid });
             }
         }
@@ -164,6 +199,9 @@ impl Supervisor {
                     events.push(Event::Disposition { pid, disposition });
                 }
                 Seek::Moment(aim) => {
+                    let known = self.workers.get(pid).and_then(|one| one.drain.as_ref());
+                    let existing = known.and_then(|known| known.existing.as_ref());
+                    let aim = (aim, existing);
                     match sight.freeze_if_quiet(pid, &ports, aim, || queued(listener)) {
                         FreezeOutcome::Quiet => events.push(Event::Moment { pid, quiet: true }),
                         FreezeOutcome::Busy => {}
@@ -171,7 +209,7 @@ impl Supervisor {
                             warn!(
                                 slot = slot.0,
                                 pid = pid.get(),
-                                "the worker's connections cannot be seen (another uid, or not dumpable)"
+                                "the worker's connections cannot be seen or it cannot be suspended (netlink and /proc refused, or another uid); stopping it without waiting for a quiet moment"
                             );
                             events.push(Event::Moment { pid, quiet: false });
                         }
@@ -196,5 +234,21 @@ fn together(looks: &[Look]) -> Look {
         busy: sum.busy.saturating_add(look.busy),
         costs: sum.costs.saturating_add(look.costs),
         visible: sum.visible && look.visible,
+        hidden: sum.hidden || look.hidden,
+        // The same connections at each worker.
+        unseen: sum.unseen.max(look.unseen),
     })
+}
+
+/// Warns once that processes of workers cannot be inspected.
+fn tell_hidden(told: &mut bool, look: &Look) {
+    if look.hidden && !*told {
+        *told = true;
+        let hint = UNSEEN_HINT;
+        warn!(
+            connections = look.unseen,
+            hint,
+            "cannot inspect a process of a worker (another uid, or not dumpable); in a drain, connections of the port that belong to no visible process count as the worker's"
+        );
+    }
 }

@@ -28,8 +28,16 @@ impl Supervisor {
             }
             _ => Vec::new(),
         };
+        let unseen = match note {
+            Note::DrainEnded { pid, .. } => {
+                let worker = self.workers.get(pid);
+                worker.and_then(|worker| worker.drain.as_ref()?.unseen())
+            }
+            _ => None,
+        };
         self.reporter.tell(&Told {
             note,
+            unseen,
             unix_seconds: self.clock.unix_seconds(),
             missing: missing(&self.config),
             last_lines: &last_lines,

@@ -18,6 +18,7 @@ use crate::sys::pid1::FileLimit;
 
 use super::Supervisor;
 use super::boot::{BootError, refused};
+use super::drains::UNSEEN_HINT;
 use super::incoming::Incoming;
 
 /// Shortest time between two log lines about stranded connections; all are counted.
@@ -256,12 +257,12 @@ fn log_event(event: &PortEvent) {
             debug!(slot = slot.0, pid = worker.get(), port = %key, "worker listens");
         }
         PortEvent::Unseen { worker, slot } => {
-            let hint = "another uid, or not dumpable";
+            let hint = UNSEEN_HINT;
             warn!(
                 slot = slot.0,
                 pid = worker.get(),
                 hint,
-                "cannot inspect a process of the worker; the ports that it binds are not shared"
+                "cannot inspect a process of the worker (another uid, or not dumpable); the ports that it binds are not shared"
             );
         }
         PortEvent::Unregistered {

@@ -62,6 +62,11 @@ impl Processes {
         this
     }
 
+    /// All processes.
+    pub fn all(&self) -> &[Process] {
+        &self.rows
+    }
+
     /// The processes in the group that `leader` leads or led. Includes the leader itself, whatever its group is.
     pub fn group(&self, leader: Pid) -> Vec<Process> {
         let raw = leader.get();

@@ -9,6 +9,8 @@ const IDLE: Look = Look {
     busy: 0,
     costs: 0,
     visible: true,
+    hidden: false,
+    unseen: 0,
 };
 const DARK: Look = Look {
     visible: false,

@@ -104,6 +104,7 @@ mod tests {
             note,
             unix_seconds: 0,
             missing: "it does not listen",
+            unseen: None,
             last_lines: &[],
         });
     }

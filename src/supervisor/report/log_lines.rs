@@ -107,7 +107,7 @@ impl Listener for LogLines {
                 pid,
                 end,
                 took,
-            } => drain_ended(slot, pid, end, took),
+            } => self.drain_ended((slot, pid), end, took, told.unseen),
         }
     }
 }
@@ -135,6 +135,46 @@ impl LogLines {
             info!(slot = slot.0, pid = pid.get(), %exit, cause = reason, uptime, next, "worker ended");
         } else {
             error!(slot = slot.0, pid = pid.get(), %exit, cause = reason, uptime, next, "worker ended");
+        }
+    }
+
+    /// `unseen`: see [`Told::unseen`].
+    fn drain_ended(
+        &self,
+        (slot, pid): (SlotId, Pid),
+        end: DrainEnd,
+        took: Duration,
+        unseen: Option<u32>,
+    ) {
+        let (slot, pid, took) = (slot.0, pid.get(), human(took));
+        let seen = unseen.map(|_| {
+            "some of its processes cannot be inspected; connections of no visible process counted as its own"
+        });
+        match end {
+            DrainEnd::Empty => {
+                info!(slot, pid, took, seen, "worker has no connections left");
+            }
+            DrainEnd::Quiet => info!(
+                slot,
+                pid, took, unseen, seen, "worker keeps connections; none has a request in work"
+            ),
+            DrainEnd::Timeout => {
+                let grace = human(self.config.life.stop_timeout);
+                info!(
+                    slot,
+                    pid,
+                    took,
+                    unseen,
+                    seen,
+                    grace,
+                    "worker still has connections and RPM_DRAIN_TIMEOUT is over, sending the stop signal"
+                );
+            }
+            DrainEnd::Exited => warn!(
+                slot,
+                pid, took, "worker ended before its drain was complete"
+            ),
+            DrainEnd::Stopped => info!(slot, pid, took, "drain ended early, stopping the worker"),
         }
     }
 
@@ -302,46 +342,6 @@ fn not_up(slot: SlotId, pid: Option<Pid>, why: NotUp, told: &Told<'_>) {
                 "a new worker did not come up; the old one stays"
             );
         }
-    }
-}
-
-fn drain_ended(slot: SlotId, pid: Pid, end: DrainEnd, took: Duration) {
-    let took = human(took);
-    match end {
-        DrainEnd::Empty => info!(
-            slot = slot.0,
-            pid = pid.get(),
-            took,
-            "worker has no connections left"
-        ),
-        DrainEnd::Quiet => {
-            info!(
-                slot = slot.0,
-                pid = pid.get(),
-                took,
-                "worker keeps connections; none has a request in work"
-            );
-        }
-        DrainEnd::Timeout => {
-            warn!(
-                slot = slot.0,
-                pid = pid.get(),
-                took,
-                "worker still has connections, RPM_DRAIN_TIMEOUT is over"
-            );
-        }
-        DrainEnd::Exited => warn!(
-            slot = slot.0,
-            pid = pid.get(),
-            took,
-            "worker ended before its drain was complete"
-        ),
-        DrainEnd::Stopped => info!(
-            slot = slot.0,
-            pid = pid.get(),
-            took,
-            "drain ended early, stopping the worker"
-        ),
     }
 }
 

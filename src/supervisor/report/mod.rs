@@ -32,6 +32,9 @@ pub(super) struct Told<'a> {
     pub(super) missing: &'static str,
     /// The last stderr lines of the worker that did not come up.
     pub(super) last_lines: &'a [String],
+    /// At the end of a drain, if some processes of the worker cannot be inspected: the connections that belong to no
+    /// visible process and counted as the worker's.
+    pub(super) unseen: Option<u32>,
 }
 
 /// Receives every note. It must not change what the runtime does.

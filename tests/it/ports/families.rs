@@ -284,7 +284,12 @@ fn binds_by_itself(runtime: Runtime, port: u16) {
         "{}",
         runtime.shown()
     );
-    runtime.wait_for_line(|line| line.contains("cannot inspect a process of the worker"));
+    let line =
+        runtime.wait_for_line(|line| line.contains("cannot inspect a process of the worker"));
+    assert!(
+        line.contains("USER") && line.contains("SYS_PTRACE"),
+        "{line}"
+    );
     assert!(ask(&mut connect_to(v4(port))).unwrap().starts_with("a "));
     until("it is ready", || runtime.get("/readyz").status == 200);
     stop(runtime);

@@ -1,5 +1,6 @@
 //! Rolling reloads and their triggers.
 
+mod hidden;
 mod programs;
 mod rolling;
 mod triggers;
