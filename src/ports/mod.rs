@@ -9,6 +9,7 @@ mod balance;
 mod bind_server;
 mod epoll_sets;
 mod group;
+mod inodes;
 mod registry;
 mod relay;
 mod repair;

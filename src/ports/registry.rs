@@ -31,6 +31,8 @@ pub(super) struct State {
     pub rotation: Rotation,
     /// The stop began, and no port is shared any more.
     pub over: bool,
+    /// The inodes of the listeners that were closed then.
+    pub gone: Vec<(ListenerId, u64)>,
     /// Wakes the balancing thread, if it runs: new listeners must be watched, or it must end.
     pub balancer: Option<Waker>,
     /// Number of steering programs that the balancing thread replaced.
@@ -110,6 +112,7 @@ impl SharedPorts {
             present: HashMap::new(),
             rotation,
             over: false,
+            gone: Vec::new(),
             balancer: None,
             balanced: 0,
         };
@@ -368,6 +371,8 @@ impl SharedPorts {
     pub fn let_go(&self) {
         let mut state = self.lock();
         state.over = true;
+        let inodes: Vec<(ListenerId, u64)> = state.groups.iter().flat_map(Group::inodes).collect();
+        state.gone = inodes;
         for group in state.groups.drain(..) {
             group.let_go();
         }

@@ -24,6 +24,7 @@ use super::app_metrics::{AppMetrics, asks_workers};
 use super::drains::DrainWatch;
 use super::environment::Environment;
 use super::handover::{Chosen, Means, choose, ready_rule};
+use super::leftovers::Leftovers;
 use super::ports::share;
 use super::report::Reporter;
 use super::triggers::OomKills;
@@ -154,6 +155,7 @@ pub async fn boot(boot: Boot) -> Result<(Supervisor, Log), BootError> {
         snapshot,
         workers: Workers::default(),
         drains: DrainWatch::default(),
+        leftovers: Leftovers::default(),
         reporter,
         inbox,
         outbox,

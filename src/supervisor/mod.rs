@@ -11,6 +11,7 @@ mod environment;
 mod forward;
 mod handover;
 mod incoming;
+mod leftovers;
 mod logging;
 mod notify;
 mod perform;
@@ -42,6 +43,7 @@ use app_metrics::AppMetrics;
 use drains::DrainWatch;
 use environment::Environment;
 use incoming::Incoming;
+use leftovers::Leftovers;
 use ports::Sharing;
 use report::Reporter;
 use triggers::OomKills;
@@ -92,6 +94,7 @@ pub struct Supervisor {
     // The workers.
     workers: Workers,
     drains: DrainWatch,
+    leftovers: Leftovers,
 
     /// Reports decisions.
     reporter: Reporter,

@@ -16,6 +16,9 @@ use super::report::Told;
 impl Supervisor {
     /// Reports a decision.
     fn tell_people(&mut self, note: Note) {
+        if let Note::Ready { pid, .. } = note {
+            self.note_outsiders(pid);
+        }
         let last_lines = match note {
             Note::NotUp {
                 pid: Some(pid),
@@ -54,6 +57,10 @@ impl Supervisor {
             } => return Some(self.start(slot, listener, generation)),
             Action::Scrape { pid, within } => return self.scrape(pid, within),
             Action::Stop { pid } => {
+                self.note_outsiders(pid);
+                if let Some(worker) = self.workers.get_mut(pid) {
+                    worker.told = true;
+                }
                 self.tell(pid, self.config.life.stop_signal, false);
                 // A stopped process handles its signal only when it continues.
                 self.tell(pid, Sig::CONT, true);
@@ -70,18 +77,23 @@ impl Supervisor {
                 }
                 self.tell(pid, Sig::KILL, true);
             }
-            // Many servers treat a second stop signal as "stop now".
-            Action::StopGroup { told: true, .. } if self.config.signals.scope == Scope::Group => {}
-            Action::StopGroup { pid, told: _ } => {
-                self.tell(pid, self.config.life.stop_signal, true);
-                self.tell(pid, Sig::CONT, true);
+            Action::StopGroup { pid, told } => {
+                self.tell_leftovers(pid, self.config.life.stop_signal);
+                // Many servers treat a second stop signal as "stop now".
+                let told = told && self.config.signals.scope == Scope::Group;
+                // Perhaps all that is left is outside of the group.
+                if !told && self.group_left(pid) {
+                    self.tell(pid, self.config.life.stop_signal, true);
+                    self.tell(pid, Sig::CONT, true);
+                }
             }
             Action::KillGroup { pid } => {
                 // Checked again: since the last check the group may have ended, and another process group may use its
                 // number.
-                if crate::sys::reaper::group_left(pid, self.host.role == Role::Init) {
+                if self.group_left(pid) {
                     self.tell(pid, Sig::KILL, true);
                 }
+                self.tell_leftovers(pid, Sig::KILL);
             }
             Action::Release { pid, listener } => {
                 if let Some(sharing) = &self.sharing {
@@ -94,6 +106,10 @@ impl Supervisor {
             Action::Finish { code: _ } => {}
         }
         None
+    }
+
+    fn group_left(&self, leader: Pid) -> bool {
+        crate::sys::reaper::group_left(leader, self.host.role == Role::Init)
     }
 
     fn tell(&self, pid: Pid, sig: Sig, group: bool) {

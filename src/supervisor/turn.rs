@@ -75,7 +75,9 @@ impl Supervisor {
         }
         let init = self.host.role == Role::Init;
         let oom = self.oom_struck(&ended);
-        for (pid, exit) in ended {
+        let mut processes = None;
+        for &(pid, exit) in &ended {
+            let mut outside = false;
             let ours = self.workers.get(pid).is_some();
             if ours {
                 // The status messages from before its end count: they say why it could not run its program.
@@ -84,9 +86,10 @@ impl Supervisor {
                 for event in said {
                     self.take(event, actions);
                 }
+                outside = self.find_leftovers(pid, exit, &mut processes);
                 self.forget(pid);
             }
-            let leftovers = ours && reaper::group_left(pid, init);
+            let leftovers = outside || ours && reaper::group_left(pid, init);
             self.take(
                 Event::Exited {
                     pid,
@@ -97,10 +100,11 @@ impl Supervisor {
                 actions,
             );
         }
+        self.sweep_leftovers(&ended);
         let swept: Vec<Pid> = self
             .fleet
             .sweeping()
-            .filter(|leader| !reaper::group_left(*leader, init))
+            .filter(|leader| !self.has_leftovers(*leader) && !reaper::group_left(*leader, init))
             .collect();
         for pid in swept {
             self.take(Event::GroupEmpty { pid }, actions);

@@ -7,6 +7,7 @@ use tokio::task::JoinHandle;
 use crate::app_metrics::{self, merge::ProcessKey};
 use crate::log::Tail;
 use crate::model::{ListenerId, Pid, SlotId};
+use crate::sys::family::Process;
 
 use super::checks::HealthTask;
 use super::drains::WorkerDrain;
@@ -54,6 +55,10 @@ pub(super) struct Worker {
     pub(super) notify: Option<Notify>,
     /// The last lines of its stderr, for the log line that says why it did not come up. `None` once it has come up.
     pub(super) tail: Option<Tail>,
+    /// Its processes outside of its group, when it became ready or got its stop signal.
+    pub(super) outsiders: Vec<Process>,
+    /// It got its stop signal.
+    pub(super) told: bool,
     /// The looks at its connections, while it drains.
     pub(super) drain: Option<WorkerDrain>,
 }
@@ -70,6 +75,8 @@ impl Worker {
             health: None,
             notify: None,
             tail: None,
+            outsiders: Vec::new(),
+            told: false,
             drain: None,
         }
     }

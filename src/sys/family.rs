@@ -67,6 +67,11 @@ impl Processes {
         &self.rows
     }
 
+    /// The children of a process.
+    pub fn children(&self, parent: i32) -> impl Iterator<Item = Process> {
+        places(&self.children, parent).filter_map(|place| self.rows.get(place).copied())
+    }
+
     /// The processes in the group that `leader` leads or led. Includes the leader itself, whatever its group is.
     pub fn group(&self, leader: Pid) -> Vec<Process> {
         let raw = leader.get();
@@ -103,6 +108,11 @@ fn places(of: &HashMap<i32, Vec<usize>>, number: i32) -> impl Iterator<Item = us
 }
 
 impl Proc {
+    /// Reads one process; `None` if it has ended, or if it is hidden from us.
+    pub fn process(&self, pid: Pid) -> Option<Process> {
+        stat_head(&self.root().join(pid.to_string()).join("stat")).ok()?
+    }
+
     /// Reads every process that is readable. Processes that end meanwhile, or that are hidden from us (`hidepid`), are
     /// missing.
     pub fn processes(&self) -> io::Result<Processes> {

@@ -205,7 +205,7 @@ impl LogLines {
                 );
             }
             Note::Leftovers { slot, pid } => {
-                info!(slot = slot.0, pid = pid.get(), %signal, grace, "worker left processes in its group, stopping them");
+                info!(slot = slot.0, pid = pid.get(), %signal, grace, "worker left processes, stopping them");
             }
             _ => {}
         }

@@ -1,5 +1,6 @@
 //! Rolling reloads and their triggers.
 
+mod background;
 mod hidden;
 mod programs;
 mod rolling;

@@ -254,7 +254,7 @@ fn what_a_worker_leaves_in_its_group_is_stopped_too() {
         runtime.wait_for_line(|line| line.starts_with("ready"));
         runtime.signal(Signal::SIGTERM);
         assert_eq!(runtime.wait_exit().code(), Some(0));
-        runtime.wait_for_line(|line| line.contains("left processes in its group"));
+        runtime.wait_for_line(|line| line.contains("left processes, stopping them"));
     }
 }
 
@@ -288,7 +288,7 @@ fn what_a_crashed_worker_leaves_is_stopped_while_the_service_goes_on() {
             .program(words)
             .start();
         let child = left_child(&runtime);
-        runtime.wait_for_line(|line| line.contains("left processes in its group"));
+        runtime.wait_for_line(|line| line.contains("left processes, stopping them"));
         until("the leftover is gone", || !alive(child));
         assert!(!runtime.has_ended());
         runtime.wait_for_lines(2, |line| line.contains("worker started"));
