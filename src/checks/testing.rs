@@ -55,6 +55,7 @@ impl Group {
             u32::try_from(places.len()).unwrap(),
             &places,
             &[0],
+            &[],
             Balance::Random,
             ports,
         )

@@ -16,18 +16,27 @@ pub enum Balance {
     Random,
     /// By client address and port.
     Hash,
+    /// By client address alone.
+    Source,
     /// By the CPU that handles the request.
     Cpu,
 }
 
 impl Word for Balance {
-    const ALL: &'static [Self] = &[Self::Adaptive, Self::Random, Self::Hash, Self::Cpu];
+    const ALL: &'static [Self] = &[
+        Self::Adaptive,
+        Self::Random,
+        Self::Hash,
+        Self::Source,
+        Self::Cpu,
+    ];
 
     fn word(self) -> &'static str {
         match self {
             Self::Adaptive => "adaptive",
             Self::Random => "random",
             Self::Hash => "hash",
+            Self::Source => "source",
             Self::Cpu => "cpu",
         }
     }
@@ -62,6 +71,7 @@ const MOD_K: u16 = 0x94;
 const RSH_K: u16 = 0x74;
 const XOR_X: u16 = 0xac;
 const TAX: u16 = 0x07;
+const TXA: u16 = 0x87;
 const JA: u16 = 0x05;
 const JEQ_K: u16 = 0x15;
 const JGE_K: u16 = 0x35;
@@ -78,16 +88,25 @@ const RANDOM: u32 = 0xffff_f000 + 56;
 pub const MAX_INSTRUCTIONS: usize = 4096;
 
 /// Builds the program for a group with this number of `members`. `places` has the index in the group of each listener,
-/// by listener number. `live` has the indexes that may get connections, without repetition and ordered by rank. `None`
-/// if `live` is empty or an index is not a member.
+/// by listener number. `live` has the indexes that may get connections, without repetition and ordered by rank. `homes`
+/// has for each slot the index of its listener if that is live; [`Balance::Source`] needs it. `None` if `live` is empty
+/// or an index is not a member.
 pub fn program(
     members: u32,
     places: &[u32],
     live: &[u32],
+    homes: &[Option<u32>],
     balance: Balance,
     probe: Option<ProbePorts>,
 ) -> Option<Vec<Bpf>> {
-    if live.is_empty() || live.iter().chain(places).any(|index| *index >= members) {
+    let homely = homes.iter().flatten();
+    if live.is_empty()
+        || live
+            .iter()
+            .chain(places)
+            .chain(homely)
+            .any(|index| *index >= members)
+    {
         return None;
     }
     let mut code = Vec::with_capacity(64);
@@ -98,6 +117,10 @@ pub fn program(
         // The set of live listeners makes the difference.
         Balance::Adaptive | Balance::Random => code.push(op(LD_W_ABS, RANDOM)),
         Balance::Hash => hash(&mut code),
+        Balance::Source => {
+            source(&mut code);
+            home(&mut code, homes)?;
+        }
         Balance::Cpu => code.push(op(LD_W_ABS, CPU)),
     }
     code.push(op(MOD_K, u32::try_from(live.len()).ok()?));
@@ -155,10 +178,12 @@ fn probe_prologue(code: &mut Vec<Bpf>, places: &[u32], ports: ProbePorts) -> Opt
     Some(())
 }
 
+/// An odd number with well spread bits: 2^32 divided by the golden ratio.
+const MIX: u32 = 0x9e37_79b1;
+
 /// Mixes the low word of the client's address with its port. The device's own hash (SKF_AD_RXHASH) is 0 on some
 /// devices.
 fn hash(code: &mut Vec<Bpf>) {
-    const MIX: u32 = 0x9e37_79b1;
     code.extend([
         op(LD_B_ABS, NET),      // 0
         op(RSH_K, 4),           // 1
@@ -175,6 +200,77 @@ fn hash(code: &mut Vec<Bpf>) {
         op(MUL_K, MIX),         // 12
         op(RSH_K, 16),          // 13
     ]);
+}
+
+/// Hashes the client's address alone. A client has the same hash on an IPv4 listener and on one for both families,
+/// because the packet is the same.
+fn source(code: &mut Vec<Bpf>) {
+    code.extend([
+        op(LD_B_ABS, NET),      // 0
+        op(RSH_K, 4),           // 1
+        jump(JEQ_K, 6, 2, 0),   // 2: to 5
+        op(LD_W_ABS, NET + 12), // 3
+        op(JA, 13),             // 4: to 18
+        op(LD_W_ABS, NET + 8),  // 5
+    ]);
+    for word in [12, 16, 20] {
+        // 6 to 17
+        code.extend([
+            op(MUL_K, MIX),
+            op(TAX, 0),
+            op(LD_W_ABS, NET + word),
+            op(XOR_X, 0),
+        ]);
+    }
+    stir(code, 0x85eb_ca6b); // 18
+}
+
+/// Spreads the bits of the hash. Neighbouring addresses differ in the last bits only.
+fn stir(code: &mut Vec<Bpf>, by: u32) {
+    for _ in 0..2 {
+        code.extend([op(TAX, 0), op(RSH_K, 16), op(XOR_X, 0), op(MUL_K, by)]);
+    }
+    code.extend([op(TAX, 0), op(RSH_K, 15), op(XOR_X, 0)]);
+}
+
+/// The first of two steps: if the slot that the hash selects is live, its listener gets the connection. Otherwise a
+/// second hash continues after this code, for the choice among those that are live. So a slot that leaves moves its own
+/// clients and no others, and they come back with it.
+fn home(code: &mut Vec<Bpf>, homes: &[Option<u32>]) -> Option<()> {
+    // With no live slot, the choice is among the queues that wait for their workers.
+    if homes.iter().all(Option::is_none) {
+        return Some(());
+    }
+    code.push(op(TAX, 0));
+    code.push(op(MOD_K, u32::try_from(homes.len()).ok()?));
+    let mut found = Vec::new();
+    // The shift between slot and index is the same within a run of slots; `None` for slots that are out.
+    let mut runs: Vec<(u32, Option<u32>)> = Vec::new();
+    for (slot, index) in (0_u32..).zip(homes) {
+        let shift = index.map(|index| index.wrapping_sub(slot));
+        if runs.last().is_none_or(|(_, last)| *last != shift) {
+            runs.push((slot, shift));
+        }
+    }
+    let out = runs.iter().filter(|(_, shift)| shift.is_none()).count();
+    // Each run has a test if another one follows, and then two instructions, or one jump to the end.
+    let length = 3 * runs.len() - 1 - out;
+    for (at, (_, shift)) in runs.iter().enumerate() {
+        let body = if shift.is_some() { 2 } else { 1 };
+        if let Some((next, _)) = runs.get(at + 1) {
+            found.push(jump(JGE_K, *next, body, 0));
+        }
+        if let Some(shift) = shift {
+            found.extend([op(ADD_K, *shift), op(RET_A, 0)]);
+        } else {
+            let left = length.checked_sub(found.len() + 1)?;
+            found.push(op(JA, u32::try_from(left).ok()?));
+        }
+    }
+    code.extend(found);
+    code.push(op(TXA, 0));
+    stir(code, 0xc2b2_ae35);
+    Some(())
 }
 
 /// Generates the conversion of a rank to the index at this rank, and its return. Within a run of consecutive indexes
@@ -200,185 +296,4 @@ fn ranks_to_indices(indices: &[u32]) -> Option<Vec<Bpf>> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    /// Runs a program like the kernel, on an IP packet. `random` is the random number and the CPU number.
-    fn run(code: &[Bpf], packet: &[u8], random: u32) -> u32 {
-        let (mut pc, mut a, mut x) = (0_usize, 0_u32, 0_u32);
-        loop {
-            let insn = code[pc];
-            pc += 1;
-            let load = |width: usize| -> Option<u32> {
-                let at = usize::try_from(insn.k.checked_sub(NET)?).unwrap();
-                Some(
-                    packet
-                        .get(at..at + width)?
-                        .iter()
-                        .fold(0, |sum, byte| sum << 8 | u32::from(*byte)),
-                )
-            };
-            match insn.code {
-                LD_W_ABS if [RANDOM, CPU].contains(&insn.k) => a = random,
-                LD_W_ABS | LD_H_ABS | LD_B_ABS => {
-                    match load(match insn.code {
-                        LD_W_ABS => 4,
-                        LD_H_ABS => 2,
-                        _ => 1,
-                    }) {
-                        Some(value) => a = value,
-                        None => return 0,
-                    }
-                }
-                ADD_K => a = a.wrapping_add(insn.k),
-                SUB_K => a = a.wrapping_sub(insn.k),
-                MUL_K => a = a.wrapping_mul(insn.k),
-                MOD_K => a %= insn.k,
-                RSH_K => a >>= insn.k,
-                XOR_X => a ^= x,
-                TAX => x = a,
-                JA => pc += usize::try_from(insn.k).unwrap(),
-                JEQ_K => pc += usize::from(if a == insn.k { insn.jt } else { insn.jf }),
-                JGE_K => pc += usize::from(if a >= insn.k { insn.jt } else { insn.jf }),
-                RET_A => return a,
-                other => panic!("unknown operation {other:#x}"),
-            }
-        }
-    }
-
-    fn in_order(members: u32) -> Vec<u32> {
-        (0..members).collect()
-    }
-
-    fn v4(source: [u8; 4], port: u16) -> Vec<u8> {
-        let mut packet = vec![0_u8; 40];
-        packet[0] = 0x45;
-        packet[12..16].copy_from_slice(&source);
-        packet[20..22].copy_from_slice(&port.to_be_bytes());
-        packet
-    }
-
-    fn v6(source: u128, port: u16) -> Vec<u8> {
-        let mut packet = vec![0_u8; 60];
-        packet[0] = 0x60;
-        packet[6] = 6;
-        packet[8..24].copy_from_slice(&source.to_be_bytes());
-        packet[40..42].copy_from_slice(&port.to_be_bytes());
-        packet
-    }
-
-    const PORTS: Option<ProbePorts> = Some(ProbePorts {
-        base: 61_000,
-        count: 1000,
-    });
-
-    #[test]
-    fn a_probe_reaches_its_slot_even_one_that_is_not_live() {
-        let code = program(5, &in_order(5), &[0, 1], Balance::Random, PORTS).unwrap();
-        for index in 0..5_u16 {
-            assert_eq!(
-                run(&code, &v4([127, 9, 9, 9], 61_000 + index), 0),
-                u32::from(index)
-            );
-            assert_eq!(run(&code, &v6(1, 61_000 + index), 0), u32::from(index));
-        }
-    }
-
-    #[test]
-    fn a_probe_finds_its_listener_whatever_its_place() {
-        let places = [3, 0, 1, 4, 2, 5];
-        let code = program(6, &places, &[1, 3], Balance::Random, PORTS).unwrap();
-        for (number, place) in (0_u16..).zip(places) {
-            assert_eq!(run(&code, &v4([127, 0, 0, 1], 61_000 + number), 0), place);
-        }
-        assert!([1, 3].contains(&run(&code, &v4([127, 0, 0, 1], 61_006), 9)));
-    }
-
-    #[test]
-    fn only_a_loopback_source_is_a_probe() {
-        let code = program(5, &in_order(5), &[0, 1], Balance::Random, PORTS).unwrap();
-        let mut extension = v6(1, 61_004);
-        extension[6] = 0;
-        let mut options = v4([127, 0, 0, 1], 61_004);
-        options[0] = 0x46;
-        let others = [
-            v4([10, 0, 0, 1], 61_004),
-            v4([127, 0, 0, 1], 61_005),
-            v4([127, 0, 0, 1], 60_999),
-            v6(2, 61_004),
-            v6(1 << 100 | 1, 61_004),
-            v6(1 << 64 | 1, 61_004),
-            v6(1 << 33 | 1, 61_004),
-            v6(1, 61_005),
-            extension,
-            options,
-        ];
-        for packet in others {
-            assert!(run(&code, &packet, 7) < 2);
-        }
-    }
-
-    #[test]
-    fn nobody_live_is_no_program() {
-        assert_eq!(program(4, &in_order(4), &[], Balance::Random, None), None);
-        assert_eq!(program(4, &in_order(4), &[4], Balance::Random, None), None);
-    }
-
-    #[test]
-    fn the_largest_fleet_with_every_second_slot_fits() {
-        let live: Vec<u32> = (0..513).step_by(2).collect();
-        let code = program(513, &in_order(513), &live, Balance::Hash, PORTS).unwrap();
-        // optmem_max (20 KiB on older kernels) is another limit, with eight bytes per instruction.
-        assert!(code.len() * 8 <= 20 * 1024, "{}", code.len());
-    }
-
-    #[test]
-    fn hash_spreads_and_is_stable() {
-        let code = program(
-            8,
-            &in_order(8),
-            &[0, 1, 2, 3, 4, 5, 6, 7],
-            Balance::Hash,
-            PORTS,
-        )
-        .unwrap();
-        let mut counts = [0_u32; 8];
-        for port in (32_768..60_000).step_by(2) {
-            let packet = v4([10, 1, 2, 3], port);
-            let index = run(&code, &packet, u32::from(port));
-            assert_eq!(index, run(&code, &packet, 0));
-            counts[usize::try_from(index).unwrap()] += 1;
-        }
-        let (least, most) = (counts.iter().min().unwrap(), counts.iter().max().unwrap());
-        assert!(*least * 5 > *most * 4, "{counts:?}");
-    }
-
-    proptest! {
-        #[test]
-        fn every_live_listener_and_no_other_is_chosen(
-            members in 1_u32..600,
-            picks in prop::collection::btree_set(0_u32..600, 1..40),
-            random: u32,
-            source: [u8; 4],
-            port: u16,
-        ) {
-            let live: Vec<u32> = picks.into_iter().filter(|index| *index < members).collect();
-            prop_assume!(!live.is_empty());
-            let packet = v4(source, port);
-            let probe = source[0] == 127 && port >= 61_000 && u32::from(port - 61_000) < members;
-            for choice in [Balance::Adaptive, Balance::Random, Balance::Hash, Balance::Cpu] {
-                let code = program(members, &in_order(members), &live, choice, PORTS).unwrap();
-                let chosen = run(&code, &packet, random);
-                prop_assert!(probe || live.contains(&chosen));
-            }
-            for choice in [Balance::Random, Balance::Cpu] {
-                let code = program(members, &in_order(members), &live, choice, None).unwrap();
-                for (rank, index) in live.iter().enumerate() {
-                    let random = u32::try_from(rank + live.len() * 3).unwrap();
-                    prop_assert_eq!(run(&code, &packet, random), *index);
-                }
-            }
-        }
-    }
-}
+mod tests;

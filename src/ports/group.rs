@@ -284,7 +284,8 @@ impl Group {
         let places: Vec<u32> = (0..numbers)
             .map(|number| place(&number).unwrap_or(nowhere))
             .collect();
-        program(members, &places, &live, how.balance, how.probe)
+        let homes = rotation.homes(|number| place(&number).filter(|index| live.contains(index)));
+        program(members, &places, &live, &homes, how.balance, how.probe)
     }
 
     /// Replaces the steering program if the rotation needs another one. True if it was replaced.

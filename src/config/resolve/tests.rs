@@ -130,7 +130,7 @@ fn what_check_shows_can_be_given_again() {
             ("RPM_SIGNALS", "HUP=ignore,USR2=reload,TTIN=scale-down"),
         ],
         &[
-            ("RPM_BALANCE", "random"),
+            ("RPM_BALANCE", "source"),
             ("RPM_HEALTH", "accept"),
             ("RPM_APP_METRICS", "/metrics"),
             ("RPM_APP_METRICS_GAUGES", "a*=SUM, b = worker"),

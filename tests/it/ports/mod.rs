@@ -1,6 +1,7 @@
 //! The shared port: how a program gets its listener, and which worker gets a connection.
 
 mod balance;
+mod by_source;
 mod epoll_sets;
 mod fallbacks;
 mod families;
