@@ -7,6 +7,7 @@
 //! | sock_diag | socket(2) with NETLINK_SOCK_DIAG | EPERM |
 //! | ipv6 | socket(2) with AF_INET6 | EAFNOSUPPORT |
 //! | clone3 | clone3(2) | EPERM |
+//! | filter | seccomp(2) | EPERM |
 //! | steering-silent | the same as steering, but returns 0 and does nothing, as gVisor does | 0 |
 //! | close_range | close_range(2) | ENOSYS |
 //!
@@ -108,6 +109,7 @@ fn filter(wishes: &str) -> Result<Vec<libc::sock_filter>, String> {
                 let tests = [(0, JUMP_EQUAL, INET6)];
                 steps.extend(refuse(libc::SYS_socket, &tests, errno(libc::EAFNOSUPPORT)));
             }
+            "filter" => steps.extend(refuse(libc::SYS_seccomp, &[], errno(libc::EPERM))),
             "clone3" => steps.extend(refuse(libc::SYS_clone3, &[], errno(libc::EPERM))),
             "close_range" => {
                 steps.extend(refuse(libc::SYS_close_range, &[], errno(libc::ENOSYS)));

@@ -16,6 +16,7 @@ use rpm_runtime::policy::{CpuBudget, SignalTable};
 use rpm_runtime::supervisor::{Boot, BootError, Ending, boot, write_termination_log};
 use rpm_runtime::sys::cgroup::{self, CgroupLimits};
 use rpm_runtime::sys::clock::Clock;
+use rpm_runtime::sys::clone3::{self, Clone3};
 use rpm_runtime::sys::pid1;
 use rpm_runtime::sys::signals::{self, Signals};
 use tokio::net::UnixStream;
@@ -111,8 +112,11 @@ fn settle_and_run(
     clock: Clock,
 ) -> Result<Ending, BootError> {
     let Resolved {
-        config, warnings, ..
+        config,
+        mut warnings,
+        ..
     } = resolved;
+    warnings.extend(threads()?);
     // Before anything that takes time: a SIGTERM during the start must not be lost.
     let signals =
         Signals::take(collected()).map_err(|error| BootError::refused("take signals", &error))?;
@@ -152,6 +156,26 @@ fn settle_and_run(
         }
         Ok(ending)
     })
+}
+
+/// Makes sure that threads can be started, before the first one is. Returns a warning if that took something.
+fn threads() -> Result<Option<String>, BootError> {
+    const WHY: &str = "the seccomp profile of this container answers EPERM to clone3, as those of old engines do (Docker \
+                       before 20.10.10)";
+    match clone3::mend() {
+        Clone3::Usable => Ok(None),
+        Clone3::Mended => Ok(Some(format!(
+            "{WHY}; the runtime has it answered with ENOSYS, for itself and for the workers, so that threads can be \
+             started. Update the engine"
+        ))),
+        Clone3::Forbidden(errno) => {
+            let what = format!(
+                "start threads: {WHY}, and a filter that mends it cannot be installed. Update the engine, or run the \
+                 container with another profile"
+            );
+            Err(BootError::refused(&what, &errno.into()))
+        }
+    }
 }
 
 /// Every signal that can be taken: one that is not forwarded must not end or suspend the runtime either.

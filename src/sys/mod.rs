@@ -6,6 +6,7 @@ pub mod cgroup;
 mod child;
 pub mod client;
 pub mod clock;
+pub mod clone3;
 pub mod directory;
 pub mod epoll;
 pub mod epoll_set;

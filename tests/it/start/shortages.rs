@@ -44,6 +44,34 @@ fn limit(by: &[&str], pid: i32, limit: &str) {
     assert!(command.status().unwrap().success());
 }
 
+/// The profiles of old engines refuse calls that they do not know with EPERM, and the C library then starts no thread.
+#[test]
+fn under_an_engine_that_refuses_clone3_threads_start_in_the_runtime_and_in_workers() {
+    let deny = |what: &str| [example("deny").into(), OsString::from(what)];
+    let script = "import threading\nthread = threading.Thread(target=print, args=('from a thread',))\nthread.start()\nthread.join()";
+    for role in ["never", "on-failure"] {
+        let mut runtime = service(1)
+            .env("RPM_RESTART", role)
+            .under(deny("clone3"))
+            .program(["/usr/bin/python3", "-c", script])
+            .start();
+        assert_eq!(runtime.wait_exit().code(), Some(0), "{}", runtime.shown());
+        runtime.wait_for_line(|line| line.contains("from a thread"));
+        runtime.wait_for_line(|line| {
+            line.contains("answers EPERM to clone3") && line.contains("Update the engine")
+        });
+    }
+    let mut runtime = service(1)
+        .under(deny("clone3,filter"))
+        .program(["true"])
+        .start();
+    assert_eq!(runtime.wait_exit().code(), Some(71));
+    runtime.wait_for_line(|line| {
+        line.contains("answers EPERM to clone3")
+            && line.contains("run the container with another profile")
+    });
+}
+
 #[test]
 fn closed_standard_streams_are_no_hindrance() {
     let directory = scratch("closed");
