@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use crate::model::{Pid, Sig};
 use crate::policy::drain::{Aim, Look};
+use crate::sys::proc::Proc;
 use crate::sys::signals;
 
 use super::inspector::{Inspector, Subject};
@@ -22,8 +23,9 @@ pub enum FreezeOutcome {
     Blind,
 }
 
-/// A process group that was sent SIGSTOP. Dropping this sends SIGCONT, unless [`Frozen::stays`] was called.
-struct Frozen {
+/// A process group that was sent SIGSTOP. Dropping this sends SIGCONT, unless it was told to stay stopped.
+#[derive(Debug)]
+pub struct Frozen {
     leader: Pid,
     stays: bool,
 }
@@ -36,6 +38,16 @@ impl Frozen {
             leader,
             stays: false,
         })
+    }
+
+    /// Stops the process group of this worker, for what must not happen while it runs. `None` if it cannot be stopped
+    /// within about 20 ms. The same restrictions hold as for [`Inspector::freeze_if_quiet`].
+    pub fn pause(leader: Pid) -> Option<Self> {
+        let frozen = Self::freeze(leader).ok()?;
+        let proc = Proc::new("/proc");
+        let mut group = proc.processes().ok()?.group(leader);
+        group.retain(|process| !process.is_over());
+        proc.stopped_within(&group).then_some(frozen)
     }
 
     fn stays(mut self) {

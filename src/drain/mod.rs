@@ -7,6 +7,6 @@ mod sockets;
 #[cfg(test)]
 mod tests;
 
-pub use freeze::FreezeOutcome;
+pub use freeze::{FreezeOutcome, Frozen};
 pub use inspector::{Inspector, Subject};
 pub use sockets::{Existing, Handshakes};

@@ -67,6 +67,8 @@ pub(super) struct Group {
     pub(super) backlog: u32,
     /// A worker has or had a listener of this group.
     used: bool,
+    /// A worker shut its listener down once; others may do so too.
+    pub(super) shuts: bool,
 }
 
 impl Group {
@@ -89,6 +91,7 @@ impl Group {
             program: None,
             backlog: settings.backlog,
             used: false,
+            shuts: false,
         };
         let seats = rotation.seats.iter().map(|(listener, _)| *listener);
         let mut order: Vec<usize> = Vec::new();

@@ -13,6 +13,7 @@ mod inodes;
 mod registry;
 mod relay;
 mod repair;
+mod rescue;
 mod selftest;
 mod stranded;
 #[cfg(test)]
@@ -29,6 +30,7 @@ use crate::policy::steering::{Balance, ProbePorts};
 pub use balance::Balancer;
 pub use bind_server::{BindServer, TrappedWorker};
 pub use registry::SharedPorts;
+pub use rescue::Waiting;
 pub use selftest::{interception, probe_ports, steering};
 pub use stranded::StrandedRelay;
 

@@ -26,6 +26,7 @@ impl Group {
     /// workers shut down their listeners at nearly the same time.
     pub fn repair(&mut self, rotation: &Rotation) -> Repaired {
         let mut repaired = Repaired::default();
+        self.shuts |= !self.gone().is_empty();
         match self.gone().as_slice() {
             [] => return repaired,
             [one] if self.steering.is_some() => {

@@ -45,13 +45,15 @@ const PAUSE: (Duration, Duration) = (Duration::from_millis(10), Duration::from_m
 
 /// Accepts stranded connections and forwards them.
 pub struct StrandedRelay {
-    ports: SharedPorts,
-    shared: Arc<Shared>,
+    pub(super) ports: SharedPorts,
+    pub(super) shared: Arc<Shared>,
+    /// Most connections that are forwarded at the same time.
+    pub(super) most: usize,
 }
 
-struct Shared {
+pub(super) struct Shared {
     /// One permit for each forwarded connection.
-    places: Arc<Semaphore>,
+    pub(super) places: Arc<Semaphore>,
     events: Box<dyn Fn(PortEvent) + Send + Sync>,
 }
 
@@ -86,6 +88,7 @@ impl StrandedRelay {
         Self {
             ports,
             shared: Arc::new(shared),
+            most,
         }
     }
 
@@ -132,7 +135,7 @@ impl Claimed {
                     // The connection is accepted already, so it must be served even though the claim ended.
                     None => place.await,
                 };
-                pass_on(ports, key, client).await;
+                pass_on(ports, key, client, PATIENCE).await;
             });
             if over {
                 break;
@@ -189,8 +192,13 @@ async fn unless_over<F: Future>(claim: &mut oneshot::Receiver<()>, future: F) ->
     .await
 }
 
-async fn pass_on(ports: SharedPorts, key: PortKey, client: TcpStream) {
-    let server = timeout(PATIENCE, reach(&ports, key, &client)).await;
+pub(super) async fn pass_on(
+    ports: SharedPorts,
+    key: PortKey,
+    client: TcpStream,
+    patience: Duration,
+) {
+    let server = timeout(patience, reach(&ports, key, &client)).await;
     match server {
         Ok(Some(server)) => relay(client, server, IDLE).await,
         Ok(None) | Err(_) => {

@@ -117,6 +117,16 @@ impl Supervisor {
             return;
         }
         let began = self.clock.now();
+        // Their limit is over and they still have not taken what waits for them; a quiet moment needs an empty queue.
+        let late: Vec<Pid> = self
+            .fleet
+            .draining(self.now)
+            .filter(|one| one.seek == Seek::Disposition)
+            .map(|one| one.pid)
+            .collect();
+        for pid in late {
+            self.rescue_queue(pid);
+        }
         let events = self.looks();
         for event in events {
             self.take(event, actions);

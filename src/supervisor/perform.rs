@@ -58,6 +58,7 @@ impl Supervisor {
             Action::Scrape { pid, within } => return self.scrape(pid, within),
             Action::Stop { pid } => {
                 self.note_outsiders(pid);
+                self.rescue_queue(pid);
                 if let Some(worker) = self.workers.get_mut(pid) {
                     worker.told = true;
                 }

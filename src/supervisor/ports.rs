@@ -7,7 +7,8 @@ use tokio::sync::mpsc::UnboundedSender;
 use tracing::{debug, error, info, warn};
 
 use crate::config::{Config, Ready};
-use crate::model::Tick;
+use crate::drain::Frozen;
+use crate::model::{Pid, Tick};
 use crate::policy::epoll_sets::Unregistered;
 use crate::policy::handover::{PortKey, PortRule, PortSpec};
 use crate::policy::steering::Balance;
@@ -178,6 +179,42 @@ impl Supervisor {
             .stranded_relay
             .get_or_insert_with(|| StrandedRelay::new(ports.clone(), events))
             .idle(&idle);
+    }
+
+    /// Passes the clients in the queue of a worker on to a live one. Call it when the worker gets no new connections and
+    /// will not empty its queue: before its stop signal, because it may shut its listener down.
+    pub(super) fn rescue_queue(&self, pid: Pid) {
+        let worker = self.workers.get(pid);
+        let Some((worker, sharing)) = worker.zip(self.sharing.as_ref()) else {
+            return;
+        };
+        let (Some(listener), Some(relay)) = (worker.listener, &sharing.stranded_relay) else {
+            return;
+        };
+        // In the stop there is no other worker.
+        let waiting = sharing.ports.waits(listener);
+        let Some(waiting) = waiting.filter(|_| !self.fleet.stopping()) else {
+            return;
+        };
+        let paused = waiting.blocking.then(|| Frozen::pause(pid));
+        if paused.as_ref().is_some_and(Option::is_none) {
+            warn!(
+                slot = worker.slot.0,
+                pid = pid.get(),
+                connections = waiting.connections,
+                "cannot suspend a worker to rescue the clients in its queue; they are lost if it shuts its listener down"
+            );
+            return;
+        }
+        let connections = relay.rescue(listener);
+        drop(paused);
+        self.metrics.stranded(u64::from(connections));
+        info!(
+            slot = worker.slot.0,
+            pid = pid.get(),
+            connections,
+            "clients still waited for a worker that is to stop; passing them on to a live one"
+        );
     }
 
     /// Steers new connections to the workers that serve now.

@@ -41,6 +41,12 @@ pub fn set_nonblocking(fd: impl AsFd, on: bool) -> nix::Result<()> {
     fcntl(fd, FcntlArg::F_SETFL(flags)).map(drop)
 }
 
+/// Whether O_NONBLOCK is set on the open file description.
+pub fn is_nonblocking(fd: impl AsFd) -> nix::Result<bool> {
+    let flags = fcntl(fd.as_fd(), FcntlArg::F_GETFL)?;
+    Ok(OFlag::from_bits_retain(flags).contains(OFlag::O_NONBLOCK))
+}
+
 /// Result of one read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Read {

@@ -75,6 +75,15 @@ pub fn listen(fd: impl AsFd, backlog: u32) -> nix::Result<()> {
     Errno::result(unsafe { libc::listen(fd.as_fd().as_raw_fd(), backlog) }).map(drop)
 }
 
+/// Accepts one connection, nonblocking and close-on-exec (accept4(2)). Fails with EAGAIN if none waits and the listener is
+/// in nonblocking mode.
+pub fn accept(fd: impl AsFd) -> nix::Result<OwnedFd> {
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    let raw = socket::accept4(fd.as_fd().as_raw_fd(), flags)?;
+    // SAFETY: the kernel just made this descriptor and nobody else knows its number.
+    Ok(unsafe { OwnedFd::from_raw_fd(raw) })
+}
+
 /// Reads the state of the accept queue.
 pub fn queue(fd: impl AsFd) -> nix::Result<QueueState> {
     /// TCP_LISTEN in net/tcp_states.h.

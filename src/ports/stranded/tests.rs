@@ -14,6 +14,7 @@ use crate::model::Pid;
 use crate::policy::steering::Balance;
 use crate::ports::testing::{PATIENCE, Worker, ask, echo, open, reset, wait_for};
 
+mod rescue;
 mod stage;
 
 use stage::{LEFT, Stage};

@@ -5,4 +5,5 @@ mod hidden;
 mod programs;
 mod rolling;
 mod triggers;
+mod waiting;
 mod watch;

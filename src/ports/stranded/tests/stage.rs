@@ -124,6 +124,11 @@ impl Stage {
         self.relay.idle(listeners);
     }
 
+    pub(super) fn rescue(&self, listener: ListenerId) -> u32 {
+        let _inside = self.runtime.enter();
+        self.relay.rescue(listener)
+    }
+
     pub(super) fn stranded(&self, count: u32) {
         wait_for("all are counted", || {
             *self.stranded.lock().unwrap() == count
