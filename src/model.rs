@@ -3,6 +3,7 @@
 mod aggregation;
 mod label;
 mod log;
+mod port_set;
 mod signal;
 mod word;
 pub mod worker_vars;
@@ -13,11 +14,12 @@ use std::num::NonZeroI32;
 use std::time::Duration;
 
 pub use aggregation::Aggregation;
-pub use label::{Cause, DrainEnd, ReloadResult, RunState, Trigger, WorkerState};
+pub use label::{Cause, DrainEnd, ReadyBy, ReloadResult, RunState, Trigger, WorkerState};
 pub use log::{
     FileLossReason, FileLosses, LogOrigin, LogTotals, LossReason, Losses, Overflow, PerOrigin,
     Rotations, Timestamp,
 };
+pub use port_set::{PortId, PortSet};
 pub use signal::Sig;
 pub use word::Word;
 
@@ -244,6 +246,19 @@ pub struct HandoverInfo {
     pub steering: &'static str,
     /// Why this and not the preferred choice.
     pub reason: String,
+}
+
+/// What can be observed of single workers here.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct ObservationInfo {
+    /// What makes a worker ready: `listen`, `http`, `tcp`, `notify` or `age`.
+    pub ready: &'static str,
+    /// RPM_HEALTH: `on`, `off` or `unavailable`.
+    pub health: &'static str,
+    /// RPM_APP_METRICS: `on`, `files`, `off` or `unavailable`.
+    pub app_metrics: &'static str,
+    /// Why one of them is less than configured.
+    pub reason: Option<String>,
 }
 
 #[cfg(test)]

@@ -3,6 +3,10 @@
 //! raises the number of walks.
 #![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
+#![allow(
+    clippy::large_types_passed_by_value,
+    reason = "a copy of a life is what it was"
+)]
 
 #[path = "fleet/books.rs"]
 mod books;

@@ -8,7 +8,7 @@ use hyper::header::{ALLOW, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, VARY};
 use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 use serde::Serialize;
 
-use crate::model::{HandoverInfo, MetricsScope, QueueSample, Snapshot, Tick};
+use crate::model::{HandoverInfo, MetricsScope, ObservationInfo, QueueSample, Snapshot, Tick};
 
 use super::negotiation::{MetricsPage, PendingPage, ScrapeRequest};
 use super::status::{About, Readiness, Status};
@@ -37,6 +37,8 @@ pub struct View {
     pub snapshot: Box<dyn Fn() -> Snapshot>,
     /// How workers get their listener of the shared port.
     pub handover: Box<dyn Fn() -> HandoverInfo>,
+    /// What is observed of single workers.
+    pub observation: ObservationInfo,
     /// The queue of every listener.
     pub queues: Box<dyn Fn() -> Vec<QueueSample>>,
     /// A metrics page, in the format that the client accepts. It may take as long as the request says and a moment more.
@@ -122,7 +124,13 @@ fn status(view: &View) -> Response<Full<Bytes>> {
     let (handover, queues) = ((view.handover)(), (view.queues)());
     json(
         StatusCode::OK,
-        &Status::of(&view.about, &snapshot, &handover, &queues, now),
+        &Status::of(
+            &view.about,
+            &snapshot,
+            (&handover, &view.observation),
+            &queues,
+            now,
+        ),
     )
 }
 

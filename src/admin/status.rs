@@ -5,7 +5,8 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::model::{
-    Exit, HandoverInfo, Pid, QueueSample, RunState, Snapshot, Tick, WorkerState, WorkerView,
+    Exit, HandoverInfo, ObservationInfo, Pid, QueueSample, RunState, Snapshot, Tick, WorkerState,
+    WorkerView,
 };
 
 /// Facts that do not change while the runtime runs.
@@ -61,6 +62,7 @@ pub(super) struct Status<'a> {
     app: App<'a>,
     runtime: Runtime,
     handover: HandoverStatus<'a>,
+    observation: ObservationStatus<'a>,
     queues: Vec<QueueStatus<'a>>,
     slots: Vec<WorkerStatus>,
     /// New workers of slots that another worker still serves.
@@ -92,6 +94,17 @@ struct HandoverStatus<'a> {
     handover: &'a str,
     steering: &'a str,
     reason: &'a str,
+}
+
+/// What the runtime observes of single workers.
+#[derive(Debug, Serialize)]
+struct ObservationStatus<'a> {
+    /// What makes a worker ready.
+    ready: &'a str,
+    health: &'a str,
+    app_metrics: &'a str,
+    /// Why one of them is less than configured; null if none is.
+    reason: Option<&'a str>,
 }
 
 #[derive(Debug, Serialize)]
@@ -131,7 +144,7 @@ impl<'a> Status<'a> {
     pub(super) fn of(
         about: &'a About,
         snapshot: &Snapshot,
-        handover: &'a HandoverInfo,
+        (handover, observation): (&'a HandoverInfo, &'a ObservationInfo),
         queues: &'a [QueueSample],
         now: Tick,
     ) -> Self {
@@ -158,6 +171,12 @@ impl<'a> Status<'a> {
                 handover: handover.handover,
                 steering: handover.steering,
                 reason: &handover.reason,
+            },
+            observation: ObservationStatus {
+                ready: observation.ready,
+                health: observation.health,
+                app_metrics: observation.app_metrics,
+                reason: observation.reason.as_deref(),
             },
             queues: queues.iter().map(QueueStatus::of).collect(),
             slots: workers(&snapshot.slots),

@@ -14,8 +14,8 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::model::{
-    Exit, Generation, HandoverInfo, Pid, QueueSample, RunState, Sig, SlotId, Snapshot, Tick,
-    WorkerState, WorkerView,
+    Exit, Generation, HandoverInfo, ObservationInfo, Pid, QueueSample, RunState, Sig, SlotId,
+    Snapshot, Tick, WorkerState, WorkerView,
 };
 
 use super::server::serve_from;
@@ -183,6 +183,12 @@ fn view(snapshot: Arc<Mutex<Snapshot>>, page: usize) -> View {
         },
         now: Box::new(|| Tick(Duration::from_micros(10_500_700))),
         snapshot: Box::new(move || snapshot.lock().unwrap().clone()),
+        observation: ObservationInfo {
+            ready: "listen",
+            health: "unavailable",
+            app_metrics: "off",
+            reason: Some("no port is shared".to_owned()),
+        },
         handover: Box::new(|| HandoverInfo {
             handover: "intercept",
             steering: "random",

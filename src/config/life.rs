@@ -35,13 +35,16 @@ pub(super) const READY: Setting<Ready> = Setting {
     name: "RPM_READY",
     default: Preset::Text("auto"),
     help: "a worker is ready when: auto, listen, notify, http:PATH, tcp, delay:2s",
-    doc: "When a worker counts as ready. `listen`: it listens on a shared port. `notify`: it says `READY=1` to \
-          `NOTIFY_SOCKET` (sd_notify). `http:PATH`: it answers a request for that path with 2xx or 3xx. `tcp`: it accepts \
-          a connection. `delay:2s`: it has been alive for so long.\n\n\
-          `auto`: it listens on a shared port, or, if it has not done so, it has been alive for `RPM_MIN_UPTIME`. Where \
-          `RPM_PORTS` lists ports, and for a slot whose earlier worker listened, only listening counts. **If your program \
-          takes longer than a second until it listens, set `RPM_READY=listen` or list its port in `RPM_PORTS`**; \
-          otherwise the first start counts as ready too early.",
+    doc: "When a worker counts as ready. `listen`: it listens on every port that is expected of it. `notify`: it says \
+          `READY=1` to `NOTIFY_SOCKET` (sd_notify). `http:PATH`: it also answers a request for that path with 2xx or 3xx. \
+          `tcp`: it also accepts a connection. `delay:2s`: it has been alive for so long.\n\n\
+          **Which ports are expected:** those of `RPM_PORTS`, if they are listed there. Otherwise the port that the \
+          environment names (`PORT`), and every port on which other workers of this service listen that have been up for \
+          `RPM_MIN_UPTIME`, or on which the worker before did. Only the number counts, not the address. At the first start \
+          nothing is known, and any port will do.\n\n\
+          `auto`: as `listen`. But a program may serve no port at all: if the first worker has not listened within \
+          `RPM_READY_TIMEOUT`, it is ready, and so are the others once they have been alive for `RPM_MIN_UPTIME`. \
+          `RPM_PORTS=off` says so from the start. The line `worker ready` says by what (`by=listen`, `by=age`).",
     parse: ready,
     show: |ready| match ready {
         Ready::Auto => "auto".to_owned(),
@@ -152,7 +155,8 @@ const BACKOFF_MIN: Setting<Duration> = Setting {
     default: Preset::Text("100ms"),
     help: "wait after the first failed start, doubled each time",
     doc: "How long the runtime waits after the first failed start of a worker. Each further failure in a row doubles the \
-          wait.",
+          wait. A worker that served and then ended is started again at once, but not again and again: the next wait is \
+          longer each time, until a worker has lived a hundred times as long as the wait.",
     // Not 0: a program that cannot start would be restarted at full speed.
     parse: positive_duration,
     show: show::duration,

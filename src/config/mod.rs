@@ -39,7 +39,7 @@ mod show;
 mod signals;
 mod sizes;
 #[cfg(test)]
-mod testing;
+pub mod testing;
 
 pub use crate::policy::MAX_INSTANCES;
 pub use admin::{Admin, AppMetrics, MetricsSource};

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::io;
 
-use super::{Faults, Input, Resolved, resolve};
+use super::{Config, Faults, Input, Resolved, resolve};
 use crate::policy::CpuBudget;
 
 pub(super) const NEVER: (&str, &str) = ("RPM_RESTART", "never");
@@ -13,6 +13,12 @@ pub(super) const NEVER: (&str, &str) = ("RPM_RESTART", "never");
 pub(super) fn with_args(args: &[&str], vars: &[(&str, &str)]) -> Result<Resolved, Faults> {
     let quota_milli = Some(2500);
     on(args, vars, quota_milli, Some(1 << 30))
+}
+
+/// The configuration of the command `true` with these variables.
+pub fn with(vars: &[(&str, &str)]) -> Config {
+    let resolved = with_args(&["true"], vars);
+    resolved.expect("good variables").config
 }
 
 /// The same on a machine with 8 CPUs and without a quota.

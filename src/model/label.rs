@@ -22,6 +22,34 @@ impl Trigger {
     }
 }
 
+/// What made a worker ready.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReadyBy {
+    /// It listens on every port that is expected of it.
+    Listen,
+    /// It said so (sd_notify, READY=1).
+    Notify,
+    /// It answered a request.
+    Http,
+    /// It accepted a connection.
+    Tcp,
+    /// It has been alive for long enough.
+    Age,
+}
+
+impl ReadyBy {
+    /// The text in the log.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Listen => "listen",
+            Self::Notify => "notify",
+            Self::Http => "http",
+            Self::Tcp => "tcp",
+            Self::Age => "age",
+        }
+    }
+}
+
 /// How a reload ended, as counted in `rpm_reloads_total{result}`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReloadResult {

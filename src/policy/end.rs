@@ -3,10 +3,13 @@
 use crate::model::{Cause, Exit, Pid, Sig, SlotId, Tick};
 
 use super::fleet::{Ending, Fall, Fleet, Mode, Which};
-use super::slot::{Retiring, Seat, Step, Worker};
+use super::slot::{Life, Retiring, Seat, Step, Worker};
 use super::start::SHORTAGE_PAUSE;
 use super::turn::Turn;
 use super::{Action, Next, NotUp, Note, Restart};
+
+/// How many times as long as the wait after it a life must be to be long.
+const LONG: u32 = 100;
 
 impl Fleet {
     pub(super) fn exited(&mut self, turn: &mut Turn<'_>, pid: Pid, fall: Fall) {
@@ -27,37 +30,64 @@ impl Fleet {
         }
     }
 
+    /// How good the life of a worker was that ends now by itself. A life is long if the wait after it, which grows
+    /// with each life that was not, would be at most a hundredth of it.
+    fn life(&self, now: Tick, at: usize, worker: &Worker) -> Life {
+        let uptime = now.since(worker.started);
+        let comes_up = worker.was_ready && self.served(now).is_subset(worker.listens);
+        if !comes_up || uptime < self.params.min_uptime {
+            return Life::Short;
+        }
+        let unrest = self.slots.get(at).map_or(0, |slot| slot.unrest);
+        let wait = self.params.backoff.delay(unrest.saturating_add(1), 0);
+        if uptime >= wait.saturating_mul(LONG) {
+            Life::Long
+        } else {
+            Life::Middling
+        }
+    }
+
     /// The worker of a slot ended by itself.
     pub(super) fn seated_ended(&mut self, turn: &mut Turn<'_>, at: usize, fall: Fall) {
         let exit = fall.exit;
-        let Some(slot) = self.slots.get_mut(at) else {
+        let seat = self.slots.get(at).map(|slot| slot.seat);
+        let Some(worker) = seat.and_then(|seat| seat.worker().copied()) else {
             return;
         };
-        let Some(worker) = slot.seat.worker().copied() else {
+        let life = self.life(turn.now, at, &worker);
+        self.remember_ports(turn.now, &worker);
+        if self.gives_back(turn, at, worker, fall) {
+            return;
+        }
+        let Some(slot) = self.slots.get_mut(at) else {
             return;
         };
         // The next worker is new anyway, so it needs no replacement.
         slot.renewal = None;
         slot.ails = false;
         let uptime = turn.now.since(worker.started);
+        // The wait is that after the lives before, so that a first end of a worker that served restarts at once.
+        let unrest = slot.unrest;
         if worker.starved {
             // The program did not run: the start was only postponed. This says nothing about the program.
             slot.shortages = slot.shortages.saturating_add(1);
+        } else {
+            slot.count(life);
         }
-        let short = !matches!(slot.seat, Seat::Ready { .. }) || uptime < self.params.min_uptime;
-        slot.streak = match (worker.starved, short) {
-            (true, _) => slot.streak,
-            (false, true) => slot.streak.saturating_add(1),
-            (false, false) => 0,
+        let unrest = if life == Life::Middling {
+            unrest
+        } else {
+            slot.unrest
         };
         slot.last_exit = Some(exit);
         let cause = own_cause(worker, fall);
         let (id, seat) = (slot.id, slot.seat);
-        let tried = self.on_trial(turn.now, &seat);
+        let new = self.reload.is_some() && worker.generation == self.generation;
+        let tried = self.on_trial(turn.now, &seat) || (new && life == Life::Short);
         let next = if self.stop_has_come(turn.now) {
             Next::Stopping
         } else {
-            self.after_end(turn.jitter, at, worker, exit, true)
+            self.after_end(turn.jitter, at, worker, exit, (true, unrest))
         };
         self.settle(turn.now, at, next);
         self.remember(next, worker, exit);
@@ -88,10 +118,25 @@ impl Fleet {
         let Some(worker) = slot.successor.and_then(|next| next.seat.worker().copied()) else {
             return;
         };
-        let (id, cause) = (slot.id, own_cause(worker, fall));
+        let id = slot.id;
+        self.ended_beside(turn, id, worker, fall);
+        // The process is already reaped, so no stop signal is needed.
+        self.give_back(at);
+        self.not_up(turn, at, Some(worker.pid), NotUp::Ended(fall.exit));
+    }
+
+    /// A worker ended whose slot has another worker.
+    pub(super) fn ended_beside(
+        &mut self,
+        turn: &mut Turn<'_>,
+        slot: SlotId,
+        worker: Worker,
+        fall: Fall,
+    ) {
+        let cause = own_cause(worker, fall);
         turn.act(worker.release());
         turn.say(Note::Ended {
-            slot: id,
+            slot,
             pid: worker.pid,
             exit: fall.exit,
             cause,
@@ -99,11 +144,8 @@ impl Fleet {
             next: Next::Replaced,
         });
         if fall.leftovers {
-            self.sweep(turn, id, worker, cause);
+            self.sweep(turn, slot, worker, cause);
         }
-        // The process is already reaped, so no stop signal is needed.
-        self.give_back(at);
-        self.not_up(turn, at, Some(worker.pid), NotUp::Ended(fall.exit));
     }
 
     /// Sends the stop signal to the remaining processes of an ended worker's group.
@@ -116,6 +158,7 @@ impl Fleet {
             step,
             sweeping: true,
             undead: false,
+            returns: false,
         });
         let pid = worker.pid;
         turn.say(Note::Leftovers { slot, pid });
@@ -123,14 +166,14 @@ impl Fleet {
     }
 
     /// Decides what follows the end of the worker of slot `at`, by the restart rules. An exit after our stop signal
-    /// (not `by_itself`) is neither a success nor a stop code.
+    /// (not `by_itself`) is neither a success nor a stop code. `unrest` decides the wait.
     pub(super) fn after_end(
         &self,
         jitter: u16,
         at: usize,
         worker: Worker,
         exit: Exit,
-        by_itself: bool,
+        (by_itself, unrest): (bool, u32),
     ) -> Next {
         let (streak, shortages) = self
             .slots
@@ -158,7 +201,7 @@ impl Fleet {
             Next::GivesUp
         } else {
             Next::Restart {
-                wait: self.params.backoff.delay(streak, jitter),
+                wait: self.params.backoff.delay(unrest, jitter),
                 streak,
             }
         }

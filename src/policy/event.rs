@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Note;
 use super::drain::Disposition;
-use crate::model::{Cause, Command, Exit, Generation, ListenerId, Pid, SlotId};
+use crate::model::{Cause, Command, Exit, Generation, ListenerId, Pid, PortId, ReadyBy, SlotId};
 
 /// An event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +17,8 @@ pub enum Event {
         listener: ListenerId,
         /// The new process.
         pid: Pid,
+        /// The port that its environment names (`PORT`).
+        port: Option<PortId>,
     },
     /// No worker could be forked, because the system lacks a resource.
     SpawnFailed {
@@ -42,10 +44,19 @@ pub enum Event {
         /// The worker.
         pid: Pid,
     },
-    /// The worker fulfils RPM_READY.
+    /// The worker said that it is ready, or passed the check of RPM_READY.
     Ready {
         /// The worker.
         pid: Pid,
+        /// Which of the two.
+        by: ReadyBy,
+    },
+    /// The worker listens on a shared port.
+    Listens {
+        /// The worker.
+        pid: Pid,
+        /// The port.
+        port: PortId,
     },
     /// A health check of the worker has ended (RPM_HEALTH).
     Checked {

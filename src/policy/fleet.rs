@@ -1,6 +1,6 @@
 //! All slots and the retiring workers: compares the actual state with the desired state.
 
-use crate::model::{Command, Exit, Generation, ListenerId, Pid, SlotId, Tick};
+use crate::model::{Command, Exit, Generation, ListenerId, Pid, PortSet, SlotId, Tick};
 
 use super::drain::Aim;
 use super::reload::Reload;
@@ -109,10 +109,7 @@ pub struct Checked {
 /// The state machine of the runtime. The caller passes events in, performs the actions, and reports their outcomes as
 /// events.
 #[derive(Clone, Debug)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "four independent facts, each latched once"
-)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts")]
 pub struct Fleet {
     pub(super) params: Params,
     pub(super) mode: Mode,
@@ -128,6 +125,8 @@ pub struct Fleet {
     /// Listeners without a slot. The one that was released last is at the end and is used first, because its queue may
     /// contain connections.
     pub(super) spares: Vec<ListenerId>,
+    /// A listener that no worker gets; see [`super::Apart`].
+    pub(super) anteroom: ListenerId,
     pub(super) stop_times: StopTimes,
     /// All work that was due by this time is done, or waits for something other than time.
     pub(super) looked: Tick,
@@ -137,6 +136,16 @@ pub struct Fleet {
     pub(super) ran: bool,
     /// A worker has been forked.
     pub(super) forked: bool,
+    /// The ports that earlier workers served; see [`super::ready`].
+    pub(super) served: PortSet,
+    /// A worker has not listened for so long that the program counts as one that serves no port.
+    pub(super) silent: bool,
+    /// A worker listened on the port that its environment names.
+    pub(super) port_used: bool,
+    /// A worker did not listen on the port that its environment names, and serves.
+    pub(super) port_unused: bool,
+    /// Ports that opened only after their workers were ready, and people were told.
+    pub(super) told_late: PortSet,
     /// A process had to be killed in the stop.
     pub(super) killed: bool,
     /// The first failure among the workers that stay down; in the role of tini, the exit code of the only worker.
@@ -163,11 +172,17 @@ impl Fleet {
             issued: Generation::default(),
             reload: None,
             spares,
+            anteroom: ListenerId(most),
             stop_times: StopTimes::default(),
             looked: Tick::default(),
             started: false,
             ran: false,
             forked: false,
+            served: PortSet::EMPTY,
+            silent: false,
+            port_used: false,
+            port_unused: false,
+            told_late: PortSet::EMPTY,
             killed: false,
             code: 0,
         }
@@ -199,7 +214,8 @@ impl Fleet {
                 slot,
                 listener,
                 pid,
-            } => self.spawned(turn, slot, listener, pid),
+                port,
+            } => self.spawned(turn, slot, listener, (pid, port)),
             Event::SpawnFailed { slot, listener } => {
                 self.spawn_failed(turn, slot, listener);
             }
@@ -214,7 +230,8 @@ impl Fleet {
                     worker.exec_failed = Some(code);
                 }
             }
-            Event::Ready { pid } => self.told_ready(turn, pid),
+            Event::Ready { pid, by } => self.told_ready(turn, pid, by),
+            Event::Listens { pid, port } => self.listens(turn, pid, port),
             Event::Checked { pid, passed } => self.checked(turn, pid, passed),
             Event::Unfit { pid, cause } => self.unfit(turn, pid, cause),
             Event::Leaving { pid } => self.leaving(turn.now, pid),
@@ -316,8 +333,10 @@ impl Fleet {
         loop {
             self.advance_slots(turn);
             self.advance_roll(turn);
-            // If one reload ended and another began, empty slots are due.
-            if !self.slots.iter().any(due) {
+            // If one reload ended and another began, empty slots are due. If a worker left, less may be expected of a
+            // starting one.
+            let more = self.judge_starting(turn);
+            if !more && !self.slots.iter().any(due) {
                 break;
             }
         }

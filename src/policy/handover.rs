@@ -76,6 +76,11 @@ impl PortKey {
         unmapped(self.addr)
     }
 
+    /// The port without the address: see [`super::PortTable`].
+    pub fn port_name(&self) -> String {
+        self.addr.port().to_string()
+    }
+
     /// All addresses of both families, which is the meaning of a bare port number.
     pub fn dual_stack(port: u16) -> Self {
         Self {
@@ -116,6 +121,13 @@ pub struct PortSpec {
     pub ip: Option<IpAddr>,
     /// The number.
     pub port: NonZeroU16,
+}
+
+impl PortSpec {
+    /// The port without the address: see [`super::PortTable`].
+    pub fn port_name(&self) -> String {
+        self.port.to_string()
+    }
 }
 
 impl fmt::Display for PortSpec {

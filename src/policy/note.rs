@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use crate::model::{Cause, DrainEnd, Exit, Generation, Pid, ReloadResult, SlotId, Trigger};
+use crate::model::{
+    Cause, DrainEnd, Exit, Generation, Pid, PortId, PortSet, ReadyBy, ReloadResult, SlotId, Trigger,
+};
 
 /// A decision, for the log and the counters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,6 +17,48 @@ pub enum Note {
         pid: Pid,
         /// Time since its start.
         after: Duration,
+        /// What made it ready.
+        by: ReadyBy,
+    },
+    /// A worker is not ready after a while. It may take longer.
+    StillStarting {
+        /// Its slot.
+        slot: SlotId,
+        /// The worker.
+        pid: Pid,
+        /// Time since its start.
+        after: Duration,
+        /// What it has not done yet.
+        missing: Missing,
+    },
+    /// A worker has not listened for so long that it counts as one that serves no port.
+    ServesNoPort {
+        /// Its slot.
+        slot: SlotId,
+        /// The worker.
+        pid: Pid,
+    },
+    /// A worker does not listen on the port that its environment names, so that port is not expected any more.
+    PortUnused {
+        /// Its slot.
+        slot: SlotId,
+        /// The worker.
+        pid: Pid,
+        /// The port of the environment.
+        port: PortId,
+        /// Where it listens.
+        listens: PortSet,
+    },
+    /// A worker that was ready already listens on one more port.
+    ListensLate {
+        /// Its slot.
+        slot: SlotId,
+        /// The worker.
+        pid: Pid,
+        /// The port.
+        port: PortId,
+        /// Time since its start.
+        after: Duration,
     },
     /// A worker was not ready in time and gets the stop signal.
     NotReady {
@@ -24,6 +68,8 @@ pub enum Note {
         pid: Pid,
         /// Time since its start.
         after: Duration,
+        /// What it has not done.
+        missing: Missing,
     },
     /// A worker ended.
     Ended {
@@ -109,6 +155,15 @@ pub enum Note {
         /// The slot.
         slot: SlotId,
         /// The new worker.
+        pid: Pid,
+        /// Its predecessor.
+        old: Pid,
+    },
+    /// A worker that had taken over a slot ended, and its predecessor still drained: it serves the slot again.
+    GaveBack {
+        /// The slot.
+        slot: SlotId,
+        /// The worker that ended.
         pid: Pid,
         /// Its predecessor.
         old: Pid,
@@ -210,9 +265,35 @@ pub enum NotUp {
     /// It ended.
     Ended(Exit),
     /// It was not ready in time.
-    NotReady(Duration),
+    NotReady {
+        /// Time since its start.
+        after: Duration,
+        /// What it has not done.
+        missing: Missing,
+    },
     /// It failed its checks.
     Unfit,
+}
+
+/// What a worker that is not ready has not done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Missing {
+    /// It did not say that it is ready, or did not pass the check of RPM_READY.
+    Word,
+    /// It does not listen on every expected port.
+    Ports {
+        /// The expected ports; none: any port.
+        expected: PortSet,
+        /// Where it listens.
+        listens: PortSet,
+    },
+    /// It listens on other ports than its siblings.
+    Elsewhere {
+        /// The ports of its siblings.
+        expected: PortSet,
+        /// Where it listens.
+        listens: PortSet,
+    },
 }
 
 /// What happens after the end of a worker.

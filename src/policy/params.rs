@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Backoff, Share};
-use crate::model::Word;
+use crate::model::{PortSet, Word};
 
 /// When a worker counts as ready.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,9 +12,14 @@ pub enum ReadyRule {
     Alive(Duration),
     /// When [`super::Event::Ready`] reports it, within the ready timeout.
     Told,
-    /// When either of the two happens. But if an earlier worker of the slot was ready by event, the next one must be
-    /// too, so that a program that listens late does not count as ready before it listens.
-    Either(Duration),
+    /// When [`super::Event::Ready`] reports it, and it listens on every expected port.
+    Asked,
+    /// When it listens on every expected port; see [`super::ready`].
+    Listens {
+        /// If it serves no port, it is ready when it has been alive for this time. That is known once a worker has
+        /// not listened within the ready timeout. `None`: it must listen.
+        or_alive: Option<Duration>,
+    },
 }
 
 /// RPM_RESTART: after which ends a worker is restarted.
@@ -47,8 +52,13 @@ pub struct Params {
     pub instances: u16,
     /// When a worker is ready.
     pub ready: ReadyRule,
-    /// Limit for [`ReadyRule::Told`].
+    /// Clients wait in a queue of their own until a worker is ready, if workers accept before they are.
+    pub waits_apart: bool,
+    /// How long a worker may take to become ready, if not its age decides.
     pub ready_timeout: Duration,
+    /// The ports on which each worker must listen before it is ready. Empty: those that other workers of this service
+    /// serve.
+    pub ports: PortSet,
     /// After which ends a worker is restarted.
     pub restart: Restart,
     /// Exit codes after which a slot stays empty.

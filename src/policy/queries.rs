@@ -1,7 +1,7 @@
 //! What the loop asks the fleet between two turns: the targets of new connections, the workers to watch, the processes
 //! that may be signalled.
 
-use crate::model::{ListenerId, Pid, SlotId, Tick};
+use crate::model::{ListenerId, Pid, PortSet, SlotId, Tick};
 
 use super::fleet::{Checked, Drains, Fleet, Mode, Seek};
 use super::rotation::Rotation;
@@ -15,12 +15,25 @@ impl Fleet {
         Rotation {
             live: live.map(|slot| slot.listener).collect(),
             expected: expected.map(Slot::queue).collect(),
+            apart: self.apart(),
             seats: self
                 .slots
                 .iter()
                 .map(|slot| (slot.listener, slot.id))
                 .collect(),
         }
+    }
+
+    /// The ports whose numbers mean something.
+    pub fn ports_in_use(&self) -> PortSet {
+        let seated = self.slots.iter().flat_map(Slot::seats);
+        let workers = seated.filter_map(Seat::worker);
+        let workers = workers.chain(self.retiring.iter().map(|gone| &gone.worker));
+        let known = self.params.ports.and(self.served);
+        workers.fold(known, |all, worker| {
+            let named = worker.port.into_iter().collect();
+            all.and(worker.listens).and(named)
+        })
     }
 
     /// How many workers there should be: one for each slot.
@@ -34,8 +47,9 @@ impl Fleet {
             let next = slot.successor.map(|next| next.listener);
             std::iter::once(slot.listener).chain(next)
         });
-        let highest = slots.chain(self.spares.iter().copied()).max();
-        highest.map_or(0, |listener| listener.0.saturating_add(1))
+        let all = slots.chain(self.spares.iter().copied());
+        let highest = all.fold(self.anteroom, ListenerId::max);
+        highest.0.saturating_add(1)
     }
 
     /// The draining workers, and what to watch for at each of them at `now`.

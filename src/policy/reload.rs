@@ -1,6 +1,6 @@
 //! A reload from its request to its result.
 
-use crate::model::{Cause, Generation, Pid, ReloadResult, SlotId, Tick, Trigger};
+use crate::model::{Cause, Generation, Pid, PortSet, ReloadResult, SlotId, Tick, Trigger};
 
 use super::fleet::{Fleet, Mode};
 use super::slot::{Seat, Slot, Worker};
@@ -49,7 +49,7 @@ impl Fleet {
             // In an empty slot the new version can be tried first without any risk.
             if let Seat::Waiting { .. } = slot.seat {
                 slot.seat = Seat::Waiting { until: turn.now };
-                slot.streak = 0;
+                slot.calm();
             }
         }
         let stays_down = |slot: &&Slot| slot.seat != Seat::Stopped;
@@ -146,6 +146,8 @@ impl Fleet {
             self.generation = reload.generation;
         }
         if result == ReloadResult::Success {
+            // What only the old version served is not expected any more.
+            self.served = PortSet::EMPTY;
             turn.act(Action::CloseAbandonedPorts);
         }
         turn.say(Note::ReloadEnded {

@@ -6,7 +6,7 @@ use crate::model::{Cause, DrainEnd, Exit, Sig, SlotId};
 
 use super::end::own_cause;
 use super::fleet::{Fall, Fleet};
-use super::slot::{Retiring, Seat, Slot, Step, Worker};
+use super::slot::{Life, Retiring, Seat, Slot, Step, Worker};
 use super::start::SHORTAGE_PAUSE;
 use super::turn::Turn;
 use super::{Action, Next, Note, Restart};
@@ -27,6 +27,7 @@ impl Fleet {
         drain: bool,
     ) {
         let pid = worker.pid;
+        self.remember_ports(turn.now, &worker);
         let limit = self
             .params
             .drain_timeout
@@ -47,6 +48,7 @@ impl Fleet {
             step,
             sweeping: false,
             undead: false,
+            returns: false,
         });
     }
 
@@ -134,9 +136,10 @@ impl Fleet {
             }
         } else if gone.cause == Cause::StartTimeout {
             if let Some(slot) = self.slots.get_mut(at) {
-                slot.streak = slot.streak.saturating_add(1);
+                slot.count(Life::Short);
             }
-            self.after_end(turn.jitter, at, gone.worker, exit, false)
+            let unrest = self.slots.get(at).map_or(0, |slot| slot.unrest);
+            self.after_end(turn.jitter, at, gone.worker, exit, (false, unrest))
         } else {
             Next::Restart {
                 wait: Duration::ZERO,

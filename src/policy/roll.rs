@@ -117,7 +117,7 @@ impl Fleet {
     /// A successor did not come up. Its predecessor stays, and its remaining processes get the stop signal.
     pub(super) fn not_up(&mut self, turn: &mut Turn<'_>, at: usize, pid: Option<Pid>, why: NotUp) {
         let cause = match why {
-            NotUp::NotReady(_) => Cause::StartTimeout,
+            NotUp::NotReady { .. } => Cause::StartTimeout,
             NotUp::Unfit => Cause::Unhealthy,
             NotUp::NotStarted | NotUp::Ended(_) => Cause::Reload,
         };
@@ -229,7 +229,7 @@ impl Fleet {
         slot.renewal = None;
         slot.seat = next.seat;
         slot.listener = next.listener;
-        slot.streak = 0;
+        slot.calm();
         self.spares.push(old.listener);
         turn.say(Note::TookOver {
             slot: id,
@@ -237,6 +237,9 @@ impl Fleet {
             old: old.pid,
         });
         self.retire(turn, id, old, cause, true);
+        if let Some(gone) = self.retiring.last_mut() {
+            gone.returns = matches!(cause, Cause::Reload | Cause::MemoryLimit);
+        }
     }
 
     /// Unhealthy workers get no new connections. At most the allowed number of unavailable workers is affected: a
@@ -333,7 +336,7 @@ impl Fleet {
         slot.seat = Seat::Held;
         slot.renewal = None;
         slot.ails = cause == Cause::Unhealthy;
-        slot.streak = 0;
+        slot.calm();
         self.retire(turn, id, worker, cause, true);
     }
 

@@ -5,7 +5,9 @@ use std::time::Duration;
 use super::Action;
 use super::drain::Patience;
 use super::scrape::LastScrape;
-use crate::model::{Cause, Exit, Generation, ListenerId, Pid, SlotId, Tick};
+use crate::model::{
+    Cause, Exit, Generation, ListenerId, Pid, PortId, PortSet, ReadyBy, SlotId, Tick,
+};
 
 /// A live process of the runtime that is not reaped. It exists only inside a slot or a [`Retiring`], and the reaper's
 /// event removes it, so a signal cannot be sent to another process.
@@ -26,9 +28,22 @@ pub struct Worker {
     pub failures: u32,
     /// The worker has been ready, so it may have counted something.
     pub was_ready: bool,
+    /// The shared ports on which it has listened.
+    pub listens: PortSet,
+    /// The port that its environment names.
+    pub port: Option<PortId>,
+    /// Its own word, or the check that it passed (RPM_READY).
+    pub told: Option<ReadyBy>,
 }
 
 impl Worker {
+    /// Where it listens, without the port that only its environment names.
+    pub fn serves(&self) -> PortSet {
+        let named = PortSet::EMPTY;
+        let named = self.port.map_or(named, |port| named.with(port));
+        self.listens.minus(named)
+    }
+
     /// The action for its listener after its end.
     pub fn release(&self) -> Action {
         Action::Release {
@@ -52,8 +67,11 @@ pub enum Seat {
     /// A worker that does not serve yet.
     Starting {
         worker: Worker,
+        /// When its age alone makes it ready.
         alive_at: Option<Tick>,
         ready_by: Option<Tick>,
+        /// When people are told what it has not done yet.
+        tell_at: Option<Tick>,
     },
     /// A worker that serves or could serve.
     Ready { worker: Worker, since: Tick },
@@ -81,8 +99,16 @@ impl Seat {
         match self {
             Self::Waiting { until } => Some(*until),
             Self::Starting {
-                alive_at, ready_by, ..
-            } => alive_at.iter().chain(ready_by).min().copied(),
+                alive_at,
+                ready_by,
+                tell_at,
+                ..
+            } => alive_at
+                .iter()
+                .chain(ready_by)
+                .chain(tell_at)
+                .min()
+                .copied(),
             Self::Stopped | Self::Held | Self::Launching | Self::Ready { .. } => None,
         }
     }
@@ -103,6 +129,17 @@ pub struct Asked {
     pub slot: SlotId,
     pub listener: ListenerId,
     pub generation: Generation,
+}
+
+/// How good a life a worker had that ended by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Life {
+    /// It did not come up, or ended before RPM_MIN_UPTIME.
+    Short,
+    /// It served, but the wait before the next start would be long beside it.
+    Middling,
+    /// So long that it says nothing against the program.
+    Long,
 }
 
 /// Why the worker of a slot must be replaced, apart from a reload.
@@ -130,8 +167,10 @@ pub struct Slot {
     pub renewal: Option<Renewal>,
     /// Its last worker was removed because it was unhealthy.
     pub ails: bool,
-    /// Consecutive workers that ended too early.
+    /// Consecutive workers that ended too early. A life that is neither short nor long changes nothing.
     pub streak: u32,
+    /// Consecutive workers without a long life; it decides the wait before the next start.
+    pub unrest: u32,
     /// Consecutive start attempts for which a system resource was lacking.
     pub shortages: u32,
     /// Workers started after the first.
@@ -139,7 +178,7 @@ pub struct Slot {
     /// Whether there was any worker.
     pub used: bool,
     pub last_exit: Option<Exit>,
-    /// An earlier worker of this slot was ready by event.
+    /// A worker of this slot was ready by more than its age.
     pub tells: bool,
 }
 
@@ -154,11 +193,29 @@ impl Slot {
             renewal: None,
             ails: false,
             streak: 0,
+            unrest: 0,
             shortages: 0,
             restarts: 0,
             used: false,
             last_exit: None,
             tells: false,
+        }
+    }
+
+    /// Forgets how the earlier workers of the slot ended.
+    pub fn calm(&mut self) {
+        (self.streak, self.unrest) = (0, 0);
+    }
+
+    /// Counts the end of a worker; `life`: how good it was.
+    pub fn count(&mut self, life: Life) {
+        match life {
+            Life::Long => self.calm(),
+            Life::Middling => self.unrest = self.unrest.saturating_add(1),
+            Life::Short => {
+                self.streak = self.streak.saturating_add(1);
+                self.unrest = self.unrest.saturating_add(1);
+            }
         }
     }
 
@@ -253,6 +310,8 @@ pub struct Retiring {
     pub sweeping: bool,
     /// The runtime gave up on it: it sends nothing more and only waits for its end.
     pub undead: bool,
+    /// It was well, and gets its slot back if its successor ends before it has its stop signal.
+    pub returns: bool,
 }
 
 impl Retiring {
@@ -273,6 +332,15 @@ impl Retiring {
     /// Whether this is the worker itself, and not only its remaining group.
     pub fn is(&self, pid: Pid) -> bool {
         self.worker.pid == pid && !self.sweeping
+    }
+
+    /// Whether it can still serve its slot again.
+    pub fn may_return(&self) -> bool {
+        let told = matches!(
+            self.step,
+            Step::Leaving | Step::Grace { .. } | Step::Killed { .. }
+        );
+        self.returns && !told && !self.sweeping && !self.undead
     }
 
     /// Whether it still finishes its requests.

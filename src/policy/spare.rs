@@ -42,14 +42,15 @@ impl Fleet {
         held.any(|other| other == listener) || asked.any(|other| other == listener)
     }
 
-    /// Listeners that no worker uses now or soon: spares, and those of slots that stay down.
+    /// Listeners that no worker uses now or soon: spares, those of slots that stay down, and the anteroom.
     pub fn idle(&self) -> Vec<ListenerId> {
         let down = self.slots.iter().filter(|slot| slot.seat == Seat::Stopped);
         let idle = self
             .spares
             .iter()
             .copied()
-            .chain(down.map(|slot| slot.listener));
+            .chain(down.map(|slot| slot.listener))
+            .chain([self.anteroom]);
         idle.filter(|listener| !self.is_held(*listener)).collect()
     }
 

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use crate::model::{Cause, Generation, ListenerId, Pid, SlotId, Tick};
+use crate::model::{Cause, Generation, ListenerId, Pid, PortId, PortSet, SlotId, Tick};
 
 use super::fleet::{Fleet, Which};
 use super::slot::{Asked, Seat, Slot, Worker};
 use super::turn::Turn;
-use super::{Action, NotUp, Note, ReadyRule};
+use super::{Action, NotUp, Note};
 
 /// Shortest wait after a system resource was lacking. A shorter wait would make the shortage worse.
 pub(super) const SHORTAGE_PAUSE: Duration = Duration::from_millis(100);
@@ -43,7 +43,7 @@ impl Fleet {
         turn: &mut Turn<'_>,
         id: SlotId,
         listener: ListenerId,
-        pid: Pid,
+        (pid, port): (Pid, Option<PortId>),
     ) {
         self.forked = true;
         let worker = Worker {
@@ -56,33 +56,25 @@ impl Fleet {
             fit: self.params.health_failures.is_none(),
             failures: 0,
             was_ready: false,
+            listens: PortSet::EMPTY,
+            port,
+            told: None,
         };
         // The PID is in use again, so the group that had this number is empty.
         self.retiring
             .retain(|gone| !(gone.sweeping && gone.worker.pid == pid));
-        let (rule, limit) = (self.params.ready, turn.now.after(self.params.ready_timeout));
         let stopping = self.stopping();
+        let slot = self.slots.get(usize::from(id.0));
+        let starting = slot.map(|slot| self.starting(turn.now, slot, worker));
         let slot = self.slots.get_mut(usize::from(id.0));
-        if let Some(slot) = slot {
-            let starting = {
-                let (alive_at, ready_by) = match rule {
-                    ReadyRule::Alive(wait) => (Some(turn.now.after(wait)), None),
-                    ReadyRule::Either(wait) if !slot.tells => (Some(turn.now.after(wait)), None),
-                    ReadyRule::Told | ReadyRule::Either(_) => (None, Some(limit)),
-                };
-                Seat::Starting {
-                    worker,
-                    alive_at,
-                    ready_by,
-                }
-            };
-            if let Some(seat) = slot.launching(listener) {
-                *seat = if stopping { Seat::Stopped } else { starting };
-                slot.restarts += u64::from(slot.used);
-                slot.used = true;
-                if !stopping {
-                    return;
-                }
+        if let (Some(slot), Some(starting)) = (slot, starting)
+            && let Some(seat) = slot.launching(listener)
+        {
+            *seat = if stopping { Seat::Stopped } else { starting };
+            slot.restarts += u64::from(slot.used);
+            slot.used = true;
+            if !stopping {
+                return;
             }
         }
         // The reason for the request ended before its answer.
@@ -138,113 +130,109 @@ impl Fleet {
         }
     }
 
-    pub(super) fn told_ready(&mut self, turn: &mut Turn<'_>, pid: Pid) {
-        self.ran = true;
+    pub(super) fn advance_slots(&mut self, turn: &mut Turn<'_>) {
+        let mut due = Vec::new();
+        for slot in &mut self.slots {
+            if let Seat::Waiting { until } = slot.seat
+                && until <= turn.now
+            {
+                slot.seat = Seat::Launching;
+                due.push((slot.id, slot.listener));
+            }
+        }
+        for (id, listener) in due {
+            self.ask(turn, id, listener);
+        }
+        self.judge_starting(turn);
+        self.tell_of_starting(turn);
+        for pid in self.late(turn.now) {
+            self.too_late(turn, pid);
+        }
+    }
+
+    /// The starting workers whose time to become ready is over.
+    fn late(&self, now: Tick) -> Vec<Pid> {
+        let late = |seat: &Seat| match seat {
+            Seat::Starting {
+                worker,
+                ready_by: Some(due),
+                ..
+            } => (*due <= now).then_some(worker.pid),
+            _ => None,
+        };
+        let seats = self.slots.iter().flat_map(Slot::seats);
+        seats.filter_map(late).collect()
+    }
+
+    fn too_late(&mut self, turn: &mut Turn<'_>, pid: Pid) {
+        // The end of a reload, or what one before it has shown, may have changed its seat.
+        if !self.late(turn.now).contains(&pid) {
+            return;
+        }
         let Some((at, which)) = self.seat_of(pid) else {
             return;
         };
         let Some(slot) = self.slots.get_mut(at) else {
             return;
         };
-        slot.tells = true;
-        let id = slot.id;
-        let seat = match which {
-            Which::Present => Some(&mut slot.seat),
-            Which::Next => slot.successor.as_mut().map(|next| &mut next.seat),
+        let (id, seat) = (slot.id, slot.seat);
+        let worker = match which {
+            Which::Present => seat.worker().copied(),
+            Which::Next => slot.successor.and_then(|next| next.seat.worker().copied()),
         };
-        if let Some(seat) = seat
-            && let Seat::Starting { worker, .. } = *seat
-        {
-            *seat = now_ready(turn, id, worker);
+        let Some(worker) = worker else { return };
+        let after = turn.now.since(worker.started);
+        let Some(missing) = self.missing(turn.now, &worker) else {
+            return;
+        };
+        if self.ready_after_all(turn, id, &worker) {
+            return;
+        }
+        turn.say(Note::NotReady {
+            slot: id,
+            pid,
+            after,
+            missing,
+        });
+        let why = NotUp::NotReady { after, missing };
+        if which == Which::Next {
+            self.not_up(turn, at, Some(pid), why);
+            return;
+        }
+        if let Some(slot) = self.slots.get_mut(at) {
+            slot.seat = Seat::Held;
+        }
+        self.retire(turn, id, worker, Cause::StartTimeout, false);
+        if self.on_trial(turn.now, &seat) {
+            self.trial_failed(turn, id, Some(pid), why);
         }
     }
 
-    /// Extends the time that a worker has to become ready; never shortens it.
-    pub(super) fn extended(&mut self, now: Tick, pid: Pid, by: Duration) {
-        let seats = self.slots.iter_mut().flat_map(Slot::seats_mut);
-        for seat in seats {
-            if let Seat::Starting {
-                worker,
-                ready_by: Some(ready_by),
-                ..
-            } = seat
-                && worker.pid == pid
-            {
-                *ready_by = now.after(by).max(*ready_by);
-            }
-        }
-    }
-
-    pub(super) fn advance_slots(&mut self, turn: &mut Turn<'_>) {
-        let mut due = Vec::new();
-        let mut late = Vec::new();
-        let mut late_next = Vec::new();
-        for (at, slot) in self.slots.iter_mut().enumerate() {
+    /// Says, once for each worker, what it has not done yet.
+    fn tell_of_starting(&mut self, turn: &mut Turn<'_>) {
+        let mut slow = Vec::new();
+        for slot in &mut self.slots {
             let id = slot.id;
-            if let Seat::Waiting { until } = slot.seat
-                && until <= turn.now
-            {
-                slot.seat = Seat::Launching;
-                due.push((id, slot.listener));
-            }
-            for (place, seat) in slot.seats_mut().enumerate() {
-                let Seat::Starting {
-                    worker,
-                    alive_at,
-                    ready_by,
-                } = *seat
-                else {
-                    continue;
-                };
-                let (pid, after) = (worker.pid, turn.now.since(worker.started));
-                if alive_at.is_some_and(|due| due <= turn.now) {
-                    *seat = now_ready(turn, id, worker);
-                } else if ready_by.is_some_and(|due| due <= turn.now) {
-                    turn.say(Note::NotReady {
-                        slot: id,
-                        pid,
-                        after,
-                    });
-                    if place == 0 {
-                        late.push((id, worker, *seat));
-                        *seat = Seat::Held;
-                    } else {
-                        late_next.push((at, pid, after));
-                    }
+            for seat in slot.seats_mut() {
+                if let Seat::Starting {
+                    worker, tell_at, ..
+                } = seat
+                    && tell_at.is_some_and(|due| due <= turn.now)
+                {
+                    *tell_at = None;
+                    slow.push((id, *worker));
                 }
             }
         }
-        for (id, listener) in due {
-            self.ask(turn, id, listener);
-        }
-        for (id, worker, seat) in late {
-            self.retire(turn, id, worker, Cause::StartTimeout, false);
-            if self.on_trial(turn.now, &seat) {
-                let why = NotUp::NotReady(turn.now.since(worker.started));
-                self.trial_failed(turn, id, Some(worker.pid), why);
+        for (slot, worker) in slow {
+            if let Some(missing) = self.missing(turn.now, &worker) {
+                turn.say(Note::StillStarting {
+                    slot,
+                    pid: worker.pid,
+                    after: turn.now.since(worker.started),
+                    missing,
+                });
             }
         }
-        for (at, pid, after) in late_next {
-            // The reload that ended may have been this one's.
-            if self.seat_of(pid) == Some((at, Which::Next)) {
-                let why = NotUp::NotReady(after);
-                self.not_up(turn, at, Some(pid), why);
-            }
-        }
-    }
-}
-
-/// The seat of a worker that has just become ready.
-fn now_ready(turn: &mut Turn<'_>, slot: SlotId, mut worker: Worker) -> Seat {
-    worker.was_ready = true;
-    turn.act(Action::RestoreBacklog);
-    turn.say(Note::Ready {
-        slot,
-        pid: worker.pid,
-        after: turn.now.since(worker.started),
-    });
-    Seat::Ready {
-        worker,
-        since: turn.now,
     }
 }

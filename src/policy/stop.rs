@@ -128,7 +128,7 @@ impl Fleet {
         self.abort_reload(turn, Cause::Restart);
         let mut seated = Vec::new();
         for slot in &mut self.slots {
-            slot.streak = 0;
+            slot.calm();
             slot.renewal = None;
             slot.ails = false;
             if let Some(worker) = slot.seat.worker() {

@@ -3,7 +3,9 @@
 mod drains;
 mod end;
 mod failures;
+mod give_back;
 mod listeners;
+mod ready;
 mod roll;
 mod scrape;
 mod start;
@@ -14,7 +16,8 @@ use std::time::Duration;
 
 use super::*;
 use crate::model::{
-    Cause, Command, Exit, ListenerId, Pid, Sig, SlotId, Snapshot, Tick, WorkerState,
+    Cause, Command, Exit, ListenerId, Pid, PortId, PortSet, ReadyBy, Sig, SlotId, Snapshot, Tick,
+    WorkerState,
 };
 
 pub(super) const SLOT: SlotId = SlotId(0);
@@ -39,6 +42,8 @@ pub(super) fn params() -> Params {
         instances: 1,
         ready: ReadyRule::Alive(secs(1)),
         ready_timeout: secs(30),
+        waits_apart: true,
+        ports: PortSet::EMPTY,
         restart: Restart::Always,
         stop_exit_codes: Vec::new(),
         exit_ok: Vec::new(),
@@ -97,7 +102,7 @@ impl Table {
     pub(super) fn serving(params: Params) -> (Self, Vec<Pid>) {
         let (mut table, pids) = Self::running(params);
         for pid in &pids {
-            let _ = table.tell(Event::Ready { pid: *pid });
+            let _ = table.tell(is_ready(*pid));
         }
         let _ = table.wait(60_000);
         (table, pids)
@@ -178,6 +183,12 @@ impl Table {
     }
 }
 
+/// The worker says that it is ready.
+pub(super) fn is_ready(pid: Pid) -> Event {
+    let by = ReadyBy::Notify;
+    Event::Ready { pid, by }
+}
+
 pub(super) fn ended(pid: Pid, exit: Exit) -> Event {
     Event::Exited {
         pid,
@@ -245,6 +256,7 @@ pub(super) fn spawned(slot: SlotId, pid: Pid) -> Event {
         slot,
         listener: home(slot),
         pid,
+        port: None,
     }
 }
 

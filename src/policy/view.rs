@@ -78,7 +78,12 @@ fn seat_view(slot: &Slot, seat: &Seat, current: Generation) -> WorkerView {
         Seat::Stopped => (WorkerState::Stopped, None),
         Seat::Waiting { until } => (WorkerState::Backoff, Some(until)),
         Seat::Held | Seat::Launching => (WorkerState::Backoff, None),
-        Seat::Starting { .. } => (WorkerState::Starting, seat.deadline()),
+        Seat::Starting {
+            alive_at, ready_by, ..
+        } => (
+            WorkerState::Starting,
+            alive_at.into_iter().chain(ready_by).min(),
+        ),
         Seat::Ready { .. } => (WorkerState::Ready, None),
     };
     let worker = seat.worker();

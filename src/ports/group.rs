@@ -7,13 +7,13 @@ use tokio::sync::oneshot;
 use crate::model::{Bpf, ListenerId, QueueSample, SlotId};
 use crate::policy::Rotation;
 use crate::policy::handover::PortKey;
-use crate::policy::steering::program;
 use crate::sys::{listener, steering};
 
 use super::balance::Standing;
 use super::{PortSettings, Steering};
 
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts")]
 pub(super) struct Listener {
     pub fd: OwnedFd,
     pub inode: u64,
@@ -23,6 +23,8 @@ pub(super) struct Listener {
     pub ever: bool,
     /// State of its queue under its present worker.
     pub(super) standing: Standing,
+    /// Clients wait there for a ready worker, and no worker ever has it.
+    pub(super) apart: bool,
     /// The balancing thread watches it for arrivals.
     pub(super) watched: bool,
     /// While this is set, the runtime accepts on the listener itself (see [`super::stranded`]). Take it away only under
@@ -40,6 +42,7 @@ impl Listener {
             taken: false,
             ever: false,
             standing: Standing::default(),
+            apart: false,
             watched: false,
             claim: None,
         })
@@ -65,6 +68,8 @@ pub(super) struct Group {
     pub(super) steering: Option<Steering>,
     pub(super) program: Option<Vec<Bpf>>,
     pub(super) backlog: u32,
+    /// The listener at which clients wait while no worker serves; `None`: those of the workers.
+    pub(super) anteroom: Option<ListenerId>,
     /// A worker has or had a listener of this group.
     used: bool,
     /// A worker shut its listener down once; others may do so too.
@@ -72,14 +77,15 @@ pub(super) struct Group {
 }
 
 impl Group {
-    /// Opens all listeners at once. The listeners of `seats` listen, and `first` before all others. Spares are bound
+    /// Opens all listeners at once. The listeners of `seats` listen; before all others the anteroom, if there is one, and
+    /// then `first`. Spares are bound
     /// but do not listen until a worker takes them: no process serves them, and a member of the group may get
     /// connections at any moment, whatever the program says (when a listener leaves, the last member moves to its
     /// index).
     pub fn open(
         key: PortKey,
         settings: &PortSettings,
-        first: Option<ListenerId>,
+        (first, anteroom): (Option<ListenerId>, Option<ListenerId>),
         rotation: &Rotation,
     ) -> nix::Result<Self> {
         let reuse = settings.steering.is_some();
@@ -90,12 +96,14 @@ impl Group {
             steering: settings.steering,
             program: None,
             backlog: settings.backlog,
+            anteroom: anteroom.filter(|_| reuse),
             used: false,
             shuts: false,
         };
         let seats = rotation.seats.iter().map(|(listener, _)| *listener);
         let mut order: Vec<usize> = Vec::new();
-        for listener in first.into_iter().chain(seats) {
+        let ahead = group.anteroom.into_iter().chain(first);
+        for listener in ahead.chain(seats) {
             let number = group.number(listener);
             if !order.contains(&number) {
                 order.push(number);
@@ -108,15 +116,20 @@ impl Group {
             1
         };
         group.extend(count)?;
-        if let Some(listener) = order.first().and_then(|at| group.listeners.get_mut(*at)) {
-            listener.ever = reuse && first.is_some();
+        let first = first.map(|listener| group.number(listener));
+        if let Some(listener) = first.and_then(|at| group.listeners.get_mut(at)) {
+            listener.ever = reuse;
+        }
+        let apart = group.anteroom.map(|listener| group.number(listener));
+        if let Some(listener) = apart.and_then(|at| group.listeners.get_mut(at)) {
+            listener.apart = true;
         }
         group.listen_in(order, rotation)?;
         Ok(group)
     }
 
     /// Opens listeners until there are `count`. They do not listen yet.
-    fn extend(&mut self, count: usize) -> nix::Result<()> {
+    pub(super) fn extend(&mut self, count: usize) -> nix::Result<()> {
         while self.listeners.len() < count {
             self.listeners
                 .push(Listener::bound(self.key, self.steering.is_some())?);
@@ -234,65 +247,9 @@ impl Group {
             .is_some_and(|listener| listener.taken)
     }
 
-    /// The listeners that get new connections: those of live workers that took them here. If there is none, the
-    /// expected listeners that a worker has or had; if there is none either, all expected ones. So clients wait in a
-    /// queue that a worker will serve.
-    pub(super) fn targets(&self, rotation: &Rotation) -> Vec<usize> {
-        let places = self.places();
-        let listens = |number: &usize| places.get(*number).is_some_and(Option::is_some);
-        let pick = |from: &[ListenerId], keep: fn(&Listener) -> bool| -> Vec<usize> {
-            let numbers = from.iter().map(|listener| usize::from(listener.0));
-            numbers
-                .filter(listens)
-                .filter(|number| self.listeners.get(*number).is_some_and(keep))
-                .collect()
-        };
-        let mut targets = pick(&rotation.live, |listener| listener.taken);
-        if targets.is_empty() {
-            targets = pick(&rotation.expected, |listener| listener.ever);
-        }
-        if targets.is_empty() {
-            targets = pick(&rotation.expected, |_| true);
-        }
-        if targets.is_empty() {
-            targets.clone_from(&self.order);
-        }
-        targets
-    }
-
-    /// The index in the kernel's group for each listener number; `None` if the listener is not in the group.
-    fn places(&self) -> Vec<Option<u32>> {
-        let mut places = vec![None; self.listeners.len()];
-        for (index, number) in (0_u32..).zip(&self.order) {
-            if let Some(place) = places.get_mut(*number) {
-                *place = Some(index);
-            }
-        }
-        places
-    }
-
-    /// The steering program for this rotation; `None` for a common socket.
-    fn wanted(&self, rotation: &Rotation) -> Option<Vec<Bpf>> {
-        let how = self.steering?;
-        let mut targets = self.targets(rotation);
-        self.leave_out_held_back(&mut targets);
-        // Sorted by number, not by index, so that a hash still selects the same slot after a repair.
-        targets.sort_unstable();
-        let places = self.places();
-        let place = |number: &usize| places.get(*number).copied().flatten();
-        let live: Vec<u32> = targets.iter().filter_map(place).collect();
-        let nowhere = live.first().copied().unwrap_or(0);
-        let members = u32::try_from(self.order.len()).ok()?;
-        let numbers = self.order.iter().max().map_or(0, |highest| highest + 1);
-        let places: Vec<u32> = (0..numbers)
-            .map(|number| place(&number).unwrap_or(nowhere))
-            .collect();
-        let homes = rotation.homes(|number| place(&number).filter(|index| live.contains(index)));
-        program(members, &places, &live, &homes, how.balance, how.probe)
-    }
-
     /// Replaces the steering program if the rotation needs another one. True if it was replaced.
     pub fn steer(&mut self, rotation: &Rotation) -> nix::Result<bool> {
+        self.open_anteroom(rotation);
         let wanted = self.wanted(rotation);
         if let Some(code) = &wanted
             && wanted != self.program

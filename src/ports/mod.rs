@@ -10,12 +10,14 @@ mod bind_server;
 mod epoll_sets;
 mod group;
 mod inodes;
+mod lookup;
 mod registry;
 mod relay;
 mod repair;
 mod rescue;
 mod selftest;
 mod stranded;
+mod targets;
 #[cfg(test)]
 mod testing;
 mod trapped_call;
@@ -133,8 +135,8 @@ pub enum PortEvent {
         /// All listeners of the port were reopened, and every queue was reset.
         rebuilt: bool,
     },
-    /// Connections arrived on a listener that has no worker and gets none soon: a handshake completed late, or a worker
-    /// was killed with connections in its queue. They are passed on to a live worker.
+    /// Connections arrived on a listener that has no worker and gets none soon: a handshake completed late, a worker was
+    /// killed with connections in its queue, or no worker was ready. They are passed on to a live worker.
     Stranded {
         /// The port.
         key: PortKey,
@@ -142,6 +144,8 @@ pub enum PortEvent {
         listener: ListenerId,
         /// Number of connections since the last event of this kind.
         count: u32,
+        /// They were steered there, to wait for a ready worker.
+        waited: bool,
     },
     /// The steering program could not be replaced; the previous one stays attached.
     SteeringFailed {

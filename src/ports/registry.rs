@@ -1,14 +1,12 @@
 //! All shared ports. Used by the event loop and by the hand-over thread.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
-use std::num::NonZeroU16;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use nix::errno::Errno;
 
-use crate::model::{ListenerId, Pid, QueueSample, SlotId};
+use crate::model::{ListenerId, Pid, SlotId};
 use crate::policy::Rotation;
 use crate::policy::handover::{PortKey, PortRule};
 use crate::sys::epoll::Waker;
@@ -29,6 +27,8 @@ pub(super) struct State {
     /// The present worker of each listener. Calls and events of an earlier worker may still arrive.
     pub present: HashMap<ListenerId, Pid>,
     pub rotation: Rotation,
+    /// The port that has no anteroom; see [`crate::policy::Apart`].
+    pub except: Option<String>,
     /// The stop began, and no port is shared any more.
     pub over: bool,
     /// The inodes of the listeners that were closed then.
@@ -47,6 +47,19 @@ pub(super) struct Handed {
 }
 
 impl State {
+    /// The listener at which clients of this port wait while no worker serves it; `None`: those of the workers.
+    fn anteroom(&self, key: PortKey) -> Option<ListenerId> {
+        let excepted = self.except.as_ref() == Some(&key.port_name());
+        let apart = self.rotation.apart.filter(|_| !excepted);
+        apart.map(|apart| apart.anteroom)
+    }
+
+    /// Opens the group of a port.
+    fn open(&self, key: PortKey, first: Option<ListenerId>) -> nix::Result<Group> {
+        let anteroom = self.anteroom(key);
+        Group::open(key, &self.settings, (first, anteroom), &self.rotation)
+    }
+
     /// Closes an unused port that conflicts with `bound`: it has the same port number and was opened before the program
     /// bound anything. It has the same address in another form or family, or any wildcard address if RPM_PORTS lists the
     /// bare number.
@@ -104,6 +117,7 @@ impl SharedPorts {
         let rotation = Rotation {
             live: Vec::new(),
             expected: seats.iter().map(|(listener, _)| *listener).collect(),
+            apart: None,
             seats,
         };
         let state = State {
@@ -111,6 +125,7 @@ impl SharedPorts {
             groups: Vec::new(),
             present: HashMap::new(),
             rotation,
+            except: None,
             over: false,
             gone: Vec::new(),
             balancer: None,
@@ -132,19 +147,27 @@ impl SharedPorts {
     /// Opens a port before the first worker starts. Fails with EADDRINUSE, EACCES, EADDRNOTAVAIL or EMFILE.
     pub fn open(&self, key: PortKey) -> nix::Result<()> {
         let mut state = self.lock();
-        let group = Group::open(key, &state.settings, None, &state.rotation)?;
+        let group = state.open(key, None)?;
         state.groups.push(group);
         state.tell_balancer();
         Ok(())
     }
 
-    /// Steers new connections as `rotation` says. Returns the groups that could not be changed, as events.
-    pub fn steer(&self, rotation: Rotation) -> Vec<PortEvent> {
+    /// Steers new connections as `rotation` says. `except` is the name of its port without an anteroom. Returns the groups
+    /// that could not be changed, as events.
+    pub fn steer(&self, rotation: Rotation, except: Option<String>) -> Vec<PortEvent> {
         let mut state = self.lock();
         let state = &mut *state;
         state.rotation = rotation;
+        state.except = except;
+        let anterooms: Vec<Option<ListenerId>> = state
+            .groups
+            .iter()
+            .map(|group| state.anteroom(group.key))
+            .collect();
         let mut failed = Vec::new();
-        for group in &mut state.groups {
+        for (group, anteroom) in state.groups.iter_mut().zip(anterooms) {
+            group.anteroom = anteroom;
             if let Err(errno) = group.steer(&state.rotation) {
                 failed.push(PortEvent::steering_failed(group.key, errno));
             }
@@ -208,7 +231,7 @@ impl SharedPorts {
         } else if state.groups.len() >= state.most_groups() {
             return Err(Errno::EDQUOT);
         } else {
-            let group = Group::open(key, &state.settings, Some(listener), &state.rotation)?;
+            let group = state.open(key, Some(listener))?;
             state.groups.push(group);
             state.groups.len() - 1
         };
@@ -290,66 +313,6 @@ impl SharedPorts {
     pub fn restore_backlog(&self) {
         let state = self.lock();
         state.groups.iter().for_each(Group::restore_backlog);
-    }
-
-    /// The queue of every listener.
-    pub fn queues(&self) -> Vec<QueueSample> {
-        let state = self.lock();
-        state
-            .groups
-            .iter()
-            .flat_map(|group| group.queues(&state.rotation))
-            .collect()
-    }
-
-    /// A port on which a worker has this listener, and the source port that reaches only that listener. `wanted`
-    /// restricts the port number.
-    pub fn probe_target(
-        &self,
-        listener: ListenerId,
-        wanted: Option<NonZeroU16>,
-    ) -> Option<(PortKey, u16)> {
-        let state = self.lock();
-        let fits = |group: &&Group| {
-            wanted.is_none_or(|port| port.get() == group.key.addr.port()) && group.taken(listener)
-        };
-        let group = state.groups.iter().find(fits)?;
-        Some((group.key, group.probe_port(listener)?))
-    }
-
-    /// Length of the queue of this listener on this port.
-    pub fn queue_length(&self, key: PortKey, listener: ListenerId) -> Option<u32> {
-        let state = self.lock();
-        state
-            .groups
-            .iter()
-            .find(|group| group.key == key)?
-            .queue_length(listener)
-    }
-
-    /// Number of connections that wait for the worker of this listener: on the ports that it has bound, or on all ports
-    /// if it has bound none yet. Connections on a port that the program no longer binds do not wait for this worker.
-    pub fn queued(&self, listener: ListenerId) -> u32 {
-        let state = self.lock();
-        let none = !state.groups.iter().any(|group| group.taken(listener));
-        let its = state
-            .groups
-            .iter()
-            .filter(|group| none || group.taken(listener));
-        its.filter_map(|group| group.queue_length(listener)).sum()
-    }
-
-    /// Addresses of the shared ports.
-    pub fn addresses(&self) -> Vec<SocketAddr> {
-        let state = self.lock();
-        state.groups.iter().map(|group| group.key.addr).collect()
-    }
-
-    /// As [`Self::addresses`], but `None` after [`Self::let_go`], when workers may still serve there.
-    pub fn shared_addresses(&self) -> Option<Vec<SocketAddr>> {
-        let state = self.lock();
-        let addresses = state.groups.iter().map(|group| group.key.addr);
-        (!state.over).then(|| addresses.collect())
     }
 
     /// Under `auto`, closes ports that no worker has any more, for example after a reload to a version that binds

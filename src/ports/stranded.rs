@@ -63,12 +63,17 @@ impl fmt::Debug for StrandedRelay {
     }
 }
 
+/// A claimed listener: its port, its number, whether clients wait there for a ready worker, a copy, the end of the claim.
+type Claim = (PortKey, (ListenerId, bool), OwnedFd, oneshot::Receiver<()>);
+
 /// A listener on which we accept.
 struct Claimed {
     ports: SharedPorts,
     shared: Arc<Shared>,
     key: PortKey,
     number: ListenerId,
+    /// It is the anteroom.
+    waited: bool,
     listener: TcpListener,
     /// Completes when the claim ends.
     claim: oneshot::Receiver<()>,
@@ -95,7 +100,7 @@ impl StrandedRelay {
     /// Names all listeners that have no worker and get none soon. Call it after each change and whenever a worker could
     /// not be started; repeating it costs little. Call it inside the async runtime.
     pub fn idle(&self, listeners: &[ListenerId]) {
-        for (key, number, fd, claim) in self.ports.claim(listeners) {
+        for (key, (number, waited), fd, claim) in self.ports.claim(listeners) {
             // Fails only without memory. The claim then ends, and the next call tries again.
             let Ok(listener) = TcpListener::from_std(fd.into()) else {
                 continue;
@@ -105,6 +110,7 @@ impl StrandedRelay {
                 shared: Arc::clone(&self.shared),
                 key,
                 number,
+                waited,
                 listener,
                 claim,
                 count: 0,
@@ -175,6 +181,7 @@ impl Claimed {
                 key,
                 listener,
                 count,
+                waited: self.waited,
             });
         }
     }
@@ -254,10 +261,7 @@ impl SharedPorts {
     }
 
     /// Claims the idle listeners that listen and are not claimed yet. Ends the claims on all others.
-    fn claim(
-        &self,
-        idle: &[ListenerId],
-    ) -> Vec<(PortKey, ListenerId, OwnedFd, oneshot::Receiver<()>)> {
+    fn claim(&self, idle: &[ListenerId]) -> Vec<Claim> {
         let mut state = self.lock();
         let state = &mut *state;
         let mut claimed = Vec::new();
@@ -266,11 +270,14 @@ impl SharedPorts {
             if group.steering.is_none() {
                 continue;
             }
+            let served = group.is_served(&state.rotation);
             for (number, one) in group.listeners.iter_mut().enumerate() {
                 let Ok(id) = u16::try_from(number).map(ListenerId) else {
                     break;
                 };
-                let ours = idle.contains(&id) && !state.present.contains_key(&id);
+                // What waits for a ready worker must not be accepted before there is one.
+                let early = one.apart && !served;
+                let ours = idle.contains(&id) && !state.present.contains_key(&id) && !early;
                 if !ours {
                     one.claim = None;
                     continue;
@@ -285,7 +292,7 @@ impl SharedPorts {
                 if let Ok(fd) = copy {
                     let (sender, receiver) = oneshot::channel();
                     one.claim = Some(sender);
-                    claimed.push((group.key, id, fd, receiver));
+                    claimed.push((group.key, (id, one.apart), fd, receiver));
                 }
             }
         }

@@ -107,6 +107,7 @@ pub(super) fn serve(supervisor: &Supervisor, handover: HandoverInfo) -> Result<(
         now: Box::new(supervisor.clock.reader()),
         snapshot: Box::new(snapshot),
         handover: Box::new(move || handover.clone()),
+        observation: supervisor.observation.info.clone(),
         queues: Box::new(queues),
         metrics: Box::new(page),
     };

@@ -4,7 +4,7 @@ use std::num::NonZeroU16;
 use std::path::Path;
 use std::time::Duration;
 
-use tracing::{info, warn};
+use tracing::info;
 
 use crate::app_metrics::merge::{Pattern, ProcessKey, Rules};
 use crate::app_metrics::{self, Files, Gatherer, GathererSettings, MultiprocDir, ScrapeSource};
@@ -51,10 +51,6 @@ impl AppMetrics {
                 if let Some(ports) = ports.filter(|_| can_ask) {
                     way = Way::Asked;
                     source = asking(ports, *port, path);
-                } else {
-                    warn!(
-                        "RPM_APP_METRICS: single workers cannot be reached here; no metrics of workers are read"
-                    );
                 }
             }
             Some(MetricsSource::Multiproc { dir }) => {
@@ -106,16 +102,6 @@ impl AppMetrics {
             gatherer.worker_ended(process);
         }
     }
-}
-
-/// Whether workers are asked for their metrics over their listeners, so that a last scrape before the stop signal is
-/// useful.
-pub(super) fn asks_workers(config: &Config, can_ask: bool) -> bool {
-    let path = matches!(
-        config.admin.app_metrics.source,
-        Some(MetricsSource::Path { .. })
-    );
-    path && can_ask && config.admin.addr.is_some()
 }
 
 /// Reaches each worker over its own listener.

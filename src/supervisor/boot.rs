@@ -12,19 +12,20 @@ use tracing::{info, warn};
 use crate::config::Config;
 use crate::log::Log;
 use crate::metrics::{CgroupCounters, Facts, Metrics};
-use crate::model::{HandoverInfo, Snapshot};
+use crate::model::{HandoverInfo, PortSet, Snapshot};
 use crate::policy::handover::PortRule;
-use crate::policy::{Fleet, Params, ReadyRule, Share};
+use crate::policy::{Fleet, Params, PortTable, Share};
 use crate::sys::cgroup::CgroupLimits;
 use crate::sys::clock::Clock;
 use crate::sys::pid1::{FileLimit, Role};
 use crate::sys::proc::Proc;
 
-use super::app_metrics::{AppMetrics, asks_workers};
+use super::app_metrics::AppMetrics;
 use super::drains::DrainWatch;
 use super::environment::Environment;
-use super::handover::{Chosen, Means, choose, ready_rule};
+use super::handover::{Chosen, Means, choose};
 use super::leftovers::Leftovers;
+use super::observation::Observation;
 use super::ports::share;
 use super::report::Reporter;
 use super::triggers::OomKills;
@@ -91,14 +92,14 @@ pub async fn boot(boot: Boot) -> Result<(Supervisor, Log), BootError> {
     let info = &chosen.info;
     info!(handover = info.handover, steering = info.steering, reason = %info.reason, "ports");
     let (outbox, inbox) = unbounded_channel();
-    let ready = ready_rule(&config, &chosen);
-    let ask = ready.1;
-    let limits = (ask, boot.files.as_ref());
-    let params = params(&config, &chosen, ready.0);
+    let observation = Observation::of(&config, &chosen);
+    observation.warn(&config);
+    let files = boot.files.as_ref();
+    let mut port_table = PortTable::default();
+    let params = params(&config, &chosen, &observation, &mut port_table);
     let clock = boot.clock.clone();
     let fleet = Fleet::new(params, clock.now());
     let listeners = fleet.listeners();
-    let can_ask = chosen.can_ask();
     let sharing = match chosen.handover {
         Means::Nothing => None,
         Means::Activation => Some(share(
@@ -106,7 +107,7 @@ pub async fn boot(boot: Boot) -> Result<(Supervisor, Log), BootError> {
             chosen.steering,
             None,
             listeners,
-            limits,
+            files,
             &outbox,
         )?),
         Means::Interception(filter) => Some(share(
@@ -114,12 +115,12 @@ pub async fn boot(boot: Boot) -> Result<(Supervisor, Log), BootError> {
             chosen.steering,
             Some(filter),
             listeners,
-            limits,
+            files,
             &outbox,
         )?),
     };
     let ports = sharing.as_ref().map(|sharing| sharing.ports.clone());
-    let app_metrics = AppMetrics::start(&config, ports, can_ask)?;
+    let app_metrics = AppMetrics::start(&config, ports, observation.app_metrics)?;
     let snapshot = Arc::new(Mutex::new(Snapshot::default()));
     let facts = facts(&boot.clock, &boot.limits, &config, chosen.info.clone());
     let metrics = Metrics::new(config.program.instances.get(), facts)
@@ -145,7 +146,9 @@ pub async fn boot(boot: Boot) -> Result<(Supervisor, Log), BootError> {
         config,
         environment: Environment::new(boot.env),
         host,
+        observation,
         fleet,
+        port_table,
         now: clock.now(),
         clock,
         log: log.clone(),
@@ -225,13 +228,30 @@ fn shown(argv: &[OsString]) -> String {
     text
 }
 
-fn params(config: &Config, chosen: &Chosen, ready: ReadyRule) -> Params {
+fn params(
+    config: &Config,
+    chosen: &Chosen,
+    observation: &Observation,
+    ports: &mut PortTable,
+) -> Params {
+    let listed = match &config.ports.shared {
+        PortRule::Listed(list) if observation.sees_listen => list.as_slice(),
+        PortRule::Listed(_) | PortRule::Any | PortRule::Nothing => &[],
+    };
+    let mut expected = PortSet::EMPTY;
+    for spec in listed {
+        // More ports than there are numbers are not waited for.
+        let id = ports.id(&spec.port_name(), expected);
+        expected = id.map_or(expected, |id| expected.with(id));
+    }
     // Ports should be shared but cannot be shared here: two workers could not bind the same port.
     let alone = config.shares_ports() && matches!(chosen.handover, Means::Nothing);
     let one = Share::Number(1);
     Params {
         instances: config.program.instances.get(),
-        ready,
+        ready: observation.ready,
+        waits_apart: observation.waits_apart,
+        ports: expected,
         ready_timeout: config.life.ready_timeout,
         restart: config.life.restart,
         stop_exit_codes: config.life.stop_exit_codes.clone(),
@@ -243,7 +263,8 @@ fn params(config: &Config, chosen: &Chosen, ready: ReadyRule) -> Params {
         shutdown_delay: config.life.shutdown_delay,
         // Without steering by the kernel, the runtime cannot keep new connections away from a worker.
         drain_timeout: chosen.steering.map(|_| config.life.drain_timeout),
-        last_scrape: asks_workers(config, chosen.can_ask()),
+        // Nobody asks for it without the admin endpoints.
+        last_scrape: observation.app_metrics && config.admin.addr.is_some(),
         surge: if alone {
             Share::Number(0)
         } else {
@@ -259,7 +280,7 @@ fn params(config: &Config, chosen: &Chosen, ready: ReadyRule) -> Params {
             .health
             .check
             .as_ref()
-            .filter(|_| chosen.can_ask())
+            .filter(|_| observation.health)
             .map(|_| config.health.failures.get()),
     }
 }

@@ -3,13 +3,13 @@
 use tracing::{debug, warn};
 
 use crate::checks::{Check, PeriodicCheck, Target, until_accepts, until_http};
-use crate::config::Ready;
 use crate::model::{ListenerId, Pid, SlotId};
 use crate::policy::Event;
 use crate::ports::SharedPorts;
 
 use super::Supervisor;
 use super::incoming::{Incoming, Report};
+use super::observation::Question;
 use super::worker::AbortOnDrop;
 
 /// Longest time between two checks of a worker that will take over a slot: the takeover waits for the first passed
@@ -47,25 +47,25 @@ impl Supervisor {
         if worker.readiness.is_some() {
             return;
         }
-        let (id, ports, outbox) = (worker.id, sharing.ports.clone(), self.outbox.clone());
-        let path = match &self.config.life.ready {
-            Ready::Http(path) => Some(path.clone()),
-            _ => None,
+        let Some(question) = self.observation.question.clone() else {
+            return;
         };
+        let (id, ports, outbox) = (worker.id, sharing.ports.clone(), self.outbox.clone());
         worker.readiness = Some(AbortOnDrop::spawn(async move {
             let target = || reach(&ports, listener);
             let heard = |check: &Check| debug!(pid = pid.get(), ?check, "worker is not ready yet");
-            match path {
-                Some(path) => until_http(target, &path, heard).await,
-                None => until_accepts(target, || queue(&ports, listener), heard).await,
+            match &question {
+                Question::Http(path) => until_http(target, path, heard).await,
+                Question::Tcp => until_accepts(target, || queue(&ports, listener), heard).await,
             }
-            let _ = outbox.send(Incoming::Worker(id, Report::Accepted));
+            let _ = outbox.send(Incoming::Worker(id, Report::Accepted(question.by())));
         }));
     }
 
     /// Starts and stops the checks of RPM_HEALTH when workers come and go.
     pub(super) fn check_health(&mut self) {
-        let Some(check) = &self.config.health.check else {
+        let check = self.config.health.check.as_ref();
+        let Some(check) = check.filter(|_| self.observation.health) else {
             return;
         };
         let Some(sharing) = &self.sharing else { return };

@@ -1,6 +1,7 @@
 //! The environment of a worker.
 
 use std::ffi::{OsStr, OsString};
+use std::num::NonZeroU16;
 use std::path::Path;
 use std::time::Duration;
 
@@ -92,6 +93,12 @@ pub fn build(
     env
 }
 
+/// The port that a worker's environment names (`PORT`), as many programs and platforms use it.
+pub fn port(env: &[(OsString, OsString)]) -> Option<NonZeroU16> {
+    let (_, value) = env.iter().find(|(name, _)| name == "PORT")?;
+    value.to_str()?.trim().parse().ok()
+}
+
 /// Sets one variable, in its place or at the end.
 pub fn set(
     env: &mut Vec<(OsString, OsString)>,
@@ -110,6 +117,19 @@ mod tests {
     use super::*;
     use crate::config::{Input, resolve};
     use crate::policy::CpuBudget;
+
+    #[test]
+    fn the_port_of_an_environment_is_a_number() {
+        let of = |name: &str, value: &str| {
+            port(&[("A".into(), "1".into()), (name.into(), value.into())]).map(NonZeroU16::get)
+        };
+        assert_eq!(of("PORT", "3000"), Some(3000));
+        assert_eq!(of("PORT", " 80\n"), Some(80));
+        for other in ["0", "65536", "", "tcp://10.0.0.1:80", "/run/app.sock", "-1"] {
+            assert_eq!(of("PORT", other), None, "{other}");
+        }
+        assert_eq!(of("port", "3000"), None);
+    }
 
     #[test]
     fn every_variable_of_a_worker_is_in_the_list() {

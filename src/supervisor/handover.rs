@@ -1,10 +1,7 @@
 //! Selects how ports are handed over and what makes a worker ready, with the reasons.
 
-use tracing::warn;
-
-use crate::config::{self, Config, Handover};
+use crate::config::{Config, Handover};
 use crate::model::{HandoverInfo, Word as _};
-use crate::policy::ReadyRule;
 use crate::policy::handover::PortRule;
 use crate::ports::{self, Steering};
 use crate::sys::intercept::Filter;
@@ -33,6 +30,17 @@ impl Chosen {
     pub(super) fn can_ask(&self) -> bool {
         self.steering
             .is_some_and(|steering| steering.probe.is_some())
+    }
+
+    /// Why [`Self::can_ask`] is false.
+    pub(super) fn why_not_asked(&self) -> &'static str {
+        match (&self.handover, self.steering) {
+            (Means::Nothing, _) => "no port is shared",
+            (_, None) => "one common socket serves all workers",
+            (_, Some(_)) => {
+                "net.ipv4.ip_local_port_range leaves no source ports that clients do not use"
+            }
+        }
     }
 }
 
@@ -119,48 +127,5 @@ fn plainly(why: String) -> String {
         )
     } else {
         why
-    }
-}
-
-/// The policy's rule for readiness, and whether workers are checked over their listener.
-pub(super) fn ready_rule(config: &Config, chosen: &Chosen) -> (ReadyRule, bool) {
-    let watched = matches!(chosen.handover, Means::Interception(_));
-    let can_ask = chosen.can_ask();
-    if config.health.check.is_some() && !can_ask {
-        warn!("RPM_HEALTH: single workers cannot be reached here; no worker is checked");
-    }
-    let listed = matches!(config.ports.shared, PortRule::Listed(_));
-    let fallback = (ReadyRule::Alive(config.life.min_uptime), false);
-    match config.life.ready {
-        config::Ready::Delay(time) => (ReadyRule::Alive(time), false),
-        config::Ready::Auto if watched && listed => (ReadyRule::Told, false),
-        config::Ready::Auto if watched => (ReadyRule::Either(config.life.min_uptime), false),
-        config::Ready::Auto => fallback,
-        config::Ready::Listen if watched => (ReadyRule::Told, false),
-        config::Ready::Notify => (ReadyRule::Told, false),
-        config::Ready::Listen | config::Ready::Tcp | config::Ready::Http(_) if can_ask => {
-            (ReadyRule::Told, true)
-        }
-        config::Ready::Tcp | config::Ready::Http(_) if watched => {
-            warn!(
-                "RPM_READY: single workers cannot be reached here; a worker is ready when it listens"
-            );
-            (ReadyRule::Told, false)
-        }
-        config::Ready::Listen | config::Ready::Tcp | config::Ready::Http(_) => {
-            warn!(uptime = ?config.life.min_uptime, "RPM_READY cannot be observed here; a worker is ready when it has been alive for RPM_MIN_UPTIME");
-            fallback
-        }
-    }
-}
-
-/// What a worker that is not ready has not done yet.
-pub(super) fn missing(config: &Config) -> &'static str {
-    match (&config.life.ready, &config.ports.shared) {
-        (config::Ready::Tcp, _) => "it accepts no connection on a shared port",
-        (config::Ready::Http(_), _) => "it does not answer the path of RPM_READY with a success",
-        (config::Ready::Notify, _) => "it did not send READY=1 to NOTIFY_SOCKET",
-        (_, PortRule::Listed(_)) => "it does not listen on a port of RPM_PORTS",
-        (_, PortRule::Any | PortRule::Nothing) => "it does not listen on a shared port",
     }
 }

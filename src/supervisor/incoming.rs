@@ -5,7 +5,7 @@ use std::time::Duration;
 use tracing::warn;
 
 use crate::checks::Check;
-use crate::model::Sig;
+use crate::model::{ReadyBy, Sig};
 use crate::policy::Event;
 use crate::policy::notify::Message;
 use crate::ports::PortEvent;
@@ -38,8 +38,8 @@ pub(super) enum Incoming {
 pub(super) enum Report {
     /// The starting worker has sent a status.
     Status,
-    /// The worker fulfils RPM_READY.
-    Accepted,
+    /// The worker has passed the check of RPM_READY.
+    Accepted(ReadyBy),
     /// The worker has sent messages (sd_notify).
     Said(Vec<Message>),
     /// A health check has ended.
@@ -110,9 +110,9 @@ impl Supervisor {
         let (pid, slot) = (id.pid, worker.slot);
         match report {
             Report::Status => self.read_status(pid, events),
-            Report::Accepted => {
+            Report::Accepted(by) => {
                 worker.readiness = None;
-                events.push(Event::Ready { pid });
+                events.push(Event::Ready { pid, by });
             }
             Report::Said(messages) => self.said(pid, &messages, events),
             Report::Checked(check) => events.extend(self.checked(pid, slot, &check)),

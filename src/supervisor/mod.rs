@@ -14,6 +14,7 @@ mod incoming;
 mod leftovers;
 mod logging;
 mod notify;
+mod observation;
 mod perform;
 mod ports;
 mod publish;
@@ -34,7 +35,7 @@ use crate::config::Config;
 use crate::log::Log;
 use crate::metrics::Metrics;
 use crate::model::{Snapshot, Tick};
-use crate::policy::Fleet;
+use crate::policy::{Fleet, PortTable};
 use crate::sys::clock::Clock;
 use crate::sys::pid1::{FileLimit, Role};
 use crate::sys::signals::Signals;
@@ -44,6 +45,7 @@ use drains::DrainWatch;
 use environment::Environment;
 use incoming::Incoming;
 use leftovers::Leftovers;
+use observation::Observation;
 use ports::Sharing;
 use report::Reporter;
 use triggers::OomKills;
@@ -76,9 +78,12 @@ pub struct Supervisor {
     config: Arc<Config>,
     environment: Environment,
     host: Host,
+    observation: Observation,
 
     // The policy and its time.
     fleet: Fleet,
+    /// The names of the ports whose numbers the policy knows.
+    port_table: PortTable,
     clock: Clock,
     /// The time of this turn, read once. A freeze in the middle of a turn is seen by the next turn.
     now: Tick,
@@ -112,6 +117,7 @@ impl Supervisor {
         let mut events = Vec::new();
         loop {
             if let Some(code) = self.turn(events) {
+                self.log_last_port_events();
                 return self.reporter.ending(code);
             }
             events = self.next_events().await;

@@ -3,7 +3,7 @@
 use tracing::{debug, warn};
 
 use crate::config::Ready;
-use crate::model::{Cause, Pid, Snapshot, Tick};
+use crate::model::{Cause, Pid, ReadyBy, Snapshot, Tick};
 use crate::notify;
 use crate::policy::notify::Message;
 use crate::policy::watchdog::Watchdog;
@@ -88,7 +88,10 @@ impl Supervisor {
         for message in messages {
             notify.watchdog.hear(now, message);
             let event = match message {
-                Message::Ready => Event::Ready { pid },
+                Message::Ready => Event::Ready {
+                    pid,
+                    by: ReadyBy::Notify,
+                },
                 Message::Stopping => Event::Leaving { pid },
                 Message::ExtendTimeout(by) => Event::Extended { pid, by: *by },
                 Message::Status(text) => {

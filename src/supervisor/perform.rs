@@ -10,7 +10,6 @@ use crate::sys::pid1::Role;
 use crate::sys::signals;
 
 use super::Supervisor;
-use super::handover::missing;
 use super::report::Told;
 
 impl Supervisor {
@@ -42,7 +41,7 @@ impl Supervisor {
             note,
             unseen,
             unix_seconds: self.clock.unix_seconds(),
-            missing: missing(&self.config),
+            ports: &self.port_table,
             last_lines: &last_lines,
         });
     }

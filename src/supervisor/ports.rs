@@ -6,9 +6,9 @@ use nix::errno::Errno;
 use tokio::sync::mpsc::UnboundedSender;
 use tracing::{debug, error, info, warn};
 
-use crate::config::{Config, Ready};
+use crate::config::Config;
 use crate::drain::Frozen;
-use crate::model::{Pid, Tick};
+use crate::model::{Pid, PortId, Tick};
 use crate::policy::epoll_sets::Unregistered;
 use crate::policy::handover::{PortKey, PortRule, PortSpec};
 use crate::policy::steering::Balance;
@@ -32,8 +32,6 @@ pub(super) struct Sharing {
     pub(super) server: BindServer,
     /// `None` with activation.
     pub(super) filter: Option<Filter>,
-    /// A listening worker is checked over its own listener before it counts as ready.
-    pub(super) ask: bool,
     stranded_relay: Option<StrandedRelay>,
     /// The balance must be started with the second worker.
     balance: bool,
@@ -50,7 +48,7 @@ pub(super) fn share(
     steering: Option<Steering>,
     filter: Option<Filter>,
     listeners: u16,
-    (ask, files): (bool, Option<&FileLimit>),
+    files: Option<&FileLimit>,
     outbox: &UnboundedSender<Incoming>,
 ) -> Result<Sharing, BootError> {
     let keys: Vec<PortKey> = match &config.ports.shared {
@@ -87,7 +85,6 @@ pub(super) fn share(
         ports,
         server,
         filter,
-        ask,
         stranded_relay: None,
         // A single worker needs no balance; it starts with the first worker that is added.
         balance: steering.is_some_and(|steering| steering.balance == Balance::Adaptive),
@@ -225,7 +222,9 @@ impl Supervisor {
         let rotation = self.fleet.rotation();
         if !sharing.let_go && rotation != sharing.rotation {
             sharing.rotation.clone_from(&rotation);
-            for failed in sharing.ports.steer(rotation) {
+            let except = rotation.apart.and_then(|apart| apart.except);
+            let except = except.map(|port| self.port_table.name(port).to_owned());
+            for failed in sharing.ports.steer(rotation, except) {
                 log_event(&failed);
             }
         }
@@ -258,17 +257,28 @@ impl Supervisor {
             }
         }
         log_event(event);
-        let PortEvent::Listening { worker, .. } = *event else {
+        let PortEvent::Listening { worker, key, .. } = *event else {
             return None;
         };
         // The worker may have ended since, and its PID must not be taken for its successor's.
         self.workers.get(worker)?;
-        if self.sharing.as_ref().is_some_and(|sharing| sharing.ask) {
-            self.ask_if_ready(worker);
-            return None;
+        self.ask_if_ready(worker);
+        let port = self.port_id(&key.port_name())?;
+        Some(Event::Listens { pid: worker, port })
+    }
+
+    /// Logs what the hand-over thread reported before the end: it may say why the workers ended.
+    pub(super) fn log_last_port_events(&mut self) {
+        while let Ok(incoming) = self.inbox.try_recv() {
+            if let Incoming::Port(event) = incoming {
+                log_event(&event);
+            }
         }
-        let listens = matches!(self.config.life.ready, Ready::Auto | Ready::Listen);
-        listens.then_some(Event::Ready { pid: worker })
+    }
+
+    /// The number of a port; `None` if too many are in use.
+    pub(super) fn port_id(&mut self, name: &str) -> Option<PortId> {
+        self.port_table.id(name, self.fleet.ports_in_use())
     }
 }
 
@@ -335,8 +345,17 @@ fn log_event(event: &PortEvent) {
         }
         PortEvent::Stranded {
             key,
+            count,
+            waited: true,
+            ..
+        } => {
+            info!(port = %key, connections = count, "clients waited until a worker was ready; passing them on (logged once a minute)");
+        }
+        PortEvent::Stranded {
+            key,
             listener,
             count,
+            waited: false,
         } => {
             warn!(port = %key, listener = listener.0, connections = count, "connections came to a listener without a worker; passing them on to a live one (logged once a minute)");
         }

@@ -10,8 +10,9 @@ use tracing::{error, info, warn};
 
 use crate::config::LogFormat;
 use crate::log::{self, Stream, Tail};
-use crate::model::{Generation, ListenerId, Pid, SlotId, worker_vars};
+use crate::model::{Generation, ListenerId, Pid, PortId, SlotId, worker_vars};
 use crate::policy::Event;
+use crate::policy::handover::PortRule;
 use crate::sys::io::OutputPipe;
 use crate::sys::pid1::{self, Role};
 use crate::sys::spawn::{Plan, Spawned, Stdin, spawn};
@@ -27,10 +28,11 @@ impl Supervisor {
         generation: Generation,
     ) -> Event {
         match self.spawn(slot, listener, generation) {
-            Ok(pid) => Event::Spawned {
+            Ok((pid, port)) => Event::Spawned {
                 slot,
                 listener,
                 pid,
+                port,
             },
             Err(errno) => {
                 self.metrics.spawn_failed();
@@ -50,7 +52,7 @@ impl Supervisor {
         slot: SlotId,
         listener: ListenerId,
         generation: Generation,
-    ) -> nix::Result<Pid> {
+    ) -> nix::Result<(Pid, Option<PortId>)> {
         let config = Arc::clone(&self.config);
         let inherit = config.log.format == LogFormat::Inherit;
         let alone = config.program.instances.get() == 1;
@@ -109,6 +111,10 @@ impl Supervisor {
             keep_inherited: one_shot,
         };
         let Spawned { pid, status } = spawn(&plan)?;
+        let port = environment::port(&env).map(|port| port.to_string());
+        let expects = self.observation.sees_listen && config.ports.shared == PortRule::Any;
+        let port = port.filter(|_| expects);
+        let port = port.and_then(|name| self.port_id(&name));
         let id = self.workers.identify(pid);
         let mut worker = Worker::new(id, slot);
         if let Some(sharing) = &self.sharing {
@@ -143,7 +149,7 @@ impl Supervisor {
             }
         }
         self.workers.insert(worker);
-        Ok(pid)
+        Ok((pid, port))
     }
 
     /// Describes the resource that the system lacks.

@@ -62,7 +62,7 @@ impl Books {
         self.code = 0;
         for at in 0..self.slots.len() {
             let slot = &mut self.slots[at];
-            slot.streak = 0;
+            slot.calm();
             slot.renewal = None;
             slot.ails = false;
             match slot.chair {

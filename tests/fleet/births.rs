@@ -3,10 +3,10 @@
 
 use std::time::Duration;
 
-use rpm_runtime::model::{Cause, ListenerId, Pid, SlotId, Tick};
-use rpm_runtime::policy::{NotUp, Note, ReadyRule};
+use rpm_runtime::model::{Cause, ListenerId, Pid, PortId, SlotId, Tick};
+use rpm_runtime::policy::{NotUp, Note};
 
-use super::{Asked, Books, Chair, Life, PAUSE, id};
+use super::{Asked, Books, Chair, Life, PAUSE};
 
 /// The purpose of a requested worker when the answer comes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,33 +43,32 @@ impl Books {
         (asked, answer)
     }
 
-    pub(super) fn spawned(&mut self, now: Tick, at: usize, listener: ListenerId, pid: Pid) {
+    pub(super) fn spawned(
+        &mut self,
+        now: Tick,
+        at: usize,
+        listener: ListenerId,
+        (pid, port): (Pid, Option<PortId>),
+    ) {
         self.forked = true;
         // A PID is reused only when its process group is gone.
         self.groups.remove(&pid);
         let (asked, answer) = self.answered(at, listener);
         let coming = self.began.is_some();
-        let tells = self.slots.get(at).is_some_and(|slot| slot.tells);
-        let (alive_at, ready_by) = match self.params.ready {
-            ReadyRule::Alive(wait) => (Some(now.after(wait)), None),
-            ReadyRule::Either(wait) if !tells => (Some(now.after(wait)), None),
-            ReadyRule::Told | ReadyRule::Either(_) => {
-                (None, Some(now.after(self.params.ready_timeout)))
-            }
-        };
         let life = Life {
             slot: at,
             listener,
             generation: asked.generation,
             started: now,
             ready: None,
-            alive_at,
-            ready_by,
+            start: self.start(now, at, port),
             exec_failed: None,
             starved: false,
             fit: self.params.health_failures.is_none(),
             failures: 0,
             leaves: None,
+            returns: false,
+            left: 0,
             gone_by: now,
             overslept: self.overslept,
             drain: None,
@@ -127,25 +126,11 @@ impl Books {
         }
     }
 
-    pub(super) fn told_ready(&mut self, now: Tick, pid: Pid) {
-        self.ran = true;
-        let Some(life) = self.lives.get_mut(&pid).filter(|l| l.leaves.is_none()) else {
-            return;
-        };
-        self.slots[life.slot].tells = true;
-        if life.ready.is_none() {
-            life.ready = Some(now);
-            let after = now.since(life.started);
-            let slot = id(life.slot);
-            self.owed.push(Note::Ready { slot, pid, after });
-        }
-    }
-
     pub(super) fn extended(&mut self, now: Tick, pid: Pid, by: Duration) {
         if let Some(life) = self.lives.get_mut(&pid)
             && life.leaves.is_none()
             && life.ready.is_none()
-            && let Some(ready_by) = &mut life.ready_by
+            && let Some(ready_by) = &mut life.start.ready_by
         {
             *ready_by = now.after(by).max(*ready_by);
         }

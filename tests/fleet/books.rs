@@ -13,6 +13,7 @@ mod ends;
 mod health;
 mod notes;
 mod promises;
+mod readiness;
 mod reload;
 mod roll;
 mod scrapes;
@@ -27,6 +28,7 @@ use rpm_runtime::model::{
 use rpm_runtime::policy::{Event, Note, Params, Restart};
 
 use crate::tally::Tally;
+use readiness::{PortBook, Start};
 use scrapes::Scrape;
 
 /// Shortest wait after a lack of resources.
@@ -62,15 +64,17 @@ struct Life {
     generation: Generation,
     started: Tick,
     ready: Option<Tick>,
-    /// When its age alone makes it ready.
-    alive_at: Option<Tick>,
-    ready_by: Option<Tick>,
+    start: Start,
     exec_failed: Option<u8>,
     starved: bool,
     fit: bool,
     failures: u32,
     /// Why it must end, if it must; it then has no slot any more.
     leaves: Option<Cause>,
+    /// It was well, and gets its slot back if its successor ends.
+    returns: bool,
+    /// How many had left before it and with it.
+    left: u32,
     /// When it must be gone or given up.
     gone_by: Tick,
     /// How late the fleet had been woken in total when the worker was told to end.
@@ -128,6 +132,8 @@ struct SlotBook {
     /// Its worker was retired as unhealthy.
     ails: bool,
     streak: u32,
+    /// Lives in a row that were not long.
+    unrest: u32,
     shortages: u32,
     tells: bool,
 }
@@ -205,6 +211,9 @@ pub struct Books {
     sick: usize,
     /// The workers in steering after the previous step.
     served: Vec<Pid>,
+    ports: PortBook,
+    /// How many workers were told to leave.
+    left: u32,
     pub tally: Tally,
 }
 
@@ -243,6 +252,8 @@ impl Books {
             listeners: 0,
             sick: 0,
             served: Vec::new(),
+            ports: PortBook::default(),
+            left: 0,
             tally: Tally::default(),
         }
     }
@@ -281,7 +292,8 @@ impl Books {
                 slot,
                 listener,
                 pid,
-            } => self.spawned(now, usize::from(slot.0), listener, pid),
+                port,
+            } => self.spawned(now, usize::from(slot.0), listener, (pid, port)),
             Event::SpawnFailed { slot, listener } => self.spawn_failed(now, slot, listener),
             Event::Executed { pid } => {
                 self.ran = true;
@@ -303,7 +315,8 @@ impl Books {
                     life.exec_failed = Some(code);
                 }
             }
-            Event::Ready { pid } => self.told_ready(now, pid),
+            Event::Ready { pid, by } => self.told_ready(pid, by),
+            Event::Listens { pid, port } => self.listens(now, pid, port),
             Event::Checked { pid, passed } => self.checked(now, pid, passed),
             Event::Unfit { pid, cause } => self.unfit(now, pid, cause),
             Event::Extended { pid, by } => self.extended(now, pid, by),
@@ -351,9 +364,14 @@ impl SlotBook {
             renewal: None,
             ails: false,
             streak: 0,
+            unrest: 0,
             shortages: 0,
             tells: false,
         }
+    }
+
+    fn calm(&mut self) {
+        (self.streak, self.unrest) = (0, 0);
     }
 
     /// Its worker is out of steering because it failed its checks.

@@ -6,7 +6,7 @@ use rpm_runtime::model::WorkerState;
 use rpm_runtime::policy::Event;
 
 use crate::books::Books;
-use crate::world::World;
+use crate::world::{World, told_ready};
 
 /// For each slot: a wait, a worker, its successor in each of two reloads, each with start, drain, grace and end; and
 /// the same for retiring workers.
@@ -41,7 +41,8 @@ impl World {
 
     fn do_well(&mut self) {
         self.words();
-        self.tell_all(Books::stay, |pid| Event::Ready { pid });
+        self.tell_all(Books::stay, told_ready);
+        self.all_listen(0b111);
         let passed = true;
         self.tell_all(Books::stay, |pid| Event::Checked { pid, passed });
         self.tell_all(Books::drain, |pid| Event::Drained { pid });

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use rpm_runtime::model::{Exit, Sig};
+use rpm_runtime::model::{Exit, PortId, Sig};
 use rpm_runtime::policy::{Backoff, Params, ReadyRule, Restart, Share};
 
 use crate::moves::{Move, Weights, moves};
@@ -66,7 +66,13 @@ impl Mix {
                 sick: 1,
                 roll: 2,
             },
-            ready: Just(ReadyRule::Told).boxed(),
+            ready: prop_oneof![
+                2 => Just(ReadyRule::Told),
+                1 => Just(ReadyRule::Listens {
+                    or_alive: Some(Duration::from_secs(1))
+                }),
+            ]
+            .boxed(),
             restart: mostly_always().boxed(),
             most: most(1).boxed(),
             ..Self::anything()
@@ -119,7 +125,14 @@ fn ready_rule() -> impl Strategy<Value = ReadyRule> {
     prop_oneof![
         ms(0..3000).prop_map(ReadyRule::Alive),
         Just(ReadyRule::Told),
-        ms(0..3000).prop_map(ReadyRule::Either),
+        Just(ReadyRule::Asked),
+        ms(0..3000).prop_map(|wait| ReadyRule::Listens {
+            or_alive: Some(wait)
+        }),
+        ms(0..3000).prop_map(|wait| ReadyRule::Listens {
+            or_alive: Some(wait)
+        }),
+        Just(ReadyRule::Listens { or_alive: None }),
     ]
 }
 
@@ -158,7 +171,7 @@ fn maybe(range: Range<u64>) -> impl Strategy<Value = Duration> {
 
 fn params(mix: &Mix) -> impl Strategy<Value = Params> + use<> {
     let times = (
-        ms(1..4000),
+        prop_oneof![3 => ms(1..4000), 1 => ms(4000..8000)],
         ms(0..2000),
         ms(1..400),
         ms(0..5000),
@@ -176,8 +189,11 @@ fn params(mix: &Mix) -> impl Strategy<Value = Params> + use<> {
     let rules = (mix.ready.clone(), mix.restart.clone());
     let lists = (vec(code(), 0..3), vec(code(), 0..2));
     let most = mix.most.clone();
-    (1_u16..=6, rules, lists, most, times, roll).prop_map(
-        |(instances, (ready, restart), lists, max_restarts, times, roll)| {
+    // Three of four services list no ports.
+    let listed = prop_oneof![3 => Just(0_u8), 1 => 1_u8..8];
+    (1_u16..=6, rules, lists, (most, listed), times, roll).prop_map(
+        |(instances, (ready, restart), lists, (max_restarts, listed), times, roll)| {
+            let ports = (0..3).filter(|number| listed >> number & 1 == 1);
             let (ready_timeout, min_uptime, least, more, stop_timeout, shutdown_delay) = times;
             let (drain_timeout, surge, unavailable, min_ready, health_failures, last_scrape) = roll;
             let (stop_exit_codes, exit_ok) = lists;
@@ -185,6 +201,8 @@ fn params(mix: &Mix) -> impl Strategy<Value = Params> + use<> {
                 instances,
                 ready,
                 ready_timeout,
+                waits_apart: last_scrape,
+                ports: ports.filter_map(PortId::new).collect(),
                 restart,
                 stop_exit_codes,
                 exit_ok,

@@ -7,16 +7,20 @@ use rpm_runtime::model::{Cause, DrainEnd, Exit, Pid, Sig, SlotId, Tick};
 use rpm_runtime::policy::{KILL_PATIENCE, Next, NotUp, Note, Restart};
 
 use super::scrapes::Scrape;
-use super::{Books, Chair, Drain, Group, Life, PAUSE, StopBook, id};
+use super::{Books, Chair, Drain, Group, Life, PAUSE, Renewal, StopBook, id};
 
 impl Books {
     /// A worker must end: it is told at once, or after its drain. It has no slot any more.
     pub(super) fn leaves(&mut self, now: Tick, pid: Pid, cause: Cause, drain: bool) {
         let limit = self.drain_limit().filter(|_| drain);
         let (grace, scrape) = (self.params.stop_timeout, self.scrape_time());
+        let life = self.lives[&pid];
+        self.keep_ports(now, &life);
         let life = self.lives.get_mut(&pid).unwrap();
         assert_eq!(life.leaves, None, "{pid} is to end twice");
         life.leaves = Some(cause);
+        self.left += 1;
+        life.left = self.left;
         life.drain = limit.map(|limit| Drain {
             since: now,
             until: now.after(limit),
@@ -68,7 +72,7 @@ impl Books {
     }
 
     /// What must follow the end of a worker of this slot.
-    fn rules(&mut self, life: Life, exit: Exit) -> Next {
+    fn rules(&mut self, life: Life, exit: Exit, wait_of: u32) -> Next {
         let code = self.mapped(life, exit);
         let by_itself = life.leaves.is_none();
         let streak = self.slots[life.slot].streak;
@@ -96,7 +100,7 @@ impl Books {
         } else if self.params.max_restarts.is_some_and(|most| streak >= most) {
             Next::GivesUp
         } else {
-            let wait = self.params.backoff.delay(streak, self.jitter);
+            let wait = self.params.backoff.delay(wait_of, self.jitter);
             Next::Restart { wait, streak }
         }
     }
@@ -175,15 +179,34 @@ impl Books {
         own: Cause,
     ) {
         let at = life.slot;
-        let good = life.ready.is_some() && now.since(life.started) >= self.params.min_uptime;
-        let (tried, coming) = (self.on_trial(now, life), self.coming(now));
+        let lived = now.since(life.started);
+        let good = life.ready.is_some() && lived >= self.params.min_uptime;
+        let good = good && self.serves_all(now, &life);
+        let new = self.reload.is_some() && life.generation == self.generation;
+        let tried = self.on_trial(now, life) || (new && !good);
+        self.keep_ports(now, &life);
+        let coming = self.coming(now);
+        if !coming && self.comes_back(now, pid, life, exit, leftovers, own) {
+            return;
+        }
         let slot = &mut self.slots[at];
         slot.renewal = None;
         slot.ails = false;
+        // The wait after a life that was neither short nor long is that of the lives before it.
+        let before = slot.unrest;
+        let mut wait_of = before;
         if life.starved {
             slot.shortages += 1;
+        } else if !good {
+            slot.streak += 1;
+            slot.unrest += 1;
+            wait_of = slot.unrest;
+        } else if lived >= self.params.backoff.delay(before + 1, 0) * 100 {
+            slot.calm();
+            wait_of = 0;
         } else {
-            slot.streak = if good { 0 } else { slot.streak + 1 };
+            slot.unrest += 1;
+            self.tally.hit("neither short nor long");
         }
         let next = if coming {
             if self.one_shot() && self.code == 0 {
@@ -191,7 +214,7 @@ impl Books {
             }
             Next::Stopping
         } else {
-            self.rules(life, exit)
+            self.rules(life, exit, wait_of)
         };
         self.settle(now, at, next, Duration::ZERO);
         self.lives.remove(&pid);
@@ -207,6 +230,59 @@ impl Books {
             let code = self.mapped(life, exit).max(1);
             self.give_up(now, id(at), self.slots[at].streak, code);
         }
+    }
+
+    /// The predecessor of a worker that ended serves again, if it was well and has no stop signal yet.
+    fn comes_back(
+        &mut self,
+        now: Tick,
+        pid: Pid,
+        life: Life,
+        exit: Exit,
+        leftovers: bool,
+        own: Cause,
+    ) -> bool {
+        let at = life.slot;
+        let mut before: Vec<(Pid, Life)> = self.lives.iter().map(|(pid, l)| (*pid, *l)).collect();
+        before.retain(|(_, old)| {
+            let waits = old.drain.is_some() || old.scraping.is_some();
+            old.slot == at && old.returns && waits && !old.undead
+        });
+        // The last one that left.
+        let Some((old, back)) = before.into_iter().max_by_key(|(_, old)| old.left) else {
+            return false;
+        };
+        self.tally.hit("gave back");
+        self.lives.remove(&pid);
+        self.owe_end(now, pid, life, exit, own, Next::Replaced);
+        if leftovers {
+            self.owe_group(now, pid, life);
+        }
+        self.cull(now, at, Cause::Reload);
+        let cause = back.leaves.unwrap();
+        let returned = self.lives.get_mut(&old).unwrap();
+        (returned.leaves, returned.drain, returned.scraping) = (None, None, None);
+        returned.scraped = false;
+        returned.returns = false;
+        returned.ready = Some(now);
+        let wait = self.params.backoff.delay(1, self.jitter);
+        let slot = &mut self.slots[at];
+        slot.chair = Chair::Seated(old);
+        slot.listener = Some(back.listener);
+        slot.renewal = (cause != Cause::Reload).then(|| Renewal {
+            cause,
+            grown: true,
+            due: now.after(wait),
+            tries: 1,
+            out: false,
+        });
+        self.owed.push(Note::GaveBack {
+            slot: id(at),
+            pid,
+            old,
+        });
+        self.trial_failed(now, id(at), Some(pid), NotUp::Ended(exit));
+        true
     }
 
     /// A successor ended before it took over.
@@ -306,7 +382,8 @@ impl Books {
             Next::Replaced
         } else if cause == Cause::StartTimeout {
             self.slots[at].streak += 1;
-            self.rules(life, exit)
+            self.slots[at].unrest += 1;
+            self.rules(life, exit, self.slots[at].unrest)
         } else {
             Next::Restart {
                 wait: Duration::ZERO,

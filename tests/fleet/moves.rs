@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use proptest::prelude::*;
-use rpm_runtime::model::{Cause, Command, Exit, Pid, Sig, Trigger};
+use rpm_runtime::model::{Cause, Command, Exit, Pid, PortId, Sig, Trigger};
 use rpm_runtime::policy::drain::Disposition;
 
 /// Selects one of the existing processes.
@@ -22,6 +22,9 @@ pub enum Move {
     Jump(Duration),
     Ready(Who),
     AllReady,
+    Listens(Who, PortId),
+    /// Every worker listens on the ports whose bit is set.
+    AllListen(u8),
     Drained(Who),
     AllDrained,
     Moment(Who, bool),
@@ -57,6 +60,7 @@ pub enum Move {
 #[derive(Clone, Copy, Debug)]
 pub enum Word {
     Ready,
+    Listens,
     Executed,
     Passed,
     Failed,
@@ -151,6 +155,7 @@ impl Dice {
     fn word(&mut self) -> Word {
         self.one_of(&[
             Word::Ready,
+            Word::Listens,
             Word::Executed,
             Word::Passed,
             Word::Failed,
@@ -182,6 +187,13 @@ fn table(weights: Weights) -> Vec<(u32, Draw)> {
         (2, |dice, _| Move::Jump(dice.ms(20_000))),
         (10, |_, _| Move::AllReady),
         (10, |dice, _| Move::Ready(dice.who())),
+        (10, |dice, _| {
+            Move::AllListen(u8::try_from(1 + dice.below(7)).unwrap())
+        }),
+        (10, |dice, _| {
+            let port = PortId::new(u8::try_from(dice.below(3)).unwrap());
+            Move::Listens(dice.who(), port.unwrap())
+        }),
         (6, |_, _| Move::AllDrained),
         (6, |dice, _| Move::Drained(dice.who())),
         (8, |dice, _| {

@@ -1,6 +1,8 @@
 //! Every note that is due comes, and no other note comes without a reason.
 #![forbid(unsafe_code)]
 
+use std::time::Duration;
+
 use rpm_runtime::model::{Cause, DrainEnd, Pid, ReloadResult, Tick};
 use rpm_runtime::policy::{NotUp, Note};
 
@@ -15,21 +17,26 @@ impl Books {
             return;
         }
         match note {
-            Note::Ready { slot, pid, after } => {
-                let life = self.lives.get_mut(&pid).unwrap();
-                assert_eq!(after, now.since(life.started));
-                assert_eq!(slot, id(life.slot));
-                assert!(life.ready.is_none() && life.alive_at.is_some_and(|at| at <= now));
-                assert_eq!(life.leaves, None);
-                life.ready = Some(now);
+            Note::Ready {
+                slot,
+                pid,
+                after,
+                by,
+            } => {
+                assert_eq!(after, now.since(self.lives[&pid].started));
+                self.said_ready(now, slot, pid, by);
             }
-            Note::NotReady { slot, pid, after } => {
+            Note::StillStarting { .. } => self.said_still_starting(now, note),
+            Note::PortUnused { .. } => self.said_port_unused(now, note),
+            Note::NotReady {
+                slot,
+                pid,
+                after,
+                missing,
+            } => {
                 let life = self.lives[&pid];
                 assert_eq!(after, now.since(life.started));
-                assert_eq!(slot, id(life.slot));
-                assert!(life.ready.is_none() && life.ready_by.is_some_and(|by| by <= now));
-                assert_eq!(life.leaves, None);
-                self.late.push(pid);
+                self.said_not_ready(now, slot, pid, missing);
                 if self.slots[life.slot].chair == Chair::Seated(pid) {
                     self.slots[life.slot].chair = Chair::Held(pid);
                     self.leaves(now, pid, Cause::StartTimeout, false);
@@ -65,20 +72,7 @@ impl Books {
                 stop.until = now.after(limit);
                 self.tally.hit("drain before the stop");
             }
-            Note::StopBegins { workers, grace } => {
-                assert!(self.coming(now) && self.began.is_none());
-                assert_eq!(workers, self.seated().count());
-                assert_eq!(grace, self.params.stop_timeout);
-                self.began = Some(now);
-                for pid in self.seated().collect::<Vec<_>>() {
-                    self.leaves(now, pid, Cause::Stop, false);
-                }
-                for slot in &mut self.slots {
-                    if slot.chair != Chair::Asked {
-                        slot.chair = Chair::Down;
-                    }
-                }
-            }
+            Note::StopBegins { workers, grace } => self.said_stop_begins(now, workers, grace),
             Note::Stopped { delay, drain, stop } => {
                 let (begun, book) = (self.began.unwrap(), self.stop.unwrap());
                 assert_eq!(stop, now.since(begun));
@@ -95,7 +89,10 @@ impl Books {
                 assert_eq!(leftovers, self.groups.contains_key(&pid));
                 self.undead(now, slot, pid);
             }
-            Note::Ended { .. }
+            Note::ServesNoPort { .. }
+            | Note::ListensLate { .. }
+            | Note::GaveBack { .. }
+            | Note::Ended { .. }
             | Note::Leftovers { .. }
             | Note::SpawnDelayed { .. }
             | Note::Renews { .. }
@@ -108,6 +105,21 @@ impl Books {
             | Note::RestartRequested
             | Note::GivesUp { .. }
             | Note::Stranger { .. } => panic!("{note:?}, owed {:?}", self.owed),
+        }
+    }
+
+    fn said_stop_begins(&mut self, now: Tick, workers: usize, grace: Duration) {
+        assert!(self.coming(now) && self.began.is_none());
+        assert_eq!(workers, self.seated().count());
+        assert_eq!(grace, self.params.stop_timeout);
+        self.began = Some(now);
+        for pid in self.seated().collect::<Vec<_>>() {
+            self.leaves(now, pid, Cause::Stop, false);
+        }
+        for slot in &mut self.slots {
+            if slot.chair != Chair::Asked {
+                slot.chair = Chair::Down;
+            }
         }
     }
 
@@ -130,7 +142,7 @@ impl Books {
         let rises = self.slots.get(life.slot).and_then(|slot| slot.next);
         let rises = rises.is_some_and(|next| next.pid == Some(pid));
         match why {
-            NotUp::NotReady(after) => {
+            NotUp::NotReady { after, .. } => {
                 assert!(self.late.contains(&pid), "{note:?}");
                 assert_eq!(after, now.since(life.started));
                 if !rises {

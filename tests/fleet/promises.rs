@@ -17,6 +17,7 @@ impl Books {
         self.late_ones_are_judged(now);
         self.successors_are_needed(now);
         self.nobody_is_forgotten(now);
+        self.nobody_is_kept_waiting(now);
         self.enough_serve();
         self.not_too_many_live();
         self.not_too_many_are_sick();

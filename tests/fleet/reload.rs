@@ -17,7 +17,7 @@ impl Books {
         for slot in &mut self.slots {
             if let Chair::Due(_) = slot.chair {
                 slot.chair = Chair::Due(now);
-                slot.streak = 0;
+                slot.calm();
             }
         }
         let serves = |pid: &Pid| {
@@ -81,6 +81,9 @@ impl Books {
         let reload = self.reload.take().unwrap();
         if result != ReloadResult::Success {
             self.cull_all(now, Cause::Reload);
+        }
+        if result == ReloadResult::Success {
+            self.forget_ports();
         }
         let current = self.generation;
         let new = |pid: &Pid| self.lives[pid].generation == current;

@@ -149,8 +149,10 @@ impl Books {
         slot.listener = Some(next.listener);
         slot.next = None;
         slot.renewal = None;
-        slot.streak = 0;
+        slot.calm();
         self.leaves(now, old, cause, true);
+        let returns = matches!(cause, Cause::Reload | Cause::MemoryLimit);
+        self.lives.get_mut(&old).unwrap().returns = returns;
         if let Some(reload) = &mut self.reload {
             reload.keeps.insert(pid);
         }
@@ -180,7 +182,7 @@ impl Books {
         slot.chair = Chair::Held(pid);
         slot.renewal = None;
         slot.ails = cause == Cause::Unhealthy;
-        slot.streak = 0;
+        slot.calm();
         self.leaves(now, pid, cause, true);
         self.tally.hit("taken away");
     }
@@ -210,7 +212,7 @@ impl Books {
         owed: bool,
     ) {
         let (cause, least) = match why {
-            NotUp::NotReady(_) => (Cause::StartTimeout, None),
+            NotUp::NotReady { .. } => (Cause::StartTimeout, None),
             NotUp::Unfit => (Cause::Unhealthy, None),
             NotUp::Ended(_) => (Cause::Reload, None),
             NotUp::NotStarted => (Cause::Reload, Some(PAUSE)),

@@ -72,8 +72,10 @@ impl Books {
                     due.extend(life.drain.and_then(|drain| drain.scrape.due()));
                 }
                 None if life.ready.is_none() => {
-                    due.extend(life.alive_at);
-                    due.extend(life.ready_by);
+                    let start = life.start;
+                    due.extend(start.alive_at);
+                    due.extend(start.ready_by);
+                    due.extend(start.tell_at);
                 }
                 None => due.extend(self.proves(now, *pid, *life)),
             }
@@ -144,7 +146,10 @@ impl Books {
     }
 
     fn steering(&self, now: Tick, fleet: &Fleet, rotation: &Rotation) {
-        let mut expected = Rotation::default();
+        let mut expected = Rotation {
+            apart: self.apart(),
+            ..Rotation::default()
+        };
         for (at, slot) in self.slots.iter().enumerate() {
             let shown = rotation.seats[at].0;
             let own = slot.listener.unwrap_or(shown);

@@ -136,6 +136,7 @@ impl World {
                         slot,
                         listener,
                         pid,
+                        port: System::port(pid),
                     },
                     None => Event::SpawnFailed { slot, listener },
                 });

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use rpm_runtime::model::{Cause, Command, Exit, Pid, Sig, Tick, Trigger};
+use rpm_runtime::model::{Cause, Command, Exit, Pid, PortId, ReadyBy, Sig, Tick, Trigger};
 use rpm_runtime::policy::drain::Disposition;
 use rpm_runtime::policy::{Event, Fleet, Params};
 
@@ -11,6 +11,12 @@ use crate::books::Books;
 use crate::moves::{Move, Who, Word};
 use crate::system::{OnStop, System};
 use crate::tally::Tally;
+
+/// The worker says that it is ready.
+pub(super) fn told_ready(pid: Pid) -> Event {
+    let by = ReadyBy::Notify;
+    Event::Ready { pid, by }
+}
 
 pub struct World {
     pub(super) now: Tick,
@@ -86,11 +92,13 @@ impl World {
                 self.ends(who, Exit::Signal(Sig::KILL));
                 self.oom = false;
             }
-            Move::Ready(who) => self.tell(who, |pid| Event::Ready { pid }),
+            Move::Ready(who) => self.tell(who, told_ready),
+            Move::Listens(who, port) => self.tell(who, |pid| Event::Listens { pid, port }),
+            Move::AllListen(mask) => self.all_listen(mask),
             Move::Checked(who, passed) => self.tell(who, |pid| Event::Checked { pid, passed }),
             Move::Unfit(who, cause) => self.tell(who, |pid| Event::Unfit { pid, cause }),
             Move::Extended(who, by) => self.tell(who, |pid| Event::Extended { pid, by }),
-            Move::AllReady => self.tell_all(Books::stay, |pid| Event::Ready { pid }),
+            Move::AllReady => self.tell_all(Books::stay, told_ready),
             Move::AllChecked(passed) => {
                 self.tell_all(Books::stay, |pid| Event::Checked { pid, passed });
             }
@@ -230,6 +238,14 @@ impl World {
         }
     }
 
+    /// All workers that stay listen on the ports whose bit is set.
+    pub(super) fn all_listen(&mut self, mask: u8) {
+        for number in (0..3).filter(|number| mask >> number & 1 == 1) {
+            let port = PortId::new(number).unwrap();
+            self.tell_all(Books::stay, |pid| Event::Listens { pid, port });
+        }
+    }
+
     /// Late messages, and messages about unknown processes, change nothing.
     fn stale(&mut self, who: Who, word: Word) {
         self.turn(&[]);
@@ -248,7 +264,11 @@ impl World {
         about.retain(|pid| !self.fleet.sweeping().any(|leader| leader == *pid));
         let pid = who.of(&about).unwrap();
         let event = match word {
-            Word::Ready => Event::Ready { pid },
+            Word::Ready => told_ready(pid),
+            Word::Listens => Event::Listens {
+                pid,
+                port: PortId::new(0).unwrap(),
+            },
             Word::Executed => Event::Executed { pid },
             Word::Passed => Event::Checked { pid, passed: true },
             Word::Failed => Event::Checked { pid, passed: false },

@@ -10,7 +10,7 @@ listener.
 Words: `undumpable` (other processes cannot read its memory), `grandchild` (a descendant does everything), `activated`
 (takes LISTEN_FDS as NAMEs), `unblock-first` (slot 0 sets O_NONBLOCK on them), `wait` (accepts nothing before a line
 comes through the pipe in GATE).
-Options: udp, unix, v6only, dual, nonblock, inherit, backlog=N.
+Options: udp, unix, v6only, dual, nonblock, inherit, backlog=N, gate (waits first for a line through the pipe in GATE).
 """
 
 import ctypes
@@ -46,6 +46,9 @@ def describe(name, sock):
 def open_socket(spec):
     name, _, rest = spec.partition("=")
     where, *options = rest.split(",")
+    if "gate" in options:
+        with open(os.environ["GATE"]) as gate:
+            gate.readline()
     kind = socket.SOCK_DGRAM if "udp" in options else socket.SOCK_STREAM
     if "unix" in options:
         sock, where = socket.socket(socket.AF_UNIX, kind), "%s.%d" % (where, os.getpid())

@@ -4,11 +4,16 @@
     exits   prints an error and exits with 1
     silent  prints an error and never listens
     dies    serves, and exits with 1 a moment later
+    half    listens on METRICS_PORT, prints an error and exits with 1
+    lasts   serves, and exits with 1 two seconds later
     sick    serves, and answers the health path with 500
+
+If METRICS_PORT is set, it listens there first.
 """
 
 import json
 import os
+import socket
 import sys
 import threading
 import time
@@ -51,10 +56,15 @@ if version in ("exits", "silent"):
     if version == "silent":
         threading.Event().wait()
     sys.exit(1)
+if "METRICS_PORT" in os.environ:
+    metrics = socket.create_server(("127.0.0.1", int(os.environ["METRICS_PORT"])))
+if version == "half":
+    complain()
+    sys.exit(1)
 server = Server(("127.0.0.1", int(os.environ["PORT"])), Handler)
 threading.Thread(target=server.serve_forever, daemon=True).start()
-if version == "dies":
-    time.sleep(0.3)
+if version in ("dies", "lasts"):
+    time.sleep(0.3 if version == "dies" else 2)
     complain()
     # At once, whatever the threads do.
     os._exit(1)

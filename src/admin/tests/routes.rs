@@ -73,6 +73,9 @@ fn the_status_tells_all() {
                 "ready": true, "started": true, "desired": 2, "generation": 2
             },
             "handover": {"handover": "intercept", "steering": "random", "reason": "as wished"},
+            "observation": {
+                "ready": "listen", "health": "unavailable", "app_metrics": "off", "reason": "no port is shared",
+            },
             "queues": [{"listener": "[::]:3000", "worker": null, "length": 1, "limit": 4096, "in_rotation": false}],
             "slots": [
                 {

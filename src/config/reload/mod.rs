@@ -55,9 +55,10 @@ const RELOAD_UNAVAILABLE: Setting<Share> = Setting {
 
 const MIN_READY: Setting<Duration> = Setting {
     name: "RPM_MIN_READY",
-    default: Preset::Text("0s"),
+    default: Preset::Text("1s"),
     help: "a new worker must stay ready so long before the next is replaced",
-    doc: "In a reload, a new worker must stay ready for so long before the old one goes and the next worker is replaced.",
+    doc: "In a reload, a new worker must stay ready for so long before the old one goes and the next worker is replaced. If \
+          it ends before the old one has its stop signal, the old one serves again, and the reload has failed.",
     parse: duration,
     show: show::duration,
 };

@@ -25,7 +25,7 @@ fn nothing_set_is_the_documented_default() {
     let expected = Reload {
         surge: Share::Number(1),
         unavailable: Share::Number(0),
-        min_ready: Duration::ZERO,
+        min_ready: Duration::from_secs(1),
         max_memory: None,
         cron: None,
         watch: Watch {

@@ -83,7 +83,7 @@ fn a_worker_that_does_not_finish_waits_for_a_quiet_moment_and_not_for_ever() {
         let (mut table, old) = Table::serving(two());
         let _ = table.tell(RELOAD);
         let pid = rises(&mut table, SLOT, 2);
-        let _ = table.tell(Event::Ready { pid });
+        let _ = table.tell(is_ready(pid));
         let pid = old[0];
         assert!(table.draining().iter().all(|one| !one.is_choosing()));
         // A quiet moment does not matter while the drain timeout is not over.
@@ -111,7 +111,7 @@ fn a_worker_that_ends_by_itself_while_it_drains_is_told_so() {
     let (mut table, old) = Table::serving(two());
     let _ = table.tell(RELOAD);
     let pid = rises(&mut table, SLOT, 2);
-    let _ = table.tell(Event::Ready { pid });
+    let _ = table.tell(is_ready(pid));
     let actions = table.ends(old[0], Exit::Code(3));
     assert_eq!(drained(&actions), Some(DrainEnd::Exited));
     assert_eq!(told(&actions), (Cause::Exit, Next::Replaced));
@@ -140,10 +140,11 @@ fn the_oom_killer_is_told_apart() {
 fn more_time_to_become_ready_is_never_less() {
     let (mut table, pids) = Table::running(two());
     let pid = pids[0];
+    let _ = table.wait(5000);
     let _ = table.tell(Event::Extended { pid, by: secs(5) });
-    assert_eq!(table.due_in(), Some(secs(30)));
+    assert_eq!(table.due_in(), Some(secs(25)));
     let _ = table.tell(Event::Extended { pid, by: secs(60) });
-    let _ = table.tell(Event::Ready { pid: pids[1] });
+    let _ = table.tell(is_ready(pids[1]));
     assert_eq!(table.due_in(), Some(secs(60)));
 }
 
@@ -151,9 +152,13 @@ fn more_time_to_become_ready_is_never_less() {
 fn scale_goes_up_on_new_listeners_and_down_from_the_highest() {
     let (mut table, old) = Table::serving(two());
     assert_eq!(deeds(&table.tell(SCALE_UP)), [asked(SlotId(2), 2, 0)]);
-    assert_eq!(table.fleet.listeners(), 4, "and one is left for a reload");
+    assert_eq!(
+        table.fleet.listeners(),
+        5,
+        "one is left for a reload, and one for waiting clients"
+    );
     let third = rises(&mut table, SlotId(2), 2);
-    let _ = table.tell(Event::Ready { pid: third });
+    let _ = table.tell(is_ready(third));
     assert_eq!(live(&table), [0, 1, 2]);
     assert_eq!(table.seen().desired, 3);
     assert_eq!(deeds(&table.tell(SCALE_DOWN)), []);
@@ -161,8 +166,8 @@ fn scale_goes_up_on_new_listeners_and_down_from_the_highest() {
     let told = table.tell(Event::Drained { pid: third });
     assert_eq!(deeds(&told), [Action::Stop { pid: third }]);
     // Its listener is not free yet.
-    assert_eq!(deeds(&table.tell(SCALE_UP)), [asked(SlotId(2), 3, 0)]);
-    let fourth = rises(&mut table, SlotId(2), 3);
+    assert_eq!(deeds(&table.tell(SCALE_UP)), [asked(SlotId(2), 4, 0)]);
+    let fourth = rises(&mut table, SlotId(2), 4);
     let told = table.ends(third, TERMINATED);
     assert_eq!(self::told(&told).0, Cause::Scale);
     assert_eq!(deeds(&told), []);

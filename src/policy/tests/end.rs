@@ -71,7 +71,7 @@ fn each_rule_of_restart_after_a_good_life() {
 }
 
 #[test]
-fn short_lives_wait_longer_each_time_and_a_good_one_ends_the_row() {
+fn short_lives_wait_longer_each_time_and_a_long_one_ends_the_row() {
     let max_restarts = None;
     let mut table = Table::new(Params {
         max_restarts,
@@ -85,10 +85,32 @@ fn short_lives_wait_longer_each_time_and_a_good_one_ends_the_row() {
         assert_eq!(table.wait(wait - 1), []);
         assert_eq!(table.wait(1), [spawn(SLOT)]);
     }
+    // It is not short, but not long beside the wait of 1.6 s that would follow.
     let pid = table.runs(SLOT);
-    let _ = table.wait(1000);
+    let _ = table.wait(159_999);
+    let actions = table.ends(pid, KILLED);
+    assert_eq!(told(&actions), (Cause::Signal, restart(800, 4)));
+    let _ = table.wait(800);
+    let pid = table.runs(SLOT);
+    let _ = table.wait(320_000);
     let actions = table.ends(pid, KILLED);
     assert_eq!(told(&actions), (Cause::Signal, restart(0, 0)));
+}
+
+#[test]
+fn a_crash_loop_that_is_slower_than_the_shortest_uptime_waits_too_and_never_gives_up() {
+    let mut table = Table::new(params());
+    for wait in [
+        0, 100, 200, 400, 800, 1600, 3200, 6400, 12_800, 15_000, 15_000,
+    ] {
+        let pid = table.runs(SLOT);
+        let _ = table.wait(2000);
+        let actions = table.ends(pid, Exit::Code(1));
+        assert_eq!(told(&actions).1, restart(wait, 0));
+        if wait > 0 {
+            assert_eq!(table.wait(wait), [spawn(SLOT)]);
+        }
+    }
 }
 
 #[test]
@@ -102,7 +124,7 @@ fn a_life_is_short_until_ready_and_until_its_time() {
     ] {
         let (mut table, pids) = Table::running(Params { ready, ..params() });
         if told_ready {
-            let _ = table.tell(Event::Ready { pid: pids[0] });
+            let _ = table.tell(is_ready(pids[0]));
         }
         let _ = table.wait(lived);
         let actions = table.ends(pids[0], Exit::Code(1));
@@ -200,7 +222,7 @@ fn what_a_worker_leaves_is_stopped_and_then_killed() {
         [Action::StopGroup { pid, told: false }, spawn(SLOT)]
     );
     table.runs(SLOT);
-    let _ = table.tell(Event::Ready { pid });
+    let _ = table.tell(is_ready(pid));
     assert_eq!(deeds(&table.wait(9999)), []);
     assert_eq!(deeds(&table.wait(1)), [Action::KillGroup { pid }]);
     assert_eq!(table.fleet.sweeping().collect::<Vec<_>>(), [pid]);

@@ -23,7 +23,7 @@ fn the_end_of_a_worker_releases_its_listener_whatever_it_was() {
     // A worker that drained and got the stop signal.
     let _ = table.tell(RELOAD);
     let next = rises(&mut table, SLOT, 2);
-    let ready = table.tell(Event::Ready { pid: next });
+    let ready = table.tell(is_ready(next));
     assert_eq!(upkeep(&ready), [Action::RestoreBacklog]);
     let _ = table.tell(Event::Drained { pid: old[0] });
     let end = table.ends(old[0], TERMINATED);
@@ -54,7 +54,7 @@ fn ports_that_nobody_binds_any_more_are_closed_after_a_success_alone() {
     let mut spare = 2;
     for (slot, old) in [SLOT, OTHER].into_iter().zip(old) {
         let next = rises(&mut table, slot, spare);
-        let _ = table.tell(Event::Ready { pid: next });
+        let _ = table.tell(is_ready(next));
         let _ = table.tell(Event::Drained { pid: old });
         let end = table.ends(old, TERMINATED);
         let closes = end.contains(&Action::CloseAbandonedPorts);

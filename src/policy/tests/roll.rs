@@ -34,6 +34,7 @@ pub(super) fn rises(table: &mut Table, slot: SlotId, listener: u16) -> Pid {
         slot,
         listener,
         pid,
+        port: None,
     });
     assert_eq!(told, []);
     pid
@@ -69,7 +70,7 @@ fn a_reload_replaces_one_after_the_other_and_rotates_the_spare() {
     assert!(table.seen().ready);
     let first = rises(&mut table, SLOT, 2);
     assert_eq!(live(&table), [0, 1], "nothing for who is not ready");
-    assert_eq!(deeds(&table.tell(Event::Ready { pid: first })), []);
+    assert_eq!(deeds(&table.tell(is_ready(first))), []);
     assert_eq!(live(&table), [2, 1]);
     assert_eq!(table.draining().len(), 1);
     // The next one waits: there would be one too many.
@@ -85,7 +86,7 @@ fn a_reload_replaces_one_after_the_other_and_rotates_the_spare() {
         "the listener that was left last"
     );
     let second = rises(&mut table, OTHER, 0);
-    let _ = table.tell(Event::Ready { pid: second });
+    let _ = table.tell(is_ready(second));
     assert_eq!(live(&table), [2, 0]);
     let _ = table.tell(Event::Drained { pid: old[1] });
     let told = table.ends(old[1], TERMINATED);
@@ -101,7 +102,7 @@ fn a_new_worker_that_does_not_come_up_ends_the_reload_and_nothing_else() {
         |table, pid| table.ends(pid, Exit::Code(1)),
         |table, _| table.wait(30_000),
         |table, pid| {
-            let _ = table.tell(Event::Ready { pid });
+            let _ = table.tell(is_ready(pid));
             let _ = table.wait(1999);
             table.ends(pid, Exit::Code(1))
         },
@@ -147,7 +148,7 @@ fn a_worker_must_stay_ready_before_it_takes_over() {
     });
     let _ = table.tell(RELOAD);
     let pid = rises(&mut table, SLOT, 2);
-    let _ = table.tell(Event::Ready { pid });
+    let _ = table.tell(is_ready(pid));
     assert_eq!(table.due_in(), Some(secs(2)));
     assert_eq!(live(&table), [0, 1]);
     let _ = table.wait(2000);
@@ -163,7 +164,7 @@ fn a_new_worker_must_pass_a_check_where_there_is_one() {
     });
     let _ = table.tell(RELOAD);
     let pid = rises(&mut table, SLOT, 2);
-    let _ = table.tell(Event::Ready { pid });
+    let _ = table.tell(is_ready(pid));
     assert_eq!(live(&table), [0, 1]);
     let checked = |passed| Event::Checked { pid, passed };
     let _ = table.tell(checked(false));
@@ -192,12 +193,12 @@ fn without_surge_the_worker_goes_first() {
         "on its own listener"
     );
     let first = rises(&mut table, SLOT, 0);
-    let _ = table.tell(Event::Ready { pid: first });
+    let _ = table.tell(is_ready(first));
     assert_eq!(live(&table), [0]);
     let _ = table.tell(Event::Drained { pid: old[1] });
     let _ = table.ends(old[1], TERMINATED);
     let second = rises(&mut table, OTHER, 1);
-    let told = table.tell(Event::Ready { pid: second });
+    let told = table.tell(is_ready(second));
     assert_eq!(result(&told), Some((ReloadResult::Success, 2)));
 }
 
@@ -236,7 +237,7 @@ fn a_second_request_is_remembered_once() {
     );
     assert_eq!(table.tell(RELOAD), []);
     let pid = rises(&mut table, SLOT, 1);
-    let _ = table.tell(Event::Ready { pid });
+    let _ = table.tell(is_ready(pid));
     let _ = table.tell(Event::Drained { pid: old[0] });
     let told = table.ends(old[0], TERMINATED);
     assert_eq!(result(&told), Some((ReloadResult::Success, 1)));
@@ -283,7 +284,7 @@ fn an_unhealthy_worker_leaves_steering_and_is_replaced() {
     assert_eq!(deeds(&told), [asked(OTHER, 2, 0)], "no new generation");
     assert_eq!(live(&table), [0]);
     let next = rises(&mut table, OTHER, 2);
-    let _ = table.tell(Event::Ready { pid: next });
+    let _ = table.tell(is_ready(next));
     let checked = |pid| Event::Checked { pid, passed: true };
     let _ = table.tell(checked(next));
     assert_eq!(live(&table), [0, 2]);
@@ -313,7 +314,7 @@ fn a_worker_on_trial_that_cannot_be_asked_does_not_hold_the_reload_up_for_ever()
             2
         };
         let pid = rises(&mut table, SLOT, listener);
-        let _ = table.tell(Event::Ready { pid });
+        let _ = table.tell(is_ready(pid));
         let asked = table.fleet.checked_workers().find(|one| one.pid == pid);
         assert!(asked.is_some_and(|one| one.eager), "somebody waits");
         // No check could be made at all.
@@ -340,13 +341,13 @@ fn not_all_workers_are_unhealthy_at_once() {
     // The worker whose turn has not come recovered.
     let _ = table.tell(checked(old[3], true));
     let next = rises(&mut table, SLOT, 4);
-    let _ = table.tell(Event::Ready { pid: next });
+    let _ = table.tell(is_ready(next));
     let _ = table.tell(checked(next, true));
     assert_eq!(live(&table), [4, 2, 3], "now the second");
     let _ = table.tell(Event::Drained { pid: old[0] });
     let _ = table.ends(old[0], TERMINATED);
     let next = rises(&mut table, OTHER, 0);
-    let _ = table.tell(Event::Ready { pid: next });
+    let _ = table.tell(is_ready(next));
     let _ = table.tell(checked(next, true));
     assert_eq!(live(&table), [4, 0, 3], "and the third");
 }

@@ -25,7 +25,7 @@ fn draining() -> (Table, Pid) {
     let (mut table, old) = Table::serving(scraped());
     let _ = table.tell(RELOAD);
     let pid = rises(&mut table, SLOT, 2);
-    let _ = table.tell(Event::Ready { pid });
+    let _ = table.tell(is_ready(pid));
     (table, old[0])
 }
 

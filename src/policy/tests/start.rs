@@ -13,7 +13,12 @@ fn alive_long_enough_is_ready() {
         table.wait(1),
         [
             Action::RestoreBacklog,
-            Action::Say(Note::Ready { slot, pid, after })
+            Action::Say(Note::Ready {
+                slot,
+                pid,
+                after,
+                by: ReadyBy::Age
+            })
         ]
     );
     assert_eq!(
@@ -24,31 +29,33 @@ fn alive_long_enough_is_ready() {
 }
 
 #[test]
-fn what_is_told_ready_before_its_age_says_so_is_ready() {
-    for ready in [ReadyRule::Alive(secs(5)), ReadyRule::Either(secs(5))] {
-        let (mut table, pids) = Table::running(Params { ready, ..params() });
-        let (slot, pid, after) = (SLOT, pids[0], Duration::ZERO);
-        assert_eq!(
-            table.tell(Event::Ready { pid }),
-            [
-                Action::RestoreBacklog,
-                Action::Say(Note::Ready { slot, pid, after })
-            ]
-        );
-        assert_eq!(table.tell(Event::Ready { pid }), [], "once");
-    }
-}
-
-#[test]
 fn age_alone_does_not_make_ready_who_has_to_say_so() {
     let ready = ReadyRule::Told;
     let (mut table, pids) = Table::running(Params { ready, ..params() });
-    assert_eq!(table.wait(29_999), []);
-    let (slot, pid, after) = (SLOT, pids[0], secs(30));
+    let (slot, pid, missing) = (SLOT, pids[0], Missing::Word);
+    assert_eq!(table.wait(4999), []);
+    let (after, still) = (secs(5), secs(25));
+    assert_eq!(
+        table.wait(1),
+        [Action::Say(Note::StillStarting {
+            slot,
+            pid,
+            after,
+            missing
+        })]
+    );
+    assert_eq!(table.due_in(), Some(still));
+    assert_eq!(table.wait(24_999), []);
+    let after = secs(30);
     assert_eq!(
         table.wait(1),
         [
-            Action::Say(Note::NotReady { slot, pid, after }),
+            Action::Say(Note::NotReady {
+                slot,
+                pid,
+                after,
+                missing
+            }),
             Action::Stop { pid }
         ]
     );
@@ -57,7 +64,7 @@ fn age_alone_does_not_make_ready_who_has_to_say_so() {
         (table.state(SLOT), table.due_in()),
         (WorkerState::Backoff, Some(secs(10)))
     );
-    assert_eq!(table.tell(Event::Ready { pid }), [], "too late");
+    assert_eq!(table.tell(is_ready(pid)), [], "too late");
     assert_eq!(
         told(&table.ends(pid, TERMINATED)),
         (Cause::StartTimeout, restart(100, 1))
@@ -81,28 +88,6 @@ fn never_being_ready_in_time_ends_in_giving_up() {
     let actions = table.ends(pid, Exit::Code(9));
     assert_eq!(told(&actions).1, Next::GivesUp);
     assert_eq!(deeds(&actions), [Action::Finish { code: 9 }]);
-}
-
-#[test]
-fn a_slot_remembers_that_its_program_tells() {
-    let ready = ReadyRule::Either(secs(1));
-    let (mut table, pids) = Table::serving(Params { ready, ..params() });
-    assert_eq!(deeds(&table.ends(pids[0], Exit::Code(1))), [spawn(SLOT)]);
-    table.runs(SLOT);
-    assert_eq!(table.wait(29_999), [], "age does not count any more");
-    assert_eq!(table.state(SLOT), WorkerState::Starting);
-    assert_eq!(table.due_in(), Some(millis(1)));
-}
-
-#[test]
-fn a_slot_whose_program_never_told_goes_by_age() {
-    let ready = ReadyRule::Either(secs(1));
-    let (mut table, pids) = Table::running(Params { ready, ..params() });
-    let _ = table.wait(60_000);
-    let _ = table.ends(pids[0], Exit::Code(1));
-    table.runs(SLOT);
-    let _ = table.wait(1000);
-    assert_eq!(table.state(SLOT), WorkerState::Ready);
 }
 
 #[test]
@@ -169,9 +154,9 @@ fn all_slots_have_to_be_ready_once() {
         ready: ReadyRule::Told,
         ..params()
     });
-    let _ = table.tell(Event::Ready { pid: pids[0] });
+    let _ = table.tell(is_ready(pids[0]));
     assert_eq!((table.seen().ready, table.seen().started), (true, false));
-    let _ = table.tell(Event::Ready { pid: pids[1] });
+    let _ = table.tell(is_ready(pids[1]));
     assert_eq!((table.seen().ready, table.seen().started), (true, true));
     for pid in pids {
         let _ = table.ends(pid, Exit::Code(1));

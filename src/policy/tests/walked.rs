@@ -31,7 +31,7 @@ fn who_is_settled_keeps_nobody_awake() {
     let (mut table, old) = Table::serving(two());
     let _ = table.tell(RELOAD);
     let first = rises(&mut table, SLOT, 2);
-    let _ = table.tell(Event::Ready { pid: first });
+    let _ = table.tell(is_ready(first));
     assert_eq!(table.due_in(), Some(secs(10)), "the drain's end");
     let _ = table.tell(Event::Drained { pid: old[0] });
     assert_eq!(table.due_in(), Some(secs(5)), "the grace's end");
@@ -47,7 +47,7 @@ fn who_waits_for_room_keeps_nobody_awake() {
         let _ = table.tell(checked(*pid, false));
     }
     let _ = rises(&mut table, SLOT, 2);
-    assert_eq!(table.due_in(), Some(secs(30)), "the new one's");
+    assert_eq!(table.due_in(), Some(secs(5)), "the new one's");
 }
 
 #[test]
@@ -83,7 +83,7 @@ fn what_a_worker_leaves_that_nobody_told_to_stop_is_told() {
     let (mut table, old) = Table::serving(two());
     let _ = table.tell(RELOAD);
     let pid = rises(&mut table, SLOT, 2);
-    let _ = table.tell(Event::Ready { pid });
+    let _ = table.tell(is_ready(pid));
     let pid = old[0];
     let told = table.ends_and_leaves(pid, Exit::Code(0));
     let told = deeds(&told);
@@ -102,7 +102,7 @@ fn a_slot_that_stays_down_does_not_hold_a_reload_up() {
     let _ = table.tell(Event::Drained { pid: old[0] });
     let _ = table.ends(old[0], TERMINATED);
     let pid = rises(&mut table, SLOT, 0);
-    let told = table.tell(Event::Ready { pid });
+    let told = table.tell(is_ready(pid));
     assert_eq!(result(&told), Some((ReloadResult::Success, 1)));
 }
 
@@ -134,7 +134,7 @@ fn those_that_are_taken_away_as_unhealthy_are_counted_until_they_are_back() {
     let _ = table.ends(old[0], TERMINATED);
     let next = rises(&mut table, SLOT, 0);
     assert_eq!(live(&table), [1, 2], "it does not serve yet");
-    let _ = table.tell(Event::Ready { pid: next });
+    let _ = table.tell(is_ready(next));
     assert_eq!(live(&table), [0, 2]);
 }
 
@@ -175,7 +175,7 @@ fn a_check_has_its_time_from_the_moment_at_which_it_can_be_made() {
         let by = secs(60);
         let _ = table.tell(Event::Extended { pid, by });
         assert_eq!(not_up(&table.wait(59_999)), 0);
-        let _ = table.tell(Event::Ready { pid });
+        let _ = table.tell(is_ready(pid));
         assert_eq!(not_up(&table.wait(29_999)), 0, "{ready:?}");
         assert_eq!(not_up(&table.wait(2)), 1, "but not for ever");
     }
@@ -206,12 +206,12 @@ fn a_reload_that_succeeds_leaves_other_replacements_alone() {
     });
     let _ = table.tell(RELOAD);
     let first = rises(&mut table, SLOT, 2);
-    let _ = table.tell(Event::Ready { pid: first });
+    let _ = table.tell(is_ready(first));
     let _ = table.wait(5000);
     let _ = table.tell(Event::Drained { pid: old[0] });
     let _ = table.ends(old[0], TERMINATED);
     let second = rises(&mut table, OTHER, 0);
-    let _ = table.tell(Event::Ready { pid: second });
+    let _ = table.tell(is_ready(second));
     let _ = table.wait(5000);
     let _ = table.tell(Event::Drained { pid: old[1] });
     let (pid, cause) = (first, MEMORY);
@@ -277,6 +277,7 @@ fn a_listener_whose_worker_is_still_awaited_is_no_spare() {
         slot,
         listener,
         pid,
+        port: None,
     });
     assert_eq!(deeds(&told), [Action::Stop { pid }]);
     let _ = rises(&mut table, SLOT, 2);
@@ -309,7 +310,7 @@ fn a_worker_that_gets_well_is_still_too_large() {
     assert_eq!(live(&table), [1], "the other's turn has not come");
     let _ = table.tell(checked(old[1], true));
     let pid = rises(&mut table, OTHER, 2);
-    let _ = table.tell(Event::Ready { pid });
+    let _ = table.tell(is_ready(pid));
     let told = table.tell(checked(pid, true));
     let old = old[1];
     let slot = OTHER;
@@ -333,7 +334,7 @@ fn a_worker_that_gets_well_is_still_of_yesterday() {
     assert_eq!(deeds(&told), [asked(OTHER, 2, 1)]);
     let pid = rises(&mut table, OTHER, 2);
     assert_eq!(table.tell(checked(old[1], true)), []);
-    let _ = table.tell(Event::Ready { pid });
+    let _ = table.tell(is_ready(pid));
     let told = table.tell(checked(pid, true));
     let (slot, old) = (OTHER, old[1]);
     assert!(says(&told, Note::TookOver { slot, pid, old }));
@@ -349,7 +350,7 @@ fn a_reload_does_not_wait_for_ever_for_a_check() {
     let _ = table.tell(Event::Drained { pid: old[0] });
     let _ = table.ends(old[0], TERMINATED);
     let pid = rises(&mut table, SLOT, 0);
-    let _ = table.tell(Event::Ready { pid });
+    let _ = table.tell(is_ready(pid));
     assert_eq!(table.due_in(), Some(secs(30)));
     let told = table.wait(30_000);
     assert_eq!(result(&told), Some((ReloadResult::Failure, 1)));

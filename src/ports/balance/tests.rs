@@ -21,7 +21,7 @@ fn served(slots: u16, choice: Balance) -> (SharedPorts, PortKey) {
         ports.occupy(ListenerId(number), worker);
         ports.taken(key, ListenerId(number), worker);
     }
-    assert!(ports.steer(all_live(slots)).is_empty());
+    assert!(ports.steer(all_live(slots), None).is_empty());
     (ports, key)
 }
 
@@ -33,6 +33,7 @@ fn all_live(slots: u16) -> Rotation {
     Rotation {
         live: all.clone(),
         expected: all,
+        apart: None,
         seats,
     }
 }
@@ -210,7 +211,7 @@ fn who_is_held_back_gets_everything_when_nobody_else_is_live() {
         live: vec![ListenerId(0)],
         ..all_live(4)
     };
-    assert!(ports.steer(alone).is_empty());
+    assert!(ports.steer(alone, None).is_empty());
     assert!(held_now(&ports)[0]);
     assert_eq!(passed_over(&ports), [0; 0], "nobody else is there");
     (0..40).for_each(|_| knock(key.addr));
@@ -250,7 +251,7 @@ fn arrival_is_seen(ports: &SharedPorts, key: PortKey, number: u16) {
         live: vec![ListenerId(number)],
         ..all_live(2)
     };
-    assert!(ports.steer(alone).is_empty());
+    assert!(ports.steer(alone, None).is_empty());
     knock(key.addr);
     wait_for("the thread looks", || {
         let state = ports.lock();

@@ -10,13 +10,32 @@ use std::os::fd::AsRawFd;
 const SLOTS: u16 = 5;
 
 fn group() -> Group {
-    // A port that was free a moment ago, on an address that no other test binds.
+    Group::open(free_port(), &settings(), (None, None), &nobody()).unwrap()
+}
+
+/// A port that was free a moment ago, on an address that no other test binds.
+fn free_port() -> PortKey {
     let ip = Ipv4Addr::new(127, 73, 0, 1);
     let free = std::net::TcpListener::bind((ip, 0)).unwrap();
     let addr: SocketAddr = free.local_addr().unwrap();
-    drop(free);
-    let settings = settings();
-    Group::open(PortKey::new(addr, false), &settings, None, &nobody()).unwrap()
+    PortKey::new(addr, false)
+}
+
+/// Opens connections until this queue holds them all.
+fn clients(group: &Group, count: u32, at: ListenerId) -> Vec<std::net::TcpStream> {
+    let connect = |_| std::net::TcpStream::connect(group.key.addr).unwrap();
+    let clients = (0..count).map(connect).collect();
+    let mut looks = 0;
+    while group.queue_length(at) != Some(count) && looks < 100_000 {
+        looks += 1;
+    }
+    assert_eq!(
+        group.queue_length(at),
+        Some(count),
+        "{at}: {:?}",
+        group.order
+    );
+    clients
 }
 
 fn settings() -> PortSettings {
@@ -69,6 +88,7 @@ fn nobody() -> Rotation {
     Rotation {
         live: Vec::new(),
         expected: seats.iter().map(|(listener, _)| *listener).collect(),
+        apart: None,
         seats,
     }
 }
@@ -153,7 +173,8 @@ fn the_spare_gets_nothing_while_the_port_opens() {
         let settings = settings();
         let key = PortKey::new(addr, false);
         for _ in 0..50 {
-            let group = Group::open(key, &settings, Some(ListenerId(3)), &nobody()).unwrap();
+            let group =
+                Group::open(key, &settings, (Some(ListenerId(3)), None), &nobody()).unwrap();
             let spare = group.listeners.last().unwrap();
             assert_eq!(listener::queue(&spare.fd).unwrap().length, 0);
             assert_eq!(group.order[0], 3);
@@ -261,6 +282,35 @@ fn a_group_that_is_opened_in_a_reload_has_the_newcomer_first() {
     let key = PortKey::new(free.local_addr().unwrap(), false);
     drop(free);
     let spare = ListenerId(SLOTS);
-    let group = Group::open(key, &settings(), Some(spare), &nobody()).unwrap();
+    let group = Group::open(key, &settings(), (Some(spare), None), &nobody()).unwrap();
     assert_eq!(group.order, [5, 0, 1, 2, 3, 4]);
+}
+
+/// While nobody serves, clients wait at a listener that no worker has. As soon as somebody serves, no more come there.
+#[test]
+fn clients_wait_apart_until_somebody_serves() {
+    let (first, anteroom) = (ListenerId(0), ListenerId(SLOTS + 1));
+    let mut group = Group::open(
+        free_port(),
+        &settings(),
+        (Some(first), Some(anteroom)),
+        &nobody(),
+    )
+    .unwrap();
+    group.take(first);
+    let early = clients(&group, 10, anteroom);
+    let live = Rotation {
+        live: vec![first],
+        ..nobody()
+    };
+    group.steer(&live).unwrap();
+    let late = clients(&group, 10, first);
+    assert_eq!(group.queue_length(anteroom), Some(10));
+    // It may become necessary later.
+    let mut group = Group::open(free_port(), &settings(), (Some(first), None), &nobody()).unwrap();
+    group.take(first);
+    group.anteroom = Some(anteroom);
+    group.steer(&nobody()).unwrap();
+    let last = clients(&group, 10, anteroom);
+    drop((early, late, last));
 }

@@ -1,17 +1,20 @@
 //! Recent events of workers and the reason for giving up, for the termination log.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
+use crate::config::Config;
 use crate::model::Cause;
 use crate::policy::{Next, Note};
 
-use super::{Listener, Told, human};
+use super::{Listener, Told, human, missing};
 
 /// Maximal number of stored lines.
 const REMEMBERED: usize = 16;
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct History {
+    config: Arc<Config>,
     lines: VecDeque<String>,
     /// The first reason why the runtime gave up.
     gave_up: Option<String>,
@@ -20,6 +23,15 @@ pub(super) struct History {
 }
 
 impl History {
+    pub(super) fn new(config: &Arc<Config>) -> Self {
+        Self {
+            config: Arc::clone(config),
+            lines: VecDeque::new(),
+            gave_up: None,
+            stop_requested: false,
+        }
+    }
+
     /// Stores one line.
     pub(super) fn push(&mut self, line: String) {
         if self.lines.len() == REMEMBERED {
@@ -50,8 +62,14 @@ impl History {
 impl Listener for History {
     fn hear(&mut self, told: &Told<'_>) {
         match told.note {
-            Note::NotReady { slot, pid, after } => {
-                let (after, missing) = (human(after), told.missing);
+            Note::NotReady {
+                slot,
+                pid,
+                after,
+                missing,
+            } => {
+                let after = human(after);
+                let missing = missing::words(missing, &self.config, told.ports);
                 self.push(format!(
                     "slot {slot} pid {pid}: not ready after {after}, {missing}"
                 ));
@@ -96,14 +114,16 @@ impl Listener for History {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::testing::with;
     use crate::model::{Exit, Pid, SlotId};
+    use crate::policy::PortTable;
     use std::time::Duration;
 
     fn hear(history: &mut History, note: Note) {
         history.hear(&Told {
             note,
             unix_seconds: 0,
-            missing: "it does not listen",
+            ports: &PortTable::default(),
             unseen: None,
             last_lines: &[],
         });
@@ -111,7 +131,7 @@ mod tests {
 
     #[test]
     fn the_newest_is_told_first_and_the_oldest_forgotten() {
-        let mut history = History::default();
+        let mut history = History::new(&Arc::new(with(&[])));
         for number in 0..20 {
             history.push(format!("worker {number}"));
         }
@@ -122,7 +142,7 @@ mod tests {
 
     #[test]
     fn the_first_reason_to_give_up_is_told() {
-        let mut history = History::default();
+        let mut history = History::new(&Arc::new(with(&[])));
         let (slot, pid) = (SlotId(0), Pid::new(7).unwrap());
         hear(
             &mut history,
@@ -142,7 +162,7 @@ mod tests {
         };
         hear(&mut history, gives_up(3));
         assert_eq!(history.why(127), "gave up: the program cannot be executed");
-        let mut history = History::default();
+        let mut history = History::new(&Arc::new(with(&[])));
         hear(&mut history, gives_up(3));
         hear(&mut history, gives_up(0));
         let why = "gave up: slot 0 cannot stay up (short lives in a row: 3)";
@@ -151,7 +171,7 @@ mod tests {
 
     #[test]
     fn what_fails_after_a_request_to_stop_is_not_the_reason_of_the_end() {
-        let mut history = History::default();
+        let mut history = History::new(&Arc::new(with(&[])));
         let delay = Duration::ZERO;
         hear(&mut history, Note::StopRequested { delay });
         let (slot, streak, code) = (SlotId(0), 3, 1);

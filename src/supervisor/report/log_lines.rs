@@ -9,7 +9,7 @@ use crate::config::Config;
 use crate::model::{Cause, DrainEnd, Exit, Pid, ReloadResult, SlotId};
 use crate::policy::{MAX_INSTANCES, Next, NotUp, Note};
 
-use super::{Listener, Told, human};
+use super::{Listener, Told, human, missing, starting};
 
 #[derive(Debug)]
 pub(super) struct LogLines {
@@ -32,26 +32,12 @@ impl LogLines {
 impl Listener for LogLines {
     fn hear(&mut self, told: &Told<'_>) {
         match told.note {
-            Note::Ready { slot, pid, after } => {
-                info!(
-                    slot = slot.0,
-                    pid = pid.get(),
-                    after = human(after),
-                    "worker ready"
-                );
-            }
-            Note::NotReady { slot, pid, after } => {
-                let grace = human(self.config.life.stop_timeout);
-                let (after, missing) = (human(after), told.missing);
-                warn!(
-                    slot = slot.0,
-                    pid = pid.get(),
-                    after,
-                    missing,
-                    grace,
-                    "worker not ready within RPM_READY_TIMEOUT, stopping it"
-                );
-            }
+            Note::Ready { .. }
+            | Note::StillStarting { .. }
+            | Note::ServesNoPort { .. }
+            | Note::PortUnused { .. }
+            | Note::ListensLate { .. }
+            | Note::NotReady { .. } => starting::log(told, &self.config),
             Note::Ended {
                 slot,
                 pid,
@@ -90,9 +76,10 @@ impl Listener for LogLines {
             | Note::ReloadEnded { .. }
             | Note::NotUp { .. }
             | Note::TookOver { .. }
+            | Note::GaveBack { .. }
             | Note::Renews { .. }
             | Note::Scaled { .. }
-            | Note::ScaleRefused { .. } => reload(told),
+            | Note::ScaleRefused { .. } => self.reload(told),
             Note::Drains { slot, pid, limit } => {
                 let limit = human(limit);
                 debug!(
@@ -245,49 +232,98 @@ impl LogLines {
     }
 }
 
-/// Reloads, replacements and scaling.
-fn reload(told: &Told<'_>) {
-    match told.note {
-        Note::ReloadBegins {
-            trigger,
-            generation,
-            workers,
-        } => {
-            let why = trigger.label();
-            info!(generation = generation.0, workers, why, "reload begins");
+impl LogLines {
+    /// Reloads, replacements and scaling.
+    fn reload(&self, told: &Told<'_>) {
+        match told.note {
+            Note::ReloadBegins {
+                trigger,
+                generation,
+                workers,
+            } => {
+                let why = trigger.label();
+                info!(generation = generation.0, workers, why, "reload begins");
+            }
+            Note::ReloadRemembered { trigger } => {
+                let why = trigger.label();
+                info!(why, "a reload is in progress; another one will follow");
+            }
+            Note::ReloadEnded {
+                result,
+                replaced,
+                took,
+            } => reload_ended(result, replaced, took),
+            Note::NotUp { slot, pid, why } => self.not_up(slot, pid, why, told),
+            Note::TookOver { slot, pid, old } => info!(
+                slot = slot.0,
+                pid = pid.get(),
+                old = old.get(),
+                "new worker took over"
+            ),
+            Note::GaveBack { slot, pid, old } => warn!(
+                slot = slot.0,
+                pid = pid.get(),
+                old = old.get(),
+                "a new worker ended soon after it took over; the old one still drained and serves again"
+            ),
+            Note::Renews { slot, pid, cause } => {
+                let why = match cause {
+                    Cause::MemoryLimit => "it has grown beyond RPM_MAX_MEMORY",
+                    _ => "it failed its checks",
+                };
+                warn!(slot = slot.0, pid = pid.get(), why, "replacing a worker");
+            }
+            Note::Scaled { from, to } => info!(from, to, "number of workers changed"),
+            Note::ScaleRefused { at } => {
+                let bounds = format!("1 to {MAX_INSTANCES}");
+                warn!(
+                    workers = at,
+                    bounds, "the number of workers cannot be changed further"
+                );
+            }
+            _ => {}
         }
-        Note::ReloadRemembered { trigger } => {
-            let why = trigger.label();
-            info!(why, "a reload is in progress; another one will follow");
+    }
+
+    fn not_up(&self, slot: SlotId, pid: Option<Pid>, why: NotUp, told: &Told<'_>) {
+        let what = match why {
+            NotUp::NotStarted => "it could not be started".to_owned(),
+            NotUp::Ended(Exit::Code(code)) => format!("it exited with code {code}"),
+            NotUp::Ended(Exit::Signal(signal)) => format!("{signal} ended it"),
+            NotUp::NotReady { after, missing } => {
+                let missing = missing::words(missing, &self.config, told.ports);
+                format!("it was not ready after {}, {missing}", human(after))
+            }
+            NotUp::Unfit => "it failed its checks".to_owned(),
+        };
+        let lines = told.last_lines;
+        let stderr = (!lines.is_empty()).then(|| lines.join(" | "));
+        match (pid, stderr) {
+            (Some(pid), Some(stderr)) => {
+                error!(
+                    slot = slot.0,
+                    pid = pid.get(),
+                    why = what,
+                    stderr,
+                    "a new worker did not come up; the old one stays"
+                );
+            }
+            (Some(pid), None) => {
+                error!(
+                    slot = slot.0,
+                    pid = pid.get(),
+                    why = what,
+                    "a new worker did not come up; the old one stays"
+                );
+            }
+            (None, _) => {
+                error!(
+                    slot = slot.0,
+                    why = what,
+                    "a new worker did not come up; the old one stays"
+                );
+            }
         }
-        Note::ReloadEnded {
-            result,
-            replaced,
-            took,
-        } => reload_ended(result, replaced, took),
-        Note::NotUp { slot, pid, why } => not_up(slot, pid, why, told),
-        Note::TookOver { slot, pid, old } => info!(
-            slot = slot.0,
-            pid = pid.get(),
-            old = old.get(),
-            "new worker took over"
-        ),
-        Note::Renews { slot, pid, cause } => {
-            let why = match cause {
-                Cause::MemoryLimit => "it has grown beyond RPM_MAX_MEMORY",
-                _ => "it failed its checks",
-            };
-            warn!(slot = slot.0, pid = pid.get(), why, "replacing a worker");
-        }
-        Note::Scaled { from, to } => info!(from, to, "number of workers changed"),
-        Note::ScaleRefused { at } => {
-            let bounds = format!("1 to {MAX_INSTANCES}");
-            warn!(
-                workers = at,
-                bounds, "the number of workers cannot be changed further"
-            );
-        }
-        _ => {}
     }
 }
 
@@ -302,46 +338,6 @@ fn reload_ended(result: ReloadResult, replaced: usize, took: Duration) {
             );
         }
         (ReloadResult::Superseded, result) => warn!(result, replaced, took, "reload finished"),
-    }
-}
-
-fn not_up(slot: SlotId, pid: Option<Pid>, why: NotUp, told: &Told<'_>) {
-    let what = match why {
-        NotUp::NotStarted => "it could not be started".to_owned(),
-        NotUp::Ended(Exit::Code(code)) => format!("it exited with code {code}"),
-        NotUp::Ended(Exit::Signal(signal)) => format!("{signal} ended it"),
-        NotUp::NotReady(after) => {
-            format!("it was not ready after {}, {}", human(after), told.missing)
-        }
-        NotUp::Unfit => "it failed its checks".to_owned(),
-    };
-    let lines = told.last_lines;
-    let stderr = (!lines.is_empty()).then(|| lines.join(" | "));
-    match (pid, stderr) {
-        (Some(pid), Some(stderr)) => {
-            error!(
-                slot = slot.0,
-                pid = pid.get(),
-                why = what,
-                stderr,
-                "a new worker did not come up; the old one stays"
-            );
-        }
-        (Some(pid), None) => {
-            error!(
-                slot = slot.0,
-                pid = pid.get(),
-                why = what,
-                "a new worker did not come up; the old one stays"
-            );
-        }
-        (None, _) => {
-            error!(
-                slot = slot.0,
-                why = what,
-                "a new worker did not come up; the old one stays"
-            );
-        }
     }
 }
 

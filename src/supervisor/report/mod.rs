@@ -4,6 +4,8 @@
 mod counters;
 mod history;
 mod log_lines;
+mod missing;
+mod starting;
 mod termination;
 
 use std::fmt;
@@ -14,7 +16,7 @@ use tracing::info;
 
 use crate::config::Config;
 use crate::metrics::Metrics;
-use crate::policy::Note;
+use crate::policy::{Note, PortTable};
 
 use counters::Counters;
 use history::History;
@@ -28,8 +30,8 @@ pub(super) struct Told<'a> {
     pub(super) note: Note,
     /// Wall time, seconds since 1970.
     pub(super) unix_seconds: u64,
-    /// What a worker that is not ready has not done yet.
-    pub(super) missing: &'static str,
+    /// The names of ports.
+    pub(super) ports: &'a PortTable,
     /// The last stderr lines of the worker that did not come up.
     pub(super) last_lines: &'a [String],
     /// At the end of a drain, if some processes of the worker cannot be inspected: the connections that belong to no
@@ -53,7 +55,7 @@ pub(super) struct Reporter {
 impl Reporter {
     pub(super) fn new(config: &Arc<Config>, metrics: &Arc<Metrics>) -> Self {
         Self {
-            history: History::default(),
+            history: History::new(config),
             listeners: vec![
                 Box::new(Counters::new(metrics)),
                 Box::new(LogLines::new(config)),

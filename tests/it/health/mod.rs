@@ -1,6 +1,7 @@
 //! Readiness and health: how the runtime checks workers, and how workers report their own state.
 
 mod checks;
+mod known_ports;
 mod notify;
 mod notify_socket;
 mod probes;

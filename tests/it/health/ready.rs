@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
+use std::thread;
 use std::time::Instant;
 
 use crate::harness::shared_port::{
-    Gate, all_answer, field, queue_length, sockets, stop, v4, wait_ready,
+    Gate, all_answer, field, queue_length, send, sockets, stop, v4, wait_ready,
 };
 use crate::harness::{Builder, Runtime, Signal, example, free_port, http_get, source, until};
 
@@ -135,19 +136,50 @@ fn delay_is_the_time_alive() {
     stop(runtime);
 }
 
+/// It is told that it waits for a port, once, and its successors do not wait.
 #[test]
-fn auto_without_a_listener_is_the_time_alive() {
+fn auto_without_a_listener_is_the_ready_timeout_once() {
     let runtime = Runtime::builder()
-        .env("RPM_MIN_UPTIME", "200ms")
+        .env("RPM_INSTANCES", "2")
+        .env("RPM_MIN_UPTIME", "1ms")
+        .env("RPM_READY_TIMEOUT", "1s")
         .program(["sleep", "1000"])
         .start();
     let line = runtime.wait_for_line(|line| line.contains("worker ready"));
-    let after: u64 = field(&line, "after")
-        .trim_end_matches("ms")
-        .parse()
-        .unwrap();
-    assert!(after >= 200, "{line}");
+    assert_eq!(field(&line, "by"), "age", "{line}");
+    assert_eq!(field(&line, "after").len(), "1000ms".len(), "{line}");
+    let told = runtime.wait_for_line(|line| line.contains("it counts as one that serves none"));
+    assert!(told.contains("RPM_PORTS=off"), "{told}");
+    wait_ready(&runtime, 2);
+    for worker in runtime.wait_workers(2) {
+        send(worker.pid, Signal::SIGKILL);
+    }
+    let lines = runtime.wait_for_lines(4, |line| line.contains("worker ready"));
+    for line in &lines[2..] {
+        assert!(field(line, "after").len() < "1000ms".len(), "{line}");
+    }
+    let texts = runtime.texts();
+    let told = texts.iter().filter(|line| line.contains("serves none"));
+    assert_eq!(told.count(), 1, "{texts:?}");
     stop(runtime);
+}
+
+#[test]
+fn without_shared_ports_auto_is_the_time_alive() {
+    for (name, value) in [("RPM_PORTS", "off"), ("RPM_EXEC_MODE", "fork")] {
+        let runtime = Runtime::builder()
+            .env(name, value)
+            .env("RPM_MIN_UPTIME", "200ms")
+            .program(["sleep", "1000"])
+            .start();
+        let line = runtime.wait_for_line(|line| line.contains("worker ready"));
+        let after: u64 = field(&line, "after")
+            .trim_end_matches("ms")
+            .parse()
+            .unwrap();
+        assert!(after >= 200 && field(&line, "by") == "age", "{line}");
+        stop(runtime);
+    }
 }
 
 #[test]
@@ -214,6 +246,45 @@ fn http_waits_for_a_success_and_until_then_only_the_probe_comes() {
         seen.len() == 2
     });
     stop(runtime);
+}
+
+/// Clients that come before any worker is ready wait, and reach none before that: neither with a listed port, where they
+/// come before the first worker, nor after a crash of all.
+#[test]
+fn no_worker_gets_a_client_before_it_is_ready() {
+    let (port, mut gate) = (free_port(), Gate::new("apart"));
+    let runtime = warming(&gate, port, 2)
+        .env("RPM_PORTS", format!("127.0.0.1:{port}"))
+        .start();
+    for ready in [1, 2] {
+        runtime.wait_for_lines(2 * ready, |line| line == "listening");
+        let waiting: Vec<_> = (0..20)
+            .map(|_| thread::spawn(move || http_get(v4(port), "/").unwrap().json()))
+            .collect();
+        until("they wait", || spares_hold(&runtime) >= 20.0);
+        gate.open(1);
+        for client in waiting {
+            let told = client.join().unwrap();
+            assert_eq!(told["others"], 0, "{told}");
+        }
+        gate.open(1);
+        wait_ready(&runtime, 2 * ready);
+        runtime.wait_for_line(|line| line.contains("clients waited until a worker was ready"));
+        for worker in runtime.wait_workers(2) {
+            send(worker.pid, Signal::SIGKILL);
+        }
+    }
+    runtime.wait_for_lines(6, |line| line == "listening");
+    gate.open(2);
+    stop(runtime);
+}
+
+/// Connections in the queues that no worker has.
+fn spares_hold(runtime: &Runtime) -> f64 {
+    let status = runtime.get("/status").json();
+    let queues = status["queues"].as_array().unwrap().clone();
+    let spares = queues.iter().filter(|queue| queue["worker"].is_null());
+    spares.filter_map(|queue| queue["length"].as_f64()).sum()
 }
 
 #[test]

@@ -8,8 +8,8 @@ use super::{WORKERS, lost_nothing};
 use crate::harness::load::{Load, Style};
 use crate::harness::programs::Program;
 use crate::harness::reloads::{pids, reload, reload_fails};
-use crate::harness::shared_port::{stop, wait_ready};
-use crate::harness::{Runtime, scratch};
+use crate::harness::shared_port::{stop, wait_ready, wait_rotation};
+use crate::harness::{Runtime, free_port, scratch};
 
 /// The error output of a broken version.
 const COMPLAINT: &str = "no such table: accounts";
@@ -89,7 +89,44 @@ fn a_version_that_never_listens_leaves_the_old_one_serving() {
 /// it has been ready for RPM_MIN_READY.
 #[test]
 fn a_version_that_dies_after_a_moment_leaves_the_old_one_serving() {
-    Service::start(&[("RPM_MIN_READY", "2s")]).survives("dies", complains);
+    Service::start(&[]).survives("dies", complains);
+}
+
+#[test]
+fn a_version_that_exits_between_its_ports_leaves_the_old_one_serving() {
+    let metrics = free_port().to_string();
+    let service = Service::start(&[("METRICS_PORT", &metrics), ("RPM_MIN_UPTIME", "10ms")]);
+    service.survives("half", complains);
+}
+
+/// The connections that clients keep hold the drain up. When the new worker ends, what it has in hand is lost; all
+/// later requests go to the old worker.
+#[test]
+fn a_version_that_dies_while_the_old_one_drains_gives_the_slot_back() {
+    let Service {
+        program,
+        version,
+        runtime,
+    } = &Service::start(&[("RPM_DRAIN_TIMEOUT", "60s")]);
+    let kept = Load::run(program.plan(16, Style::Bounded(1_000_000)));
+    kept.wait_answers(100);
+    let old = pids(runtime);
+    fs::write(version, "lasts").unwrap();
+    reload_fails(runtime);
+    let texts = runtime.texts();
+    let told = |what: &str| texts.iter().any(|line| line.contains(what));
+    assert!(told("new worker took over"), "{texts:?}");
+    assert!(
+        told("the old one still drained and serves again"),
+        "{texts:?}"
+    );
+    assert_eq!(pids(runtime), old);
+    let live: Vec<u16> = (0..).take(WORKERS).collect();
+    wait_rotation(runtime, &live);
+    kept.stop();
+    let after = Load::run(program.plan(4, Style::Short).strict());
+    after.wait_answers(500);
+    lost_nothing("after the failure", &after.stop(), runtime);
 }
 
 #[test]

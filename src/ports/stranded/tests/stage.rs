@@ -94,9 +94,10 @@ impl Stage {
         let rotation = Rotation {
             live: live.to_vec(),
             expected: expected.to_vec(),
+            apart: None,
             seats: seats.to_vec(),
         };
-        assert!(self.ports.steer(rotation).is_empty());
+        assert!(self.ports.steer(rotation, None).is_empty());
     }
 
     /// A connection that came to the listener whose worker then died.

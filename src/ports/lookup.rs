@@ -1,0 +1,72 @@
+//! What the loop and other services ask of the shared ports.
+
+use std::net::SocketAddr;
+use std::num::NonZeroU16;
+
+use crate::model::{ListenerId, QueueSample};
+use crate::policy::handover::PortKey;
+
+use super::group::Group;
+use super::registry::SharedPorts;
+
+impl SharedPorts {
+    /// The queue of every listener.
+    pub fn queues(&self) -> Vec<QueueSample> {
+        let state = self.lock();
+        state
+            .groups
+            .iter()
+            .flat_map(|group| group.queues(&state.rotation))
+            .collect()
+    }
+
+    /// A port on which a worker has this listener, and the source port that reaches only that listener. `wanted`
+    /// restricts the port number.
+    pub fn probe_target(
+        &self,
+        listener: ListenerId,
+        wanted: Option<NonZeroU16>,
+    ) -> Option<(PortKey, u16)> {
+        let state = self.lock();
+        let fits = |group: &&Group| {
+            wanted.is_none_or(|port| port.get() == group.key.addr.port()) && group.taken(listener)
+        };
+        let group = state.groups.iter().find(fits)?;
+        Some((group.key, group.probe_port(listener)?))
+    }
+
+    /// Length of the queue of this listener on this port.
+    pub fn queue_length(&self, key: PortKey, listener: ListenerId) -> Option<u32> {
+        let state = self.lock();
+        state
+            .groups
+            .iter()
+            .find(|group| group.key == key)?
+            .queue_length(listener)
+    }
+
+    /// Number of connections that wait for the worker of this listener: on the ports that it has bound, or on all ports
+    /// if it has bound none yet. Connections on a port that the program no longer binds do not wait for this worker.
+    pub fn queued(&self, listener: ListenerId) -> u32 {
+        let state = self.lock();
+        let none = !state.groups.iter().any(|group| group.taken(listener));
+        let its = state
+            .groups
+            .iter()
+            .filter(|group| none || group.taken(listener));
+        its.filter_map(|group| group.queue_length(listener)).sum()
+    }
+
+    /// Addresses of the shared ports.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        let state = self.lock();
+        state.groups.iter().map(|group| group.key.addr).collect()
+    }
+
+    /// As [`Self::addresses`], but `None` after [`Self::let_go`], when workers may still serve there.
+    pub fn shared_addresses(&self) -> Option<Vec<SocketAddr>> {
+        let state = self.lock();
+        let addresses = state.groups.iter().map(|group| group.key.addr);
+        (!state.over).then(|| addresses.collect())
+    }
+}

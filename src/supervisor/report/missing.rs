@@ -1,0 +1,99 @@
+//! What a worker that is not ready has not done, in words.
+
+use crate::config::{Config, Ready};
+use crate::policy::handover::PortRule;
+use crate::policy::{Missing, PortTable};
+
+/// What it has not done yet: a sentence without a full stop.
+pub(super) fn words(missing: Missing, config: &Config, ports: &PortTable) -> String {
+    match missing {
+        Missing::Word => match &config.life.ready {
+            Ready::Http(_) => "it does not answer the path of RPM_READY with a success",
+            Ready::Notify => "it did not send READY=1 to NOTIFY_SOCKET",
+            _ => "it accepts no connection on a shared port",
+        }
+        .to_owned(),
+        Missing::Ports { expected, listens } => {
+            let lacks = expected.minus(listens);
+            let why = match &config.ports.shared {
+                PortRule::Listed(_) => "RPM_PORTS",
+                PortRule::Any | PortRule::Nothing => "other workers serve it, or PORT names it",
+            };
+            match (expected.is_empty(), listens.is_empty()) {
+                (true, _) => "it does not listen on any port".to_owned(),
+                (false, true) => {
+                    let lacks = ports.names(lacks);
+                    format!("it does not listen on port {lacks} ({why})")
+                }
+                (false, false) => {
+                    let (listens, lacks) = (ports.names(listens), ports.names(lacks));
+                    format!("it listens on port {listens}, but not on port {lacks} ({why})")
+                }
+            }
+        }
+        Missing::Elsewhere { expected, listens } => {
+            let (listens, expected) = (ports.names(listens), ports.names(expected));
+            format!("it listens on port {listens}, and the other workers on port {expected}")
+        }
+    }
+}
+
+/// What a user can do about it.
+pub(super) fn hint(missing: Missing, config: &Config) -> &'static str {
+    match (missing, &config.ports.shared) {
+        (Missing::Word, _) => "RPM_READY says when a worker is ready",
+        (Missing::Elsewhere { .. }, _) => {
+            "a program that looks for a free port does not get the shared one; RPM_EXEC_MODE=fork if each worker shall \
+             have its own"
+        }
+        (Missing::Ports { expected, .. }, PortRule::Any | PortRule::Nothing)
+            if expected.is_empty() =>
+        {
+            "if the program serves no port, RPM_PORTS=off makes it ready after RPM_MIN_UPTIME"
+        }
+        (Missing::Ports { .. }, _) => "RPM_PORTS lists the ports on which a worker must listen",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::testing::with;
+    use crate::model::PortSet;
+
+    #[test]
+    fn what_is_missing_is_named() {
+        let mut table = PortTable::default();
+        let none = PortSet::EMPTY;
+        let ports: Vec<PortSet> = ["3000", "9100", "udp:53"]
+            .map(|name| none.with(table.id(name, none).unwrap()))
+            .into();
+        let auto = with(&[]);
+        let listed = with(&[("RPM_PORTS", "3000,9100")]);
+        let of = |expected, listens| Missing::Ports { expected, listens };
+        let text = |missing, config: &Config| words(missing, config, &table);
+        assert_eq!(
+            text(of(none, none), &auto),
+            "it does not listen on any port"
+        );
+        assert_eq!(
+            text(of(ports[0].and(ports[1]), none), &listed),
+            "it does not listen on port 3000, 9100 (RPM_PORTS)"
+        );
+        assert_eq!(
+            text(of(ports[0].and(ports[1]), ports[1].and(ports[2])), &auto),
+            "it listens on port 9100, udp:53, but not on port 3000 (other workers serve it, or PORT names it)"
+        );
+        let elsewhere = Missing::Elsewhere {
+            expected: ports[0],
+            listens: ports[1],
+        };
+        assert_eq!(
+            text(elsewhere, &auto),
+            "it listens on port 9100, and the other workers on port 3000"
+        );
+        assert!(hint(elsewhere, &auto).contains("RPM_EXEC_MODE=fork"));
+        assert!(hint(of(none, none), &auto).contains("RPM_PORTS=off"));
+        assert!(hint(of(none, none), &listed).starts_with("RPM_PORTS lists"));
+    }
+}
