@@ -4,7 +4,9 @@ use std::ffi::OsString;
 use std::fs;
 
 use super::load::nonce;
-use super::{Builder, Runtime, asio_server, example, free_port, go_server, scratch, source};
+use super::{
+    Builder, Runtime, asio_server, example, free_port, go_server, netty_server, scratch, source,
+};
 
 /// Number of files for a program that serves files and does not return the nonce.
 pub const FILES: u64 = 64;
@@ -36,6 +38,11 @@ impl Program {
 
     pub fn go() -> Self {
         Self::new([go_server(&scratch("go"))])
+    }
+
+    /// Netty with its native transport, which watches its socket before `bind`.
+    pub fn netty() -> Self {
+        Self::new(netty_server())
     }
 
     /// Watches its socket before `bind`. Has no signal handler.

@@ -74,6 +74,16 @@ fn reloads_of_a_rust_server_lose_nothing() {
 }
 
 #[test]
+fn reloads_of_netty_lose_nothing() {
+    let program = Program::netty();
+    let length = Length {
+        reloads: 1,
+        requests: 1_000,
+    };
+    loses_nothing(&program, program.workers(2), 2, &length);
+}
+
+#[test]
 fn reloads_of_asio_lose_nothing() {
     four(&Program::asio(), &SHORT);
 }

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::ffi::OsString;
 
 use crate::harness::{
-    Builder, Reply, Runtime, Signal, asio_server, example, free_port, go_server, http_get, scratch,
-    source, until,
+    Builder, Reply, Runtime, Signal, asio_server, example, free_port, go_server, http_get,
+    netty_server, scratch, source, until,
 };
 
 const WORKERS: usize = 4;
@@ -118,6 +118,13 @@ fn go_static() {
 fn asio() {
     let port = free_port();
     serves(four(port).arg(asio_server()), port, Reply::pid);
+}
+
+/// Java with Netty's native transport, which watches its socket before `bind`.
+#[test]
+fn netty() {
+    let port = free_port();
+    serves(four(port).program(netty_server()), port, Reply::pid);
 }
 
 /// The shell stays: the server is its child, and still gets the listener.
