@@ -15,11 +15,13 @@ use crate::sys::intercept::{Call, Notification, Notifier};
 use crate::sys::remote;
 use crate::sys::thread;
 
+use self::closed::ClosedWatch;
 use super::PortEvent;
 use super::epoll_sets::EpollSets;
 use super::registry::SharedPorts;
 use super::trapped_call::{descriptor, read_address};
 
+mod closed;
 mod repair;
 mod sets;
 
@@ -63,6 +65,8 @@ impl BindServer {
         let waker = Waker::new()?;
         let poller = Poller::new()?;
         poller.add(&waker, WAKER, Interest::Readable)?;
+        let closed = ClosedWatch::new()?;
+        poller.add(&closed.poller, ARRIVALS, Interest::Readable)?;
         let state = Thread {
             ports,
             events,
@@ -71,10 +75,11 @@ impl BindServer {
             inbox,
             workers: HashMap::new(),
             watched: HashMap::new(),
-            next_token: WAKER + 1,
+            next_token: ARRIVALS + 1,
             v6only_default: v6only_default(),
             clock: Clock::start(),
             changing: None,
+            closed,
         };
         thread::start("handover", thread::STACK, move || state.run())?;
         Ok(Self { orders, waker })
@@ -98,6 +103,7 @@ impl BindServer {
 }
 
 const WAKER: u64 = 0;
+const ARRIVALS: u64 = 1;
 
 /// `net.ipv6.bindv6only`: the default of IPV6_V6ONLY. The file is absent without IPv6.
 fn v6only_default() -> bool {
@@ -147,6 +153,7 @@ struct Thread<F> {
     clock: Clock,
     /// The last thread that changed an epoll set. It holds copies of all descriptors until it ends.
     changing: Option<JoinHandle<()>>,
+    closed: ClosedWatch,
 }
 
 impl<F: Fn(PortEvent)> Thread<F> {
@@ -157,6 +164,7 @@ impl<F: Fn(PortEvent)> Thread<F> {
                 self.serve(*one);
             }
             self.expire_sets();
+            self.look_at_queues();
         }
     }
 
@@ -166,6 +174,8 @@ impl<F: Fn(PortEvent)> Thread<F> {
             while let Ok(order) = self.inbox.try_recv() {
                 self.execute(order);
             }
+        } else if ready.token == ARRIVALS {
+            self.arrived();
         } else if let Some(key) = self.watched.get(&ready.token).copied() {
             self.repair_port(key);
         } else if let Some(mut served) = self.workers.remove(&ready.token) {
@@ -346,7 +356,8 @@ impl<F: Fn(PortEvent)> Thread<F> {
     /// Answers `listen` on one of our listeners without executing it, because it would only change the backlog.
     fn answer_listen(&mut self, served: &mut ServedWorker, notification: &Notification) -> bool {
         let trapped = &served.trapped;
-        let inode = descriptor(notification, notification.args[0]).and_then(|fd| fd.inode().ok());
+        let fd = descriptor(notification, notification.args[0]);
+        let inode = fd.and_then(|fd| fd.inode().ok());
         let ours = inode.and_then(|inode| self.ports.owns(inode));
         let Some(key) = ours.filter(|_| trapped.notifier.is_valid(notification)) else {
             return false;
@@ -358,6 +369,9 @@ impl<F: Fn(PortEvent)> Thread<F> {
             key,
         });
         served.sets.listened(self.clock.now());
+        if let (Some(place), Some(inode)) = (fd, inode) {
+            self.watch_closing(served, place, inode, key);
+        }
         true
     }
 }

@@ -1,7 +1,7 @@
 //! The epoll sets of one worker that the runtime keeps a descriptor of, and the replacement of a socket that is in them.
 
-use std::collections::BTreeSet;
-use std::os::fd::OwnedFd;
+use std::collections::{BTreeMap, BTreeSet};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::thread::JoinHandle;
 
 use nix::errno::Errno;
@@ -35,6 +35,15 @@ pub(super) enum NotReplaced {
 
 /// The sets that hold a socket.
 pub(super) type Places<'a> = Vec<Place<&'a OwnedFd>>;
+
+/// What the sets contain under the number of a socket.
+#[derive(Debug, Default)]
+pub(super) struct Found<'a> {
+    /// The socket itself.
+    pub places: Places<'a>,
+    /// The listener, which the worker had before under this number, and closed without EPOLL_CTL_DEL.
+    pub stale: Places<'a>,
+}
 
 impl EpollSets {
     /// For a worker that starts now.
@@ -105,18 +114,24 @@ impl EpollSets {
     }
 
     /// The sets that hold this socket. An error of the inner kind means that it is in one, but none that is kept.
-    pub(super) fn places(
+    pub(super) fn find(
         &self,
         socket: Descriptor,
         inode: u64,
-    ) -> nix::Result<Result<Places<'_>, NotReplaced>> {
-        let mut places = Places::new();
+        listener: u64,
+    ) -> nix::Result<Result<Found<'_>, NotReplaced>> {
+        let mut found = Found::default();
         for set in self.kept.iter() {
             let items = epoll_set::items(set)?.into_iter();
-            let same = items.filter(|item| item.number == socket.fd && item.inode == inode);
-            places.extend(same.map(|Item { events, data, .. }| Place { set, events, data }));
+            for item in items.filter(|item| item.number == socket.fd) {
+                if item.inode == inode {
+                    found.places.push(place(set, item));
+                } else if item.inode == listener {
+                    found.stale.push(place(set, item));
+                }
+            }
         }
-        if places.is_empty()
+        if found.places.is_empty()
             && let Some(missed) = self.kept.missed()
             && epoll_set::is_watched(socket, inode)?
         {
@@ -132,8 +147,34 @@ impl EpollSets {
             };
             return Ok(Err(NotReplaced::Unregistered(reason)));
         }
-        Ok(Ok(places))
+        Ok(Ok(found))
     }
+
+    /// Removes a listener that the worker has closed. Returns the thread that did so.
+    pub(super) fn remove(&self, listener: &OwnedFd, inode: u64) -> Option<JoinHandle<()>> {
+        let mut numbers: BTreeMap<i32, Places<'_>> = BTreeMap::new();
+        for set in self.kept.iter() {
+            let items = epoll_set::items(set).unwrap_or_default().into_iter();
+            for item in items.filter(|item| item.inode == inode) {
+                let places = numbers.entry(item.number).or_default();
+                places.push(place(set, item));
+            }
+        }
+        let mut last: Option<JoinHandle<()>> = None;
+        for (number, places) in numbers {
+            // Where no thread can have its own table, the worker goes on being woken.
+            let next = register::remove(listener, number, &places).ok();
+            if let Some(before) = std::mem::replace(&mut last, next) {
+                // A panic of it changes nothing here.
+                let _ = before.join();
+            }
+        }
+        last
+    }
+}
+
+fn place(set: &OwnedFd, Item { events, data, .. }: Item) -> Place<&OwnedFd> {
+    Place { set, events, data }
 }
 
 /// Calls `replace`, and registers the listener in the `places` of the socket that it replaces. Returns the thread that
@@ -141,11 +182,16 @@ impl EpollSets {
 pub(super) fn replace(
     listener: &OwnedFd,
     number: i32,
-    places: &[Place<&OwnedFd>],
+    found: &Found<'_>,
     replace: impl FnOnce() -> nix::Result<()>,
 ) -> Result<Option<JoinHandle<()>>, NotReplaced> {
+    let places = found.places.as_slice();
     if places.is_empty() {
-        return replace().map(|()| None).map_err(NotReplaced::Failed);
+        replace().map_err(NotReplaced::Failed)?;
+        let stale = found.stale.as_slice();
+        // Where no thread can have its own table, the worker's EPOLL_CTL_ADD fails with EEXIST.
+        let removed = (!stale.is_empty()).then(|| register::remove(listener, number, stale));
+        return Ok(removed.and_then(Result::ok));
     }
     let registration = register::add(listener, number, places).map_err(|errno| {
         NotReplaced::Unregistered(match errno {
@@ -169,6 +215,24 @@ impl SharedPorts {
     /// Most epoll sets to keep for all workers together: an eighth of the descriptors.
     pub(super) fn most_sets(&self) -> usize {
         self.lock().settings.descriptors / 8
+    }
+
+    /// Whether each worker has a listener of its own.
+    pub(super) fn steers(&self) -> bool {
+        self.lock().settings.steering.is_some()
+    }
+
+    /// Calls `with` with the listener that has this inode; `None` if there is none any more. No copy may be kept: a
+    /// port closes with our last descriptor.
+    pub(super) fn with_listener<T>(
+        &self,
+        inode: u64,
+        with: impl FnOnce(BorrowedFd<'_>) -> T,
+    ) -> Option<T> {
+        let state = self.lock();
+        let mut listeners = state.groups.iter().flat_map(|group| &group.listeners);
+        let found = listeners.find(|listener| listener.inode == inode);
+        found.map(|listener| with(listener.fd.as_fd()))
     }
 
     /// Decides about the `bind` of a socket that cannot be replaced. If the kernel shall execute it, closes our own

@@ -126,6 +126,17 @@ pub enum PortEvent {
         /// The answer to `bind`.
         answer: Unregistered,
     },
+    /// A worker closed its listener and lives on, while connections wait in the queue.
+    Closed {
+        /// The leader of the worker's group.
+        worker: Pid,
+        /// Its slot.
+        slot: SlotId,
+        /// The port.
+        key: PortKey,
+        /// Number of connections in the queue.
+        waiting: u32,
+    },
     /// Listeners had left the group (a worker called `shutdown`). They listen again.
     Repaired {
         /// The port.

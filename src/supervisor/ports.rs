@@ -69,7 +69,12 @@ pub(super) fn share(
     let ports = SharedPorts::new(settings);
     let outbox = outbox.clone();
     let server = BindServer::start(ports.clone(), move |event| {
-        drop(outbox.send(Incoming::Port(event)));
+        if matches!(event, PortEvent::Unregistered { .. }) {
+            // The worker may end of it, and the runtime with it, before the loop reads its inbox.
+            log_event(&event);
+        } else {
+            drop(outbox.send(Incoming::Port(event)));
+        }
     })
     .map_err(|error| {
         refused(format!(
@@ -330,6 +335,15 @@ fn log_event(event: &PortEvent) {
                     error!(slot, pid, port = %key, reason, hint, "cannot share a port whose socket is in an epoll set before bind; bind fails with EOPNOTSUPP");
                 }
             }
+        }
+        PortEvent::Closed {
+            worker,
+            slot,
+            key,
+            waiting,
+        } => {
+            let hint = "a reload replaces it";
+            warn!(slot = slot.0, pid = worker.get(), port = %key, waiting, hint, "a worker closed its listener and lives on; its clients wait until it is replaced");
         }
         PortEvent::Repaired {
             key,

@@ -91,6 +91,13 @@ impl Poller {
     }
 }
 
+/// So that another poller can wait for this one: it is readable while a descriptor is ready.
+impl AsFd for Poller {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.epoll.0.as_fd()
+    }
+}
+
 /// Wakes a thread that waits in [`Poller::wait`]; cheap to clone, safe from any thread.
 #[derive(Clone, Debug)]
 pub struct Waker(Arc<EventFd>);

@@ -9,6 +9,7 @@ use nix::errno::Errno;
 use crate::policy::epoll_sets::Unregistered;
 use crate::policy::handover::PortKey;
 use crate::sys::intercept::Notification;
+use crate::sys::listener::inode as inode_of;
 use crate::sys::remote::Descriptor;
 
 use super::{Answer, PortEvent, ServedWorker, Thread};
@@ -26,9 +27,10 @@ impl ServedWorker {
     ) -> Result<Option<JoinHandle<()>>, NotReplaced> {
         let notifier = &self.trapped.notifier;
         let inode = socket.inode().map_err(NotReplaced::Failed)?;
-        let places = self.sets.places(socket, inode);
-        let places = places.map_err(NotReplaced::Failed)??;
-        replace(listener, socket.fd, &places, || {
+        let own = inode_of(listener).map_err(NotReplaced::Failed)?;
+        let found = self.sets.find(socket, inode, own);
+        let found = found.map_err(NotReplaced::Failed)??;
+        replace(listener, socket.fd, &found, || {
             notifier.replace(notification, listener, socket.fd, cloexec)
         })
     }
@@ -94,10 +96,11 @@ impl<F: Fn(PortEvent)> Thread<F> {
         }
     }
 
-    /// How long the thread may sleep until epoll sets must be dropped.
+    /// How long the thread may sleep until epoll sets must be dropped or a queue must be looked at.
     pub(super) fn until_expiry(&self) -> Option<Duration> {
         let now = self.clock.now();
         let until = self.workers.values().filter_map(|one| one.sets.until());
+        let until = until.chain(self.closed.until());
         until.min().map(|first| first.since(now))
     }
 

@@ -3,9 +3,11 @@
 use std::ffi::OsString;
 use std::fs;
 
-use crate::harness::shared_port::{Gate, field, stop, v4, wait_ready};
+use crate::harness::shared_port::{
+    Gate, connect_to_slot, field, send, stop, v4, wait_ready, worker,
+};
 use crate::harness::{
-    Builder, Runtime, asio_server, example, free_port, free_ports, http_get, source, until,
+    Builder, Runtime, Signal, asio_server, example, free_port, free_ports, http_get, source, until,
 };
 
 /// Workers of `tests/payloads/watching.py`.
@@ -175,4 +177,31 @@ fn without_close_range_it_is_refused_in_words_and_others_are_served() {
     wait_ready(&runtime, 2);
     all_answer(&runtime, port, 2);
     stop(runtime);
+}
+
+/// The kernel removes a closed descriptor from its sets with the last descriptor of the file, and the runtime has one.
+#[test]
+fn a_listener_that_a_worker_closes_leaves_its_epoll_set() {
+    for count in [1, 2] {
+        let port = free_port();
+        let runtime = Runtime::builder()
+            .env("RPM_INSTANCES", count.to_string())
+            .env("RPM_READY", "listen")
+            .env("RPM_DRAIN_TIMEOUT", "500ms")
+            .arg("/usr/bin/python3")
+            .arg(source("tests/payloads/leaving.py"))
+            .arg(port.to_string())
+            .start();
+        wait_ready(&runtime, count);
+        send(worker(&runtime, 0), Signal::SIGUSR2);
+        runtime.wait_for_line(|line| line == "closed");
+        let client = connect_to_slot(v4(port), 0, 1);
+        runtime.wait_for_line(|line| line == "woken");
+        let told = "a worker closed its listener and lives on";
+        let line = runtime.wait_for_line(|line| line.contains(told));
+        assert_eq!(field(&line, "waiting"), "1");
+        runtime.wait_for_line(|line| line == "quiet");
+        drop(client);
+        stop(runtime);
+    }
 }

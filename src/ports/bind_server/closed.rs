@@ -1,0 +1,198 @@
+//! Listeners that a worker closes while it lives on.
+//!
+//! The kernel removes a closed descriptor from every epoll set when the last descriptor of the same file is closed. The
+//! runtime has one of each listener, so a program that relies on this (without EPOLL_CTL_DEL) would be woken by
+//! connections that it cannot accept: for ever, if its set is level-triggered. So the listener is removed from the sets
+//! that are kept of this worker.
+//!
+//! Nobody reports that a descriptor is closed, and only connections in the queue do harm. So an arrival starts the
+//! clock. After a pause, a queue that is empty is waited for again, and for one that is not, somebody must have the
+//! listener.
+
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+use std::time::Duration;
+
+use crate::model::{Pid, Tick};
+use crate::policy::handover::PortKey;
+use crate::ports::PortEvent;
+use crate::sys::epoll::{Interest, Poller, ReadyFd};
+use crate::sys::inspect::Seen;
+use crate::sys::listener;
+use crate::sys::proc::Proc;
+use crate::sys::remote::Descriptor;
+
+use super::{ServedWorker, Thread};
+
+/// Time between the arrival of a connection and the look at its listener, and between two looks.
+const PAUSE: Duration = Duration::from_secs(2);
+
+/// The listeners whose arrivals are waited for.
+pub(super) struct ClosedWatch {
+    pub(super) poller: Poller,
+    ready: Vec<ReadyFd>,
+    /// By the inode of the listener, which is also the token.
+    listeners: HashMap<u64, Listening>,
+}
+
+/// A listener in the hands of a worker.
+struct Listening {
+    worker: Pid,
+    key: PortKey,
+    /// Where the worker had it.
+    place: Descriptor,
+    /// When to look. `None`: it waits for an arrival.
+    look: Option<Tick>,
+}
+
+impl ClosedWatch {
+    pub(super) fn new() -> nix::Result<Self> {
+        Ok(Self {
+            poller: Poller::new()?,
+            ready: Vec::new(),
+            listeners: HashMap::new(),
+        })
+    }
+
+    /// When something is to be looked at.
+    pub(super) fn until(&self) -> Option<Tick> {
+        self.listeners.values().filter_map(|one| one.look).min()
+    }
+}
+
+impl<F: Fn(PortEvent)> Thread<F> {
+    /// A worker listens: watches that listener if a set of the worker is kept. A common socket is not watched, because
+    /// its queue says nothing about one worker.
+    pub(super) fn watch_closing(
+        &mut self,
+        served: &ServedWorker,
+        place: Descriptor,
+        inode: u64,
+        key: PortKey,
+    ) {
+        if served.sets.len() == 0 || !self.ports.steers() {
+            return;
+        }
+        let worker = served.trapped.worker;
+        let before = self.closed.listeners.insert(
+            inode,
+            Listening {
+                worker,
+                key,
+                place,
+                look: None,
+            },
+        );
+        if before.is_none_or(|before| before.look.is_some()) {
+            self.wait_for_arrival(inode);
+        }
+    }
+
+    fn wait_for_arrival(&mut self, inode: u64) {
+        let poller = &self.closed.poller;
+        // Without memory for it, the listener is not watched.
+        let added = self
+            .ports
+            .with_listener(inode, |fd| poller.add(fd, inode, Interest::Arrival).is_ok());
+        match self.closed.listeners.get_mut(&inode) {
+            Some(one) if added == Some(true) => one.look = None,
+            _ => drop(self.closed.listeners.remove(&inode)),
+        }
+    }
+
+    /// Connections arrived. Until the next look, further ones wake nobody.
+    pub(super) fn arrived(&mut self) {
+        let mut ready = std::mem::take(&mut self.closed.ready);
+        // An error would come back with the next arrival.
+        let _ = self.closed.poller.wait(&mut ready, Some(Duration::ZERO));
+        let look = self.clock.now().after(PAUSE);
+        for one in ready.drain(..) {
+            let poller = &self.closed.poller;
+            // If it is closed, it is no longer watched.
+            let _ = self.ports.with_listener(one.token, |fd| poller.remove(fd));
+            if let Some(listening) = self.closed.listeners.get_mut(&one.token) {
+                listening.look = Some(look);
+            }
+        }
+        self.closed.ready = ready;
+    }
+
+    /// Looks at the listeners whose time has come.
+    pub(super) fn look_at_queues(&mut self) {
+        let now = self.clock.now();
+        let due = |one: &Listening| one.look.is_some_and(|look| look <= now);
+        let listeners = self.closed.listeners.iter();
+        let due: Vec<u64> = listeners
+            .filter(|(_, one)| due(one))
+            .map(|(inode, _)| *inode)
+            .collect();
+        for inode in due {
+            let queue = self.ports.with_listener(inode, |fd| listener::queue(fd));
+            match queue {
+                Some(Ok(queue)) if queue.length == 0 => self.wait_for_arrival(inode),
+                Some(Ok(queue)) => self.look_at_holder(inode, queue.length, now),
+                // The port is closed.
+                _ => drop(self.closed.listeners.remove(&inode)),
+            }
+        }
+    }
+
+    /// Looks whether the worker still has the listener, in whose queue connections wait.
+    fn look_at_holder(&mut self, inode: u64, waiting: u32, now: Tick) {
+        let Some(one) = self.closed.listeners.get_mut(&inode) else {
+            return;
+        };
+        if one.place.inode() == Ok(inode) || !is_closed(one.worker, inode) {
+            one.look = Some(now.after(PAUSE));
+            return;
+        }
+        let (worker, key) = (one.worker, one.key);
+        self.closed.listeners.remove(&inode);
+        let served = self
+            .workers
+            .values()
+            .find(|served| served.trapped.worker == worker);
+        let Some(served) = served else { return };
+        let slot = served.trapped.slot;
+        let copy = self
+            .ports
+            .with_listener(inode, |fd| listener::duplicate(fd));
+        if let Some(Ok(listener)) = copy {
+            let thread = served.sets.remove(&listener, inode);
+            drop(listener);
+            self.settle();
+            self.changing = thread;
+        }
+        (self.events)(PortEvent::Closed {
+            worker,
+            slot,
+            key,
+            waiting,
+        });
+    }
+}
+
+/// Whether the worker has processes, all of which could be read, and none of them has the listener.
+fn is_closed(worker: Pid, inode: u64) -> bool {
+    let proc = Proc::new("/proc");
+    let Ok(processes) = proc.processes() else {
+        return false;
+    };
+    let mut alive = false;
+    for process in processes.family(worker) {
+        let mut has = false;
+        let seen = proc.sockets(&process, &mut |other| {
+            has = other == inode;
+            if has {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            }
+        });
+        if has || seen == Seen::Hidden {
+            return false;
+        }
+        alive |= seen == Seen::Whole;
+    }
+    alive
+}
