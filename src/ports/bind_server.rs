@@ -359,7 +359,12 @@ impl<F: Fn(PortEvent)> Thread<F> {
         let fd = descriptor(notification, notification.args[0]);
         let inode = fd.and_then(|fd| fd.inode().ok());
         let ours = inode.and_then(|inode| self.ports.owns(inode));
-        let Some(key) = ours.filter(|_| trapped.notifier.is_valid(notification)) else {
+        let valid = trapped.notifier.is_valid(notification);
+        if ours.is_none() && valid && (served.unseen || served.refused) {
+            let (worker, slot) = (trapped.worker, trapped.slot);
+            (self.events)(PortEvent::ListensAlone { worker, slot });
+        }
+        let Some(key) = ours.filter(|_| valid) else {
             return false;
         };
         self.repair_port(key);

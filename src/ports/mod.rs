@@ -106,6 +106,13 @@ pub enum PortEvent {
         /// The port.
         key: PortKey,
     },
+    /// A worker listens on a socket of its own, after one of its ports could not be shared.
+    ListensAlone {
+        /// The leader of the worker's group.
+        worker: Pid,
+        /// Its slot.
+        slot: SlotId,
+    },
     /// A process of a worker cannot be inspected (another uid, or not dumpable). Its `bind` calls are not intercepted.
     Unseen {
         /// The leader of the worker's group.

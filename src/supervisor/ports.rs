@@ -262,13 +262,15 @@ impl Supervisor {
             }
         }
         log_event(event);
-        let PortEvent::Listening { worker, key, .. } = *event else {
-            return None;
+        let (worker, name) = match *event {
+            PortEvent::Listening { worker, key, .. } => (worker, key.port_name()),
+            PortEvent::ListensAlone { worker, .. } => (worker, "(not shared)".to_owned()),
+            _ => return None,
         };
         // The worker may have ended since, and its PID must not be taken for its successor's.
         self.workers.get(worker)?;
         self.ask_if_ready(worker);
-        let port = self.port_id(&key.port_name())?;
+        let port = self.port_id(&name)?;
         Some(Event::Listens { pid: worker, port })
     }
 
@@ -307,6 +309,13 @@ fn log_event(event: &PortEvent) {
         }
         PortEvent::Listening { worker, slot, key } => {
             debug!(slot = slot.0, pid = worker.get(), port = %key, "worker listens");
+        }
+        PortEvent::ListensAlone { worker, slot } => {
+            debug!(
+                slot = slot.0,
+                pid = worker.get(),
+                "worker listens on a port that is not shared"
+            );
         }
         PortEvent::Unseen { worker, slot } => {
             let hint = UNSEEN_HINT;

@@ -291,6 +291,9 @@ fn binds_by_itself(runtime: Runtime, port: u16) {
         "{line}"
     );
     assert!(ask(&mut connect_to(v4(port))).unwrap().starts_with("a "));
+    // That it listens is seen all the same, and so it is not waited for as one that serves no port.
+    let ready = runtime.wait_for_line(|line| line.contains("worker ready"));
+    assert!(ready.ends_with(" by=listen"), "{ready}");
     until("it is ready", || runtime.get("/readyz").status == 200);
     stop(runtime);
 }
