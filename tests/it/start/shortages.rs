@@ -111,7 +111,7 @@ fn few_descriptors_are_enough_for_one_worker() {
     for (ports, restart, most) in [
         ("off", "never", 16),
         ("off", "always", 20),
-        ("auto", "always", 22),
+        ("auto", "always", 24),
     ] {
         let mut runtime = service(1)
             .env("RPM_PORTS", ports)
