@@ -20,7 +20,7 @@ pub use log::{
     Rotations, Timestamp,
 };
 pub use port_set::{PortId, PortSet};
-pub use signal::Sig;
+pub use signal::{Received, Sig};
 pub use word::Word;
 
 /// A point in time, counted from the start of the runtime. The clock excludes time during which the runtime was frozen.

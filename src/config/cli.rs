@@ -117,7 +117,7 @@ fn unknown(word: &OsString) -> Usage {
 }
 
 /// Widest line of the help text.
-const WIDTH: usize = 120;
+const WIDTH: usize = 132;
 
 const HEAD: &str = "\
 rpm-runtime runs N workers of any program on one shared port, as PID 1 of a container.

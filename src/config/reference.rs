@@ -60,7 +60,8 @@ This is the default; `RPM_SIGNALS` changes it.
 
 | signal | what the runtime does |
 |---|---|
-| TERM, INT, QUIT | `stop`: `/readyz` answers 503; after `RPM_SHUTDOWN_DELAY` the runtime waits until no request is in work (at most `RPM_DRAIN_TIMEOUT`), sends the stop signal to every worker, and after the grace (`RPM_STOP_TIMEOUT`) SIGKILL. A second signal skips the waiting, a third the grace. |
+| TERM, INT, QUIT, WINCH, RTMIN+3 | `stop`: `/readyz` answers 503; after `RPM_SHUTDOWN_DELAY` the runtime waits until no request is in work (at most `RPM_DRAIN_TIMEOUT`), sends the stop signal to every worker, and after the grace (`RPM_STOP_TIMEOUT`) SIGKILL. A second signal skips the waiting, a third the grace. |
+| WINCH that the kernel sent, since the terminal has another size | It goes to a worker that has the terminal (`RPM_LOG_FORMAT=inherit`), and to no other. |
 | HUP | `reload`: the workers are replaced one after the other, see [reload.md](reload.md). |
 | TTIN, TTOU | `scale-up`, `scale-down`: one worker more, one less. |
 | USR1 | `reopen`: log files are opened again, for a logrotate outside; then the signal is forwarded to every worker, in the role of tini too. With log files it is forwarded only to workers that handle it, so that it ends none. |
@@ -80,6 +81,9 @@ The actions for `RPM_SIGNALS`:
 | `forward:NAME` | Sends another signal to every worker. |
 | `reopen` | Opens the log files again, then forwards. |
 | `ignore` | Nothing. |
+
+WINCH and RTMIN+3 stop because images inherit them as `STOPSIGNAL` from their base image (httpd, systemd). haproxy's image has
+`STOPSIGNAL SIGUSR1`: write `STOPSIGNAL SIGTERM` in an image that is made from it, or set `RPM_SIGNALS=USR1=stop`.
 
 In the role of tini (`RPM_RESTART=never` with one instance) every signal is forwarded, except TTIN and TTOU, which are
 ignored.

@@ -19,7 +19,7 @@ const SIGNALS: Setting<Overrides> = Setting {
     name: "RPM_SIGNALS",
     // A test compares this with `SignalTable::service`.
     default: Preset::Computed(
-        "HUP=reload,INT=stop,QUIT=stop,USR1=reopen,TERM=stop,TTIN=scale-up,TTOU=scale-down,*=forward",
+        "HUP=reload,INT=stop,QUIT=stop,USR1=reopen,TERM=stop,TTIN=scale-up,TTOU=scale-down,WINCH=stop,RTMIN+3=stop,*=forward",
     ),
     help: "stop, restart, reload, scale-up, scale-down, forward[:X], ignore, reopen",
     doc: "What the runtime does when it receives a signal, in addition to the default or against it: \

@@ -6,6 +6,15 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Sig(u8);
 
+/// A signal that the runtime received.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Received {
+    /// The signal.
+    pub sig: Sig,
+    /// A process sent it, and not the kernel by itself.
+    pub sent: bool,
+}
+
 /// Names of the standard signals (Linux, generic numbering of x86-64 and aarch64), in their order.
 const SIGNAL_NAMES: [&str; 31] = [
     "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2",
@@ -38,6 +47,10 @@ impl Sig {
     pub const TTIN: Self = Self(21);
     /// SIGTTOU.
     pub const TTOU: Self = Self(22);
+    /// SIGWINCH.
+    pub const WINCH: Self = Self(28);
+    /// SIGRTMIN+3 of glibc and musl, by which systemd is stopped.
+    pub const RTMIN_3: Self = Self(37);
 
     /// `None` outside 1..=64.
     pub fn new(raw: i32) -> Option<Self> {

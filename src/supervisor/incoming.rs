@@ -5,7 +5,7 @@ use std::time::Duration;
 use tracing::warn;
 
 use crate::checks::Check;
-use crate::model::{ReadyBy, Sig};
+use crate::model::{ReadyBy, Received};
 use crate::policy::Event;
 use crate::policy::notify::Message;
 use crate::ports::PortEvent;
@@ -24,7 +24,7 @@ const BEAT: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 pub(super) enum Incoming {
     /// Signals are pending.
-    Signals(Vec<Sig>),
+    Signals(Vec<Received>),
     /// An event of the shared ports.
     Port(PortEvent),
     /// An event of a trigger.

@@ -4,7 +4,8 @@ use tokio::io::Interest;
 use tokio::net::UnixStream;
 use tracing::info;
 
-use crate::model::{Command, Sig, Trigger};
+use crate::config::LogFormat;
+use crate::model::{Command, Received, Sig, Trigger};
 use crate::policy::{Event, SignalAction};
 use crate::sys::signals::Signals;
 
@@ -27,11 +28,12 @@ impl Supervisor {
         });
     }
 
-    pub(super) fn signalled(&self, pending: &[Sig], events: &mut Vec<Event>) {
+    pub(super) fn signalled(&self, pending: &[Received], events: &mut Vec<Event>) {
         let mut commands = Vec::new();
-        for sig in pending.iter().copied().filter(|sig| *sig != Sig::CHLD) {
+        for received in pending.iter().filter(|one| one.sig != Sig::CHLD) {
+            let sig = received.sig;
             self.metrics.signal_received(sig);
-            match self.config.signals.actions.action(sig) {
+            match self.config.signals.actions.action_for(*received) {
                 SignalAction::Stop => {
                     info!(signal = %sig, "signal received, stopping");
                     commands.push(Command::Stop);
@@ -53,6 +55,12 @@ impl Supervisor {
                     commands.push(Command::ScaleDown);
                 }
                 SignalAction::Forward => self.forward(sig, sig),
+                SignalAction::ForwardToTerminal => {
+                    // A worker owns the terminal if it has inherited our stdout.
+                    if self.config.log.format == LogFormat::Inherit {
+                        self.forward(sig, sig);
+                    }
+                }
                 SignalAction::ForwardAs(other) => self.forward(sig, other),
                 SignalAction::Reopen => {
                     if self.config.log.files.any() {

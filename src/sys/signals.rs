@@ -7,14 +7,14 @@ use std::os::unix::net::UnixStream;
 use nix::errno::Errno;
 use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
 use signal_hook::iterator::backend::SignalDelivery;
-use signal_hook::iterator::exfiltrator::SignalOnly;
+use signal_hook::iterator::exfiltrator::raw::WithRawSiginfo;
 
-use crate::model::{Pid, Sig};
+use crate::model::{Pid, Received, Sig};
 
-/// Delivers signals to the event loop. The handlers only set a flag and write a byte.
+/// Delivers signals to the event loop. The handlers only store what the kernel says of a signal and write a byte.
 #[derive(Debug)]
 pub struct Signals {
-    delivery: SignalDelivery<UnixStream, SignalOnly>,
+    delivery: SignalDelivery<UnixStream, WithRawSiginfo>,
 }
 
 impl Signals {
@@ -30,7 +30,7 @@ impl Signals {
             .filter(|sig| sig.is_catchable() && !sig.is_fault())
             .map(Sig::get)
             .collect();
-        let delivery = SignalDelivery::with_pipe(read, write, SignalOnly, numbers)?;
+        let delivery = SignalDelivery::with_pipe(read, write, WithRawSiginfo, numbers)?;
         sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)?;
         Ok(Self { delivery })
     }
@@ -40,9 +40,23 @@ impl Signals {
         self.delivery.get_read().try_clone()
     }
 
-    /// The signals that arrived since the last call, each at most once, in the order of their numbers.
-    pub fn pending(&mut self) -> Vec<Sig> {
-        self.delivery.pending().filter_map(Sig::new).collect()
+    /// The signals that arrived since the last call, each at most once, in the order of their numbers. If one arrived
+    /// more than once and a process sent one of them, it counts as sent.
+    pub fn pending(&mut self) -> Vec<Received> {
+        let mut received: Vec<Received> = Vec::new();
+        for info in self.delivery.pending() {
+            let Some(sig) = Sig::new(info.si_signo) else {
+                continue;
+            };
+            // kill(2), tgkill(2) and sigqueue(3) have a code of 0 or below, the kernel has one above (sigaction(2)). The
+            // PID would not do: that of a sender outside of our PID namespace is 0.
+            let sent = info.si_code <= 0;
+            match received.iter_mut().find(|one| one.sig == sig) {
+                Some(one) => one.sent |= sent,
+                None => received.push(Received { sig, sent }),
+            }
+        }
+        received
     }
 }
 

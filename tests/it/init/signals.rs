@@ -5,12 +5,15 @@ use std::os::unix::process::ExitStatusExt;
 use crate::harness::{self, Builder, Runtime, Signal, example, until};
 
 /// Signals without a default meaning for the runtime, by number: ALRM, STKFLT, CONT, TSTP, URG, XCPU, XFSZ, VTALRM,
-/// PROF, WINCH, IO, PWR, USR1, USR2 and the real-time signals.
+/// PROF, IO, PWR, USR1, USR2 and the real-time signals, without RTMIN+3.
 fn forwarded() -> impl Iterator<Item = i32> {
-    [10, 12, 14, 16, 18, 20, 23, 24, 25, 26, 27, 28, 29, 30]
+    [10, 12, 14, 16, 18, 20, 23, 24, 25, 26, 27, 29, 30]
         .into_iter()
-        .chain(34..=64)
+        .chain((34..=64).filter(|number| *number != RTMIN_3))
 }
+
+const WINCH: i32 = 28;
+const RTMIN_3: i32 = 37;
 
 fn service(workers: u16) -> Builder {
     Runtime::builder()
@@ -83,6 +86,65 @@ fn signals_that_would_end_or_suspend_workers_by_surprise_are_not_passed() {
     assert_eq!(got(&runtime), [LAST]);
     for name in ["SIGHUP", "SIGTTIN", "SIGTTOU"] {
         runtime.wait_for_line(|line| line.contains("ignoring") && line.contains(name));
+    }
+}
+
+/// Images inherit a STOPSIGNAL: WINCH from httpd's, RTMIN+3 from one with systemd. The engine sends it from outside.
+#[test]
+fn the_stop_signal_of_an_inherited_image_stops() {
+    for number in [WINCH, RTMIN_3] {
+        let mut runtime = printing(service(2), 2);
+        runtime.signal_number(number);
+        assert_eq!(runtime.wait_exit().code(), Some(0), "{}", runtime.shown());
+        assert_eq!(got(&runtime), [15]);
+    }
+    // One who wants it otherwise can say so.
+    let own = "WINCH=forward,RTMIN+3=forward";
+    let runtime = printing(service(1).env("RPM_SIGNALS", own), 1);
+    for number in [WINCH, RTMIN_3] {
+        runtime.signal_number(number);
+        wait_got(&runtime, 0, number);
+    }
+    assert_eq!(got(&runtime), [WINCH, RTMIN_3]);
+}
+
+/// In the role of tini it is the program's.
+#[test]
+fn a_lonely_program_gets_a_winch_that_was_sent() {
+    let runtime = printing(
+        service(1)
+            .env("RPM_RESTART", "never")
+            .env("RPM_LOG_LEVEL", "info"),
+        1,
+    );
+    runtime.signal_number(WINCH);
+    wait_got(&runtime, 0, WINCH);
+}
+
+/// The kernel sends WINCH when a terminal gets another size. httpd, for example, would take it for an order to stop.
+#[test]
+fn a_terminal_of_another_size_stops_nothing_and_is_told_to_the_owner_of_the_terminal_alone() {
+    // In the role of tini the worker is the foreground of the terminal.
+    for (restart, told) in [("always", &[64, 15][..]), ("never", &[28, 64, 15])] {
+        let mut runtime = service(1)
+            .env("RPM_RESTART", restart)
+            .env("RPM_LOG_LEVEL", "info")
+            .env("NO_COLOR", "1")
+            .under([
+                "/usr/bin/python3".into(),
+                harness::source("tests/payloads/resized.py").into_os_string(),
+            ])
+            .arg(example("print_signals"))
+            .program(["--until", "TERM"])
+            .start();
+        assert_eq!(runtime.wait_exit().code(), Some(0), "{}", runtime.shown());
+        let texts = runtime.texts();
+        let lines = texts.iter().filter(|line| line.contains("] got "));
+        let numbers: Vec<i32> = lines
+            .map(|line| line.split(' ').nth(3).unwrap().parse().unwrap())
+            .collect();
+        assert_eq!(numbers, told, "{texts:?}");
+        assert!(texts.iter().any(|line| line == "resized"), "{texts:?}");
     }
 }
 
