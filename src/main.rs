@@ -13,7 +13,7 @@ use rpm_runtime::config::{self, Input, Opening, Resolved};
 use rpm_runtime::log::Flushed;
 use rpm_runtime::model::Sig;
 use rpm_runtime::policy::{CpuBudget, SignalTable};
-use rpm_runtime::supervisor::{Boot, BootError, Ending, boot, write_termination_log};
+use rpm_runtime::supervisor::{Boot, BootError, Ending, boot, try_out, write_termination_log};
 use rpm_runtime::sys::cgroup::{self, CgroupLimits};
 use rpm_runtime::sys::clock::Clock;
 use rpm_runtime::sys::clone3::{self, Clone3};
@@ -62,6 +62,7 @@ fn main() -> ExitCode {
             ExitCode::from(said.code)
         }
         Opening::Healthcheck(addr) => healthcheck(addr),
+        Opening::Check(resolved) => ExitCode::from(check(&resolved, env)),
         Opening::Run(resolved) => ExitCode::from(serve(*resolved, env, limits, clock)),
     }
 }
@@ -184,6 +185,23 @@ fn collected() -> impl Iterator<Item = Sig> {
         .filter_map(Sig::new)
         .filter(|sig| SignalTable::collects(*sig))
         .chain([Sig::CHLD])
+}
+
+/// `--check`: shows the configuration, and tries what can be tried without starting anything.
+fn check(resolved: &Resolved, env: Vec<(OsString, OsString)>) -> u8 {
+    let tried = try_out(&resolved.config, env);
+    let budget = config::stop_budget(&resolved.config);
+    let budget = budget.map_or_else(String::new, |budget| format!("\n{budget}\n"));
+    say(
+        &format!("{}{budget}", config::table(&resolved.lines)),
+        std::io::stdout(),
+    );
+    let warnings = [resolved.warnings.as_slice(), &tried.warnings].concat();
+    say(&config::warnings(&warnings), std::io::stderr());
+    tried.fault.map_or(0, |(code, fault)| {
+        say(&format!("rpm-runtime: {fault}\n"), std::io::stderr());
+        code
+    })
 }
 
 fn healthcheck(addr: Option<std::net::SocketAddr>) -> ExitCode {

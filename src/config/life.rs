@@ -85,7 +85,7 @@ const STOP_TIMEOUT: Setting<Duration> = Setting {
 
 pub(super) const DRAIN_TIMEOUT: Setting<Duration> = Setting {
     name: "RPM_DRAIN_TIMEOUT",
-    default: Preset::Text("10s"),
+    default: Preset::Text("5s"),
     help: "longest wait for a worker's connections to end before that; 0: none",
     doc: "How long the runtime waits, before the stop signal, for the connections of a worker to end. Meanwhile the worker \
           gets no new ones. `0` does not wait. Where ports are not shared, there is no such wait.\n\n\

@@ -43,7 +43,7 @@ pub mod testing;
 
 pub use crate::policy::MAX_INSTANCES;
 pub use admin::{Admin, AppMetrics, MetricsSource};
-pub use check::table;
+pub use check::{stop_budget, table};
 pub use cli::{Cli, Usage, help};
 pub use config::{Config, GROUPS, settings};
 pub use env_file::{BadLine, env_file};
@@ -54,7 +54,7 @@ pub use life::{Life, Ready};
 pub use log::{
     Every, FileName, Files, Level, Levels, LogFormat, LogStderr, Logging, Multiline, Rotation,
 };
-pub use open::{Opening, Said, open};
+pub use open::{Opening, Said, open, warnings};
 pub use ports::{Handover, Ports};
 pub use program::{ExecMode, Program};
 pub use reader::Line;

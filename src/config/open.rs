@@ -5,7 +5,6 @@ use std::fmt::Write as _;
 use std::net::SocketAddr;
 
 use super::EXIT_CONFIG;
-use super::check::table;
 use super::cli::{Cli, Usage, help};
 use super::environment::Input;
 use super::faults::Faults;
@@ -18,6 +17,8 @@ pub enum Opening {
     Say(Said),
     /// Ask the runtime at this address whether it is ready; `None` if RPM_ADMIN_ADDR is `off`.
     Healthcheck(Option<SocketAddr>),
+    /// Show this configuration, see whether it can work here, and exit.
+    Check(Box<Resolved>),
     /// Run the service; the warnings go to the log.
     Run(Box<Resolved>),
 }
@@ -54,11 +55,7 @@ pub fn open(mut input: Input<'_>) -> Opening {
             Err(faults) => refuse(&faults),
         },
         Ok(Cli::Check { words }) => match resolve(&with(input, words)) {
-            Ok(resolved) => Opening::Say(Said {
-                stdout: table(&resolved.lines),
-                stderr: warnings(&resolved.warnings),
-                code: 0,
-            }),
+            Ok(resolved) => Opening::Check(Box::new(resolved)),
             Err(faults) => refuse(&faults),
         },
         Ok(Cli::Run { words }) => match resolve(&with(input, words)) {
@@ -89,7 +86,7 @@ fn refuse_usage(usage: &Usage) -> Opening {
 }
 
 /// One line per warning.
-fn warnings(warnings: &[String]) -> String {
+pub fn warnings(warnings: &[String]) -> String {
     let mut text = String::new();
     for warning in warnings {
         let _ = writeln!(text, "rpm-runtime: warning: {warning}"); // a String takes everything

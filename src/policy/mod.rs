@@ -81,5 +81,6 @@ pub use port_table::PortTable;
 pub use rate::{Bucket, Rate};
 pub use retire::KILL_PATIENCE;
 pub use rotation::{Apart, Rotation};
+pub use scrape::limit as last_scrape_limit;
 pub use share::{Share, allowance};
 pub use signals::{SignalAction, SignalTable};

@@ -23,6 +23,7 @@ mod signals;
 mod spawn;
 mod starting;
 mod triggers;
+mod try_out;
 mod turn;
 mod worker;
 
@@ -53,6 +54,7 @@ use worker::Workers;
 
 pub use boot::{Boot, BootError, boot};
 pub use report::{Ending, write_termination_log};
+pub use try_out::{Tried, try_out};
 
 /// Tells tokio that the reported readiness of a descriptor has been handled.
 fn not_now() -> std::io::Result<()> {

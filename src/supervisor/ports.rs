@@ -293,6 +293,10 @@ impl Supervisor {
 fn log_event(event: &PortEvent) {
     match event {
         PortEvent::Opened { key, listeners } => info!(port = %key, listeners, "sharing a port"),
+        PortEvent::NotOpened { key, reason } if reason == Errno::EADDRINUSE.desc() => {
+            let (port, error) = (key.addr.port(), reason);
+            error!(port = %key, error, "another process already listens on {port}; the worker binds it by itself");
+        }
         PortEvent::NotOpened { key, reason } => {
             error!(port = %key, error = reason, "cannot share a port, the worker binds it by itself");
         }

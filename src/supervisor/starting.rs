@@ -1,9 +1,8 @@
 //! Status messages of a worker between fork and exec: the descriptor of its notifier, or why the program cannot run.
 
-use std::path::Path;
+use std::ffi::{OsStr, OsString};
 use std::sync::Arc;
 
-use nix::errno::Errno;
 use tokio::io::Interest;
 use tokio::net::UnixDatagram;
 use tracing::{error, warn};
@@ -15,6 +14,7 @@ use crate::sys::status::{self, Status};
 
 use super::Supervisor;
 use super::incoming::{Incoming, Report};
+use super::try_out::why_not;
 use super::worker::{AbortOnDrop, WorkerId};
 
 /// The start of a worker, until its program runs.
@@ -105,20 +105,10 @@ impl Supervisor {
             }
             Status::ExecFailed(errno) => {
                 let code = Status::exec_code(errno);
-                let program = self
-                    .config
-                    .program
-                    .argv
-                    .first()
-                    .map(|word| word.to_string_lossy().into_owned());
-                let program = program.unwrap_or_default();
-                let why = match errno {
-                    Errno::ENOENT if program.contains('/') && Path::new(&program).is_file() => {
-                        "the file exists, but its interpreter or loader is not found"
-                    }
-                    Errno::ENOENT | Errno::ENOTDIR => "not found",
-                    other => other.desc(),
-                };
+                let program = self.config.program.argv.first();
+                let program = program.map_or(OsStr::new(""), OsString::as_os_str);
+                let why = why_not(program, errno);
+                let program = program.to_string_lossy().into_owned();
                 error!(
                     slot = slot.0,
                     pid = pid.get(),

@@ -25,7 +25,7 @@ pub mod procnet;
 pub mod reaper;
 pub mod register;
 pub mod remote;
-mod search;
+pub mod search;
 mod send_fd;
 pub mod signals;
 pub mod sockdiag;

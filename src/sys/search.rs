@@ -1,9 +1,11 @@
-//! Search for a program in PATH.
+//! Search for a program in PATH, and what may be written.
 
 use std::ffi::{CString, OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 use nix::errno::Errno;
+use nix::unistd::{AccessFlags, eaccess};
 
 /// Fails with EINVAL if `bytes` contains a NUL.
 pub(super) fn c_string(bytes: &[u8]) -> nix::Result<CString> {
@@ -40,6 +42,35 @@ pub(super) fn candidates(
             c_string(&[dir, b"/", program.as_bytes()].concat())
         })
         .collect()
+}
+
+/// Whether a shell would find the program: the same error as execve(2) has, if it is not there or not executable.
+pub fn find(program: &OsStr, env: &[(OsString, OsString)]) -> nix::Result<()> {
+    let mut refused = Errno::ENOENT;
+    for path in candidates(program, env)? {
+        let path = Path::new(OsStr::from_bytes(path.as_bytes()));
+        let executable = || {
+            if path.metadata().is_ok_and(|meta| meta.is_dir()) {
+                return Err(Errno::EACCES);
+            }
+            eaccess(path, AccessFlags::X_OK)
+        };
+        match executable() {
+            Ok(()) => return Ok(()),
+            Err(errno) if is_absence(errno) => {}
+            Err(errno) => refused = errno,
+        }
+    }
+    Err(refused)
+}
+
+/// Whether this file can be written, or files can be made in this directory.
+pub fn may_write(path: &Path) -> nix::Result<()> {
+    let mut wanted = AccessFlags::W_OK;
+    if path.is_dir() {
+        wanted |= AccessFlags::X_OK;
+    }
+    eaccess(path, wanted)
 }
 
 #[cfg(test)]

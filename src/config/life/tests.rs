@@ -15,7 +15,7 @@ fn nothing_set_is_the_documented_default() {
         ready_timeout: Duration::from_secs(30),
         stop_signal: Sig::TERM,
         stop_timeout: Duration::from_secs(10),
-        drain_timeout: Duration::from_secs(10),
+        drain_timeout: Duration::from_secs(5),
         shutdown_delay: Duration::ZERO,
         restart: Restart::Always,
         stop_exit_codes: vec![],

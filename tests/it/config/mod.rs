@@ -1,3 +1,4 @@
 //! Invalid configuration and its messages.
 
 mod bad_input;
+mod check;

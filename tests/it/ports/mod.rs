@@ -8,3 +8,4 @@ mod families;
 mod listed;
 pub mod opening;
 mod programs;
+mod taken;
