@@ -1,6 +1,7 @@
 //! Parsers of values that several settings use: they return a value or an error. Blanks around a value are ignored, and
 //! fixed words are case-insensitive.
 
+use std::num::NonZeroU16;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -177,27 +178,92 @@ pub(super) fn absolute_path(text: &str) -> Result<PathBuf, Wrong> {
     }
 }
 
-/// Returns the path of `http:PATH`; `None` if the text does not have this form.
-pub(super) fn http(text: &str, accepted: &str) -> Option<Result<String, Wrong>> {
+/// What is asked of a worker, and on which port; `None` is the first that it has bound.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct AtPort<T> {
+    pub(super) what: T,
+    pub(super) port: Option<NonZeroU16>,
+}
+
+impl<T> AtPort<T> {
+    /// On the first port.
+    pub(super) fn first(what: T) -> Self {
+        Self { what, port: None }
+    }
+
+    /// `:8080` in `http::8080/healthz`, and in `tcp:8080`.
+    pub(super) fn shown_port(&self) -> String {
+        self.port
+            .map_or_else(String::new, |port| format!(":{port}"))
+    }
+}
+
+/// Returns the path and the port of `http:PATH` or `http::PORT/PATH`; `None` if the text does not have this form.
+pub(super) fn http(text: &str, accepted: &str) -> Option<Result<AtPort<String>, Wrong>> {
     let text = text.trim();
-    let path = if text.eq_ignore_ascii_case("http") {
-        ""
-    } else {
-        let (word, path) = text.split_once(':')?;
-        if !word.trim_end().eq_ignore_ascii_case("http") {
-            return None;
+    let (word, rest) = text.split_once(':').unwrap_or((text, ""));
+    let word = word.trim_end();
+    if word.eq_ignore_ascii_case("https") {
+        let what = "TLS is not spoken by the runtime; a port with plain HTTP can be named, as in http::8080/healthz, or tcp \
+                    for a port with TLS";
+        return Some(Err(Wrong::new(what, accepted)));
+    }
+    if !word.eq_ignore_ascii_case("http") {
+        return None;
+    }
+    Some(asked(rest.trim_start()).map_err(|what| Wrong::new(what, accepted)))
+}
+
+fn asked(rest: &str) -> Result<AtPort<String>, String> {
+    let (port, path) = match rest.strip_prefix(':') {
+        Some(rest) => {
+            let (port, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+            (Some(port_number(port)?), path)
         }
-        path.trim_start()
+        None => (None, rest),
     };
-    let complaint = if path.is_empty() {
-        Some("names no path behind http:".to_owned())
-    } else {
-        path_complaint(path)
+    if path.is_empty() {
+        return Err(match port {
+            Some(port) => {
+                format!("names port {port} without a path; with one it is http::{port}/healthz")
+            }
+            None => "names no path behind http:".to_owned(),
+        });
+    }
+    match path_complaint(path) {
+        Some(what) => Err(what),
+        None => Ok(AtPort {
+            what: path.to_owned(),
+            port,
+        }),
+    }
+}
+
+/// Returns the port of `tcp` or `tcp:PORT`; `None` if the text does not have this form.
+pub(super) fn tcp(text: &str, accepted: &str) -> Option<Result<Option<NonZeroU16>, Wrong>> {
+    let (word, port) = match text.trim().split_once(':') {
+        Some((word, port)) => (word.trim_end(), Some(port.trim_start())),
+        None => (text.trim(), None),
     };
-    Some(match complaint {
-        Some(what) => Err(Wrong::new(what, accepted)),
-        None => Ok(path.to_owned()),
-    })
+    if !word.eq_ignore_ascii_case("tcp") {
+        return None;
+    }
+    let port = port.map(port_number).transpose();
+    Some(port.map_err(|what| Wrong::new(what, accepted)))
+}
+
+/// A port as a number.
+pub(super) fn port_number(text: &str) -> Result<NonZeroU16, String> {
+    if text.is_empty() {
+        return Err("has no port behind the colon".to_owned());
+    }
+    if !text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(format!("{} is not a port", quote(text)));
+    }
+    let number = text
+        .parse::<u16>()
+        .map_err(|_| format!("the port {} is above 65535", quote(text)))?;
+    NonZeroU16::new(number).ok_or_else(|| "names port 0, which is nobody's".to_owned())
 }
 
 /// The error for a path that cannot be used in requests to workers; `None` if it can.

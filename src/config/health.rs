@@ -1,10 +1,10 @@
 //! Health checks of workers.
 
-use std::num::NonZeroU32;
+use std::num::{NonZeroU16, NonZeroU32};
 use std::time::Duration;
 
 use super::faults::Wrong;
-use super::grammar::{UNKNOWN_WORD, http, is, number, positive_duration};
+use super::grammar::{AtPort, UNKNOWN_WORD, http, is, number, positive_duration, tcp};
 use super::reader::{Reader, Value};
 use super::setting::{Group, Preset, Setting};
 use super::show;
@@ -15,15 +15,24 @@ pub(super) const GROUP: Group = Group {
     settings: &[&HEALTH, &HEALTH_INTERVAL, &HEALTH_TIMEOUT, &HEALTH_FAILURES],
 };
 
-pub(super) const HEALTH: Setting<Option<HealthCheck>> = Setting {
+pub(super) const HEALTH: Setting<Option<AtPort<HealthCheck>>> = Setting {
     name: "RPM_HEALTH",
     default: Preset::Text("off"),
     help: "asks each worker: http:PATH, tcp, accept (does its queue move); off",
     doc: "Asks each worker by itself whether it works; a worker that fails is replaced while the others serve. \
           `http:PATH`: it answers a request for that path with 2xx or 3xx. `tcp`: it accepts a connection. `accept`: \
-          its queue of waiting connections is empty or shrinks.",
+          its queue of waiting connections is empty or shrinks.\n\n\
+          The worker is asked on the first port that it has bound. `http::8080/healthz` and `tcp:8080` name another of its \
+          shared ports. TLS is not spoken: for a port with TLS use `tcp`, or a port with plain HTTP. A worker \
+          that does not have the named port is not checked, and a warning says so.",
     parse: health,
-    show: show::or_off,
+    show: |asked| match asked {
+        None => "off".to_owned(),
+        Some(asked) => match &asked.what {
+            HealthCheck::Http(path) => format!("http:{}{path}", asked.shown_port()),
+            other => format!("{other}{}", asked.shown_port()),
+        },
+    },
 };
 
 const HEALTH_INTERVAL: Setting<Duration> = Setting {
@@ -61,6 +70,8 @@ const HEALTH_FAILURES: Setting<NonZeroU32> = Setting {
 pub struct Health {
     /// RPM_HEALTH; `None` is `off`.
     pub check: Option<HealthCheck>,
+    /// The port that RPM_HEALTH names; `None` is the first that a worker has bound.
+    pub port: Option<NonZeroU16>,
     /// RPM_HEALTH_INTERVAL; not 0.
     pub interval: Duration,
     /// RPM_HEALTH_TIMEOUT; not 0.
@@ -76,8 +87,13 @@ impl Health {
             reader.warn_if_set(&HEALTH_TIMEOUT, "without RPM_HEALTH");
             reader.warn_if_set(&HEALTH_FAILURES, "without RPM_HEALTH");
         }
+        let (check, port) = match reader.get(&HEALTH)? {
+            Some(AtPort { what, port }) => (Some(what), port),
+            None => (None, None),
+        };
         Ok(Self {
-            check: reader.get(&HEALTH)?,
+            check,
+            port,
             interval: reader.get(&HEALTH_INTERVAL)?,
             timeout: reader.get(&HEALTH_TIMEOUT)?,
             failures: reader.get(&HEALTH_FAILURES)?,
@@ -85,14 +101,24 @@ impl Health {
     }
 }
 
-fn health(text: &str) -> Result<Option<HealthCheck>, Wrong> {
-    let accepted = "off, http:PATH such as http:/healthz, tcp, or accept";
-    match http(text, accepted) {
-        Some(path) => path.map(|path| Some(HealthCheck::Http(path))),
-        None if is(text, "off") => Ok(None),
-        None if is(text, "tcp") => Ok(Some(HealthCheck::Tcp)),
-        None if is(text, "accept") => Ok(Some(HealthCheck::Accept)),
-        None => Err(Wrong::new(UNKNOWN_WORD, accepted)),
+fn health(text: &str) -> Result<Option<AtPort<HealthCheck>>, Wrong> {
+    let accepted =
+        "off, http:PATH such as http:/healthz, http::PORT/PATH, tcp, tcp:PORT, or accept";
+    if let Some(asked) = http(text, accepted) {
+        let AtPort { what: path, port } = asked?;
+        let what = HealthCheck::Http(path);
+        return Ok(Some(AtPort { what, port }));
+    }
+    if let Some(port) = tcp(text, accepted) {
+        let what = HealthCheck::Tcp;
+        return port.map(|port| Some(AtPort { what, port }));
+    }
+    if is(text, "off") {
+        Ok(None)
+    } else if is(text, "accept") {
+        Ok(Some(AtPort::first(HealthCheck::Accept)))
+    } else {
+        Err(Wrong::new(UNKNOWN_WORD, accepted))
     }
 }
 
@@ -105,6 +131,7 @@ mod tests {
     fn nothing_set_is_the_documented_default() {
         let expected = Health {
             check: None,
+            port: None,
             interval: Duration::from_secs(10),
             timeout: Duration::from_secs(2),
             failures: NonZeroU32::new(3).unwrap(),
@@ -115,12 +142,23 @@ mod tests {
     #[test]
     fn checks() {
         assert_eq!(health(" OFF "), Ok(None));
-        assert_eq!(health("tcp"), Ok(Some(HealthCheck::Tcp)));
-        assert_eq!(health("Accept"), Ok(Some(HealthCheck::Accept)));
+        let first = |what| Ok(Some(AtPort::first(what)));
+        assert_eq!(health("tcp"), first(HealthCheck::Tcp));
+        assert_eq!(health("Accept"), first(HealthCheck::Accept));
+        let port = NonZeroU16::new(8080);
+        for (text, what) in [
+            (
+                "http::8080/healthz",
+                HealthCheck::Http("/healthz".to_owned()),
+            ),
+            (" Tcp:8080 ", HealthCheck::Tcp),
+        ] {
+            assert_eq!(health(text), Ok(Some(AtPort { what, port })), "{text}");
+        }
         let path = format!("/{}", "x".repeat(1023));
         for path in ["/", "/healthz?full=1&x=%20", "/a:b//c", &path] {
             let parsed = health(&format!(" http:{path} "));
-            assert_eq!(parsed, Ok(Some(HealthCheck::Http(path.to_owned()))));
+            assert_eq!(parsed, first(HealthCheck::Http(path.to_owned())));
         }
         let bad = [
             ("http".to_owned(), "names no path behind http:"),
@@ -149,7 +187,20 @@ mod tests {
                 format!("http:{path}x"),
                 "the path is 1025 bytes long, more than 1024",
             ),
-            ("https:/x".to_owned(), "is not one of the known words"),
+            (
+                "https:/x".to_owned(),
+                "TLS is not spoken by the runtime; a port with plain HTTP can be named, as in http::8080/healthz, or tcp for a \
+                 port with TLS",
+            ),
+            (
+                "http::8080".to_owned(),
+                "names port 8080 without a path; with one it is http::8080/healthz",
+            ),
+            ("http::/x".to_owned(), "has no port behind the colon"),
+            ("http::x/y".to_owned(), "\"x\" is not a port"),
+            ("tcp:0".to_owned(), "names port 0, which is nobody's"),
+            ("tcp:65536".to_owned(), "the port \"65536\" is above 65535"),
+            ("accept:80".to_owned(), "is not one of the known words"),
             ("exec:true".to_owned(), "is not one of the known words"),
             (String::new(), "is not one of the known words"),
         ];

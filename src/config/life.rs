@@ -1,11 +1,12 @@
 //! Start, end and restart of workers.
 
+use std::num::NonZeroU16;
 use std::time::Duration;
 
 use super::faults::{Wrong, quote};
 use super::grammar::{
-    NOT_YET, UNKNOWN_WORD, duration, exit_codes, http, number, positive_duration, show_word,
-    signal, word,
+    AtPort, NOT_YET, UNKNOWN_WORD, duration, exit_codes, http, number, positive_duration,
+    show_word, signal, tcp, word,
 };
 use super::reader::{Reader, Value};
 use super::setting::{Group, Preset, Setting};
@@ -31,13 +32,15 @@ pub(super) const GROUP: Group = Group {
     ],
 };
 
-pub(super) const READY: Setting<Ready> = Setting {
+pub(super) const READY: Setting<AtPort<Ready>> = Setting {
     name: "RPM_READY",
     default: Preset::Text("auto"),
     help: "a worker is ready when: auto, listen, notify, http:PATH, tcp, delay:2s",
     doc: "When a worker counts as ready. `listen`: it listens on every port that is expected of it. `notify`: it says \
           `READY=1` to `NOTIFY_SOCKET` (sd_notify). `http:PATH`: it also answers a request for that path with 2xx or 3xx. \
-          `tcp`: it also accepts a connection. `delay:2s`: it has been alive for so long.\n\n\
+          `tcp`: it also accepts a connection. `delay:2s`: it has been alive for so long. With `http::8080/healthz` and \
+          `tcp:8080` it is asked on that one of its shared ports, otherwise on the first that it has bound. TLS is not \
+          spoken.\n\n\
           **Which ports are expected:** those of `RPM_PORTS`, if they are listed there. Otherwise the port that the \
           environment names (`PORT`), and every port on which other workers of this service listen that have been up for \
           `RPM_MIN_UPTIME`, or on which the worker before did. Only the number counts, not the address. At the first start \
@@ -46,12 +49,12 @@ pub(super) const READY: Setting<Ready> = Setting {
           `RPM_READY_TIMEOUT`, it is ready, and so are the others once they have been alive for `RPM_MIN_UPTIME`. \
           `RPM_PORTS=off` says so from the start. The line `worker ready` says by what (`by=listen`, `by=age`).",
     parse: ready,
-    show: |ready| match ready {
+    show: |asked| match &asked.what {
         Ready::Auto => "auto".to_owned(),
         Ready::Listen => "listen".to_owned(),
         Ready::Notify => "notify".to_owned(),
-        Ready::Http(path) => format!("http:{path}"),
-        Ready::Tcp => "tcp".to_owned(),
+        Ready::Http(path) => format!("http:{}{path}", asked.shown_port()),
+        Ready::Tcp => format!("tcp{}", asked.shown_port()),
         Ready::Delay(delay) => format!("delay:{}", show::duration(delay)),
     },
 };
@@ -193,6 +196,8 @@ pub enum Ready {
 pub struct Life {
     /// RPM_READY.
     pub ready: Ready,
+    /// The port that RPM_READY names; `None` is the first that a worker has bound.
+    pub ready_port: Option<NonZeroU16>,
     /// RPM_READY_TIMEOUT; not 0.
     pub ready_timeout: Duration,
     /// RPM_STOP_SIGNAL.
@@ -219,8 +224,10 @@ impl Life {
     pub(super) fn read(reader: &mut Reader<'_>) -> Value<Self> {
         delay_ends_before_the_timeout(reader);
         let backoff = backoff(reader);
+        let AtPort { what, port } = reader.get(&READY)?;
         Ok(Self {
-            ready: reader.get(&READY)?,
+            ready: what,
+            ready_port: port,
             ready_timeout: reader.get(&READY_TIMEOUT)?,
             stop_signal: reader.get(&STOP_SIGNAL)?,
             stop_timeout: reader.get(&STOP_TIMEOUT)?,
@@ -236,7 +243,8 @@ impl Life {
 }
 
 fn delay_ends_before_the_timeout(reader: &mut Reader<'_>) {
-    if let (Ok(Ready::Delay(delay)), Ok(timeout)) = (reader.get(&READY), reader.get(&READY_TIMEOUT))
+    let ready = reader.get(&READY).map(|asked| asked.what);
+    if let (Ok(Ready::Delay(delay)), Ok(timeout)) = (ready, reader.get(&READY_TIMEOUT))
         && delay >= timeout
     {
         let what = format!(
@@ -269,11 +277,22 @@ fn backoff(reader: &mut Reader<'_>) -> Value<Backoff> {
     })
 }
 
-fn ready(text: &str) -> Result<Ready, Wrong> {
-    let accepted = "auto, listen, notify, http:PATH such as http:/healthz, tcp, or delay:DURATION such as delay:2s";
-    if let Some(path) = http(text, accepted) {
-        return path.map(Ready::Http);
+fn ready(text: &str) -> Result<AtPort<Ready>, Wrong> {
+    let accepted = "auto, listen, notify, http:PATH such as http:/healthz, http::PORT/PATH, tcp, tcp:PORT, or \
+                    delay:DURATION such as delay:2s";
+    if let Some(asked) = http(text, accepted) {
+        let AtPort { what: path, port } = asked?;
+        let what = Ready::Http(path);
+        return Ok(AtPort { what, port });
     }
+    if let Some(port) = tcp(text, accepted) {
+        let what = Ready::Tcp;
+        return port.map(|port| AtPort { what, port });
+    }
+    without_port(text, accepted).map(AtPort::first)
+}
+
+fn without_port(text: &str, accepted: &str) -> Result<Ready, Wrong> {
     let (word, rest) = match text.split_once(':') {
         Some((word, rest)) => (word.trim(), Some(rest.trim())),
         None => (text.trim(), None),
@@ -282,7 +301,6 @@ fn ready(text: &str) -> Result<Ready, Wrong> {
         ("auto", None) => Ok(Ready::Auto),
         ("listen", None) => Ok(Ready::Listen),
         ("notify", None) => Ok(Ready::Notify),
-        ("tcp", None) => Ok(Ready::Tcp),
         ("message", None) => Err(Wrong::new(NOT_YET, accepted)),
         ("delay", Some(delay)) => duration(delay).map(Ready::Delay).map_err(|wrong| {
             Wrong::new(format!("{} {}", quote(delay), wrong.what), wrong.accepted)

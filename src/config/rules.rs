@@ -1,6 +1,8 @@
 //! Rules between settings of several groups: settings that need a shared port, and ports that can be shared. A rule is
 //! skipped while one of its settings is faulty by itself. Rules between settings of one group are in the group's file.
 
+use std::num::NonZeroU16;
+
 use super::admin::{ADMIN_ADDR, APP_METRICS, MetricsSource};
 use super::faults::{Wrong, quote};
 use super::health::HEALTH;
@@ -51,7 +53,10 @@ fn without_sharing(why: &str, reader: &mut Reader<'_>) {
     if let Ok(Some(_)) = reader.given(&HANDOVER) {
         reader.fault(&HANDOVER, Wrong::new(needs.as_str(), remedy));
     }
-    if let Ok(Some(Ready::Listen | Ready::Tcp | Ready::Http(_))) = reader.given(&READY) {
+    let ready = reader
+        .given(&READY)
+        .map(|asked| asked.map(|asked| asked.what));
+    if let Ok(Some(Ready::Listen | Ready::Tcp | Ready::Http(_))) = ready {
         let remedy = remedy.trim_start_matches("leaving it unset, ");
         let remedy = format!("auto, notify, delay:DURATION, {remedy}");
         reader.fault(&READY, Wrong::new(needs.as_str(), remedy));
@@ -71,7 +76,7 @@ fn without_sharing(why: &str, reader: &mut Reader<'_>) {
         }
     }
     if let (Ok(Ready::Auto), Ok(uptime), Ok(timeout)) = (
-        reader.get(&READY),
+        reader.get(&READY).map(|asked| asked.what),
         reader.get(&MIN_UPTIME),
         reader.get(&READY_TIMEOUT),
     ) && uptime >= timeout
@@ -86,7 +91,7 @@ fn without_sharing(why: &str, reader: &mut Reader<'_>) {
 }
 
 fn with_sharing(reader: &mut Reader<'_>) {
-    side_port(reader);
+    side_ports(reader);
     if reader.given(&HANDOVER) == Ok(Some(Handover::Activation))
         && reader.get(&PORTS) == Ok(PortRule::Any)
     {
@@ -115,13 +120,24 @@ fn with_sharing(reader: &mut Reader<'_>) {
 }
 
 /// Workers can be asked over a port only if it is shared, and only the program may answer on it.
-fn side_port(reader: &mut Reader<'_>) {
-    let Ok(Some(MetricsSource::Path {
-        port: Some(port), ..
-    })) = reader.get(&APP_METRICS)
-    else {
-        return;
+fn side_ports(reader: &mut Reader<'_>) {
+    let metrics = match reader.get(&APP_METRICS) {
+        Ok(Some(MetricsSource::Path { port, .. })) => port,
+        _ => None,
     };
+    let ready = reader.get(&READY).ok().and_then(|asked| asked.port);
+    let health = reader.get(&HEALTH).ok().flatten();
+    let health = health.and_then(|asked| asked.port);
+    let named: [(&dyn Definition, Option<NonZeroU16>); 3] =
+        [(&READY, ready), (&HEALTH, health), (&APP_METRICS, metrics)];
+    for (setting, port) in named {
+        if let Some(port) = port {
+            side_port(reader, setting, port);
+        }
+    }
+}
+
+fn side_port(reader: &mut Reader<'_>, setting: &dyn Definition, port: NonZeroU16) {
     let wrong = match (reader.get(&PORTS), reader.get(&ADMIN_ADDR)) {
         (Ok(PortRule::Listed(specs)), _) if specs.iter().all(|spec| spec.port != port) => {
             Wrong::new(
@@ -144,5 +160,5 @@ fn side_port(reader: &mut Reader<'_>) {
         }
         _ => return,
     };
-    reader.fault(&APP_METRICS, wrong);
+    reader.fault(setting, wrong);
 }

@@ -1,8 +1,11 @@
 //! Asks workers over their own listeners whether they are ready and healthy.
 
-use tracing::{debug, warn};
+use std::num::NonZeroU16;
+use std::sync::{Mutex, PoisonError};
 
-use crate::checks::{Check, PeriodicCheck, Target, until_accepts, until_http};
+use tracing::{debug, info, warn};
+
+use crate::checks::{Check, Failure, PeriodicCheck, Target, until_accepts, until_http};
 use crate::model::{ListenerId, Pid, SlotId};
 use crate::policy::Event;
 use crate::ports::SharedPorts;
@@ -24,15 +27,44 @@ pub(super) struct HealthTask {
     _task: AbortOnDrop,
 }
 
-/// The current target for the worker with this listener.
-fn reach(ports: &SharedPorts, listener: ListenerId) -> Option<Target> {
-    let (key, source_port) = ports.probe_target(listener, None)?;
-    Some(Target::new(key, source_port))
+/// Where a worker is asked: over its listener of the named port, or of the first that it has bound.
+#[derive(Clone, Debug)]
+struct Place {
+    ports: SharedPorts,
+    listener: ListenerId,
+    port: Option<NonZeroU16>,
 }
 
-fn queue(ports: &SharedPorts, listener: ListenerId) -> Option<u32> {
-    let (key, _) = ports.probe_target(listener, None)?;
-    ports.queue_length(key, listener)
+impl Place {
+    /// The current target; `None` if the worker has no such port.
+    fn target(&self) -> Option<Target> {
+        let (key, source_port) = self.ports.probe_target(self.listener, self.port)?;
+        Some(Target::new(key, source_port))
+    }
+
+    /// The length of the worker's queue there.
+    fn queue(&self) -> Option<u32> {
+        let (key, _) = self.ports.probe_target(self.listener, self.port)?;
+        self.ports.queue_length(key, self.listener)
+    }
+
+    /// The port for messages: the one that is named, or the one that is asked now.
+    fn shown(&self) -> Option<u16> {
+        let named = self.port.map(NonZeroU16::get);
+        named.or_else(|| self.target().map(|target| target.addr.port()))
+    }
+}
+
+/// The failure, if the worker answered: it is up, and one who waits for its success wants to know.
+fn answered(check: &Check) -> Option<&Failure> {
+    match check {
+        Check::Failed(failure) => matches!(
+            failure,
+            Failure::Status(_) | Failure::NotHttp(_) | Failure::Closed | Failure::TooLong
+        )
+        .then_some(failure),
+        Check::Passed | Check::NotMade(_) => None,
+    }
 }
 
 impl Supervisor {
@@ -50,13 +82,34 @@ impl Supervisor {
         let Some(question) = self.observation.question.clone() else {
             return;
         };
-        let (id, ports, outbox) = (worker.id, sharing.ports.clone(), self.outbox.clone());
+        let (id, slot, outbox) = (worker.id, worker.slot, self.outbox.clone());
+        let place = Place {
+            ports: sharing.ports.clone(),
+            listener,
+            port: self.config.life.ready_port,
+        };
         worker.readiness = Some(AbortOnDrop::spawn(async move {
-            let target = || reach(&ports, listener);
-            let heard = |check: &Check| debug!(pid = pid.get(), ?check, "worker is not ready yet");
-            match &question {
-                Question::Http(path) => until_http(target, path, heard).await,
-                Question::Tcp => until_accepts(target, || queue(&ports, listener), heard).await,
+            let target = || place.target();
+            let path = match &question {
+                Question::Http(path) => Some(path.as_str()),
+                Question::Tcp => None,
+            };
+            let told = Mutex::new(None);
+            let heard = |check: &Check| {
+                debug!(pid = pid.get(), ?check, "worker is not ready yet");
+                let Some(failure) = answered(check) else {
+                    return;
+                };
+                let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
+                if told.as_ref() != Some(failure) {
+                    let port = place.shown();
+                    info!(slot = slot.0, pid = pid.get(), port, path, %failure, "worker answers the question of RPM_READY, but not with a success");
+                    *told = Some(failure.clone());
+                }
+            };
+            match path {
+                Some(path) => until_http(target, path, heard).await,
+                None => until_accepts(target, || place.queue(), heard).await,
             }
             let _ = outbox.send(Incoming::Worker(id, Report::Accepted(question.by())));
         }));
@@ -100,17 +153,18 @@ impl Supervisor {
                     u64::from(id.pid.get().unsigned_abs())
                 },
             };
-            let (ports, outbox) = (sharing.ports.clone(), self.outbox.clone());
+            let outbox = self.outbox.clone();
+            let place = Place {
+                ports: sharing.ports.clone(),
+                listener,
+                port: health.port,
+            };
             let task = AbortOnDrop::spawn(async move {
-                let report =
-                    |check| drop(outbox.send(Incoming::Worker(id, Report::Checked(check))));
-                watch
-                    .run(
-                        || reach(&ports, listener),
-                        || queue(&ports, listener),
-                        report,
-                    )
-                    .await;
+                let report = |check| {
+                    let report = Report::Checked(check, place.shown());
+                    drop(outbox.send(Incoming::Worker(id, report)));
+                };
+                watch.run(|| place.target(), || place.queue(), report).await;
             });
             worker.health = Some(HealthTask {
                 eager: one.eager,
@@ -119,20 +173,56 @@ impl Supervisor {
         }
     }
 
-    /// Handles the result of a check.
-    pub(super) fn checked(&self, pid: Pid, slot: SlotId, check: &Check) -> Option<Event> {
+    /// Handles the result of a check on this port.
+    pub(super) fn checked(
+        &mut self,
+        pid: Pid,
+        slot: SlotId,
+        check: &Check,
+        port: Option<u16>,
+    ) -> Option<Event> {
         let passed = match check {
             Check::Passed => true,
             Check::Failed(failure) => {
-                warn!(slot = slot.0, pid = pid.get(), %failure, "worker failed a check (RPM_HEALTH)");
+                warn!(slot = slot.0, pid = pid.get(), port, %failure, "worker failed a check (RPM_HEALTH)");
                 false
             }
             Check::NotMade(reason) => {
-                debug!(pid = pid.get(), reason, "a worker could not be checked");
+                debug!(
+                    pid = pid.get(),
+                    port, reason, "a worker could not be checked"
+                );
+                self.tell_unchecked(pid, slot);
                 return None;
             }
         };
         self.metrics.health_checked(passed);
         Some(Event::Checked { pid, passed })
+    }
+
+    /// Says once for each worker that the port of RPM_HEALTH is none of its shared ports.
+    fn tell_unchecked(&mut self, pid: Pid, slot: SlotId) {
+        let (Some(port), Some(sharing)) = (self.config.health.port, &self.sharing) else {
+            return;
+        };
+        let Some(worker) = self
+            .workers
+            .get_mut(pid)
+            .filter(|worker| !worker.told_unchecked)
+        else {
+            return;
+        };
+        let Some(listener) = worker.listener else {
+            return;
+        };
+        if sharing.ports.probe_target(listener, Some(port)).is_none() {
+            worker.told_unchecked = true;
+            warn!(
+                slot = slot.0,
+                pid = pid.get(),
+                port,
+                "worker does not listen on the port of RPM_HEALTH, so it is not checked"
+            );
+        }
     }
 }

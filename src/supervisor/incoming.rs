@@ -43,7 +43,7 @@ pub(super) enum Report {
     /// The worker has sent messages (sd_notify).
     Said(Vec<Message>),
     /// A health check has ended.
-    Checked(Check),
+    Checked(Check, Option<u16>),
     /// The final scrape has ended.
     Scraped,
 }
@@ -115,7 +115,9 @@ impl Supervisor {
                 events.push(Event::Ready { pid, by });
             }
             Report::Said(messages) => self.said(pid, &messages, events),
-            Report::Checked(check) => events.extend(self.checked(pid, slot, &check)),
+            Report::Checked(check, port) => {
+                events.extend(self.checked(pid, slot, &check, port));
+            }
             Report::Scraped => events.push(Event::Scraped { pid }),
         }
     }

@@ -51,6 +51,8 @@ pub(super) struct Worker {
     pub(super) readiness: Option<AbortOnDrop>,
     /// Checks whether it is healthy (RPM_HEALTH).
     pub(super) health: Option<HealthTask>,
+    /// It was said that RPM_HEALTH cannot be checked.
+    pub(super) told_unchecked: bool,
     /// Its sd_notify messages.
     pub(super) notify: Option<Notify>,
     /// The last lines of its stderr, for the log line that says why it did not come up. `None` once it has come up.
@@ -73,6 +75,7 @@ impl Worker {
             start: None,
             readiness: None,
             health: None,
+            told_unchecked: false,
             notify: None,
             tail: None,
             outsiders: Vec::new(),

@@ -5,7 +5,7 @@ use std::num::NonZeroU16;
 use std::path::PathBuf;
 
 use crate::config::faults::{Wrong, quote};
-use crate::config::grammar::{is, path_complaint};
+use crate::config::grammar::{is, path_complaint, port_number};
 use crate::config::nearest::nearest;
 
 const SOURCES: &str =
@@ -71,16 +71,7 @@ pub(super) fn source(text: &str) -> Result<Option<MetricsSource>, Wrong> {
 /// Parses the text after the colon of `:PORT/PATH`.
 fn side_port(text: &str) -> Result<(NonZeroU16, &str), String> {
     let (port, path) = text.split_at(text.find('/').unwrap_or(text.len()));
-    if port.is_empty() {
-        return Err("has no port behind the colon".to_owned());
-    }
-    if !port.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err(format!("{} is not a port", quote(port)));
-    }
-    let number = port
-        .parse::<u16>()
-        .map_err(|_| format!("the port {} is above 65535", quote(port)))?;
-    let number = NonZeroU16::new(number).ok_or("names port 0, which is nobody's")?;
+    let number = port_number(port)?;
     if path.is_empty() {
         return Err(format!(
             "names a port without a path; with one it is :{number}/metrics"

@@ -12,6 +12,7 @@ fn what<T: std::fmt::Debug>(result: Result<T, Wrong>) -> String {
 fn nothing_set_is_the_documented_default() {
     let expected = Life {
         ready: Ready::Auto,
+        ready_port: None,
         ready_timeout: Duration::from_secs(30),
         stop_signal: Sig::TERM,
         stop_timeout: Duration::from_secs(10),
@@ -28,15 +29,24 @@ fn nothing_set_is_the_documented_default() {
 
 #[test]
 fn readiness() {
-    assert_eq!(ready("Auto"), Ok(Ready::Auto));
-    assert_eq!(ready("delay:2s"), Ok(Ready::Delay(Duration::from_secs(2))));
+    let first = |what| Ok(AtPort::first(what));
+    assert_eq!(ready("Auto"), first(Ready::Auto));
+    assert_eq!(
+        ready("delay:2s"),
+        first(Ready::Delay(Duration::from_secs(2)))
+    );
     assert_eq!(what(ready("delay:2")), "\"2\" needs a unit");
     assert_eq!(what(ready("delay:")), "\"\" is blank");
-    assert_eq!(ready(" NOTIFY"), Ok(Ready::Notify));
-    assert_eq!(
-        ready("http:/healthz"),
-        Ok(Ready::Http("/healthz".to_owned()))
-    );
+    assert_eq!(ready(" NOTIFY"), first(Ready::Notify));
+    let path = || Ready::Http("/healthz".to_owned());
+    assert_eq!(ready("http:/healthz"), first(path()));
+    assert_eq!(ready("TCP"), first(Ready::Tcp));
+    let port = NonZeroU16::new(8080);
+    let there = |what| Ok(AtPort { what, port });
+    assert_eq!(ready("http::8080/healthz"), there(path()));
+    assert_eq!(ready("tcp:8080"), there(Ready::Tcp));
+    assert_eq!(what(ready("tcp:x")), "\"x\" is not a port");
+    assert!(what(ready("https:/x")).starts_with("TLS is not spoken"));
     assert_eq!(what(ready("http:")), "names no path behind http:");
     assert_eq!(what(ready("message")), NOT_YET);
     assert_eq!(what(ready("file:/x")), "is not one of the known words");

@@ -120,7 +120,7 @@ fn what_check_shows_can_be_given_again() {
             ("RPM_WATCH_DELAY", "250ms"),
         ],
         &[
-            ("RPM_READY", "http:/ready?x=1"),
+            ("RPM_READY", "http::8443/ready?x=1"),
             ("RPM_RELOAD_SURGE", "0"),
             ("RPM_MAX_MEMORY", "80%"),
             ("RPM_HEALTH", "HTTP:/Healthz"),
@@ -131,7 +131,7 @@ fn what_check_shows_can_be_given_again() {
         ],
         &[
             ("RPM_BALANCE", "source"),
-            ("RPM_HEALTH", "accept"),
+            ("RPM_HEALTH", "tcp:9000"),
             ("RPM_APP_METRICS", "/metrics"),
             ("RPM_APP_METRICS_GAUGES", "a*=SUM, b = worker"),
             ("RPM_APP_METRICS_INTERVAL", "90s"),
@@ -224,6 +224,8 @@ fn rules_between_settings_hold_at_their_edges() {
         &[("RPM_LOG_FORMAT", "inherit"), ("RPM_INSTANCES", "4")],
         &[fork, ("RPM_READY", "notify")],
         &[fork, ("RPM_HEALTH", "off")],
+        &[("RPM_PORTS", "80,81"), ("RPM_HEALTH", "tcp:81")],
+        &[("RPM_PORTS", "80,81"), ("RPM_READY", "http::81/")],
         &[("RPM_RELOAD_UNAVAILABLE", "4"), ("RPM_INSTANCES", "4")],
         &[("RPM_RELOAD_UNAVAILABLE", "100%")],
     ] {
@@ -245,6 +247,9 @@ fn rules_between_settings_hold_at_their_edges() {
         &[("RPM_RELOAD_UNAVAILABLE", "5"), ("RPM_INSTANCES", "4")],
         &[("RPM_PORTS", "off"), ("RPM_READY", "listen")],
         &[("RPM_HANDOVER", "activation")],
+        &[("RPM_PORTS", "80"), ("RPM_HEALTH", "tcp:81")],
+        &[("RPM_PORTS", "80"), ("RPM_READY", "http::81/")],
+        &[("RPM_HEALTH", "http::9464/healthz")],
         &[("RPM_PORTS", "127.0.0.1:9464")],
         &[("RPM_INSTANCE_VAR", "N"), ("RPM_INCREMENT_VAR", "N")],
     ] {

@@ -2,6 +2,7 @@
 
 mod checks;
 mod known_ports;
+mod named_port;
 mod notify;
 mod notify_socket;
 mod probes;
