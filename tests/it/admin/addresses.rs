@@ -19,6 +19,8 @@ fn service(script: &str) -> Builder {
     let script = format!("ip link set lo up && {script} && exec \"$@\"");
     Runtime::builder()
         .env_remove("RPM_ADMIN_ADDR")
+        // Its program serves no port.
+        .env("RPM_PORTS", "off")
         .under(["unshare", "--net", "sh", "-c", &script, "sh"])
         .program(["sleep", "1000"])
 }
