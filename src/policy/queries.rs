@@ -36,6 +36,20 @@ impl Fleet {
         })
     }
 
+    /// The listeners of slots that have no worker which serves, but will have one, while another slot serves. Their queues
+    /// stand still.
+    pub fn unserved(&self) -> Vec<ListenerId> {
+        if !self.slots.iter().any(Slot::serves) {
+            return Vec::new();
+        }
+        let waits = |slot: &&Slot| match slot.seat {
+            Seat::Waiting { .. } | Seat::Held | Seat::Launching | Seat::Starting { .. } => true,
+            Seat::Stopped | Seat::Ready { .. } => false,
+        };
+        let slots = self.slots.iter().filter(waits);
+        slots.map(|slot| slot.listener).collect()
+    }
+
     /// How many workers there should be: one for each slot.
     pub fn desired(&self) -> u16 {
         u16::try_from(self.slots.len()).unwrap_or(u16::MAX)

@@ -21,6 +21,8 @@ pub(super) struct Listener {
     pub taken: bool,
     /// A worker has or had it.
     pub ever: bool,
+    /// Its present worker has got a descriptor of it.
+    pub handed: bool,
     /// State of its queue under its present worker.
     pub(super) standing: Standing,
     /// Clients wait there for a ready worker, and no worker ever has it.
@@ -41,6 +43,7 @@ impl Listener {
             fd,
             taken: false,
             ever: false,
+            handed: false,
             standing: Standing::default(),
             apart: false,
             watched: false,
@@ -237,6 +240,7 @@ impl Group {
             && let Some(listener) = self.listeners.get_mut(usize::from(listener.0))
         {
             listener.taken = false;
+            listener.handed = false;
         }
     }
 

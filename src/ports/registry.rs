@@ -180,7 +180,7 @@ impl SharedPorts {
         let mut state = self.lock();
         state.present.insert(listener, worker);
         for group in &mut state.groups {
-            group.reclaim(listener);
+            group.reclaim(listener, false);
         }
     }
 
@@ -239,7 +239,7 @@ impl SharedPorts {
             return Err(Errno::ENOENT);
         };
         group.join(listener, &state.rotation)?;
-        group.reclaim(listener);
+        group.reclaim(listener, true);
         let listener = group.listener(listener).ok_or(Errno::ENOENT)?;
         if nonblocking || group.may_block() {
             io::set_nonblocking(listener, nonblocking)?;
@@ -294,7 +294,7 @@ impl SharedPorts {
         let state = &mut *state;
         for group in &mut state.groups {
             group.join(listener, &state.rotation)?;
-            group.reclaim(listener);
+            group.reclaim(listener, true);
             let fd = group.listener(listener).ok_or(Errno::ENOENT)?;
             if group.may_block() {
                 io::set_nonblocking(fd, false)?;

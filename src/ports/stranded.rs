@@ -97,7 +97,8 @@ impl StrandedRelay {
         }
     }
 
-    /// Names all listeners that have no worker and get none soon. Call it after each change and whenever a worker could
+    /// Names all listeners whose queues no worker serves now or soon; those of workers that have bound the port are left
+    /// to them. Call it after each change and whenever a worker could
     /// not be started; repeating it costs little. Call it inside the async runtime.
     pub fn idle(&self, listeners: &[ListenerId]) {
         for (key, (number, waited), fd, claim) in self.ports.claim(listeners) {
@@ -237,11 +238,12 @@ async fn reach(ports: &SharedPorts, key: PortKey, client: &TcpStream) -> Option<
 }
 
 impl Group {
-    /// A worker will get the listener: from now on we accept nothing there.
-    pub fn reclaim(&mut self, listener: ListenerId) {
+    /// A worker will get the listener, or gets it now (`handed`): from now on we accept nothing there.
+    pub fn reclaim(&mut self, listener: ListenerId, handed: bool) {
         let number = self.number(listener);
         if let Some(listener) = self.listeners.get_mut(number) {
             listener.claim = None;
+            listener.handed |= handed;
         }
     }
 
@@ -277,7 +279,9 @@ impl SharedPorts {
                 };
                 // What waits for a ready worker must not be accepted before there is one.
                 let early = one.apart && !served;
-                let ours = idle.contains(&id) && !state.present.contains_key(&id) && !early;
+                // A worker that has not bound the port yet serves nobody there.
+                let has_worker = one.handed && state.present.contains_key(&id);
+                let ours = idle.contains(&id) && !has_worker && !early;
                 if !ours {
                     one.claim = None;
                     continue;

@@ -63,6 +63,9 @@ impl Supervisor {
                 self.fleet.next_deadline(),
                 self.drains.deadline(),
                 self.workers.watchdog_deadline(),
+                self.sharing
+                    .as_ref()
+                    .and_then(|sharing| sharing.deadline(self.now)),
             ];
             let Some(deadline) = deadlines.into_iter().flatten().min() else {
                 let incoming = self.inbox.recv().await;

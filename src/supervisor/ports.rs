@@ -12,7 +12,7 @@ use crate::model::{Pid, PortId, Tick};
 use crate::policy::epoll_sets::Unregistered;
 use crate::policy::handover::{PortKey, PortRule, PortSpec};
 use crate::policy::steering::Balance;
-use crate::policy::{Event, Rotation};
+use crate::policy::{Event, Rotation, Standstill};
 use crate::ports::{self, Balancer, BindServer, PortEvent, SharedPorts, Steering, StrandedRelay};
 use crate::sys::intercept::Filter;
 use crate::sys::pid1::FileLimit;
@@ -41,6 +41,8 @@ pub(super) struct Sharing {
     let_go: bool,
     /// Time of the last log line about stranded connections.
     told_stranded: Option<Tick>,
+    /// Slots without a worker, whose clients are passed on after a short time.
+    standstill: Standstill,
 }
 
 pub(super) fn share(
@@ -96,6 +98,7 @@ pub(super) fn share(
         rotation: Rotation::default(),
         let_go: false,
         told_stranded: None,
+        standstill: Standstill::default(),
     })
 }
 
@@ -106,6 +109,11 @@ impl Sharing {
             self.let_go = true;
             self.ports.let_go();
         }
+    }
+
+    /// When the clients of the next slot without a worker are to be passed on.
+    pub(super) fn deadline(&self, now: Tick) -> Option<Tick> {
+        self.standstill.deadline(now).filter(|_| !self.let_go)
     }
 
     /// Whether stranded connections were logged recently. If not, marks them as logged now.
@@ -175,7 +183,9 @@ impl Supervisor {
                 warn!(%error, "cannot start the thread that balances (RPM_BALANCE); connections go to random workers");
             }
         }
-        let idle = self.fleet.idle();
+        sharing.standstill.update(self.now, &self.fleet.unserved());
+        let mut idle = self.fleet.idle();
+        idle.extend(sharing.standstill.due(self.now));
         let ports = &sharing.ports;
         sharing
             .stranded_relay

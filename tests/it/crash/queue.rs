@@ -1,13 +1,16 @@
 //! A crash affects no client that the worker had not accepted: the queue waits for the successor, and no new connection
 //! joins it while other workers serve.
 
+use std::fs;
 use std::net::TcpStream;
 
 use crate::harness::shared_port::{
     all_answer, ask, connect_to, connect_to_slot, freeze, queue_length, say, send, sockets, spread,
     stop, v4, wait_ready, wait_rotation, worker,
 };
-use crate::harness::{Builder, Connection, Reply, Runtime, Signal, example, free_port, until};
+use crate::harness::{
+    Builder, Connection, Reply, Runtime, Signal, example, free_port, scratch, until,
+};
 
 /// Workers that listen on all IPv4 addresses and are ready when they listen.
 fn servers(port: u16, instances: u16) -> Builder {
@@ -132,5 +135,47 @@ fn a_listener_that_a_worker_shuts_down_is_mended() {
         let reply = ask(&mut connect_to(v4(port))).unwrap();
         assert!(!reply.ends_with(" 0\n"), "{reply}");
     }
+    stop(runtime);
+}
+
+/// The worker of slot 1 dies with clients in its queue, and every next one dies at its start. The back-off is far longer
+/// than the clients would wait.
+#[test]
+fn clients_of_a_slot_that_keeps_crashing_are_passed_on_to_a_live_worker() {
+    let port = free_port();
+    let broken = scratch("crashing").join("broken");
+    let program = format!(
+        "import os, socket, sys\n\
+         slot = os.environ['NODE_APP_INSTANCE']\n\
+         if slot == '1' and os.path.exists('{}'): sys.exit(3)\n\
+         s = socket.create_server(('127.0.0.1', {port}), backlog=64)\n\
+         while True:\n\
+         \x20   c = s.accept()[0]\n\
+         \x20   c.recv(64)\n\
+         \x20   c.sendall(b'slot ' + slot.encode() + b'\\n')\n\
+         \x20   c.close()\n",
+        broken.display()
+    );
+    let runtime = Runtime::builder()
+        .env("RPM_INSTANCES", "2")
+        .env("RPM_READY", "listen")
+        .env("RPM_MAX_RESTARTS", "0")
+        .env("RPM_BACKOFF_MIN", "1h")
+        .env("RPM_BACKOFF_MAX", "1h")
+        .program(["/usr/bin/python3", "-c", &program])
+        .start();
+    wait_ready(&runtime, 2);
+    let crashing = worker(&runtime, 1);
+    freeze(crashing);
+    let mut clients: Vec<TcpStream> = (1..=5).map(|nr| connect_to_slot(v4(port), 1, nr)).collect();
+    until("they wait in the queue of slot 1", || {
+        queue_length(&runtime, &format!("127.0.0.1:{port}"), 1) >= 5.0
+    });
+    fs::write(&broken, "").unwrap();
+    send(crashing, Signal::SIGKILL);
+    for client in &mut clients {
+        assert_eq!(ask(client).unwrap().trim(), "slot 0", "{}", runtime.shown());
+    }
+    runtime.wait_for_line(|line| line.contains("connections came to a listener without a worker"));
     stop(runtime);
 }
