@@ -292,15 +292,6 @@ impl Group {
         }
     }
 
-    /// Number of connections that wait in the queues of all listeners.
-    pub fn waiting(&self) -> u32 {
-        self.listeners
-            .iter()
-            .filter_map(|listener| listener::queue(&listener.fd).ok())
-            .map(|queue| queue.length)
-            .sum()
-    }
-
     /// The queue of each listener, by number.
     pub fn queues(&self, rotation: &Rotation) -> Vec<QueueSample> {
         let common = self.steering.is_none();

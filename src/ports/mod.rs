@@ -5,6 +5,7 @@
 //! group (see [`crate::policy::steering`]) chooses among the live listeners. A separate thread answers the workers'
 //! `bind` and `listen` calls, so they never wait for the event loop.
 
+mod abandoned;
 mod balance;
 mod bind_server;
 mod epoll_sets;
@@ -29,6 +30,7 @@ use crate::policy::epoll_sets::Unregistered;
 use crate::policy::handover::{PortKey, PortRule};
 use crate::policy::steering::{Balance, ProbePorts};
 
+pub use abandoned::Closed;
 pub use balance::Balancer;
 pub use bind_server::{BindServer, TrappedWorker};
 pub use registry::SharedPorts;

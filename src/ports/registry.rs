@@ -315,20 +315,6 @@ impl SharedPorts {
         state.groups.iter().for_each(Group::restore_backlog);
     }
 
-    /// Under `auto`, closes ports that no worker has any more, for example after a reload to a version that binds
-    /// another port. Clients are then refused instead of waiting for nothing.
-    pub fn close_abandoned(&self) -> Vec<PortKey> {
-        let mut state = self.lock();
-        if state.settings.rule != PortRule::Any {
-            return Vec::new();
-        }
-        let abandoned = |group: &Group| group.used() && !group.is_held();
-        let (gone, kept): (Vec<Group>, Vec<Group>) = state.groups.drain(..).partition(abandoned);
-        state.groups = kept;
-        gone.iter().for_each(Group::let_go);
-        gone.iter().map(|group| group.key).collect()
-    }
-
     /// Closes all descriptors of the runtime because the stop begins. Each port then listens as long as a worker holds
     /// a descriptor of it.
     pub fn let_go(&self) {

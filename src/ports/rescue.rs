@@ -35,20 +35,24 @@ impl StrandedRelay {
     /// connections. Call it inside the async runtime.
     pub fn rescue(&self, listener: ListenerId) -> u32 {
         let accepted = self.ports.accept_waiting(listener, self.most);
-        let mut count = 0;
-        for (key, client) in accepted {
-            // Fails only without memory; the client is then reset, as it would be without us.
-            let Ok(client) = TcpStream::from_std(StdStream::from(client)) else {
-                continue;
-            };
-            count += 1;
-            let (ports, places) = (self.ports.clone(), Arc::clone(&self.shared.places));
-            tokio::spawn(async move {
-                let _place = places.acquire_owned().await;
-                pass_on(ports, key, client, PATIENCE).await;
-            });
-        }
-        count
+        let passed = accepted
+            .into_iter()
+            .map(|(key, client)| self.pass(key, client));
+        passed.sum()
+    }
+
+    /// Passes an accepted client on to a live worker of the port. Returns the number of clients: 1, or 0 if that fails.
+    pub(super) fn pass(&self, key: PortKey, client: OwnedFd) -> u32 {
+        // Fails only without memory; the client is then reset, as it would be without us.
+        let Ok(client) = TcpStream::from_std(StdStream::from(client)) else {
+            return 0;
+        };
+        let (ports, places) = (self.ports.clone(), Arc::clone(&self.shared.places));
+        tokio::spawn(async move {
+            let _place = places.acquire_owned().await;
+            pass_on(ports, key, client, PATIENCE).await;
+        });
+        1
     }
 }
 

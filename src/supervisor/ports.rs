@@ -256,9 +256,19 @@ impl Supervisor {
 
     /// Closes the ports that no worker binds any more.
     pub(super) fn close_abandoned_ports(&self) {
-        let Some(sharing) = &self.sharing else { return };
-        for port in sharing.ports.close_abandoned() {
-            warn!(%port, "no worker binds this port any more, closing it");
+        let sharing = self.sharing.as_ref();
+        let Some(relay) = sharing.and_then(|sharing| sharing.stranded_relay.as_ref()) else {
+            return;
+        };
+        for closed in relay.close_abandoned() {
+            let port = closed.key;
+            if let Some(heir) = closed.heir {
+                let passed_on = closed.passed_on;
+                self.metrics.stranded(u64::from(passed_on));
+                info!(%port, %heir, passed_on, "no worker binds this port any more, closing it; clients that waited are passed on to the other one");
+            } else {
+                warn!(%port, "no worker binds this port any more, closing it");
+            }
         }
     }
 

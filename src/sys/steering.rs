@@ -29,6 +29,38 @@ pub fn attach(member: impl AsFd, program: &[Bpf]) -> nix::Result<()> {
     set(member, libc::SO_ATTACH_REUSEPORT_CBPF, &program)
 }
 
+/// From now on, the kernel drops the first segment of each new connection to this listener (SO_ATTACH_FILTER, socket(7)):
+/// the client sends it again after a second. Connections and handshakes that exist go on. Needs no privilege.
+pub fn drop_new(listener: impl AsFd) -> nix::Result<()> {
+    /// Offset of the flags in the TCP header (RFC 9293). A socket filter of TCP sees the segment from there.
+    const FLAGS: u32 = 13;
+    const SYN: u32 = 0x02;
+    const SYN_AND_ACK: u32 = 0x12;
+    let step = |code: u32, jt: u8, jf: u8, k: u32| libc::sock_filter {
+        code: u16::try_from(code).unwrap_or(0),
+        jt,
+        jf,
+        k,
+    };
+    let mut filter = [
+        step(libc::BPF_LD | libc::BPF_B | libc::BPF_ABS, 0, 0, FLAGS),
+        step(
+            libc::BPF_ALU | libc::BPF_AND | libc::BPF_K,
+            0,
+            0,
+            SYN_AND_ACK,
+        ),
+        step(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 0, 1, SYN),
+        step(libc::BPF_RET | libc::BPF_K, 0, 0, 0),
+        step(libc::BPF_RET | libc::BPF_K, 0, 0, u32::MAX),
+    ];
+    let program = libc::sock_fprog {
+        len: u16::try_from(filter.len()).map_err(|_| Errno::E2BIG)?,
+        filter: filter.as_mut_ptr(),
+    };
+    set(listener, libc::SO_ATTACH_FILTER, &program)
+}
+
 /// Detaches the program. Afterwards the kernel chooses by its own hash over all members.
 pub fn detach(member: impl AsFd) -> nix::Result<()> {
     /// linux/socket.h; not in the libc crate.

@@ -1,5 +1,6 @@
 //! Rolling reloads and their triggers.
 
+mod address;
 mod background;
 mod hidden;
 mod programs;
