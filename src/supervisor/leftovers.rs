@@ -22,7 +22,18 @@ const FOREGROUND_HINT: &str =
 
 /// What ended workers left outside of their groups, by worker.
 #[derive(Debug, Default)]
-pub(super) struct Leftovers(HashMap<Pid, Left>);
+pub(super) struct Leftovers {
+    by_worker: HashMap<Pid, Left>,
+    /// All processes, when a worker of this turn was told to stop.
+    seen: Option<Processes>,
+}
+
+impl Leftovers {
+    /// Forgets the processes of this turn.
+    pub(super) fn forget_seen(&mut self) {
+        self.seen = None;
+    }
+}
 
 /// The processes that one worker left.
 #[derive(Debug)]
@@ -98,16 +109,18 @@ impl Supervisor {
     /// Remembers the processes of a worker that are not in its group. If they cannot be inspected, nothing else tells
     /// after the worker's end whose they were.
     pub(super) fn note_outsiders(&mut self, pid: Pid) {
-        if self.sharing.is_none() {
+        // In the stop, no listener is used again.
+        if self.sharing.is_none() || self.fleet.stopping() {
             return;
         }
-        let Ok(processes) = proc().processes() else {
-            return;
-        };
+        // A restart tells all workers in one turn, and reading all processes may take milliseconds.
+        let seen = self.leftovers.seen.take();
+        let processes = seen.unwrap_or_else(|| proc().processes().unwrap_or_default());
         if let Some(worker) = self.workers.get_mut(pid) {
             worker.outsiders = processes.family(pid);
             worker.outsiders.retain(|one| one.group != pid.get());
         }
+        self.leftovers.seen = Some(processes);
     }
 
     /// Finds what the worker `pid` left outside of its group. Call it when the worker was reaped and its record is
@@ -174,7 +187,7 @@ impl Supervisor {
             sent: None,
             told: BTreeSet::new(),
         };
-        self.leftovers.0.insert(pid, left);
+        self.leftovers.by_worker.insert(pid, left);
         true
     }
 
@@ -224,7 +237,7 @@ impl Supervisor {
                 || Pid::new(number).is_some_and(|pid| self.workers.get(pid).is_some())
         };
         let is_left = |process: &Process| {
-            let lefts = self.leftovers.0.values();
+            let lefts = self.leftovers.by_worker.values();
             lefts
                 .flat_map(|left| &left.processes)
                 .any(|one| one.pid == process.pid)
@@ -249,19 +262,19 @@ impl Supervisor {
 
     /// Sends the stop signal or SIGKILL to what this worker left outside of its group.
     pub(super) fn tell_leftovers(&mut self, pid: Pid, sig: Sig) {
-        if let Some(left) = self.leftovers.0.get_mut(&pid) {
+        if let Some(left) = self.leftovers.by_worker.get_mut(&pid) {
             left.tell(&proc(), sig);
         }
     }
 
     /// Forgets the processes that have ended, after `reaped` were. Children of theirs are ours now and get their signal.
     pub(super) fn sweep_leftovers(&mut self, reaped: &[(Pid, Exit)]) {
-        if self.leftovers.0.is_empty() {
+        if self.leftovers.by_worker.is_empty() {
             return;
         }
         let proc = proc();
         let sweeping: BTreeSet<i32> = self.fleet.sweeping().map(Pid::get).collect();
-        self.leftovers.0.retain(|leader, left| {
+        self.leftovers.by_worker.retain(|leader, left| {
             let reaped = |one: &Process| reaped.iter().any(|(pid, _)| pid.get() == one.pid);
             left.processes
                 .retain(|one| !reaped(one) && now(&proc, one).is_some());
@@ -274,6 +287,6 @@ impl Supervisor {
 
     /// Whether something is left of this worker outside of its group.
     pub(super) fn has_leftovers(&self, pid: Pid) -> bool {
-        self.leftovers.0.contains_key(&pid)
+        self.leftovers.by_worker.contains_key(&pid)
     }
 }

@@ -15,9 +15,6 @@ use super::report::Told;
 impl Supervisor {
     /// Reports a decision.
     fn tell_people(&mut self, note: Note) {
-        if let Note::Ready { pid, .. } = note {
-            self.note_outsiders(pid);
-        }
         let last_lines = match note {
             Note::NotUp {
                 pid: Some(pid),

@@ -34,6 +34,7 @@ impl Supervisor {
         // that time.
         self.steer();
         let end = self.perform_all(actions);
+        self.leftovers.forget_seen();
         self.publish();
         self.workers.forget_reaped();
         end

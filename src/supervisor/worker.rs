@@ -57,7 +57,7 @@ pub(super) struct Worker {
     pub(super) notify: Option<Notify>,
     /// The last lines of its stderr, for the log line that says why it did not come up. `None` once it has come up.
     pub(super) tail: Option<Tail>,
-    /// Its processes outside of its group, when it became ready or got its stop signal.
+    /// Its processes outside of its group, when it got its stop signal.
     pub(super) outsiders: Vec<Process>,
     /// It got its stop signal.
     pub(super) told: bool,
