@@ -39,6 +39,8 @@ impl Leftovers {
 #[derive(Debug)]
 struct Left {
     processes: Vec<Process>,
+    /// The listener that they may hold.
+    inodes: Vec<u64>,
     /// The last signal that was sent to them.
     sent: Option<Sig>,
     /// Those that have got it.
@@ -124,12 +126,14 @@ impl Supervisor {
     }
 
     /// Finds what the worker `pid` left outside of its group. Call it when the worker was reaped and its record is
-    /// still there. `processes` is read at the first call of a turn. Returns whether there is any.
+    /// still there. `processes` is read at the first call of a turn. `group_left`: its group has processes too, of which one
+    /// may just be on its way out of it. Returns whether there is any.
     pub(super) fn find_leftovers(
         &mut self,
         pid: Pid,
         exit: Exit,
         processes: &mut Option<Processes>,
+        group_left: bool,
     ) -> bool {
         let (Some(sharing), Some(worker)) = (&self.sharing, self.workers.get_mut(pid)) else {
             return false;
@@ -159,10 +163,20 @@ impl Supervisor {
                 "cannot inspect processes that an ended worker may have left (another uid, or not dumpable); if they hold its listener, they go on answering"
             );
         }
-        let Some(process) = left.first() else {
+        let first = left.first().map(|process| process.pid);
+        let count = left.len();
+        if first.is_some() || group_left {
+            let left = Left {
+                processes: left,
+                inodes: ended.inodes,
+                sent: None,
+                told: BTreeSet::new(),
+            };
+            self.leftovers.by_worker.insert(pid, left);
+        }
+        let Some(process) = first else {
             return false;
         };
-        let (process, count) = (process.pid, left.len());
         if !ended.told && ended.exit == Exit::Code(0) {
             let hint = FOREGROUND_HINT;
             warn!(
@@ -182,12 +196,6 @@ impl Supervisor {
                 "a worker left processes in another session that hold its listener, stopping them"
             );
         }
-        let left = Left {
-            processes: left,
-            sent: None,
-            told: BTreeSet::new(),
-        };
-        self.leftovers.by_worker.insert(pid, left);
         true
     }
 
@@ -281,12 +289,44 @@ impl Supervisor {
             if let Some(sig) = left.sent {
                 left.tell(&proc, sig);
             }
-            !left.processes.is_empty() && sweeping.contains(&leader.get())
+            sweeping.contains(&leader.get())
         });
+        self.find_more_leftovers(&proc);
+    }
+
+    /// Looks again where all that was found has ended: one of them may have forked meanwhile, as a program does on its way
+    /// to the background.
+    fn find_more_leftovers(&mut self, proc: &Proc) {
+        let lefts = self.leftovers.by_worker.iter();
+        let over = lefts.filter(|(_, left)| left.processes.is_empty() && left.sent.is_some());
+        let over: Vec<(Pid, Vec<u64>)> = over
+            .map(|(pid, left)| (*pid, left.inodes.clone()))
+            .collect();
+        if over.is_empty() {
+            return;
+        }
+        let all = proc.processes().unwrap_or_default();
+        for (pid, inodes) in over {
+            let ended = Ended {
+                pid,
+                exit: Exit::Code(0),
+                told: true,
+                inodes,
+                outsiders: Vec::new(),
+            };
+            let (more, _) = self.left_by(&ended, &all, proc);
+            if let Some(left) = self.leftovers.by_worker.get_mut(&pid)
+                && let Some(sig) = left.sent
+            {
+                left.processes = more;
+                left.tell(proc, sig);
+            }
+        }
     }
 
     /// Whether something is left of this worker outside of its group.
     pub(super) fn has_leftovers(&self, pid: Pid) -> bool {
-        self.leftovers.by_worker.contains_key(&pid)
+        let left = self.leftovers.by_worker.get(&pid);
+        left.is_some_and(|left| !left.processes.is_empty())
     }
 }

@@ -78,7 +78,7 @@ impl Supervisor {
         let oom = self.oom_struck(&ended);
         let mut processes = None;
         for &(pid, exit) in &ended {
-            let mut outside = false;
+            let mut leftovers = false;
             let ours = self.workers.get(pid).is_some();
             if ours {
                 // The status messages from before its end count: they say why it could not run its program.
@@ -87,10 +87,11 @@ impl Supervisor {
                 for event in said {
                     self.take(event, actions);
                 }
-                outside = self.find_leftovers(pid, exit, &mut processes);
+                let group_left = reaper::group_left(pid, init);
+                leftovers = self.find_leftovers(pid, exit, &mut processes, group_left);
+                leftovers |= group_left;
                 self.forget(pid);
             }
-            let leftovers = outside || ours && reaper::group_left(pid, init);
             self.take(
                 Event::Exited {
                     pid,
