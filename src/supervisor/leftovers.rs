@@ -127,7 +127,7 @@ impl Supervisor {
 
     /// Finds what the worker `pid` left outside of its group. Call it when the worker was reaped and its record is
     /// still there. `processes` is read at the first call of a turn. `group_left`: its group has processes too, of which one
-    /// may just be on its way out of it. Returns whether there is any.
+    /// may just be on its way out of it. Returns whether there is any, in the group or outside.
     pub(super) fn find_leftovers(
         &mut self,
         pid: Pid,
@@ -136,7 +136,7 @@ impl Supervisor {
         group_left: bool,
     ) -> bool {
         let (Some(sharing), Some(worker)) = (&self.sharing, self.workers.get_mut(pid)) else {
-            return false;
+            return group_left;
         };
         let ended = Ended {
             pid,
@@ -152,6 +152,8 @@ impl Supervisor {
         let proc = proc();
         let all = processes.get_or_insert_with(|| proc.processes().unwrap_or_default());
         let (left, hidden) = self.left_by(&ended, all, &proc);
+        let mut group = all.group(pid).into_iter();
+        let group_left = group_left || group.any(|one| one.pid != pid.get() && !one.is_over());
         if let Some(process) = hidden.first() {
             let hint = UNSEEN_HINT;
             warn!(
@@ -175,7 +177,7 @@ impl Supervisor {
             self.leftovers.by_worker.insert(pid, left);
         }
         let Some(process) = first else {
-            return false;
+            return group_left;
         };
         if !ended.told && ended.exit == Exit::Code(0) {
             let hint = FOREGROUND_HINT;
@@ -291,37 +293,32 @@ impl Supervisor {
             }
             sweeping.contains(&leader.get())
         });
-        self.find_more_leftovers(&proc);
     }
 
-    /// Looks again where all that was found has ended: one of them may have forked meanwhile, as a program does on its way
-    /// to the background.
-    fn find_more_leftovers(&mut self, proc: &Proc) {
-        let lefts = self.leftovers.by_worker.iter();
-        let over = lefts.filter(|(_, left)| left.processes.is_empty() && left.sent.is_some());
-        let over: Vec<(Pid, Vec<u64>)> = over
-            .map(|(pid, left)| (*pid, left.inodes.clone()))
-            .collect();
-        if over.is_empty() {
-            return;
-        }
+    /// Looks again who holds the listener of this worker, when all that was known of it has ended: a program forks and
+    /// changes its session on its way to the background. Returns whether there is any.
+    pub(super) fn find_more_leftovers(&mut self, pid: Pid) -> bool {
+        let Some(left) = self.leftovers.by_worker.get(&pid) else {
+            return false;
+        };
+        let ended = Ended {
+            pid,
+            exit: Exit::Code(0),
+            told: true,
+            inodes: left.inodes.clone(),
+            outsiders: Vec::new(),
+        };
+        let proc = proc();
         let all = proc.processes().unwrap_or_default();
-        for (pid, inodes) in over {
-            let ended = Ended {
-                pid,
-                exit: Exit::Code(0),
-                told: true,
-                inodes,
-                outsiders: Vec::new(),
-            };
-            let (more, _) = self.left_by(&ended, &all, proc);
-            if let Some(left) = self.leftovers.by_worker.get_mut(&pid)
-                && let Some(sig) = left.sent
-            {
-                left.processes = more;
-                left.tell(proc, sig);
-            }
+        let (more, _) = self.left_by(&ended, &all, &proc);
+        let Some(left) = self.leftovers.by_worker.get_mut(&pid) else {
+            return false;
+        };
+        left.processes = more;
+        if let Some(sig) = left.sent {
+            left.tell(&proc, sig);
         }
+        !left.processes.is_empty()
     }
 
     /// Whether something is left of this worker outside of its group.

@@ -89,7 +89,6 @@ impl Supervisor {
                 }
                 let group_left = reaper::group_left(pid, init);
                 leftovers = self.find_leftovers(pid, exit, &mut processes, group_left);
-                leftovers |= group_left;
                 self.forget(pid);
             }
             self.take(
@@ -103,13 +102,12 @@ impl Supervisor {
             );
         }
         self.sweep_leftovers(&ended);
-        let swept: Vec<Pid> = self
-            .fleet
-            .sweeping()
-            .filter(|leader| !self.has_leftovers(*leader) && !reaper::group_left(*leader, init))
-            .collect();
-        for pid in swept {
-            self.take(Event::GroupEmpty { pid }, actions);
+        let sweeping: Vec<Pid> = self.fleet.sweeping().collect();
+        for pid in sweeping {
+            let left = self.has_leftovers(pid) || reaper::group_left(pid, init);
+            if !left && !self.find_more_leftovers(pid) {
+                self.take(Event::GroupEmpty { pid }, actions);
+            }
         }
     }
 
