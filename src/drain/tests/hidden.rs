@@ -27,7 +27,10 @@ fn connections_of_no_visible_process_count_as_the_workers_that_cannot_be_inspect
     scene.ask(0);
     let hidden = as_nobody(|| scene.look(&mut Inspector::new()));
     assert_eq!(unseen(hidden), (1, 1, true));
-    assert!(hidden.visible && hidden.busy == 1, "its request is not answered");
+    assert!(
+        hidden.visible && hidden.busy == 1,
+        "its request is not answered"
+    );
     let moment = |scene: &Scene| {
         as_nobody(|| {
             Inspector::new().freeze_if_nothing_is_at_work(scene.leader(), &[scene.port], || 0)
