@@ -13,6 +13,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use rpm_runtime::log::Stream;
 use rpm_runtime::log::json::{Labels, line};
+use rpm_runtime::log::level::LineLevel;
 use rpm_runtime::log::stamp::Stamper;
 use rpm_runtime::model::Timestamp;
 use rpm_runtime::model::{Generation, Pid, SlotId};
@@ -31,6 +32,9 @@ fn text(kind: &str, len: usize) -> Vec<u8> {
         ),
         "quotes" => (b"say \"this\" \\ \x1b[31m", b"\x1b[0m"),
         "utf-8" => ("für größte Übersicht – ".as_bytes(), b""),
+        // A level at the beginning, and one behind a time and brackets.
+        "level" => (b"INFO:     ", b""),
+        "fields" => (b"[2026-11-22 04:40:12 +0000] [7] [INFO] ", b""),
         _ => (b"", b""),
     };
     let body = &words[..len.saturating_sub(before.len() + after.len())];
@@ -80,10 +84,24 @@ fn main() {
         Duration::from_millis(1)
     };
     println!("   kind  bytes  M lines/s   ns/line  MB/s written");
-    for kind in ["text", "quotes", "utf-8", "object"] {
+    for kind in ["text", "level", "fields", "quotes", "utf-8", "object"] {
         for len in [20, 100, 1000] {
             run(kind, len, time);
         }
+    }
+    println!("\nof that, the level:");
+    for kind in ["text", "level", "fields"] {
+        let text = text(kind, 100);
+        let begin = Instant::now();
+        let mut rounds = 0_u32;
+        while begin.elapsed() < time {
+            for _ in 0..1000 {
+                black_box(LineLevel::of(black_box(&text)));
+            }
+            rounds += 1000;
+        }
+        let each = begin.elapsed().as_secs_f64() * 1e9 / f64::from(rounds);
+        println!("{kind:>7} {each:.1} ns");
     }
     let mut stamper = Stamper::new(&Timestamp::Rfc3339);
     let rounds = if time < Duration::from_millis(10) {

@@ -4,6 +4,7 @@
 
 use rpm_runtime::log::Stream;
 use rpm_runtime::log::json::{Labels, OwnValue, Partial, line, own};
+use rpm_runtime::log::level::LineLevel;
 use rpm_runtime::model::{Generation, Pid, SlotId};
 use serde_json::{Map, Value, json};
 
@@ -29,6 +30,7 @@ pub fn run(data: &[u8]) {
             ordinal: u32::from(*cut),
             last: kind & 8 != 0,
             id: u64::from(*kind),
+            level: (kind & 16 != 0).then_some(LineLevel::Warn),
         });
         worker(time, text, head, body, partial);
     } else if let Ok(text) = str::from_utf8(text) {
@@ -57,9 +59,22 @@ fn worker(time: &str, text: &[u8], head: &[u8], body: &[u8], partial: Option<Par
             want.insert(name.to_owned(), serde_json::from_str(value).unwrap());
         }
     }
-    want.insert("level".to_owned(), json!("error"));
-    want.insert("message".to_owned(), json!(readable(text)));
-    if let Some(Partial { ordinal, last, id }) = partial {
+    let level = match partial {
+        None => LineLevel::of_two(head, body),
+        Some(piece) => piece.level,
+    };
+    if let Some(level) = level {
+        let (_, value) = level.member().split_once(':').unwrap();
+        let value = serde_json::from_str(value.trim_end_matches(','));
+        want.insert("level".to_owned(), value.unwrap());
+    }
+    let whole = partial.is_none_or(|piece| piece.last);
+    let message = text.strip_suffix(b"\r").filter(|_| whole).unwrap_or(text);
+    want.insert("message".to_owned(), json!(readable(message)));
+    if let Some(Partial {
+        ordinal, last, id, ..
+    }) = partial
+    {
         want.insert("partial_id".to_owned(), json!(format!("3-17-stderr-{id}")));
         want.insert("partial_ordinal".to_owned(), json!(ordinal));
         want.insert("partial_last".to_owned(), json!(last));

@@ -6,6 +6,7 @@ use memchr::memchr;
 
 use super::handle::WorkerLabel;
 use super::json::{self, Labels, Partial};
+use super::level::LineLevel;
 use super::line::Block;
 use super::{Format, Stream, paint};
 
@@ -24,6 +25,8 @@ pub enum Formatter {
         /// Number of cut lines so far; below: number of pieces of the present one.
         cut: u64,
         pieces: u32,
+        /// Its level.
+        level: Option<LineLevel>,
     },
 }
 
@@ -61,6 +64,7 @@ impl Formatter {
                 labels: Box::new(Labels::new(app, slot, generation, pid, stream)),
                 cut: 0,
                 pieces: 0,
+                level: None,
             },
         }
     }
@@ -78,6 +82,7 @@ impl Formatter {
                 labels,
                 cut,
                 pieces,
+                level,
             } => {
                 if !block.partial && !block.continued {
                     return objects(block, labels, time, out);
@@ -85,12 +90,14 @@ impl Formatter {
                 if !block.continued {
                     *cut += 1;
                     *pieces = 0;
+                    *level = LineLevel::of_two(block.head, block.body);
                 }
                 *pieces += 1;
                 let partial = Partial {
                     ordinal: *pieces,
                     last: !block.partial,
                     id: *cut,
+                    level: *level,
                 };
                 let (head, text) = (block.head, unended(block.body));
                 if block.joined {

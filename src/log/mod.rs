@@ -20,6 +20,7 @@ mod files;
 mod format;
 mod handle;
 pub mod json;
+pub mod level;
 pub mod line;
 mod output;
 mod outputs;

@@ -1,7 +1,8 @@
 //! Lines as JSON (RPM_LOG_FORMAT=json): each is exactly one object (RFC 8259, UTF-8) and one newline.
 //!
 //! - Text is wrapped: `{"time":…,"level":…,"app":…,"worker":…,"generation":…,"pid":…,"stream":…,"message":"…"}`.
-//!   `level` is `info` for stdout and `error` for stderr. A byte that is not UTF-8 becomes `\xNN` in the text.
+//!   `level` is what the text itself names ([`super::level`]), otherwise absent. A byte that is not UTF-8 becomes
+//!   `\xNN` in the text.
 //! - A line that is a whole JSON object stays byte for byte. Before its last brace, the members above that it lacks are
 //!   added, except `level` and `message`.
 //! - A piece of a cut line is wrapped as text, with `partial_id`, `partial_ordinal` and `partial_last`.

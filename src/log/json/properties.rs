@@ -2,6 +2,8 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::tests::{TIME, parsed, written};
+use crate::log::level::LineLevel;
+
 use super::{OwnValue, Partial, own};
 
 /// The expected text of a message: bytes that are not UTF-8 as `\xNN`.
@@ -59,8 +61,18 @@ fn check(text: &[u8], cut: usize, time: &str, partial: Option<Partial>) {
             let whole = partial.is_none_or(|piece| piece.last);
             let message = text.strip_suffix(b"\r").filter(|_| whole).unwrap_or(text);
             assert_eq!(got["message"], readable(message));
-            assert_eq!(got["level"], "info");
-            let members = 7 + usize::from(!time.is_empty()) + 3 * usize::from(partial.is_some());
+            let level = match partial {
+                Some(piece) => piece.level,
+                None => LineLevel::of(message),
+            };
+            let told = got
+                .get("level")
+                .map_or_else(String::new, |level| format!("\"level\":{level},"));
+            assert_eq!(told, level.map_or("", LineLevel::member));
+            let members = 6
+                + usize::from(level.is_some())
+                + usize::from(!time.is_empty())
+                + 3 * usize::from(partial.is_some());
             assert_eq!(got.len(), members);
             return;
         }
@@ -97,7 +109,12 @@ proptest! {
         cut in 0..200_usize,
         piece in proptest::option::of((any::<u32>(), any::<bool>(), any::<u64>())),
     ) {
-        let partial = piece.map(|(ordinal, last, id)| Partial { ordinal, last, id });
+        let partial = piece.map(|(ordinal, last, id)| Partial {
+            ordinal,
+            last,
+            id,
+            level: last.then_some(LineLevel::Warn),
+        });
         check(&text, cut, TIME, partial);
     }
 

@@ -31,7 +31,7 @@ fn plain(text: &[u8]) -> String {
 }
 
 fn wrapped(message: &str) -> String {
-    format!(r#"{{"level":"info",{ADDED},"message":"{message}"}}"#)
+    format!(r#"{{{ADDED},"message":"{message}"}}"#)
 }
 
 pub fn parsed(text: &str) -> Map<String, Value> {
@@ -85,15 +85,34 @@ fn escapes_are_found_wherever_they_stand() {
 }
 
 #[test]
-fn time_comes_first_and_level_by_stream() {
-    let mut out = Vec::new();
-    let stderr = labels(Stream::Stderr);
-    line(&mut out, &stderr, TIME.as_bytes(), b"", b"oh", None);
-    let want = r#"{"time":"2026-11-22T04:40:12.345Z","level":"error","app":"web","worker":0,"generation":1,"pid":17,"stream":"stderr","message":"oh"}"#;
-    assert_eq!(str::from_utf8(&out).unwrap(), format!("{want}\n"));
+fn time_comes_first_and_a_level_is_that_of_the_line_on_either_stream() {
+    let members = |stream: &str| {
+        format!(r#""app":"web","worker":0,"generation":1,"pid":17,"stream":"{stream}""#)
+    };
+    for (stream, name) in [(Stream::Stdout, "stdout"), (Stream::Stderr, "stderr")] {
+        for (message, level) in [
+            ("oh", ""),
+            ("INFO:     oh", r#""level":"info","#),
+            ("fatal: oh", r#""level":"fatal","#),
+        ] {
+            let mut out = Vec::new();
+            let labels = labels(stream);
+            line(
+                &mut out,
+                &labels,
+                TIME.as_bytes(),
+                b"",
+                message.as_bytes(),
+                None,
+            );
+            let members = members(name);
+            let want = format!(r#"{{"time":"{TIME}",{level}{members},"message":"{message}"}}"#);
+            assert_eq!(str::from_utf8(&out).unwrap(), format!("{want}\n"));
+        }
+    }
     assert_eq!(
         written("4\"\\o\u{e9}", b"", b"x", None),
-        format!(r#"{{"time":"4\"\\oé","level":"info",{ADDED},"message":"x"}}"#)
+        format!(r#"{{"time":"4\"\\oé",{ADDED},"message":"x"}}"#)
     );
 }
 
@@ -119,17 +138,18 @@ fn a_piece_says_which() {
         ordinal,
         last,
         id: 3,
+        level: None,
     };
     assert_eq!(
         written("", b"", b"{}", Some(piece(1, false))),
         format!(
-            r#"{{"level":"info",{ADDED},"partial_id":"0-17-stdout-3","partial_ordinal":1,"partial_last":false,"message":"{{}}"}}"#
+            r#"{{{ADDED},"partial_id":"0-17-stdout-3","partial_ordinal":1,"partial_last":false,"message":"{{}}"}}"#
         )
     );
     assert_eq!(
         written("", b"", b"", Some(piece(u32::MAX, true))),
         format!(
-            r#"{{"level":"info",{ADDED},"partial_id":"0-17-stdout-3","partial_ordinal":4294967295,"partial_last":true,"message":""}}"#
+            r#"{{{ADDED},"partial_id":"0-17-stdout-3","partial_ordinal":4294967295,"partial_last":true,"message":""}}"#
         )
     );
 }
@@ -261,7 +281,7 @@ fn what_is_no_object_that_all_can_read_is_text() {
     for text in table {
         assert_eq!(Object::read(text), None, "{}", text.escape_ascii());
         let got = parsed(&plain(text));
-        assert_eq!(got.len(), 7);
+        assert_eq!(got.len(), 6);
         if let Ok(text) = str::from_utf8(text) {
             assert_eq!(got["message"], text);
         }

@@ -7,16 +7,15 @@ use memchr::memchr2;
 use super::escape;
 use super::object::{MEMBERS, Object};
 use crate::log::Stream;
+use crate::log::level::LineLevel;
 use crate::model::{Generation, Pid, SlotId};
 
 /// The part that is the same for all lines of one stream, escaped once.
 #[derive(Clone, Debug)]
 pub struct Labels {
-    /// `"level":"info","app":"web",…,"stream":"stdout",`
-    wrapped: Vec<u8>,
     /// `"app":"web"` and so on, one each, in the order of [`Object::has`] without the time.
     members: [Vec<u8>; MEMBERS - 1],
-    /// All of them, joined by commas. Most objects have none of them.
+    /// All of them, joined by commas. Text and most objects get all.
     all: Vec<u8>,
     /// `0-17-stdout-`; the number of the cut line follows.
     partial_id: Vec<u8>,
@@ -25,9 +24,9 @@ pub struct Labels {
 impl Labels {
     /// The labels of one stream of one worker.
     pub fn new(app: &str, slot: SlotId, generation: Generation, pid: Pid, stream: Stream) -> Self {
-        let (level, stream) = match stream {
-            Stream::Stdout => ("info", "stdout"),
-            Stream::Stderr => ("error", "stderr"),
+        let stream = match stream {
+            Stream::Stdout => "stdout",
+            Stream::Stderr => "stderr",
         };
         let mut name = b"\"app\":\"".to_vec();
         escape::text(&mut name, app);
@@ -41,7 +40,6 @@ impl Labels {
         ];
         let all = members.join(&b',');
         Self {
-            wrapped: [format!("\"level\":\"{level}\",").as_bytes(), &all, b","].concat(),
             members,
             all,
             partial_id: format!("{slot}-{pid}-{stream}-").into_bytes(),
@@ -58,6 +56,8 @@ pub struct Partial {
     pub last: bool,
     /// Number of the cut line in this stream; the same for all its pieces.
     pub id: u64,
+    /// The level of the cut line, which its first piece names.
+    pub level: Option<LineLevel>,
 }
 
 /// Appends one object and a newline. The text is `head` followed by `body`, without the final newline. A carriage return
@@ -83,24 +83,38 @@ pub fn line(
         Some(shorter) if ends_here => shorter,
         _ => text,
     };
-    out.reserve(text.len() + labels.wrapped.len() + time.len() + 64);
+    out.reserve(text.len() + labels.all.len() + time.len() + 64);
     match partial {
         None => match Object::read(text) {
             Some(object) => enriched(out, labels, time, &object),
-            None => wrapped(out, labels, time, text, None),
+            None => wrapped(out, labels, time, LineLevel::of(text), text, None),
         },
-        some => wrapped(out, labels, time, text, some),
+        Some(piece) => wrapped(out, labels, time, piece.level, text, partial),
     }
 }
 
-fn wrapped(out: &mut Vec<u8>, labels: &Labels, time: &[u8], text: &[u8], partial: Option<Partial>) {
+fn wrapped(
+    out: &mut Vec<u8>,
+    labels: &Labels,
+    time: &[u8],
+    level: Option<LineLevel>,
+    text: &[u8],
+    partial: Option<Partial>,
+) {
     out.push(b'{');
     if !time.is_empty() {
         member_time(out, time);
         out.push(b',');
     }
-    out.extend_from_slice(&labels.wrapped);
-    if let Some(Partial { ordinal, last, id }) = partial {
+    if let Some(level) = level {
+        out.extend_from_slice(level.member().as_bytes());
+    }
+    out.extend_from_slice(&labels.all);
+    out.push(b',');
+    if let Some(Partial {
+        ordinal, last, id, ..
+    }) = partial
+    {
         out.extend_from_slice(b"\"partial_id\":\"");
         out.extend_from_slice(&labels.partial_id);
         // Writing to a Vec does not fail.

@@ -4,6 +4,7 @@ mod files;
 mod flow;
 mod formats;
 mod levels;
+mod line_levels;
 mod merged;
 mod rate;
 mod records;
