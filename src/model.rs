@@ -16,8 +16,8 @@ use std::time::Duration;
 pub use aggregation::Aggregation;
 pub use label::{Cause, DrainEnd, ReadyBy, ReloadResult, RunState, Trigger, WorkerState};
 pub use log::{
-    FileLossReason, FileLosses, LogOrigin, LogTotals, LossReason, Losses, Overflow, PerOrigin,
-    Rotations, Timestamp,
+    FileLossReason, FileLosses, Language, LogOrigin, LogTotals, LossReason, Losses, Overflow,
+    PerOrigin, Rotations, Timestamp,
 };
 pub use port_set::{PortId, PortSet};
 pub use signal::{Received, Sig};

@@ -242,7 +242,7 @@ impl Capture {
         } = &self.settings;
         let joiner = multiline
             .as_ref()
-            .map(|first| Joiner::new(Arc::clone(first), *max_line));
+            .map(|rule| Joiner::new(rule.clone(), *max_line));
         let formatter = Formatter::new(*format, app_name, *colour, worker, stream);
         let splitter = Splitter::new(*max_line);
         let source = Source::new(pipe, tail, splitter, joiner, (slot, stream), formatter);

@@ -29,6 +29,7 @@ mod paint;
 mod queue;
 mod rate_limit;
 mod record;
+mod recorder;
 mod shared;
 mod source;
 mod stall;
@@ -42,13 +43,11 @@ pub use capture::start;
 pub use files::FileSettings;
 pub use handle::{Flushed, Log, WorkerLabel};
 pub use own::subscriber;
+pub use recorder::RecordRule;
 pub use tail::Tail;
 
 use std::os::fd::OwnedFd;
-use std::sync::Arc;
 use std::time::Duration;
-
-use regex::bytes::Regex;
 
 use crate::model::{Overflow, Timestamp};
 use crate::policy::Rate;
@@ -99,8 +98,8 @@ pub struct LogSettings {
     pub buffer: usize,
     /// What happens to lines if an output is too slow.
     pub overflow: Overflow,
-    /// Matches the first line of a record of several lines.
-    pub multiline: Option<Arc<Regex>>,
+    /// Which lines belong to one record.
+    pub multiline: Option<RecordRule>,
     /// Limit of lines for each worker.
     pub rate: Option<Rate>,
     /// Output of all lines: a copy of descriptor 1. Its flags are not changed; it may be blocking or not.

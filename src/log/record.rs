@@ -1,21 +1,17 @@
-//! Records of several lines (RPM_LOG_MULTILINE): lines after a first line belong to its record, for example a stack
-//! trace.
+//! Records of several lines (RPM_LOG_MULTILINE), for example a stack trace. Which lines belong together is decided in
+//! [`super::recorder`]; here they are held and put together.
 //!
 //! A record ends where the next first line begins, [`super::RECORD_WAIT`] after its last line, [`super::RECORD_MOST`]
 //! after its first line, or at the end of its stream. A record above the limit goes out in pieces of whole lines, which
 //! are marked like pieces of a long line.
 
-use std::sync::Arc;
-
-use regex::bytes::Regex;
-
 use super::line::Block;
+use super::recorder::{RecordRule, Recorder};
 
 /// The unfinished record of one stream.
 #[derive(Debug)]
 pub struct Joiner {
-    /// Shared by all streams: each copy of a regex has a cache, which takes megabytes for some patterns.
-    first: Arc<Regex>,
+    recorder: Recorder,
     max: usize,
     /// The held lines, with the newline of the last.
     held: Vec<u8>,
@@ -24,10 +20,10 @@ pub struct Joiner {
 }
 
 impl Joiner {
-    /// `first` matches the first line of a record, without its newline; `max` is the longest record, bytes.
-    pub fn new(first: Arc<Regex>, max: usize) -> Self {
+    /// `max` is the longest record, bytes.
+    pub fn new(rule: RecordRule, max: usize) -> Self {
         Self {
-            first,
+            recorder: Recorder::new(rule),
             max: max.max(1),
             held: Vec::new(),
             cut: false,
@@ -49,6 +45,7 @@ impl Joiner {
         if block.partial || block.continued {
             // The line itself is above the limit. It is a record of its own, and the next line begins another.
             self.finish(&mut emit);
+            self.recorder.reset();
             emit(block);
             return;
         }
@@ -61,8 +58,9 @@ impl Joiner {
         let before = self.held.len();
         self.held.extend_from_slice(head);
         self.held.extend_from_slice(line);
-        let text = self.held.get(before..self.held.len() - 1);
-        if text.is_some_and(|text| self.first.is_match(text)) {
+        let (record, line) = self.held.split_at(before);
+        let line = line.strip_suffix(b"\n").unwrap_or(line);
+        if !self.recorder.joins(record, line) {
             self.out(before, false, emit);
         } else if before > 0 && self.held.len() > self.max {
             self.out(before, true, emit);
@@ -94,6 +92,12 @@ impl Joiner {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use regex::bytes::Regex;
+    use std::sync::Arc;
+
+    fn pattern(first: &str) -> RecordRule {
+        RecordRule::Pattern(Arc::new(Regex::new(first).unwrap()))
+    }
 
     struct Got {
         text: String,
@@ -102,7 +106,7 @@ mod tests {
     }
 
     fn run(first: &str, max: usize, lines: &[&str]) -> Vec<Got> {
-        let mut joiner = Joiner::new(Arc::new(Regex::new(first).unwrap()), max);
+        let mut joiner = Joiner::new(pattern(first), max);
         let mut got = Vec::new();
         let mut emit = |block: Block<'_>| {
             got.push(Got {
@@ -152,7 +156,7 @@ mod tests {
 
     #[test]
     fn a_line_that_was_cut_is_a_record_of_its_own() {
-        let mut joiner = Joiner::new(Arc::new(Regex::new("^A").unwrap()), 100);
+        let mut joiner = Joiner::new(pattern("^A"), 100);
         let mut got = Vec::new();
         let mut emit = |block: Block<'_>| got.push([block.head, block.body].concat());
         joiner.feed(Block::whole(b"", b"A1\nb\n"), &mut emit);

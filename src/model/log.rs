@@ -291,6 +291,35 @@ impl Word for Overflow {
     }
 }
 
+/// RPM_LOG_MULTILINE: a language whose stack traces are known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Language {
+    /// Tracebacks, also chained ones and groups.
+    Python,
+    /// Traces of the JVM with their causes, and java.util.logging.
+    Java,
+    /// Errors that are printed or that nobody catches.
+    Node,
+    /// Panics and dumps of goroutines.
+    Go,
+    /// Errors with their causes.
+    Ruby,
+}
+
+impl Word for Language {
+    const ALL: &'static [Self] = &[Self::Python, Self::Java, Self::Node, Self::Go, Self::Ruby];
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Python => "python",
+            Self::Java => "java",
+            Self::Node => "node",
+            Self::Go => "go",
+            Self::Ruby => "ruby",
+        }
+    }
+}
+
 /// RPM_LOG_TIMESTAMP: how the time of a line is written, always in UTC.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Timestamp {

@@ -9,9 +9,9 @@ use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
 
 use super::boot::{BootError, refused};
-use crate::config::{self, Config, Level, LogFormat, LogStderr, Logging};
+use crate::config::{self, Config, Level, LogFormat, LogStderr, Logging, Multiline};
 use crate::log::file::{Every, Rotation};
-use crate::log::{self, FileSettings, Log, LogSettings};
+use crate::log::{self, FileSettings, Log, LogSettings, RecordRule};
 use crate::sys::{self, listener};
 
 /// Starts the log, and sends the runtime's own events to it.
@@ -42,10 +42,10 @@ pub(super) fn start(config: &Config, env: &[(OsString, OsString)]) -> Result<Log
         max_line: logging.max_line,
         buffer: logging.buffer,
         overflow: logging.overflow,
-        multiline: logging
-            .multiline
-            .as_ref()
-            .map(|multiline| Arc::new(multiline.regex().clone())),
+        multiline: logging.multiline.as_ref().map(|multiline| match multiline {
+            Multiline::Pattern(regex) => RecordRule::Pattern(Arc::new(regex.clone())),
+            Multiline::Languages(languages) => RecordRule::Languages(languages.as_slice().into()),
+        }),
         rate: logging.rate,
         out: Some(if inherits {
             copy(stderr())?

@@ -108,9 +108,11 @@ const LOG_MAX_LINE: Setting<usize> = Setting {
 const LOG_MULTILINE: Setting<Multiline> = Setting {
     name: "RPM_LOG_MULTILINE",
     default: Preset::Unset,
-    help: "regular expression of a record's first line; others are joined to it",
-    doc: "A regular expression (of bytes, ASCII) that matches the first line of a record, such as `^\\S`; lines that do not \
-          match are joined to the record before them: stack traces stay in one piece.",
+    help: "traces stay whole: python, java, node, go, ruby; or a regular expression",
+    doc: "Which lines are one record, so that stack traces stay in one piece. Either languages whose traces are known: \
+          `python`, `java`, `node`, `go`, `ruby`, or several as in `python,node`. Or a regular expression (of bytes, \
+          ASCII) that matches the first line of a record, such as `^\\S`; lines that do not match are joined to the \
+          record before them. See [logging.md](logging.md).",
     parse: multiline::multiline,
     show: show::text,
 };

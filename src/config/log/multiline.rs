@@ -1,33 +1,35 @@
-//! RPM_LOG_MULTILINE: the pattern of the first line of a record.
+//! RPM_LOG_MULTILINE: the pattern of the first line of a record, or languages whose stack traces are known.
 
 use std::fmt;
 
 use regex::bytes::{Regex, RegexBuilder};
 
-use crate::config::faults::Wrong;
+use crate::config::faults::{Wrong, quote};
+use crate::config::nearest::nearest;
+use crate::model::{Language, Word};
 
 /// Limit of the compiled pattern, and of the cache of its automaton, bytes.
 const LARGEST: usize = 1 << 20;
 
-const ACCEPTED: &str = "a regular expression that the first line of a record matches and the others do not, such as \
+const ACCEPTED: &str = "languages of python, java, node, go and ruby, such as python or python,node; or a regular expression that the first line of a record matches and the others do not, such as \
      ^\\d{4}-\\d\\d-\\d\\d or ^\\S; \\d, \\w and \\s are those of ASCII";
 
-/// A pattern (of bytes) that matches the first line of a record.
+/// What begins a record.
 #[derive(Clone, Debug)]
-pub struct Multiline {
-    regex: Regex,
-}
-
-impl Multiline {
-    /// The compiled pattern, for a line without its newline.
-    pub fn regex(&self) -> &Regex {
-        &self.regex
-    }
+pub enum Multiline {
+    /// A pattern (of bytes) that matches its first line, without its newline.
+    Pattern(Regex),
+    /// A line that does not continue a trace of these languages.
+    Languages(Vec<Language>),
 }
 
 impl PartialEq for Multiline {
     fn eq(&self, other: &Self) -> bool {
-        self.regex.as_str() == other.regex.as_str()
+        match (self, other) {
+            (Self::Pattern(one), Self::Pattern(other)) => one.as_str() == other.as_str(),
+            (Self::Languages(one), Self::Languages(other)) => one == other,
+            _ => false,
+        }
     }
 }
 
@@ -35,12 +37,64 @@ impl Eq for Multiline {}
 
 impl fmt::Display for Multiline {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.regex.as_str())
+        match self {
+            Self::Pattern(regex) => f.write_str(regex.as_str()),
+            Self::Languages(languages) => {
+                let words: Vec<_> = languages.iter().map(|language| language.word()).collect();
+                f.write_str(&words.join(","))
+            }
+        }
     }
 }
 
-/// Parses RPM_LOG_MULTILINE. Blanks may be part of the pattern and are kept.
+/// Parses RPM_LOG_MULTILINE.
 pub(super) fn multiline(text: &str) -> Result<Multiline, Wrong> {
+    let words: Vec<&str> = text.split(',').map(str::trim).collect();
+    let found: Vec<_> = words
+        .iter()
+        .filter_map(|word| Language::from_word(word))
+        .collect();
+    if found.is_empty() {
+        if let Some(meant) = misspelt(&words) {
+            return Err(Wrong::new(
+                format!("is no language and not a useful pattern; was {meant} meant?"),
+                ACCEPTED,
+            ));
+        }
+        return pattern(text);
+    }
+    if let Some(other) = words
+        .iter()
+        .find(|word| Language::from_word(word).is_none())
+    {
+        let what = format!("{} stands beside languages and is none", quote(other));
+        return Err(Wrong::new(what, ACCEPTED));
+    }
+    let mut languages = Vec::new();
+    for language in found {
+        if languages.contains(&language) {
+            return Err(Wrong::new(
+                format!("names {} twice", language.word()),
+                ACCEPTED,
+            ));
+        }
+        languages.push(language);
+    }
+    Ok(Multiline::Languages(languages))
+}
+
+/// The language that a word without any sign of a pattern was meant to be.
+fn misspelt(words: &[&str]) -> Option<&'static str> {
+    let mut all = words.iter();
+    if !all.all(|word| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_alphanumeric())) {
+        return None;
+    }
+    let known = || Language::ALL.iter().map(|language| language.word());
+    words.iter().find_map(|word| nearest(word, known()))
+}
+
+/// Blanks may be part of the pattern and are kept.
+fn pattern(text: &str) -> Result<Multiline, Wrong> {
     let wrong = |what: String| Err(Wrong::new(what, ACCEPTED));
     if text.trim().is_empty() {
         return wrong("is blank".to_owned());
@@ -58,7 +112,7 @@ pub(super) fn multiline(text: &str) -> Result<Multiline, Wrong> {
         Ok(regex) if matches_all(&regex) => {
             wrong("matches every line, so none would be joined to another".to_owned())
         }
-        Ok(regex) => Ok(Multiline { regex }),
+        Ok(regex) => Ok(Multiline::Pattern(regex)),
     }
 }
 
@@ -110,8 +164,46 @@ mod tests {
         ];
         for (pattern, line, expected) in table {
             let multiline = multiline(pattern).unwrap();
-            assert_eq!(multiline.regex().is_match(line), expected, "{pattern}");
+            let Multiline::Pattern(regex) = &multiline else {
+                panic!("{multiline:?}");
+            };
+            assert_eq!(regex.is_match(line), expected, "{pattern}");
             assert_eq!(multiline.to_string(), pattern);
+        }
+    }
+
+    #[test]
+    fn languages_are_told_from_patterns() {
+        let table = [
+            ("python", "python"),
+            (" Java ", "java"),
+            ("node , python", "node,python"),
+            ("go,ruby", "go,ruby"),
+        ];
+        for (text, shown) in table {
+            let multiline = multiline(text).unwrap();
+            assert!(matches!(multiline, Multiline::Languages(_)), "{text}");
+            assert_eq!(multiline.to_string(), shown);
+        }
+        for text in ["^python", "python|java", "start", "ERROR", "a,b"] {
+            let multiline = multiline(text).unwrap();
+            assert!(matches!(multiline, Multiline::Pattern(_)), "{text}");
+        }
+        let faults = [
+            (
+                "pyhton",
+                "is no language and not a useful pattern; was python meant?",
+            ),
+            (
+                "nodes",
+                "is no language and not a useful pattern; was node meant?",
+            ),
+            ("python,python", "names python twice"),
+            ("python,^a", "\"^a\" stands beside languages and is none"),
+            ("go,", "\"\" stands beside languages and is none"),
+        ];
+        for (text, what) in faults {
+            assert_eq!(multiline(text).unwrap_err().what, what, "{text}");
         }
     }
 
@@ -160,7 +252,8 @@ mod tests {
         #[test]
         fn no_text_upsets_the_grammar(text in "\\PC{0,20}|[\\\\^$.|?*+()\\[\\]{}a-c0-9:<=!-]{0,20}") {
             match multiline(&text) {
-                Ok(multiline) => proptest::prop_assert_eq!(multiline.to_string(), text),
+                Ok(multiline @ Multiline::Pattern(_)) => proptest::prop_assert_eq!(multiline.to_string(), text),
+                Ok(_) => {}
                 Err(wrong) => proptest::prop_assert!(!wrong.what.contains('\n'), "{}", wrong.what),
             }
         }

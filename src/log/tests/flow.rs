@@ -12,7 +12,9 @@ use regex::bytes::Regex;
 
 use crate::log::file::Rotation;
 use crate::log::tests::{PATIENCE, attach, collector, full_pipe, settings, stream, text};
-use crate::log::{FileSettings, Flushed, Format, Log, LogSettings, RECORD_WAIT, Stream, start};
+use crate::log::{
+    FileSettings, Flushed, Format, Log, LogSettings, RECORD_WAIT, RecordRule, Stream, start,
+};
 use crate::model::{Overflow, SlotId};
 use crate::policy::Rate;
 use crate::sys::io;
@@ -23,6 +25,10 @@ fn collected(change: impl FnOnce(&mut LogSettings)) -> (Log, thread::JoinHandle<
     let mut settings = settings(write_end, Format::Raw, LogSettings::MAX_LINE);
     change(&mut settings);
     (start(settings).unwrap(), collector(read_end))
+}
+
+fn pattern(first: &str) -> RecordRule {
+    RecordRule::Pattern(Arc::new(Regex::new(first).unwrap()))
 }
 
 /// Bytes that a worker wrote and nothing has read.
@@ -152,7 +158,7 @@ fn what_many_unfinished_lines_take_is_bounded() {
 fn a_record_is_one_object_and_goes_out_when_the_next_begins_or_time_is_up() {
     let (log, collector) = collected(|settings| {
         settings.format = Format::Json;
-        settings.multiline = Some(Arc::new(Regex::new("^E").unwrap()));
+        settings.multiline = Some(pattern("^E"));
     });
     let mut worker = stream(&log, 0, Stream::Stderr);
     worker.write_all(b"E one\n  at a\n").unwrap();
@@ -181,7 +187,7 @@ fn a_record_is_one_object_and_goes_out_when_the_next_begins_or_time_is_up() {
 #[test]
 fn lines_that_never_match_do_not_stay_away() {
     let (log, collector) = collected(|settings| {
-        settings.multiline = Some(Arc::new(Regex::new(r"^\d").unwrap()));
+        settings.multiline = Some(pattern(r"^\d"));
     });
     let mut worker = stream(&log, 0, Stream::Stdout);
     let mut written = 0;
@@ -199,7 +205,7 @@ fn lines_that_never_match_do_not_stay_away() {
 #[test]
 fn what_a_record_was_cut_into_is_settled() {
     let (log, collector) = collected(|settings| {
-        settings.multiline = Some(Arc::new(Regex::new(r"^\d").unwrap()));
+        settings.multiline = Some(pattern(r"^\d"));
         settings.max_line = 1024;
     });
     let mut worker = stream(&log, 0, Stream::Stdout);

@@ -8,3 +8,4 @@ mod line_levels;
 mod merged;
 mod rate;
 mod records;
+mod traces;
