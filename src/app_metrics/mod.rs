@@ -11,6 +11,7 @@
 //! - Workers are asked for each scrape, regularly between scrapes, and once before they are told to stop.
 //! - A page that comes too late for a scrape counts for the next one.
 
+mod acceptors;
 mod combine;
 mod content_type;
 mod fetch;

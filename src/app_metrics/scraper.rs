@@ -15,6 +15,7 @@ use crate::exposition::{PageLimits, Parsed, parse};
 use crate::model::ListenerId;
 use crate::sys::clock;
 
+use super::acceptors::Acceptors;
 use super::content_type::format_of;
 use super::fetch::{FetchError, Fetched, page};
 use super::results::{ScrapeResults, ScrapeTarget};
@@ -39,6 +40,8 @@ pub struct Endpoint {
     pub target: Target,
     /// Connections in the worker's queue.
     pub waiting: u32,
+    /// The inode of the worker's listener.
+    pub inode: Option<u64>,
 }
 
 /// Returns how to reach the worker of a listener; `None` if it is not reachable.
@@ -65,6 +68,9 @@ pub(super) struct Scraper {
     unanswered: RefCell<HashMap<ProcessKey, u32>>,
     /// Attempts in a row without a port, by worker.
     unreached: RefCell<HashMap<ProcessKey, u32>>,
+    /// Number of answers, by worker.
+    answers: RefCell<HashMap<ProcessKey, u32>>,
+    acceptors: RefCell<Acceptors>,
     /// Held while a page is parsed, so that other tasks run between two pages.
     reading: Mutex<()>,
 }
@@ -82,6 +88,8 @@ impl Scraper {
             in_flight: RefCell::default(),
             unanswered: RefCell::default(),
             unreached: RefCell::default(),
+            answers: RefCell::default(),
+            acceptors: RefCell::default(),
             reading: Mutex::new(()),
         }
     }
@@ -102,6 +110,9 @@ impl Scraper {
             .borrow_mut()
             .retain(|process, _| stays(process));
         self.unreached
+            .borrow_mut()
+            .retain(|process, _| stays(process));
+        self.answers
             .borrow_mut()
             .retain(|process, _| stays(process));
     }
@@ -235,6 +246,9 @@ impl Scraper {
         let most = most.min(limits.bytes);
         let fetched = page(endpoint.target, &self.path, within, most).await;
         self.count_unanswered(worker.process, &fetched);
+        if fetched.is_ok() {
+            self.count_answer(&worker, endpoint.inode);
+        }
         let fetched = fetched.map_err(|fault| fault.to_string())?;
         let format = format_of(fetched.content_type.as_deref())?;
         let _reading = self.reading.lock().await;
@@ -255,6 +269,14 @@ impl Scraper {
             )),
             _ => Ok(()),
         }
+    }
+
+    fn count_answer(&self, worker: &ScrapeTarget, inode: Option<u64>) {
+        let mut answers = self.answers.borrow_mut();
+        let answers = answers.entry(worker.process).or_default();
+        *answers = answers.saturating_add(1);
+        let mut acceptors = self.acceptors.borrow_mut();
+        acceptors.answered(worker, *answers, inode);
     }
 
     fn count_unanswered(&self, process: ProcessKey, fetched: &Result<Fetched, FetchError>) {

@@ -87,7 +87,11 @@ fn gatherer(programs: &[&Program], interval: Option<Duration>) -> Gatherer {
             addr: *addr,
             source_port: 64_700 + listener.0,
         };
-        Some(Endpoint { target, waiting: 9 })
+        Some(Endpoint {
+            target,
+            waiting: 9,
+            inode: None,
+        })
     };
     Gatherer::start(GathererSettings {
         source: ScrapeSource::Http {

@@ -1,6 +1,7 @@
 //! The inodes of the listeners, by which other processes that hold one are found.
 
 use crate::model::ListenerId;
+use crate::policy::handover::PortKey;
 
 use super::group::Group;
 use super::registry::SharedPorts;
@@ -23,6 +24,13 @@ impl Group {
 }
 
 impl SharedPorts {
+    /// The inode of this listener of the port `key`; `None` for a common socket.
+    pub fn inode_at(&self, key: PortKey, listener: ListenerId) -> Option<u64> {
+        let state = self.lock();
+        let mut groups = state.groups.iter();
+        groups.find(|group| group.key == key)?.inode(listener)
+    }
+
     /// The inodes of this listener on all ports, also of ports that were let go. None for a common socket, because other
     /// workers hold that too.
     pub fn inodes(&self, listener: ListenerId) -> Vec<u64> {

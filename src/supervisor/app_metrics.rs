@@ -111,6 +111,7 @@ fn asking(ports: SharedPorts, port: Option<NonZeroU16>, path: &str) -> ScrapeSou
         Some(app_metrics::Endpoint {
             target: Target::new(key, source_port),
             waiting: ports.queue_length(key, listener).unwrap_or(0),
+            inode: ports.inode_at(key, listener),
         })
     };
     ScrapeSource::Http {

@@ -3,9 +3,12 @@
 use std::error::Error;
 use std::fmt;
 use std::io::{self, ErrorKind};
+use std::net::SocketAddr;
 
 use crate::checks::client::shown;
 use crate::checks::{Failure, NotPassed};
+
+use super::redirect;
 
 /// What the user can do if there are no metrics over plain HTTP on a shared port.
 const INSTEAD: &str = "RPM_APP_METRICS can name a plain port as :PORT/path, or be multiproc";
@@ -25,12 +28,7 @@ pub enum FetchError {
     /// The port speaks TLS; contains the answer that shows it.
     Tls(Failure),
     /// The answer is a redirect.
-    Redirect {
-        /// The HTTP status.
-        status: u16,
-        /// The target, escaped; empty if there is none.
-        to: String,
-    },
+    Redirect(Redirect),
     /// The head of the answer is too long.
     Head,
     /// The answer is not valid HTTP; contains the violated rule, escaped.
@@ -50,16 +48,72 @@ pub enum FetchError {
     Packed(String),
 }
 
+/// A redirect that was not followed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Redirect {
+    /// The HTTP status.
+    status: u16,
+    /// The target; empty if there is none.
+    to: Vec<u8>,
+    /// It came after one that was followed.
+    pub(super) is_second: bool,
+}
+
+impl Redirect {
+    pub(super) fn new(status: u16, to: &[u8]) -> Self {
+        let (to, is_second) = (to.to_vec(), false);
+        Self {
+            status,
+            to,
+            is_second,
+        }
+    }
+
+    /// The path to ask for instead of `asked`, if it stays on the port that was asked.
+    pub(super) fn path_here(&self, asked: &str, addr: SocketAddr) -> Option<String> {
+        let moved = redirect::is_moved(self.status);
+        moved.then(|| redirect::path_here(&self.to, asked, addr))?
+    }
+}
+
+impl fmt::Display for Redirect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            status,
+            to,
+            is_second,
+        } = self;
+        write!(f, "status {status}: ")?;
+        f.write_str(if *is_second {
+            "a second redirect"
+        } else {
+            "a redirect"
+        })?;
+        if !to.is_empty() {
+            write!(f, " to \"{}\"", shown(to, SHOWN))?;
+        }
+        f.write_str(match (is_second, to.is_empty()) {
+            (_, true) => " that names no other path",
+            (true, _) => ", only one is followed",
+            (false, _) => {
+                ", only one to another path of the same host and port over http is followed"
+            }
+        })?;
+        f.write_str("; RPM_APP_METRICS has to name the path of the metrics")
+    }
+}
+
+impl From<Redirect> for FetchError {
+    fn from(redirect: Redirect) -> Self {
+        Self::Redirect(redirect)
+    }
+}
+
 impl FetchError {
     /// Whether the reason lies in the runtime and says nothing about the worker.
     #[cfg(test)]
     pub(super) fn is_ours(&self) -> bool {
         matches!(self, Self::NotAsked(_))
-    }
-
-    pub(super) fn redirect(status: u16, to: &[u8]) -> Self {
-        let to = shown(to, SHOWN);
-        Self::Redirect { status, to }
     }
 
     pub(super) fn encoding(encoding: &[u8]) -> Self {
@@ -80,15 +134,7 @@ impl fmt::Display for FetchError {
             }
             Self::Worker(failure) => failure.fmt(f),
             Self::Tls(failure) => write!(f, "{failure}: the port speaks TLS; {INSTEAD}"),
-            Self::Redirect { status, to } => {
-                write!(f, "status {status}: redirects")?;
-                if !to.is_empty() {
-                    write!(f, " (to \"{to}\")")?;
-                }
-                f.write_str(
-                    " are not followed, RPM_APP_METRICS has to name the path of the metrics",
-                )
-            }
+            Self::Redirect(redirect) => redirect.fmt(f),
             Self::Head => f.write_str("the head of its answer is too long"),
             Self::Garbled(rule) => write!(f, "its answer is not valid HTTP: {rule}"),
             Self::Cut => f.write_str("the connection ended before its answer was complete"),

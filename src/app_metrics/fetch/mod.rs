@@ -2,6 +2,7 @@
 
 mod error;
 mod page;
+mod redirect;
 #[cfg(test)]
 mod tests;
 mod unpack;

@@ -16,7 +16,7 @@ use tokio::time::{timeout, timeout_at};
 use crate::checks::client::{Connection, Deadline, MOST_BYTES, USER_AGENT, escaped};
 use crate::checks::{Failure, Step, Target};
 
-use super::error::FetchError;
+use super::error::{FetchError, Redirect};
 use super::unpack::Unpacker;
 use super::wire::Wire;
 
@@ -47,9 +47,9 @@ pub struct Fetched {
     pub body: Vec<u8>,
 }
 
-/// Sends `GET path` to one worker and returns the page, complete or not at all. The whole takes at most `limit`. The
-/// page has at most `most` bytes, both as received and decompressed; the rest of the answer is limited too. Dropping
-/// the future closes the connection.
+/// Sends `GET path` to one worker and returns the page, complete or not at all. Follows one redirect to another path of
+/// the same port. The whole takes at most `limit`. The page has at most `most` bytes, both as received and decompressed;
+/// the rest of the answer is limited too. Dropping the future closes the connection.
 pub async fn page(
     target: Target,
     path: &str,
@@ -57,9 +57,28 @@ pub async fn page(
     most: usize,
 ) -> Result<Fetched, FetchError> {
     let deadline = Deadline::new(limit);
+    let mut answer = one_page(target, path, limit, &deadline, most).await;
+    if let Err(FetchError::Redirect(redirect)) = &mut answer
+        && let Some(path) = redirect.path_here(path, target.addr)
+    {
+        answer = one_page(target, &path, limit, &deadline, most).await;
+        if let Err(FetchError::Redirect(second)) = &mut answer {
+            second.is_second = true;
+        }
+    }
+    answer
+}
+
+async fn one_page(
+    target: Target,
+    path: &str,
+    limit: Duration,
+    deadline: &Deadline,
+    most: usize,
+) -> Result<Fetched, FetchError> {
     let request = request(target, path, limit)?;
-    let mut connection = Connection::open(target, &deadline).await?;
-    let outcome = fetch(&mut connection, request, &deadline, most).await;
+    let mut connection = Connection::open(target, deadline).await?;
+    let outcome = fetch(&mut connection, request, deadline, most).await;
     let _ = timeout_at(deadline.at(limit), connection.see_off(limit)).await;
     outcome
 }
@@ -132,7 +151,7 @@ async fn read(answer: Response<Incoming>, most: usize) -> Result<Fetched, FetchE
         }
         redirect if redirect.is_redirection() => {
             let to = headers.get(header::LOCATION).map(HeaderValue::as_bytes);
-            return Err(FetchError::redirect(status, to.unwrap_or_default()));
+            return Err(Redirect::new(status, to.unwrap_or_default()).into());
         }
         _ => return Err(Failure::Status(status).into()),
     }

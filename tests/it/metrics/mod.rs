@@ -3,6 +3,7 @@
 mod dashboards;
 mod gauge_patterns;
 mod merging_example;
+mod mounted;
 mod page;
 mod tls;
 mod workers;

@@ -6,6 +6,7 @@ use tokio::io::Interest;
 
 use super::page::{MOST, answered, ask, body, failed, late, packed, told, with};
 use crate::app_metrics::fetch::FetchError;
+use crate::app_metrics::fetch::error::Redirect;
 use crate::app_metrics::fetch::page::{fetch, request as asked_for};
 use crate::checks::client::Connection;
 use crate::checks::client::Deadline;
@@ -292,7 +293,7 @@ fn a_worker_that_takes_too_long_is_out_of_time() {
 fn a_fault_is_one_short_line() {
     let hostile = "\r\nrpm_ready 1\n\u{1b}[2J".repeat(100);
     let mut faults = vec![
-        FetchError::redirect(302, hostile.as_bytes()),
+        Redirect::new(302, hostile.as_bytes()).into(),
         FetchError::encoding(hostile.as_bytes()),
     ];
     for answer in [
