@@ -1,5 +1,5 @@
 //! The tree of the tests: which binaries exist, what belongs to which group of nextest, and that every promise in
-//! docs/promises.md names existing tests.
+//! docs/promises.md and every program in docs/programs.md names existing tests.
 
 use std::fs;
 use std::path::PathBuf;
@@ -107,6 +107,36 @@ fn every_promise_has_its_tests() {
     }
     assert!(promises >= 20, "{promises} promises");
     assert!(tests > 0, "the last promise names no test");
+    none(&faults);
+}
+
+/// Each row of docs/programs.md is held by tests that exist, or says when it was seen by hand.
+#[test]
+fn every_program_has_its_tests_or_was_seen() {
+    let page = fs::read_to_string(root().join("docs/programs.md")).unwrap();
+    let mut rows = 0;
+    let mut faults = Vec::new();
+    for line in page.lines().filter(|line| line.starts_with("| ")) {
+        let Some(shown) = line.trim_end_matches(" |").rsplit(" | ").next() else {
+            continue;
+        };
+        if shown == "shown by" {
+            continue;
+        }
+        rows += 1;
+        let quoted = shown.split('`').skip(1).step_by(2);
+        let names: Vec<&str> = quoted.filter(|word| word.contains("::")).collect();
+        if names.is_empty() && !shown.starts_with("by hand, 20") {
+            faults.push(format!("neither a test nor a day: {line}"));
+        }
+        for name in names {
+            let parts = name.rsplit_once("::");
+            if !parts.is_some_and(|(module, function)| is_test(module, function)) {
+                faults.push(format!("{name} is not there"));
+            }
+        }
+    }
+    assert!(rows > 30, "{rows} rows");
     none(&faults);
 }
 
