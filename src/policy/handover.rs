@@ -89,6 +89,20 @@ impl PortKey {
         }
     }
 
+    /// Whether the kernel lets only one socket have them, unless both share by SO_REUSEPORT: the same port, and one of the
+    /// addresses includes the other.
+    pub fn conflicts(&self, other: &Self) -> bool {
+        let (one, two) = (self.reached_at(), other.reached_at());
+        let wild = |addr: SocketAddr| addr.ip().is_unspecified();
+        let both = |key: &Self| key.reached_at().is_ipv6() && !key.v6only;
+        let addresses = if one.is_ipv4() == two.is_ipv4() {
+            wild(one) || wild(two) || one == two
+        } else {
+            both(self) || both(other)
+        };
+        one.port() == two.port() && addresses
+    }
+
     /// Whether a client could reach both: the same port on a common address.
     pub fn overlaps(&self, other: &Self) -> bool {
         let (one, two) = (self.reached_at(), other.reached_at());
@@ -96,6 +110,24 @@ impl PortKey {
         let family = one.is_ipv4() == two.is_ipv4() || both(self) || both(other);
         let wild = one.ip().is_unspecified() && two.ip().is_unspecified();
         one.port() == two.port() && (wild && family || one.ip() == two.ip())
+    }
+}
+
+/// SO_REUSEADDR and SO_REUSEPORT of a socket.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Reuse {
+    /// SO_REUSEADDR.
+    pub addr: bool,
+    /// SO_REUSEPORT.
+    pub port: bool,
+}
+
+impl Reuse {
+    /// Whether the kernel refuses to bind a TCP socket where another one of the same uid is bound already
+    /// (inet_bind_conflict in net/ipv4/inet_connection_sock.c).
+    pub fn refused_by(self, other: Self, other_listens: bool) -> bool {
+        let one_at_a_time = self.addr && other.addr && !other_listens;
+        !(one_at_a_time || self.port && other.port)
     }
 }
 

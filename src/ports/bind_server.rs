@@ -1,7 +1,7 @@
 //! The hand-over thread: it answers the workers' `bind` and `listen` calls and does nothing else. If it waited for the
 //! event loop, the workers would wait too.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 
@@ -12,22 +12,19 @@ use crate::policy::handover::{BindAnswer, PortKey, SocketKind, on_bind};
 use crate::sys::clock::Clock;
 use crate::sys::epoll::{Interest, Poller, ReadyFd, Waker};
 use crate::sys::intercept::{Call, Notification, Notifier};
-use crate::sys::remote;
 use crate::sys::thread;
 
 use self::closed::ClosedWatch;
 use super::PortEvent;
 use super::epoll_sets::EpollSets;
 use super::registry::SharedPorts;
+use super::second_bind::Bounds;
+use super::told::Told;
 use super::trapped_call::{descriptor, read_address};
 
 mod closed;
 mod repair;
 mod sets;
-
-/// Limit of sockets of one worker whose IPV6_V6ONLY is remembered between `setsockopt` and `bind`. Needed because Go
-/// sets the option on every outgoing IPv6 connection too.
-const REMEMBERED: usize = 64;
 
 /// A worker whose calls are answered.
 #[derive(Debug)]
@@ -112,8 +109,10 @@ fn v6only_default() -> bool {
 
 struct ServedWorker {
     trapped: TrappedWorker,
-    /// Inode of a socket and its IPV6_V6ONLY, oldest first.
-    v6only: VecDeque<(u64, bool)>,
+    /// Options of its sockets.
+    told: Told,
+    /// The listeners that it has bound.
+    bounds: Bounds,
     /// One of its processes could not be inspected, and this was reported.
     unseen: bool,
     /// A port of it could not be shared, and this was reported.
@@ -131,12 +130,6 @@ enum Answer {
     Fail(Errno),
     /// The caller has its answer already.
     Given,
-}
-
-impl Answer {
-    fn done_if(done: bool) -> Self {
-        if done { Self::Done } else { Self::Proceed }
-    }
 }
 
 struct Thread<F> {
@@ -205,7 +198,8 @@ impl<F: Fn(PortEvent)> Thread<F> {
                         token,
                         ServedWorker {
                             trapped,
-                            v6only: VecDeque::new(),
+                            told: Told::default(),
+                            bounds: Bounds::default(),
                             unseen: false,
                             refused: false,
                             sets: EpollSets::new(self.clock.now()),
@@ -227,13 +221,15 @@ impl<F: Fn(PortEvent)> Thread<F> {
             Ok(None) => return true,
             Err(_) => return false,
         };
+        let notifier = &served.trapped.notifier;
         let answer = match notification.call {
-            Call::SetV6Only => {
-                remember_v6only(served, &notification);
+            Call::SetOption => {
+                let is_valid = || notifier.is_valid(&notification);
+                served.told.remember(&notification, is_valid);
                 Answer::Proceed
             }
             Call::Bind => self.answer_bind(served, &notification),
-            Call::Listen => Answer::done_if(self.answer_listen(served, &notification)),
+            Call::Listen => self.answer_listen(served, &notification),
             Call::CreateEpoll => self.create_set(served, &notification),
         };
         let notifier = &served.trapped.notifier;
@@ -253,14 +249,14 @@ impl<F: Fn(PortEvent)> Thread<F> {
             return Answer::Proceed;
         }
         match wanted {
-            Ok(BindAnswer::Leave) => Answer::Proceed,
-            Ok(BindAnswer::LeaveElsewhere(key)) => {
+            Ok((BindAnswer::Leave, _)) => Answer::Proceed,
+            Ok((BindAnswer::LeaveElsewhere(key), _)) => {
                 let reason = "RPM_PORTS lists this port with another address".to_owned();
                 self.not_opened(served, key, reason);
                 Answer::Proceed
             }
-            Ok(BindAnswer::Done) => Answer::Done,
-            Ok(BindAnswer::Share(key)) => self.share(served, notification, key),
+            Ok((BindAnswer::Done, _)) => Answer::Done,
+            Ok((BindAnswer::Share(key), inode)) => self.share(served, notification, key, inode),
             Err(errno) => {
                 if matches!(errno, Errno::EPERM | Errno::EACCES) && !served.unseen {
                     served.unseen = true;
@@ -272,28 +268,25 @@ impl<F: Fn(PortEvent)> Thread<F> {
         }
     }
 
-    /// An error means that something could not be read; the kernel then executes the call unchanged.
+    /// The answer, and the inode of the program's socket. An error means that something could not be read; the kernel
+    /// then executes the call unchanged.
     fn decide_bind(
         &self,
         served: &ServedWorker,
         notification: &Notification,
-    ) -> nix::Result<BindAnswer> {
+    ) -> nix::Result<(BindAnswer, u64)> {
         let [fd, address, len, ..] = notification.args;
         let fd = descriptor(notification, fd).ok_or(Errno::EBADF)?;
         let kind = SocketKind::from_protocol(&fd.protocol()?);
+        let inode = fd.inode()?;
         if kind == SocketKind::Other {
-            return Ok(BindAnswer::Leave);
+            return Ok((BindAnswer::Leave, inode));
         }
         let addr = read_address(notification.task, address, len)?;
-        let inode = fd.inode()?;
-        let told = served
-            .v6only
-            .iter()
-            .find(|(other, _)| *other == inode)
-            .map(|(_, value)| *value);
-        let v6only = told.unwrap_or(self.v6only_default);
+        let v6only = served.told.of(inode).v6only();
+        let v6only = v6only.unwrap_or(self.v6only_default);
         let ours = self.ports.owns(inode);
-        Ok(on_bind(&self.ports.rule(), kind, addr, v6only, ours))
+        Ok((on_bind(&self.ports.rule(), kind, addr, v6only, ours), inode))
     }
 
     /// Reported once for each worker, because a program may try a thousand ports.
@@ -309,6 +302,7 @@ impl<F: Fn(PortEvent)> Thread<F> {
         served: &mut ServedWorker,
         notification: &Notification,
         key: PortKey,
+        inode: u64,
     ) -> Answer {
         let (worker, slot) = (served.trapped.worker, served.trapped.slot);
         let listener = served.trapped.listener;
@@ -318,11 +312,22 @@ impl<F: Fn(PortEvent)> Thread<F> {
         let Ok(flags) = fd.flags() else {
             return Answer::Proceed;
         };
+        let options = served.told.of(inode);
+        if options.has_device() {
+            let reason = "its socket is bound to one network device (SO_BINDTODEVICE)".to_owned();
+            self.not_opened(served, key, reason);
+            return Answer::Proceed;
+        }
+        let reuse = served.told.reuse(inode);
+        if served.bounds.refuse(&key, reuse, fd.task, worker) {
+            served.told.refused(inode);
+            return Answer::Fail(Errno::EADDRINUSE);
+        }
         self.settle();
         let mut events = Vec::new();
         let handed = self
             .ports
-            .hand(key, listener, flags.nonblocking, &mut events);
+            .hand(key, listener, (flags.nonblocking, &options), &mut events);
         events.into_iter().for_each(&self.events);
         let handed = match handed {
             Ok(Some(handed)) => handed,
@@ -346,6 +351,8 @@ impl<F: Fn(PortEvent)> Thread<F> {
             Ok(changing) => self.changing = changing,
             Err(why) => return self.not_replaced(served, key, why),
         }
+        served.told.forget(inode);
+        served.bounds.add(key, handed.inode, reuse, fd.fd);
         for event in self.ports.taken(key, listener, worker) {
             (self.events)(event);
         }
@@ -354,7 +361,7 @@ impl<F: Fn(PortEvent)> Thread<F> {
     }
 
     /// Answers `listen` on one of our listeners without executing it, because it would only change the backlog.
-    fn answer_listen(&mut self, served: &mut ServedWorker, notification: &Notification) -> bool {
+    fn answer_listen(&mut self, served: &mut ServedWorker, notification: &Notification) -> Answer {
         let trapped = &served.trapped;
         let fd = descriptor(notification, notification.args[0]);
         let inode = fd.and_then(|fd| fd.inode().ok());
@@ -364,9 +371,12 @@ impl<F: Fn(PortEvent)> Thread<F> {
             let (worker, slot) = (trapped.worker, trapped.slot);
             (self.events)(PortEvent::ListensAlone { worker, slot });
         }
-        let Some(key) = ours.filter(|_| valid) else {
-            return false;
+        let (Some(key), Some(inode), Some(fd)) = (ours.filter(|_| valid), inode, fd) else {
+            return Answer::Proceed;
         };
+        if served.bounds.refuse_listen(inode, fd, trapped.worker) {
+            return Answer::Fail(Errno::EADDRINUSE);
+        }
         self.repair_port(key);
         (self.events)(PortEvent::Listening {
             worker: trapped.worker,
@@ -374,26 +384,7 @@ impl<F: Fn(PortEvent)> Thread<F> {
             key,
         });
         served.sets.listened(self.clock.now());
-        if let (Some(place), Some(inode)) = (fd, inode) {
-            self.watch_closing(served, place, inode, key);
-        }
-        true
-    }
-}
-
-fn remember_v6only(served: &mut ServedWorker, notification: &Notification) {
-    let [fd, _, _, value, len, _] = notification.args;
-    let mut raw = [0_u8; 4];
-    let known = descriptor(notification, fd)
-        .and_then(|fd| fd.inode().ok())
-        .filter(|_| len >= 4 && remote::read_memory(notification.task, value, &mut raw).is_ok());
-    if let Some(inode) = known.filter(|_| served.trapped.notifier.is_valid(notification)) {
-        served.v6only.retain(|(other, _)| *other != inode);
-        if served.v6only.len() >= REMEMBERED {
-            served.v6only.pop_front();
-        }
-        served
-            .v6only
-            .push_back((inode, i32::from_ne_bytes(raw) != 0));
+        self.watch_closing(served, fd, inode, key);
+        Answer::Done
     }
 }

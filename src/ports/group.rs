@@ -7,6 +7,7 @@ use tokio::sync::oneshot;
 use crate::model::{Bpf, ListenerId, QueueSample, SlotId};
 use crate::policy::Rotation;
 use crate::policy::handover::PortKey;
+use crate::sys::sockopt::SocketOption;
 use crate::sys::{listener, steering};
 
 use super::balance::Standing;
@@ -32,6 +33,8 @@ pub(super) struct Listener {
     /// While this is set, the runtime accepts on the listener itself (see [`super::stranded`]). Take it away only under
     /// the lock.
     pub(super) claim: Option<oneshot::Sender<()>>,
+    /// What undoes the options that the program of a worker set before its `bind`.
+    pub(super) back: Vec<SocketOption>,
 }
 
 impl Listener {
@@ -48,6 +51,7 @@ impl Listener {
             apart: false,
             watched: false,
             claim: None,
+            back: Vec::new(),
         })
     }
 }

@@ -16,11 +16,13 @@ mod registry;
 mod relay;
 mod repair;
 mod rescue;
+mod second_bind;
 mod selftest;
 mod stranded;
 mod targets;
 #[cfg(test)]
 mod testing;
+mod told;
 mod trapped_call;
 
 use nix::errno::Errno;

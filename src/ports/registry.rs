@@ -14,6 +14,7 @@ use crate::sys::{io, listener};
 
 use super::group::Group;
 use super::repair::Repaired;
+use super::told::Options;
 use super::{PortEvent, PortSettings};
 
 /// The shared ports. Cheap to clone and usable from any thread. No method waits for more than a few system calls.
@@ -43,6 +44,8 @@ pub(super) struct State {
 #[derive(Debug)]
 pub(super) struct Handed {
     pub fd: OwnedFd,
+    /// The inode of the listener.
+    pub inode: u64,
     pub opened: bool,
 }
 
@@ -205,14 +208,14 @@ impl SharedPorts {
             .map(|group| group.key)
     }
 
-    /// Returns a descriptor for this listener of this port, and opens the port if needed. O_NONBLOCK is set as on the
-    /// program's own socket; the flag belongs to the open file description, which only this worker uses now. `None`
-    /// after [`Self::let_go`].
+    /// Returns a descriptor for this listener of this port, and opens the port if needed. O_NONBLOCK and the options are
+    /// set as on the program's own socket; they belong to the open file description, which only this worker uses now.
+    /// `None` after [`Self::let_go`].
     pub(super) fn hand(
         &self,
         key: PortKey,
         listener: ListenerId,
-        nonblocking: bool,
+        (nonblocking, options): (bool, &Options),
         events: &mut Vec<PortEvent>,
     ) -> nix::Result<Option<Handed>> {
         let mut state = self.lock();
@@ -240,13 +243,15 @@ impl SharedPorts {
         };
         group.join(listener, &state.rotation)?;
         group.reclaim(listener, true);
+        group.carry(listener, options);
         let listener = group.listener(listener).ok_or(Errno::ENOENT)?;
         if nonblocking || group.may_block() {
             io::set_nonblocking(listener, nonblocking)?;
         }
         let fd = listener::duplicate(listener)?;
+        let inode = listener::inode(&fd)?;
         state.tell_balancer();
-        Ok(Some(Handed { fd, opened }))
+        Ok(Some(Handed { fd, inode, opened }))
     }
 
     /// Records that the worker has the listener, so it may get connections, unless the worker died and was released

@@ -1,4 +1,5 @@
-//! Intercepts `bind`, `listen` and the creation of epoll sets by a seccomp user notification (seccomp_unotify(2)).
+//! Intercepts `bind`, `listen`, the creation of epoll sets and a few socket options by a seccomp user notification
+//! (seccomp_unotify(2)).
 //!
 //! The child installs the filter on itself; the filter stays on it and on all its descendants. Each trapped call waits
 //! until the owner of the notifier answers, so the notifier must stay open and served while any of them lives.
@@ -10,6 +11,7 @@ use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 use nix::errno::Errno;
 
 use super::architecture::{Architecture, NATIVE};
+use super::sockopt::REPORTED;
 
 /// The trapped system calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,8 +20,8 @@ pub enum Call {
     Bind,
     /// listen(2).
     Listen,
-    /// setsockopt(2) of IPV6_V6ONLY. Its value would be lost with the replaced descriptor.
-    SetV6Only,
+    /// setsockopt(2) of one of [`REPORTED`]. Its value would be lost with the replaced descriptor.
+    SetOption,
     /// epoll_create(2) or epoll_create1(2). Sets that hold a socket before its `bind` must be known at the `bind`.
     CreateEpoll,
 }
@@ -40,22 +42,20 @@ const LD_W_ABS: u16 = 0x20;
 const JEQ_K: u16 = 0x15;
 const RET_K: u16 = 0x06;
 
-/// Number of instructions in the filter.
-const FILTER_LEN: usize = 14;
-
 /// The filter program. Except for setsockopt, it decides by the call number alone, so that the kernel's cache of
 /// always-allowed calls (since 5.11) covers all others. Calls of a foreign architecture (i386, x32) pass.
-fn filter(of: Architecture) -> [libc::sock_filter; FILTER_LEN] {
+fn filter(of: Architecture) -> Vec<libc::sock_filter> {
     let load = |k: usize| libc::sock_filter {
         code: LD_W_ABS,
         jt: 0,
         jf: 0,
         k: u32::try_from(k).unwrap_or(0),
     };
-    let equal = |k: u32, jt: u8, jf: u8| libc::sock_filter {
+    let equal = |k: u32, jt: usize, jf: usize| libc::sock_filter {
         code: JEQ_K,
-        jt,
-        jf,
+        // The program is far shorter than the longest jump; a test runs it.
+        jt: u8::try_from(jt).unwrap_or(0),
+        jf: u8::try_from(jf).unwrap_or(0),
         k,
     };
     let answer = |k: u32| libc::sock_filter {
@@ -65,30 +65,39 @@ fn filter(of: Architecture) -> [libc::sock_filter; FILTER_LEN] {
         k,
     };
     let argument = |nr: usize| offset_of!(libc::seccomp_data, args) + nr * size_of::<u64>();
-    let option = |value: i32| u32::try_from(value).unwrap_or(0);
-    // Without that call, the instruction asks for epoll_create1 once more.
-    let epoll_create = of.epoll_create.unwrap_or(of.epoll_create1);
-    [
-        load(offset_of!(libc::seccomp_data, arch)), // 0
-        equal(of.audit, 0, 10),                     // 1: else allow (12)
-        load(offset_of!(libc::seccomp_data, nr)),   // 2
-        equal(of.bind, 9, 0),                       // 3: notify (13)
-        equal(of.listen, 8, 0),                     // 4
-        equal(of.epoll_create1, 7, 0),              // 5
-        equal(epoll_create, 6, 0),                  // 6
-        equal(of.setsockopt, 0, 4),                 // 7
-        load(argument(1)), // 8: level; the low word, both architectures are little-endian
-        equal(option(libc::IPPROTO_IPV6), 0, 2), // 9
-        load(argument(2)), // 10: option
-        equal(option(libc::IPV6_V6ONLY), 1, 0), // 11
-        answer(libc::SECCOMP_RET_ALLOW), // 12
-        answer(libc::SECCOMP_RET_USER_NOTIF), // 13
-    ]
+    let numbers = [of.bind, of.listen, of.epoll_create1].into_iter();
+    let numbers: Vec<u32> = numbers.chain(of.epoll_create).collect();
+    let options: usize = REPORTED.iter().map(|(_, names)| names.len() + 3).sum();
+    let len = 3 + numbers.len() + 2 + options + 2;
+    // The last instruction but one allows the call, the last one reports it. Jumps count from the next instruction.
+    let allow = |code: &Vec<_>| len - 3 - code.len();
+    let report = |code: &Vec<_>| len - 2 - code.len();
+    let mut code = Vec::with_capacity(len);
+    code.push(load(offset_of!(libc::seccomp_data, arch)));
+    code.push(equal(of.audit, 0, allow(&code)));
+    code.push(load(offset_of!(libc::seccomp_data, nr)));
+    for number in numbers {
+        code.push(equal(number, report(&code), 0));
+    }
+    code.push(equal(of.setsockopt, 0, allow(&code)));
+    // The low words: both architectures are little-endian.
+    code.push(load(argument(1)));
+    for (level, names) in REPORTED {
+        code.push(equal(level.cast_unsigned(), 0, names.len() + 2));
+        code.push(load(argument(2)));
+        for name in *names {
+            code.push(equal(name.cast_unsigned(), report(&code), 0));
+        }
+        code.push(answer(libc::SECCOMP_RET_ALLOW));
+    }
+    code.push(answer(libc::SECCOMP_RET_ALLOW));
+    code.push(answer(libc::SECCOMP_RET_USER_NOTIF));
+    code
 }
 
 /// The filter, built before a fork so that the child need not allocate.
 #[derive(Debug)]
-pub struct Filter([libc::sock_filter; FILTER_LEN]);
+pub struct Filter(Vec<libc::sock_filter>);
 
 impl Filter {
     /// Builds the filter.
@@ -201,7 +210,7 @@ impl Notifier {
         } else if number == NATIVE.listen {
             Call::Listen
         } else if number == NATIVE.setsockopt {
-            Call::SetV6Only
+            Call::SetOption
         } else {
             // The filter traps no other call.
             Call::CreateEpoll
@@ -281,11 +290,8 @@ impl Notifier {
 
     /// Lets the kernel execute the call. It is no error if the caller died meanwhile.
     pub fn proceed(&self, notification: &Notification) -> nix::Result<()> {
-        self.answer(
-            notification,
-            u32::try_from(libc::SECCOMP_USER_NOTIF_FLAG_CONTINUE).unwrap_or(1),
-            0,
-        )
+        let flags = u32::try_from(libc::SECCOMP_USER_NOTIF_FLAG_CONTINUE).unwrap_or(1);
+        self.answer(notification, 0, flags)
     }
 
     /// Tells the caller that the call succeeded, without executing it.
@@ -295,10 +301,10 @@ impl Notifier {
 
     /// Tells the caller that the call failed, without executing it.
     pub fn fail(&self, notification: &Notification, errno: Errno) -> nix::Result<()> {
-        self.answer(notification, 0, -(errno as i32))
+        self.answer(notification, -(errno as i32), 0)
     }
 
-    fn answer(&self, notification: &Notification, flags: u32, error: i32) -> nix::Result<()> {
+    fn answer(&self, notification: &Notification, error: i32, flags: u32) -> nix::Result<()> {
         let mut raw = libc::seccomp_notif_resp {
             id: notification.id,
             val: 0,
@@ -324,7 +330,6 @@ mod tests {
     use crate::sys::architecture::{AARCH64, X86_64};
 
     const V6ONLY: [i32; 2] = [libc::IPPROTO_IPV6, libc::IPV6_V6ONLY];
-    const REUSE: [i32; 2] = [libc::SOL_SOCKET, libc::SO_REUSEADDR];
 
     /// What the kernel would answer to a call of that number, with these arguments behind the descriptor.
     fn answer(of: Architecture, audit: u32, number: u32, arguments: [i32; 2]) -> u32 {
@@ -361,13 +366,43 @@ mod tests {
             let always = [of.bind, of.listen, of.epoll_create1].into_iter();
             let always: Vec<u32> = always.chain(of.epoll_create).collect();
             for trapped in &always {
-                assert_eq!(asked(*trapped, REUSE), libc::SECCOMP_RET_USER_NOTIF);
+                assert_eq!(asked(*trapped, [0, 0]), libc::SECCOMP_RET_USER_NOTIF);
             }
-            assert_eq!(asked(of.setsockopt, V6ONLY), libc::SECCOMP_RET_USER_NOTIF);
-            assert_eq!(asked(of.setsockopt, REUSE), libc::SECCOMP_RET_ALLOW);
             let others = (0..600).filter(|nr| *nr != of.setsockopt && !always.contains(nr));
             for other in others {
                 assert_eq!(asked(other, V6ONLY), libc::SECCOMP_RET_ALLOW, "{other}");
+            }
+        }
+    }
+
+    /// A program may set options on each connection that it accepts: those stay free.
+    #[test]
+    fn exactly_the_listed_socket_options_are_trapped() {
+        for of in [X86_64, AARCH64] {
+            for (level, name) in (0..300).flat_map(|level| (0..120).map(move |name| (level, name)))
+            {
+                let listed = REPORTED
+                    .iter()
+                    .any(|(one, names)| *one == level && names.contains(&name));
+                let answered = answer(of, of.audit, of.setsockopt, [level, name]);
+                assert_eq!(
+                    answered == libc::SECCOMP_RET_USER_NOTIF,
+                    listed,
+                    "{level} {name}"
+                );
+            }
+            for often in [
+                [libc::IPPROTO_TCP, libc::TCP_NODELAY],
+                [libc::IPPROTO_TCP, libc::TCP_QUICKACK],
+                [libc::IPPROTO_TCP, libc::TCP_CORK],
+                [libc::IPPROTO_TCP, libc::TCP_KEEPIDLE],
+                [libc::SOL_SOCKET, libc::SO_KEEPALIVE],
+                [libc::SOL_SOCKET, libc::SO_LINGER],
+                [libc::SOL_SOCKET, libc::SO_RCVTIMEO],
+                [libc::IPPROTO_IP, libc::IP_RECVERR],
+            ] {
+                let answered = answer(of, of.audit, of.setsockopt, often);
+                assert_eq!(answered, libc::SECCOMP_RET_ALLOW, "{often:?}");
             }
         }
     }

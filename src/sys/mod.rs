@@ -29,6 +29,7 @@ pub mod search;
 mod send_fd;
 pub mod signals;
 pub mod sockdiag;
+pub mod sockopt;
 pub mod spawn;
 pub mod status;
 pub mod steering;

@@ -127,3 +127,27 @@ fn what_bind_does_not_look_at_makes_no_other_port() {
     assert_eq!(key(7, 3, "2001:db8::1"), key(0, 0, "2001:db8::1"));
     assert_ne!(key(0, 3, "fe80::1"), key(0, 4, "fe80::1"));
 }
+
+#[test]
+fn conflicts_are_those_of_the_kernel() {
+    let key = |addr: &str, v6only| PortKey::new(addr.parse().unwrap(), v6only);
+    let table = [
+        ("127.0.0.1:80", "127.0.0.1:80", true),
+        ("127.0.0.1:80", "127.0.0.1:81", false),
+        ("127.0.0.1:80", "127.0.0.2:80", false),
+        ("127.0.0.1:80", "0.0.0.0:80", true),
+        ("127.0.0.1:80", "[::]:80", true),
+        ("127.0.0.1:80", "[::1]:80", false),
+        ("127.0.0.1:80", "[::ffff:127.0.0.1]:80", true),
+        ("0.0.0.0:80", "[::ffff:127.0.0.1]:80", true),
+        ("[::]:80", "[::ffff:127.0.0.1]:80", true),
+        ("[::1]:80", "[::]:80", true),
+    ];
+    for (one, two, expected) in table {
+        let (a, b) = (key(one, false), key(two, false));
+        assert_eq!(a.conflicts(&b), expected, "{one} {two}");
+        assert_eq!(b.conflicts(&a), expected, "{two} {one}");
+    }
+    assert!(!key("[::]:80", true).conflicts(&key("0.0.0.0:80", false)));
+    assert!(!key("[::]:80", true).conflicts(&key("[::ffff:127.0.0.1]:80", false)));
+}

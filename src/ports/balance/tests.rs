@@ -10,6 +10,7 @@ use nix::unistd::Pid as Process;
 use super::*;
 use crate::model::{ListenerId, Pid, SlotId};
 use crate::ports::testing::{Worker, open, pause, reset, wait_for};
+use crate::ports::told::Options;
 
 const LOOK: Duration = Duration::from_millis(5);
 
@@ -54,7 +55,12 @@ fn knock(addr: SocketAddr) {
 /// A worker that greets each client of this listener.
 fn worker(ports: &SharedPorts, key: PortKey, number: u16) -> Worker {
     let mut events = Vec::new();
-    let handed = ports.hand(key, ListenerId(number), true, &mut events);
+    let handed = ports.hand(
+        key,
+        ListenerId(number),
+        (true, &Options::default()),
+        &mut events,
+    );
     Worker::start(handed.unwrap().unwrap().fd, |mut client| {
         // The client may have left already.
         let _ = client.write_all(b"!");
@@ -273,7 +279,12 @@ fn what_is_new_is_watched_until_the_ports_are_let_go() {
         let worker = Pid::new(300 + i32::from(number)).unwrap();
         ports.occupy(ListenerId(number), worker);
         ports
-            .hand(key, ListenerId(number), true, &mut Vec::new())
+            .hand(
+                key,
+                ListenerId(number),
+                (true, &Options::default()),
+                &mut Vec::new(),
+            )
             .unwrap();
         ports.taken(key, ListenerId(number), worker);
     };

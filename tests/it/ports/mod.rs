@@ -7,5 +7,7 @@ mod fallbacks;
 mod families;
 mod listed;
 pub mod opening;
+mod options;
 mod programs;
+mod second_bind;
 mod taken;

@@ -12,6 +12,7 @@ use crate::policy::Rotation;
 use crate::policy::handover::PortKey;
 use crate::policy::steering::Balance;
 use crate::ports::testing::{PATIENCE, Worker, open, wait_for};
+use crate::ports::told::Options;
 use crate::ports::{PortEvent, SharedPorts, StrandedRelay};
 
 /// The listener that is left without a worker; 0 and 1 have one.
@@ -78,9 +79,12 @@ impl Stage {
     pub(super) fn hand(&self, listener: ListenerId, nonblocking: bool) -> StdListener {
         let worker = Pid::new(100 + i32::from(listener.0)).unwrap();
         let mut events = Vec::new();
-        let handed = self
-            .ports
-            .hand(self.key, listener, nonblocking, &mut events);
+        let handed = self.ports.hand(
+            self.key,
+            listener,
+            (nonblocking, &Options::default()),
+            &mut events,
+        );
         self.ports.taken(self.key, listener, worker);
         handed.unwrap().unwrap().fd.into()
     }

@@ -1,0 +1,247 @@
+//! The socket options that a worker sets between `socket` and `bind`. They would be lost with the socket that is
+//! replaced, and some of them decide whether the `bind` succeeds.
+
+use std::collections::VecDeque;
+use std::os::fd::AsFd;
+
+use crate::model::ListenerId;
+use crate::policy::handover::Reuse;
+use crate::sys::intercept::Notification;
+use crate::sys::remote;
+use crate::sys::sockopt::{
+    BUFFER_LOCK, DEVICE, LONGEST, OptionId, REUSE_ADDR, REUSE_PORT, SocketOption, V6ONLY,
+};
+
+use super::group::Group;
+use super::trapped_call::descriptor;
+
+/// Most sockets of one worker whose options are remembered. Needed because Go sets IPV6_V6ONLY on every outgoing IPv6
+/// connection too.
+const SOCKETS: usize = 64;
+
+/// Most options of one socket; more than there are in [`crate::sys::sockopt::REPORTED`] is never needed.
+const OPTIONS: usize = 24;
+
+/// The options of one socket.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Options {
+    set: Vec<SocketOption>,
+    /// Its `bind` was refused. It may try again, but most programs close it.
+    refused: bool,
+}
+
+impl Options {
+    fn number(&self, id: OptionId) -> Option<i32> {
+        let found = self.set.iter().find(|option| option.id() == id);
+        found.map(SocketOption::as_number)
+    }
+
+    /// IPV6_V6ONLY, if the program set it.
+    pub fn v6only(&self) -> Option<bool> {
+        self.number(V6ONLY).map(|value| value != 0)
+    }
+
+    /// SO_REUSEADDR and SO_REUSEPORT.
+    pub fn reuse(&self) -> Reuse {
+        let on = |id| self.number(id).is_some_and(|on| on != 0);
+        Reuse {
+            addr: on(REUSE_ADDR),
+            port: on(REUSE_PORT),
+        }
+    }
+
+    /// Whether the socket belongs to one network device (SO_BINDTODEVICE).
+    pub fn has_device(&self) -> bool {
+        // An empty name takes the socket from its device.
+        self.number(DEVICE)
+            .is_some_and(|name| name.to_ne_bytes()[0] != 0)
+    }
+
+    /// The options to set on the socket that replaces the program's. The others are what the runtime chooses, or belong
+    /// to the `bind`.
+    pub fn carried(&self) -> impl Iterator<Item = &SocketOption> {
+        self.set.iter().filter(|option| {
+            let own = [REUSE_ADDR, REUSE_PORT, DEVICE, V6ONLY];
+            !own.contains(&option.id())
+        })
+    }
+}
+
+/// What a worker's processes set on their sockets, oldest socket first.
+#[derive(Debug, Default)]
+pub(super) struct Told {
+    sockets: VecDeque<(u64, Options)>,
+    /// A socket with SO_REUSEPORT was dropped for lack of room.
+    forgot: bool,
+}
+
+impl Told {
+    /// Remembers the option that this call sets. What cannot be read is not remembered.
+    pub fn remember(&mut self, notification: &Notification, is_valid: impl Fn() -> bool) {
+        let [fd, level, name, value, len, _] = notification.args;
+        let low = |argument: u64| u32::try_from(argument & u64::from(u32::MAX)).unwrap_or(0);
+        let mut raw = [0_u8; LONGEST];
+        let len = usize::try_from(low(len)).unwrap_or(0).min(LONGEST);
+        let Some(raw) = raw.get_mut(..len) else {
+            return;
+        };
+        let inode = descriptor(notification, fd)
+            .and_then(|fd| fd.inode().ok())
+            .filter(|_| remote::read_memory(notification.task, value, raw).is_ok());
+        let option = SocketOption::new(low(level).cast_signed(), low(name).cast_signed(), raw);
+        if let (Some(inode), Some(option)) = (inode, option)
+            && is_valid()
+        {
+            self.add(inode, option);
+        }
+    }
+
+    fn add(&mut self, inode: u64, option: SocketOption) {
+        let known = self.sockets.iter().position(|(other, _)| *other == inode);
+        let mut options = known
+            .and_then(|at| self.sockets.remove(at))
+            .map(|(_, options)| options)
+            .unwrap_or_default();
+        options.set.retain(|other| other.id() != option.id());
+        if options.set.len() < OPTIONS {
+            options.set.push(option);
+        }
+        if self.sockets.len() >= SOCKETS {
+            let oldest = self.sockets.pop_front();
+            self.forgot |= oldest.is_some_and(|(_, old)| old.reuse().port && !old.refused);
+        }
+        self.sockets.push_back((inode, options));
+    }
+
+    /// The options of this socket.
+    pub fn of(&self, inode: u64) -> Options {
+        let found = self.sockets.iter().find(|(other, _)| *other == inode);
+        found
+            .map(|(_, options)| options.clone())
+            .unwrap_or_default()
+    }
+
+    /// SO_REUSEADDR and SO_REUSEPORT of this socket. A socket whose options may have been forgotten counts as one with
+    /// SO_REUSEPORT, so that its `bind` succeeds.
+    pub fn reuse(&self, inode: u64) -> Reuse {
+        let known = self.sockets.iter().any(|(other, _)| *other == inode);
+        let mut reuse = self.of(inode).reuse();
+        reuse.port |= self.forgot && !known;
+        reuse
+    }
+
+    /// The `bind` of this socket was refused.
+    pub fn refused(&mut self, inode: u64) {
+        if let Some((_, options)) = self.sockets.iter_mut().find(|(other, _)| *other == inode) {
+            options.refused = true;
+        }
+    }
+
+    /// Forgets a socket that was replaced.
+    pub fn forget(&mut self, inode: u64) {
+        self.sockets.retain(|(other, _)| *other != inode);
+    }
+}
+
+impl Group {
+    /// Sets the options that the worker's program has set before its `bind`.
+    pub fn carry(&mut self, listener: ListenerId, options: &Options) {
+        let number = self.number(listener);
+        if let Some(listener) = self.listeners.get_mut(number) {
+            carry(&listener.fd, options, &mut listener.back);
+        }
+    }
+}
+
+/// Sets the options on a listener. `back` has what must be set to undo those that an earlier worker's program had set;
+/// of these, the ones that this program does not set are undone. The program was told the result of its own call, so
+/// an error here changes nothing for it.
+fn carry(fd: impl AsFd, wanted: &Options, back: &mut Vec<SocketOption>) {
+    let mut undone = false;
+    back.retain(|old| {
+        let keep = wanted.carried().any(|new| new.id() == old.id());
+        if !keep {
+            let _ = old.set(&fd);
+            undone = true;
+        }
+        keep
+    });
+    if undone {
+        // A buffer that was set once is never sized by the kernel again, unless its lock is taken away.
+        let _ = SocketOption::number(BUFFER_LOCK, 0).set(&fd);
+    }
+    for option in wanted.carried() {
+        if !back.iter().any(|old| old.id() == option.id())
+            && let Ok(before) = option.before(&fd)
+        {
+            back.push(before);
+        }
+        let _ = option.set(&fd);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::sockopt::{DEFER_ACCEPT, RECEIVE_BUFFER};
+
+    fn these(options: &[SocketOption]) -> Options {
+        Options {
+            set: options.to_vec(),
+            refused: false,
+        }
+    }
+
+    fn reuse_port(value: i32) -> SocketOption {
+        SocketOption::number(REUSE_PORT, value)
+    }
+
+    #[test]
+    fn the_last_value_holds_and_the_oldest_socket_is_forgotten() {
+        let mut told = Told::default();
+        told.add(1, reuse_port(1));
+        told.add(1, reuse_port(0));
+        assert_eq!(told.of(1).reuse(), Reuse::default());
+        for inode in 2..66 {
+            told.add(inode, reuse_port(1));
+        }
+        assert_eq!(told.sockets.len(), SOCKETS);
+        assert_eq!(told.of(1), Options::default());
+        assert!(!told.reuse(1).port);
+        told.add(66, reuse_port(0));
+        assert_eq!(told.of(2), Options::default());
+        assert!(told.reuse(2).port, "it was set");
+        assert!(told.reuse(65).port);
+        told.forget(65);
+        assert_eq!(told.of(65), Options::default());
+    }
+
+    #[test]
+    fn only_what_is_the_programs_own_choice_is_carried_over() {
+        let rcvbuf = SocketOption::number(RECEIVE_BUFFER, 1);
+        let v6only = SocketOption::number(V6ONLY, 1);
+        let options = these(&[reuse_port(1), v6only, rcvbuf]);
+        assert!(options.carried().eq([&rcvbuf]));
+        assert_eq!(options.v6only(), Some(true));
+        assert!(!options.has_device());
+        let name = SocketOption::new(DEVICE.0, DEVICE.1, b"lo\0").unwrap();
+        assert!(these(&[name]).has_device());
+    }
+
+    #[test]
+    fn what_a_successor_does_not_set_is_undone() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let defer = SocketOption::number(DEFER_ACCEPT, 7);
+        let buffer = SocketOption::number(RECEIVE_BUFFER, 30_000);
+        let shown = |option: &SocketOption| option.before(&listener).unwrap().as_number();
+        let fresh = [shown(&defer), shown(&buffer)];
+        let mut back = Vec::new();
+        carry(&listener, &these(&[defer, buffer]), &mut back);
+        assert_eq!([shown(&defer), shown(&buffer)], [7, 30_000]);
+        carry(&listener, &these(&[buffer]), &mut back);
+        assert_eq!([shown(&defer), shown(&buffer)], [fresh[0], 30_000]);
+        carry(&listener, &Options::default(), &mut back);
+        assert_eq!([shown(&defer), shown(&buffer)], fresh);
+        assert!(back.is_empty());
+    }
+}

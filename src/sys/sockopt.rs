@@ -1,0 +1,198 @@
+//! Socket options that a program sets before `bind`: which ones the filter reports, and how they are set on another
+//! socket.
+#![expect(unsafe_code, reason = "getsockopt(2) and setsockopt(2) by number")]
+
+use std::os::fd::{AsFd, AsRawFd};
+
+use nix::errno::Errno;
+
+/// Longest value that is kept, bytes. All reported options have numbers or short names as values.
+pub const LONGEST: usize = 16;
+
+/// Level and name of an option.
+pub type OptionId = (i32, i32);
+
+/// IPV6_V6ONLY.
+pub const V6ONLY: OptionId = (libc::IPPROTO_IPV6, libc::IPV6_V6ONLY);
+/// SO_REUSEADDR.
+pub const REUSE_ADDR: OptionId = (libc::SOL_SOCKET, libc::SO_REUSEADDR);
+/// SO_REUSEPORT.
+pub const REUSE_PORT: OptionId = (libc::SOL_SOCKET, libc::SO_REUSEPORT);
+/// SO_BINDTODEVICE.
+pub const DEVICE: OptionId = (libc::SOL_SOCKET, libc::SO_BINDTODEVICE);
+/// SO_BUF_LOCK: 0 lets the kernel size the buffers again.
+pub const BUFFER_LOCK: OptionId = (libc::SOL_SOCKET, libc::SO_BUF_LOCK);
+/// SO_RCVBUF.
+#[cfg(test)]
+pub const RECEIVE_BUFFER: OptionId = (libc::SOL_SOCKET, libc::SO_RCVBUF);
+/// TCP_DEFER_ACCEPT.
+#[cfg(test)]
+pub const DEFER_ACCEPT: OptionId = (libc::IPPROTO_TCP, libc::TCP_DEFER_ACCEPT);
+
+/// The options that the filter reports, by level. They are set once for a listening socket. Options that programs set
+/// on every connection (TCP_NODELAY, SO_KEEPALIVE, SO_LINGER, timeouts) must not be among them: each report takes some
+/// 20 us. Nor must IP_RECVERR, which resolvers set for every query.
+pub const REPORTED: &[(i32, &[i32])] = &[
+    (
+        libc::SOL_SOCKET,
+        &[
+            libc::SO_REUSEADDR,
+            libc::SO_REUSEPORT,
+            libc::SO_BINDTODEVICE,
+            libc::SO_SNDBUF,
+            libc::SO_RCVBUF,
+            libc::SO_SNDBUFFORCE,
+            libc::SO_RCVBUFFORCE,
+        ],
+    ),
+    (
+        libc::IPPROTO_TCP,
+        &[
+            libc::TCP_MAXSEG,
+            libc::TCP_DEFER_ACCEPT,
+            libc::TCP_CONGESTION,
+            libc::TCP_FASTOPEN,
+        ],
+    ),
+    (
+        libc::IPPROTO_IP,
+        &[libc::IP_PKTINFO, libc::IP_MTU_DISCOVER, libc::IP_RECVTOS],
+    ),
+    (
+        libc::IPPROTO_IPV6,
+        &[
+            libc::IPV6_V6ONLY,
+            libc::IPV6_RECVPKTINFO,
+            libc::IPV6_MTU_DISCOVER,
+            libc::IPV6_MTU,
+            libc::IPV6_RECVTCLASS,
+        ],
+    ),
+];
+
+/// An option with its value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SocketOption {
+    level: i32,
+    name: i32,
+    value: [u8; LONGEST],
+    len: usize,
+}
+
+impl SocketOption {
+    /// `None` if the value is longer than [`LONGEST`].
+    pub fn new(level: i32, name: i32, value: &[u8]) -> Option<Self> {
+        let mut kept = [0; LONGEST];
+        kept.get_mut(..value.len())?.copy_from_slice(value);
+        Some(Self {
+            level,
+            name,
+            value: kept,
+            len: value.len(),
+        })
+    }
+
+    /// An option whose value is a number.
+    pub fn number((level, name): OptionId, value: i32) -> Self {
+        let mut kept = [0; LONGEST];
+        kept[..4].copy_from_slice(&value.to_ne_bytes());
+        Self {
+            level,
+            name,
+            value: kept,
+            len: 4,
+        }
+    }
+
+    /// Which option it is.
+    pub fn id(&self) -> OptionId {
+        (self.level, self.name)
+    }
+
+    /// The value as a number: what the kernel reads if the value has at least four bytes.
+    pub fn as_number(&self) -> i32 {
+        let [a, b, c, d, ..] = self.value;
+        i32::from_ne_bytes([a, b, c, d])
+    }
+
+    /// Sets it.
+    pub fn set(&self, fd: impl AsFd) -> nix::Result<()> {
+        let len = libc::socklen_t::try_from(self.len).map_err(|_| Errno::EINVAL)?;
+        let value = self.value.as_ptr().cast();
+        let fd = fd.as_fd().as_raw_fd();
+        // SAFETY: the value is live and at least as long as `len` says (setsockopt(2)).
+        Errno::result(unsafe { libc::setsockopt(fd, self.level, self.name, value, len) }).map(drop)
+    }
+
+    /// What must be set to return a socket to its present state, once this option is set on it.
+    pub fn before(&self, fd: impl AsFd) -> nix::Result<Self> {
+        match (self.level, self.name) {
+            // The kernel returns twice the number that was set (socket(7)), and only under the plain name.
+            (libc::SOL_SOCKET, libc::SO_RCVBUF | libc::SO_RCVBUFFORCE) => {
+                let now = read(fd, libc::SOL_SOCKET, libc::SO_RCVBUF)?.as_number();
+                Ok(Self::number(self.id(), now / 2))
+            }
+            (libc::SOL_SOCKET, libc::SO_SNDBUF | libc::SO_SNDBUFFORCE) => {
+                let now = read(fd, libc::SOL_SOCKET, libc::SO_SNDBUF)?.as_number();
+                Ok(Self::number(self.id(), now / 2))
+            }
+            // The kernel returns a default where nothing was set; 0 means that nothing is set.
+            (libc::IPPROTO_TCP, libc::TCP_MAXSEG) => Ok(Self::number(self.id(), 0)),
+            (level, name) => read(fd, level, name),
+        }
+    }
+}
+
+/// The present value.
+fn read(fd: impl AsFd, level: i32, name: i32) -> nix::Result<SocketOption> {
+    let mut value = [0_u8; LONGEST];
+    let mut len = libc::socklen_t::try_from(LONGEST).map_err(|_| Errno::EINVAL)?;
+    let fd = fd.as_fd().as_raw_fd();
+    // SAFETY: the buffer is as long as `len` says, and the kernel writes no more than that (getsockopt(2)).
+    Errno::result(unsafe {
+        libc::getsockopt(fd, level, name, value.as_mut_ptr().cast(), &raw mut len)
+    })?;
+    let len = usize::try_from(len).map_err(|_| Errno::EINVAL)?;
+    Ok(SocketOption {
+        level,
+        name,
+        value,
+        len: len.min(LONGEST),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpListener;
+
+    #[test]
+    fn an_option_is_set_and_taken_back() {
+        let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+        let numbers = [
+            (libc::SOL_SOCKET, libc::SO_RCVBUF, 30_000, 60_000),
+            (libc::SOL_SOCKET, libc::SO_SNDBUF, 30_000, 60_000),
+            (libc::IPPROTO_TCP, libc::TCP_DEFER_ACCEPT, 7, 7),
+            (libc::IPPROTO_TCP, libc::TCP_FASTOPEN, 9, 9),
+        ];
+        for (level, name, number, shown) in numbers {
+            let option = SocketOption::number((level, name), number);
+            let fresh = read(&socket, level, name).unwrap();
+            let back = option.before(&socket).unwrap();
+            option.set(&socket).unwrap();
+            assert_eq!(read(&socket, level, name).unwrap().as_number(), shown);
+            back.set(&socket).unwrap();
+            assert_eq!(read(&socket, level, name), Ok(fresh), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_name_is_a_value_too() {
+        let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+        let option = SocketOption::new(libc::IPPROTO_TCP, libc::TCP_CONGESTION, b"reno\0").unwrap();
+        option.set(&socket).unwrap();
+        let now = read(&socket, libc::IPPROTO_TCP, libc::TCP_CONGESTION).unwrap();
+        assert!(now.value.starts_with(b"reno\0"));
+        assert_eq!(SocketOption::new(1, 1, &[0; 17]), None);
+    }
+}
