@@ -188,6 +188,18 @@ pub struct Snapshot {
     pub retiring: Vec<WorkerView>,
 }
 
+/// What a queue holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum QueueKind {
+    /// Connections in the accept queue of a listener: `tcpi_unacked` and `tcpi_sacked` (tcp(7)).
+    Connections,
+    /// Memory of the datagrams in the receive queue of a UDP socket, bytes: SO_MEMINFO.
+    Datagrams {
+        /// Datagrams that the kernel dropped at this socket, mostly because its queue was full; wraps at 2^32.
+        dropped: u32,
+    },
+}
+
 /// One listener's accept queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QueueSample {
@@ -195,9 +207,11 @@ pub struct QueueSample {
     pub listener: String,
     /// The slot that uses the listener; `None` for a spare.
     pub worker: Option<SlotId>,
-    /// Connections in the accept queue (`tcpi_unacked` of a listener, tcp(7)).
+    /// What `length` and `limit` count.
+    pub kind: QueueKind,
+    /// What waits in the queue.
     pub length: u32,
-    /// Limit of the accept queue (`tcpi_sacked` of a listener).
+    /// Limit of that.
     pub limit: u32,
     /// Whether new connections are steered to this listener.
     pub in_rotation: bool,

@@ -5,8 +5,8 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::model::{
-    Exit, HandoverInfo, ObservationInfo, Pid, QueueSample, RunState, Snapshot, Tick, WorkerState,
-    WorkerView,
+    Exit, HandoverInfo, ObservationInfo, Pid, QueueKind, QueueSample, RunState, Snapshot, Tick,
+    WorkerState, WorkerView,
 };
 
 /// Facts that do not change while the runtime runs.
@@ -112,6 +112,8 @@ struct QueueStatus<'a> {
     listener: &'a str,
     /// The slot; null for a spare.
     worker: Option<u16>,
+    /// What `length` and `limit` count: connections or bytes.
+    unit: &'static str,
     length: u32,
     limit: u32,
     in_rotation: bool,
@@ -191,6 +193,10 @@ impl<'a> QueueStatus<'a> {
         Self {
             listener: &sample.listener,
             worker: sample.worker.map(|slot| slot.0),
+            unit: match sample.kind {
+                QueueKind::Connections => "connections",
+                QueueKind::Datagrams { .. } => "bytes",
+            },
             length: sample.length,
             limit: sample.limit,
             in_rotation: sample.in_rotation,

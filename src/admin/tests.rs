@@ -14,8 +14,8 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::model::{
-    Exit, Generation, HandoverInfo, ObservationInfo, Pid, QueueSample, RunState, Sig, SlotId,
-    Snapshot, Tick, WorkerState, WorkerView,
+    Exit, Generation, HandoverInfo, ObservationInfo, Pid, QueueKind, QueueSample, RunState, Sig,
+    SlotId, Snapshot, Tick, WorkerState, WorkerView,
 };
 
 use super::server::serve_from;
@@ -198,6 +198,7 @@ fn view(snapshot: Arc<Mutex<Snapshot>>, page: usize) -> View {
             vec![QueueSample {
                 listener: "[::]:3000".to_owned(),
                 worker: None,
+                kind: QueueKind::Connections,
                 length: 1,
                 limit: 4096,
                 in_rotation: false,

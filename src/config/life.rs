@@ -22,6 +22,7 @@ pub(super) const GROUP: Group = Group {
         &STOP_SIGNAL,
         &STOP_TIMEOUT,
         &DRAIN_TIMEOUT,
+        &UDP_GRACE,
         &SHUTDOWN_DELAY,
         &RESTART,
         &STOP_EXIT_CODES,
@@ -96,6 +97,18 @@ pub(super) const DRAIN_TIMEOUT: Setting<Duration> = Setting {
           worker has no request in work, and only then sends the stop signal. This extra wait is at most \
           `RPM_STOP_TIMEOUT`, and at most 2 s if the program catches the stop signal. See \
           [kept connections](reload.md#kept-connections).",
+    parse: duration,
+    show: show::duration,
+};
+
+const UDP_GRACE: Setting<Duration> = Setting {
+    name: "RPM_UDP_GRACE",
+    default: Preset::Text("50ms"),
+    help: "time for datagrams in hand, once a draining worker's UDP queue is empty",
+    doc: "A worker that serves a shared UDP port gets its stop signal when no datagram has waited in its queue for this \
+          time. A datagram leaves the queue when the program reads it, and what the program does with it then cannot be \
+          seen: set this above the time that your program needs for an answer. The wait is part of \
+          `RPM_DRAIN_TIMEOUT`.",
     parse: duration,
     show: show::duration,
 };
@@ -206,6 +219,8 @@ pub struct Life {
     pub stop_timeout: Duration,
     /// RPM_DRAIN_TIMEOUT; 0 disables the drain.
     pub drain_timeout: Duration,
+    /// RPM_UDP_GRACE.
+    pub udp_grace: Duration,
     /// RPM_SHUTDOWN_DELAY.
     pub shutdown_delay: Duration,
     /// RPM_RESTART.
@@ -232,6 +247,7 @@ impl Life {
             stop_signal: reader.get(&STOP_SIGNAL)?,
             stop_timeout: reader.get(&STOP_TIMEOUT)?,
             drain_timeout: reader.get(&DRAIN_TIMEOUT)?,
+            udp_grace: reader.get(&UDP_GRACE)?,
             shutdown_delay: reader.get(&SHUTDOWN_DELAY)?,
             restart: reader.get(&RESTART)?,
             stop_exit_codes: reader.given(&STOP_EXIT_CODES)?.unwrap_or_default(),

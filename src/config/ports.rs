@@ -8,7 +8,7 @@ use super::grammar::{NOT_YET, is, list, number, show_word, word};
 use super::reader::{Reader, Value};
 use super::setting::{Group, Preset, Setting};
 use crate::model::Word;
-use crate::policy::handover::{PortRule, PortSpec};
+use crate::policy::handover::{PortRule, PortSpec, Transport};
 use crate::policy::steering::Balance;
 
 pub(super) const GROUP: Group = Group {
@@ -19,9 +19,9 @@ pub(super) const GROUP: Group = Group {
 pub(super) const PORTS: Setting<PortRule> = Setting {
     name: "RPM_PORTS",
     default: Preset::Text("auto"),
-    help: "auto: what the first worker binds; off; or a list: 3000,127.0.0.1:8080",
-    doc: "Which TCP ports the workers share. With `auto` every fixed TCP port that a worker binds is shared. A list \
-          (`3000,127.0.0.1:8080,[::]:8443`) names the shared ports; the runtime opens them before the first worker, so \
+    help: "auto: what the first worker binds; off; or a list: 3000,[::1]:80,udp:53",
+    doc: "Which TCP and UDP ports the workers share. With `auto` every fixed port that a worker binds is shared. A list \
+          (`3000,127.0.0.1:8080,[::]:8443,udp:8125`) names the shared ports; the runtime opens them before the first worker, so \
           clients wait instead of being refused, and other ports are left alone. `off` shares none.\n\n\
           Under `auto` a program that binds a *fixed* port for an outgoing connection would be given a listener: list the \
           ports that it serves.",
@@ -115,7 +115,7 @@ impl Ports {
     }
 }
 
-const LISTS: &str = "auto, off, or a list of PORT, ADDRESS:PORT and [IPV6]:PORT such as 3000,127.0.0.1:8080,[::]:8443";
+const LISTS: &str = "auto, off, or a list of PORT, ADDRESS:PORT and [IPV6]:PORT such as 3000,127.0.0.1:8080,[::]:8443, with udp: before UDP ports";
 
 /// Maximal number of entries: each costs one listener per slot.
 const MOST: usize = 64;
@@ -165,7 +165,11 @@ fn wrong(what: impl Into<String>) -> Wrong {
 }
 
 fn entry(text: &str) -> Result<PortSpec, &'static str> {
-    let (ip, port) = if text.bytes().all(|byte| byte.is_ascii_digit()) {
+    let (transport, text) = match text.split_at_checked(4) {
+        Some((head, rest)) if head.eq_ignore_ascii_case("udp:") => (Transport::Udp, rest),
+        _ => (Transport::Tcp, text),
+    };
+    let (ip, port) = if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
         (None, text.parse::<u16>().map_err(|_| "is above 65535")?)
     } else if let Ok(addr) = text.parse::<SocketAddr>() {
         (Some(addr.ip()), addr.port())
@@ -173,7 +177,11 @@ fn entry(text: &str) -> Result<PortSpec, &'static str> {
         return Err(complaint(text));
     };
     let port = NonZeroU16::new(port).ok_or("has port 0, which is nobody's")?;
-    Ok(PortSpec { ip, port })
+    Ok(PortSpec {
+        transport,
+        ip,
+        port,
+    })
 }
 
 fn complaint(text: &str) -> &'static str {
@@ -184,7 +192,7 @@ fn complaint(text: &str) -> &'static str {
     } else if text.parse::<IpAddr>().is_ok() {
         "has no port"
     } else if text.contains('/') {
-        "is not a TCP port"
+        "has a slash; a UDP port is udp:53"
     } else if text.starts_with(|c: char| c.is_ascii_alphabetic()) && text.contains(':') {
         "has a host name, and names are not looked up"
     } else {
@@ -196,7 +204,8 @@ fn complaint(text: &str) -> &'static str {
 fn same_place(a: PortSpec, b: PortSpec) -> bool {
     let everywhere = |spec: PortSpec| spec.ip.is_none_or(|ip| ip.to_canonical().is_unspecified());
     let place = |spec: PortSpec| spec.ip.map(|ip| ip.to_canonical());
-    a.port == b.port
+    a.transport == b.transport
+        && a.port == b.port
         && (place(a) == place(b)
             || (a.ip.is_none() || b.ip.is_none()) && everywhere(a) && everywhere(b))
 }
@@ -207,7 +216,9 @@ pub(super) fn collides(spec: PortSpec, addr: SocketAddr) -> bool {
     let covers = |a: IpAddr, b: IpAddr| a.is_unspecified() && (a.is_ipv6() || b.is_ipv4());
     let both = |a: IpAddr, b: IpAddr| a == b || covers(a, b) || covers(b, a);
     let ip = spec.ip.map(|ip| ip.to_canonical());
-    spec.port.get() == addr.port() && ip.is_none_or(|ip| both(ip, addr.ip()))
+    spec.transport == Transport::Tcp
+        && spec.port.get() == addr.port()
+        && ip.is_none_or(|ip| both(ip, addr.ip()))
 }
 
 #[cfg(test)]
@@ -244,6 +255,7 @@ mod tests {
             "[::]:8443",
             "0.0.0.0:80,[::]:80",
             "80,127.0.0.1:80",
+            "53,udp:53,udp:127.0.0.1:53,udp:[::1]:53",
         ] {
             let Ok(PortRule::Listed(specs)) = ports(text) else {
                 panic!("{text}")
@@ -279,9 +291,14 @@ mod tests {
                 "localhost:80",
                 "\"localhost:80\" has a host name, and names are not looked up",
             ),
-            ("53/udp", "\"53/udp\" is not a TCP port"),
+            ("53/udp", "\"53/udp\" has a slash; a UDP port is udp:53"),
             ("http", "\"http\" is not a port or an address with a port"),
             ("-80", "\"-80\" is not a port or an address with a port"),
+            ("udp:", "\"udp:\" is not a port or an address with a port"),
+            (
+                "udp:53,udp:0.0.0.0:53",
+                "\"udp:53\" and \"udp:0.0.0.0:53\" are the same place",
+            ),
             ("80,80", "\"80\" stands there twice"),
             (
                 "80,0.0.0.0:80",
@@ -307,6 +324,7 @@ mod tests {
     fn collisions_with_the_admin_address() {
         let table = [
             ("9464", "0.0.0.0:9464", true),
+            ("udp:9464", "0.0.0.0:9464", false),
             ("127.0.0.1:9464", "0.0.0.0:9464", true),
             ("127.0.0.1:9464", "127.0.0.2:9464", false),
             ("[::]:9464", "127.0.0.1:9464", true),

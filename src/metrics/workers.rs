@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
-use crate::model::{BalanceSample, Pid, QueueSample, SlotId, Snapshot, WorkerState};
+use crate::model::{BalanceSample, Pid, QueueKind, QueueSample, SlotId, Snapshot, WorkerState};
 use crate::sys::proc::{Proc, ProcDir, ProcessStat};
 
 use super::family::{Family, flag, number};
@@ -44,10 +44,19 @@ pub(super) fn states(snapshot: &Snapshot, zero: SystemTime) -> [Family; 3] {
 
 /// From the listeners. Samples with the same address and slot, mainly the spares of one address, are added up: two
 /// series with the same labels would make the page invalid, and a sum over all workers stays correct.
-pub(super) fn queues(samples: &[QueueSample]) -> [Family; 3] {
-    let mut sums: BTreeMap<(&str, Option<SlotId>), (u64, u64)> = BTreeMap::new();
+pub(super) fn queues(samples: &[QueueSample]) -> [Family; 6] {
+    type Sums<'a> = BTreeMap<(&'a str, Option<SlotId>), (u64, u64)>;
+    let (mut connections, mut datagrams) = (Sums::new(), Sums::new());
+    let mut drops: BTreeMap<&str, u64> = BTreeMap::new();
     let mut rotation: BTreeMap<SlotId, Option<bool>> = BTreeMap::new();
     for sample in samples {
+        let sums = match sample.kind {
+            QueueKind::Connections => &mut connections,
+            QueueKind::Datagrams { dropped } => {
+                *drops.entry(&sample.listener).or_default() += u64::from(dropped);
+                &mut datagrams
+            }
+        };
         let sum = sums.entry((&sample.listener, sample.worker)).or_default();
         sum.0 += u64::from(sample.length);
         sum.1 += u64::from(sample.limit);
@@ -67,11 +76,32 @@ pub(super) fn queues(samples: &[QueueSample]) -> [Family; 3] {
         "rpm_listen_queue_limit",
         "Most connections that may wait to be accepted; worker=\"spare\" as for the length.",
     );
-    for ((listener, worker), (waiting, most)) in sums {
-        let worker = worker.map_or_else(|| "spare".to_owned(), |slot| slot.to_string());
-        let labels = [("listener", listener.to_owned()), ("worker", worker)];
-        length.add(labels.clone(), number(waiting));
-        limit.add(labels, number(most));
+    let mut bytes = Family::gauge(
+        "rpm_udp_queue_bytes",
+        "Memory of the datagrams that wait to be read; worker=\"spare\" is the sum of the sockets no worker holds.",
+    );
+    let mut most_bytes = Family::gauge(
+        "rpm_udp_queue_limit_bytes",
+        "Most memory that waiting datagrams may take (SO_RCVBUF); worker=\"spare\" as for the bytes.",
+    );
+    let lists = [
+        (connections, &mut length, &mut limit),
+        (datagrams, &mut bytes, &mut most_bytes),
+    ];
+    for (sums, lengths, limits) in lists {
+        for ((listener, worker), (waiting, most)) in sums {
+            let worker = worker.map_or_else(|| "spare".to_owned(), |slot| slot.to_string());
+            let labels = [("listener", listener.to_owned()), ("worker", worker)];
+            lengths.add(labels.clone(), number(waiting));
+            limits.add(labels, number(most));
+        }
+    }
+    let mut dropped = Family::counter(
+        "rpm_udp_dropped_datagrams_total",
+        "Datagrams that the kernel dropped at the sockets of a shared UDP port, mostly because a queue was full.",
+    );
+    for (listener, count) in drops {
+        dropped.add([("listener", listener.to_owned())], number(count));
     }
     let mut in_rotation = Family::gauge(
         "rpm_worker_in_rotation",
@@ -80,7 +110,7 @@ pub(super) fn queues(samples: &[QueueSample]) -> [Family; 3] {
     for (slot, is_in) in rotation {
         in_rotation.add([("worker", slot.to_string())], flag(is_in == Some(true)));
     }
-    [length, limit, in_rotation]
+    [length, limit, bytes, most_bytes, dropped, in_rotation]
 }
 
 /// From the kernel's table of connections.

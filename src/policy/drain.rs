@@ -62,7 +62,7 @@ const ANSWERS: u8 = 2;
 /// The result of one look at a worker.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Look {
-    /// Connections that wait in its listener's accept queue.
+    /// Connections that wait in its listener's accept queue, and UDP sockets in which datagrams wait.
     pub queued: u32,
     /// Whether a handshake is still in progress that began before new connections were steered away from the worker.
     pub handshakes: bool,
@@ -79,6 +79,9 @@ pub struct Look {
     pub hidden: bool,
     /// How many connections that are.
     pub unseen: u32,
+    /// How long the row of passed looks must be at least: the worker may work at something that cannot be seen from
+    /// outside. A datagram leaves the queue when the program reads it, before it is answered.
+    pub least: Duration,
 }
 
 impl Look {
@@ -192,8 +195,8 @@ impl Drain {
         }
     }
 
-    /// Records a look at `now`. Returns true once [`ROW`] looks of one kind have passed in a row, and for at least
-    /// [`BLIND`] if the connections are not visible.
+    /// Records a look at `now`. Returns true once [`ROW`] looks of one kind have passed in a row, for at least the time
+    /// that the look names, and for at least [`BLIND`] if the connections are not visible.
     pub fn look(&mut self, now: Tick, look: &Look) -> bool {
         if !self.aim.passes(look) || look.visible != self.visible {
             self.row = 0;
@@ -205,7 +208,8 @@ impl Drain {
             }
             self.row = self.row.saturating_add(1);
         }
-        self.row >= ROW && (look.visible || now.since(self.since) >= BLIND)
+        let lasted = now.since(self.since);
+        self.row >= ROW && lasted >= look.least && (look.visible || lasted >= BLIND)
     }
 }
 

@@ -11,6 +11,10 @@ pub enum SocketKind {
     Tcp4,
     /// TCP, or MPTCP, over IPv6.
     Tcp6,
+    /// UDP over IPv4.
+    Udp4,
+    /// UDP over IPv6.
+    Udp6,
     /// Anything else.
     Other,
 }
@@ -22,7 +26,28 @@ impl SocketKind {
         match name {
             "TCP" | "MPTCP" => Self::Tcp4,
             "TCPv6" | "MPTCPv6" => Self::Tcp6,
+            "UDP" => Self::Udp4,
+            "UDPv6" => Self::Udp6,
             _ => Self::Other,
+        }
+    }
+}
+
+/// The protocol of a shared port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Transport {
+    /// TCP, or MPTCP.
+    Tcp,
+    /// UDP.
+    Udp,
+}
+
+impl Transport {
+    /// What stands before an address in RPM_PORTS and in the log.
+    fn prefix(self) -> &'static str {
+        match self {
+            Self::Tcp => "",
+            Self::Udp => "udp:",
         }
     }
 }
@@ -31,6 +56,8 @@ impl SocketKind {
 /// that it requested.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct PortKey {
+    /// The protocol; each has ports of its own.
+    pub transport: Transport,
     /// Never port 0. It has the family of the program's socket, so it may be an IPv4-mapped address.
     pub addr: SocketAddr,
     /// IPV6_V6ONLY; false for IPv4.
@@ -41,7 +68,8 @@ impl fmt::Display for PortKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{}{}",
+            "{}{}{}",
+            self.transport.prefix(),
             self.addr,
             if self.v6only { " (IPv6 only)" } else { "" }
         )
@@ -49,7 +77,7 @@ impl fmt::Display for PortKey {
 }
 
 impl PortKey {
-    /// `v6only` matters only for the IPv6 wildcard, because no other address serves both families. `bind` ignores the
+    /// A TCP port. `v6only` matters only for the IPv6 wildcard, because no other address serves both families. `bind` ignores the
     /// flow, and the scope except for link-local addresses (ipv6(7)). An IPv4-mapped address stays an IPv6 address,
     /// because the program asked for a socket of that family.
     pub fn new(addr: SocketAddr, v6only: bool) -> Self {
@@ -66,6 +94,7 @@ impl PortKey {
         };
         let mapped = is_mapped(addr);
         Self {
+            transport: Transport::Tcp,
             addr,
             v6only: addr.is_ipv6() && !mapped && (v6only || !addr.ip().is_unspecified()),
         }
@@ -78,15 +107,21 @@ impl PortKey {
 
     /// The port without the address: see [`super::PortTable`].
     pub fn port_name(&self) -> String {
-        self.addr.port().to_string()
+        format!("{}{}", self.transport.prefix(), self.addr.port())
     }
 
-    /// All addresses of both families, which is the meaning of a bare port number.
+    /// The same port of another protocol.
+    #[must_use]
+    pub fn over(self, transport: Transport) -> Self {
+        Self { transport, ..self }
+    }
+
+    /// All addresses of both families, which is the meaning of a bare port number. A TCP port.
     pub fn dual_stack(port: u16) -> Self {
-        Self {
-            addr: SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), port),
-            v6only: false,
-        }
+        Self::new(
+            SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), port),
+            false,
+        )
     }
 
     /// Whether the kernel lets only one socket have them, unless both share by SO_REUSEPORT: the same port, and one of the
@@ -100,7 +135,7 @@ impl PortKey {
         } else {
             both(self) || both(other)
         };
-        one.port() == two.port() && addresses
+        self.transport == other.transport && one.port() == two.port() && addresses
     }
 
     /// Whether a client could reach both: the same port on a common address.
@@ -109,7 +144,9 @@ impl PortKey {
         let both = |key: &Self| key.reached_at().is_ipv6() && !key.v6only;
         let family = one.is_ipv4() == two.is_ipv4() || both(self) || both(other);
         let wild = one.ip().is_unspecified() && two.ip().is_unspecified();
-        one.port() == two.port() && (wild && family || one.ip() == two.ip())
+        self.transport == other.transport
+            && one.port() == two.port()
+            && (wild && family || one.ip() == two.ip())
     }
 }
 
@@ -136,6 +173,14 @@ fn is_mapped(addr: SocketAddr) -> bool {
     matches!(addr.ip(), IpAddr::V6(ip) if ip.to_ipv4_mapped().is_some())
 }
 
+/// Whether it is a multicast or broadcast address: each socket there gets every datagram.
+fn reaches_everybody(addr: SocketAddr) -> bool {
+    match addr.ip().to_canonical() {
+        IpAddr::V4(ip) => ip.is_multicast() || ip.is_broadcast(),
+        IpAddr::V6(ip) => ip.is_multicast(),
+    }
+}
+
 /// Of an IPv4-mapped address the IPv4 address, to the kernel the same place (ipv6(7)). Any other address as it is.
 fn unmapped(addr: SocketAddr) -> SocketAddr {
     if is_mapped(addr) {
@@ -148,6 +193,8 @@ fn unmapped(addr: SocketAddr) -> SocketAddr {
 /// One entry of RPM_PORTS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PortSpec {
+    /// The protocol.
+    pub transport: Transport,
     /// `None` for a bare port: whatever family and address the program binds. It is opened on every address, IPv6 and
     /// IPv4 (`[::]`, dual stack).
     pub ip: Option<IpAddr>,
@@ -158,12 +205,13 @@ pub struct PortSpec {
 impl PortSpec {
     /// The port without the address: see [`super::PortTable`].
     pub fn port_name(&self) -> String {
-        self.port.to_string()
+        format!("{}{}", self.transport.prefix(), self.port)
     }
 }
 
 impl fmt::Display for PortSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.transport.prefix())?;
         match self.ip {
             None => self.port.fmt(f),
             Some(ip) => SocketAddr::new(ip, self.port.get()).fmt(f),
@@ -174,7 +222,7 @@ impl fmt::Display for PortSpec {
 /// RPM_PORTS: selects the ports that are shared.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PortRule {
-    /// `auto`: every fixed TCP port that a worker binds.
+    /// `auto`: every fixed TCP or UDP port that a worker binds.
     Any,
     /// These and no others; they are opened before the first worker.
     Listed(Vec<PortSpec>),
@@ -197,24 +245,37 @@ impl fmt::Display for PortRule {
 
 impl PortRule {
     /// Whether this port is listed without an address.
-    pub fn lists_bare(&self, port: u16) -> bool {
-        matches!(self, Self::Listed(list) if list.iter().any(|spec| spec.ip.is_none() && spec.port.get() == port))
+    pub fn lists_bare(&self, transport: Transport, port: u16) -> bool {
+        self.lists(transport, port, |ip| ip.is_none())
     }
 
     /// Whether this port is listed, but with another address.
-    fn lists_elsewhere(&self, addr: SocketAddr) -> bool {
-        matches!(self, Self::Listed(list) if list.iter().any(|spec| spec.port.get() == addr.port()))
+    fn lists_elsewhere(&self, key: &PortKey) -> bool {
+        self.lists(key.transport, key.addr.port(), |_| true)
     }
 
-    fn covers(&self, addr: SocketAddr) -> bool {
+    fn covers(&self, key: &PortKey) -> bool {
+        let here = |ip: Option<IpAddr>| {
+            ip.is_none_or(|ip| ip.to_canonical() == key.addr.ip().to_canonical())
+        };
         match self {
             Self::Any => true,
             Self::Nothing => false,
-            Self::Listed(list) => list.iter().any(|spec| {
-                let same = |ip: IpAddr| ip.to_canonical() == addr.ip().to_canonical();
-                spec.port.get() == addr.port() && spec.ip.is_none_or(same)
-            }),
+            Self::Listed(_) => self.lists(key.transport, key.addr.port(), here),
         }
+    }
+
+    fn lists(
+        &self,
+        transport: Transport,
+        port: u16,
+        fits: impl Fn(Option<IpAddr>) -> bool,
+    ) -> bool {
+        let Self::Listed(list) = self else {
+            return false;
+        };
+        list.iter()
+            .any(|spec| spec.transport == transport && spec.port.get() == port && fits(spec.ip))
     }
 }
 
@@ -239,18 +300,20 @@ pub fn on_bind(
     v6only: bool,
     ours: Option<PortKey>,
 ) -> BindAnswer {
-    let family_fits = match kind {
-        SocketKind::Tcp4 => addr.is_ipv4(),
-        SocketKind::Tcp6 => addr.is_ipv6(),
-        SocketKind::Other => false,
+    let (transport, family_fits) = match kind {
+        SocketKind::Tcp4 => (Transport::Tcp, addr.is_ipv4()),
+        SocketKind::Tcp6 => (Transport::Tcp, addr.is_ipv6()),
+        SocketKind::Udp4 => (Transport::Udp, addr.is_ipv4()),
+        SocketKind::Udp6 => (Transport::Udp, addr.is_ipv6()),
+        SocketKind::Other => return BindAnswer::Leave,
     };
     // The kernel refuses an IPv4-mapped address on a socket for IPv6 alone.
     let impossible = v6only && is_mapped(addr);
-    let key = PortKey::new(addr, v6only);
-    if !family_fits || impossible || addr.port() == 0 {
+    let key = PortKey::new(addr, v6only).over(transport);
+    if !family_fits || impossible || addr.port() == 0 || reaches_everybody(addr) {
         BindAnswer::Leave
-    } else if !rule.covers(addr) {
-        if rule.lists_elsewhere(addr) {
+    } else if !rule.covers(&key) {
+        if rule.lists_elsewhere(&key) {
             BindAnswer::LeaveElsewhere(key)
         } else {
             BindAnswer::Leave

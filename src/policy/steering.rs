@@ -5,7 +5,11 @@
 //! numbers and the packet. For a result outside of the group, the kernel uses its own hash over all members, including
 //! those that must get nothing; so the program never returns one.
 
+mod flow;
+
 use crate::model::{Bpf, Word};
+
+pub use flow::flow_program;
 
 /// RPM_BALANCE: how the live listener of a new connection is selected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,6 +8,7 @@ use crate::sys::{io, listener, steering};
 use super::group::Group;
 use super::registry::SharedPorts;
 use super::stranded::StrandedRelay;
+use super::udp::DatagramGroup;
 
 /// A port that was closed.
 #[derive(Debug)]
@@ -58,6 +59,20 @@ impl StrandedRelay {
 }
 
 impl SharedPorts {
+    /// Under `auto`, closes the UDP ports that no worker has any more.
+    pub fn close_abandoned_datagrams(&self) -> Vec<PortKey> {
+        let mut state = self.lock();
+        if state.settings.rule != PortRule::Any {
+            return Vec::new();
+        }
+        let abandoned = |group: &DatagramGroup| group.used && !group.is_held();
+        let (over, kept) = state.datagrams.drain(..).partition(abandoned);
+        let over: Vec<DatagramGroup> = over;
+        state.datagrams = kept;
+        over.iter().for_each(DatagramGroup::let_go);
+        over.iter().map(|group| group.key).collect()
+    }
+
     /// Removes the ports that are to be closed, each with the port that takes its clients.
     fn take_abandoned(&self) -> Vec<(Group, Option<PortKey>)> {
         let mut state = self.lock();

@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 use nix::errno::Errno;
 
 use crate::model::{ListenerId, Pid, SlotId};
-use crate::policy::handover::{BindAnswer, PortKey, SocketKind, on_bind};
+use crate::policy::handover::{BindAnswer, PortKey, SocketKind, Transport, on_bind};
 use crate::sys::clock::Clock;
 use crate::sys::epoll::{Interest, Poller, ReadyFd, Waker};
 use crate::sys::intercept::{Call, Notification, Notifier};
@@ -19,10 +19,11 @@ use super::PortEvent;
 use super::epoll_sets::EpollSets;
 use super::registry::SharedPorts;
 use super::second_bind::Bounds;
-use super::told::Told;
+use super::told::{Told, v6only_default};
 use super::trapped_call::{descriptor, read_address};
 
 mod closed;
+mod datagrams;
 mod repair;
 mod sets;
 
@@ -102,11 +103,6 @@ impl BindServer {
 const WAKER: u64 = 0;
 const ARRIVALS: u64 = 1;
 
-/// `net.ipv6.bindv6only`: the default of IPV6_V6ONLY. The file is absent without IPv6.
-fn v6only_default() -> bool {
-    std::fs::read("/proc/sys/net/ipv6/bindv6only").is_ok_and(|value| value.first() == Some(&b'1'))
-}
-
 struct ServedWorker {
     trapped: TrappedWorker,
     /// Options of its sockets.
@@ -117,6 +113,8 @@ struct ServedWorker {
     unseen: bool,
     /// A port of it could not be shared, and this was reported.
     refused: bool,
+    /// It joined a multicast group, and this was reported.
+    everybody: bool,
     sets: EpollSets,
 }
 
@@ -202,6 +200,7 @@ impl<F: Fn(PortEvent)> Thread<F> {
                             bounds: Bounds::default(),
                             unseen: false,
                             refused: false,
+                            everybody: false,
                             sets: EpollSets::new(self.clock.now()),
                         },
                     );
@@ -225,7 +224,10 @@ impl<F: Fn(PortEvent)> Thread<F> {
         let answer = match notification.call {
             Call::SetOption => {
                 let is_valid = || notifier.is_valid(&notification);
-                served.told.remember(&notification, is_valid);
+                let joined = served.told.remember(&notification, is_valid);
+                if let Some(key) = joined.and_then(|inode| self.ports.owns(inode)) {
+                    self.everybody(served, key);
+                }
                 Answer::Proceed
             }
             Call::Bind => self.answer_bind(served, &notification),
@@ -313,9 +315,8 @@ impl<F: Fn(PortEvent)> Thread<F> {
             return Answer::Proceed;
         };
         let options = served.told.of(inode);
-        if options.has_device() {
-            let reason = "its socket is bound to one network device (SO_BINDTODEVICE)".to_owned();
-            self.not_opened(served, key, reason);
+        if let Some(reason) = options.unshareable() {
+            self.not_opened(served, key, reason.to_owned());
             return Answer::Proceed;
         }
         let reuse = served.told.reuse(inode);
@@ -325,9 +326,13 @@ impl<F: Fn(PortEvent)> Thread<F> {
         }
         self.settle();
         let mut events = Vec::new();
-        let handed = self
-            .ports
-            .hand(key, listener, (flags.nonblocking, &options), &mut events);
+        let as_is = (flags.nonblocking, &options);
+        let another = key.transport == Transport::Udp && served.bounds.has(&key);
+        let handed = if another {
+            self.ports.another_socket(key, as_is)
+        } else {
+            self.ports.hand(key, listener, as_is, &mut events)
+        };
         events.into_iter().for_each(&self.events);
         let handed = match handed {
             Ok(Some(handed)) => handed,
@@ -352,11 +357,15 @@ impl<F: Fn(PortEvent)> Thread<F> {
             Err(why) => return self.not_replaced(served, key, why),
         }
         served.told.forget(inode);
+        if another {
+            return Answer::Done;
+        }
         served.bounds.add(key, handed.inode, reuse, fd.fd);
         for event in self.ports.taken(key, listener, worker) {
             (self.events)(event);
         }
         (self.events)(PortEvent::Taken { worker, slot, key });
+        self.serves_from_bind(&served.trapped, key);
         Answer::Done
     }
 
@@ -371,6 +380,7 @@ impl<F: Fn(PortEvent)> Thread<F> {
             let (worker, slot) = (trapped.worker, trapped.slot);
             (self.events)(PortEvent::ListensAlone { worker, slot });
         }
+        let ours = ours.filter(|key| key.transport == Transport::Tcp);
         let (Some(key), Some(inode), Some(fd)) = (ours.filter(|_| valid), inode, fd) else {
             return Answer::Proceed;
         };

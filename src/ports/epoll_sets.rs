@@ -8,7 +8,7 @@ use nix::errno::Errno;
 
 use crate::model::Tick;
 use crate::policy::epoll_sets::{KeptSets, MOST, Missed, Unregistered, unregistered};
-use crate::policy::handover::PortKey;
+use crate::policy::handover::{PortKey, Transport};
 use crate::sys::epoll_set::{self, Item};
 use crate::sys::intercept::{Notification, Notifier};
 use crate::sys::register::{self, Place};
@@ -243,10 +243,16 @@ impl SharedPorts {
         let slots: BTreeSet<_> = seats.map(|(_, slot)| *slot).collect();
         let own = state.groups.iter().position(|group| group.key == key);
         let used = |at: usize| state.groups.get(at).is_some_and(Group::used);
-        let answer = unregistered(slots.len(), own.is_some_and(used));
+        let sockets = state.datagrams.iter().find(|group| group.key == key);
+        let used = own.is_some_and(used) || sockets.is_some_and(|group| group.used);
+        let answer = unregistered(slots.len(), used);
         let mut events = Vec::new();
         if answer == Unregistered::LeaveAlone {
-            events.extend(state.supersede(key));
+            events.extend(match key.transport {
+                Transport::Tcp => state.supersede(key),
+                Transport::Udp => state.supersede_datagrams(key),
+            });
+            state.datagrams.retain(|group| group.key != key);
             if let Some(at) = state.groups.iter().position(|group| group.key == key) {
                 state.groups.remove(at).let_go();
             }

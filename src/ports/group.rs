@@ -4,7 +4,7 @@ use std::os::fd::OwnedFd;
 
 use tokio::sync::oneshot;
 
-use crate::model::{Bpf, ListenerId, QueueSample, SlotId};
+use crate::model::{Bpf, ListenerId, QueueKind, QueueSample, SlotId};
 use crate::policy::Rotation;
 use crate::policy::handover::PortKey;
 use crate::sys::sockopt::SocketOption;
@@ -30,8 +30,7 @@ pub(super) struct Listener {
     pub(super) apart: bool,
     /// The balancing thread watches it for arrivals.
     pub(super) watched: bool,
-    /// While this is set, the runtime accepts on the listener itself (see [`super::stranded`]). Take it away only under
-    /// the lock.
+    /// While this is set, the runtime accepts here itself (see [`super::stranded`]). Take it away only under the lock.
     pub(super) claim: Option<oneshot::Sender<()>>,
     /// What undoes the options that the program of a worker set before its `bind`.
     pub(super) back: Vec<SocketOption>,
@@ -320,6 +319,7 @@ impl Group {
             place.listens.then(|| QueueSample {
                 listener: self.key.addr.to_string(),
                 worker: place.worker,
+                kind: QueueKind::Connections,
                 length: queue.length,
                 limit: queue.limit,
                 in_rotation: common || place.in_rotation,

@@ -39,7 +39,12 @@ impl SharedPorts {
             .groups
             .iter()
             .filter_map(|group| group.inode(listener));
+        let sockets = state.datagrams.iter();
+        let sockets = sockets.filter_map(|group| group.inode(listener));
         let gone = state.gone.iter().filter(|(one, _)| *one == listener);
-        groups.chain(gone.map(|(_, inode)| *inode)).collect()
+        groups
+            .chain(sockets)
+            .chain(gone.map(|(_, inode)| *inode))
+            .collect()
     }
 }

@@ -10,13 +10,14 @@ use super::group::Group;
 use super::registry::SharedPorts;
 
 impl SharedPorts {
-    /// The queue of every listener.
+    /// The queue of every listener and of every UDP socket.
     pub fn queues(&self) -> Vec<QueueSample> {
         let state = self.lock();
-        state
-            .groups
-            .iter()
-            .flat_map(|group| group.queues(&state.rotation))
+        let rotation = &state.rotation;
+        let listeners = state.groups.iter().flat_map(|group| group.queues(rotation));
+        let sockets = state.datagrams.iter();
+        listeners
+            .chain(sockets.flat_map(|group| group.queues(rotation)))
             .collect()
     }
 
@@ -57,7 +58,7 @@ impl SharedPorts {
         its.filter_map(|group| group.queue_length(listener)).sum()
     }
 
-    /// Addresses of the shared ports.
+    /// Addresses of the shared TCP ports.
     pub fn addresses(&self) -> Vec<SocketAddr> {
         let state = self.lock();
         state.groups.iter().map(|group| group.key.addr).collect()

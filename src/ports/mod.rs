@@ -24,6 +24,7 @@ mod targets;
 mod testing;
 mod told;
 mod trapped_call;
+mod udp;
 
 use nix::errno::Errno;
 
@@ -101,7 +102,7 @@ pub enum PortEvent {
         /// The port.
         key: PortKey,
     },
-    /// A worker called `listen` on a shared port.
+    /// A worker called `listen` on a shared TCP port, or `bind` for a shared UDP port: it serves there from now on.
     Listening {
         /// The leader of the worker's group.
         worker: Pid,
@@ -116,6 +117,15 @@ pub enum PortEvent {
         worker: Pid,
         /// Its slot.
         slot: SlotId,
+    },
+    /// A worker joined a multicast group with its socket of a shared UDP port. Such datagrams reach every socket there.
+    Everybody {
+        /// The leader of the worker's group.
+        worker: Pid,
+        /// Its slot.
+        slot: SlotId,
+        /// The port.
+        key: PortKey,
     },
     /// A process of a worker cannot be inspected (another uid, or not dumpable). Its `bind` calls are not intercepted.
     Unseen {

@@ -8,13 +8,14 @@ use nix::errno::Errno;
 
 use crate::model::{ListenerId, Pid, SlotId};
 use crate::policy::Rotation;
-use crate::policy::handover::{PortKey, PortRule};
+use crate::policy::handover::{PortKey, PortRule, Transport};
 use crate::sys::epoll::Waker;
 use crate::sys::{io, listener};
 
 use super::group::Group;
 use super::repair::Repaired;
 use super::told::Options;
+use super::udp::DatagramGroup;
 use super::{PortEvent, PortSettings};
 
 /// The shared ports. Cheap to clone and usable from any thread. No method waits for more than a few system calls.
@@ -25,6 +26,8 @@ pub struct SharedPorts(Arc<Mutex<State>>);
 pub(super) struct State {
     pub settings: PortSettings,
     pub groups: Vec<Group>,
+    /// The UDP ports.
+    pub datagrams: Vec<DatagramGroup>,
     /// The present worker of each listener. Calls and events of an earlier worker may still arrive.
     pub present: HashMap<ListenerId, Pid>,
     pub rotation: Rotation,
@@ -68,7 +71,7 @@ impl State {
     /// bare number.
     pub(super) fn supersede(&mut self, bound: PortKey) -> Option<PortEvent> {
         let port = bound.addr.port();
-        let bare = self.settings.rule.lists_bare(port);
+        let bare = self.settings.rule.lists_bare(bound.transport, port);
         let unwanted = |group: &Group| {
             let at = group.key.reached_at();
             let wild = at.ip().is_unspecified() && at.port() == port;
@@ -98,7 +101,7 @@ impl State {
     }
 
     /// Limit of shared ports under `auto`, so that a program that binds many fixed ports cannot use up all descriptors.
-    fn most_groups(&self) -> usize {
+    pub fn most_groups(&self) -> usize {
         if self.settings.rule != PortRule::Any {
             // With a list, the user chose the number.
             return usize::MAX;
@@ -126,6 +129,7 @@ impl SharedPorts {
         let state = State {
             settings,
             groups: Vec::new(),
+            datagrams: Vec::new(),
             present: HashMap::new(),
             rotation,
             except: None,
@@ -150,6 +154,9 @@ impl SharedPorts {
     /// Opens a port before the first worker starts. Fails with EADDRINUSE, EACCES, EADDRNOTAVAIL or EMFILE.
     pub fn open(&self, key: PortKey) -> nix::Result<()> {
         let mut state = self.lock();
+        if key.transport == Transport::Udp {
+            return state.open_datagrams(key, None);
+        }
         let group = state.open(key, None)?;
         state.groups.push(group);
         state.tell_balancer();
@@ -171,6 +178,11 @@ impl SharedPorts {
         let mut failed = Vec::new();
         for (group, anteroom) in state.groups.iter_mut().zip(anterooms) {
             group.anteroom = anteroom;
+            if let Err(errno) = group.steer(&state.rotation) {
+                failed.push(PortEvent::steering_failed(group.key, errno));
+            }
+        }
+        for group in &mut state.datagrams {
             if let Err(errno) = group.steer(&state.rotation) {
                 failed.push(PortEvent::steering_failed(group.key, errno));
             }
@@ -197,15 +209,18 @@ impl SharedPorts {
         for group in &mut state.groups {
             group.release(listener);
         }
+        for group in &mut state.datagrams {
+            group.release(listener);
+        }
     }
 
-    /// The port to which the listener with this inode belongs, if it is ours.
+    /// The port to which the listener or socket with this inode belongs, if it is ours.
     pub(super) fn owns(&self, inode: u64) -> Option<PortKey> {
-        self.lock()
-            .groups
-            .iter()
-            .find(|group| group.owns(inode))
-            .map(|group| group.key)
+        let state = self.lock();
+        let listeners = state.groups.iter().find(|group| group.owns(inode));
+        let sockets = || state.datagrams.iter().find(|group| group.owns(inode));
+        let listens = listeners.map(|group| group.key);
+        listens.or_else(|| sockets().map(|group| group.key))
     }
 
     /// Returns a descriptor for this listener of this port, and opens the port if needed. O_NONBLOCK and the options are
@@ -223,6 +238,10 @@ impl SharedPorts {
         if state.over {
             return Ok(None);
         }
+        if key.transport == Transport::Udp {
+            let handed = state.hand_datagrams(key, listener, (nonblocking, options), events);
+            return handed.map(Some);
+        }
         let known = state.groups.iter().position(|group| group.key == key);
         let opened = known.is_none();
         if opened && state.settings.steering.is_none() {
@@ -231,7 +250,7 @@ impl SharedPorts {
         }
         let at = if let Some(at) = known {
             at
-        } else if state.groups.len() >= state.most_groups() {
+        } else if state.groups.len() + state.datagrams.len() >= state.most_groups() {
             return Err(Errno::EDQUOT);
         } else {
             let group = state.open(key, Some(listener))?;
@@ -259,8 +278,11 @@ impl SharedPorts {
     pub(super) fn taken(&self, key: PortKey, listener: ListenerId, worker: Pid) -> Vec<PortEvent> {
         let mut state = self.lock();
         let state = &mut *state;
-        let mut events: Vec<PortEvent> = state.supersede(key).into_iter().collect();
         let present = state.present.get(&listener) == Some(&worker);
+        if key.transport == Transport::Udp {
+            return state.take_datagrams(key, listener, present);
+        }
+        let mut events: Vec<PortEvent> = state.supersede(key).into_iter().collect();
         let group = state.groups.iter_mut().find(|group| group.key == key);
         if let Some(group) = group.filter(|_| present) {
             group.take(listener);
@@ -271,12 +293,14 @@ impl SharedPorts {
         events
     }
 
-    /// Calls `show` with each listener of a port.
+    /// Calls `show` with each listener or socket of a port.
     pub(super) fn each_listener(&self, key: PortKey, show: impl FnMut(BorrowedFd<'_>)) {
         let state = self.lock();
         let groups = state.groups.iter().filter(|group| group.key == key);
+        let sockets = state.datagrams.iter().filter(|group| group.key == key);
         groups
             .flat_map(Group::descriptors)
+            .chain(sockets.flat_map(DatagramGroup::descriptors))
             .map(AsFd::as_fd)
             .for_each(show);
     }
@@ -325,9 +349,13 @@ impl SharedPorts {
     pub fn let_go(&self) {
         let mut state = self.lock();
         state.over = true;
-        let inodes: Vec<(ListenerId, u64)> = state.groups.iter().flat_map(Group::inodes).collect();
-        state.gone = inodes;
+        let listeners = state.groups.iter().flat_map(Group::inodes);
+        let sockets = state.datagrams.iter().flat_map(DatagramGroup::inodes);
+        state.gone = listeners.chain(sockets).collect();
         for group in state.groups.drain(..) {
+            group.let_go();
+        }
+        for group in state.datagrams.drain(..) {
             group.let_go();
         }
         if let Some(balancer) = state.balancer.take() {

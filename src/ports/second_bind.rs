@@ -64,6 +64,11 @@ impl Bounds {
             .filter(move |bound| open.contains(&bound.inode))
     }
 
+    /// Whether the program had a socket at exactly this address when [`Self::refuse`] looked.
+    pub fn has(&self, key: &PortKey) -> bool {
+        self.0.iter().any(|bound| bound.key == *key)
+    }
+
     /// The descriptor `fd` of a socket with these options was replaced by the listener `inode` of `key`.
     pub fn add(&mut self, key: PortKey, inode: u64, reuse: Reuse, fd: i32) {
         if let Some(bound) = self.0.iter_mut().find(|bound| bound.inode == inode) {

@@ -9,7 +9,7 @@ use crate::policy::handover::Reuse;
 use crate::sys::intercept::Notification;
 use crate::sys::remote;
 use crate::sys::sockopt::{
-    BUFFER_LOCK, DEVICE, LONGEST, OptionId, REUSE_ADDR, REUSE_PORT, SocketOption, V6ONLY,
+    BUFFER_LOCK, DEVICE, JOINS, LONGEST, OptionId, REUSE_ADDR, REUSE_PORT, SocketOption, V6ONLY,
 };
 
 use super::group::Group;
@@ -21,6 +21,11 @@ const SOCKETS: usize = 64;
 
 /// Most options of one socket; more than there are in [`crate::sys::sockopt::REPORTED`] is never needed.
 const OPTIONS: usize = 24;
+
+/// `net.ipv6.bindv6only`: the default of IPV6_V6ONLY. The file is absent without IPv6.
+pub(super) fn v6only_default() -> bool {
+    std::fs::read("/proc/sys/net/ipv6/bindv6only").is_ok_and(|value| value.first() == Some(&b'1'))
+}
 
 /// The options of one socket.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -51,10 +56,26 @@ impl Options {
     }
 
     /// Whether the socket belongs to one network device (SO_BINDTODEVICE).
-    pub fn has_device(&self) -> bool {
+    fn has_device(&self) -> bool {
         // An empty name takes the socket from its device.
         self.number(DEVICE)
             .is_some_and(|name| name.to_ne_bytes()[0] != 0)
+    }
+
+    /// Why such a socket cannot be shared, if it cannot.
+    pub fn unshareable(&self) -> Option<&'static str> {
+        if self.has_device() {
+            Some("its socket is bound to one network device (SO_BINDTODEVICE)")
+        } else if self.is_in_group() {
+            Some("its socket is in a multicast group, whose datagrams reach every worker")
+        } else {
+            None
+        }
+    }
+
+    /// Whether the socket has joined a multicast group.
+    fn is_in_group(&self) -> bool {
+        self.set.iter().any(|option| JOINS.contains(&option.id()))
     }
 
     /// The options to set on the socket that replaces the program's. The others are what the runtime chooses, or belong
@@ -62,7 +83,7 @@ impl Options {
     pub fn carried(&self) -> impl Iterator<Item = &SocketOption> {
         self.set.iter().filter(|option| {
             let own = [REUSE_ADDR, REUSE_PORT, DEVICE, V6ONLY];
-            !own.contains(&option.id())
+            !own.contains(&option.id()) && !JOINS.contains(&option.id())
         })
     }
 }
@@ -76,24 +97,25 @@ pub(super) struct Told {
 }
 
 impl Told {
-    /// Remembers the option that this call sets. What cannot be read is not remembered.
-    pub fn remember(&mut self, notification: &Notification, is_valid: impl Fn() -> bool) {
+    /// Remembers the option that this call sets. What cannot be read is not remembered. Returns the inode of the socket
+    /// if the call joins a multicast group.
+    pub fn remember(
+        &mut self,
+        notification: &Notification,
+        is_valid: impl Fn() -> bool,
+    ) -> Option<u64> {
         let [fd, level, name, value, len, _] = notification.args;
         let low = |argument: u64| u32::try_from(argument & u64::from(u32::MAX)).unwrap_or(0);
         let mut raw = [0_u8; LONGEST];
         let len = usize::try_from(low(len)).unwrap_or(0).min(LONGEST);
-        let Some(raw) = raw.get_mut(..len) else {
-            return;
-        };
+        let raw = raw.get_mut(..len)?;
         let inode = descriptor(notification, fd)
             .and_then(|fd| fd.inode().ok())
             .filter(|_| remote::read_memory(notification.task, value, raw).is_ok());
         let option = SocketOption::new(low(level).cast_signed(), low(name).cast_signed(), raw);
-        if let (Some(inode), Some(option)) = (inode, option)
-            && is_valid()
-        {
-            self.add(inode, option);
-        }
+        let (inode, option) = inode.zip(option).filter(|_| is_valid())?;
+        self.add(inode, option);
+        JOINS.contains(&option.id()).then_some(inode)
     }
 
     fn add(&mut self, inode: u64, option: SocketOption) {
@@ -153,10 +175,10 @@ impl Group {
     }
 }
 
-/// Sets the options on a listener. `back` has what must be set to undo those that an earlier worker's program had set;
+/// Sets the options on a listener or socket. `back` has what must be set to undo those that an earlier worker's program had set;
 /// of these, the ones that this program does not set are undone. The program was told the result of its own call, so
 /// an error here changes nothing for it.
-fn carry(fd: impl AsFd, wanted: &Options, back: &mut Vec<SocketOption>) {
+pub(super) fn carry(fd: impl AsFd, wanted: &Options, back: &mut Vec<SocketOption>) {
     let mut undone = false;
     back.retain(|old| {
         let keep = wanted.carried().any(|new| new.id() == old.id());

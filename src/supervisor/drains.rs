@@ -144,7 +144,9 @@ impl Supervisor {
             return Vec::new();
         };
         let ports = sharing.ports.addresses();
-        let queued = |listener: ListenerId| sharing.ports.queued(listener);
+        let queued = |listener: ListenerId| sharing.ports.waiting(listener);
+        let udp_grace = self.config.life.udp_grace;
+        let least = |listener| sharing.ports.hidden_work(listener, udp_grace);
         let mut events = Vec::new();
         if let (Some(all), Some(drain)) = (self.fleet.stop_drain(), &mut self.drains.stop) {
             let nothing = Handshakes::default();
@@ -159,7 +161,9 @@ impl Supervisor {
                     queued: queued(*listener),
                 })
                 .collect();
-            let look = together(&sight.look(&subjects, &ports));
+            let mut look = together(&sight.look(&subjects, &ports));
+            let times = all.iter().map(|(_, listener)| least(*listener));
+            look.least = times.max().unwrap_or_default();
             tell_hidden(&mut self.drains.told_hidden, &look);
             if drain.look(self.now, &look) {
                 events.push(Event::Quiet);
@@ -167,6 +171,7 @@ impl Supervisor {
             return events;
         }
         let mut subjects = Vec::new();
+        let mut times = Vec::new();
         for one in &draining {
             if let Some(known) = self
                 .workers
@@ -180,11 +185,13 @@ impl Supervisor {
                     aim: Some(Aim::Empty),
                     queued: queued(one.listener),
                 });
+                times.push(least(one.listener));
             }
         }
         let pids: Vec<Pid> = subjects.iter().map(|one| one.leader).collect();
         let looks = sight.look(&subjects, &ports);
-        for (pid, look) in pids.into_iter().zip(looks) {
+        for ((pid, look), least) in pids.into_iter().zip(looks).zip(times) {
+            let look = Look { least, ..look };
             let worker = self.workers.get_mut(pid);
             let Some(known) = worker.and_then(|worker| worker.drain.as_mut()) else {
                 continue;
@@ -247,6 +254,7 @@ fn together(looks: &[Look]) -> Look {
         hidden: sum.hidden || look.hidden,
         // The same connections at each worker.
         unseen: sum.unseen.max(look.unseen),
+        least: sum.least,
     })
 }
 

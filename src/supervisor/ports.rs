@@ -130,23 +130,25 @@ impl Sharing {
 /// A bare port means all addresses of both families. So does `[::]`, unless `0.0.0.0` is listed too.
 fn listed_key(spec: PortSpec, list: &[PortSpec]) -> PortKey {
     let Some(ip) = spec.ip else {
-        return PortKey::dual_stack(spec.port.get());
+        return PortKey::dual_stack(spec.port.get()).over(spec.transport);
     };
     let v4_beside = list.iter().any(|other| {
-        other.port == spec.port && other.ip == Some(IpAddr::V4(Ipv4Addr::UNSPECIFIED))
+        (other.transport, other.port) == (spec.transport, spec.port)
+            && other.ip == Some(IpAddr::V4(Ipv4Addr::UNSPECIFIED))
     });
-    PortKey::new(SocketAddr::new(ip, spec.port.get()), v4_beside)
+    PortKey::new(SocketAddr::new(ip, spec.port.get()), v4_beside).over(spec.transport)
 }
 
 fn open_listed(ports: &SharedPorts, key: PortKey) -> Result<PortKey, BootError> {
-    let bare = key == PortKey::dual_stack(key.addr.port());
+    let bare = key == PortKey::dual_stack(key.addr.port()).over(key.transport);
     let outcome = match ports.open(key) {
         // IPv6 is not available here, so all addresses means all IPv4 addresses.
         Err(Errno::EAFNOSUPPORT | Errno::EADDRNOTAVAIL) if bare => {
             let v4 = PortKey::new(
                 SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), key.addr.port()),
                 false,
-            );
+            )
+            .over(key.transport);
             ports.open(v4).map(|()| v4)
         }
         other => other.map(|()| key),
@@ -270,6 +272,12 @@ impl Supervisor {
                 warn!(%port, "no worker binds this port any more, closing it");
             }
         }
+        for port in sharing
+            .iter()
+            .flat_map(|sharing| sharing.ports.close_abandoned_datagrams())
+        {
+            warn!(%port, "no worker binds this port any more, closing it");
+        }
     }
 
     /// Handles an event of the shared ports.
@@ -340,6 +348,11 @@ fn log_event(event: &PortEvent) {
                 pid = worker.get(),
                 "worker listens on a port that is not shared"
             );
+        }
+        PortEvent::Everybody { worker, slot, key } => {
+            let hint =
+                "set RPM_INSTANCES=1 and RPM_RELOAD_SURGE=0, so that one process has the socket";
+            warn!(slot = slot.0, pid = worker.get(), port = %key, hint, "the worker is in a multicast group: every worker of this port gets each datagram of it");
         }
         PortEvent::Unseen { worker, slot } => {
             let hint = UNSEEN_HINT;

@@ -7,6 +7,7 @@ mod child;
 pub mod client;
 pub mod clock;
 pub mod clone3;
+pub mod datagram;
 pub mod directory;
 pub mod epoll;
 pub mod epoll_set;

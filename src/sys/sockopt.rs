@@ -56,7 +56,15 @@ pub const REPORTED: &[(i32, &[i32])] = &[
     ),
     (
         libc::IPPROTO_IP,
-        &[libc::IP_PKTINFO, libc::IP_MTU_DISCOVER, libc::IP_RECVTOS],
+        &[
+            libc::IP_PKTINFO,
+            libc::IP_MTU_DISCOVER,
+            libc::IP_RECVTOS,
+            libc::IP_ADD_MEMBERSHIP,
+            libc::IP_ADD_SOURCE_MEMBERSHIP,
+            MCAST_JOIN_GROUP,
+            MCAST_JOIN_SOURCE_GROUP,
+        ],
     ),
     (
         libc::IPPROTO_IPV6,
@@ -66,8 +74,26 @@ pub const REPORTED: &[(i32, &[i32])] = &[
             libc::IPV6_MTU_DISCOVER,
             libc::IPV6_MTU,
             libc::IPV6_RECVTCLASS,
+            libc::IPV6_ADD_MEMBERSHIP,
+            MCAST_JOIN_GROUP,
+            MCAST_JOIN_SOURCE_GROUP,
         ],
     ),
+];
+
+// linux/in.h
+const MCAST_JOIN_GROUP: i32 = 42;
+const MCAST_JOIN_SOURCE_GROUP: i32 = 46;
+
+/// The options by which a socket joins a multicast group.
+pub const JOINS: [OptionId; 7] = [
+    (libc::IPPROTO_IP, libc::IP_ADD_MEMBERSHIP),
+    (libc::IPPROTO_IP, libc::IP_ADD_SOURCE_MEMBERSHIP),
+    (libc::IPPROTO_IP, MCAST_JOIN_GROUP),
+    (libc::IPPROTO_IP, MCAST_JOIN_SOURCE_GROUP),
+    (libc::IPPROTO_IPV6, libc::IPV6_ADD_MEMBERSHIP),
+    (libc::IPPROTO_IPV6, MCAST_JOIN_GROUP),
+    (libc::IPPROTO_IPV6, MCAST_JOIN_SOURCE_GROUP),
 ];
 
 /// An option with its value.

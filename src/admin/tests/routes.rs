@@ -76,7 +76,7 @@ fn the_status_tells_all() {
             "observation": {
                 "ready": "listen", "health": "unavailable", "app_metrics": "off", "reason": "no port is shared",
             },
-            "queues": [{"listener": "[::]:3000", "worker": null, "length": 1, "limit": 4096, "in_rotation": false}],
+            "queues": [{"listener": "[::]:3000", "worker": null, "unit": "connections", "length": 1, "limit": 4096, "in_rotation": false}],
             "slots": [
                 {
                     "slot": 0, "state": "ready", "pid": 7, "generation": 2, "uptime_seconds": 6.5, "restarts": 3,

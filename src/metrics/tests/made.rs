@@ -8,8 +8,8 @@ use crate::app_metrics::{AppScrape, AppTotals};
 use crate::exposition::{Dropped, Format, Page, render};
 use crate::metrics::{CgroupCounters, Facts, Metrics, Scrape};
 use crate::model::{
-    BalanceSample, Cause, Exit, Generation, HandoverInfo, LogTotals, Pid, QueueSample, RunState,
-    Sig, SlotId, Snapshot, Tick, WorkerState, WorkerView,
+    BalanceSample, Cause, Exit, Generation, HandoverInfo, LogTotals, Pid, QueueKind, QueueSample,
+    RunState, Sig, SlotId, Snapshot, Tick, WorkerState, WorkerView,
 };
 use crate::sys::cgroup::CgroupLimits;
 use crate::sys::proc::Proc;
@@ -76,6 +76,7 @@ pub(super) fn sample(
     QueueSample {
         listener: listener.to_owned(),
         worker: worker.map(SlotId),
+        kind: QueueKind::Connections,
         length,
         limit: 100,
         in_rotation,
@@ -160,6 +161,10 @@ pub(super) fn full(facts: Facts) -> Page {
             sample("[::]:3000", None, 1, false),
             sample("[::]:3000", Some(1), 0, false),
             sample("[::]:3000", None, 2, false),
+            QueueSample {
+                kind: QueueKind::Datagrams { dropped: 5 },
+                ..sample("udp:[::]:8125", Some(0), 7, true)
+            },
         ],
     )
 }

@@ -11,6 +11,7 @@ const IDLE: Look = Look {
     visible: true,
     hidden: false,
     unseen: 0,
+    least: Duration::ZERO,
 };
 const DARK: Look = Look {
     visible: false,
@@ -211,4 +212,24 @@ fn without_a_past_all_are_at_work() {
 #[test]
 fn a_client_that_does_not_answer_is_given_up() {
     assert!(may_complete(0) && may_complete(1) && !may_complete(2) && !may_complete(255));
+}
+
+/// A datagram that the program has read is in no queue, so the worker needs some time more.
+#[test]
+fn a_worker_with_datagrams_is_empty_after_the_grace_alone() {
+    let look = Look {
+        least: Duration::from_millis(50),
+        ..IDLE
+    };
+    let mut drain = Drain::new(Aim::Empty);
+    let at = |ms| Tick::default().after(Duration::from_millis(ms));
+    for ms in [0, 10, 20, 30, 40] {
+        assert!(!drain.look(at(ms), &look), "{ms}");
+    }
+    let waits = Look { queued: 1, ..look };
+    assert!(!drain.look(at(50), &waits));
+    for ms in [60, 70, 80, 90, 100] {
+        assert!(!drain.look(at(ms), &look), "{ms}");
+    }
+    assert!(drain.look(at(110), &look));
 }

@@ -17,6 +17,7 @@ fn nothing_of_a_programs_own_business_is_touched() {
         BindAnswer::Leave
     );
     let spec = |ip: Option<&str>, port| PortSpec {
+        transport: Transport::Tcp,
         ip: ip.map(|ip| ip.parse().unwrap()),
         port: NonZeroU16::new(port).unwrap(),
     };
@@ -40,24 +41,12 @@ fn nothing_of_a_programs_own_business_is_touched() {
 fn a_port_is_told_apart_by_family_address_and_v6only() {
     let addr: SocketAddr = "[::]:80".parse().unwrap();
     let share = |v6only| on_bind(&PortRule::Any, SocketKind::Tcp6, addr, v6only, None);
-    assert_eq!(
-        share(false),
-        BindAnswer::Share(PortKey {
-            addr,
-            v6only: false
-        })
-    );
-    assert_eq!(
-        share(true),
-        BindAnswer::Share(PortKey { addr, v6only: true })
-    );
+    assert_eq!(share(false), BindAnswer::Share(PortKey::new(addr, false)));
+    assert_eq!(share(true), BindAnswer::Share(PortKey::new(addr, true)));
     let v4 = decide(&PortRule::Any, SocketKind::Tcp4, "0.0.0.0:80");
     assert_eq!(
         v4,
-        BindAnswer::Share(PortKey {
-            addr: "0.0.0.0:80".parse().unwrap(),
-            v6only: false
-        })
+        BindAnswer::Share(PortKey::new("0.0.0.0:80".parse().unwrap(), false))
     );
 }
 
@@ -90,6 +79,7 @@ fn an_ipv4_mapped_address_is_that_ipv4_address_on_an_ipv6_socket() {
     assert_eq!(bind(&PortRule::Any, true), BindAnswer::Leave);
     for listed in ["127.0.0.1", "::ffff:127.0.0.1"] {
         let rule = PortRule::Listed(vec![PortSpec {
+            transport: Transport::Tcp,
             ip: Some(listed.parse().unwrap()),
             port: NonZeroU16::new(80).unwrap(),
         }]);
@@ -150,4 +140,44 @@ fn conflicts_are_those_of_the_kernel() {
     }
     assert!(!key("[::]:80", true).conflicts(&key("0.0.0.0:80", false)));
     assert!(!key("[::]:80", true).conflicts(&key("[::ffff:127.0.0.1]:80", false)));
+}
+
+#[test]
+fn a_udp_port_is_a_port_of_its_own() {
+    use SocketKind::{Tcp4, Udp4, Udp6};
+    let any = PortRule::Any;
+    let BindAnswer::Share(udp) = decide(&any, Udp4, "0.0.0.0:53") else {
+        panic!("not shared")
+    };
+    let BindAnswer::Share(tcp) = decide(&any, Tcp4, "0.0.0.0:53") else {
+        panic!("not shared")
+    };
+    assert_eq!(
+        (udp.to_string(), tcp.to_string()),
+        ("udp:0.0.0.0:53".into(), "0.0.0.0:53".into())
+    );
+    assert!(udp != tcp && !udp.conflicts(&tcp) && !udp.overlaps(&tcp));
+    for everybody in ["224.0.0.251:5353", "255.255.255.255:68", "0.0.0.0:0"] {
+        assert_eq!(
+            decide(&any, Udp4, everybody),
+            BindAnswer::Leave,
+            "{everybody}"
+        );
+    }
+    assert_eq!(decide(&any, Udp6, "[ff02::fb]:5353"), BindAnswer::Leave);
+    let listed = |transport| {
+        PortRule::Listed(vec![PortSpec {
+            transport,
+            ip: None,
+            port: NonZeroU16::new(53).unwrap(),
+        }])
+    };
+    let (tcp, udp) = (listed(Transport::Tcp), listed(Transport::Udp));
+    assert_eq!(decide(&tcp, Udp4, "0.0.0.0:53"), BindAnswer::Leave);
+    assert_eq!(decide(&udp, Tcp4, "0.0.0.0:53"), BindAnswer::Leave);
+    assert!(matches!(
+        decide(&udp, Udp4, "0.0.0.0:53"),
+        BindAnswer::Share(_)
+    ));
+    assert_eq!(udp.to_string(), "udp:53");
 }

@@ -1,6 +1,6 @@
 //! Listeners that left their group, because a worker called `shutdown` on them.
 
-use crate::policy::handover::PortKey;
+use crate::policy::handover::{PortKey, Transport};
 use crate::sys::epoll::Interest;
 
 use super::{PortEvent, Thread};
@@ -13,8 +13,8 @@ impl<F: Fn(PortEvent)> Thread<F> {
         let mut count = 0;
         self.ports.each_listener(key, |fd| {
             count += 1;
-            // A listener that cannot be watched is repaired when its worker calls `listen`.
-            if poller.add(fd, *next, Interest::Hangup).is_ok() {
+            // A listener that cannot be watched is repaired when its worker calls `listen`. UDP sockets do not hang up.
+            if key.transport == Transport::Tcp && poller.add(fd, *next, Interest::Hangup).is_ok() {
                 watched.insert(*next, key);
                 *next += 1;
             }

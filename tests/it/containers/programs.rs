@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::fs;
 
 use crate::containers::{Container, Engine, Root, build_dockerfile, payloads};
+use crate::harness::datagrams::Asker;
 use crate::harness::{Reply, children, descendants, http_get, until, until_some};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -137,6 +138,49 @@ fn serves(name: &str, case: &Case) {
     });
 
     assert_eq!(container.stop(20), 0, "exit code of {name}");
+}
+
+/// UDP ports are shared and reloaded without any privilege too.
+#[test]
+fn udp_in_python() {
+    const CODE: &str = "import os, socket\n\
+        s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n\
+        s.bind(('0.0.0.0', 5300))\n\
+        slot = os.environ['NODE_APP_INSTANCE'].encode()\n\
+        while True:\n\
+        \x20   word, client = s.recvfrom(2048)\n\
+        \x20   s.sendto(b'%d %s %s' % (os.getpid(), slot, word), client)\n";
+    let engine = Engine::new();
+    let image = payloads(&engine);
+    let options = ["--env", "RPM_INSTANCES=3", "--env", "RPM_MIN_READY=0s"];
+    let options: Vec<&str> = options
+        .into_iter()
+        .chain(Root::Machine.options().iter().copied())
+        .collect();
+    let rest = [
+        "--user",
+        "65534:65534",
+        image,
+        "/usr/bin/python3",
+        "-c",
+        CODE,
+    ];
+    let container = Container::start(&engine, "udp", &words(&options, rest));
+    is_confined(&container);
+    let ask = || container.inside(|| Asker::new(([127, 0, 0, 1], 5300).into()).ask());
+    let mut pids = BTreeSet::new();
+    until("all workers answer", || {
+        pids.extend(ask().map(|(pid, _)| pid));
+        pids.len() == 3
+    });
+    kill(Pid::from_raw(container.pid), Signal::SIGHUP).unwrap();
+    let mut new = BTreeSet::new();
+    until("all new workers answer", || {
+        let (pid, _) = ask().expect("an answer, in a reload too");
+        new.extend((!pids.contains(&pid)).then_some(pid));
+        new.len() == 3
+    });
+    assert_eq!(container.stop(20), 0);
 }
 
 /// Sends requests until a worker answers that had not answered before.

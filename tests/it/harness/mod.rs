@@ -14,6 +14,7 @@
 
 mod asio;
 mod builder;
+pub mod datagrams;
 pub mod exposition;
 mod formats;
 mod http;

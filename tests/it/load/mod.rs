@@ -12,6 +12,7 @@ mod opening;
 mod reload;
 mod scale;
 mod shutdown;
+mod udp;
 
 use crate::harness::load::{Kind, Load, Plan, Report, Style};
 use crate::harness::programs::{FILES, Program};

@@ -1,12 +1,12 @@
 //! A program gets the socket that it asked for (family, address, flags), and sockets that are not to be shared stay its
 //! own.
 
-use std::net::{SocketAddr, UdpSocket};
+use std::net::SocketAddr;
 
 use crate::harness::shared_port::{
     all_answer, ask, connect_to, connect_to_slot, sockets, stop, v4, v6, wait_ready,
 };
-use crate::harness::{Builder, Runtime, free_port, free_ports, patience, scratch, until};
+use crate::harness::{Builder, Runtime, free_port, free_ports, scratch, until};
 
 const WORKERS: usize = 4;
 
@@ -199,26 +199,6 @@ fn port_0_and_unix_sockets_stay_each_workers_own() {
     assert_eq!(ports.len(), WORKERS, "{own:?}");
     runtime.wait_for_lines(WORKERS, |line| line.starts_with("bound path unix "));
     all_answer(v4(port), "a", WORKERS);
-    stop(runtime);
-}
-
-/// One worker has the port, as without the runtime; the others get the kernel's own error.
-#[test]
-fn a_fixed_udp_port_is_left_alone() {
-    let port = free_ports(2);
-    let words = [
-        format!("u=127.0.0.1:{port},udp"),
-        format!("a=0.0.0.0:{}", port + 1),
-    ];
-    let runtime = start(four(), words);
-    runtime.wait_for_line(|line| line.starts_with("bound u "));
-    runtime.wait_for_lines(WORKERS - 1, |line| line == "failed u EADDRINUSE");
-    let client = UdpSocket::bind("127.0.0.1:0").unwrap();
-    client.set_read_timeout(Some(patience())).unwrap();
-    client.send_to(b"hello", v4(port)).unwrap();
-    let mut reply = [0; 64];
-    let length = client.recv(&mut reply).unwrap();
-    assert!(reply[..length].starts_with(b"u "));
     stop(runtime);
 }
 

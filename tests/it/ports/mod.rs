@@ -11,3 +11,4 @@ mod options;
 mod programs;
 mod second_bind;
 mod taken;
+mod udp;

@@ -1,0 +1,231 @@
+//! Tests on real sockets, on addresses that no other test binds.
+
+use std::collections::BTreeSet;
+use std::net::UdpSocket;
+use std::time::Duration;
+
+use super::*;
+use crate::policy::handover::{PortRule, Transport};
+use crate::policy::steering::Balance;
+use crate::ports::Steering;
+
+fn settings(slots: u16) -> PortSettings {
+    PortSettings {
+        slots,
+        listeners: slots + 1,
+        descriptors: 1024,
+        backlog: 16,
+        rule: PortRule::Any,
+        steering: Some(Steering {
+            balance: Balance::Random,
+            probe: None,
+        }),
+    }
+}
+
+fn key(address: &str) -> PortKey {
+    let free = UdpSocket::bind((address, 0)).unwrap();
+    PortKey::new(free.local_addr().unwrap(), false).over(Transport::Udp)
+}
+
+/// Seats as given, by listener; those of `live` have a live worker.
+fn rotation(seats: &[u16], live: &[u16]) -> Rotation {
+    Rotation {
+        live: live.iter().copied().map(ListenerId).collect(),
+        expected: seats.iter().copied().map(ListenerId).collect(),
+        apart: None,
+        seats: (0..)
+            .zip(seats)
+            .map(|(slot, listener)| (ListenerId(*listener), SlotId(slot)))
+            .collect(),
+    }
+}
+
+/// Clients, and the number of the socket that got the datagram of each.
+struct Clients {
+    sockets: Vec<UdpSocket>,
+}
+
+impl Clients {
+    fn new(address: &str) -> Self {
+        let client = || UdpSocket::bind((address, 0)).unwrap();
+        Self {
+            sockets: (0..200).map(|_| client()).collect(),
+        }
+    }
+
+    fn reach(&self, group: &DatagramGroup) -> Vec<usize> {
+        self.reach_at(group, group.key.addr)
+    }
+
+    fn reach_at(&self, group: &DatagramGroup, to: std::net::SocketAddr) -> Vec<usize> {
+        let reached = self.sockets.iter().map(|client| {
+            client.send_to(b"x", to).unwrap();
+            let filled = |member: &Member| datagram::queue(&member.fd).unwrap().bytes > 0;
+            let at = group.members.iter().position(filled).expect("it arrived");
+            let socket = UdpSocket::from(group.members[at].fd.try_clone().unwrap());
+            socket
+                .set_read_timeout(Some(Duration::from_secs(10)))
+                .unwrap();
+            socket.recv(&mut [0; 8]).unwrap();
+            at
+        });
+        reached.collect()
+    }
+}
+
+fn served(address: &str) -> DatagramGroup {
+    // The second worker was the first to bind: its socket has index 0.
+    let seats = rotation(&[0, 1, 2], &[]);
+    let mut group =
+        DatagramGroup::open(key(address), &settings(3), Some(ListenerId(1)), &seats).unwrap();
+    for listener in 0..3 {
+        group.take(ListenerId(listener));
+    }
+    group.steer(&rotation(&[0, 1, 2], &[0, 1, 2])).unwrap();
+    group
+}
+
+#[test]
+fn only_the_clients_of_the_worker_that_leaves_move() {
+    for address in ["127.73.0.20", "::1"] {
+        let mut group = served(address);
+        let clients = Clients::new(address.replace("73.0.20", "0.0.1").as_str());
+        let before = clients.reach(&group);
+        assert_eq!(before.iter().collect::<BTreeSet<_>>().len(), 3);
+        assert_eq!(
+            clients.reach(&group),
+            before,
+            "the same client, the same worker"
+        );
+        // A worker leaves without a successor.
+        group.steer(&rotation(&[0, 1, 2], &[0, 2])).unwrap();
+        let without = clients.reach(&group);
+        for (old, new) in before.iter().zip(&without) {
+            assert!(if *old == 1 { *new != 1 } else { old == new });
+        }
+        // Its successor comes, on the spare.
+        group.take(ListenerId(3));
+        group.steer(&rotation(&[0, 3, 2], &[0, 3, 2])).unwrap();
+        let after = clients.reach(&group);
+        for (old, new) in before.iter().zip(&after) {
+            assert_eq!(*new, if *old == 1 { 3 } else { *old });
+        }
+    }
+}
+
+#[test]
+fn the_queue_of_a_dead_worker_waits_for_its_successor() {
+    let mut group = served("127.73.0.21");
+    let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+    client.send_to(b"kept", group.key.addr).unwrap();
+    let all = (0..3).map(ListenerId);
+    let waits: Vec<ListenerId> = all
+        .clone()
+        .filter(|one| group.is_waiting(*one) == Some(true))
+        .collect();
+    let [one] = waits[..] else {
+        panic!("{waits:?}")
+    };
+    group.release(one);
+    assert_eq!(group.is_waiting(one), None);
+    // Nobody is live: clients wait at the expected workers.
+    group.steer(&rotation(&[0, 1, 2], &[])).unwrap();
+    group.take(one);
+    let (fd, _) = group.socket(one).unwrap();
+    let mut word = [0; 8];
+    let len = UdpSocket::from(fd.try_clone().unwrap())
+        .recv(&mut word)
+        .unwrap();
+    assert_eq!(&word[..len], b"kept");
+}
+
+#[test]
+fn a_spare_gets_nothing() {
+    let group = served("127.73.0.22");
+    let reached = Clients::new("127.0.0.1").reach(&group);
+    assert!(!reached.contains(&3));
+    let queues = group.queues(&rotation(&[0, 1, 2], &[0, 1, 2]));
+    assert_eq!(queues.len(), 4);
+    assert!(
+        queues
+            .iter()
+            .all(|queue| queue.limit > 0 && queue.length == 0)
+    );
+    assert_eq!(queues.iter().filter(|queue| queue.in_rotation).count(), 3);
+    assert_eq!(queues[3].worker, None);
+}
+
+/// The kernel takes such a socket out of the group at once (wildcard) or when it is closed, and moves another one to its
+/// index.
+#[test]
+fn a_socket_that_a_program_connected_is_left_out_and_renewed_after_its_worker() {
+    for address in ["127.73.0.23", "0.0.0.0"] {
+        let mut group = served(address);
+        let clients = Clients::new("127.0.0.1");
+        let to = std::net::SocketAddr::from(([127, 0, 0, 1], group.key.addr.port()));
+        let to = if address == "0.0.0.0" {
+            to
+        } else {
+            group.key.addr
+        };
+        let before = clients.reach_at(&group, to);
+        let all = rotation(&[0, 1, 2], &[0, 1, 2]);
+        for listener in [1, 0] {
+            let number = usize::from(listener);
+            let (fd, _) = group.socket(ListenerId(listener)).unwrap();
+            let own = UdpSocket::from(fd.try_clone().unwrap());
+            own.connect("127.0.0.1:9").unwrap();
+            group.steer(&all).unwrap();
+            let without = clients.reach_at(&group, to);
+            for (old, new) in before.iter().zip(&without) {
+                assert!(if *old == number {
+                    *new != number
+                } else {
+                    old == new
+                });
+            }
+            drop(own);
+            group.release(ListenerId(listener));
+            group.take(ListenerId(listener));
+            group.steer(&all).unwrap();
+            assert_eq!(clients.reach_at(&group, to), before, "{address} {listener}");
+        }
+    }
+}
+
+#[test]
+fn a_further_socket_of_a_program_gets_its_peer_alone() {
+    let mut group = served("127.73.0.24");
+    let clients = Clients::new("127.0.0.1");
+    let before = clients.reach(&group);
+    let own = UdpSocket::from(group.another().unwrap());
+    assert_eq!(own.local_addr().unwrap(), group.key.addr);
+    let peer = UdpSocket::bind("127.0.0.1:0").unwrap();
+    own.connect(peer.local_addr().unwrap()).unwrap();
+    peer.send_to(b"mine", group.key.addr).unwrap();
+    own.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    let mut word = [0; 8];
+    assert_eq!(own.recv(&mut word).unwrap(), 4);
+    assert_eq!(clients.reach(&group), before);
+    assert!(group.join(ListenerId(3)).is_ok(), "it exists");
+    assert!(
+        group.join(ListenerId(4)).is_err(),
+        "its index would not be known"
+    );
+}
+
+#[test]
+fn more_workers_than_at_the_start_get_sockets_too() {
+    let mut group = served("127.73.0.25");
+    for listener in [3, 4, 5] {
+        group.join(ListenerId(listener)).unwrap();
+        group.take(ListenerId(listener));
+    }
+    group
+        .steer(&rotation(&[0, 1, 2, 5], &[0, 1, 2, 5]))
+        .unwrap();
+    let reached = Clients::new("127.0.0.1").reach(&group);
+    let reached: BTreeSet<usize> = reached.into_iter().collect();
+    assert_eq!(reached, BTreeSet::from([0, 1, 2, 5]));
+}

@@ -1,0 +1,88 @@
+use super::*;
+use crate::sys::architecture::{AARCH64, X86_64};
+
+const V6ONLY: [i32; 2] = [libc::IPPROTO_IPV6, libc::IPV6_V6ONLY];
+
+/// What the kernel would answer to a call of that number, with these arguments behind the descriptor.
+fn answer(of: Architecture, audit: u32, number: u32, arguments: [i32; 2]) -> u32 {
+    let mut data = [0; 64];
+    let mut put = |at: usize, value: u32| data[at..at + 4].copy_from_slice(&value.to_le_bytes());
+    put(0, number);
+    put(4, audit);
+    for (at, argument) in [24, 32].into_iter().zip(arguments) {
+        put(at, u32::try_from(argument).unwrap());
+    }
+    let program = filter(of);
+    let (mut at, mut loaded) = (0, 0);
+    loop {
+        let step = program[at];
+        at += 1;
+        match step.code {
+            LD_W_ABS => {
+                let from = usize::try_from(step.k).unwrap();
+                loaded = u32::from_le_bytes(data[from..from + 4].try_into().unwrap());
+            }
+            JEQ_K if loaded == step.k => at += usize::from(step.jt),
+            JEQ_K => at += usize::from(step.jf),
+            RET_K => return step.k,
+            code => panic!("instruction {code}"),
+        }
+    }
+}
+
+#[test]
+fn on_every_architecture_these_calls_are_trapped_and_no_other() {
+    for of in [X86_64, AARCH64] {
+        let asked = |number, arguments| answer(of, of.audit, number, arguments);
+        let always = [of.bind, of.listen, of.epoll_create1].into_iter();
+        let always: Vec<u32> = always.chain(of.epoll_create).collect();
+        for trapped in &always {
+            assert_eq!(asked(*trapped, [0, 0]), libc::SECCOMP_RET_USER_NOTIF);
+        }
+        let others = (0..600).filter(|nr| *nr != of.setsockopt && !always.contains(nr));
+        for other in others {
+            assert_eq!(asked(other, V6ONLY), libc::SECCOMP_RET_ALLOW, "{other}");
+        }
+    }
+}
+
+/// A program may set options on each connection that it accepts: those stay free.
+#[test]
+fn exactly_the_listed_socket_options_are_trapped() {
+    for of in [X86_64, AARCH64] {
+        for (level, name) in (0..300).flat_map(|level| (0..120).map(move |name| (level, name))) {
+            let listed = REPORTED
+                .iter()
+                .any(|(one, names)| *one == level && names.contains(&name));
+            let answered = answer(of, of.audit, of.setsockopt, [level, name]);
+            assert_eq!(
+                answered == libc::SECCOMP_RET_USER_NOTIF,
+                listed,
+                "{level} {name}"
+            );
+        }
+        for often in [
+            [libc::IPPROTO_TCP, libc::TCP_NODELAY],
+            [libc::IPPROTO_TCP, libc::TCP_QUICKACK],
+            [libc::IPPROTO_TCP, libc::TCP_CORK],
+            [libc::IPPROTO_TCP, libc::TCP_KEEPIDLE],
+            [libc::SOL_SOCKET, libc::SO_KEEPALIVE],
+            [libc::SOL_SOCKET, libc::SO_LINGER],
+            [libc::SOL_SOCKET, libc::SO_RCVTIMEO],
+            [libc::IPPROTO_IP, libc::IP_RECVERR],
+        ] {
+            let answered = answer(of, of.audit, of.setsockopt, often);
+            assert_eq!(answered, libc::SECCOMP_RET_ALLOW, "{often:?}");
+        }
+    }
+}
+
+#[test]
+fn calls_of_a_foreign_architecture_pass() {
+    for (of, foreign) in [(X86_64, AARCH64), (AARCH64, X86_64)] {
+        for number in [of.bind, of.listen, of.setsockopt] {
+            let answered = answer(of, foreign.audit, number, V6ONLY);
+            assert_eq!(answered, libc::SECCOMP_RET_ALLOW);
+        }
+    }
+}
