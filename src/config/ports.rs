@@ -8,8 +8,9 @@ use super::grammar::{NOT_YET, is, list, number, show_word, word};
 use super::reader::{Reader, Value};
 use super::setting::{Group, Preset, Setting};
 use crate::model::Word;
-use crate::policy::handover::{PortRule, PortSpec, Transport};
+use crate::policy::handover::{PortList, PortRule, PortSpec, Transport};
 use crate::policy::steering::Balance;
+use crate::policy::unix::UnixKey;
 
 pub(super) const GROUP: Group = Group {
     title: "Shared ports",
@@ -20,9 +21,9 @@ pub(super) const PORTS: Setting<PortRule> = Setting {
     name: "RPM_PORTS",
     default: Preset::Text("auto"),
     help: "auto: what the first worker binds; off; or a list: 3000,[::1]:80,udp:53",
-    doc: "Which TCP and UDP ports the workers share. With `auto` every fixed port that a worker binds is shared. A list \
-          (`3000,127.0.0.1:8080,[::]:8443,udp:8125`) names the shared ports; the runtime opens them before the first worker, so \
-          clients wait instead of being refused, and other ports are left alone. `off` shares none.\n\n\
+    doc: "Which TCP and UDP ports and unix paths the workers share. With `auto` every fixed port and every unix path that a worker \
+          binds is shared. A list (`3000,127.0.0.1:8080,[::]:8443,udp:8125,unix:/run/app.sock`) names them; the runtime opens \
+          them before the first worker, so clients wait instead of being refused, and others are left alone. `off` shares none.\n\n\
           Under `auto` a program that binds a *fixed* port for an outgoing connection would be given a listener: list the \
           ports that it serves.",
     parse: ports,
@@ -115,7 +116,7 @@ impl Ports {
     }
 }
 
-const LISTS: &str = "auto, off, or a list of PORT, ADDRESS:PORT and [IPV6]:PORT such as 3000,127.0.0.1:8080,[::]:8443, with udp: before UDP ports";
+const LISTS: &str = "auto, off, or a list of PORT, ADDRESS:PORT, [IPV6]:PORT and unix:PATH such as 3000,127.0.0.1:8080,[::]:8443,unix:/run/app.sock, with udp: before UDP ports";
 
 /// Maximal number of entries: each costs one listener per slot.
 const MOST: usize = 64;
@@ -129,22 +130,32 @@ pub(super) fn ports(text: &str) -> Result<PortRule, Wrong> {
     if is(text, "off") {
         return Ok(PortRule::Nothing);
     }
-    let mut specs: Vec<PortSpec> = Vec::new();
+    let mut specs = PortList::default();
     let mut complaints = Vec::new();
     for part in list(text) {
+        if let Some(path) = part.strip_prefix("unix:") {
+            match unix_path(path) {
+                Err(what) => complaints.push(format!("{} {what}", quote(part))),
+                Ok(key) if specs.paths.contains(&key) => {
+                    complaints.push(format!("{} stands there twice", quote(part)));
+                }
+                Ok(key) => specs.paths.push(key),
+            }
+            continue;
+        }
         match entry(part) {
             Err(what) => complaints.push(format!("{} {what}", quote(part))),
             Ok(spec) => {
                 let other = specs.iter().find(|other| same_place(**other, spec));
                 complaints.extend(other.map(|other| twice(*other, spec)));
-                specs.push(spec);
+                specs.ports.push(spec);
             }
         }
     }
     if !complaints.is_empty() {
         return Err(wrong(complaints.join(", ")));
     }
-    match specs.len() {
+    match specs.ports.len() + specs.paths.len() {
         0 => Err(wrong("names no port")),
         1..=MOST => Ok(PortRule::Listed(specs)),
         more => Err(wrong(format!("names {more} ports, more than {MOST}"))),
@@ -182,6 +193,21 @@ fn entry(text: &str) -> Result<PortSpec, &'static str> {
         ip,
         port,
     })
+}
+
+/// The path of `unix:PATH`.
+fn unix_path(text: &str) -> Result<UnixKey, &'static str> {
+    /// Length of `sun_path`, less the closing NUL (unix(7)).
+    const LONGEST: usize = 107;
+    if !text.starts_with('/') {
+        Err("has no absolute path")
+    } else if text.ends_with('/') {
+        Err("is a directory")
+    } else if text.len() > LONGEST {
+        Err("is longer than 107 bytes, the most for a unix socket")
+    } else {
+        Ok(UnixKey::Path(text.into()))
+    }
 }
 
 fn complaint(text: &str) -> &'static str {
@@ -256,12 +282,13 @@ mod tests {
             "0.0.0.0:80,[::]:80",
             "80,127.0.0.1:80",
             "53,udp:53,udp:127.0.0.1:53,udp:[::1]:53",
+            "80,unix:/run/app.sock",
+            "unix:/run/app.sock",
         ] {
-            let Ok(PortRule::Listed(specs)) = ports(text) else {
-                panic!("{text}")
-            };
-            let shown: Vec<String> = specs.into_iter().map(|spec| spec.to_string()).collect();
-            assert_eq!(shown.join(","), text);
+            assert_eq!(
+                ports(text).map(|rule| rule.to_string()).as_deref(),
+                Ok(text)
+            );
         }
         assert_eq!(
             ports(" 1 , ,2,").map(|p| matches!(p, PortRule::Listed(l) if l.len() == 2)),
@@ -292,6 +319,9 @@ mod tests {
                 "\"localhost:80\" has a host name, and names are not looked up",
             ),
             ("53/udp", "\"53/udp\" has a slash; a UDP port is udp:53"),
+            ("unix:app.sock", "\"unix:app.sock\" has no absolute path"),
+            ("unix:/run/", "\"unix:/run/\" is a directory"),
+            ("unix:/a,unix:/a", "\"unix:/a\" stands there twice"),
             ("http", "\"http\" is not a port or an address with a port"),
             ("-80", "\"-80\" is not a port or an address with a port"),
             ("udp:", "\"udp:\" is not a port or an address with a port"),

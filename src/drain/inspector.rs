@@ -1,5 +1,6 @@
 //! Looks at the connections of workers.
 
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::ops::ControlFlow;
 
@@ -39,6 +40,8 @@ pub struct Inspector {
     diag: Option<SockDiag>,
     /// The owner of each socket as found by the last [`Inspector::connections`].
     pub(super) holders: Vec<(u64, Pid)>,
+    /// The addresses of shared unix sockets, of which connections are read too.
+    unix: Vec<OsString>,
 }
 
 impl Default for Inspector {
@@ -54,7 +57,14 @@ impl Inspector {
             proc: Proc::new("/proc"),
             diag: SockDiag::open().ok(),
             holders: Vec::new(),
+            unix: Vec::new(),
         }
+    }
+
+    /// Names the addresses of shared unix sockets. All further reads include their connections.
+    pub fn with_unix(&mut self, mut addresses: Vec<OsString>) {
+        addresses.sort_unstable();
+        self.unix = addresses;
     }
 
     /// The source, for the log: `sock_diag`, or `/proc/net`, which costs more and cannot tell an idle connection from a
@@ -278,6 +288,14 @@ impl Inspector {
     /// Makes one dump. If the netlink socket fails, it is replaced once; if the new one fails too, this dump reads the
     /// files in /proc/net. `None` if these cannot be read either.
     pub(super) fn snapshot(&mut self, ports: &[SocketAddr], want: Want) -> Option<SocketSnapshot> {
+        let snapshot = self.snapshot_of_ports(ports, want)?;
+        if self.unix.is_empty() || matches!(want, Want::Handshakes) {
+            return Some(snapshot);
+        }
+        Some(snapshot.add_unix(&self.proc, &self.unix))
+    }
+
+    fn snapshot_of_ports(&mut self, ports: &[SocketAddr], want: Want) -> Option<SocketSnapshot> {
         if let Some(diag) = &mut self.diag {
             let snapshot = SocketSnapshot::by_netlink(diag, ports, want);
             if snapshot.is_some() {

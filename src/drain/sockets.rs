@@ -1,14 +1,15 @@
 //! The result of one dump of the shared ports, reduced to what is needed.
 
 use std::collections::HashSet;
+use std::ffi::OsString;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::SocketAddr;
 
 use crate::policy::drain::{Connection, Past, at_work, may_complete, would_cost};
 use crate::sys::proc::Proc;
-use crate::sys::procnet;
 use crate::sys::sockdiag::{Dump, SockDiag};
 use crate::sys::tcp::{MOST_PORTS, Query, Row, State, States};
+use crate::sys::{procnet, procunix};
 
 /// The states in which a worker may lose something. In other states everything was sent, or there never was anything. A
 /// socket whose handshake is not complete may already be accepted (TCP Fast Open).
@@ -174,17 +175,47 @@ impl SocketSnapshot {
                 self.handshakes.0.insert((row.local, row.remote));
             }
         } else if row.inode != 0 {
-            if self.held.len() < MOST.0 {
-                self.held.push(Held {
+            let connection = connection(row);
+            self.add_held(Held {
+                inode: row.inode,
+                busy: at_work(&connection),
+                costs: would_cost(&connection),
+                pair: pair_number(row),
+                by: None,
+            });
+        }
+    }
+
+    /// Adds the connections of unix sockets with these addresses, which are sorted. The kernel tells nothing about their
+    /// traffic, so each may carry a request.
+    pub(super) fn add_unix(mut self, proc: &Proc, addresses: &[OsString]) -> Self {
+        let read = procunix::dump(proc, |row| {
+            let at = addresses.binary_search_by(|one| one.as_os_str().cmp(row.address));
+            if row.inode == 0 || !row.connected || at.is_err() {
+                return;
+            }
+            // An inode is never used again (while the runtime lives), so it may stand for the two addresses.
+            if let Some(existing) = &mut self.existing {
+                existing.pairs.push(row.inode);
+            } else {
+                self.add_held(Held {
                     inode: row.inode,
-                    busy: at_work(&connection(row)),
-                    costs: would_cost(&connection(row)),
-                    pair: pair_number(row),
+                    busy: true,
+                    costs: true,
+                    pair: row.inode,
                     by: None,
                 });
-            } else {
-                self.whole = false;
             }
+        });
+        self.whole &= read.is_ok();
+        self.ordered()
+    }
+
+    fn add_held(&mut self, held: Held) {
+        if self.held.len() < MOST.0 {
+            self.held.push(held);
+        } else {
+            self.whole = false;
         }
     }
 

@@ -3,6 +3,9 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::num::NonZeroU16;
+use std::ops::Deref;
+
+use super::unix::UnixKey;
 
 /// The kind of a worker's descriptor, by its protocol name (`system.sockprotoname`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -219,13 +222,46 @@ impl fmt::Display for PortSpec {
     }
 }
 
+/// A list in RPM_PORTS: ports, and unix sockets.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PortList {
+    /// The ports.
+    pub ports: Vec<PortSpec>,
+    /// The paths.
+    pub paths: Vec<UnixKey>,
+}
+
+impl PortList {
+    /// The names of all entries in a [`super::PortTable`].
+    pub fn port_names(&self) -> Vec<String> {
+        let ports = self.ports.iter().map(PortSpec::port_name);
+        let paths = self.paths.iter().map(UnixKey::port_name);
+        ports.chain(paths).collect()
+    }
+}
+
+impl From<Vec<PortSpec>> for PortList {
+    fn from(ports: Vec<PortSpec>) -> Self {
+        let paths = Vec::new();
+        Self { ports, paths }
+    }
+}
+
+impl Deref for PortList {
+    type Target = [PortSpec];
+
+    fn deref(&self) -> &[PortSpec] {
+        &self.ports
+    }
+}
+
 /// RPM_PORTS: selects the ports that are shared.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PortRule {
     /// `auto`: every fixed TCP or UDP port that a worker binds.
     Any,
     /// These and no others; they are opened before the first worker.
-    Listed(Vec<PortSpec>),
+    Listed(PortList),
     /// `off`: none at all.
     Nothing,
 }
@@ -236,7 +272,9 @@ impl fmt::Display for PortRule {
             Self::Any => f.write_str("auto"),
             Self::Nothing => f.write_str("off"),
             Self::Listed(list) => {
-                let list: Vec<String> = list.iter().map(ToString::to_string).collect();
+                let ports = list.ports.iter().map(ToString::to_string);
+                let paths = list.paths.iter().map(ToString::to_string);
+                let list: Vec<String> = ports.chain(paths).collect();
                 f.write_str(&list.join(","))
             }
         }
@@ -244,6 +282,15 @@ impl fmt::Display for PortRule {
 }
 
 impl PortRule {
+    /// Whether any unix path may be shared.
+    pub fn shares_paths(&self) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Listed(list) => !list.paths.is_empty(),
+            Self::Nothing => false,
+        }
+    }
+
     /// Whether this port is listed without an address.
     pub fn lists_bare(&self, transport: Transport, port: u16) -> bool {
         self.lists(transport, port, |ip| ip.is_none())

@@ -64,6 +64,7 @@ mod stop;
 #[cfg(test)]
 mod tests;
 mod turn;
+pub mod unix;
 mod view;
 pub mod watchdog;
 

@@ -9,6 +9,7 @@ use nix::errno::Errno;
 
 use crate::model::{ListenerId, Pid, SlotId};
 use crate::policy::handover::{BindAnswer, PortKey, SocketKind, Transport, on_bind};
+use crate::policy::unix::UnixKey;
 use crate::sys::clock::Clock;
 use crate::sys::epoll::{Interest, Poller, ReadyFd, Waker};
 use crate::sys::intercept::{Call, Notification, Notifier};
@@ -21,11 +22,15 @@ use super::registry::SharedPorts;
 use super::second_bind::Bounds;
 use super::told::{Told, v6only_default};
 use super::trapped_call::{descriptor, read_address};
+use super::unix::UnixServer;
 
 mod closed;
 mod datagrams;
+mod listen;
+mod once;
 mod repair;
 mod sets;
+mod unix;
 
 /// A worker whose calls are answered.
 #[derive(Debug)]
@@ -51,6 +56,7 @@ pub struct BindServer {
 enum Order {
     ServeWorker(TrappedWorker),
     Watch(PortKey),
+    OpenPaths,
 }
 
 impl BindServer {
@@ -65,6 +71,8 @@ impl BindServer {
         poller.add(&waker, WAKER, Interest::Readable)?;
         let closed = ClosedWatch::new()?;
         poller.add(&closed.poller, ARRIVALS, Interest::Readable)?;
+        ports.wake_for_paths(&waker);
+        let unix = UnixServer::new(ports.clone());
         let state = Thread {
             ports,
             events,
@@ -78,6 +86,7 @@ impl BindServer {
             clock: Clock::start(),
             changing: None,
             closed,
+            unix,
         };
         thread::start("handover", thread::STACK, move || state.run())?;
         Ok(Self { orders, waker })
@@ -115,6 +124,8 @@ struct ServedWorker {
     refused: bool,
     /// It joined a multicast group, and this was reported.
     everybody: bool,
+    /// The path that it bound by itself after the path was left alone, and the inode of the socket.
+    alone: Option<(u64, UnixKey)>,
     sets: EpollSets,
 }
 
@@ -145,12 +156,14 @@ struct Thread<F> {
     /// The last thread that changed an epoll set. It holds copies of all descriptors until it ends.
     changing: Option<JoinHandle<()>>,
     closed: ClosedWatch,
+    unix: UnixServer,
 }
 
 impl<F: Fn(PortEvent)> Thread<F> {
     fn run(mut self) {
         let mut ready = Vec::new();
-        while self.poller.wait(&mut ready, self.until_expiry()).is_ok() {
+        while self.poller.wait(&mut ready, self.until_next()).is_ok() {
+            self.unix.rested(&self.poller);
             for one in &ready {
                 self.serve(*one);
             }
@@ -160,11 +173,15 @@ impl<F: Fn(PortEvent)> Thread<F> {
     }
 
     fn serve(&mut self, ready: ReadyFd) {
+        if self.unix.arrived(ready.token, &self.poller, &self.events) {
+            return;
+        }
         if ready.token == WAKER {
             self.waker.clear();
             while let Ok(order) = self.inbox.try_recv() {
                 self.execute(order);
             }
+            self.unix.attend(&self.poller, &self.events);
         } else if ready.token == ARRIVALS {
             self.arrived();
         } else if let Some(key) = self.watched.get(&ready.token).copied() {
@@ -201,6 +218,7 @@ impl<F: Fn(PortEvent)> Thread<F> {
                             unseen: false,
                             refused: false,
                             everybody: false,
+                            alone: None,
                             sets: EpollSets::new(self.clock.now()),
                         },
                     );
@@ -209,6 +227,7 @@ impl<F: Fn(PortEvent)> Thread<F> {
             Order::Watch(key) => {
                 self.watch(key);
             }
+            Order::OpenPaths => self.unix.open_listed(&self.events),
         }
     }
 
@@ -233,6 +252,13 @@ impl<F: Fn(PortEvent)> Thread<F> {
             Call::Bind => self.answer_bind(served, &notification),
             Call::Listen => self.answer_listen(served, &notification),
             Call::CreateEpoll => self.create_set(served, &notification),
+            Call::Unlink | Call::UnlinkAt => {
+                if self.remove_path(served, &notification) {
+                    Answer::Done
+                } else {
+                    Answer::Proceed
+                }
+            }
         };
         let notifier = &served.trapped.notifier;
         let _ = match answer {
@@ -245,6 +271,9 @@ impl<F: Fn(PortEvent)> Thread<F> {
     }
 
     fn answer_bind(&mut self, served: &mut ServedWorker, notification: &Notification) -> Answer {
+        if let Some(answer) = self.bind_unix(served, notification) {
+            return answer;
+        }
         let wanted = self.decide_bind(served, notification);
         // What was read belongs to this caller only if its call still waits.
         if !served.trapped.notifier.is_valid(notification) {
@@ -260,10 +289,8 @@ impl<F: Fn(PortEvent)> Thread<F> {
             Ok((BindAnswer::Done, _)) => Answer::Done,
             Ok((BindAnswer::Share(key), inode)) => self.share(served, notification, key, inode),
             Err(errno) => {
-                if matches!(errno, Errno::EPERM | Errno::EACCES) && !served.unseen {
-                    served.unseen = true;
-                    let (worker, slot) = (served.trapped.worker, served.trapped.slot);
-                    (self.events)(PortEvent::Unseen { worker, slot });
+                if matches!(errno, Errno::EPERM | Errno::EACCES) {
+                    self.unseen(served);
                 }
                 Answer::Proceed
             }
@@ -289,14 +316,6 @@ impl<F: Fn(PortEvent)> Thread<F> {
         let v6only = v6only.unwrap_or(self.v6only_default);
         let ours = self.ports.owns(inode);
         Ok((on_bind(&self.ports.rule(), kind, addr, v6only, ours), inode))
-    }
-
-    /// Reported once for each worker, because a program may try a thousand ports.
-    fn not_opened(&self, served: &mut ServedWorker, key: PortKey, reason: String) {
-        if !served.refused {
-            served.refused = true;
-            (self.events)(PortEvent::NotOpened { key, reason });
-        }
     }
 
     fn share(
@@ -350,6 +369,7 @@ impl<F: Fn(PortEvent)> Thread<F> {
         };
         if handed.opened {
             let listeners = self.watch(key);
+            let key = key.into();
             (self.events)(PortEvent::Opened { key, listeners });
         }
         match served.replace(notification, fd, &handed.fd, flags.cloexec) {
@@ -364,37 +384,13 @@ impl<F: Fn(PortEvent)> Thread<F> {
         for event in self.ports.taken(key, listener, worker) {
             (self.events)(event);
         }
-        (self.events)(PortEvent::Taken { worker, slot, key });
-        self.serves_from_bind(&served.trapped, key);
-        Answer::Done
-    }
-
-    /// Answers `listen` on one of our listeners without executing it, because it would only change the backlog.
-    fn answer_listen(&mut self, served: &mut ServedWorker, notification: &Notification) -> Answer {
-        let trapped = &served.trapped;
-        let fd = descriptor(notification, notification.args[0]);
-        let inode = fd.and_then(|fd| fd.inode().ok());
-        let ours = inode.and_then(|inode| self.ports.owns(inode));
-        let valid = trapped.notifier.is_valid(notification);
-        if ours.is_none() && valid && (served.unseen || served.refused) {
-            let (worker, slot) = (trapped.worker, trapped.slot);
-            (self.events)(PortEvent::ListensAlone { worker, slot });
-        }
-        let ours = ours.filter(|key| key.transport == Transport::Tcp);
-        let (Some(key), Some(inode), Some(fd)) = (ours.filter(|_| valid), inode, fd) else {
-            return Answer::Proceed;
-        };
-        if served.bounds.refuse_listen(inode, fd, trapped.worker) {
-            return Answer::Fail(Errno::EADDRINUSE);
-        }
-        self.repair_port(key);
-        (self.events)(PortEvent::Listening {
-            worker: trapped.worker,
-            slot: trapped.slot,
-            key,
+        let port = key.into();
+        (self.events)(PortEvent::Taken {
+            worker,
+            slot,
+            key: port,
         });
-        served.sets.listened(self.clock.now());
-        self.watch_closing(served, fd, inode, key);
+        self.serves_from_bind(&served.trapped, key);
         Answer::Done
     }
 }

@@ -42,8 +42,11 @@ impl SharedPorts {
         let sockets = state.datagrams.iter();
         let sockets = sockets.filter_map(|group| group.inode(listener));
         let gone = state.gone.iter().filter(|(one, _)| *one == listener);
+        let unix = state.unix.groups.iter();
+        let unix = unix.filter_map(|group| group.members.get(&listener));
         groups
             .chain(sockets)
+            .chain(unix.map(|member| member.inode))
             .chain(gone.map(|(_, inode)| *inode))
             .collect()
     }

@@ -16,8 +16,10 @@ impl SharedPorts {
         let rotation = &state.rotation;
         let listeners = state.groups.iter().flat_map(|group| group.queues(rotation));
         let sockets = state.datagrams.iter();
+        let unix = state.unix.queues(rotation, state.settings.backlog);
         listeners
             .chain(sockets.flat_map(|group| group.queues(rotation)))
+            .chain(unix)
             .collect()
     }
 
@@ -55,7 +57,8 @@ impl SharedPorts {
             .groups
             .iter()
             .filter(|group| none || group.taken(listener));
-        its.filter_map(|group| group.queue_length(listener)).sum()
+        let ports: u32 = its.filter_map(|group| group.queue_length(listener)).sum();
+        ports.saturating_add(state.unix.queued(listener, &state.rotation))
     }
 
     /// Addresses of the shared TCP ports.

@@ -25,6 +25,7 @@ mod testing;
 mod told;
 mod trapped_call;
 mod udp;
+mod unix;
 
 use nix::errno::Errno;
 
@@ -32,6 +33,7 @@ use crate::model::{ListenerId, Pid, SlotId};
 use crate::policy::epoll_sets::Unregistered;
 use crate::policy::handover::{PortKey, PortRule};
 use crate::policy::steering::{Balance, ProbePorts};
+use crate::policy::unix::{Endpoint, UnixKey};
 
 pub use abandoned::Closed;
 pub use balance::Balancer;
@@ -72,17 +74,30 @@ pub struct Steering {
 pub enum PortEvent {
     /// A port became shared.
     Opened {
-        /// The port.
-        key: PortKey,
+        /// The port or the unix socket.
+        key: Endpoint,
         /// Listeners in its group.
         listeners: usize,
     },
     /// A port could not be shared; the program bound its own socket instead.
     NotOpened {
-        /// The port.
-        key: PortKey,
+        /// The port or the unix socket.
+        key: Endpoint,
         /// The reason.
         reason: String,
+    },
+    /// A worker ended before it bound a path that an earlier worker has or had alone.
+    Missed {
+        /// The path.
+        key: UnixKey,
+        /// Somebody had connected and not waited: the program looks whether somebody answers. The path is not shared any
+        /// more.
+        given_up: bool,
+    },
+    /// A path that RPM_PORTS lists exists already, so it is not opened before the first worker.
+    InTheWay {
+        /// The path.
+        key: UnixKey,
     },
     /// A port was opened before the first worker, but the program binds another address. The opened port is closed.
     Superseded {
@@ -99,8 +114,8 @@ pub enum PortEvent {
         worker: Pid,
         /// Its slot.
         slot: SlotId,
-        /// The port.
-        key: PortKey,
+        /// The port or the unix socket.
+        key: Endpoint,
     },
     /// A worker called `listen` on a shared TCP port, or `bind` for a shared UDP port: it serves there from now on.
     Listening {
@@ -108,8 +123,8 @@ pub enum PortEvent {
         worker: Pid,
         /// Its slot.
         slot: SlotId,
-        /// The port.
-        key: PortKey,
+        /// The port or the unix socket.
+        key: Endpoint,
     },
     /// A worker listens on a socket of its own, after one of its ports could not be shared.
     ListensAlone {
@@ -181,16 +196,16 @@ pub enum PortEvent {
     },
     /// The steering program could not be replaced; the previous one stays attached.
     SteeringFailed {
-        /// The port.
-        key: PortKey,
+        /// The port or the unix socket.
+        key: Endpoint,
         /// The reason.
         reason: String,
     },
 }
 
 impl PortEvent {
-    fn steering_failed(key: PortKey, errno: Errno) -> Self {
-        let reason = errno.desc().to_owned();
+    fn steering_failed(key: impl Into<Endpoint>, errno: Errno) -> Self {
+        let (key, reason) = (key.into(), errno.desc().to_owned());
         Self::SteeringFailed { key, reason }
     }
 }

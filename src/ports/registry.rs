@@ -16,6 +16,7 @@ use super::group::Group;
 use super::repair::Repaired;
 use super::told::Options;
 use super::udp::DatagramGroup;
+use super::unix::UnixSockets;
 use super::{PortEvent, PortSettings};
 
 /// The shared ports. Cheap to clone and usable from any thread. No method waits for more than a few system calls.
@@ -41,6 +42,7 @@ pub(super) struct State {
     pub balancer: Option<Waker>,
     /// Number of steering programs that the balancing thread replaced.
     pub balanced: u64,
+    pub unix: UnixSockets,
 }
 
 /// A listener that replaces a worker's descriptor.
@@ -101,7 +103,7 @@ impl State {
     }
 
     /// Limit of shared ports under `auto`, so that a program that binds many fixed ports cannot use up all descriptors.
-    pub fn most_groups(&self) -> usize {
+    fn most_groups(&self) -> usize {
         if self.settings.rule != PortRule::Any {
             // With a list, the user chose the number.
             return usize::MAX;
@@ -111,6 +113,12 @@ impl State {
         // starting worker, counted twice.
         let left = self.settings.descriptors.saturating_sub(20 + 8 * slots);
         (left / slots.max(1)).clamp(1, 64)
+    }
+
+    /// Whether one more port or unix path may be shared.
+    pub(super) fn has_room(&self) -> bool {
+        let shared = self.groups.len() + self.datagrams.len() + self.unix.groups.len();
+        shared < self.most_groups()
     }
 }
 
@@ -137,6 +145,7 @@ impl SharedPorts {
             gone: Vec::new(),
             balancer: None,
             balanced: 0,
+            unix: UnixSockets::default(),
         };
         Self(Arc::new(Mutex::new(state)))
     }
@@ -169,6 +178,7 @@ impl SharedPorts {
         let mut state = self.lock();
         let state = &mut *state;
         state.rotation = rotation;
+        state.unix.steer(&state.rotation);
         state.except = except;
         let anterooms: Vec<Option<ListenerId>> = state
             .groups
@@ -212,6 +222,7 @@ impl SharedPorts {
         for group in &mut state.datagrams {
             group.release(listener);
         }
+        state.unix.release(listener, worker);
     }
 
     /// The port to which the listener or socket with this inode belongs, if it is ours.
@@ -250,7 +261,7 @@ impl SharedPorts {
         }
         let at = if let Some(at) = known {
             at
-        } else if state.groups.len() + state.datagrams.len() >= state.most_groups() {
+        } else if !state.has_room() {
             return Err(Errno::EDQUOT);
         } else {
             let group = state.open(key, Some(listener))?;
@@ -358,6 +369,7 @@ impl SharedPorts {
         for group in state.datagrams.drain(..) {
             group.let_go();
         }
+        state.unix.let_go();
         if let Some(balancer) = state.balancer.take() {
             balancer.wake();
         }

@@ -195,7 +195,7 @@ mod tests {
     #[test]
     fn this_kernel_steers_and_intercepts() {
         assert_eq!(steering(), Ok(()));
-        assert_eq!(interception(&Filter::new()), Ok(()));
+        assert_eq!(interception(&Filter::new(false)), Ok(()));
     }
 
     #[test]

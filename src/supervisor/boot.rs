@@ -204,7 +204,7 @@ fn descriptors(config: &Config) -> u64 {
     let workers = u64::from(config.program.instances.get());
     let ports = match &config.ports.shared {
         _ if !config.shares_ports() => 0,
-        PortRule::Listed(list) => list.len(),
+        PortRule::Listed(list) => list.ports.len() + list.paths.len(),
         PortRule::Any | PortRule::Nothing => 1,
     };
     let ports = u64::try_from(ports).unwrap_or(u64::MAX);
@@ -235,13 +235,13 @@ fn params(
     ports: &mut PortTable,
 ) -> Params {
     let listed = match &config.ports.shared {
-        PortRule::Listed(list) if observation.sees_listen => list.as_slice(),
-        PortRule::Listed(_) | PortRule::Any | PortRule::Nothing => &[],
+        PortRule::Listed(list) if observation.sees_listen => list.port_names(),
+        PortRule::Listed(_) | PortRule::Any | PortRule::Nothing => Vec::new(),
     };
     let mut expected = PortSet::EMPTY;
-    for spec in listed {
+    for name in listed {
         // More ports than there are numbers are not waited for.
-        let id = ports.id(&spec.port_name(), expected);
+        let id = ports.id(&name, expected);
         expected = id.map_or(expected, |id| expected.with(id));
     }
     // Ports should be shared but cannot be shared here: two workers could not bind the same port.

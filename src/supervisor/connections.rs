@@ -44,6 +44,7 @@ impl Connections {
         }
         let mut sight = self.sight.lock().unwrap_or_else(PoisonError::into_inner);
         let sight = sight.get_or_insert_with(Inspector::new);
+        sight.with_unix(self.ports.unix_addresses());
         counts.extend(sight.connections(&workers, &ports)?);
         Some(counts)
     }

@@ -92,6 +92,7 @@ impl Supervisor {
         new.retain(|pid| !known(*pid));
         if !new.is_empty() {
             let ports = sharing.ports.addresses();
+            sight.with_unix(sharing.ports.unix_addresses());
             for pid in new {
                 if let Some(worker) = self.workers.get_mut(pid) {
                     worker.drain = Some(WorkerDrain {
@@ -144,6 +145,7 @@ impl Supervisor {
             return Vec::new();
         };
         let ports = sharing.ports.addresses();
+        sight.with_unix(sharing.ports.unix_addresses());
         let queued = |listener: ListenerId| sharing.ports.waiting(listener);
         let udp_grace = self.config.life.udp_grace;
         let least = |listener| sharing.ports.hidden_work(listener, udp_grace);

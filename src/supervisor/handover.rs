@@ -64,7 +64,8 @@ pub(super) fn choose(config: &Config) -> Result<Chosen, BootError> {
         return Ok(unshared(reason.to_owned()));
     }
     let several = config.program.instances.get() > 1;
-    let filter = Filter::new();
+    // Workers may remove the path of a unix socket that others serve.
+    let filter = Filter::new(config.ports.shared.shares_paths());
     let intercepted = match config.ports.handover {
         Handover::Activation => Err("RPM_HANDOVER=activation".to_owned()),
         Handover::Auto | Handover::Intercept => ports::interception(&filter).map_err(plainly),
@@ -117,6 +118,17 @@ pub(super) fn choose(config: &Config) -> Result<Chosen, BootError> {
         steering,
         handover,
     })
+}
+
+/// Opens the unix paths of RPM_PORTS before the first worker.
+pub(super) fn open_paths(config: &Config, server: &ports::BindServer, intercepted: bool) {
+    if intercepted {
+        server.open_paths();
+    } else if config.ports.shared.shares_paths() {
+        tracing::warn!(
+            "RPM_HANDOVER=activation does not hand over unix paths; the paths of RPM_PORTS are not shared"
+        );
+    }
 }
 
 /// Explains the most common error, because the kernel's text does not: seccomp(2) returns EBUSY for a second notifier.

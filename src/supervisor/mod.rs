@@ -16,6 +16,7 @@ mod logging;
 mod notify;
 mod observation;
 mod perform;
+mod port_lines;
 mod ports;
 mod publish;
 mod report;

@@ -4,12 +4,11 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use nix::errno::Errno;
 use tokio::sync::mpsc::UnboundedSender;
-use tracing::{debug, error, info, warn};
+use tracing::{info, warn};
 
 use crate::config::Config;
 use crate::drain::Frozen;
 use crate::model::{Pid, PortId, Tick};
-use crate::policy::epoll_sets::Unregistered;
 use crate::policy::handover::{PortKey, PortRule, PortSpec};
 use crate::policy::steering::Balance;
 use crate::policy::{Event, Rotation, Standstill};
@@ -19,8 +18,9 @@ use crate::sys::pid1::FileLimit;
 
 use super::Supervisor;
 use super::boot::{BootError, refused};
-use super::drains::UNSEEN_HINT;
+use super::handover::open_paths;
 use super::incoming::Incoming;
+use super::port_lines::log_event;
 
 /// Shortest time between two log lines about stranded connections; all are counted.
 const BETWEEN_STRANDED: std::time::Duration = std::time::Duration::from_mins(1);
@@ -88,6 +88,7 @@ pub(super) fn share(
         server.watch(key);
         info!(port = %key, "sharing a port (RPM_PORTS); clients wait until a worker serves");
     }
+    open_paths(config, &server, filter.is_some());
     Ok(Sharing {
         ports,
         server,
@@ -258,8 +259,8 @@ impl Supervisor {
 
     /// Closes the ports that no worker binds any more.
     pub(super) fn close_abandoned_ports(&self) {
-        let sharing = self.sharing.as_ref();
-        let Some(relay) = sharing.and_then(|sharing| sharing.stranded_relay.as_ref()) else {
+        let Some(sharing) = &self.sharing else { return };
+        let Some(relay) = &sharing.stranded_relay else {
             return;
         };
         for closed in relay.close_abandoned() {
@@ -272,11 +273,11 @@ impl Supervisor {
                 warn!(%port, "no worker binds this port any more, closing it");
             }
         }
-        for port in sharing
-            .iter()
-            .flat_map(|sharing| sharing.ports.close_abandoned_datagrams())
-        {
+        for port in sharing.ports.close_abandoned_datagrams() {
             warn!(%port, "no worker binds this port any more, closing it");
+        }
+        for port in sharing.ports.close_abandoned_paths() {
+            warn!(%port, "no worker binds this path any more, closing it");
         }
     }
 
@@ -290,9 +291,9 @@ impl Supervisor {
             }
         }
         log_event(event);
-        let (worker, name) = match *event {
-            PortEvent::Listening { worker, key, .. } => (worker, key.port_name()),
-            PortEvent::ListensAlone { worker, .. } => (worker, "(not shared)".to_owned()),
+        let (worker, name) = match event {
+            PortEvent::Listening { worker, key, .. } => (*worker, key.port_name()),
+            PortEvent::ListensAlone { worker, .. } => (*worker, "(not shared)".to_owned()),
             _ => return None,
         };
         // The worker may have ended since, and its PID must not be taken for its successor's.
@@ -314,113 +315,5 @@ impl Supervisor {
     /// The number of a port; `None` if too many are in use.
     pub(super) fn port_id(&mut self, name: &str) -> Option<PortId> {
         self.port_table.id(name, self.fleet.ports_in_use())
-    }
-}
-
-/// Logs an event of the shared ports.
-fn log_event(event: &PortEvent) {
-    match event {
-        PortEvent::Opened { key, listeners } => info!(port = %key, listeners, "sharing a port"),
-        PortEvent::NotOpened { key, reason } if reason == Errno::EADDRINUSE.desc() => {
-            let (port, error) = (key.addr.port(), reason);
-            error!(port = %key, error, "another process already listens on {port}; the worker binds it by itself");
-        }
-        PortEvent::NotOpened { key, reason } => {
-            error!(port = %key, error = reason, "cannot share a port, the worker binds it by itself");
-        }
-        PortEvent::Superseded {
-            opened,
-            bound,
-            waiting,
-        } => {
-            let hint = "name the address in RPM_PORTS as the program binds it";
-            warn!(%opened, %bound, reset_clients = waiting, hint, "the program binds another address, closing the port");
-        }
-        PortEvent::Taken { worker, slot, key } => {
-            debug!(slot = slot.0, pid = worker.get(), port = %key, "worker took its listener");
-        }
-        PortEvent::Listening { worker, slot, key } => {
-            debug!(slot = slot.0, pid = worker.get(), port = %key, "worker listens");
-        }
-        PortEvent::ListensAlone { worker, slot } => {
-            debug!(
-                slot = slot.0,
-                pid = worker.get(),
-                "worker listens on a port that is not shared"
-            );
-        }
-        PortEvent::Everybody { worker, slot, key } => {
-            let hint =
-                "set RPM_INSTANCES=1 and RPM_RELOAD_SURGE=0, so that one process has the socket";
-            warn!(slot = slot.0, pid = worker.get(), port = %key, hint, "the worker is in a multicast group: every worker of this port gets each datagram of it");
-        }
-        PortEvent::Unseen { worker, slot } => {
-            let hint = UNSEEN_HINT;
-            warn!(
-                slot = slot.0,
-                pid = worker.get(),
-                hint,
-                "cannot inspect a process of the worker (another uid, or not dumpable); the ports that it binds are not shared"
-            );
-        }
-        PortEvent::Unregistered {
-            worker,
-            slot,
-            key,
-            reason,
-            answer,
-        } => {
-            let (slot, pid) = (slot.0, worker.get());
-            match answer {
-                Unregistered::LeaveAlone => {
-                    let hint = "set RPM_RELOAD_SURGE=0, because a successor cannot bind the port while this worker has it";
-                    warn!(slot, pid, port = %key, reason, hint, "cannot share a port whose socket is in an epoll set before bind; the worker binds it by itself");
-                }
-                Unregistered::Refuse => {
-                    let hint = "set RPM_INSTANCES=1 and RPM_RELOAD_SURGE=0, or let the program watch the socket after bind";
-                    error!(slot, pid, port = %key, reason, hint, "cannot share a port whose socket is in an epoll set before bind; bind fails with EOPNOTSUPP");
-                }
-            }
-        }
-        PortEvent::Closed {
-            worker,
-            slot,
-            key,
-            waiting,
-        } => {
-            let hint = "a reload replaces it";
-            warn!(slot = slot.0, pid = worker.get(), port = %key, waiting, hint, "a worker closed its listener and lives on; its clients wait until it is replaced");
-        }
-        PortEvent::Repaired {
-            key,
-            listeners,
-            rebuilt,
-        } => {
-            let lost = if *rebuilt {
-                "every queue of the port was"
-            } else {
-                "its queue was"
-            };
-            warn!(port = %key, ?listeners, "a worker shut its listener down; listening again, {lost} reset");
-        }
-        PortEvent::Stranded {
-            key,
-            count,
-            waited: true,
-            ..
-        } => {
-            info!(port = %key, connections = count, "clients waited until a worker was ready; passing them on (logged once a minute)");
-        }
-        PortEvent::Stranded {
-            key,
-            listener,
-            count,
-            waited: false,
-        } => {
-            warn!(port = %key, listener = listener.0, connections = count, "connections came to a listener without a worker; passing them on to a live one (logged once a minute)");
-        }
-        PortEvent::SteeringFailed { key, reason } => {
-            error!(port = %key, error = reason, "cannot update the steering of new connections; the previous steering stays");
-        }
     }
 }

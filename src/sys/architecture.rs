@@ -15,6 +15,10 @@ pub struct Architecture {
     pub epoll_create1: u32,
     /// The number of epoll_create(2). Newer architectures do not have that call.
     pub epoll_create: Option<u32>,
+    /// The number of unlink(2), where it exists.
+    pub unlink: Option<u32>,
+    /// The number of unlinkat(2).
+    pub unlinkat: u32,
 }
 
 /// x86-64, from arch/x86/entry/syscalls/syscall_64.tbl.
@@ -25,6 +29,8 @@ pub const X86_64: Architecture = Architecture {
     setsockopt: 54,
     epoll_create1: 291,
     epoll_create: Some(213),
+    unlink: Some(87),
+    unlinkat: 263,
 };
 
 /// AArch64, from include/uapi/asm-generic/unistd.h.
@@ -35,6 +41,8 @@ pub const AARCH64: Architecture = Architecture {
     setsockopt: 208,
     epoll_create1: 20,
     epoll_create: None,
+    unlink: None,
+    unlinkat: 35,
 };
 
 /// The one that this program is compiled for.
@@ -60,6 +68,7 @@ mod tests {
             NATIVE.listen,
             NATIVE.setsockopt,
             NATIVE.epoll_create1,
+            NATIVE.unlinkat,
         ];
         assert_eq!(
             own.map(libc::c_long::from),
@@ -67,13 +76,14 @@ mod tests {
                 libc::SYS_bind,
                 libc::SYS_listen,
                 libc::SYS_setsockopt,
-                libc::SYS_epoll_create1
+                libc::SYS_epoll_create1,
+                libc::SYS_unlinkat
             ]
         );
         #[cfg(target_arch = "x86_64")]
         assert_eq!(
-            NATIVE.epoll_create.map(libc::c_long::from),
-            Some(libc::SYS_epoll_create)
+            [NATIVE.epoll_create, NATIVE.unlink].map(|number| number.map(libc::c_long::from)),
+            [Some(libc::SYS_epoll_create), Some(libc::SYS_unlink)]
         );
     }
 

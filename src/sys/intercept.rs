@@ -1,5 +1,5 @@
-//! Intercepts `bind`, `listen`, the creation of epoll sets and a few socket options by a seccomp user notification
-//! (seccomp_unotify(2)).
+//! Intercepts `bind`, `listen`, the creation of epoll sets, a few socket options and, for unix paths, the removal of files by
+//! a seccomp user notification (seccomp_unotify(2)).
 //!
 //! The child installs the filter on itself; the filter stays on it and on all its descendants. Each trapped call waits
 //! until the owner of the notifier answers, so the notifier must stay open and served while any of them lives.
@@ -24,6 +24,10 @@ pub enum Call {
     SetOption,
     /// epoll_create(2) or epoll_create1(2). Sets that hold a socket before its `bind` must be known at the `bind`.
     CreateEpoll,
+    /// unlink(2).
+    Unlink,
+    /// unlinkat(2) without AT_REMOVEDIR.
+    UnlinkAt,
 }
 
 /// One trapped call that waits for an answer.
@@ -42,20 +46,24 @@ const LD_W_ABS: u16 = 0x20;
 const JEQ_K: u16 = 0x15;
 const RET_K: u16 = 0x06;
 
-/// The filter program. Except for setsockopt, it decides by the call number alone, so that the kernel's cache of
-/// always-allowed calls (since 5.11) covers all others. Calls of a foreign architecture (i386, x32) pass.
-fn filter(of: Architecture) -> Vec<libc::sock_filter> {
+/// Jump targets in a filter that is being built; the offsets are known when it is complete.
+const ALLOW: u8 = 254;
+const NOTIFY: u8 = 255;
+
+/// The filter program. It decides by the call number alone where it can, so that the kernel's cache of always-allowed
+/// calls (since 5.11) covers all others. Calls of a foreign architecture (i386, x32) pass. `removals`: also unlink(2)
+/// and unlinkat(2).
+fn filter(of: Architecture, removals: bool) -> Vec<libc::sock_filter> {
     let load = |k: usize| libc::sock_filter {
         code: LD_W_ABS,
         jt: 0,
         jf: 0,
         k: u32::try_from(k).unwrap_or(0),
     };
-    let equal = |k: u32, jt: usize, jf: usize| libc::sock_filter {
+    let equal = |k: u32, jt: u8, jf: u8| libc::sock_filter {
         code: JEQ_K,
-        // The program is far shorter than the longest jump; a test runs it.
-        jt: u8::try_from(jt).unwrap_or(0),
-        jf: u8::try_from(jf).unwrap_or(0),
+        jt,
+        jf,
         k,
     };
     let answer = |k: u32| libc::sock_filter {
@@ -64,35 +72,52 @@ fn filter(of: Architecture) -> Vec<libc::sock_filter> {
         jf: 0,
         k,
     };
-    let argument = |nr: usize| offset_of!(libc::seccomp_data, args) + nr * size_of::<u64>();
-    let numbers = [of.bind, of.listen, of.epoll_create1].into_iter();
-    let numbers: Vec<u32> = numbers.chain(of.epoll_create).collect();
-    let options: usize = REPORTED.iter().map(|(_, names)| names.len() + 3).sum();
-    let len = 3 + numbers.len() + 2 + options + 2;
-    // The last instruction but one allows the call, the last one reports it. Jumps count from the next instruction.
-    let allow = |code: &Vec<_>| len - 3 - code.len();
-    let report = |code: &Vec<_>| len - 2 - code.len();
-    let mut code = Vec::with_capacity(len);
-    code.push(load(offset_of!(libc::seccomp_data, arch)));
-    code.push(equal(of.audit, 0, allow(&code)));
-    code.push(load(offset_of!(libc::seccomp_data, nr)));
-    for number in numbers {
-        code.push(equal(number, report(&code), 0));
+    // The low word of an argument: both architectures are little-endian.
+    let argument = |nr: usize| load(offset_of!(libc::seccomp_data, args) + nr * size_of::<u64>());
+    let mut steps = vec![
+        load(offset_of!(libc::seccomp_data, arch)),
+        equal(of.audit, 0, ALLOW),
+        load(offset_of!(libc::seccomp_data, nr)),
+        equal(of.bind, NOTIFY, 0),
+        equal(of.listen, NOTIFY, 0),
+        equal(of.epoll_create1, NOTIFY, 0),
+    ];
+    steps.extend(of.epoll_create.map(|create| equal(create, NOTIFY, 0)));
+    if removals {
+        steps.extend(of.unlink.map(|unlink| equal(unlink, NOTIFY, 0)));
+        steps.extend([
+            equal(of.unlinkat, 0, 2),
+            argument(2), // flags
+            equal(libc::AT_REMOVEDIR.cast_unsigned(), ALLOW, NOTIFY),
+        ]);
     }
-    code.push(equal(of.setsockopt, 0, allow(&code)));
-    // The low words: both architectures are little-endian.
-    code.push(load(argument(1)));
+    steps.extend([equal(of.setsockopt, 0, ALLOW), argument(1)]);
     for (level, names) in REPORTED {
-        code.push(equal(level.cast_unsigned(), 0, names.len() + 2));
-        code.push(load(argument(2)));
-        for name in *names {
-            code.push(equal(name.cast_unsigned(), report(&code), 0));
-        }
-        code.push(answer(libc::SECCOMP_RET_ALLOW));
+        // To the next level: over the load of the option, its names and the answer.
+        let next = u8::try_from(names.len() + 2).unwrap_or(0);
+        steps.extend([equal(level.cast_unsigned(), 0, next), argument(2)]);
+        let names = names.iter();
+        steps.extend(names.map(|name| equal(name.cast_unsigned(), NOTIFY, 0)));
+        steps.push(answer(libc::SECCOMP_RET_ALLOW));
     }
-    code.push(answer(libc::SECCOMP_RET_ALLOW));
-    code.push(answer(libc::SECCOMP_RET_USER_NOTIF));
-    code
+    steps.extend([
+        answer(libc::SECCOMP_RET_ALLOW),
+        answer(libc::SECCOMP_RET_USER_NOTIF),
+    ]);
+    let len = steps.len();
+    for (at, step) in steps.iter_mut().enumerate() {
+        for jump in [&mut step.jt, &mut step.jf] {
+            // An offset counts from the next instruction. The two answers are the last ones.
+            let target = match *jump {
+                ALLOW => len - 2,
+                NOTIFY => len - 1,
+                _ => continue,
+            };
+            // The program is far shorter than the longest jump; a test runs it.
+            *jump = u8::try_from(target - at - 1).unwrap_or(0);
+        }
+    }
+    steps
 }
 
 /// The filter, built before a fork so that the child need not allocate.
@@ -100,9 +125,9 @@ fn filter(of: Architecture) -> Vec<libc::sock_filter> {
 pub struct Filter(Vec<libc::sock_filter>);
 
 impl Filter {
-    /// Builds the filter.
-    pub fn new() -> Self {
-        Self(filter(NATIVE))
+    /// Builds the filter. `removals`: it also traps the removal of files, which unix socket paths need.
+    pub fn new(removals: bool) -> Self {
+        Self(filter(NATIVE, removals))
     }
 
     /// Installs the filter on the calling thread and returns the notifier, close-on-exec. Async-signal-safe: for the
@@ -135,12 +160,6 @@ impl Filter {
             result = set_filter(flags, &program);
         }
         result
-    }
-}
-
-impl Default for Filter {
-    fn default() -> Self {
-        Self::new()
     }
 }
 
@@ -211,6 +230,10 @@ impl Notifier {
             Call::Listen
         } else if number == NATIVE.setsockopt {
             Call::SetOption
+        } else if number == NATIVE.unlinkat {
+            Call::UnlinkAt
+        } else if Some(number) == NATIVE.unlink {
+            Call::Unlink
         } else {
             // The filter traps no other call.
             Call::CreateEpoll

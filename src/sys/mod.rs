@@ -23,6 +23,7 @@ pub mod notify;
 pub mod pid1;
 pub mod proc;
 pub mod procnet;
+pub mod procunix;
 pub mod reaper;
 pub mod register;
 pub mod remote;
@@ -38,6 +39,7 @@ pub mod tcp;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod thread;
+pub mod unix;
 
 use nix::errno::Errno;
 

@@ -98,6 +98,29 @@ pub fn read_memory(task: i32, address: u64, buffer: &mut [u8]) -> nix::Result<()
     }
 }
 
+/// Reads a string that ends in NUL, as a path (PATH_MAX). Fails as [`read_memory`], and with ENAMETOOLONG.
+pub fn read_string(task: i32, address: u64) -> nix::Result<Vec<u8>> {
+    /// A read over the end of a mapping would fail, and mappings end at multiples of the page size, which is a multiple
+    /// of this.
+    const PIECE: u64 = 256;
+    const MOST: usize = 4096;
+    let mut text = Vec::new();
+    let mut at = address;
+    while text.len() < MOST {
+        let len = PIECE - at % PIECE;
+        let mut piece = vec![0; usize::try_from(len).unwrap_or(1)];
+        read_memory(task, at, &mut piece)?;
+        if let Some(end) = piece.iter().position(|byte| *byte == 0) {
+            piece.truncate(end);
+            text.extend(piece);
+            return Ok(text);
+        }
+        text.extend(piece);
+        at += len;
+    }
+    Err(Errno::ENAMETOOLONG)
+}
+
 /// Parses an address that a program passes to `bind`: `struct sockaddr_in` or `sockaddr_in6`. `None` for other families
 /// and for a structure that is too short.
 pub fn parse_sockaddr(bytes: &[u8]) -> Option<SocketAddr> {
@@ -179,6 +202,10 @@ mod tests {
         assert_eq!(read_memory(own, address, &mut copy), Ok(()));
         assert_eq!(u32::from_ne_bytes(copy), value);
         assert!(read_memory(own, 8, &mut copy).is_err());
+        let text = [b"x".repeat(600), vec![0, 1]].concat();
+        let address = u64::try_from(text.as_ptr().addr()).unwrap();
+        assert_eq!(read_string(own, address), Ok(b"x".repeat(600)));
+        assert!(read_string(own, 8).is_err());
     }
 
     #[test]

@@ -21,7 +21,7 @@ fn nothing_of_a_programs_own_business_is_touched() {
         ip: ip.map(|ip| ip.parse().unwrap()),
         port: NonZeroU16::new(port).unwrap(),
     };
-    let listed = PortRule::Listed(vec![spec(None, 80), spec(Some("127.0.0.1"), 81)]);
+    let listed = PortRule::Listed(vec![spec(None, 80), spec(Some("127.0.0.1"), 81)].into());
     assert_eq!(decide(&listed, Tcp4, "0.0.0.0:82"), BindAnswer::Leave);
     assert!(matches!(
         decide(&listed, Tcp4, "0.0.0.0:81"),
@@ -78,11 +78,14 @@ fn an_ipv4_mapped_address_is_that_ipv4_address_on_an_ipv6_socket() {
     assert!(key.overlaps(&v4) && v4.overlaps(&key) && v4 != key);
     assert_eq!(bind(&PortRule::Any, true), BindAnswer::Leave);
     for listed in ["127.0.0.1", "::ffff:127.0.0.1"] {
-        let rule = PortRule::Listed(vec![PortSpec {
-            transport: Transport::Tcp,
-            ip: Some(listed.parse().unwrap()),
-            port: NonZeroU16::new(80).unwrap(),
-        }]);
+        let rule = PortRule::Listed(
+            vec![PortSpec {
+                transport: Transport::Tcp,
+                ip: Some(listed.parse().unwrap()),
+                port: NonZeroU16::new(80).unwrap(),
+            }]
+            .into(),
+        );
         assert_eq!(bind(&rule, false), BindAnswer::Share(key), "{listed}");
         let v4 = on_bind(&rule, SocketKind::Tcp4, v4.addr, false, None);
         assert!(matches!(v4, BindAnswer::Share(_)), "{listed}");
@@ -166,11 +169,14 @@ fn a_udp_port_is_a_port_of_its_own() {
     }
     assert_eq!(decide(&any, Udp6, "[ff02::fb]:5353"), BindAnswer::Leave);
     let listed = |transport| {
-        PortRule::Listed(vec![PortSpec {
-            transport,
-            ip: None,
-            port: NonZeroU16::new(53).unwrap(),
-        }])
+        PortRule::Listed(
+            vec![PortSpec {
+                transport,
+                ip: None,
+                port: NonZeroU16::new(53).unwrap(),
+            }]
+            .into(),
+        )
     };
     let (tcp, udp) = (listed(Transport::Tcp), listed(Transport::Udp));
     assert_eq!(decide(&tcp, Udp4, "0.0.0.0:53"), BindAnswer::Leave);

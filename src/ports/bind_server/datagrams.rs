@@ -9,6 +9,7 @@ impl<F: Fn(PortEvent)> Thread<F> {
     pub(super) fn serves_from_bind(&self, trapped: &TrappedWorker, key: PortKey) {
         if key.transport == Transport::Udp {
             let (worker, slot) = (trapped.worker, trapped.slot);
+            let key = key.into();
             (self.events)(PortEvent::Listening { worker, slot, key });
         }
     }

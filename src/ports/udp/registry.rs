@@ -35,7 +35,7 @@ impl State {
                 // Without SO_REUSEPORT the two ports cannot be open at once.
                 events.extend(self.supersede_datagrams(key));
             }
-            if self.groups.len() + self.datagrams.len() >= self.most_groups() {
+            if !self.has_room() {
                 return Err(Errno::EDQUOT);
             }
             self.open_datagrams(key, Some(listener))?;

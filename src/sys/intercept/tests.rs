@@ -2,9 +2,10 @@ use super::*;
 use crate::sys::architecture::{AARCH64, X86_64};
 
 const V6ONLY: [i32; 2] = [libc::IPPROTO_IPV6, libc::IPV6_V6ONLY];
+const NODELAY: [i32; 2] = [libc::IPPROTO_TCP, libc::TCP_NODELAY];
 
 /// What the kernel would answer to a call of that number, with these arguments behind the descriptor.
-fn answer(of: Architecture, audit: u32, number: u32, arguments: [i32; 2]) -> u32 {
+fn answer(program: &[libc::sock_filter], audit: u32, number: u32, arguments: [i32; 2]) -> u32 {
     let mut data = [0; 64];
     let mut put = |at: usize, value: u32| data[at..at + 4].copy_from_slice(&value.to_le_bytes());
     put(0, number);
@@ -12,7 +13,6 @@ fn answer(of: Architecture, audit: u32, number: u32, arguments: [i32; 2]) -> u32
     for (at, argument) in [24, 32].into_iter().zip(arguments) {
         put(at, u32::try_from(argument).unwrap());
     }
-    let program = filter(of);
     let (mut at, mut loaded) = (0, 0);
     loop {
         let step = program[at];
@@ -33,7 +33,8 @@ fn answer(of: Architecture, audit: u32, number: u32, arguments: [i32; 2]) -> u32
 #[test]
 fn on_every_architecture_these_calls_are_trapped_and_no_other() {
     for of in [X86_64, AARCH64] {
-        let asked = |number, arguments| answer(of, of.audit, number, arguments);
+        let program = filter(of, false);
+        let asked = |number, arguments| answer(&program, of.audit, number, arguments);
         let always = [of.bind, of.listen, of.epoll_create1].into_iter();
         let always: Vec<u32> = always.chain(of.epoll_create).collect();
         for trapped in &always {
@@ -49,12 +50,16 @@ fn on_every_architecture_these_calls_are_trapped_and_no_other() {
 /// A program may set options on each connection that it accepts: those stay free.
 #[test]
 fn exactly_the_listed_socket_options_are_trapped() {
-    for of in [X86_64, AARCH64] {
+    for (of, removals) in [X86_64, AARCH64]
+        .map(|of| [(of, false), (of, true)])
+        .concat()
+    {
+        let program = filter(of, removals);
         for (level, name) in (0..300).flat_map(|level| (0..120).map(move |name| (level, name))) {
             let listed = REPORTED
                 .iter()
                 .any(|(one, names)| *one == level && names.contains(&name));
-            let answered = answer(of, of.audit, of.setsockopt, [level, name]);
+            let answered = answer(&program, of.audit, of.setsockopt, [level, name]);
             assert_eq!(
                 answered == libc::SECCOMP_RET_USER_NOTIF,
                 listed,
@@ -71,8 +76,31 @@ fn exactly_the_listed_socket_options_are_trapped() {
             [libc::SOL_SOCKET, libc::SO_RCVTIMEO],
             [libc::IPPROTO_IP, libc::IP_RECVERR],
         ] {
-            let answered = answer(of, of.audit, of.setsockopt, often);
+            let answered = answer(&program, of.audit, of.setsockopt, often);
             assert_eq!(answered, libc::SECCOMP_RET_ALLOW, "{often:?}");
+        }
+    }
+}
+
+#[test]
+fn removals_of_files_are_trapped_where_paths_are_shared_and_those_of_directories_never() {
+    const FILE: [i32; 2] = [0, 0];
+    const DIRECTORY: [i32; 2] = [0, libc::AT_REMOVEDIR];
+    for of in [X86_64, AARCH64] {
+        let program = filter(of, true);
+        let asked = |number, arguments| answer(&program, of.audit, number, arguments);
+        let trapped = [of.bind, of.listen, of.unlinkat];
+        for number in trapped.into_iter().chain(of.unlink) {
+            assert_eq!(asked(number, FILE), libc::SECCOMP_RET_USER_NOTIF);
+        }
+        assert_eq!(asked(of.unlinkat, DIRECTORY), libc::SECCOMP_RET_ALLOW);
+        assert_eq!(asked(of.setsockopt, V6ONLY), libc::SECCOMP_RET_USER_NOTIF);
+        assert_eq!(asked(of.setsockopt, NODELAY), libc::SECCOMP_RET_ALLOW);
+        let known = [of.setsockopt, of.epoll_create1].into_iter().chain(trapped);
+        let known: Vec<u32> = known.chain(of.unlink).chain(of.epoll_create).collect();
+        let others = (0..600).filter(|nr| !known.contains(nr));
+        for other in others {
+            assert_eq!(asked(other, V6ONLY), libc::SECCOMP_RET_ALLOW, "{other}");
         }
     }
 }
@@ -80,8 +108,9 @@ fn exactly_the_listed_socket_options_are_trapped() {
 #[test]
 fn calls_of_a_foreign_architecture_pass() {
     for (of, foreign) in [(X86_64, AARCH64), (AARCH64, X86_64)] {
+        let program = filter(of, true);
         for number in [of.bind, of.listen, of.setsockopt] {
-            let answered = answer(of, foreign.audit, number, V6ONLY);
+            let answered = answer(&program, foreign.audit, number, V6ONLY);
             assert_eq!(answered, libc::SECCOMP_RET_ALLOW);
         }
     }

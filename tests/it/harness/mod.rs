@@ -35,6 +35,7 @@ pub mod shared_port;
 pub mod status;
 mod terminal;
 mod tests;
+pub mod unix_paths;
 mod written;
 
 use std::path::{Path, PathBuf};

@@ -13,6 +13,7 @@ mod reload;
 mod scale;
 mod shutdown;
 mod udp;
+mod unix;
 
 use crate::harness::load::{Kind, Load, Plan, Report, Style};
 use crate::harness::programs::{FILES, Program};

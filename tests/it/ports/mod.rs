@@ -12,3 +12,4 @@ mod programs;
 mod second_bind;
 mod taken;
 mod udp;
+mod unix;

@@ -8,8 +8,8 @@ use std::time::Instant;
 use nix::errno::Errno;
 use nix::libc::linger;
 use nix::sys::socket::{
-    AddressFamily, MsgFlags, SockFlag, SockType, SockaddrStorage, bind, connect, recv, setsockopt,
-    socket, sockopt,
+    AddressFamily, MsgFlags, SockFlag, SockType, SockaddrStorage, UnixAddr, bind, connect, recv,
+    setsockopt, socket, sockopt,
 };
 
 use super::outcome::{Failure, Kind};
@@ -232,10 +232,16 @@ impl<'a> Client<'a> {
         let stream = socket_for(self.plan, source);
         let stream = stream.map_err(|error| self.fault(&error, false, 0, None))?;
         // `TcpStream::connect_timeout` closes a failed socket, so the client's address would be unknown.
-        match connect(
-            stream.as_raw_fd(),
-            &SockaddrStorage::from(self.plan.address),
-        ) {
+        let connected = match &self.plan.unix {
+            Some(path) => {
+                UnixAddr::new(path).and_then(|address| connect(stream.as_raw_fd(), &address))
+            }
+            None => connect(
+                stream.as_raw_fd(),
+                &SockaddrStorage::from(self.plan.address),
+            ),
+        };
+        match connected {
             Ok(()) => Ok(Kept { stream, answers: 0 }),
             Err(error) => {
                 let error = match error {
@@ -250,7 +256,10 @@ impl<'a> Client<'a> {
 
 /// A socket with a time limit for every wait.
 fn socket_for(plan: &Plan, source: Option<Ipv4Addr>) -> io::Result<TcpStream> {
-    let family = if plan.address.is_ipv4() {
+    // The type is that of a TCP connection; what is used of it works with a unix socket too.
+    let family = if plan.unix.is_some() {
+        AddressFamily::Unix
+    } else if plan.address.is_ipv4() {
         AddressFamily::Inet
     } else {
         AddressFamily::Inet6

@@ -12,6 +12,7 @@ mod report;
 mod tests;
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
@@ -51,6 +52,8 @@ pub enum Pace {
 #[derive(Clone, Debug)]
 pub struct Plan {
     pub address: SocketAddr,
+    /// Clients connect to this unix path, and not to the address.
+    pub unix: Option<PathBuf>,
     pub clients: u32,
     pub style: Style,
     pub pace: Pace,
@@ -77,6 +80,7 @@ impl Plan {
     pub fn new(address: impl Into<SocketAddr>, clients: u32, style: Style) -> Self {
         Self {
             address: address.into(),
+            unix: None,
             clients,
             style,
             pace: Pace::Full,
@@ -88,6 +92,14 @@ impl Plan {
             abrupt: false,
             patience: Duration::from_secs(5),
             requests: None,
+        }
+    }
+
+    /// As [`Plan::new`], for a server on a unix path.
+    pub fn unix(path: impl Into<PathBuf>, clients: u32, style: Style) -> Self {
+        Self {
+            unix: Some(path.into()),
+            ..Self::new(([127, 0, 0, 1], 0), clients, style)
         }
     }
 

@@ -1,0 +1,65 @@
+//! Answers the workers' `listen` calls.
+
+use nix::errno::Errno;
+
+use crate::policy::handover::Transport;
+use crate::policy::unix::Endpoint;
+use crate::sys::intercept::Notification;
+
+use super::{Answer, PortEvent, ServedWorker, Thread};
+use crate::ports::trapped_call::descriptor;
+
+impl<F: Fn(PortEvent)> Thread<F> {
+    /// Answers `listen` on one of our listeners without executing it, because it would only change the backlog.
+    pub(super) fn answer_listen(
+        &mut self,
+        served: &mut ServedWorker,
+        notification: &Notification,
+    ) -> Answer {
+        let trapped = &served.trapped;
+        let fd = descriptor(notification, notification.args[0]);
+        let inode = fd.and_then(|fd| fd.inode().ok());
+        let port = inode.and_then(|inode| self.ports.owns(inode));
+        let path = inode.and_then(|inode| self.unix.owner(inode));
+        if !trapped.notifier.is_valid(notification) {
+            return Answer::Proceed;
+        }
+        if port.is_none() && path.is_none() {
+            self.listens_alone(served, inode);
+            return Answer::Proceed;
+        }
+        let port = port.filter(|key| key.transport == Transport::Tcp);
+        let key = port.map(Endpoint::Port).or(path.map(Endpoint::Unix));
+        let (Some(key), Some(inode), Some(fd)) = (key, inode, fd) else {
+            return Answer::Proceed;
+        };
+        if let Some(port) = port {
+            if served.bounds.refuse_listen(inode, fd, trapped.worker) {
+                return Answer::Fail(Errno::EADDRINUSE);
+            }
+            self.repair_port(port);
+        }
+        (self.events)(PortEvent::Listening {
+            worker: trapped.worker,
+            slot: trapped.slot,
+            key,
+        });
+        served.sets.listened(self.clock.now());
+        if let Some(port) = port {
+            self.watch_closing(served, fd, inode, port);
+        }
+        Answer::Done
+    }
+
+    /// A worker listens on a socket of its own.
+    fn listens_alone(&self, served: &ServedWorker, inode: Option<u64>) {
+        let (worker, slot) = (served.trapped.worker, served.trapped.slot);
+        let path = served.alone.as_ref();
+        if let Some((_, key)) = path.filter(|(own, _)| Some(*own) == inode) {
+            let key = key.clone().into();
+            (self.events)(PortEvent::Listening { worker, slot, key });
+        } else if served.unseen || served.refused {
+            (self.events)(PortEvent::ListensAlone { worker, slot });
+        }
+    }
+}

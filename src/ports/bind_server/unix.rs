@@ -1,0 +1,103 @@
+//! The calls about unix sockets (see [`crate::ports::unix`]).
+
+use std::time::Duration;
+
+use crate::sys::intercept::Notification;
+
+use super::{Answer, BindServer, Order, PortEvent, ServedWorker, Thread};
+use crate::ports::epoll_sets::NotReplaced;
+use crate::ports::trapped_call::descriptor;
+use crate::ports::unix::{Caller, Left, Offered, UnixServer};
+
+impl BindServer {
+    /// Opens the unix paths that RPM_PORTS lists.
+    pub fn open_paths(&self) {
+        self.order(Order::OpenPaths);
+    }
+}
+
+impl<F: Fn(PortEvent)> Thread<F> {
+    /// How long to wait for the next call.
+    pub(super) fn until_next(&self) -> Option<Duration> {
+        let times = self.until_expiry().into_iter().chain(self.unix.pause());
+        times.min()
+    }
+
+    /// Answers a `bind`. `None` if the socket is no unix socket that can be shared.
+    pub(super) fn bind_unix(
+        &mut self,
+        served: &mut ServedWorker,
+        notification: &Notification,
+    ) -> Option<Answer> {
+        let fd = descriptor(notification, notification.args[0])?;
+        let kind = UnixServer::kind(fd, &fd.protocol().ok()?)?;
+        let inode = fd.inode().ok()?;
+        self.settle();
+        let caller = Caller {
+            trapped: &served.trapped,
+            notification,
+        };
+        let offered = match self.unix.bind(caller, kind) {
+            Ok(Some(offered)) => offered,
+            Ok(None) | Err(Left::Quietly) => return Some(Answer::Proceed),
+            Err(Left::Alone(key)) => {
+                served.alone = Some((inode, key));
+                return Some(Answer::Proceed);
+            }
+            Err(Left::Unseen) => {
+                self.unseen(served);
+                return Some(Answer::Proceed);
+            }
+            Err(Left::Because(key, reason)) => {
+                self.not_opened(served, key, reason);
+                return Some(Answer::Proceed);
+            }
+        };
+        let Offered {
+            key,
+            fd: listener,
+            opened,
+            cloexec,
+        } = offered;
+        match served.replace(notification, fd, &listener, cloexec) {
+            Ok(changing) => self.changing = changing,
+            Err(why) => {
+                if opened {
+                    self.unix.take_back(&key);
+                }
+                if let NotReplaced::Unregistered(reason) = why {
+                    self.not_opened(served, key, reason);
+                }
+                return Some(Answer::Proceed);
+            }
+        }
+        served.told.forget(inode);
+        if opened {
+            let (key, listeners) = (key.clone().into(), 1);
+            (self.events)(PortEvent::Opened { key, listeners });
+        }
+        let caller = Caller {
+            trapped: &served.trapped,
+            notification,
+        };
+        self.unix.taken(&key, caller, &self.poller, &self.events);
+        let (worker, slot) = (served.trapped.worker, served.trapped.slot);
+        let key = key.into();
+        (self.events)(PortEvent::Taken { worker, slot, key });
+        Some(Answer::Done)
+    }
+
+    /// Whether the removal of a file is answered; if not, the kernel executes it.
+    pub(super) fn remove_path(
+        &mut self,
+        served: &ServedWorker,
+        notification: &Notification,
+    ) -> bool {
+        let trapped = &served.trapped;
+        let caller = Caller {
+            trapped,
+            notification,
+        };
+        self.unix.remove(caller, &self.events)
+    }
+}

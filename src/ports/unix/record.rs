@@ -1,0 +1,65 @@
+//! What the hand-over thread records of shared paths: who has which listener, and paths that end.
+
+use nix::errno::Errno;
+
+use crate::policy::unix::UnixKey;
+
+use super::group::Due;
+use super::server::{Caller, UnixServer};
+
+impl UnixServer {
+    /// Gives the listeners names of their own, unless they have them.
+    pub(super) fn make_movable(&mut self, key: &UnixKey) -> nix::Result<()> {
+        let first = {
+            let state = self.ports.lock();
+            let group = state.unix.groups.iter().find(|group| group.key == *key);
+            let group = group.ok_or(Errno::ENOENT)?;
+            if group.movable {
+                return Ok(());
+            }
+            let first = group.members.first_key_value();
+            first.map(|(listener, member)| (*listener, member.file))
+        };
+        let (listener, file) = first.ok_or(Errno::ENOENT)?;
+        let names = self.names.get_mut(key).ok_or(Errno::ENOENT)?;
+        names.make_movable(listener, file)?;
+        let mut state = self.ports.lock();
+        if let Some(group) = state.unix.by_key(key) {
+            group.movable = true;
+        }
+        Ok(())
+    }
+
+    /// Records that the worker has its listener, unless it died meanwhile.
+    pub(super) fn record(&mut self, key: &UnixKey, caller: Caller<'_>) {
+        let (worker, listener) = (caller.trapped.worker, caller.trapped.listener);
+        let present = self.ports.is_present(listener, worker);
+        let mut state = self.ports.lock();
+        let group = state.unix.by_key(key);
+        let Some(group) = group else { return };
+        let others = group.members.values().filter_map(|member| member.worker);
+        group.known |= others.into_iter().any(|other| other != worker);
+        group.removal_wanted = None;
+        group.due = Due::Nothing;
+        if let Some(member) = group.members.get_mut(&listener) {
+            member.worker = Some(worker);
+            member.taken = present;
+            member.was_live = false;
+        }
+    }
+
+    /// Forgets a path. Its file stays.
+    pub(super) fn forget(&mut self, key: &UnixKey) {
+        let gone = {
+            let mut state = self.ports.lock();
+            let groups = &mut state.unix.groups;
+            let at = groups.iter().position(|group| group.key == *key);
+            at.map(|at| groups.remove(at))
+        };
+        if let Some((mut names, group)) = self.names.remove(key).zip(gone) {
+            names.clean(group.members.keys().copied());
+            self.watched.remove(&group.serial);
+            self.resting.retain(|serial| *serial != group.serial);
+        }
+    }
+}

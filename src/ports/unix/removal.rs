@@ -1,0 +1,137 @@
+//! Answers the workers' `unlink` of a shared path.
+
+use std::path::{Path, PathBuf};
+
+use crate::policy::unix::{Removal, RemovalAnswer, on_removal};
+use crate::sys::unix::{self, FileId, Place};
+
+use super::names::{Names, Present};
+use super::server::{Caller, Events, UnixServer};
+use crate::ports::PortEvent;
+use crate::ports::trapped_call::removed_path;
+
+/// A path that was shared until the stop began. The workers still have their listeners.
+#[derive(Debug)]
+pub(super) struct Ended {
+    names: Names,
+    files: Vec<FileId>,
+    addresses: Vec<PathBuf>,
+    /// A worker removed the path. The others have nothing left to remove.
+    removed: bool,
+}
+
+impl UnixServer {
+    /// Answers the removal of a file: true if it is answered as done, false if the kernel shall execute it.
+    pub fn remove(&mut self, caller: Caller<'_>, events: Events<'_>) -> bool {
+        if self.ports.lock().over {
+            self.end();
+        }
+        if self.names.is_empty() && self.ended.is_empty() {
+            return false;
+        }
+        let notification = caller.notification;
+        let Ok((written, path)) = removed_path(notification) else {
+            return false;
+        };
+        if let Some(answer) = self.after_the_end(&written, &path) {
+            return answer && caller.trapped.notifier.is_valid(notification);
+        }
+        let Some(file) = unix::socket_at(&path) else {
+            return false;
+        };
+        let found = {
+            let state = self.ports.lock();
+            let groups = state.unix.groups.iter();
+            let mut found = groups.filter_map(|group| Some((group, group.by_file(file.id)?)));
+            found.next().map(|(group, at)| {
+                let member = group.members.get(&at);
+                let worker = caller.trapped.worker;
+                let removal = Removal {
+                    shared: group.known,
+                    own: member.is_some_and(|member| member.worker == Some(worker)),
+                    leaving: member.is_some_and(|member| member.was_live)
+                        && !state.rotation.live.contains(&at),
+                };
+                let has = group.members.contains_key(&caller.trapped.listener);
+                (group.key.clone(), removal, has)
+            })
+        };
+        let Some((key, removal, has)) = found else {
+            return false;
+        };
+        if !caller.trapped.notifier.is_valid(notification) {
+            return false;
+        }
+        match on_removal(removal) {
+            RemovalAnswer::GiveUp => {
+                self.forget(&key);
+                false
+            }
+            RemovalAnswer::Keep => {
+                // The caller binds the path next. If it could not have a listener beside the others, it gets what it
+                // would get without the runtime.
+                if !has && let Err(errno) = self.make_movable(&key) {
+                    events(PortEvent::NotOpened {
+                        key: key.clone().into(),
+                        reason: errno.desc().to_owned(),
+                    });
+                    self.forget(&key);
+                    return false;
+                }
+                if let Some(group) = self.ports.lock().unix.by_key(&key) {
+                    group.removal_wanted = Some(caller.trapped.worker);
+                }
+                true
+            }
+        }
+    }
+
+    /// During the stop, the first worker that removes a path removes it. The others are told the same, since each
+    /// believes to have made it. `None` if it is none of ours.
+    fn after_the_end(&mut self, written: &Path, path: &Path) -> Option<bool> {
+        let file = unix::socket_at(path).map(|file| file.id);
+        let ended = self.ended.iter_mut().find(|ended| {
+            let file = file.is_some_and(|file| ended.files.contains(&file));
+            file || ended.addresses.iter().any(|address| address == written)
+                || (ended.removed && is_at(path, &ended.names.path()))
+        })?;
+        let ours = matches!(ended.names.present(), Ok(Present::Socket(file)) if ended.files.contains(&file.id));
+        if ours && ended.names.remove_path().is_err() {
+            return Some(false);
+        }
+        ended.removed |= ours;
+        Some(ended.removed)
+    }
+
+    /// The stop began: the runtime closes its listeners and removes their own names. Each listener stays open as long
+    /// as its worker has it.
+    pub(super) fn end(&mut self) {
+        let groups = std::mem::take(&mut self.ports.lock().unix.groups);
+        for group in groups {
+            let Some(mut names) = self.names.remove(&group.key) else {
+                continue;
+            };
+            names.clean(group.members.keys().copied());
+            // A worker may get its stop signal and remove the path before the runtime has let go.
+            let removed = group.removal_is_due() && names.remove_path().is_ok();
+            self.ended.push(Ended {
+                names,
+                files: group.members.values().map(|member| member.file).collect(),
+                addresses: group
+                    .members
+                    .values()
+                    .map(|member| member.address.clone())
+                    .collect(),
+                removed,
+            });
+        }
+    }
+}
+
+/// Whether `path` names the place of the absolute path `place`, whatever is there.
+fn is_at(path: &Path, place: &Path) -> bool {
+    let Some((parent, base)) = unix::split(path) else {
+        return false;
+    };
+    Place::open(parent).is_ok_and(|parent| parent.path().join(base) == place)
+}

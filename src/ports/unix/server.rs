@@ -1,0 +1,368 @@
+//! Answers the workers' `bind` of a unix socket. Runs on the hand-over thread.
+
+use std::collections::HashMap;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+
+use nix::errno::Errno;
+
+use crate::model::ListenerId;
+use crate::policy::unix::UnixKey;
+use crate::sys::epoll::Poller;
+use crate::sys::intercept::Notification;
+use crate::sys::remote::Descriptor;
+use crate::sys::unix::{self, Address, FileId, Kind, Maker, Place};
+use crate::sys::{io, listener};
+
+use super::group::{Due, Member, UnixGroup};
+use super::names::{Made, Names, Present};
+use super::removal::Ended;
+use crate::ports::PortEvent;
+use crate::ports::bind_server::TrappedWorker;
+use crate::ports::registry::SharedPorts;
+use crate::ports::trapped_call::{descriptor, read_any_address};
+
+/// A call that waits for its answer.
+#[derive(Clone, Copy)]
+pub(in crate::ports) struct Caller<'a> {
+    pub trapped: &'a TrappedWorker,
+    pub notification: &'a Notification,
+}
+
+/// A listener for a caller.
+pub(in crate::ports) struct Offered {
+    pub key: UnixKey,
+    pub fd: OwnedFd,
+    /// The path was not shared before.
+    pub opened: bool,
+    /// O_CLOEXEC, of the socket that it replaces.
+    pub cloexec: bool,
+}
+
+/// What is to be told to the event loop.
+pub(in crate::ports) type Events<'a> = &'a dyn Fn(PortEvent);
+
+/// The part of the hand-over thread that serves unix sockets.
+#[derive(Debug)]
+pub(in crate::ports) struct UnixServer {
+    pub(super) ports: SharedPorts,
+    pub(super) names: HashMap<UnixKey, Names>,
+    /// What the files of this process get.
+    own: Option<Maker>,
+    next_serial: u32,
+    /// The listener whose arrivals turn the path, for each group.
+    pub(super) watched: HashMap<u32, ListenerId>,
+    /// Groups that have turned a moment ago.
+    pub(super) resting: Vec<u32>,
+    /// Paths that were shared until the stop began.
+    pub(super) ended: Vec<Ended>,
+}
+
+/// Why a `bind` is left to the kernel.
+pub(in crate::ports) enum Left {
+    /// It is not the runtime's business, or the kernel's own error is the right answer.
+    Quietly,
+    /// The caller cannot be read.
+    Unseen,
+    /// The path was shared, and is left to the program since.
+    Alone(UnixKey),
+    /// The path should be shared and cannot be.
+    Because(UnixKey, String),
+}
+
+impl From<Errno> for Left {
+    fn from(errno: Errno) -> Self {
+        match errno {
+            Errno::EPERM | Errno::EACCES => Self::Unseen,
+            _ => Self::Quietly,
+        }
+    }
+}
+
+impl UnixServer {
+    pub fn new(ports: SharedPorts) -> Self {
+        Self {
+            ports,
+            names: HashMap::new(),
+            own: unix::maker(None).ok(),
+            next_serial: 0,
+            watched: HashMap::new(),
+            resting: Vec::new(),
+            ended: Vec::new(),
+        }
+    }
+
+    /// Whether the socket behind this descriptor is a unix socket that can be shared. Datagrams are left alone.
+    pub fn kind(fd: Descriptor, protocol: &str) -> Option<Kind> {
+        match protocol {
+            "UNIX-STREAM" => Some(Kind::Stream),
+            // SEQPACKET and datagrams; before Linux 5.15 also streams.
+            "UNIX" => unix::kind_of(fd.inode().ok()?),
+            _ => None,
+        }
+    }
+
+    /// A listener for the caller of `bind`. `None` if the kernel shall execute the call.
+    pub fn bind(&mut self, caller: Caller<'_>, kind: Kind) -> Result<Option<Offered>, Left> {
+        let Some((key, place, address)) = self.locate(caller)? else {
+            return Ok(None);
+        };
+        let [fd, ..] = caller.notification.args;
+        let fd = descriptor(caller.notification, fd).ok_or(Errno::EBADF)?;
+        let flags = fd.flags()?;
+        let program = unix::maker(Some(caller.notification.task))?;
+        // What was read belongs to this caller only if its call still waits.
+        if !caller.trapped.notifier.is_valid(caller.notification) {
+            return Ok(None);
+        }
+        let listener = caller.trapped.listener;
+        let opened = self.offer(&key, kind, place, &address, (listener, program))?;
+        let state = self.ports.lock();
+        let group = state.unix.groups.iter().find(|group| group.key == key);
+        let member = group.and_then(|group| group.members.get(&listener));
+        let Some(member) = member.filter(|_| !state.over) else {
+            return Ok(None);
+        };
+        io::set_nonblocking(&member.fd, flags.nonblocking)?;
+        let copy = listener::duplicate(&member.fd)?;
+        drop(state);
+        Ok(Some(Offered {
+            key,
+            fd: copy,
+            opened,
+            cloexec: flags.cloexec,
+        }))
+    }
+
+    /// The caller did not get the listener that was opened for it. The kernel executes its `bind`.
+    pub fn take_back(&mut self, key: &UnixKey) {
+        if let Some(names) = self.names.get(key) {
+            // If it fails, the `bind` fails too, and the program says so.
+            let _ = names.remove_path();
+        }
+        self.forget(key);
+    }
+
+    /// The caller has its listener.
+    pub fn taken(
+        &mut self,
+        key: &UnixKey,
+        caller: Caller<'_>,
+        poller: &Poller,
+        events: Events<'_>,
+    ) {
+        self.record(key, caller);
+        self.restore(key, caller.trapped.listener, events);
+        self.point(key, false, events);
+        self.watch(key, poller);
+    }
+
+    /// The path that the caller means, its directory, and the address as the program wrote it. `None` if it is not
+    /// shared.
+    fn locate(&self, caller: Caller<'_>) -> Result<Option<(UnixKey, Place, Address)>, Left> {
+        let task = caller.notification.task;
+        let [_, pointer, len, ..] = caller.notification.args;
+        let bytes = read_any_address(task, pointer, len)?;
+        let address = unix::parse_address(&bytes);
+        let Some(Address::Path(path)) = &address else {
+            return Ok(None);
+        };
+        if !self.ports.rule().shares_paths() {
+            return Ok(None);
+        }
+        let Some((parent, base)) = unix::split(path) else {
+            return Ok(None);
+        };
+        if !unix::sees_the_same(task)? {
+            return Ok(None);
+        }
+        // A directory that does not exist: the kernel tells the program.
+        let place =
+            Place::open(&unix::as_seen_by(task, None, parent)).map_err(|_| Left::Quietly)?;
+        let key = UnixKey::Path(unix::bytes(&place.path().join(base)));
+        let state = self.ports.lock();
+        if state.unix.left_alone.contains(&key) {
+            return Err(Left::Alone(state.unix.shown(&key)));
+        }
+        if !state.unix.shares(&key, &state.settings.rule) {
+            return Ok(None);
+        }
+        drop(state);
+        Ok(address.map(|address| (key, place, address)))
+    }
+
+    /// Ensures that there is a listener for this worker. True if the path was not shared before.
+    fn offer(
+        &mut self,
+        key: &UnixKey,
+        kind: Kind,
+        place: Place,
+        address: &Address,
+        (listener, program): (ListenerId, Maker),
+    ) -> Result<bool, Left> {
+        let (Some(own), UnixKey::Path(full)) = (self.own, key) else {
+            return Err(Left::Quietly);
+        };
+        let known = self.names.get(key).map(|names| names.is_in(&place));
+        if known == Some(false) {
+            self.forget(key);
+        } else if known == Some(true) && self.is_of_another_kind(key, kind) {
+            // It was opened before the first worker, and what the program binds was not known.
+            self.take_back(key);
+        } else if known == Some(true) {
+            return self
+                .join(key, kind, own, (listener, program))
+                .map(|()| false);
+        }
+        if !self.has_room() {
+            let why = "too many addresses are shared already; list the needed ones in RPM_PORTS";
+            return Err(Left::Because(key.clone(), why.to_owned()));
+        }
+        let (_, base) = unix::split(unix::path(full)).ok_or(Left::Quietly)?;
+        let names = Names::new(place, base);
+        // A relative path means the same to us only in the same working directory.
+        let written = match address {
+            Address::Path(path) if path.is_absolute() => Some(path.as_path()),
+            Address::Path(path) => Place::open(unix::split(path).map_or(Path::new("."), |it| it.0))
+                .ok()
+                .filter(|ours| names.is_in(ours))
+                .map(|_| path.as_path()),
+            Address::Abstract(_) => return Err(Left::Quietly),
+        };
+        // If this fails, the kernel gives the program the same error.
+        let made = names.bind_path(kind, written).map_err(|_| Left::Quietly)?;
+        let opened = self.open(key, kind, (names, made), (listener, program));
+        opened
+            .map(|()| true)
+            .map_err(|errno| Left::Because(key.clone(), errno.desc().to_owned()))
+    }
+
+    /// Shares a path that is bound.
+    pub(super) fn open(
+        &mut self,
+        key: &UnixKey,
+        kind: Kind,
+        (names, made): (Names, Made),
+        (listener, program): (ListenerId, Maker),
+    ) -> nix::Result<()> {
+        let own = self.own.ok_or(Errno::EIO)?;
+        let suited = names.suit(&made.file, None, own, program);
+        let member = suited.and_then(|permissions| self.member(made, permissions));
+        let member = match member {
+            Ok(member) => member,
+            Err(errno) => {
+                names.remove_path()?;
+                return Err(errno);
+            }
+        };
+        self.next_serial += 1;
+        let mut state = self.ports.lock();
+        let group = UnixGroup {
+            key: key.clone(),
+            kind,
+            members: [(listener, member)].into(),
+            target: Some(listener),
+            movable: false,
+            known: state.unix.is_listed(key),
+            removal_wanted: None,
+            due: Due::Nothing,
+            serial: self.next_serial,
+        };
+        state.unix.groups.push(group);
+        drop(state);
+        self.names.insert(key.clone(), names);
+        Ok(())
+    }
+
+    /// Whether no worker has had the path yet, and it was opened for another kind of socket.
+    fn is_of_another_kind(&self, key: &UnixKey, kind: Kind) -> bool {
+        let state = self.ports.lock();
+        let mut groups = state.unix.groups.iter();
+        groups.any(|group| group.key == *key && group.kind != kind && group.is_unused())
+    }
+
+    fn has_room(&self) -> bool {
+        let state = self.ports.lock();
+        state.has_room()
+    }
+
+    fn member(&self, made: Made, permissions: u32) -> nix::Result<Member> {
+        let backlog = self.ports.lock().settings.backlog;
+        listener::listen(&made.fd, backlog)?;
+        Ok(Member {
+            inode: listener::inode(&made.fd)?,
+            fd: made.fd,
+            file: made.file.id,
+            made: permissions,
+            address: made.address,
+            worker: None,
+            taken: false,
+            was_live: false,
+        })
+    }
+
+    /// Ensures that this worker has a listener of a path that is shared already.
+    fn join(
+        &mut self,
+        key: &UnixKey,
+        kind: Kind,
+        own: Maker,
+        (listener, program): (ListenerId, Maker),
+    ) -> Result<(), Left> {
+        let because = |errno: Errno| Left::Because(key.clone(), errno.desc().to_owned());
+        let (has, same, unused) = {
+            let state = self.ports.lock();
+            let group = state.unix.groups.iter().find(|group| group.key == *key);
+            let group = group.ok_or(Left::Quietly)?;
+            let has = group.members.contains_key(&listener);
+            (has, group.kind == kind, group.is_unused())
+        };
+        let names = self.names.get(key).ok_or(Left::Quietly)?;
+        let present = names.present()?;
+        let foreign = match present {
+            Present::Missing => false,
+            Present::Other => true,
+            Present::Socket(file) => self.by_file(key, file.id).is_none(),
+        };
+        // Something else is at the path: the kernel tells the program.
+        if foreign || !same {
+            return Err(Left::Quietly);
+        }
+        if has {
+            if unused && let Present::Socket(file) = present {
+                // It was opened before the first worker, whose umask may be another.
+                let permissions = names.suit(&file, None, own, program).map_err(because)?;
+                if let Some(group) = self.ports.lock().unix.by_key(key)
+                    && let Some(member) = group.members.get_mut(&listener)
+                {
+                    member.made = permissions;
+                }
+            }
+            return Ok(());
+        }
+        self.make_movable(key).map_err(because)?;
+        let names = self.names.get(key).ok_or(Left::Quietly)?;
+        let made = names.bind_beside(kind, listener).map_err(because)?;
+        let suited = names.suit(&made.file, Some(listener), own, program);
+        let member = suited.and_then(|permissions| self.member(made, permissions));
+        let member = member.map_err(because)?;
+        let mut state = self.ports.lock();
+        if let Some(group) = state.unix.by_key(key) {
+            group.members.insert(listener, member);
+        }
+        Ok(())
+    }
+
+    fn by_file(&self, key: &UnixKey, file: FileId) -> Option<ListenerId> {
+        let state = self.ports.lock();
+        let group = state.unix.groups.iter().find(|group| group.key == *key)?;
+        group.by_file(file)
+    }
+
+    /// The shared path whose listener has this inode.
+    pub fn owner(&self, inode: u64) -> Option<UnixKey> {
+        let state = self.ports.lock();
+        let group = state.unix.owner(inode)?;
+        Some(state.unix.shown(&group.key))
+    }
+}

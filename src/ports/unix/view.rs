@@ -1,0 +1,169 @@
+//! What the event loop does with shared unix sockets. Nothing here touches a file: the hand-over thread moves the paths.
+
+use std::ffi::OsString;
+
+use crate::model::{ListenerId, Pid, QueueKind, QueueSample};
+use crate::policy::Rotation;
+use crate::policy::handover::PortRule;
+use crate::policy::unix::UnixKey;
+use crate::sys::epoll::Waker;
+use crate::sys::unix::waits;
+
+use super::group::{Due, UnixGroup};
+use crate::ports::registry::SharedPorts;
+
+/// All shared unix sockets.
+#[derive(Debug, Default)]
+pub(in crate::ports) struct UnixSockets {
+    pub groups: Vec<UnixGroup>,
+    /// Wakes the hand-over thread, which moves the paths.
+    pub waker: Option<Waker>,
+    /// The paths of RPM_PORTS: without symbolic links, and as they are written there.
+    pub listed: Vec<(UnixKey, UnixKey)>,
+    /// Paths that are not shared any more.
+    pub left_alone: Vec<UnixKey>,
+}
+
+impl UnixSockets {
+    fn wake(&self) {
+        if let Some(waker) = self.waker.as_ref().filter(|_| !self.groups.is_empty()) {
+            waker.wake();
+        }
+    }
+
+    /// The rotation has changed.
+    pub fn steer(&mut self, rotation: &Rotation) {
+        for group in &mut self.groups {
+            for listener in &rotation.live {
+                if let Some(member) = group.members.get_mut(listener) {
+                    member.was_live |= member.taken;
+                }
+            }
+        }
+        self.wake();
+    }
+
+    /// The worker of this listener has ended.
+    pub fn release(&mut self, listener: ListenerId, worker: Pid) {
+        for group in &mut self.groups {
+            if let Some(member) = group.members.get_mut(&listener) {
+                member.taken = false;
+            }
+            let mut members = group.members.values();
+            let bound = members.any(|member| member.worker == Some(worker));
+            // If two workers could share it, the program does not mind that somebody answers.
+            if !bound && !group.movable && !group.is_unused() && group.due == Due::Nothing {
+                group.due = Due::Look;
+            }
+        }
+        self.wake();
+    }
+
+    /// The group of this address.
+    pub fn by_key(&mut self, key: &UnixKey) -> Option<&mut UnixGroup> {
+        self.groups.iter_mut().find(|group| group.key == *key)
+    }
+
+    /// Whether RPM_PORTS has the workers share this path.
+    pub fn shares(&self, key: &UnixKey, rule: &PortRule) -> bool {
+        match rule {
+            PortRule::Any => true,
+            PortRule::Listed(_) => self.is_listed(key),
+            PortRule::Nothing => false,
+        }
+    }
+
+    /// Whether RPM_PORTS lists this path.
+    pub fn is_listed(&self, key: &UnixKey) -> bool {
+        self.listed.iter().any(|(listed, _)| listed == key)
+    }
+
+    /// The path as users know it: as RPM_PORTS has it, if it is listed.
+    pub fn shown(&self, key: &UnixKey) -> UnixKey {
+        let written = self.listed.iter().find(|(listed, _)| listed == key);
+        written.map_or(key, |(_, written)| written).clone()
+    }
+
+    /// The group of the listener with this inode.
+    pub fn owner(&self, inode: u64) -> Option<&UnixGroup> {
+        self.groups.iter().find(|group| group.owns(inode))
+    }
+
+    /// Connections that wait for the worker of this listener, at least: the kernel does not tell how many.
+    pub fn queued(&self, listener: ListenerId, rotation: &Rotation) -> u32 {
+        let waits = |group: &&UnixGroup| {
+            let member = group.members.get(&listener);
+            let queue = member.is_some_and(|member| waits(&member.fd));
+            queue || group.still_reached(listener, rotation)
+        };
+        u32::try_from(self.groups.iter().filter(waits).count()).unwrap_or(u32::MAX)
+    }
+
+    /// The queue of every listener.
+    pub fn queues(&self, rotation: &Rotation, backlog: u32) -> Vec<QueueSample> {
+        let groups = self.groups.iter();
+        let samples = groups.flat_map(|group| {
+            let targets = group.targets(rotation);
+            group
+                .members
+                .iter()
+                .map(move |(listener, member)| QueueSample {
+                    listener: group.key.to_string(),
+                    worker: rotation
+                        .seats
+                        .iter()
+                        .find(|(seated, _)| seated == listener)
+                        .map(|(_, slot)| *slot),
+                    kind: QueueKind::Connections,
+                    length: u32::from(waits(&member.fd)),
+                    limit: backlog,
+                    in_rotation: targets.contains(listener),
+                    held: member.taken,
+                })
+        });
+        samples.collect()
+    }
+
+    /// The stop begins: the runtime's copies are closed, and the hand-over thread removes the second names.
+    pub fn let_go(&mut self) {
+        self.wake();
+    }
+}
+
+impl SharedPorts {
+    /// Names the waker of the hand-over thread.
+    pub(in crate::ports) fn wake_for_paths(&self, waker: &Waker) {
+        self.lock().unix.waker = Some(waker.clone());
+    }
+
+    /// The addresses of the listeners of unix sockets, as their connections show them.
+    pub fn unix_addresses(&self) -> Vec<OsString> {
+        let state = self.lock();
+        let groups = state.unix.groups.iter();
+        let members = groups.flat_map(|group| group.members.values());
+        members
+            .map(|member| member.address.clone().into_os_string())
+            .collect()
+    }
+
+    /// Marks the unix sockets that no worker has any more, as [`Self::close_abandoned`] does with ports. The hand-over
+    /// thread closes them.
+    pub fn close_abandoned_paths(&self) -> Vec<UnixKey> {
+        let mut state = self.lock();
+        let auto = state.settings.rule == PortRule::Any;
+        let mut gone = Vec::new();
+        for group in &mut state.unix.groups {
+            if auto && !group.is_held() && group.due != Due::Close {
+                group.due = Due::Close;
+                gone.push(group.key.clone());
+            }
+        }
+        state.unix.wake();
+        gone
+    }
+
+    /// Whether the worker of this listener is the given one.
+    pub(in crate::ports) fn is_present(&self, listener: ListenerId, worker: Pid) -> bool {
+        self.lock().present.get(&listener) == Some(&worker)
+    }
+}

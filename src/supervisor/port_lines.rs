@@ -1,0 +1,144 @@
+//! The log lines of the shared ports.
+
+use nix::errno::Errno;
+use tracing::{debug, error, info, warn};
+
+use crate::model::{Pid, SlotId};
+use crate::policy::epoll_sets::Unregistered;
+use crate::policy::handover::PortKey;
+use crate::policy::unix::{Endpoint, UnixKey};
+use crate::ports::PortEvent;
+
+use super::drains::UNSEEN_HINT;
+
+/// Logs an event of the shared ports.
+pub(super) fn log_event(event: &PortEvent) {
+    match event {
+        PortEvent::Opened { key, listeners } => info!(port = %key, listeners, "sharing a port"),
+        PortEvent::NotOpened { key, reason } => not_opened(key, reason),
+        PortEvent::Missed { key, given_up } => missed(key, *given_up),
+        PortEvent::InTheWay { key } => {
+            info!(port = %key, "a file is at this path of RPM_PORTS already; it is shared as soon as a worker has bound it");
+        }
+        PortEvent::Superseded {
+            opened,
+            bound,
+            waiting,
+        } => {
+            let hint = "name the address in RPM_PORTS as the program binds it";
+            warn!(%opened, %bound, reset_clients = waiting, hint, "the program binds another address, closing the port");
+        }
+        PortEvent::Taken { worker, slot, key } => {
+            debug!(slot = slot.0, pid = worker.get(), port = %key, "worker took its listener");
+        }
+        PortEvent::Listening { worker, slot, key } => {
+            debug!(slot = slot.0, pid = worker.get(), port = %key, "worker listens");
+        }
+        PortEvent::ListensAlone { worker, slot } => {
+            debug!(
+                slot = slot.0,
+                pid = worker.get(),
+                "worker listens on a port that is not shared"
+            );
+        }
+        PortEvent::Everybody { worker, slot, key } => {
+            let hint =
+                "set RPM_INSTANCES=1 and RPM_RELOAD_SURGE=0, so that one process has the socket";
+            warn!(slot = slot.0, pid = worker.get(), port = %key, hint, "the worker is in a multicast group: every worker of this port gets each datagram of it");
+        }
+        PortEvent::Unseen { worker, slot } => {
+            let hint = UNSEEN_HINT;
+            warn!(
+                slot = slot.0,
+                pid = worker.get(),
+                hint,
+                "cannot inspect a process of the worker (another uid, or not dumpable); the ports that it binds are not shared"
+            );
+        }
+        PortEvent::Unregistered {
+            worker,
+            slot,
+            key,
+            reason,
+            answer,
+        } => {
+            unregistered((*worker, *slot), key, reason, *answer);
+        }
+        PortEvent::Closed {
+            worker,
+            slot,
+            key,
+            waiting,
+        } => {
+            let hint = "a reload replaces it";
+            warn!(slot = slot.0, pid = worker.get(), port = %key, waiting, hint, "a worker closed its listener and lives on; its clients wait until it is replaced");
+        }
+        PortEvent::Repaired {
+            key,
+            listeners,
+            rebuilt,
+        } => {
+            let lost = if *rebuilt {
+                "every queue of the port was"
+            } else {
+                "its queue was"
+            };
+            warn!(port = %key, ?listeners, "a worker shut its listener down; listening again, {lost} reset");
+        }
+        PortEvent::Stranded {
+            key,
+            count,
+            waited: true,
+            ..
+        } => {
+            info!(port = %key, connections = count, "clients waited until a worker was ready; passing them on (logged once a minute)");
+        }
+        PortEvent::Stranded {
+            key,
+            listener,
+            count,
+            waited: false,
+        } => {
+            warn!(port = %key, listener = listener.0, connections = count, "connections came to a listener without a worker; passing them on to a live one (logged once a minute)");
+        }
+        PortEvent::SteeringFailed { key, reason } => {
+            error!(port = %key, error = reason, "cannot update the steering of new connections; the previous steering stays");
+        }
+    }
+}
+
+fn not_opened(key: &Endpoint, error: &str) {
+    if error == Errno::EADDRINUSE.desc() {
+        let place = match key {
+            Endpoint::Port(key) => key.addr.port().to_string(),
+            Endpoint::Unix(key) => key.to_string(),
+        };
+        error!(port = %key, error, "another process already listens on {place}; the worker binds it by itself");
+    } else {
+        error!(port = %key, error, "cannot share a port, the worker binds it by itself");
+    }
+}
+
+fn missed(key: &UnixKey, given_up: bool) {
+    let hint = "RPM_RELOAD_SURGE=0 and RPM_RELOAD_UNAVAILABLE=1 if the program first connects to its path and ends when somebody answers, as php-fpm does";
+    let what = if given_up {
+        "a worker connected to its own unix path and ended; the path is not shared any more, the worker binds it by itself"
+    } else {
+        "a worker ended before it bound the unix path that its predecessor serves"
+    };
+    warn!(port = %key, hint, "{what}");
+}
+
+fn unregistered((worker, slot): (Pid, SlotId), key: &PortKey, reason: &str, answer: Unregistered) {
+    let (slot, pid) = (slot.0, worker.get());
+    match answer {
+        Unregistered::LeaveAlone => {
+            let hint = "set RPM_RELOAD_SURGE=0, because a successor cannot bind the port while this worker has it";
+            warn!(slot, pid, port = %key, reason, hint, "cannot share a port whose socket is in an epoll set before bind; the worker binds it by itself");
+        }
+        Unregistered::Refuse => {
+            let hint = "set RPM_INSTANCES=1 and RPM_RELOAD_SURGE=0, or let the program watch the socket after bind";
+            error!(slot, pid, port = %key, reason, hint, "cannot share a port whose socket is in an epoll set before bind; bind fails with EOPNOTSUPP");
+        }
+    }
+}

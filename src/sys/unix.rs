@@ -1,0 +1,358 @@
+//! Unix sockets that have a path: binding them, and moving their names without a moment at which there is none
+//! (unix(7), link(2), rename(2)).
+
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::lchown;
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::fcntl::{AtFlags, OFlag, open, openat, renameat};
+use nix::sys::socket::{self, AddressFamily, SockFlag, SockType, UnixAddr};
+use nix::sys::stat::{
+    FchmodatFlags, FileStat, Mode, SFlag, fchmodat, fstat, fstatat, mkdirat, stat,
+};
+use nix::unistd::{UnlinkatFlags, linkat, unlinkat};
+
+use super::proc::Proc;
+use super::procunix;
+
+/// The address in a `bind` of a unix socket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Address {
+    /// A path, as the program wrote it.
+    Path(PathBuf),
+    /// A name without a file, which the kernel forgets with the socket.
+    Abstract(Vec<u8>),
+}
+
+/// Parses a `struct sockaddr_un`. `None` for another family, and if the kernel shall choose a name (autobind).
+pub fn parse_address(bytes: &[u8]) -> Option<Address> {
+    let family = u16::from_ne_bytes(bytes.get(..2)?.try_into().ok()?);
+    let name = bytes.get(2..).filter(|name| !name.is_empty())?;
+    if i32::from(family) != libc::AF_UNIX {
+        return None;
+    }
+    if let Some((0, name)) = name.split_first().map(|(first, rest)| (*first, rest)) {
+        return Some(Address::Abstract(name.to_vec()));
+    }
+    // The path may or may not end in NUL.
+    let len = name.iter().position(|byte| *byte == 0);
+    let path = name.get(..len.unwrap_or(name.len()))?;
+    Some(Address::Path(PathBuf::from(OsString::from_vec(
+        path.to_vec(),
+    ))))
+}
+
+/// How a socket delivers data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// SOCK_STREAM.
+    Stream,
+    /// SOCK_SEQPACKET.
+    SeqPacket,
+}
+
+/// The kind of the unix socket with this inode in our network namespace. `None` for datagrams and if it is not known.
+pub fn kind_of(inode: u64) -> Option<Kind> {
+    let mut kind = None;
+    let look = |row: procunix::Row<'_>| {
+        if row.inode == inode {
+            kind = match row.kind {
+                1 => Some(Kind::Stream),
+                5 => Some(Kind::SeqPacket),
+                _ => None,
+            };
+        }
+    };
+    procunix::dump(&Proc::new("/proc"), look).ok()?;
+    kind
+}
+
+fn new_socket(kind: Kind) -> nix::Result<OwnedFd> {
+    let kind = match kind {
+        Kind::Stream => SockType::Stream,
+        Kind::SeqPacket => SockType::SeqPacket,
+    };
+    socket::socket(AddressFamily::Unix, kind, SockFlag::SOCK_CLOEXEC, None)
+}
+
+/// Opens a socket and binds it to `path`, which must not exist. Fails with EADDRINUSE, EACCES, EROFS, ENOENT, or
+/// ENAMETOOLONG if it has more than 107 bytes.
+pub fn bind(kind: Kind, path: &Path) -> nix::Result<OwnedFd> {
+    let address = UnixAddr::new(path)?;
+    let fd = new_socket(kind)?;
+    socket::bind(fd.as_raw_fd(), &address)?;
+    Ok(fd)
+}
+
+/// As [`bind`], for an abstract name.
+pub fn bind_abstract(kind: Kind, name: &[u8]) -> nix::Result<OwnedFd> {
+    let address = UnixAddr::new_abstract(name)?;
+    let fd = new_socket(kind)?;
+    socket::bind(fd.as_raw_fd(), &address)?;
+    Ok(fd)
+}
+
+/// What makes a file the same file whatever its name is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct FileId {
+    device: u64,
+    inode: u64,
+}
+
+/// A socket file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SocketFile {
+    /// Which file it is.
+    pub id: FileId,
+    /// Who may do what with it.
+    pub access: Access,
+}
+
+/// Permissions of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Access {
+    /// The permission bits.
+    pub mode: u32,
+    /// The owner.
+    pub uid: u32,
+    /// The group.
+    pub gid: u32,
+}
+
+fn errno(error: &io::Error) -> Errno {
+    Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO))
+}
+
+fn identity(stat: &FileStat) -> FileId {
+    FileId {
+        device: stat.st_dev,
+        inode: stat.st_ino,
+    }
+}
+
+/// A directory that stays the same directory even if its name changes.
+#[derive(Debug)]
+pub struct Place {
+    fd: OwnedFd,
+    path: PathBuf,
+}
+
+const LOOK: OFlag = OFlag::O_PATH
+    .union(OFlag::O_DIRECTORY)
+    .union(OFlag::O_CLOEXEC);
+
+impl Place {
+    /// Opens the directory; `path` may lead over symbolic links.
+    pub fn open(path: &Path) -> nix::Result<Self> {
+        let fd = open(path, LOOK, Mode::empty())?;
+        let link = format!("/proc/self/fd/{}", fd.as_raw_fd());
+        let path = fs::read_link(link).map_err(|error| errno(&error))?;
+        Ok(Self { fd, path })
+    }
+
+    /// Its absolute path, without symbolic links.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Which directory it is.
+    pub fn id(&self) -> nix::Result<FileId> {
+        fstat(&self.fd).map(|stat| identity(&stat))
+    }
+
+    /// The directory `name` in this one; it is created with mode 0700 if there is none.
+    pub fn inner(&self, name: &OsStr) -> nix::Result<Self> {
+        match mkdirat(&self.fd, name, Mode::S_IRWXU) {
+            Ok(()) | Err(Errno::EEXIST) => {}
+            Err(errno) => return Err(errno),
+        }
+        let fd = openat(&self.fd, name, LOOK | OFlag::O_NOFOLLOW, Mode::empty())?;
+        Ok(Self {
+            fd,
+            path: self.path.join(name),
+        })
+    }
+
+    /// The socket file of this name. `None` if there is no such name, or if it is something else.
+    pub fn socket(&self, name: &OsStr) -> nix::Result<Option<SocketFile>> {
+        match fstatat(&self.fd, name, AtFlags::AT_SYMLINK_NOFOLLOW) {
+            Ok(stat) => Ok(socket_file(&stat)),
+            Err(Errno::ENOENT) => Ok(None),
+            Err(errno) => Err(errno),
+        }
+    }
+
+    /// Whether there is anything of this name.
+    pub fn has(&self, name: &OsStr) -> bool {
+        fstatat(&self.fd, name, AtFlags::AT_SYMLINK_NOFOLLOW).is_ok()
+    }
+
+    /// Binds a new socket to `name` here. Its own address is the absolute path if that fits into one.
+    pub fn bind(&self, kind: Kind, name: &OsStr) -> nix::Result<(OwnedFd, PathBuf)> {
+        let path = self.path.join(name);
+        match bind(kind, &path) {
+            Err(Errno::ENAMETOOLONG) => {
+                let short = PathBuf::from(format!("/proc/self/fd/{}", self.fd.as_raw_fd()));
+                let short = short.join(name);
+                bind(kind, &short).map(|fd| (fd, short))
+            }
+            other => other.map(|fd| (fd, path)),
+        }
+    }
+
+    /// Gives the file `name` here the second name `to` in `other`.
+    pub fn link(&self, name: &OsStr, other: &Self, to: &OsStr) -> nix::Result<()> {
+        linkat(&self.fd, name, &other.fd, to, AtFlags::empty())
+    }
+
+    /// Moves the file `name` to the name `to` in `other`, and replaces what is there, at one moment.
+    pub fn rename(&self, name: &OsStr, other: &Self, to: &OsStr) -> nix::Result<()> {
+        renameat(&self.fd, name, &other.fd, to)
+    }
+
+    /// Removes a file; it is no error if there is none.
+    pub fn remove(&self, name: &OsStr) -> nix::Result<()> {
+        match unlinkat(&self.fd, name, UnlinkatFlags::NoRemoveDir) {
+            Ok(()) | Err(Errno::ENOENT) => Ok(()),
+            Err(errno) => Err(errno),
+        }
+    }
+
+    /// Removes the directory `name` here if it is empty.
+    pub fn remove_empty(&self, name: &OsStr) {
+        // It fails if other paths in this directory still use it.
+        let _ = unlinkat(&self.fd, name, UnlinkatFlags::RemoveDir);
+    }
+
+    /// Gives the file `name` these permissions, as far as it has others.
+    pub fn set_access(&self, name: &OsStr, present: Access, wanted: Access) -> nix::Result<()> {
+        if (present.uid, present.gid) != (wanted.uid, wanted.gid) {
+            let path = format!("/proc/self/fd/{}", self.fd.as_raw_fd());
+            let path = Path::new(&path).join(name);
+            lchown(path, Some(wanted.uid), Some(wanted.gid)).map_err(|error| errno(&error))?;
+        }
+        if present.mode != wanted.mode {
+            let mode = Mode::from_bits_truncate(wanted.mode);
+            fchmodat(&self.fd, name, mode, FchmodatFlags::FollowSymlink)?;
+        }
+        Ok(())
+    }
+}
+
+fn socket_file(stat: &FileStat) -> Option<SocketFile> {
+    let is_socket = stat.st_mode & SFlag::S_IFMT.bits() == SFlag::S_IFSOCK.bits();
+    is_socket.then(|| SocketFile {
+        id: identity(stat),
+        access: Access {
+            mode: stat.st_mode & 0o7777,
+            uid: stat.st_uid,
+            gid: stat.st_gid,
+        },
+    })
+}
+
+/// The socket file at a path. `None` if there is none.
+pub fn socket_at(path: &Path) -> Option<SocketFile> {
+    let stat = nix::sys::stat::lstat(path).ok()?;
+    socket_file(&stat)
+}
+
+/// What a process passes on to the files that it makes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Maker {
+    /// Its umask.
+    pub umask: u32,
+    /// The owner of its files.
+    pub uid: u32,
+    /// The group of its files, unless the directory decides it.
+    pub gid: u32,
+}
+
+/// Reads the umask and the file system ids of a thread (proc(5), status). EPERM is not possible: everybody may read it.
+pub fn maker(task: Option<i32>) -> nix::Result<Maker> {
+    let path = task.map_or_else(
+        || "/proc/thread-self/status".to_owned(),
+        |task| format!("/proc/{task}/status"),
+    );
+    let text = fs::read(path).map_err(|error| errno(&error))?;
+    parse_maker(&text).ok_or(Errno::EIO)
+}
+
+fn parse_maker(text: &[u8]) -> Option<Maker> {
+    let value = |name: &[u8], at: usize| {
+        let mut lines = text.split(|byte| *byte == b'\n');
+        let line = std::str::from_utf8(lines.find_map(|line| line.strip_prefix(name))?).ok()?;
+        line.split_ascii_whitespace().nth(at)
+    };
+    Some(Maker {
+        umask: u32::from_str_radix(value(b"Umask:", 0)?, 8).ok()?,
+        uid: value(b"Uid:", 3)?.parse().ok()?,
+        gid: value(b"Gid:", 3)?.parse().ok()?,
+    })
+}
+
+/// Whether paths mean the same to this thread and to us: the same root directory and the same mounts. Fails with EACCES
+/// if the process runs under another uid or is not dumpable.
+pub fn sees_the_same(task: i32) -> nix::Result<bool> {
+    let root = |of: &str| stat(format!("/proc/{of}/root").as_str()).map(|stat| identity(&stat));
+    let mounts = |of: &str| {
+        let link = fs::read_link(format!("/proc/{of}/ns/mnt"));
+        link.map_err(|error| errno(&error))
+    };
+    let task = task.to_string();
+    Ok(root(&task)? == root("self")? && mounts(&task)? == mounts("self")?)
+}
+
+/// The path that a thread means by `path`, as a path for us. A relative one starts at its descriptor `directory`, or
+/// at its working directory (`None`, AT_FDCWD).
+pub fn as_seen_by(task: i32, directory: Option<i32>, path: &Path) -> PathBuf {
+    let base = directory.filter(|fd| *fd != libc::AT_FDCWD).map_or_else(
+        || format!("/proc/{task}/cwd"),
+        |fd| format!("/proc/{task}/fd/{fd}"),
+    );
+    // `join` takes an absolute path as it is.
+    PathBuf::from(base).join(path)
+}
+
+/// Whether a connection waits in the queue of this listener.
+pub fn waits(listener: &OwnedFd) -> bool {
+    super::io::wait_readable(listener, std::time::Duration::ZERO) == Ok(true)
+}
+
+/// Whether nobody listens at this path: a file that a process left behind.
+pub fn is_stale(path: &Path) -> bool {
+    let probe = |kind| {
+        let address = UnixAddr::new(path)?;
+        let fd = new_socket(kind)?;
+        super::io::set_nonblocking(&fd, true)?;
+        socket::connect(fd.as_raw_fd(), &address)
+    };
+    probe(Kind::Stream) == Err(Errno::ECONNREFUSED)
+}
+
+/// The last component, and the directory before it (`.` if the path has none). `None` if the path ends in no name.
+pub fn split(path: &Path) -> Option<(&Path, &OsStr)> {
+    let text = path.as_os_str().as_bytes();
+    if text.ends_with(b"/") || text.ends_with(b"/.") {
+        return None;
+    }
+    let name = path.file_name()?;
+    let parent = path.parent()?;
+    let here = parent.as_os_str().is_empty();
+    Some((if here { Path::new(".") } else { parent }, name))
+}
+
+/// A path as bytes.
+pub fn bytes(path: &Path) -> Vec<u8> {
+    path.as_os_str().as_bytes().to_vec()
+}
+
+/// Bytes as a path.
+pub fn path(bytes: &[u8]) -> &Path {
+    Path::new(OsStr::from_bytes(bytes))
+}

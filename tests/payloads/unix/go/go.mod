@@ -1,0 +1,3 @@
+module unixserver
+
+go 1.19
