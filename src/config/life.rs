@@ -42,10 +42,12 @@ pub(super) const READY: Setting<AtPort<Ready>> = Setting {
           `tcp`: it also accepts a connection. `delay:2s`: it has been alive for so long. With `http::8080/healthz` and \
           `tcp:8080` it is asked on that one of its shared ports, otherwise on the first that it has bound. TLS is not \
           spoken.\n\n\
-          **Which ports are expected:** those of `RPM_PORTS`, if they are listed there. Otherwise the port that the \
-          environment names (`PORT`), and every port on which other workers of this service listen that have been up for \
-          `RPM_MIN_UPTIME`, or on which the worker before did. Only the number counts, not the address. At the first start \
-          nothing is known, and any port will do.\n\n\
+          **Which ports are expected:** those of `RPM_PORTS`, if they are listed there. Otherwise those that the worker before \
+          it in its slot opened within `RPM_READY_TIMEOUT` of its start (in a new slot, those that all other workers opened), \
+          if that worker was up for `RPM_MIN_UPTIME`; with `listen` and `auto` also the port that the environment names \
+          (`PORT`). Only the number counts, not the address. At the first start nothing is known, and any port will do. What is \
+          only concluded keeps nobody down: outside of a reload, a worker that listens somewhere is ready when its time is \
+          over, and a line says what it lacks.\n\n\
           `auto`: as `listen`. But a program may serve no port at all: if the first worker has not listened within \
           `RPM_READY_TIMEOUT`, it is ready, and so are the others once they have been alive for `RPM_MIN_UPTIME`. \
           `RPM_PORTS=off` says so from the start. The line `worker ready` says by what (`by=listen`, `by=age`).",

@@ -64,6 +64,12 @@ impl PortSet {
         Self(self.0 | other.0)
     }
 
+    /// The ports that both have.
+    #[must_use]
+    pub fn common(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
     /// The ports that are not in `other`.
     #[must_use]
     pub fn minus(self, other: Self) -> Self {

@@ -6,7 +6,7 @@ use super::fleet::{Ending, Fall, Fleet, Mode, Which};
 use super::slot::{Life, Retiring, Seat, Step, Worker};
 use super::start::SHORTAGE_PAUSE;
 use super::turn::Turn;
-use super::{Action, Next, NotUp, Note, Restart};
+use super::{Action, Next, NotUp, Note, ReadyRule, Restart};
 
 /// How many times as long as the wait after it a life must be to be long.
 const LONG: u32 = 100;
@@ -34,7 +34,14 @@ impl Fleet {
     /// with each life that was not, would be at most a hundredth of it.
     fn life(&self, now: Tick, at: usize, worker: &Worker) -> Life {
         let uptime = now.since(worker.started);
-        let comes_up = worker.was_ready && self.served(now).is_subset(worker.listens);
+        let tells = self.slots.get(at).is_some_and(|slot| slot.tells);
+        // One that has never listened may serve no port; then only its age counts.
+        let silent = matches!(self.params.ready, ReadyRule::Listens { or_alive: Some(_) })
+            && worker.listens.is_empty()
+            && !tells;
+        let starts = uptime < self.params.ready_timeout
+            && !self.concluded(now, worker).is_subset(worker.listens);
+        let comes_up = silent || (worker.was_ready && !starts);
         if !comes_up || uptime < self.params.min_uptime {
             return Life::Short;
         }
@@ -55,10 +62,10 @@ impl Fleet {
             return;
         };
         let life = self.life(turn.now, at, &worker);
-        self.remember_ports(turn.now, &worker);
         if self.gives_back(turn, at, worker, fall) {
             return;
         }
+        self.remember_ports(turn.now, &worker);
         let Some(slot) = self.slots.get_mut(at) else {
             return;
         };
@@ -83,7 +90,9 @@ impl Fleet {
         let cause = own_cause(worker, fall);
         let (id, seat) = (slot.id, slot.seat);
         let new = self.reload.is_some() && worker.generation == self.generation;
-        let tried = self.on_trial(turn.now, &seat) || (new && life == Life::Short);
+        // A new version that ends again and again is no success, however long it is ready.
+        let failed = life == Life::Short || exit != Exit::Code(0);
+        let tried = self.on_trial(turn.now, &seat) || (new && failed);
         let next = if self.stop_has_come(turn.now) {
             Next::Stopping
         } else {

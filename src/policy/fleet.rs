@@ -1,6 +1,6 @@
 //! All slots and the retiring workers: compares the actual state with the desired state.
 
-use crate::model::{Command, Exit, Generation, ListenerId, Pid, PortSet, SlotId, Tick};
+use crate::model::{Command, Exit, Generation, ListenerId, Pid, PortId, PortSet, SlotId, Tick};
 
 use super::drain::Aim;
 use super::reload::Reload;
@@ -136,14 +136,14 @@ pub struct Fleet {
     pub(super) ran: bool,
     /// A worker has been forked.
     pub(super) forked: bool,
-    /// The ports that earlier workers served; see [`super::ready`].
-    pub(super) served: PortSet,
     /// A worker has not listened for so long that the program counts as one that serves no port.
     pub(super) silent: bool,
-    /// A worker listened on the port that its environment names.
-    pub(super) port_used: bool,
-    /// A worker did not listen on the port that its environment names, and serves.
-    pub(super) port_unused: bool,
+    /// A port that an environment names, and on which a worker listened.
+    pub(super) port_used: Option<PortId>,
+    /// A port that an environment names, and that is not waited for any more.
+    pub(super) port_unused: Option<PortId>,
+    /// When people were last told what starting workers have not done yet.
+    pub(super) told_slow: Option<Tick>,
     /// Ports that opened only after their workers were ready, and people were told.
     pub(super) told_late: PortSet,
     /// A process had to be killed in the stop.
@@ -178,10 +178,10 @@ impl Fleet {
             started: false,
             ran: false,
             forked: false,
-            served: PortSet::EMPTY,
             silent: false,
-            port_used: false,
-            port_unused: false,
+            port_used: None,
+            port_unused: None,
+            told_slow: None,
             told_late: PortSet::EMPTY,
             killed: false,
             code: 0,
@@ -277,6 +277,7 @@ impl Fleet {
         mode.into_iter()
             .chain(seats.filter_map(Seat::deadline))
             .chain(self.retiring.iter().filter_map(Retiring::deadline))
+            .chain(self.conclusion_deadline())
             .min()
     }
 

@@ -57,8 +57,22 @@ pub enum Note {
         pid: Pid,
         /// The port.
         port: PortId,
+        /// All ports on which it listens.
+        listens: PortSet,
         /// Time since its start.
         after: Duration,
+    },
+    /// A worker does not listen on all ports on which the one before it did, and counts as ready all the same: nobody
+    /// else serves in its place.
+    LacksPorts {
+        /// Its slot.
+        slot: SlotId,
+        /// The worker.
+        pid: Pid,
+        /// The ports that it lacks.
+        lacks: PortSet,
+        /// Where it listens.
+        listens: PortSet,
     },
     /// A worker was not ready in time and gets the stop signal.
     NotReady {
@@ -286,6 +300,8 @@ pub enum Missing {
         expected: PortSet,
         /// Where it listens.
         listens: PortSet,
+        /// The one of the expected ports that its environment names.
+        named: Option<PortId>,
     },
     /// It listens on other ports than its siblings.
     Elsewhere {

@@ -29,7 +29,8 @@ impl Fleet {
         let seated = self.slots.iter().flat_map(Slot::seats);
         let workers = seated.filter_map(Seat::worker);
         let workers = workers.chain(self.retiring.iter().map(|gone| &gone.worker));
-        let known = self.params.ports.and(self.served);
+        let served = self.slots.iter().filter_map(|slot| slot.served);
+        let known = served.fold(self.params.ports, |all, before| all.and(before.ports));
         workers.fold(known, |all, worker| {
             let named = worker.port.into_iter().collect();
             all.and(worker.listens).and(named)

@@ -4,13 +4,16 @@
 //! [`ReadyRule::Asked`] it must listen on every port that is *expected* of it:
 //!
 //! - the ports of RPM_PORTS, if they are listed there;
-//! - otherwise the ports that workers of this service are known to serve: where those listen that have been up for
-//!   RPM_MIN_UPTIME, and where earlier ones listened;
-//! - and the port that its environment names (`PORT`). If an earlier worker had another number there, the new number
-//!   counts instead.
+//! - otherwise those that the worker before it in its slot opened in its start phase (within the ready timeout), if that
+//!   was up for RPM_MIN_UPTIME; in a slot without such a worker those that all other workers opened;
+//! - with [`ReadyRule::Listens`] also the port that its environment names (`PORT`). If the environments name different
+//!   ports, nothing is concluded from one worker for the other.
 //!
 //! If nothing is known, as at the first start, any port will do, but not one that none of its siblings has: a program
 //! that looks for a free port did not get the shared one.
+//!
+//! What is only concluded, and not listed, keeps nobody down: a worker that is not a new one of a reload, and that
+//! listens somewhere, is ready when its time is over.
 
 use std::time::Duration;
 
@@ -19,7 +22,7 @@ use crate::model::{Pid, PortId, PortSet, ReadyBy, SlotId, Tick};
 use super::fleet::{Fleet, Which};
 use super::slot::{Seat, Slot, Worker};
 use super::turn::Turn;
-use super::{Action, Apart, Missing, Note, ReadyRule};
+use super::{Action, Missing, Note, ReadyRule};
 
 /// After this time people are told what a starting worker has not done yet.
 pub const STILL_STARTING: Duration = Duration::from_secs(5);
@@ -62,18 +65,26 @@ impl Fleet {
     /// A worker listens on a shared port.
     pub(super) fn listens(&mut self, turn: &mut Turn<'_>, pid: Pid, port: PortId) {
         self.ran = true;
-        let known = self.served(turn.now).contains(port);
         let listed = self.params.ports.contains(port);
+        let start_phase = self.params.ready_timeout;
+        let all_have = self.served_by_all(turn.now, None, None).contains(port);
         let Some(slot) = self.slot_of(pid) else {
             return;
         };
         let id = slot.id;
+        let known = all_have
+            || slot
+                .served
+                .is_some_and(|before| before.ports.contains(port));
         let mut late = None;
         for seat in slot.seats_mut() {
             let ready = matches!(seat, Seat::Ready { .. });
             if let Some(worker) = seat.worker_mut().filter(|worker| worker.pid == pid) {
                 let new = !worker.listens.contains(port);
                 worker.listens = worker.listens.with(port);
+                if turn.now.since(worker.started) <= start_phase {
+                    worker.opened = worker.opened.with(port);
+                }
                 late = (ready && new).then_some(*worker);
             }
         }
@@ -90,6 +101,7 @@ impl Fleet {
                     slot: id,
                     pid,
                     port,
+                    listens: worker.listens,
                     after: turn.now.since(worker.started),
                 });
             }
@@ -111,107 +123,6 @@ impl Fleet {
                 *ready_by = now.after(by).max(*ready_by);
             }
         }
-    }
-
-    /// The ports that workers of this service are known to serve, without those that only their environment names.
-    pub(super) fn served(&self, now: Tick) -> PortSet {
-        let ready = self.slots.iter().filter_map(|slot| match slot.seat {
-            Seat::Ready { worker, .. } => Some(worker),
-            _ => None,
-        });
-        let up = ready.filter(|worker| self.is_up(now, worker));
-        up.fold(self.served, |all, worker| all.and(worker.serves()))
-    }
-
-    fn is_up(&self, now: Tick, worker: &Worker) -> bool {
-        worker.was_ready && now.since(worker.started) >= self.params.min_uptime
-    }
-
-    /// A worker leaves its slot: what it served stays known.
-    pub(super) fn remember_ports(&mut self, now: Tick, worker: &Worker) {
-        if self.is_up(now, worker) {
-            self.served = self.served.and(worker.serves());
-        }
-    }
-
-    /// The ports on which this worker must listen.
-    pub(super) fn expected(&self, now: Tick, worker: &Worker) -> PortSet {
-        if !self.params.ports.is_empty() {
-            return self.params.ports;
-        }
-        let named = worker.port.filter(|_| !self.port_unused);
-        named.map_or_else(|| self.served(now), |port| self.served(now).with(port))
-    }
-
-    /// Where clients wait while no worker is ready, so that none accepts before it is.
-    pub(super) fn apart(&self) -> Option<Apart> {
-        let anteroom = self.anteroom;
-        let except = match self.params.ready {
-            ReadyRule::Alive(_) | ReadyRule::Told | ReadyRule::Asked => {
-                return self.params.waits_apart.then_some(Apart {
-                    anteroom,
-                    except: None,
-                });
-            }
-            ReadyRule::Listens { .. } => {
-                let mut all = self.awaited().iter();
-                // If nothing is known, any port will do.
-                let first = all.next()?;
-                Some(first).filter(|_| all.next().is_none())
-            }
-        };
-        Some(Apart { anteroom, except })
-    }
-
-    /// The ports that are expected of some worker that is starting, or of every one.
-    fn awaited(&self) -> PortSet {
-        if !self.params.ports.is_empty() {
-            return self.params.ports;
-        }
-        let seats = self.slots.iter().flat_map(Slot::seats);
-        let starting = seats.filter_map(|seat| match seat {
-            Seat::Starting { worker, .. } => worker.port.filter(|_| !self.port_unused),
-            _ => None,
-        });
-        starting.fold(self.served, PortSet::with)
-    }
-
-    /// The ports that its siblings serve or served, if this one listens on none of them, and on none that its
-    /// environment names.
-    fn elsewhere(&self, now: Tick, worker: &Worker) -> Option<PortSet> {
-        let named = worker
-            .port
-            .is_some_and(|port| worker.listens.contains(port));
-        if named || !self.params.ports.is_empty() || worker.listens.is_empty() {
-            return None;
-        }
-        let siblings = self.slots.iter().filter_map(|slot| match slot.seat {
-            Seat::Ready { worker, .. } => Some(worker.listens),
-            _ => None,
-        });
-        let all = siblings.fold(self.served(now), PortSet::and);
-        (!all.is_empty() && !all.meets(worker.listens)).then_some(all)
-    }
-
-    /// What this worker has not done yet; `None` if it is ready. Its age is not considered.
-    pub(super) fn missing(&self, now: Tick, worker: &Worker) -> Option<Missing> {
-        let told = worker.told.is_some();
-        match self.params.ready {
-            ReadyRule::Alive(_) | ReadyRule::Told => (!told).then_some(Missing::Word),
-            ReadyRule::Asked => self
-                .missing_ports(now, worker)
-                .or((!told).then_some(Missing::Word)),
-            ReadyRule::Listens { .. } => self.missing_ports(now, worker),
-        }
-    }
-
-    pub(super) fn missing_ports(&self, now: Tick, worker: &Worker) -> Option<Missing> {
-        let (expected, listens) = (self.expected(now, worker), worker.listens);
-        if let Some(expected) = self.elsewhere(now, worker) {
-            return Some(Missing::Elsewhere { expected, listens });
-        }
-        let lacks = listens.is_empty() || !expected.is_subset(listens);
-        lacks.then_some(Missing::Ports { expected, listens })
     }
 
     /// Makes those starting workers ready that have done all that is expected of them. One that becomes ready may
@@ -256,66 +167,78 @@ impl Fleet {
         };
         if let Seat::Starting { worker, .. } = *seat {
             *seat = now_ready(turn, id, worker, by);
-            self.port_used |= worker
+            if worker
                 .port
-                .is_some_and(|port| worker.listens.contains(port));
+                .is_some_and(|port| worker.listens.contains(port))
+            {
+                self.port_used = worker.port;
+            }
         }
     }
 
     /// A worker is not ready when its time is over. It may be one that serves no port, or one that does not use the
-    /// port of its environment; then it is ready, and its siblings and successors need not wait again.
+    /// port of its environment; then it is ready, and its siblings and successors need not wait again. Or it does not
+    /// serve all that was concluded from others, and nobody else serves in its place; then it is ready too.
     pub(super) fn ready_after_all(
         &mut self,
         turn: &mut Turn<'_>,
-        id: SlotId,
+        (id, which): (SlotId, Which),
         worker: &Worker,
     ) -> bool {
-        let ReadyRule::Listens {
-            or_alive: Some(wait),
-        } = self.params.ready
-        else {
-            return false;
+        let or_alive = match self.params.ready {
+            ReadyRule::Listens { or_alive } => or_alive,
+            ReadyRule::Asked if worker.told.is_some() => None,
+            ReadyRule::Asked | ReadyRule::Told | ReadyRule::Alive(_) => return false,
         };
         let at = usize::from(id.0);
         let Some(slot) = self.slots.get(at) else {
             return false;
         };
-        let which = match slot.seat.worker() {
-            Some(present) if present.pid == worker.pid => Which::Present,
-            _ => Which::Next,
-        };
         let (pid, listens) = (worker.pid, worker.listens);
-        let by = if listens.is_empty() {
-            if slot.tells {
+        if listens.is_empty() {
+            let Some(wait) = or_alive.filter(|_| !slot.tells) else {
                 return false;
-            }
+            };
             self.silent = true;
-            ReadyBy::Age
-        } else {
-            let anywhere = Worker {
-                port: None,
-                ..*worker
-            };
-            let Some(port) = worker.port.filter(|_| !self.port_unused && !self.port_used) else {
-                return false;
-            };
-            if self.missing_ports(turn.now, &anywhere).is_some() {
-                return false;
+            self.is_ready(turn, at, which, ReadyBy::Age);
+            turn.say(Note::ServesNoPort { slot: id, pid });
+            self.expect_no_port(wait);
+            self.judge_starting(turn);
+            return true;
+        }
+        // The port of its environment is not given up once a worker has used it.
+        let named = self.named(worker);
+        let used = named.filter(|port| self.port_used == Some(*port));
+        let unused = named.filter(|_| used.is_none());
+        let lacks = match self.missing_ports(turn.now, worker, used) {
+            None => PortSet::EMPTY,
+            Some(Missing::Ports { expected, .. })
+                if which == Which::Present
+                    && self.params.ports.is_empty()
+                    && !self.on_trial(turn.now, &slot.seat) =>
+            {
+                expected.minus(listens)
             }
-            self.port_unused = true;
+            Some(_) => return false,
+        };
+        if let Some(port) = unused {
+            self.port_unused = Some(port);
             turn.say(Note::PortUnused {
                 slot: id,
                 pid,
                 port,
                 listens,
             });
-            worker.told.unwrap_or(ReadyBy::Listen)
-        };
-        self.is_ready(turn, at, which, by);
-        if by == ReadyBy::Age {
-            turn.say(Note::ServesNoPort { slot: id, pid });
-            self.expect_no_port(wait);
         }
+        if !lacks.is_empty() {
+            turn.say(Note::LacksPorts {
+                slot: id,
+                pid,
+                lacks,
+                listens,
+            });
+        }
+        self.is_ready(turn, at, which, worker.told.unwrap_or(ReadyBy::Listen));
         self.judge_starting(turn);
         true
     }

@@ -1,6 +1,6 @@
 //! A reload from its request to its result.
 
-use crate::model::{Cause, Generation, Pid, PortSet, ReloadResult, SlotId, Tick, Trigger};
+use crate::model::{Cause, Generation, Pid, ReloadResult, SlotId, Tick, Trigger};
 
 use super::fleet::{Fleet, Mode};
 use super::slot::{Seat, Slot, Worker};
@@ -146,8 +146,6 @@ impl Fleet {
             self.generation = reload.generation;
         }
         if result == ReloadResult::Success {
-            // What only the old version served is not expected any more.
-            self.served = PortSet::EMPTY;
             turn.act(Action::CloseAbandonedPorts);
         }
         turn.say(Note::ReloadEnded {

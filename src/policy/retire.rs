@@ -27,7 +27,6 @@ impl Fleet {
         drain: bool,
     ) {
         let pid = worker.pid;
-        self.remember_ports(turn.now, &worker);
         let limit = self
             .params
             .drain_timeout

@@ -326,13 +326,16 @@ impl Fleet {
     }
 
     fn take_away(&mut self, turn: &mut Turn<'_>, at: usize, cause: Cause) {
+        let seat = self.slots.get(at).map(|slot| slot.seat);
+        let Some(worker) = seat.and_then(|seat| seat.worker().copied()) else {
+            return;
+        };
+        let up = self.is_up(turn.now, &worker);
         let Some(slot) = self.slots.get_mut(at) else {
             return;
         };
-        let Some(worker) = slot.seat.worker().copied() else {
-            return;
-        };
         let id = slot.id;
+        slot.served = up.then(|| worker.service()).or(slot.served);
         slot.seat = Seat::Held;
         slot.renewal = None;
         slot.ails = cause == Cause::Unhealthy;

@@ -30,6 +30,8 @@ pub struct Worker {
     pub was_ready: bool,
     /// The shared ports on which it has listened.
     pub listens: PortSet,
+    /// Those of them that it opened in its start phase: within the ready timeout. A later one may be a debugger's.
+    pub opened: PortSet,
     /// The port that its environment names.
     pub port: Option<PortId>,
     /// Its own word, or the check that it passed (RPM_READY).
@@ -37,11 +39,12 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// Where it listens, without the port that only its environment names.
-    pub fn serves(&self) -> PortSet {
-        let named = PortSet::EMPTY;
-        let named = self.port.map_or(named, |port| named.with(port));
-        self.listens.minus(named)
+    /// What is expected of its successor.
+    pub fn service(&self) -> Service {
+        Service {
+            ports: self.opened,
+            named: self.port,
+        }
     }
 
     /// The action for its listener after its end.
@@ -180,6 +183,8 @@ pub struct Slot {
     pub last_exit: Option<Exit>,
     /// A worker of this slot was ready by more than its age.
     pub tells: bool,
+    /// What its last worker served, if that was up for RPM_MIN_UPTIME.
+    pub served: Option<Service>,
 }
 
 impl Slot {
@@ -199,6 +204,7 @@ impl Slot {
             used: false,
             last_exit: None,
             tells: false,
+            served: None,
         }
     }
 
@@ -263,6 +269,15 @@ impl Slot {
     pub fn serves(&self) -> bool {
         matches!(self.seat, Seat::Ready { .. }) && !self.is_out()
     }
+}
+
+/// Which ports a worker served.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Service {
+    /// The ports that it opened in its start phase.
+    pub ports: PortSet,
+    /// The port that its environment named.
+    pub named: Option<PortId>,
 }
 
 /// Progress of a retiring worker's end.

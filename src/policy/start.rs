@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::model::{Cause, Generation, ListenerId, Pid, PortId, PortSet, SlotId, Tick};
 
 use super::fleet::{Fleet, Which};
+use super::ready::STILL_STARTING;
 use super::slot::{Asked, Seat, Slot, Worker};
 use super::turn::Turn;
 use super::{Action, NotUp, Note};
@@ -57,6 +58,7 @@ impl Fleet {
             failures: 0,
             was_ready: false,
             listens: PortSet::EMPTY,
+            opened: PortSet::EMPTY,
             port,
             told: None,
         };
@@ -185,7 +187,7 @@ impl Fleet {
         let Some(missing) = self.missing(turn.now, &worker) else {
             return;
         };
-        if self.ready_after_all(turn, id, &worker) {
+        if self.ready_after_all(turn, (id, which), &worker) {
             return;
         }
         turn.say(Note::NotReady {
@@ -208,7 +210,7 @@ impl Fleet {
         }
     }
 
-    /// Says, once for each worker, what it has not done yet.
+    /// Says what a worker has not done yet: once for each, and once for all that start at the same time.
     fn tell_of_starting(&mut self, turn: &mut Turn<'_>) {
         let mut slow = Vec::new();
         for slot in &mut self.slots {
@@ -225,7 +227,12 @@ impl Fleet {
             }
         }
         for (slot, worker) in slow {
+            let lately = |told: Tick| turn.now.since(told) < STILL_STARTING;
+            if self.told_slow.is_some_and(lately) {
+                continue;
+            }
             if let Some(missing) = self.missing(turn.now, &worker) {
+                self.told_slow = Some(turn.now);
                 turn.say(Note::StillStarting {
                     slot,
                     pid: worker.pid,

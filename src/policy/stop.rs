@@ -131,6 +131,8 @@ impl Fleet {
             slot.calm();
             slot.renewal = None;
             slot.ails = false;
+            // Perhaps it is another program now.
+            slot.served = None;
             if let Some(worker) = slot.seat.worker() {
                 seated.push((slot.id, *worker));
                 slot.seat = Seat::Held;

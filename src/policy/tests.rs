@@ -2,6 +2,7 @@
 
 mod drains;
 mod end;
+mod expected;
 mod failures;
 mod give_back;
 mod listeners;

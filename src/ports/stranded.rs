@@ -32,10 +32,10 @@ use super::registry::SharedPorts;
 use super::relay::relay;
 
 /// Most connections that are forwarded at the same time, if the descriptor limit allows.
-const MOST: usize = 1024;
+const MOST: usize = 4096;
 
 /// A connection without traffic for this time is closed.
-const IDLE: Duration = Duration::from_mins(1);
+const IDLE: Duration = Duration::from_hours(1);
 
 /// How long to look for a live worker before the client's connection is reset.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -85,7 +85,7 @@ impl StrandedRelay {
     /// `events` receives [`PortEvent::Stranded`].
     pub fn new(ports: SharedPorts, events: impl Fn(PortEvent) + Send + Sync + 'static) -> Self {
         // A forwarded connection uses two descriptors; enough must remain for starting workers.
-        let most = (ports.lock().settings.descriptors / 8).clamp(1, MOST);
+        let most = (ports.lock().settings.descriptors / 4).clamp(1, MOST);
         let shared = Shared {
             places: Arc::new(Semaphore::new(most)),
             events: Box::new(events),

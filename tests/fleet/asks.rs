@@ -65,6 +65,7 @@ impl Books {
             slot.calm();
             slot.renewal = None;
             slot.ails = false;
+            slot.served = None;
             match slot.chair {
                 Chair::Down | Chair::Due(_) => slot.chair = Chair::Due(now),
                 Chair::Seated(pid) => {

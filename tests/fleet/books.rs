@@ -28,7 +28,7 @@ use rpm_runtime::model::{
 use rpm_runtime::policy::{Event, Note, Params, Restart};
 
 use crate::tally::Tally;
-use readiness::{PortBook, Start};
+use readiness::{PortBook, Served, Start};
 use scrapes::Scrape;
 
 /// Shortest wait after a lack of resources.
@@ -136,6 +136,8 @@ struct SlotBook {
     unrest: u32,
     shortages: u32,
     tells: bool,
+    /// What its last worker served, if that was up for long enough.
+    served: Option<Served>,
 }
 
 /// A request for a worker that is not answered yet.
@@ -212,6 +214,10 @@ pub struct Books {
     /// The workers in steering after the previous step.
     served: Vec<Pid>,
     ports: PortBook,
+    /// It is ready although something is missing, by the note before.
+    excused: Option<Pid>,
+    /// Ready, though a sibling has other ports; that must have left its slot.
+    doubtful: Vec<Pid>,
     /// How many workers were told to leave.
     left: u32,
     pub tally: Tally,
@@ -253,6 +259,8 @@ impl Books {
             sick: 0,
             served: Vec::new(),
             ports: PortBook::default(),
+            excused: None,
+            doubtful: Vec::new(),
             left: 0,
             tally: Tally::default(),
         }
@@ -355,6 +363,12 @@ impl Books {
     }
 }
 
+impl Life {
+    fn is_another(&self, than: &Self) -> bool {
+        self.listener != than.listener || self.started != than.started
+    }
+}
+
 impl SlotBook {
     fn new(listener: Option<ListenerId>, now: Tick) -> Self {
         Self {
@@ -367,6 +381,7 @@ impl SlotBook {
             unrest: 0,
             shortages: 0,
             tells: false,
+            served: None,
         }
     }
 

@@ -14,8 +14,6 @@ impl Books {
     pub(super) fn leaves(&mut self, now: Tick, pid: Pid, cause: Cause, drain: bool) {
         let limit = self.drain_limit().filter(|_| drain);
         let (grace, scrape) = (self.params.stop_timeout, self.scrape_time());
-        let life = self.lives[&pid];
-        self.keep_ports(now, &life);
         let life = self.lives.get_mut(&pid).unwrap();
         assert_eq!(life.leaves, None, "{pid} is to end twice");
         life.leaves = Some(cause);
@@ -180,15 +178,16 @@ impl Books {
     ) {
         let at = life.slot;
         let lived = now.since(life.started);
-        let good = life.ready.is_some() && lived >= self.params.min_uptime;
-        let good = good && self.serves_all(now, &life);
+        let up = life.ready.is_some() && self.serves_all(now, &life);
+        let up = up || self.may_serve_no_port(&life);
+        let good = up && lived >= self.params.min_uptime;
         let new = self.reload.is_some() && life.generation == self.generation;
-        let tried = self.on_trial(now, life) || (new && !good);
-        self.keep_ports(now, &life);
+        let tried = self.on_trial(now, life) || (new && (!good || exit != Exit::Code(0)));
         let coming = self.coming(now);
         if !coming && self.comes_back(now, pid, life, exit, leftovers, own) {
             return;
         }
+        self.keep_ports(now, &life);
         let slot = &mut self.slots[at];
         slot.renewal = None;
         slot.ails = false;

@@ -28,6 +28,7 @@ impl Books {
             }
             Note::StillStarting { .. } => self.said_still_starting(now, note),
             Note::PortUnused { .. } => self.said_port_unused(now, note),
+            Note::LacksPorts { .. } => self.said_lacks(now, note),
             Note::NotReady {
                 slot,
                 pid,

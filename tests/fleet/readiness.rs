@@ -10,20 +10,26 @@ use super::{Books, Chair, Life, id};
 /// What is known of the ports of the service.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct PortBook {
-    /// Where workers listened that were up for long enough, and are gone.
-    served: PortSet,
     /// The program serves no port.
     silent: bool,
-    /// The port of the environment was used, or was not.
-    named: Option<bool>,
+    /// A port that an environment names, and on which a worker listened.
+    used: Option<PortId>,
+    /// One that is not waited for any more.
+    unused: Option<PortId>,
     told_late: PortSet,
+    told_slow: Option<Tick>,
 }
+
+/// Where a worker listened in its start phase, and the port that its environment names.
+pub(super) type Served = (PortSet, Option<PortId>);
 
 /// How a worker becomes ready, as far as it is on its way.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Start {
     pub(super) told: Option<ReadyBy>,
-    listens: PortSet,
+    pub(super) listens: PortSet,
+    /// In its start phase.
+    opened: PortSet,
     port: Option<PortId>,
     /// When its age alone makes it ready.
     pub(super) alive_at: Option<Tick>,
@@ -36,11 +42,6 @@ fn only(port: Option<PortId>) -> PortSet {
 }
 
 impl Start {
-    /// Where it serves whatever its environment says.
-    fn serves(&self) -> PortSet {
-        self.listens.minus(only(self.port))
-    }
-
     fn uses_its_port(&self) -> bool {
         self.port.is_some_and(|port| self.listens.contains(port))
     }
@@ -69,16 +70,13 @@ impl Books {
         life.ready.is_some() && now.since(life.started) >= self.params.min_uptime
     }
 
-    /// A worker has no slot any more.
+    /// A worker leaves its slot, and no successor is there yet.
     pub(super) fn keep_ports(&mut self, now: Tick, life: &Life) {
-        if self.is_up(now, life) {
-            self.ports.served = self.ports.served.and(life.start.serves());
+        if self.is_up(now, life)
+            && let Some(slot) = self.slots.get_mut(life.slot)
+        {
+            slot.served = Some((life.start.opened, life.start.port));
         }
-    }
-
-    /// The reload has succeeded.
-    pub(super) fn forget_ports(&mut self) {
-        self.ports.served = PortSet::EMPTY;
     }
 
     fn ready_ones(&self) -> impl Iterator<Item = &Life> {
@@ -86,20 +84,64 @@ impl Books {
         seated.filter(|life| life.ready.is_some())
     }
 
-    pub(super) fn served(&self, now: Tick) -> PortSet {
-        let up = self.ready_ones().filter(|life| self.is_up(now, life));
-        up.fold(self.ports.served, |all, life| all.and(life.start.serves()))
+    /// What all others have that are up and have the same port in their environment.
+    fn common(&self, now: Tick, but: Option<usize>, port: Option<PortId>) -> PortSet {
+        let others = self.ready_ones().filter(|life| Some(life.slot) != but);
+        let up = others.filter(|life| self.is_up(now, life) && life.start.port == port);
+        let mut all: Option<PortSet> = None;
+        for life in up {
+            all = Some(all.map_or(life.start.opened, |all| all.common(life.start.opened)));
+        }
+        all.unwrap_or_default()
     }
 
-    /// Whether it listens wherever its predecessors did.
+    /// The ports that follow from its predecessor and from the others.
+    fn concluded(&self, now: Tick, life: &Life) -> PortSet {
+        if !self.params.ports.is_empty() {
+            return PortSet::EMPTY;
+        }
+        let others = self.common(now, Some(life.slot), life.start.port);
+        let slot = &self.slots[life.slot];
+        let present = match slot.chair {
+            Chair::Seated(pid) => Some(self.lives[&pid]),
+            _ => None,
+        };
+        let before = match present {
+            Some(old) if old.ready.is_some() && old.is_another(life) => {
+                let up = self.is_up(now, &old);
+                up.then_some((old.start.opened, old.start.port))
+            }
+            _ => slot.served,
+        };
+        match before {
+            Some((ports, port)) if port == life.start.port => ports,
+            _ => others,
+        }
+    }
+
+    /// Whether it listens wherever its predecessor did in its start, if it is still in its own.
     pub(super) fn serves_all(&self, now: Tick, life: &Life) -> bool {
-        self.served(now).is_subset(life.start.listens)
+        let started = now.since(life.started) >= self.params.ready_timeout;
+        started || self.concluded(now, life).is_subset(life.start.listens)
+    }
+
+    /// Whether only its age counts: it has never listened, and perhaps never will.
+    pub(super) fn may_serve_no_port(&self, life: &Life) -> bool {
+        let may = matches!(self.params.ready, ReadyRule::Listens { or_alive: Some(_) });
+        may && life.start.listens.is_empty() && !self.slots[life.slot].tells
+    }
+
+    /// The port of its environment, if it is waited for.
+    fn named(&self, start: &Start) -> Option<PortId> {
+        let waits = matches!(self.params.ready, ReadyRule::Listens { .. });
+        let waits = waits && self.params.ports.is_empty() && start.port != self.ports.unused;
+        start.port.filter(|_| waits)
     }
 
     /// What it has not done yet.
-    pub(super) fn missing(&self, now: Tick, start: &Start) -> Option<Missing> {
-        let word = start.told.is_none().then_some(Missing::Word);
-        let ports = || self.missing_ports(now, start);
+    pub(super) fn missing(&self, now: Tick, life: &Life) -> Option<Missing> {
+        let word = life.start.told.is_none().then_some(Missing::Word);
+        let ports = || self.missing_ports(now, life);
         match self.params.ready {
             ReadyRule::Alive(_) | ReadyRule::Told => word,
             ReadyRule::Asked => ports().or(word),
@@ -107,28 +149,25 @@ impl Books {
         }
     }
 
-    fn missing_ports(&self, now: Tick, start: &Start) -> Option<Missing> {
+    fn missing_ports(&self, now: Tick, life: &Life) -> Option<Missing> {
+        let (start, listed) = (life.start, self.params.ports);
         let listens = start.listens;
-        let listed = self.params.ports;
-        let served = self.served(now);
-        let expected = match start.port {
-            _ if !listed.is_empty() => listed,
-            Some(port) if self.ports.named != Some(false) => served.with(port),
-            _ => served,
-        };
+        let named = self.named(&start);
+        let expected = listed.and(self.concluded(now, life)).and(only(named));
         let nowhere = listens.is_empty();
         if listed.is_empty() && !nowhere && !start.uses_its_port() {
-            let siblings = self.ready_ones().map(|life| life.start.listens);
-            let others = siblings.fold(served, PortSet::and);
+            let siblings = self.ready_ones().filter(|one| one.start.port == start.port);
+            let others = siblings.fold(PortSet::EMPTY, |all, one| all.and(one.start.listens));
             if !others.is_empty() && !others.meets(listens) {
                 let expected = others;
                 return Some(Missing::Elsewhere { expected, listens });
             }
         }
-        if nowhere || !expected.minus(listens).is_empty() {
-            return Some(Missing::Ports { expected, listens });
-        }
-        None
+        (nowhere || !expected.minus(listens).is_empty()).then_some(Missing::Ports {
+            expected,
+            listens,
+            named,
+        })
     }
 
     /// Where clients wait if nobody is ready.
@@ -141,12 +180,12 @@ impl Books {
         };
         let mut awaited = self.params.ports;
         if awaited.is_empty() {
-            awaited = self.ports.served;
+            for (ports, _) in self.slots.iter().filter_map(|slot| slot.served) {
+                awaited = awaited.and(ports);
+            }
             let starts = |life: &&Life| life.ready.is_none() && life.leaves.is_none();
             for life in self.lives.values().filter(starts) {
-                if self.ports.named != Some(false) {
-                    awaited = awaited.and(only(life.start.port));
-                }
+                awaited = awaited.and(only(self.named(&life.start)));
             }
         }
         match awaited.iter().collect::<Vec<_>>()[..] {
@@ -174,12 +213,22 @@ impl Books {
         if !self.slot_holds(pid) {
             return;
         }
-        let expected = self.served(now).and(self.params.ports).contains(port);
+        let before = self.slots[self.lives[&pid].slot].served;
+        let before = before.map_or(PortSet::EMPTY, |(ports, _)| ports);
+        let expected = self
+            .common(now, None, None)
+            .and(before)
+            .and(self.params.ports);
+        let expected = expected.contains(port);
         self.ports.silent = false;
         let life = self.lives.get_mut(&pid).unwrap();
         let new = !life.start.listens.contains(port);
         life.start.listens = life.start.listens.with(port);
         let (slot, after) = (life.slot, now.since(life.started));
+        if after <= self.params.ready_timeout {
+            life.start.opened = life.start.opened.with(port);
+        }
+        let listens = life.start.listens;
         if life.ready.is_some() && new {
             self.slots[slot].tells = true;
             let told = self.params.ready == ReadyRule::Told;
@@ -190,6 +239,7 @@ impl Books {
                     slot: id(slot),
                     pid,
                     port,
+                    listens,
                     after,
                 });
             }
@@ -211,24 +261,31 @@ impl Books {
             self.owed.push(Note::ServesNoPort { slot, pid });
             self.falls_silent(pid);
         } else {
-            assert_eq!(self.missing(now, &start), None, "not yet: {life:?}");
+            let excused = std::mem::take(&mut self.excused) == Some(pid);
+            let missing = self.missing(now, &life);
+            // A sibling that leaves its slot, or is up, may be told of only after this.
+            let served = self.slots[life.slot].served;
+            let by_siblings = served.is_none_or(|(_, port)| port != start.port);
+            if let Some(Missing::Elsewhere { .. }) = missing {
+                self.doubtful.push(pid);
+            } else if !by_siblings || start.listens.is_empty() {
+                assert!(excused || missing.is_none(), "{missing:?}: {life:?}");
+            }
             assert_eq!(by, start.told.unwrap_or(ReadyBy::Listen));
         }
         let life = self.lives.get_mut(&pid).unwrap();
         life.ready = Some(now);
         self.slots[life.slot].tells |= by != ReadyBy::Age;
         if start.uses_its_port() {
-            // It may have been given up for another worker.
-            self.ports.named = self.ports.named.or(Some(true));
+            self.ports.used = start.port;
             self.tally.hit("port of the environment");
         }
     }
 
     /// Whether its time is over, and nobody of its slot ever listened.
     fn is_silent(&self, now: Tick, life: &Life) -> bool {
-        let may = matches!(self.params.ready, ReadyRule::Listens { or_alive: Some(_) });
         let late = life.start.ready_by.is_some_and(|by| by <= now);
-        may && late && life.start.listens.is_empty() && !self.slots[life.slot].tells
+        late && self.may_serve_no_port(life)
     }
 
     fn falls_silent(&mut self, first: Pid) {
@@ -265,16 +322,53 @@ impl Books {
             (slot, Some(port), listens),
             (id(life.slot), start.port, start.listens)
         );
-        let may = matches!(self.params.ready, ReadyRule::Listens { or_alive: Some(_) });
+        self.is_excused(now, pid);
+        assert!(self.ports.used != Some(port) && self.ports.unused != Some(port));
+        self.ports.unused = Some(port);
+        self.tally.hit("port of the environment unused");
+    }
+
+    /// Its time is over, and it listens somewhere.
+    fn is_excused(&mut self, now: Tick, pid: Pid) {
+        let life = self.lives[&pid];
+        let may = match self.params.ready {
+            ReadyRule::Listens { .. } => true,
+            ReadyRule::Asked => life.start.told.is_some(),
+            _ => false,
+        };
         assert!(
             may && life.ready.is_none() && life.leaves.is_none(),
             "{life:?}"
         );
-        assert!(start.ready_by.is_some_and(|by| by <= now), "{life:?}");
-        assert_eq!(self.ports.named, None);
-        self.ports.named = Some(false);
-        assert_eq!(self.missing(now, &start), None, "{life:?}");
-        self.tally.hit("port of the environment unused");
+        assert!(life.start.ready_by.is_some_and(|by| by <= now), "{life:?}");
+        assert!(!life.start.listens.is_empty(), "{life:?}");
+        self.excused = Some(pid);
+    }
+
+    /// It lacks ports that follow from others, but nobody serves in its place.
+    pub(super) fn said_lacks(&mut self, now: Tick, note: Note) {
+        let Note::LacksPorts {
+            slot,
+            pid,
+            lacks,
+            listens,
+        } = note
+        else {
+            panic!("{note:?}");
+        };
+        self.is_excused(now, pid);
+        let life = self.lives[&pid];
+        assert_eq!((slot, listens), (id(life.slot), life.start.listens));
+        assert_eq!(self.slots[life.slot].chair, Chair::Seated(pid), "{life:?}");
+        assert!(
+            !self.on_trial(now, life) && self.params.ports.is_empty(),
+            "{life:?}"
+        );
+        let Some(Missing::Ports { expected, .. }) = self.missing(now, &life) else {
+            panic!("{life:?}");
+        };
+        assert_eq!(expected.minus(listens), lacks);
+        self.tally.hit("lacks ports");
     }
 
     pub(super) fn said_still_starting(&mut self, now: Tick, note: Note) {
@@ -291,8 +385,10 @@ impl Books {
         assert_eq!((slot, after), (id(life.slot), now.since(life.started)));
         assert!(life.ready.is_none() && life.leaves.is_none(), "{life:?}");
         assert!(life.start.tell_at.is_some_and(|at| at <= now), "{life:?}");
-        assert_eq!(self.missing(now, &life.start), Some(missing));
-        self.lives.get_mut(&pid).unwrap().start.tell_at = None;
+        assert_eq!(self.missing(now, &life), Some(missing));
+        let lately = |told: Tick| now.since(told) < STILL_STARTING;
+        assert!(!self.ports.told_slow.is_some_and(lately), "again");
+        self.ports.told_slow = Some(now);
         self.tally.hit("still starting");
     }
 
@@ -303,13 +399,38 @@ impl Books {
         let start = life.start;
         assert!(life.ready.is_none() && start.ready_by.is_some_and(|by| by <= now));
         assert_eq!(life.leaves, None);
-        assert_eq!(self.missing(now, &start), Some(missing), "{life:?}");
+        assert_eq!(self.missing(now, &life), Some(missing), "{life:?}");
         assert!(!self.is_silent(now, &life), "{life:?}");
+        let excuse = matches!(missing, Missing::Ports { .. })
+            && match self.params.ready {
+                ReadyRule::Listens { .. } => true,
+                ReadyRule::Asked => start.told.is_some(),
+                _ => false,
+            };
+        let rises = self.slots[life.slot].chair != Chair::Seated(pid);
+        let excuse = excuse && !start.listens.is_empty() && self.params.ports.is_empty();
+        assert!(!excuse || rises || self.on_trial(now, life), "{life:?}");
         self.late.push(pid);
     }
 
-    /// Nobody who has done everything waits.
-    pub(super) fn nobody_is_kept_waiting(&self, now: Tick) {
+    /// Nobody who has done everything waits. Of those that are slow at the same time one is told of.
+    pub(super) fn nobody_is_kept_waiting(&mut self, now: Tick) {
+        let lately = |told: Tick| now.since(told) < STILL_STARTING;
+        if self.ports.told_slow.is_some_and(lately) {
+            for life in self.lives.values_mut() {
+                life.start.tell_at = life.start.tell_at.filter(|at| *at > now);
+            }
+        }
+        assert_eq!(self.excused, None, "for nothing");
+        for pid in std::mem::take(&mut self.doubtful) {
+            let start = self.lives[&pid].start;
+            let siblings = self.seated().filter(|other| *other != pid);
+            let mut ready = siblings.map(|other| &self.lives[&other]).filter(|one| {
+                let serves = one.ready.is_some() && !one.start.listens.is_empty();
+                serves && one.start.port == start.port
+            });
+            assert!(ready.next().is_none(), "{pid} listens elsewhere: {self:?}");
+        }
         for slot in &self.slots {
             let present = match slot.chair {
                 Chair::Seated(pid) => Some(pid),
@@ -321,8 +442,10 @@ impl Books {
             {
                 let life = self.lives[&pid];
                 if life.ready.is_none() {
-                    assert!(self.missing(now, &life.start).is_some(), "{pid}: {self:?}");
+                    assert!(self.missing(now, &life).is_some(), "{pid}: {self:?}");
                 }
+                let told = life.start.tell_at.is_none_or(|at| at > now);
+                assert!(life.ready.is_some() || told, "not told: {life:?}");
             }
         }
     }

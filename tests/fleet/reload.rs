@@ -82,9 +82,6 @@ impl Books {
         if result != ReloadResult::Success {
             self.cull_all(now, Cause::Reload);
         }
-        if result == ReloadResult::Success {
-            self.forget_ports();
-        }
         let current = self.generation;
         let new = |pid: &Pid| self.lives[pid].generation == current;
         let replaced = self.seated().filter(new).count();

@@ -177,6 +177,8 @@ impl Books {
             let missing = self.wanted() - self.serving().count();
             assert!(missing < unavailable, "{missing} are missing already");
         }
+        let life = self.lives[&pid];
+        self.keep_ports(now, &life);
         let slot = &mut self.slots[at];
         assert!(slot.next.is_none(), "its successor starts");
         slot.chair = Chair::Held(pid);

@@ -105,7 +105,11 @@ impl Books {
     fn may_be_due(&self, now: Tick) -> Option<Tick> {
         let renewals = self.slots.iter().filter_map(|slot| slot.renewal);
         let due = renewals.map(|renewal| renewal.due);
-        due.filter(|at| *at > now).min()
+        // One more worker that is up may change what is expected of a starting one.
+        let seated = self.seated().map(|pid| &self.lives[&pid]);
+        let up = seated.filter(|life| life.ready.is_some());
+        let up = up.map(|life| life.started.after(self.params.min_uptime));
+        due.chain(up).filter(|at| *at > now).min()
     }
 
     fn shown(&mut self, fleet: &Fleet, snapshot: &Snapshot) {

@@ -79,7 +79,7 @@ fn with_its_stop_signal_nobody_comes_back() {
     assert_eq!(deeds(&told_to_stop), [Action::Stop { pid: old }]);
     let actions = table.ends(new, Exit::Code(1));
     assert!(matches!(told(&actions).1, Next::Restart { .. }));
-    assert_eq!(result(&actions), None, "it was ready for long enough");
+    assert_eq!(result(&actions), Some(ReloadResult::Failure));
 }
 
 #[test]

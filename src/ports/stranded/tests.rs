@@ -216,7 +216,7 @@ fn with_the_port_let_go_it_is_reset() {
 #[test]
 fn no_more_than_there_is_room_for() {
     // One permit.
-    let stage = Stage::new(8);
+    let stage = Stage::new(4);
     let _workers = stage.workers(echo);
     let mut clients: Vec<StdStream> = (0..3).map(|_| stage.strand()).collect();
     stage.idle(&[LEFT]);

@@ -37,6 +37,7 @@ impl Listener for LogLines {
             | Note::ServesNoPort { .. }
             | Note::PortUnused { .. }
             | Note::ListensLate { .. }
+            | Note::LacksPorts { .. }
             | Note::NotReady { .. } => starting::log(told, &self.config),
             Note::Ended {
                 slot,
@@ -264,7 +265,7 @@ impl LogLines {
                 slot = slot.0,
                 pid = pid.get(),
                 old = old.get(),
-                "a new worker ended soon after it took over; the old one still drained and serves again"
+                "a new worker ended, and the old one still drained: the old one serves again"
             ),
             Note::Renews { slot, pid, cause } => {
                 let why = match cause {

@@ -13,11 +13,18 @@ pub(super) fn words(missing: Missing, config: &Config, ports: &PortTable) -> Str
             _ => "it accepts no connection on a shared port",
         }
         .to_owned(),
-        Missing::Ports { expected, listens } => {
+        Missing::Ports {
+            expected,
+            listens,
+            named,
+        } => {
             let lacks = expected.minus(listens);
+            let named = named.into_iter().collect();
             let why = match &config.ports.shared {
                 PortRule::Listed(_) => "RPM_PORTS",
-                PortRule::Any | PortRule::Nothing => "other workers serve it, or PORT names it",
+                _ if lacks == named => "PORT names it",
+                _ if lacks.meets(named) => "PORT names it, or other workers serve it",
+                PortRule::Any | PortRule::Nothing => "other workers serve it",
             };
             match (expected.is_empty(), listens.is_empty()) {
                 (true, _) => "it does not listen on any port".to_owned(),
@@ -46,12 +53,18 @@ pub(super) fn hint(missing: Missing, config: &Config) -> &'static str {
             "a program that looks for a free port does not get the shared one; RPM_EXEC_MODE=fork if each worker shall \
              have its own"
         }
-        (Missing::Ports { expected, .. }, PortRule::Any | PortRule::Nothing)
-            if expected.is_empty() =>
-        {
+        (Missing::Ports { .. }, PortRule::Listed(_)) => {
+            "RPM_PORTS lists the ports on which a worker must listen"
+        }
+        (Missing::Ports { listens, .. }, _) if listens.is_empty() => {
             "if the program serves no port, RPM_PORTS=off makes it ready after RPM_MIN_UPTIME"
         }
-        (Missing::Ports { .. }, _) => "RPM_PORTS lists the ports on which a worker must listen",
+        (Missing::Ports { named: Some(_), .. }, _) => {
+            "if the program does not use PORT, unset it; RPM_PORTS lists the ports on which a worker must listen"
+        }
+        (Missing::Ports { .. }, _) => {
+            "if it need not listen there any more, RPM_PORTS lists the ports on which it must"
+        }
     }
 }
 
@@ -70,7 +83,11 @@ mod tests {
             .into();
         let auto = with(&[]);
         let listed = with(&[("RPM_PORTS", "3000,9100")]);
-        let of = |expected, listens| Missing::Ports { expected, listens };
+        let of = |expected, listens| Missing::Ports {
+            expected,
+            listens,
+            named: None,
+        };
         let text = |missing, config: &Config| words(missing, config, &table);
         assert_eq!(
             text(of(none, none), &auto),
@@ -82,7 +99,7 @@ mod tests {
         );
         assert_eq!(
             text(of(ports[0].and(ports[1]), ports[1].and(ports[2])), &auto),
-            "it listens on port 9100, udp:53, but not on port 3000 (other workers serve it, or PORT names it)"
+            "it listens on port 9100, udp:53, but not on port 3000 (other workers serve it)"
         );
         let elsewhere = Missing::Elsewhere {
             expected: ports[0],

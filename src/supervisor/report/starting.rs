@@ -48,6 +48,32 @@ pub(super) fn log(told: &Told<'_>, config: &Config) {
                  and so will the others"
             );
         }
+        Note::NotReady {
+            slot,
+            pid,
+            after,
+            missing,
+        } => {
+            let grace = human(config.life.stop_timeout);
+            let (after, hint) = (human(after), missing::hint(missing, config));
+            let missing = missing::words(missing, config, told.ports);
+            warn!(
+                slot = slot.0,
+                pid = pid.get(),
+                after,
+                missing,
+                hint,
+                grace,
+                "worker not ready within RPM_READY_TIMEOUT, stopping it"
+            );
+        }
+        _ => ports(told, config),
+    }
+}
+
+/// Ports that are used otherwise than expected.
+fn ports(told: &Told<'_>, config: &Config) {
+    match told.note {
         Note::PortUnused {
             slot,
             pid,
@@ -69,12 +95,16 @@ pub(super) fn log(told: &Told<'_>, config: &Config) {
             slot,
             pid,
             port,
+            listens,
             after,
         } => {
             let (port, after) = (told.ports.name(port), human(after));
             let hint = match config.life.ready {
-                Ready::Notify | Ready::Delay(_) => "RPM_READY=listen waits for it",
-                _ => "name it in RPM_PORTS, and a worker is not ready before it listens there",
+                Ready::Notify | Ready::Delay(_) => "RPM_READY=listen waits for it".to_owned(),
+                _ => format!(
+                    "if every worker has to listen there before it is ready: RPM_PORTS={}",
+                    told.ports.names(listens).replace(", ", ",")
+                ),
             };
             warn!(
                 slot = slot.0,
@@ -85,23 +115,22 @@ pub(super) fn log(told: &Told<'_>, config: &Config) {
                 "a port was opened only after the worker counted as ready"
             );
         }
-        Note::NotReady {
+        Note::LacksPorts {
             slot,
             pid,
-            after,
-            missing,
+            lacks,
+            listens,
         } => {
-            let grace = human(config.life.stop_timeout);
-            let (after, hint) = (human(after), missing::hint(missing, config));
-            let missing = missing::words(missing, config, told.ports);
+            let (lacks, listens) = (told.ports.names(lacks), told.ports.names(listens));
+            let hint = "if it must listen there, list all its ports in RPM_PORTS";
             warn!(
                 slot = slot.0,
                 pid = pid.get(),
-                after,
-                missing,
+                lacks,
+                listens,
                 hint,
-                grace,
-                "worker not ready within RPM_READY_TIMEOUT, stopping it"
+                "worker does not listen on all ports on which others did within RPM_READY_TIMEOUT; it counts as ready, and they \
+                 are not expected any more"
             );
         }
         _ => {}

