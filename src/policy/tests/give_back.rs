@@ -11,11 +11,8 @@ fn rolling() -> Params {
     }
 }
 
-/// A worker whose successor has taken over, and that drains.
-fn taken_over(params: Params) -> (Table, Pid, Pid) {
-    let (mut table, pids) = Table::serving(params);
-    let reload = Command::Reload(Trigger::Operator);
-    let _ = table.tell(Event::Operator(reload));
+/// A ready worker on the spare listener.
+fn rises(table: &mut Table) -> Pid {
     table.pids += 1;
     let new = Pid::new(table.pids).unwrap();
     let _ = table.tell(Event::Spawned {
@@ -25,6 +22,15 @@ fn taken_over(params: Params) -> (Table, Pid, Pid) {
         port: None,
     });
     let _ = table.tell(is_ready(new));
+    new
+}
+
+/// A worker whose successor has taken over, and that drains.
+fn taken_over(params: Params) -> (Table, Pid, Pid) {
+    let (mut table, pids) = Table::serving(params);
+    let reload = Command::Reload(Trigger::Operator);
+    let _ = table.tell(Event::Operator(reload));
+    let new = rises(&mut table);
     let took = table.wait(1000);
     assert!(says(
         &took,
@@ -111,15 +117,7 @@ fn an_unhealthy_worker_does_not_come_back() {
         pid: pids[0],
         cause,
     });
-    table.pids += 1;
-    let new = Pid::new(table.pids).unwrap();
-    let _ = table.tell(Event::Spawned {
-        slot: SLOT,
-        listener: ListenerId(1),
-        pid: new,
-        port: None,
-    });
-    let _ = table.tell(is_ready(new));
+    let new = rises(&mut table);
     let _ = table.tell(Event::Checked {
         pid: new,
         passed: true,
@@ -135,15 +133,7 @@ fn one_that_has_grown_too_large_comes_back_and_is_replaced_later() {
     let old = pids[0];
     let cause = Cause::MemoryLimit;
     let _ = table.tell(Event::Unfit { pid: old, cause });
-    table.pids += 1;
-    let new = Pid::new(table.pids).unwrap();
-    let _ = table.tell(Event::Spawned {
-        slot: SLOT,
-        listener: ListenerId(1),
-        pid: new,
-        port: None,
-    });
-    let _ = table.tell(is_ready(new));
+    let new = rises(&mut table);
     let _ = table.wait(1000);
     let actions = table.ends(new, Exit::Code(1));
     assert_eq!(deeds(&actions), []);
@@ -161,15 +151,7 @@ fn a_worker_that_ends_before_it_is_old_enough_fails_the_reload() {
         ..params()
     });
     let _ = table.tell(Event::Operator(Command::Reload(Trigger::Operator)));
-    table.pids += 1;
-    let new = Pid::new(table.pids).unwrap();
-    let _ = table.tell(Event::Spawned {
-        slot: SLOT,
-        listener: ListenerId(1),
-        pid: new,
-        port: None,
-    });
-    let _ = table.tell(is_ready(new));
+    let new = rises(&mut table);
     // The old one has its stop signal already.
     let actions = table.ends(new, Exit::Code(1));
     assert_eq!(result(&actions), Some(ReloadResult::Failure));
