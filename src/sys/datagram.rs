@@ -6,7 +6,9 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use nix::errno::Errno;
-use nix::sys::socket::{self, AddressFamily, SockFlag, SockType, SockaddrStorage, sockopt};
+use nix::sys::socket::{self, SockType, SockaddrStorage, sockopt};
+
+use super::inet;
 
 /// State of the receive queue of a socket (SO_MEMINFO, linux/sock_diag.h).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -24,21 +26,7 @@ pub struct ReceiveQueue {
 /// all datagrams. SO_BROADCAST is set, because a program may have set it before `bind`, and it only permits to send.
 /// Fails with EADDRINUSE, EACCES (ports below 1024), EADDRNOTAVAIL, EAFNOSUPPORT or EMFILE.
 pub fn bound(addr: SocketAddr, v6only: bool, reuse: bool) -> nix::Result<OwnedFd> {
-    let family = if addr.is_ipv4() {
-        AddressFamily::Inet
-    } else {
-        AddressFamily::Inet6
-    };
-    let fd = socket::socket(family, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None)?;
-    socket::setsockopt(&fd, sockopt::Broadcast, &true)?;
-    if reuse {
-        socket::setsockopt(&fd, sockopt::ReusePort, &true)?;
-    }
-    if addr.is_ipv6() {
-        socket::setsockopt(&fd, sockopt::Ipv6V6Only, &v6only)?;
-    }
-    socket::bind(fd.as_raw_fd(), &SockaddrStorage::from(addr))?;
-    Ok(fd)
+    inet::bound(SockType::Datagram, sockopt::Broadcast, addr, v6only, reuse)
 }
 
 /// Reads the state of the receive queue.

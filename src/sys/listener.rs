@@ -9,8 +9,10 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 
 use nix::errno::Errno;
-use nix::sys::socket::{self, AddressFamily, SockFlag, SockType, SockaddrStorage, sockopt};
+use nix::sys::socket::{self, SockFlag, SockType, SockaddrStorage, sockopt};
 use nix::sys::stat::fstat;
+
+use super::inet;
 
 /// State of one listener, from TCP_INFO (tcp(7)). For a listening socket, `tcpi_unacked` is the length of the accept
 /// queue and `tcpi_sacked` its limit.
@@ -35,21 +37,7 @@ pub fn open(addr: SocketAddr, v6only: bool, backlog: u32, reuse: bool) -> nix::R
 
 /// Opens and binds a socket as [`open`] does, but does not listen yet.
 pub fn bound(addr: SocketAddr, v6only: bool, reuse: bool) -> nix::Result<OwnedFd> {
-    let family = if addr.is_ipv4() {
-        AddressFamily::Inet
-    } else {
-        AddressFamily::Inet6
-    };
-    let fd = socket::socket(family, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
-    socket::setsockopt(&fd, sockopt::ReuseAddr, &true)?;
-    if reuse {
-        socket::setsockopt(&fd, sockopt::ReusePort, &true)?;
-    }
-    if addr.is_ipv6() {
-        socket::setsockopt(&fd, sockopt::Ipv6V6Only, &v6only)?;
-    }
-    socket::bind(fd.as_raw_fd(), &SockaddrStorage::from(addr))?;
-    Ok(fd)
+    inet::bound(SockType::Stream, sockopt::ReuseAddr, addr, v6only, reuse)
 }
 
 /// Takes a listener out of the state LISTEN, and so out of its group. The connections in its queue are reset.
@@ -132,13 +120,8 @@ pub fn local_addr(fd: impl AsFd) -> nix::Result<SocketAddr> {
 /// Starts a connection to `addr` without waiting for the answer. On loopback, the handshake is complete when this
 /// returns.
 pub fn connect_nonblocking(addr: SocketAddr) -> nix::Result<OwnedFd> {
-    let family = if addr.is_ipv4() {
-        AddressFamily::Inet
-    } else {
-        AddressFamily::Inet6
-    };
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
-    let fd = socket::socket(family, SockType::Stream, flags, None)?;
+    let fd = inet::opened(SockType::Stream, flags, addr)?;
     match socket::connect(fd.as_raw_fd(), &SockaddrStorage::from(addr)) {
         Ok(()) | Err(Errno::EINPROGRESS) => Ok(fd),
         Err(errno) => Err(errno),

@@ -13,6 +13,7 @@ pub mod epoll;
 pub mod epoll_set;
 pub mod family;
 mod fork;
+mod inet;
 pub mod inotify;
 pub mod inspect;
 pub mod intercept;
