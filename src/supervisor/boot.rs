@@ -241,7 +241,7 @@ fn params(
     let mut expected = PortSet::EMPTY;
     for name in listed {
         // More ports than there are numbers are not waited for.
-        let id = ports.id(&name, expected);
+        let id = ports.id(&name, || expected);
         expected = id.map_or(expected, |id| expected.with(id));
     }
     // Ports should be shared but cannot be shared here: two workers could not bind the same port.

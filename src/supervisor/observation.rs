@@ -64,7 +64,7 @@ impl Observation {
             (true, true) => "on",
             (true, false) => "unavailable",
         };
-        let unreachable = !can_ask && (health || path || fallback.is_some());
+        let unreachable = !can_ask && (health || path || fallback);
         let by = match (&question, ready) {
             (Some(question), _) => question.by(),
             (None, ReadyRule::Told | ReadyRule::Asked) => ReadyBy::Notify,
@@ -129,11 +129,7 @@ impl Observation {
 }
 
 /// The rule, the question, and whether it is less than RPM_READY says.
-fn ready(
-    config: &Config,
-    sees_listen: bool,
-    can_ask: bool,
-) -> (ReadyRule, Option<Question>, Option<()>) {
+fn ready(config: &Config, sees_listen: bool, can_ask: bool) -> (ReadyRule, Option<Question>, bool) {
     let min_uptime = config.life.min_uptime;
     let listed = matches!(config.ports.shared, PortRule::Listed(_));
     let must_listen = ReadyRule::Listens { or_alive: None };
@@ -144,19 +140,17 @@ fn ready(
         ReadyRule::Told
     };
     match &config.life.ready {
-        Ready::Delay(time) => (ReadyRule::Alive(*time), None, None),
-        Ready::Notify => (ReadyRule::Told, None, None),
+        Ready::Delay(time) => (ReadyRule::Alive(*time), None, false),
+        Ready::Notify => (ReadyRule::Told, None, false),
         Ready::Auto if sees_listen => {
             let or_alive = Some(min_uptime).filter(|_| !listed);
-            (ReadyRule::Listens { or_alive }, None, None)
+            (ReadyRule::Listens { or_alive }, None, false)
         }
-        Ready::Auto => (ReadyRule::Alive(min_uptime), None, None),
-        Ready::Listen if sees_listen => (must_listen, None, None),
-        Ready::Http(path) if can_ask => (asked, Some(Question::Http(path.clone())), None),
-        Ready::Listen | Ready::Tcp if can_ask => (asked, Some(Question::Tcp), None),
-        Ready::Tcp | Ready::Http(_) if sees_listen => (must_listen, None, Some(())),
-        Ready::Listen | Ready::Tcp | Ready::Http(_) => {
-            (ReadyRule::Alive(min_uptime), None, Some(()))
-        }
+        Ready::Auto => (ReadyRule::Alive(min_uptime), None, false),
+        Ready::Listen if sees_listen => (must_listen, None, false),
+        Ready::Http(path) if can_ask => (asked, Some(Question::Http(path.clone())), false),
+        Ready::Listen | Ready::Tcp if can_ask => (asked, Some(Question::Tcp), false),
+        Ready::Tcp | Ready::Http(_) if sees_listen => (must_listen, None, true),
+        Ready::Listen | Ready::Tcp | Ready::Http(_) => (ReadyRule::Alive(min_uptime), None, true),
     }
 }

@@ -314,6 +314,6 @@ impl Supervisor {
 
     /// The number of a port; `None` if too many are in use.
     pub(super) fn port_id(&mut self, name: &str) -> Option<PortId> {
-        self.port_table.id(name, self.fleet.ports_in_use())
+        self.port_table.id(name, || self.fleet.ports_in_use())
     }
 }

@@ -79,7 +79,7 @@ mod tests {
         let mut table = PortTable::default();
         let none = PortSet::EMPTY;
         let ports: Vec<PortSet> = ["3000", "9100", "udp:53"]
-            .map(|name| none.with(table.id(name, none).unwrap()))
+            .map(|name| none.with(table.id(name, || none).unwrap()))
             .into();
         let auto = with(&[]);
         let listed = with(&[("RPM_PORTS", "3000,9100")]);
