@@ -34,18 +34,19 @@ impl Fleet {
     /// with each life that was not, would be at most a hundredth of it.
     fn life(&self, now: Tick, at: usize, worker: &Worker) -> Life {
         let uptime = now.since(worker.started);
-        let tells = self.slots.get(at).is_some_and(|slot| slot.tells);
+        let slot = self.slots.get(at);
         // One that has never listened may serve no port; then only its age counts.
         let silent = matches!(self.params.ready, ReadyRule::Listens { or_alive: Some(_) })
             && worker.listens.is_empty()
-            && !tells;
+            && !slot.is_some_and(|slot| slot.tells);
+        let concluded = slot.map(|slot| self.concluded(now, slot, worker));
         let starts = uptime < self.params.ready_timeout
-            && !self.concluded(now, worker).is_subset(worker.listens);
+            && !concluded.is_none_or(|ports| ports.is_subset(worker.listens));
         let comes_up = silent || (worker.was_ready && !starts);
         if !comes_up || uptime < self.params.min_uptime {
             return Life::Short;
         }
-        let unrest = self.slots.get(at).map_or(0, |slot| slot.unrest);
+        let unrest = slot.map_or(0, |slot| slot.unrest);
         let wait = self.params.backoff.delay(unrest.saturating_add(1), 0);
         if uptime >= wait.saturating_mul(LONG) {
             Life::Long
@@ -65,7 +66,7 @@ impl Fleet {
         if self.gives_back(turn, at, worker, fall) {
             return;
         }
-        self.remember_ports(turn.now, &worker);
+        self.remember_ports(turn.now, at);
         let Some(slot) = self.slots.get_mut(at) else {
             return;
         };

@@ -7,6 +7,14 @@ use super::slot::{Seat, Service, Slot, Worker};
 use super::{Apart, Missing, ReadyRule};
 
 impl Fleet {
+    /// The ready workers, without successors, each with its slot.
+    fn ready_workers(&self) -> impl Iterator<Item = (SlotId, &Worker)> {
+        self.slots.iter().filter_map(|slot| match &slot.seat {
+            Seat::Ready { worker, .. } => Some((slot.id, worker)),
+            _ => None,
+        })
+    }
+
     /// The ports that every worker serves which is up and has `named` in its environment; without the one of slot `but`.
     pub(super) fn served_by_all(
         &self,
@@ -14,13 +22,9 @@ impl Fleet {
         but: Option<SlotId>,
         named: Option<PortId>,
     ) -> PortSet {
-        let others = self.slots.iter().filter(|slot| Some(slot.id) != but);
-        let ready = others.filter_map(|slot| match slot.seat {
-            Seat::Ready { worker, .. } => Some(worker),
-            _ => None,
-        });
-        let up = ready.filter(|worker| self.is_up(now, worker) && worker.port == named);
-        let all = up.map(|worker| worker.opened);
+        let others = self.ready_workers().filter(|(id, _)| Some(*id) != but);
+        let up = others.filter(|(_, worker)| self.is_up(now, worker) && worker.port == named);
+        let all = up.map(|(_, worker)| worker.opened);
         all.reduce(PortSet::common).unwrap_or_default()
     }
 
@@ -32,10 +36,8 @@ impl Fleet {
         );
         let mut seats = self.slots.iter().flat_map(Slot::seats);
         let starting = seats.any(|seat| matches!(seat, Seat::Starting { .. }));
-        let up_at = self.slots.iter().filter_map(|slot| match slot.seat {
-            Seat::Ready { worker, .. } => Some(worker.started.after(self.params.min_uptime)),
-            _ => None,
-        });
+        let ready = self.ready_workers();
+        let up_at = ready.map(|(_, worker)| worker.started.after(self.params.min_uptime));
         let next = up_at.filter(|at| *at > self.looked).min();
         next.filter(|_| concludes && starting)
     }
@@ -44,22 +46,19 @@ impl Fleet {
         worker.was_ready && now.since(worker.started) >= self.params.min_uptime
     }
 
-    /// The worker of a slot leaves it: what it served is expected of the next one.
-    pub(super) fn remember_ports(&mut self, now: Tick, worker: &Worker) {
-        let up = self.is_up(now, worker);
-        let slots = self.slots.iter_mut();
-        for slot in slots.filter(|slot| up && slot.seat.worker() == Some(worker)) {
-            slot.served = Some(worker.service());
+    /// The worker of slot `at` leaves it: what it served is expected of the next one.
+    pub(super) fn remember_ports(&mut self, now: Tick, at: usize) {
+        let worker = self.slots.get(at).and_then(|slot| slot.seat.worker());
+        let up = worker.filter(|worker| self.is_up(now, worker));
+        if let Some(service) = up.map(Worker::service)
+            && let Some(slot) = self.slots.get_mut(at)
+        {
+            slot.served = Some(service);
         }
     }
 
     /// What the worker before this one in its slot served.
-    fn before(&self, now: Tick, worker: &Worker) -> Option<Service> {
-        let mut slots = self.slots.iter();
-        let slot = slots.find(|slot| {
-            let mut seats = slot.seats().filter_map(Seat::worker);
-            seats.any(|other| other.pid == worker.pid)
-        })?;
+    fn before(&self, now: Tick, slot: &Slot, worker: &Worker) -> Option<Service> {
         match slot.seat {
             Seat::Ready { worker: old, .. } if old.pid != worker.pid => {
                 self.is_up(now, &old).then(|| old.service())
@@ -69,18 +68,14 @@ impl Fleet {
     }
 
     /// The ports on which it must listen as far as that is concluded from other workers.
-    pub(super) fn concluded(&self, now: Tick, worker: &Worker) -> PortSet {
+    pub(super) fn concluded(&self, now: Tick, slot: &Slot, worker: &Worker) -> PortSet {
         if !self.params.ports.is_empty() {
             return PortSet::EMPTY;
         }
-        let slot = self.slots.iter().find(|slot| {
-            let mut seats = slot.seats().filter_map(Seat::worker);
-            seats.any(|other| other.pid == worker.pid)
-        });
-        let before = self.before(now, worker);
+        let before = self.before(now, slot, worker);
         // Another environment, other ports.
         let before = before.filter(|before| before.named == worker.port);
-        let others = || self.served_by_all(now, slot.map(|slot| slot.id), worker.port);
+        let others = || self.served_by_all(now, Some(slot.id), worker.port);
         before.map_or_else(others, |before| before.ports)
     }
 
@@ -135,23 +130,21 @@ impl Fleet {
         if named || !self.params.ports.is_empty() || worker.listens.is_empty() {
             return None;
         }
-        let siblings = self.slots.iter().filter_map(|slot| match slot.seat {
-            Seat::Ready { worker: other, .. } if other.port == worker.port => Some(other.listens),
-            _ => None,
-        });
-        let all = siblings.fold(PortSet::EMPTY, PortSet::and);
+        let siblings = self.ready_workers().map(|(_, other)| other);
+        let siblings = siblings.filter(|other| other.port == worker.port);
+        let all = siblings.fold(PortSet::EMPTY, |all, other| all.and(other.listens));
         (!all.is_empty() && !all.meets(worker.listens)).then_some(all)
     }
 
     /// What this worker has not done yet; `None` if it is ready. Its age is not considered.
-    pub(super) fn missing(&self, now: Tick, worker: &Worker) -> Option<Missing> {
+    pub(super) fn missing(&self, now: Tick, slot: &Slot, worker: &Worker) -> Option<Missing> {
         let told = worker.told.is_some();
         match self.params.ready {
             ReadyRule::Alive(_) | ReadyRule::Told => (!told).then_some(Missing::Word),
             ReadyRule::Asked => self
-                .missing_ports(now, worker, None)
+                .missing_ports(now, slot, worker, None)
                 .or((!told).then_some(Missing::Word)),
-            ReadyRule::Listens { .. } => self.missing_ports(now, worker, self.named(worker)),
+            ReadyRule::Listens { .. } => self.missing_ports(now, slot, worker, self.named(worker)),
         }
     }
 
@@ -159,6 +152,7 @@ impl Fleet {
     pub(super) fn missing_ports(
         &self,
         now: Tick,
+        slot: &Slot,
         worker: &Worker,
         named: Option<PortId>,
     ) -> Option<Missing> {
@@ -166,7 +160,7 @@ impl Fleet {
         if let Some(expected) = self.elsewhere(worker) {
             return Some(Missing::Elsewhere { expected, listens });
         }
-        let expected = self.params.ports.and(self.concluded(now, worker));
+        let expected = self.params.ports.and(self.concluded(now, slot, worker));
         let expected = named.map_or(expected, |port| expected.with(port));
         let lacks = listens.is_empty() || !expected.is_subset(listens);
         lacks.then_some(Missing::Ports {

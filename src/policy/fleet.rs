@@ -298,7 +298,7 @@ impl Fleet {
     }
 
     /// Finds the slot that has this process as its worker or as its next worker.
-    pub(super) fn seat_of(&mut self, pid: Pid) -> Option<(usize, Which)> {
+    pub(super) fn seat_of(&self, pid: Pid) -> Option<(usize, Which)> {
         let has = |seat: &Seat| seat.worker().is_some_and(|worker| worker.pid == pid);
         self.slots.iter().enumerate().find_map(|(at, slot)| {
             if has(&slot.seat) {

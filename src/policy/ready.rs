@@ -88,11 +88,9 @@ impl Fleet {
                 late = (ready && new).then_some(*worker);
             }
         }
+        slot.tells |= late.is_some();
         self.silent = false;
         if let Some(worker) = late {
-            if let Some(slot) = self.slot_of(pid) {
-                slot.tells = true;
-            }
             // An expected port can be late only if the worker is ready by its own word.
             let unexpected = !known && !listed || self.params.ready == ReadyRule::Told;
             if unexpected && !self.told_late.contains(port) {
@@ -149,7 +147,7 @@ impl Fleet {
                 if alive_at.is_some_and(|due| due <= now) {
                     return Some((at, which, ReadyBy::Age));
                 }
-                let ready = self.missing(now, worker).is_none();
+                let ready = self.missing(now, slot, worker).is_none();
                 ready.then(|| (at, which, worker.told.unwrap_or(ReadyBy::Listen)))
             })
         })
@@ -161,11 +159,9 @@ impl Fleet {
         };
         slot.tells |= by != ReadyBy::Age;
         let id = slot.id;
-        let seat = match (which, &mut slot.successor) {
-            (Which::Next, Some(next)) => &mut next.seat,
-            _ => &mut slot.seat,
-        };
-        if let Seat::Starting { worker, .. } = *seat {
+        if let Some(seat) = slot.seat_mut(which)
+            && let Seat::Starting { worker, .. } = *seat
+        {
             *seat = now_ready(turn, id, worker, by);
             if worker
                 .port
@@ -210,7 +206,7 @@ impl Fleet {
         let named = self.named(worker);
         let used = named.filter(|port| self.port_used == Some(*port));
         let unused = named.filter(|_| used.is_none());
-        let lacks = match self.missing_ports(turn.now, worker, used) {
+        let lacks = match self.missing_ports(turn.now, slot, worker, used) {
             None => PortSet::EMPTY,
             Some(Missing::Ports { expected, .. })
                 if which == Which::Present

@@ -22,11 +22,7 @@ impl Fleet {
         let Some(slot) = self.slots.get_mut(at) else {
             return;
         };
-        let seat = match (which, &mut slot.successor) {
-            (Which::Next, Some(next)) => &mut next.seat,
-            _ => &mut slot.seat,
-        };
-        let Some(worker) = seat.worker_mut() else {
+        let Some(worker) = slot.seat_mut(which).and_then(Seat::worker_mut) else {
             return;
         };
         if !passed {
@@ -330,12 +326,11 @@ impl Fleet {
         let Some(worker) = seat.and_then(|seat| seat.worker().copied()) else {
             return;
         };
-        let up = self.is_up(turn.now, &worker);
+        self.remember_ports(turn.now, at);
         let Some(slot) = self.slots.get_mut(at) else {
             return;
         };
         let id = slot.id;
-        slot.served = up.then(|| worker.service()).or(slot.served);
         slot.seat = Seat::Held;
         slot.renewal = None;
         slot.ails = cause == Cause::Unhealthy;

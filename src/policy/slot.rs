@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::Action;
 use super::drain::Patience;
+use super::fleet::Which;
 use super::scrape::LastScrape;
 use crate::model::{
     Cause, Exit, Generation, ListenerId, Pid, PortId, PortSet, ReadyBy, SlotId, Tick,
@@ -235,6 +236,14 @@ impl Slot {
     pub fn seats_mut(&mut self) -> impl Iterator<Item = &mut Seat> {
         let next = self.successor.as_mut().map(|next| &mut next.seat);
         std::iter::once(&mut self.seat).chain(next)
+    }
+
+    /// The seat of its worker, or that of its successor.
+    pub fn seat_mut(&mut self, which: Which) -> Option<&mut Seat> {
+        match which {
+            Which::Present => Some(&mut self.seat),
+            Which::Next => self.successor.as_mut().map(|next| &mut next.seat),
+        }
     }
 
     /// The seat for which a worker on `listener` was requested.

@@ -154,37 +154,29 @@ impl Fleet {
 
     /// The starting workers whose time to become ready is over.
     fn late(&self, now: Tick) -> Vec<Pid> {
-        let late = |seat: &Seat| match seat {
-            Seat::Starting {
-                worker,
-                ready_by: Some(due),
-                ..
-            } => (*due <= now).then_some(worker.pid),
-            _ => None,
-        };
         let seats = self.slots.iter().flat_map(Slot::seats);
-        seats.filter_map(late).collect()
+        let late = seats.filter_map(|seat| is_late(seat, now));
+        late.map(|worker| worker.pid).collect()
     }
 
     fn too_late(&mut self, turn: &mut Turn<'_>, pid: Pid) {
-        // The end of a reload, or what one before it has shown, may have changed its seat.
-        if !self.late(turn.now).contains(&pid) {
-            return;
-        }
         let Some((at, which)) = self.seat_of(pid) else {
             return;
         };
-        let Some(slot) = self.slots.get_mut(at) else {
+        let Some(slot) = self.slots.get(at) else {
             return;
         };
         let (id, seat) = (slot.id, slot.seat);
-        let worker = match which {
-            Which::Present => seat.worker().copied(),
-            Which::Next => slot.successor.and_then(|next| next.seat.worker().copied()),
+        let place = match which {
+            Which::Present => Some(seat),
+            Which::Next => slot.successor.map(|next| next.seat),
         };
-        let Some(worker) = worker else { return };
+        // The end of a reload, or what one before it has shown, may have changed its seat.
+        let Some(worker) = place.and_then(|seat| is_late(&seat, turn.now)) else {
+            return;
+        };
         let after = turn.now.since(worker.started);
-        let Some(missing) = self.missing(turn.now, &worker) else {
+        let Some(missing) = self.missing(turn.now, slot, &worker) else {
             return;
         };
         if self.ready_after_all(turn, (id, which), &worker) {
@@ -212,9 +204,8 @@ impl Fleet {
 
     /// Says what a worker has not done yet: once for each, and once for all that start at the same time.
     fn tell_of_starting(&mut self, turn: &mut Turn<'_>) {
-        let mut slow = Vec::new();
-        for slot in &mut self.slots {
-            let id = slot.id;
+        let mut due = Vec::new();
+        for (at, slot) in self.slots.iter_mut().enumerate() {
             for seat in slot.seats_mut() {
                 if let Seat::Starting {
                     worker, tell_at, ..
@@ -222,24 +213,39 @@ impl Fleet {
                     && tell_at.is_some_and(|due| due <= turn.now)
                 {
                     *tell_at = None;
-                    slow.push((id, *worker));
+                    due.push((at, *worker));
                 }
             }
         }
-        for (slot, worker) in slow {
+        for (at, worker) in due {
             let lately = |told: Tick| turn.now.since(told) < STILL_STARTING;
             if self.told_slow.is_some_and(lately) {
                 continue;
             }
-            if let Some(missing) = self.missing(turn.now, &worker) {
+            if let Some(slot) = self.slots.get(at)
+                && let Some(missing) = self.missing(turn.now, slot, &worker)
+            {
+                let id = slot.id;
                 self.told_slow = Some(turn.now);
                 turn.say(Note::StillStarting {
-                    slot,
+                    slot: id,
                     pid: worker.pid,
                     after: turn.now.since(worker.started),
                     missing,
                 });
             }
         }
+    }
+}
+
+/// The worker of a seat whose time to become ready is over.
+fn is_late(seat: &Seat, now: Tick) -> Option<Worker> {
+    match seat {
+        Seat::Starting {
+            worker,
+            ready_by: Some(due),
+            ..
+        } => (*due <= now).then_some(*worker),
+        _ => None,
     }
 }
