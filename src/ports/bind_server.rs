@@ -251,6 +251,7 @@ impl<F: Fn(PortEvent)> Thread<F> {
             }
             Call::Bind => self.answer_bind(served, &notification),
             Call::Listen => self.answer_listen(served, &notification),
+            Call::AskListening => self.answer_whether_it_listens(served, &notification),
             Call::CreateEpoll => self.create_set(served, &notification),
             Call::Unlink | Call::UnlinkAt => {
                 if self.remove_path(served, &notification) {

@@ -11,6 +11,8 @@ pub struct Architecture {
     pub listen: u32,
     /// The number of setsockopt(2).
     pub setsockopt: u32,
+    /// The number of getsockopt(2).
+    pub getsockopt: u32,
     /// The number of epoll_create1(2).
     pub epoll_create1: u32,
     /// The number of epoll_create(2). Newer architectures do not have that call.
@@ -27,6 +29,7 @@ pub const X86_64: Architecture = Architecture {
     bind: 49,
     listen: 50,
     setsockopt: 54,
+    getsockopt: 55,
     epoll_create1: 291,
     epoll_create: Some(213),
     unlink: Some(87),
@@ -39,6 +42,7 @@ pub const AARCH64: Architecture = Architecture {
     bind: 200,
     listen: 201,
     setsockopt: 208,
+    getsockopt: 209,
     epoll_create1: 20,
     epoll_create: None,
     unlink: None,
@@ -67,6 +71,7 @@ mod tests {
             NATIVE.bind,
             NATIVE.listen,
             NATIVE.setsockopt,
+            NATIVE.getsockopt,
             NATIVE.epoll_create1,
             NATIVE.unlinkat,
         ];
@@ -76,6 +81,7 @@ mod tests {
                 libc::SYS_bind,
                 libc::SYS_listen,
                 libc::SYS_setsockopt,
+                libc::SYS_getsockopt,
                 libc::SYS_epoll_create1,
                 libc::SYS_unlinkat
             ]

@@ -1,5 +1,5 @@
-//! Intercepts `bind`, `listen`, the creation of epoll sets, a few socket options and, for unix paths, the removal of files by
-//! a seccomp user notification (seccomp_unotify(2)).
+//! Intercepts `bind`, `listen` and the question whether a socket listens, the creation of epoll sets, a few socket options and,
+//! for unix paths, the removal of files by a seccomp user notification (seccomp_unotify(2)).
 //!
 //! The child installs the filter on itself; the filter stays on it and on all its descendants. Each trapped call waits
 //! until the owner of the notifier answers, so the notifier must stay open and served while any of them lives.
@@ -22,6 +22,8 @@ pub enum Call {
     Listen,
     /// setsockopt(2) of one of [`REPORTED`]. Its value would be lost with the replaced descriptor.
     SetOption,
+    /// getsockopt(2) of SO_ACCEPTCONN: whether the socket listens. The one that replaced it does.
+    AskListening,
     /// epoll_create(2) or epoll_create1(2). Sets that hold a socket before its `bind` must be known at the `bind`.
     CreateEpoll,
     /// unlink(2).
@@ -91,6 +93,13 @@ fn filter(of: Architecture, removals: bool) -> Vec<libc::sock_filter> {
             equal(libc::AT_REMOVEDIR.cast_unsigned(), ALLOW, NOTIFY),
         ]);
     }
+    steps.extend([
+        equal(of.getsockopt, 0, 4),
+        argument(1), // level
+        equal(libc::SOL_SOCKET.cast_unsigned(), 0, ALLOW),
+        argument(2), // option
+        equal(libc::SO_ACCEPTCONN.cast_unsigned(), NOTIFY, ALLOW),
+    ]);
     steps.extend([equal(of.setsockopt, 0, ALLOW), argument(1)]);
     for (level, names) in REPORTED {
         // To the next level: over the load of the option, its names and the answer.
@@ -230,6 +239,8 @@ impl Notifier {
             Call::Listen
         } else if number == NATIVE.setsockopt {
             Call::SetOption
+        } else if number == NATIVE.getsockopt {
+            Call::AskListening
         } else if number == NATIVE.unlinkat {
             Call::UnlinkAt
         } else if Some(number) == NATIVE.unlink {

@@ -51,6 +51,22 @@ impl<F: Fn(PortEvent)> Thread<F> {
         Answer::Done
     }
 
+    /// A socket of ours listens from its `bind` on. A program that asks is told so by the kernel, and does not call
+    /// `listen` then (HAProxy).
+    pub(super) fn answer_whether_it_listens(
+        &mut self,
+        served: &mut ServedWorker,
+        notification: &Notification,
+    ) -> Answer {
+        let fd = descriptor(notification, notification.args[0]);
+        let inode = fd.and_then(|fd| fd.inode().ok());
+        let ours = |inode| self.ports.owns(inode).is_some() || self.unix.owner(inode).is_some();
+        if inode.is_some_and(ours) {
+            self.answer_listen(served, notification);
+        }
+        Answer::Proceed
+    }
+
     /// A worker listens on a socket of its own.
     fn listens_alone(&self, served: &ServedWorker, inode: Option<u64>) {
         let (worker, slot) = (served.trapped.worker, served.trapped.slot);

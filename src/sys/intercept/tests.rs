@@ -47,6 +47,22 @@ fn on_every_architecture_these_calls_are_trapped_and_no_other() {
     }
 }
 
+/// Programs ask for other options of each connection: those stay free.
+#[test]
+fn of_the_options_that_are_asked_for_only_the_state_of_listening_is_trapped() {
+    for (of, removals) in [(X86_64, false), (X86_64, true), (AARCH64, true)] {
+        let program = filter(of, removals);
+        for (level, name) in (0..300).flat_map(|level| (0..120).map(move |name| (level, name))) {
+            let answered = answer(&program, of.audit, of.getsockopt, [level, name]);
+            assert_eq!(
+                answered == libc::SECCOMP_RET_USER_NOTIF,
+                (level, name) == (libc::SOL_SOCKET, libc::SO_ACCEPTCONN),
+                "{level} {name}"
+            );
+        }
+    }
+}
+
 /// A program may set options on each connection that it accepts: those stay free.
 #[test]
 fn exactly_the_listed_socket_options_are_trapped() {
@@ -109,7 +125,7 @@ fn removals_of_files_are_trapped_where_paths_are_shared_and_those_of_directories
 fn calls_of_a_foreign_architecture_pass() {
     for (of, foreign) in [(X86_64, AARCH64), (AARCH64, X86_64)] {
         let program = filter(of, true);
-        for number in [of.bind, of.listen, of.setsockopt] {
+        for number in [of.bind, of.listen, of.setsockopt, of.getsockopt] {
             let answered = answer(&program, foreign.audit, number, V6ONLY);
             assert_eq!(answered, libc::SECCOMP_RET_ALLOW);
         }

@@ -58,3 +58,30 @@ fn options_that_are_set_before_bind_are_set_on_the_listener() {
     }
     stop(runtime);
 }
+
+/// HAProxy asks whether its socket listens, and calls `listen` only if it does not. The listener that it has got does.
+#[test]
+fn a_program_that_asks_whether_its_socket_listens_need_not_call_listen() {
+    let port = free_port();
+    let program = format!(
+        "import socket\n\
+         s = socket.socket()\n\
+         s.bind(('127.0.0.1', {port}))\n\
+         if not s.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN): s.listen()\n\
+         while True:\n\
+         \x20   c, _ = s.accept()\n\
+         \x20   c.recv(64)\n\
+         \x20   c.sendall(b'served')\n\
+         \x20   c.close()\n"
+    );
+    let runtime = Runtime::builder()
+        .env("RPM_INSTANCES", "2")
+        .program(["/usr/bin/python3", "-c", &program])
+        .start();
+    runtime.wait_for_lines(2, |line| {
+        line.contains("worker ready") && line.ends_with("by=listen")
+    });
+    reload(&runtime);
+    assert_eq!(ask(&mut connect_to(v4(port))).unwrap(), "served");
+    stop(runtime);
+}
