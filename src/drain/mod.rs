@@ -3,10 +3,12 @@
 mod count;
 mod freeze;
 mod inspector;
+mod left;
 mod sockets;
 #[cfg(test)]
 mod tests;
 
 pub use freeze::{FreezeOutcome, Frozen};
 pub use inspector::{Inspector, Subject};
+pub use left::{Ended, Found, Search};
 pub use sockets::{Existing, Handshakes};

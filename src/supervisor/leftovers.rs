@@ -3,13 +3,12 @@
 //! clients of the next worker of that listener, so they are stopped as the rest of the worker's group is.
 
 use std::collections::{BTreeSet, HashMap};
-use std::ops::ControlFlow;
 
 use tracing::warn;
 
-use crate::model::{Exit, Pid, Sig};
+use crate::drain::{Ended, Found, Search};
+use crate::model::{Exit, Pid, Sig, SlotId};
 use crate::sys::family::{Process, Processes};
-use crate::sys::inspect::Seen;
 use crate::sys::proc::Proc;
 use crate::sys::signals;
 
@@ -38,6 +37,8 @@ impl Leftovers {
 /// The processes that one worker left.
 #[derive(Debug)]
 struct Left {
+    slot: SlotId,
+    /// Those outside of its group.
     processes: Vec<Process>,
     /// The listener that they may hold.
     inodes: Vec<u64>,
@@ -45,6 +46,8 @@ struct Left {
     sent: Option<Sig>,
     /// Those that have got it.
     told: BTreeSet<i32>,
+    /// Its worker ended by itself with exit code 0, and nothing that holds its listener was found yet.
+    by_itself: bool,
 }
 
 impl Left {
@@ -97,14 +100,32 @@ fn proc() -> Proc {
     Proc::new("/proc")
 }
 
-/// What is known of a worker that has ended.
-struct Ended {
-    pid: Pid,
-    exit: Exit,
-    /// It got its stop signal.
-    told: bool,
-    inodes: Vec<u64>,
-    outsiders: Vec<Process>,
+/// Says that processes which hold the listener of an ended worker are stopped. `by_itself`: it ended with exit code 0, and
+/// nobody had told it to.
+fn tell_left((slot, pid): (SlotId, Pid), by_itself: bool, holders: &[Process]) {
+    let Some(process) = holders.first() else {
+        return;
+    };
+    let (slot, pid, process, processes) = (slot.0, pid.get(), process.pid, holders.len());
+    if by_itself {
+        let hint = FOREGROUND_HINT;
+        warn!(
+            slot,
+            pid,
+            process,
+            processes,
+            hint,
+            "the program went to the background: its worker has ended and other processes hold its listener, stopping them"
+        );
+    } else {
+        warn!(
+            slot,
+            pid,
+            process,
+            processes,
+            "a worker left processes in another session that hold its listener, stopping them"
+        );
+    }
 }
 
 impl Supervisor {
@@ -140,18 +161,20 @@ impl Supervisor {
         };
         let ended = Ended {
             pid,
-            exit,
-            told: worker.told,
             inodes: worker
                 .listener
                 .map(|listener| sharing.ports.inodes(listener))
                 .unwrap_or_default(),
             outsiders: std::mem::take(&mut worker.outsiders),
         };
+        let by_itself = !worker.told && exit == Exit::Code(0);
         let slot = worker.slot;
-        let proc = proc();
-        let all = processes.get_or_insert_with(|| proc.processes().unwrap_or_default());
-        let (left, hidden) = self.left_by(&ended, all, &proc);
+        let all = processes.get_or_insert_with(|| proc().processes().unwrap_or_default());
+        let Found {
+            outside,
+            in_group,
+            hidden,
+        } = self.search(&ended, all);
         let mut group = all.group(pid).into_iter();
         let group_left = group_left || group.any(|one| one.pid != pid.get() && !one.is_over());
         if let Some(process) = hidden.first() {
@@ -165,109 +188,52 @@ impl Supervisor {
                 "cannot inspect processes that an ended worker may have left (another uid, or not dumpable); if they hold its listener, they go on answering"
             );
         }
-        let first = left.first().map(|process| process.pid);
-        let count = left.len();
-        if first.is_some() || group_left {
+        let holders = if by_itself {
+            // A program on its way to the background may still be in the group: it has forked, and calls setsid next.
+            [outside.as_slice(), &in_group].concat()
+        } else {
+            outside.clone()
+        };
+        tell_left((slot, pid), by_itself, &holders);
+        let any = !outside.is_empty() || group_left;
+        if any {
             let left = Left {
-                processes: left,
+                slot,
+                processes: outside,
                 inodes: ended.inodes,
                 sent: None,
                 told: BTreeSet::new(),
+                by_itself: by_itself && holders.is_empty(),
             };
             self.leftovers.by_worker.insert(pid, left);
         }
-        let Some(process) = first else {
-            return group_left;
-        };
-        if !ended.told && ended.exit == Exit::Code(0) {
-            let hint = FOREGROUND_HINT;
-            warn!(
-                slot = slot.0,
-                pid = pid.get(),
-                process,
-                processes = count,
-                hint,
-                "the program went to the background: its worker has ended and other processes hold its listener, stopping them"
-            );
-        } else {
-            warn!(
-                slot = slot.0,
-                pid = pid.get(),
-                process,
-                processes = count,
-                "a worker left processes in another session that hold its listener, stopping them"
-            );
-        }
-        true
+        any
     }
 
-    /// The processes that belong to the ended worker, and those of which this cannot be known.
-    fn left_by(&self, ended: &Ended, all: &Processes, proc: &Proc) -> (Vec<Process>, Vec<Process>) {
-        let adopted = self.adopted(all, ended.pid);
-        let (mut left, mut hidden) = (BTreeSet::new(), Vec::new());
-        for (place, (process, _)) in adopted.iter().enumerate() {
-            let mut holds = false;
-            let seen = proc.sockets(process, &mut |inode| {
-                holds = ended.inodes.contains(&inode);
-                if holds {
-                    ControlFlow::Break(())
-                } else {
-                    ControlFlow::Continue(())
-                }
-            });
-            let known = |one: &Process| (one.pid, one.group) == (process.pid, process.group);
-            if holds || (seen == Seen::Hidden && ended.outsiders.iter().any(known)) {
-                // With its ancestors, up to our child: they would start it again.
-                let mut next = Some(place);
-                while let Some(place) = next.filter(|place| left.insert(*place)) {
-                    next = adopted.get(place).and_then(|(_, parent)| *parent);
-                }
-            } else if seen == Seen::Hidden {
-                hidden.push(place);
-            }
-        }
-        // Parents come before their children in the list.
-        for (place, (_, parent)) in adopted.iter().enumerate() {
-            if parent.is_some_and(|parent| left.contains(&parent)) {
-                left.insert(place);
-            }
-        }
-        hidden.retain(|place| !left.contains(place));
-        let process = |place: usize| adopted.get(place).map(|(process, _)| *process);
-        let hidden = hidden.into_iter().filter_map(process).collect();
-        (left.into_iter().filter_map(process).collect(), hidden)
-    }
-
-    /// Our descendants that belong to no worker, each with the place of its parent in this list, if that is not we: what
-    /// ended workers have left. Without those that are in the group of a worker or of `ended`, and those that are
-    /// stopped already.
-    fn adopted(&self, all: &Processes, ended: Pid) -> Vec<(Process, Option<usize>)> {
-        let of_a_worker = |number: i32| {
-            number == ended.get()
-                || Pid::new(number).is_some_and(|pid| self.workers.get(pid).is_some())
+    /// Looks for what a worker left, in a few reads of /proc at most.
+    fn search(&self, ended: &Ended, all: &mut Processes) -> Found {
+        let proc = proc();
+        let of_a_worker =
+            |number: i32| Pid::new(number).is_some_and(|pid| self.workers.get(pid).is_some());
+        let lefts = self.leftovers.by_worker.values();
+        let known: BTreeSet<i32> = lefts
+            .flat_map(|left| &left.processes)
+            .map(|one| one.pid)
+            .collect();
+        let search = Search {
+            own: own_pid(),
+            ended,
+            other: &|process| {
+                of_a_worker(process.pid)
+                    || of_a_worker(process.group)
+                    || known.contains(&process.pid)
+            },
         };
-        let is_left = |process: &Process| {
-            let lefts = self.leftovers.by_worker.values();
-            lefts
-                .flat_map(|left| &left.processes)
-                .any(|one| one.pid == process.pid)
-        };
-        let ours = |process: &Process| {
-            !of_a_worker(process.pid) && !of_a_worker(process.group) && !is_left(process)
-        };
-        let own = all.children(own_pid()).filter(&ours);
-        let mut found: Vec<(Process, Option<usize>)> = own.map(|process| (process, None)).collect();
-        let mut next = 0;
-        while let Some((parent, _)) = found.get(next).copied() {
-            for child in all.children(parent.pid).filter(&ours) {
-                // The rows were not read at the same moment, so a reused PID may even close a cycle.
-                if !found.iter().any(|(known, _)| known.pid == child.pid) {
-                    found.push((child, Some(next)));
-                }
-            }
-            next += 1;
-        }
-        found
+        search.find(
+            all,
+            |process| proc.holds(process, &ended.inodes),
+            || proc.processes().unwrap_or_default(),
+        )
     }
 
     /// Sends the stop signal or SIGKILL to what this worker left outside of its group.
@@ -303,20 +269,21 @@ impl Supervisor {
         };
         let ended = Ended {
             pid,
-            exit: Exit::Code(0),
-            told: true,
             inodes: left.inodes.clone(),
             outsiders: Vec::new(),
         };
-        let proc = proc();
-        let all = proc.processes().unwrap_or_default();
-        let (more, _) = self.left_by(&ended, &all, &proc);
+        let mut all = proc().processes().unwrap_or_default();
+        let more = self.search(&ended, &mut all).outside;
         let Some(left) = self.leftovers.by_worker.get_mut(&pid) else {
             return false;
         };
+        if left.by_itself && !more.is_empty() {
+            left.by_itself = false;
+            tell_left((left.slot, pid), true, &more);
+        }
         left.processes = more;
         if let Some(sig) = left.sent {
-            left.tell(&proc, sig);
+            left.tell(&proc(), sig);
         }
         !left.processes.is_empty()
     }

@@ -116,6 +116,17 @@ impl Proc {
         }
     }
 
+    /// Whether the process has closed all its descriptors. One that ends does so before /proc shows that it has ended.
+    pub fn has_closed_all(&self, process: &Process) -> bool {
+        let Some(pid) = Pid::new(process.pid) else {
+            return false;
+        };
+        match fs::read_dir(self.path(ProcDir::Of(pid), "fd")) {
+            Ok(mut entries) => entries.next().is_none(),
+            Err(error) => is_gone(&error),
+        }
+    }
+
     fn is_over(&self, pid: Pid) -> bool {
         match stat_head(&self.path(ProcDir::Of(pid), "stat")) {
             Ok(process) => process.is_some_and(|process| process.is_over()),

@@ -92,6 +92,9 @@ fn a_zombie_of_anybodys_holds_nothing() {
     // Root may list a directory that is empty.
     assert_eq!(sockets(&proc, &before), (Seen::Whole, vec![]));
     assert_eq!(as_nobody(|| sockets(&proc, &before)), (Seen::Over, vec![]));
+    assert!(proc.has_closed_all(&before));
+    assert!(proc.has_closed_all(&process(999_999_999, b'S', 1)));
+    assert!(!proc.has_closed_all(&process(own(), b'S', 1)));
 }
 
 #[test]

@@ -88,20 +88,74 @@ fn a_program_behind_su_serves_no_client_after_a_reload() {
     replaced_whole(words.to_vec(), port, "left processes");
 }
 
-#[test]
-fn a_program_that_goes_to_the_background_is_stopped_and_told_what_to_do() {
+/// The program is told once at each start, and nothing of it stays. `leaves`: the way to the background.
+#[track_caller]
+fn is_told_what_to_do(leaves: &str) {
     let port = free_port();
-    let daemon = server(port)
-        + "if os.fork(): os._exit(0)\nos.setsid()\nif os.fork(): os._exit(0)\nserve()\n";
     let mut runtime = Runtime::builder()
         .env("RPM_READY", "listen")
         .env("RPM_MAX_RESTARTS", "2")
         .env("RPM_BACKOFF_MIN", "10ms")
-        .program(python(daemon))
+        .env("RPM_STOP_TIMEOUT", "500ms")
+        .program(python(server(port) + leaves))
         .start();
-    let line = runtime.wait_for_line(|line| line.contains("the program went to the background"));
+    let says = |line: &str| line.contains("the program went to the background");
+    let line = runtime.wait_for_line(says);
     assert!(line.contains("daemon off"), "{line}");
-    assert_eq!(field(&line, "processes"), "1");
+    // A process that forked and did not end yet counts too.
+    assert!(
+        (1..=2).contains(&field(&line, "processes").parse().unwrap()),
+        "{line}"
+    );
     // Nothing is left: the harness looks.
     assert!(!runtime.wait_exit().success());
+    let all = runtime.texts();
+    let starts = all.iter().filter(|line| line.contains("worker started"));
+    let told = all.iter().filter(|line| says(line));
+    assert_eq!(starts.count(), told.count(), "{}", runtime.shown());
+}
+
+/// The worker ends only when its child has left its process group.
+#[test]
+fn a_program_that_goes_to_the_background_is_stopped_and_told_what_to_do() {
+    is_told_what_to_do(
+        "left, leaves = os.pipe()\n\
+         if os.fork():\n\
+         \x20   os.read(left, 1)\n\
+         \x20   os._exit(0)\n\
+         os.setsid()\n\
+         os.write(leaves, b'.')\n\
+         if os.fork(): os._exit(0)\n\
+         serve()\n",
+    );
+}
+
+/// The child leaves the process group only when its worker was reaped. `before`: what the child does first.
+fn leaves_late(before: &str) -> String {
+    format!(
+        "worker = os.getpid()\n\
+         if os.fork(): os._exit(0)\n\
+         {before}\n\
+         def lives():\n\
+         \x20   try: os.kill(worker, 0)\n\
+         \x20   except ProcessLookupError: return False\n\
+         \x20   return True\n\
+         while lives(): pass\n\
+         os.setsid()\n\
+         if os.fork(): os._exit(0)\n\
+         serve()\n"
+    )
+}
+
+#[test]
+fn a_program_that_is_still_on_its_way_to_the_background_is_told_what_to_do() {
+    is_told_what_to_do(&leaves_late(""));
+}
+
+/// The signal for the process group does not end it.
+#[test]
+fn a_program_that_goes_to_the_background_and_ignores_its_stop_signal_is_killed() {
+    is_told_what_to_do(&leaves_late(
+        "signal.signal(signal.SIGTERM, signal.SIG_IGN)",
+    ));
 }
