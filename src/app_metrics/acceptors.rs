@@ -84,6 +84,7 @@ mod tests {
             group: 10,
             state: b'S',
             threads: 1,
+            started: 0,
         }
     }
 

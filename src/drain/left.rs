@@ -112,6 +112,19 @@ impl Search<'_> {
         self.find_in(all, &holds).0
     }
 
+    /// The children of the runtime that belong to no other worker, and what is in the group of the ended one: if no
+    /// listener tells, these may be what it left.
+    pub fn strangers(&self, all: &Processes) -> Vec<Process> {
+        let adopted = self.adopted(all).into_iter();
+        let own = adopted.filter(|(_, parent)| parent.is_none());
+        let group = all.group(self.ended.pid).into_iter();
+        let found = own.map(|(process, _)| process).chain(group);
+        let ended = self.ended.pid.get();
+        found
+            .filter(|one| one.pid != ended && !one.is_over())
+            .collect()
+    }
+
     /// Returns with it the processes that have ended meanwhile.
     fn find_in(
         &self,
@@ -119,14 +132,13 @@ impl Search<'_> {
         holds: &impl Fn(&Process) -> Holds,
     ) -> (Found, BTreeSet<i32>) {
         let adopted = self.adopted(all);
-        let mut over = gone_parents(all);
+        let mut over = all.gone_parents().clone();
         let (mut left, mut hidden) = (BTreeSet::new(), Vec::new());
         for (place, (process, _)) in adopted.iter().enumerate() {
             let holds = holds(process);
             let outsiders = &self.ended.outsiders;
-            let known = |one: &Process| (one.pid, one.group) == (process.pid, process.group);
-            let is_left =
-                holds == Holds::Yes || (holds == Holds::Unknown && outsiders.iter().any(known));
+            let was_its = || outsiders.iter().any(|one| one.is(process));
+            let is_left = holds == Holds::Yes || (holds == Holds::Unknown && was_its());
             if is_left {
                 // With its ancestors, up to our child: they would start it again.
                 let mut next = Some(place);
@@ -188,15 +200,6 @@ impl Search<'_> {
         }
         found
     }
-}
-
-/// The parents that have ended since their children were read.
-fn gone_parents(all: &Processes) -> BTreeSet<i32> {
-    let parents: BTreeSet<i32> = all.all().iter().map(|one| one.parent).collect();
-    let there: BTreeSet<i32> = all.all().iter().map(|one| one.pid).collect();
-    // That of a process from outside of our PID namespace is 0.
-    let gone = parents.difference(&there).filter(|pid| **pid > 1);
-    gone.copied().collect()
 }
 
 #[cfg(test)]

@@ -89,7 +89,7 @@ fn is_child(proc: &Proc, found: &Process) -> bool {
 /// The process as it is now; `None` if it has ended.
 fn now(proc: &Proc, found: &Process) -> Option<Process> {
     let now = proc.process(Pid::new(found.pid)?)?;
-    (now.group == found.group && !now.is_over()).then_some(now)
+    (now.is(found) && !now.is_over()).then_some(now)
 }
 
 fn own_pid() -> i32 {
@@ -156,25 +156,36 @@ impl Supervisor {
         processes: &mut Option<Processes>,
         group_left: bool,
     ) -> bool {
-        let (Some(sharing), Some(worker)) = (&self.sharing, self.workers.get_mut(pid)) else {
+        let Some(worker) = self.workers.get_mut(pid) else {
             return group_left;
         };
+        let listener = self.sharing.as_ref().zip(worker.listener);
         let ended = Ended {
             pid,
-            inodes: worker
-                .listener
-                .map(|listener| sharing.ports.inodes(listener))
+            inodes: listener
+                .map(|(sharing, listener)| sharing.ports.inodes(listener))
                 .unwrap_or_default(),
             outsiders: std::mem::take(&mut worker.outsiders),
         };
         let by_itself = !worker.told && exit == Exit::Code(0);
         let slot = worker.slot;
+        let shares = listener.is_some();
+        let unproved = by_itself && ended.inodes.is_empty();
+        if !shares && !unproved {
+            return group_left;
+        }
         let all = processes.get_or_insert_with(|| proc().processes().unwrap_or_default());
+        if unproved && !self.config.one_shot() && !self.fleet.stopping() {
+            self.tell_strangers(slot, &ended, all);
+        }
+        if !shares {
+            return group_left;
+        }
         let Found {
             outside,
             in_group,
             hidden,
-        } = self.search(&ended, all);
+        } = self.find_left(&ended, all);
         let mut group = all.group(pid).into_iter();
         let group_left = group_left || group.any(|one| one.pid != pid.get() && !one.is_over());
         if let Some(process) = hidden.first() {
@@ -210,9 +221,35 @@ impl Supervisor {
         any
     }
 
+    /// Without a listener of its own nothing proves whose a process is, so those outside of the group are left alone.
+    fn tell_strangers(&self, slot: SlotId, ended: &Ended, all: &Processes) {
+        let left = self.search(ended, |search| search.strangers(all));
+        if let Some(process) = left.first() {
+            let hint = FOREGROUND_HINT;
+            warn!(
+                slot = slot.0,
+                pid = ended.pid.get(),
+                process = process.pid,
+                processes = left.len(),
+                hint,
+                "a worker ended with exit code 0, and processes that it may have left go on: if the program went to the background, it is not stopped and keeps what it listens on, because the runtime shares no port with it"
+            );
+        }
+    }
+
     /// Looks for what a worker left, in a few reads of /proc at most.
-    fn search(&self, ended: &Ended, all: &mut Processes) -> Found {
+    fn find_left(&self, ended: &Ended, all: &mut Processes) -> Found {
         let proc = proc();
+        self.search(ended, |search| {
+            search.find(
+                all,
+                |process| proc.holds(process, &ended.inodes),
+                || proc.processes().unwrap_or_default(),
+            )
+        })
+    }
+
+    fn search<T>(&self, ended: &Ended, with: impl FnOnce(&Search<'_>) -> T) -> T {
         let of_a_worker =
             |number: i32| Pid::new(number).is_some_and(|pid| self.workers.get(pid).is_some());
         let lefts = self.leftovers.by_worker.values();
@@ -220,7 +257,7 @@ impl Supervisor {
             .flat_map(|left| &left.processes)
             .map(|one| one.pid)
             .collect();
-        let search = Search {
+        with(&Search {
             own: own_pid(),
             ended,
             other: &|process| {
@@ -228,12 +265,7 @@ impl Supervisor {
                     || of_a_worker(process.group)
                     || known.contains(&process.pid)
             },
-        };
-        search.find(
-            all,
-            |process| proc.holds(process, &ended.inodes),
-            || proc.processes().unwrap_or_default(),
-        )
+        })
     }
 
     /// Sends the stop signal or SIGKILL to what this worker left outside of its group.
@@ -261,9 +293,17 @@ impl Supervisor {
         });
     }
 
+    /// Whether anything is left of this ended worker. A process may have left the group since the last look, of which
+    /// nobody is told.
+    pub(super) fn anything_left(&mut self, pid: Pid) -> bool {
+        let left = self.leftovers.by_worker.get(&pid);
+        let known = left.is_some_and(|left| !left.processes.is_empty());
+        known || self.group_left(pid) || self.find_more_leftovers(pid)
+    }
+
     /// Looks again who holds the listener of this worker, when all that was known of it has ended: a program forks and
     /// changes its session on its way to the background. Returns whether there is any.
-    pub(super) fn find_more_leftovers(&mut self, pid: Pid) -> bool {
+    fn find_more_leftovers(&mut self, pid: Pid) -> bool {
         let Some(left) = self.leftovers.by_worker.get(&pid) else {
             return false;
         };
@@ -273,7 +313,7 @@ impl Supervisor {
             outsiders: Vec::new(),
         };
         let mut all = proc().processes().unwrap_or_default();
-        let more = self.search(&ended, &mut all).outside;
+        let more = self.find_left(&ended, &mut all).outside;
         let Some(left) = self.leftovers.by_worker.get_mut(&pid) else {
             return false;
         };
@@ -286,11 +326,5 @@ impl Supervisor {
             left.tell(&proc(), sig);
         }
         !left.processes.is_empty()
-    }
-
-    /// Whether something is left of this worker outside of its group.
-    pub(super) fn has_leftovers(&self, pid: Pid) -> bool {
-        let left = self.leftovers.by_worker.get(&pid);
-        left.is_some_and(|left| !left.processes.is_empty())
     }
 }

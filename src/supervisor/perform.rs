@@ -75,6 +75,9 @@ impl Supervisor {
                 self.tell(pid, Sig::KILL, true);
             }
             Action::StopGroup { pid, told } => {
+                if !self.anything_left(pid) {
+                    return Some(Event::GroupEmpty { pid });
+                }
                 self.tell_leftovers(pid, self.config.life.stop_signal);
                 // Many servers treat a second stop signal as "stop now".
                 let told = told && self.config.signals.scope == Scope::Group;
@@ -85,6 +88,9 @@ impl Supervisor {
                 }
             }
             Action::KillGroup { pid } => {
+                if !self.anything_left(pid) {
+                    return Some(Event::GroupEmpty { pid });
+                }
                 // Checked again: since the last check the group may have ended, and another process group may use its
                 // number.
                 if self.group_left(pid) {
@@ -105,7 +111,7 @@ impl Supervisor {
         None
     }
 
-    fn group_left(&self, leader: Pid) -> bool {
+    pub(super) fn group_left(&self, leader: Pid) -> bool {
         crate::sys::reaper::group_left(leader, self.host.role == Role::Init)
     }
 

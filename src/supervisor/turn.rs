@@ -104,8 +104,7 @@ impl Supervisor {
         self.sweep_leftovers(&ended);
         let sweeping: Vec<Pid> = self.fleet.sweeping().collect();
         for pid in sweeping {
-            let left = self.has_leftovers(pid) || reaper::group_left(pid, init);
-            if !left && !self.find_more_leftovers(pid) {
+            if !self.anything_left(pid) {
                 self.take(Event::GroupEmpty { pid }, actions);
             }
         }

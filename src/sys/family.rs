@@ -1,6 +1,7 @@
 //! Finds the processes of a worker: the program may be a shell, and it may have forked.
 
-use std::collections::{HashMap, HashSet};
+use std::cell::OnceCell;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fs;
 use std::io::{self, Read};
 use std::path::Path;
@@ -9,7 +10,7 @@ use crate::model::Pid;
 
 use super::proc::Proc;
 
-/// Bytes read of /proc/PID/stat. The fields up to the number of threads come early.
+/// Bytes read of /proc/PID/stat. The fields up to the time of its start come early.
 const STAT_HEAD: usize = 512;
 
 /// One process of /proc.
@@ -25,9 +26,16 @@ pub struct Process {
     pub state: u8,
     /// The number of threads.
     pub threads: u32,
+    /// When it started, in clock ticks since the system's start.
+    pub started: u64,
 }
 
 impl Process {
+    /// Whether both are the same process: the kernel reuses PIDs.
+    pub fn is(&self, other: &Self) -> bool {
+        (self.pid, self.started) == (other.pid, other.started)
+    }
+
     /// The process has ended, reaped or not. A process of which only the main thread has ended still lives.
     pub fn is_over(&self) -> bool {
         self.is_headless() && self.threads <= 1
@@ -46,6 +54,7 @@ pub struct Processes {
     /// Indexes into `rows`.
     children: HashMap<i32, Vec<usize>>,
     members: HashMap<i32, Vec<usize>>,
+    gone: OnceCell<BTreeSet<i32>>,
 }
 
 impl Processes {
@@ -65,6 +74,18 @@ impl Processes {
     /// All processes.
     pub fn all(&self) -> &[Process] {
         &self.rows
+    }
+
+    /// The parents that are not among the processes: they have ended since their children were read.
+    pub fn gone_parents(&self) -> &BTreeSet<i32> {
+        self.gone.get_or_init(|| {
+            let there: HashSet<i32> = self.rows.iter().map(|row| row.pid).collect();
+            let parents = self.children.keys().copied();
+            // That of a process from outside of our PID namespace is 0.
+            parents
+                .filter(|pid| *pid > 1 && !there.contains(pid))
+                .collect()
+        })
     }
 
     /// The children of a process.
@@ -152,12 +173,14 @@ fn parse(text: &[u8]) -> Option<Process> {
     let parent = fields.next()?.parse().ok()?;
     let group = fields.next()?.parse().ok()?;
     let threads = fields.nth(14)?.parse().ok()?;
+    let started = fields.nth(1)?.parse().ok()?;
     Some(Process {
         pid,
         parent,
         group,
         state,
         threads,
+        started,
     })
 }
 

@@ -13,6 +13,7 @@ fn process(pid: i32, parent: i32, group: i32) -> Process {
         group,
         state: b'S',
         threads: 1,
+        started: 0,
     }
 }
 
@@ -30,6 +31,28 @@ fn all(rows: &[(i32, i32, i32)]) -> Processes {
 
 fn pids(of: &[Process]) -> Vec<i32> {
     of.iter().map(|one| one.pid).collect()
+}
+
+#[test]
+fn children_of_the_runtime_that_belong_to_no_other_worker_may_be_what_it_left() {
+    let ended = Ended {
+        pid: Pid::new(WORKER).unwrap(),
+        inodes: vec![],
+        outsiders: vec![],
+    };
+    let search = Search {
+        own: RUNTIME,
+        ended: &ended,
+        other: &|process| process.pid == SIBLING || process.group == SIBLING,
+    };
+    let rows = [
+        (WORKER, RUNTIME, WORKER),
+        (20, RUNTIME, 20),
+        (21, 20, 20),
+        (22, RUNTIME, WORKER),
+        (23, SIBLING, 23),
+    ];
+    assert_eq!(pids(&search.strangers(&all(&rows))), [20, 22]);
 }
 
 /// Searches in these readings of /proc, one after the other. Returns with it how many were read.
@@ -147,4 +170,17 @@ fn what_cannot_be_inspected_is_left_only_if_it_was_of_the_worker() {
     let (found, _) = find(vec![all(&rows)], known, |_| Holds::Unknown);
     assert_eq!(pids(&found.outside), [20]);
     assert_eq!(pids(&found.hidden), [30]);
+}
+
+#[test]
+fn another_process_with_the_pid_of_one_that_was_of_the_worker_is_a_stranger() {
+    let known = Process {
+        started: 1,
+        ..process(20, WORKER, 20)
+    };
+    let (found, _) = find(vec![all(&[(20, RUNTIME, 20)])], vec![known], |_| {
+        Holds::Unknown
+    });
+    assert_eq!(found.outside, []);
+    assert_eq!(pids(&found.hidden), [20]);
 }

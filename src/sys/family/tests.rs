@@ -10,6 +10,7 @@ fn process(pid: i32, parent: i32, group: i32) -> Process {
         group,
         state: b'S',
         threads: 1,
+        started: 0,
     }
 }
 
@@ -102,6 +103,7 @@ fn a_tree_of_files_is_read_and_what_is_broken_in_it_left_out() {
         odd,
         Some(&Process {
             threads: 12,
+            started: 12345,
             ..process(101, 100, 100)
         })
     );
@@ -110,12 +112,13 @@ fn a_tree_of_files_is_read_and_what_is_broken_in_it_left_out() {
 
 #[test]
 fn a_cut_or_foreign_stat_is_no_process() {
-    let line = b"77 (a) b) S 1 77 77 0 -1 4194560 1 2 3 4 150 25 9 9 20 0 7 0 12345";
-    let whole = line.len() - b" 0 12345".len();
+    let line = b"77 (a) b) S 1 77 77 0 -1 4194560 1 2 3 4 150 25 9 9 20 0 7 0 5 6789";
+    let whole = line.len() - b" 6789".len();
     assert_eq!(
         parse(&line[..whole]),
         Some(Process {
             threads: 7,
+            started: 5,
             ..process(77, 1, 77)
         })
     );

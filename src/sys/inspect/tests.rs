@@ -22,6 +22,7 @@ fn process(raw: i32, state: u8, threads: u32) -> Process {
         group: raw,
         state,
         threads,
+        started: 0,
     }
 }
 

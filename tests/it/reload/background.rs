@@ -115,6 +115,41 @@ fn is_told_what_to_do(leaves: &str) {
     assert_eq!(starts.count(), told.count(), "{}", runtime.shown());
 }
 
+/// Nothing proves whose process it is, so it is said and left alone.
+#[test]
+fn a_program_that_goes_to_the_background_is_told_what_to_do_where_no_port_is_shared() {
+    let port = free_port();
+    let file = scratch("daemon").join("pid");
+    let program = format!(
+        "{}left, leaves = os.pipe()\n\
+         if os.fork():\n\
+         \x20   os.read(left, 1)\n\
+         \x20   os._exit(0)\n\
+         os.setsid()\n\
+         open('{}', 'w').write(str(os.getpid()))\n\
+         os.write(leaves, b'.')\n\
+         serve()\n",
+        server(port),
+        file.display()
+    );
+    let mut runtime = Runtime::builder()
+        .env("RPM_PORTS", "off")
+        .env("RPM_MAX_RESTARTS", "2")
+        .env("RPM_BACKOFF_MIN", "10ms")
+        .allow_leftovers()
+        .program(python(program))
+        .start();
+    let line = runtime.wait_for_line(|line| {
+        line.contains("if the program went to the background, it is not stopped")
+    });
+    assert_eq!(
+        field(&line, "process"),
+        std::fs::read_to_string(file).unwrap()
+    );
+    assert!(line.contains("daemon off"), "{line}");
+    assert!(!runtime.wait_exit().success());
+}
+
 /// The worker ends only when its child has left its process group.
 #[test]
 fn a_program_that_goes_to_the_background_is_stopped_and_told_what_to_do() {
@@ -158,4 +193,16 @@ fn a_program_that_goes_to_the_background_and_ignores_its_stop_signal_is_killed()
     is_told_what_to_do(&leaves_late(
         "signal.signal(signal.SIGTERM, signal.SIG_IGN)",
     ));
+}
+
+/// It leaves the group after the stop signal, and nothing tells the runtime: no process ends.
+#[test]
+fn a_program_that_goes_to_the_background_with_one_fork_and_blocks_its_stop_signal_is_killed() {
+    is_told_what_to_do(
+        "signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])\n\
+         if os.fork(): os._exit(0)\n\
+         while signal.SIGTERM not in signal.sigpending(): pass\n\
+         os.setsid()\n\
+         serve()\n",
+    );
 }
