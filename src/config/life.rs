@@ -45,7 +45,8 @@ pub(super) const READY: Setting<AtPort<Ready>> = Setting {
           **Which ports are expected:** those of `RPM_PORTS`, if they are listed there. Otherwise those that the worker before \
           it in its slot opened within `RPM_READY_TIMEOUT` of its start (in a new slot, those that all other workers opened), \
           if that worker was up for `RPM_MIN_UPTIME`; with `listen` and `auto` also the port that the environment names \
-          (`PORT`). Only the number counts, not the address. At the first start nothing is known, and any port will do. What is \
+          (`PORT`). Only the number counts, not the address. A unix path is expected when a second worker has bound it: some programs \
+          give it another name in each life. At the first start nothing is known, and any port will do. What is \
           only concluded keeps nobody down: outside of a reload, a worker that listens somewhere is ready when its time is \
           over, and a line says what it lacks.\n\n\
           `auto`: as `listen`. But a program may serve no port at all: if the first worker has not listened within \

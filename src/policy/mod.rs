@@ -44,6 +44,7 @@ mod note;
 pub mod notify;
 mod oom;
 mod params;
+pub mod paths;
 mod port_table;
 mod queries;
 mod rate;

@@ -14,6 +14,7 @@ use crate::log::Log;
 use crate::metrics::{CgroupCounters, Facts, Metrics};
 use crate::model::{HandoverInfo, PortSet, Snapshot};
 use crate::policy::handover::PortRule;
+use crate::policy::paths::BoundPaths;
 use crate::policy::{Fleet, Params, PortTable, Share};
 use crate::sys::cgroup::CgroupLimits;
 use crate::sys::clock::Clock;
@@ -149,6 +150,7 @@ pub async fn boot(boot: Boot) -> Result<(Supervisor, Log), BootError> {
         observation,
         fleet,
         port_table,
+        paths: BoundPaths::default(),
         now: clock.now(),
         clock,
         log: log.clone(),

@@ -37,6 +37,7 @@ use crate::config::Config;
 use crate::log::Log;
 use crate::metrics::Metrics;
 use crate::model::{Snapshot, Tick};
+use crate::policy::paths::BoundPaths;
 use crate::policy::{Fleet, PortTable};
 use crate::sys::clock::Clock;
 use crate::sys::pid1::{FileLimit, Role};
@@ -87,6 +88,8 @@ pub struct Supervisor {
     fleet: Fleet,
     /// The names of the ports whose numbers the policy knows.
     port_table: PortTable,
+    /// Which unix paths more than one worker has bound.
+    paths: BoundPaths,
     clock: Clock,
     /// The time of this turn, read once. A freeze in the middle of a turn is seen by the next turn.
     now: Tick,

@@ -1,5 +1,6 @@
 //! Opens the listed shared ports and starts the handover.
 
+use std::iter;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use nix::errno::Errno;
@@ -10,7 +11,9 @@ use crate::config::Config;
 use crate::drain::Frozen;
 use crate::model::{Pid, PortId, Tick};
 use crate::policy::handover::{PortKey, PortRule, PortSpec};
+use crate::policy::paths::OWN_PATH;
 use crate::policy::steering::Balance;
+use crate::policy::unix::Endpoint;
 use crate::policy::{Event, Rotation, Standstill};
 use crate::ports::{self, Balancer, BindServer, PortEvent, SharedPorts, Steering, StrandedRelay};
 use crate::sys::intercept::Filter;
@@ -282,25 +285,43 @@ impl Supervisor {
     }
 
     /// Handles an event of the shared ports.
-    pub(super) fn port_event(&mut self, event: &PortEvent) -> Option<Event> {
+    pub(super) fn port_event(&mut self, event: &PortEvent) -> Vec<Event> {
         if let PortEvent::Stranded { count, .. } = event {
             self.metrics.stranded(u64::from(*count));
             let sharing = self.sharing.as_mut();
             if sharing.is_some_and(|sharing| sharing.told_stranded_before(self.now)) {
-                return None;
+                return Vec::new();
             }
         }
         log_event(event);
-        let (worker, name) = match event {
-            PortEvent::Listening { worker, key, .. } => (*worker, key.port_name()),
-            PortEvent::ListensAlone { worker, .. } => (*worker, "(not shared)".to_owned()),
-            _ => return None,
+        let (worker, names) = match event {
+            PortEvent::Listening { worker, key, .. } => (*worker, self.names_of(*worker, key)),
+            PortEvent::ListensAlone { worker, .. } => (*worker, vec!["(not shared)".to_owned()]),
+            _ => return Vec::new(),
         };
         // The worker may have ended since, and its PID must not be taken for its successor's.
-        self.workers.get(worker)?;
+        if self.workers.get(worker).is_none() {
+            return Vec::new();
+        }
         self.ask_if_ready(worker);
-        let port = self.port_id(&name)?;
-        Some(Event::Listens { pid: worker, port })
+        let ports = names.iter().filter_map(|name| self.port_id(name));
+        ports
+            .map(|port| Event::Listens { pid: worker, port })
+            .collect()
+    }
+
+    /// What the ready rules call the port or path at which a worker listens.
+    fn names_of(&mut self, worker: Pid, key: &Endpoint) -> Vec<String> {
+        let name = key.port_name();
+        match (key, &self.config.ports.shared) {
+            (Endpoint::Unix(path), PortRule::Any) => {
+                let of_the_service = self.paths.bound(path, worker).then_some(name);
+                // The second name too, because the first worker of this path has no other.
+                let own = iter::once(OWN_PATH.to_owned());
+                of_the_service.into_iter().chain(own).collect()
+            }
+            _ => vec![name],
+        }
     }
 
     /// Logs what the hand-over thread reported before the end: it may say why the workers ended.

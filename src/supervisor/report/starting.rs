@@ -99,11 +99,17 @@ fn ports(told: &Told<'_>, config: &Config) {
             after,
         } => {
             let (port, after) = (told.ports.name(port), human(after));
+            let has_name = |name: &&str| !name.starts_with('(');
+            if !has_name(&port) {
+                return;
+            }
+            let names = listens.iter().map(|port| told.ports.name(port));
+            let names: Vec<&str> = names.filter(has_name).collect();
             let hint = match config.life.ready {
                 Ready::Notify | Ready::Delay(_) => "RPM_READY=listen waits for it".to_owned(),
                 _ => format!(
                     "if every worker has to listen there before it is ready: RPM_PORTS={}",
-                    told.ports.names(listens).replace(", ", ",")
+                    names.join(",")
                 ),
             };
             warn!(

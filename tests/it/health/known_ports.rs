@@ -6,10 +6,11 @@ use std::thread;
 
 use nix::sched::{CloneFlags, setns};
 
+use crate::harness::reloads::reload;
 use crate::harness::shared_port::{
     Gate, ask, connect_to, field, send, sockets, stop, v4, wait_ready,
 };
-use crate::harness::{Builder, Runtime, Signal, free_port, http_get, until};
+use crate::harness::{Builder, Runtime, Signal, free_port, http_get, scratch, until};
 
 /// Workers that open the port of their metrics, wait at the gate, and open their main port.
 fn two_ports(gate: &Gate, metrics: u16, main: u16) -> Builder {
@@ -224,4 +225,37 @@ fn where_no_worker_can_be_asked_alone_readiness_health_and_metrics_say_so() {
         );
         stop(runtime);
     }
+}
+
+/// Python's multiprocessing listens at a path with a random name, in each of its lives at another one.
+#[test]
+fn a_unix_path_with_another_name_in_each_life_is_not_expected_of_the_next_worker() {
+    let port = free_port();
+    let program = format!(
+        "import multiprocessing.connection as mc, socket, threading\n\
+         own = mc.Listener(family='AF_UNIX')\n\
+         s = socket.create_server(('127.0.0.1', {port}), backlog=128)\n\
+         while True:\n\
+         \x20   c, _ = s.accept()\n\
+         \x20   c.recv(64)\n\
+         \x20   c.sendall(b'served')\n\
+         \x20   c.close()\n"
+    );
+    let runtime = Runtime::builder()
+        .env("RPM_INSTANCES", "2")
+        .env("TMPDIR", scratch("random-path"))
+        .env("RPM_MIN_UPTIME", "10ms")
+        .program(["/usr/bin/python3", "-c", &program])
+        .start();
+    wait_ready(&runtime, 2);
+    for _ in 0..2 {
+        reload(&runtime);
+    }
+    let old = runtime.wait_workers(2)[0].pid;
+    send(old, Signal::SIGKILL);
+    wait_ready(&runtime, 7);
+    let waited = |line: &String| line.contains("not ready") || line.contains("does not listen");
+    assert!(!runtime.texts().iter().any(waited), "{}", runtime.shown());
+    assert_eq!(ask(&mut connect_to(v4(port))).unwrap(), "served");
+    stop(runtime);
 }

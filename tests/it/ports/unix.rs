@@ -194,6 +194,8 @@ fn a_program_that_looks_whether_somebody_answers_comes_back_after_a_crash() {
         .program(["/usr/bin/python3", "-c", &script])
         .start();
     wait_ready(&runtime, 1);
+    // It says so after it listens.
+    runtime.wait_for_line(|line| line == "serves");
     send(worker(&runtime, 0), Signal::SIGKILL);
     runtime.wait_for_line(|line| line.contains("connected to its own unix path and ended"));
     runtime.wait_for_lines(2, |line| line == "serves");
