@@ -22,6 +22,7 @@ pub mod io;
 pub mod listener;
 pub mod notify;
 pub mod pid1;
+pub mod place;
 pub mod proc;
 pub mod procnet;
 pub mod procunix;
