@@ -28,6 +28,8 @@ pub mod policy;
 #[forbid(unsafe_code)]
 pub mod ports;
 #[forbid(unsafe_code)]
+pub mod revision;
+#[forbid(unsafe_code)]
 pub mod supervisor;
 pub mod sys;
 #[forbid(unsafe_code)]

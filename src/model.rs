@@ -1,6 +1,7 @@
 //! Plain values that all layers share. No behaviour except display and conversion.
 
 mod aggregation;
+mod application;
 mod label;
 mod log;
 mod port_set;
@@ -14,6 +15,7 @@ use std::num::NonZeroI32;
 use std::time::Duration;
 
 pub use aggregation::Aggregation;
+pub use application::{AppInfo, Checkout, Found, Package};
 pub use label::{Cause, DrainEnd, ReadyBy, ReloadResult, RunState, Trigger, WorkerState};
 pub use log::{
     FileLossReason, FileLosses, Language, LogOrigin, LogTotals, LossReason, Losses, Overflow,

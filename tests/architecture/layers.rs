@@ -19,7 +19,7 @@ const fn layer(
     }
 }
 
-pub const LAYERS: [Layer; 16] = [
+pub const LAYERS: [Layer; 17] = [
     layer("model", &[], &[]),
     layer("policy", &["model"], &[]),
     layer("sys", &["model"], &["libc", "nix", "signal_hook"]),
@@ -76,6 +76,11 @@ pub const LAYERS: [Layer; 16] = [
     layer("drain", &["model", "policy", "sys"], &[]),
     layer("triggers", &["model", "policy", "sys"], &["nix", "tokio"]),
     layer(
+        "revision",
+        &["model", "sys"],
+        &["memchr", "nix", "serde_json"],
+    ),
+    layer(
         "app_metrics",
         &["checks", "exposition", "model", "sys"],
         &[
@@ -106,6 +111,7 @@ pub const LAYERS: [Layer; 16] = [
             "notify",
             "policy",
             "ports",
+            "revision",
             "sys",
             "triggers",
         ],
@@ -119,6 +125,7 @@ pub const LAYERS: [Layer; 16] = [
             "log",
             "model",
             "policy",
+            "revision",
             "supervisor",
             "sys",
         ],
@@ -137,13 +144,14 @@ pub const NOT_PURE: [&str; 3] = [
 ];
 
 /// Parts of other layers that are pure as well.
-pub const PURE_PARTS: [&str; 6] = [
+pub const PURE_PARTS: [&str; 7] = [
     "exposition",
     "app_metrics/merge",
     "app_metrics/multiproc/file.rs",
     "app_metrics/multiproc/key.rs",
     "app_metrics/multiproc/pages.rs",
     "app_metrics/multiproc/process.rs",
+    "revision/parse",
 ];
 
 /// What the pure parts may use of the crate, and which packages.
