@@ -13,6 +13,7 @@ use rpm_runtime::config::{self, Input, Opening, Resolved};
 use rpm_runtime::log::Flushed;
 use rpm_runtime::model::Sig;
 use rpm_runtime::policy::{CpuBudget, SignalTable};
+use rpm_runtime::revision;
 use rpm_runtime::supervisor::{Boot, BootError, Ending, boot, try_out, write_termination_log};
 use rpm_runtime::sys::cgroup::{self, CgroupLimits};
 use rpm_runtime::sys::clock::Clock;
@@ -54,6 +55,7 @@ fn main() -> ExitCode {
         cpus,
         memory: limits.memory,
         read_file: &|path| std::fs::read(path),
+        found: &revision::here,
     };
     match config::open(input) {
         Opening::Say(said) => {

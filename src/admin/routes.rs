@@ -8,7 +8,9 @@ use hyper::header::{ALLOW, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, VARY};
 use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 use serde::Serialize;
 
-use crate::model::{HandoverInfo, MetricsScope, ObservationInfo, QueueSample, Snapshot, Tick};
+use crate::model::{
+    AppInfo, HandoverInfo, MetricsScope, ObservationInfo, QueueSample, Snapshot, Tick,
+};
 
 use super::negotiation::{MetricsPage, PendingPage, ScrapeRequest};
 use super::status::{About, Readiness, Status};
@@ -31,6 +33,8 @@ const LINKS: &str = "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"ut
 pub struct View {
     /// Facts that do not change.
     pub about: About,
+    /// The application.
+    pub app: Box<dyn Fn() -> AppInfo>,
     /// The present time, on the clock of the snapshot.
     pub now: Box<dyn Fn() -> Tick>,
     /// The fleet.
@@ -125,7 +129,7 @@ fn status(view: &View) -> Response<Full<Bytes>> {
     json(
         StatusCode::OK,
         &Status::of(
-            &view.about,
+            (&view.about, &(view.app)()),
             &snapshot,
             (&handover, &view.observation),
             &queues,

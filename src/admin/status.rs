@@ -5,15 +5,13 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::model::{
-    Exit, HandoverInfo, ObservationInfo, Pid, QueueKind, QueueSample, RunState, Snapshot, Tick,
-    WorkerState, WorkerView,
+    AppInfo, Exit, HandoverInfo, ObservationInfo, Pid, QueueKind, QueueSample, RunState, Snapshot,
+    Tick, WorkerState, WorkerView,
 };
 
 /// Facts that do not change while the runtime runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct About {
-    /// RPM_APP_NAME.
-    pub app: String,
     /// Version of the runtime.
     pub version: &'static str,
     /// Commit of the build, if known.
@@ -74,6 +72,9 @@ pub(super) struct Status<'a> {
 #[derive(Debug, Serialize)]
 struct App<'a> {
     name: &'a str,
+    version: Option<&'a str>,
+    revision: Option<&'a str>,
+    branch: Option<&'a str>,
 }
 
 #[derive(Debug, Serialize)]
@@ -144,7 +145,7 @@ enum Ended {
 
 impl<'a> Status<'a> {
     pub(super) fn of(
-        about: &'a About,
+        (about, app): (&'a About, &'a AppInfo),
         snapshot: &Snapshot,
         (handover, observation): (&'a HandoverInfo, &'a ObservationInfo),
         queues: &'a [QueueSample],
@@ -157,7 +158,12 @@ impl<'a> Status<'a> {
                 .collect()
         };
         Self {
-            app: App { name: &about.app },
+            app: App {
+                name: &app.name,
+                version: app.version.as_deref(),
+                revision: app.revision.as_deref(),
+                branch: app.branch.as_deref(),
+            },
             runtime: Runtime {
                 version: about.version,
                 revision: about.revision,

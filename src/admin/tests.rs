@@ -14,8 +14,8 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::model::{
-    Exit, Generation, HandoverInfo, ObservationInfo, Pid, QueueKind, QueueSample, RunState, Sig,
-    SlotId, Snapshot, Tick, WorkerState, WorkerView,
+    AppInfo, Exit, Generation, HandoverInfo, ObservationInfo, Pid, QueueKind, QueueSample,
+    RunState, Sig, SlotId, Snapshot, Tick, WorkerState, WorkerView,
 };
 
 use super::server::serve_from;
@@ -176,7 +176,6 @@ fn one_answer(stream: &mut TcpStream) -> Answer {
 fn view(snapshot: Arc<Mutex<Snapshot>>, page: usize) -> View {
     View {
         about: About {
-            app: "shop".to_owned(),
             version: "0.1.0",
             revision: None,
             pid: 1,
@@ -189,6 +188,12 @@ fn view(snapshot: Arc<Mutex<Snapshot>>, page: usize) -> View {
             app_metrics: "off",
             reason: Some("no port is shared".to_owned()),
         },
+        app: Box::new(|| AppInfo {
+            name: "shop".to_owned(),
+            version: Some("1.2.3".to_owned()),
+            revision: Some("abcdef0".to_owned()),
+            branch: None,
+        }),
         handover: Box::new(|| HandoverInfo {
             handover: "intercept",
             steering: "random",

@@ -11,19 +11,14 @@ use std::path::{Path, PathBuf};
 use super::faults::{Fault, path, plain, quote};
 use super::grammar::NOT_YET;
 use super::nearest::nearest;
-use crate::model::worker_vars;
+use crate::model::{Found, worker_vars};
 use crate::policy::CpuBudget;
 
 const PREFIX: &str = "RPM_";
 
 /// Known names that this version does not support. Setting one is an error, because the service would run without a
 /// requested feature. A name is removed from this list when a group defines it.
-pub const LATER: &[&str] = &[
-    "RPM_APP_VERSION",
-    "RPM_APP_REVISION",
-    "RPM_STOP_MESSAGE",
-    "RPM_HOME",
-];
+pub const LATER: &[&str] = &["RPM_STOP_MESSAGE", "RPM_HOME"];
 
 /// The names with our prefix that tell a worker who it is, each with the setting that one who sets it probably means.
 const NUMBERS: [(&str, Option<&str>); 3] = [
@@ -44,6 +39,8 @@ pub struct Input<'a> {
     pub memory: Option<u64>,
     /// Reads a `NAME_FILE` and RPM_ENV_FILE.
     pub read_file: &'a dyn Fn(&Path) -> io::Result<Vec<u8>>,
+    /// Reads what the files of the application tell of it. Called once, and only if the program is to be started.
+    pub found: &'a dyn Fn() -> Found,
 }
 
 /// The source of a value.

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::io;
 
 use super::{Config, Faults, Input, Resolved, resolve};
+use crate::model::Found;
 use crate::policy::CpuBudget;
 
 pub(super) const NEVER: (&str, &str) = ("RPM_RESTART", "never");
@@ -28,6 +29,20 @@ pub(super) fn on(
     quota_milli: Option<u64>,
     memory: Option<u64>,
 ) -> Result<Resolved, Faults> {
+    full(args, vars, (quota_milli, memory), &Found::default())
+}
+
+/// The configuration in a working directory whose files tell `found`.
+pub(super) fn in_directory(args: &[&str], vars: &[(&str, &str)], found: &Found) -> Resolved {
+    full(args, vars, (None, None), found).expect("good variables")
+}
+
+fn full(
+    args: &[&str],
+    vars: &[(&str, &str)],
+    (quota_milli, memory): (Option<u64>, Option<u64>),
+    found: &Found,
+) -> Result<Resolved, Faults> {
     resolve(&Input {
         vars: vars
             .iter()
@@ -48,6 +63,7 @@ pub(super) fn on(
             Some("bad") => Ok(b"A\nB\nC\nD\nE\nF\nG\n".to_vec()),
             _ => Err(io::Error::from_raw_os_error(2)),
         },
+        found: &|| found.clone(),
     })
 }
 

@@ -10,8 +10,8 @@ use prometheus::{
 };
 
 use crate::model::{
-    BalanceSample, Cause, Exit, HandoverInfo, LogTotals, QueueSample, RunState, Sig, SlotId,
-    Snapshot,
+    AppInfo, BalanceSample, Cause, Exit, HandoverInfo, LogTotals, QueueSample, RunState, Sig,
+    SlotId, Snapshot,
 };
 use crate::sys::cgroup::CgroupLimits;
 use crate::sys::proc::Proc;
@@ -42,6 +42,8 @@ pub struct Facts {
     pub revision: Option<&'static str>,
     /// Target triple of the build.
     pub target: &'static str,
+    /// The application, as known at the start; see [`Metrics::set_app`].
+    pub app: AppInfo,
     /// How workers get their listener of the shared port, as known at the start; see [`Metrics::set_handover`].
     pub handover: HandoverInfo,
     /// Wall time of tick zero.
@@ -77,6 +79,7 @@ pub struct Scrape<'a> {
 #[derive(Debug)]
 pub struct Metrics {
     facts: Facts,
+    app: Mutex<AppInfo>,
     handover: Mutex<HandoverInfo>,
     history: Mutex<ResourceHistory>,
     boot: process::Boot,
@@ -97,6 +100,7 @@ impl Metrics {
     pub fn new(slots: u16, facts: Facts) -> Result<Self, prometheus::Error> {
         let registry = Registry::new();
         let metrics = Self {
+            app: Mutex::new(facts.app.clone()),
             handover: Mutex::new(facts.handover.clone()),
             facts,
             history: Mutex::default(),
@@ -219,6 +223,16 @@ impl Metrics {
         count(&self.signals, name.strip_prefix("SIG").unwrap_or(&name));
     }
 
+    /// The application is another one, after a reload.
+    pub fn set_app(&self, app: AppInfo) {
+        *lock(&self.app) = app;
+    }
+
+    /// What is known of the application.
+    pub fn app(&self) -> AppInfo {
+        lock(&self.app).clone()
+    }
+
     /// The hand-over was chosen, or changed, after the start.
     pub fn set_handover(&self, info: HandoverInfo) {
         *lock(&self.handover) = info;
@@ -274,6 +288,20 @@ impl Metrics {
             ],
             1.0,
         );
+        let info = self.app();
+        let mut app = Family::info(
+            "rpm_app_info",
+            "Which application runs. A label that is not known is left out.",
+        );
+        app.add(
+            [
+                ("branch", info.branch.unwrap_or_default()),
+                ("name", info.name),
+                ("revision", info.revision.unwrap_or_default()),
+                ("version", info.version.unwrap_or_default()),
+            ],
+            1.0,
+        );
         let info = self.handover();
         let mut handover = Family::info(
             "rpm_handover_info",
@@ -293,6 +321,7 @@ impl Metrics {
         );
         vec![
             build,
+            app,
             handover,
             start.only(
                 facts

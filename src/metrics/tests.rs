@@ -34,7 +34,7 @@ fn every_promised_family_is_there_with_its_type() {
         ),
         (
             "gauge",
-            "rpm_build_info rpm_state rpm_ready rpm_generation rpm_workers_desired rpm_workers rpm_worker_up \
+            "rpm_app_info rpm_build_info rpm_state rpm_ready rpm_generation rpm_workers_desired rpm_workers rpm_worker_up \
              rpm_worker_start_time_seconds rpm_worker_last_exit_code rpm_listen_queue_length \
              rpm_listen_queue_limit rpm_worker_in_rotation rpm_handover_info rpm_cgroup_cpu_limit_cores \
              rpm_cgroup_memory_limit_bytes rpm_worker_resident_memory_bytes rpm_worker_open_fds \
@@ -134,6 +134,7 @@ fn states_are_shown_as_they_are() {
     let page = full_page();
     for line in [
         "rpm_build_info{revision=\"abc123\",target=\"x86_64-unknown-linux-musl\",version=\"0.1.0\"} 1",
+        "rpm_app_info{branch=\"main\",name=\"shop\",revision=\"abcdef0\",version=\"1.2.3\"} 1",
         "rpm_state{state=\"running\"} 1",
         "rpm_state{state=\"starting\"} 0",
         "rpm_ready 1",

@@ -99,13 +99,16 @@ pub(super) fn serve(supervisor: &Supervisor, handover: HandoverInfo) -> Result<(
     };
     let view = View {
         about: About {
-            app: config.program.app_name.clone(),
             version: env!("CARGO_PKG_VERSION"),
             revision: option_env!("RPM_BUILD_REVISION"),
             pid: std::process::id(),
         },
         now: Box::new(supervisor.clock.reader()),
         snapshot: Box::new(snapshot),
+        app: {
+            let metrics = Arc::clone(&supervisor.metrics);
+            Box::new(move || metrics.app())
+        },
         handover: Box::new(move || handover.clone()),
         observation: supervisor.observation.info.clone(),
         queues: Box::new(queues),

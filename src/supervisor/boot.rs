@@ -176,7 +176,18 @@ fn introduce(config: &Config, role: Role, warnings: &[String], files: Option<&Fi
     let program = shown(&config.program.argv);
     let version = env!("CARGO_PKG_VERSION");
     let pid = std::process::id();
-    info!(version, pid, app = %config.program.app_name, instances = config.program.instances.get(), %program, "starting");
+    let app = config.program.app(&config.program.found);
+    info!(
+        version,
+        pid,
+        app = app.name,
+        app_version = app.version,
+        app_revision = app.revision,
+        app_branch = app.branch,
+        instances = config.program.instances.get(),
+        %program,
+        "starting"
+    );
     match role {
         Role::Init => {}
         Role::Subreaper => {
@@ -292,6 +303,7 @@ fn facts(clock: &Clock, limits: &CgroupLimits, config: &Config, handover: Handov
         version: env!("CARGO_PKG_VERSION"),
         revision: option_env!("RPM_BUILD_REVISION"),
         target: target(),
+        app: config.program.app(&config.program.found),
         handover,
         wall_start: clock.wall_start(),
         cgroup: *limits,

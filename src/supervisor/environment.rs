@@ -139,6 +139,7 @@ mod tests {
             cpus: CpuBudget::default(),
             memory: None,
             read_file: &|_| Ok(vec![]),
+            found: &crate::model::Found::default,
         };
         let config = resolve(&input).unwrap().config;
         let env = build(&[], &config, SlotId(3), Generation(1), 4);

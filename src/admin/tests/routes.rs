@@ -67,7 +67,7 @@ fn the_status_tells_all() {
     assert_eq!(
         answer.json(),
         json!({
-            "app": {"name": "shop"},
+            "app": {"name": "shop", "version": "1.2.3", "revision": "abcdef0", "branch": null},
             "runtime": {
                 "version": "0.1.0", "revision": null, "pid": 1, "uptime_seconds": 10.5, "state": "running",
                 "ready": true, "started": true, "desired": 2, "generation": 2

@@ -14,6 +14,7 @@ fn gathered(vars: &[(&str, &str)]) -> Texts {
         args: vec![],
         cpus: CpuBudget::default(),
         memory: None,
+        found: &crate::model::Found::default,
         read_file: &|path| match path.to_str() {
             Some("/instances") => Ok(b"3\n".to_vec()),
             Some("/crlf") => Ok(b"3\r\n".to_vec()),

@@ -1,14 +1,11 @@
-//! The command and the name of the application.
+//! The command.
 
-use std::ffi::{OsStr, OsString};
-use std::path::Path;
+use std::ffi::OsString;
 
 use crate::config::environment::Source;
 use crate::config::faults::{Wrong, plain, quote};
-use crate::config::grammar::breaks_lines;
 use crate::config::reader::{Reader, Value};
 use crate::config::setting::{Preset, Setting};
-use crate::config::show;
 
 pub(super) const COMMAND: Setting<Vec<OsString>> = Setting {
     name: "RPM_COMMAND",
@@ -23,16 +20,6 @@ pub(super) const COMMAND: Setting<Vec<OsString>> = Setting {
         let line = shlex::try_join(words.iter().map(AsRef::as_ref));
         plain(&line.unwrap_or_else(|_| words.join(" ")))
     },
-};
-
-pub(super) const APP_NAME: Setting<String> = Setting {
-    name: "RPM_APP_NAME",
-    default: Preset::Computed("base name of the command"),
-    help: "name in logs and status",
-    doc: "The name of the application in log lines (formats `prefix` and `json`), in `/status`, in metrics and in the \
-          variable `name` of each worker.",
-    parse: app_name,
-    show: show::text,
 };
 
 const COMMANDS: &str = "a program and its arguments, such as node app.js";
@@ -83,49 +70,6 @@ pub(super) fn argv(reader: &mut Reader<'_>) -> Value<Vec<OsString>> {
         ));
     }
     Ok(words)
-}
-
-/// Maximal length of RPM_APP_NAME, bytes: it is part of every prefixed line.
-const NAME_BYTES: usize = 64;
-
-fn app_name(text: &str) -> Result<String, Wrong> {
-    let text = text.trim();
-    let what = if text.is_empty() {
-        "is blank".to_owned()
-    } else if text.len() > NAME_BYTES {
-        format!("is {} bytes long", text.len())
-    } else if text.chars().any(breaks_lines) {
-        "holds a control character or a line break".to_owned()
-    } else {
-        return Ok(text.to_owned());
-    };
-    let accepted = "1 to 64 bytes of text on one line, without control characters";
-    Err(Wrong::new(what, accepted))
-}
-
-pub(super) fn app_name_of(reader: &mut Reader<'_>, argv: Option<&[OsString]>) -> Value<String> {
-    if let Some(name) = reader.given(&APP_NAME)? {
-        return Ok(name);
-    }
-    // Without a command there is already an error for the command.
-    let name = argv
-        .and_then(|argv| argv.first())
-        .map(|program| base_name(program));
-    let name = name.unwrap_or_default();
-    reader.settle(&APP_NAME, &name, None);
-    Ok(name)
-}
-
-/// The last part of the program's path, with characters that are safe in a log line.
-fn base_name(program: &OsStr) -> String {
-    let name = Path::new(program).file_name().unwrap_or(program);
-    let mut name: String = name
-        .to_string_lossy()
-        .chars()
-        .map(|c| if breaks_lines(c) { '?' } else { c })
-        .collect();
-    name.truncate(name.floor_char_boundary(NAME_BYTES));
-    name
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! The program and the environment of its workers.
 
+mod application;
 mod command;
 
 use std::ffi::OsString;
@@ -14,15 +15,18 @@ use super::grammar::{number, show_word, word};
 use super::reader::{Reader, Value};
 use super::setting::{Group, Preset, Setting};
 use super::show;
-use crate::model::{Word, worker_vars};
+use crate::model::{Found, Word, worker_vars};
 use crate::policy::{Instances, MAX_INSTANCES};
-use command::{APP_NAME, COMMAND, app_name_of, argv};
+use application::{APP_NAME, APP_REVISION, APP_VERSION, Application};
+use command::{COMMAND, argv};
 
 pub(super) const GROUP: Group = Group {
     title: "The program",
     settings: &[
         &COMMAND,
         &APP_NAME,
+        &APP_VERSION,
+        &APP_REVISION,
         &INSTANCES,
         &EXEC_MODE,
         &INSTANCE_VAR,
@@ -124,6 +128,12 @@ pub struct Program {
     pub argv: Vec<OsString>,
     /// RPM_APP_NAME.
     pub app_name: String,
+    /// RPM_APP_VERSION, or a variable that stands for it.
+    pub app_version: Option<String>,
+    /// RPM_APP_REVISION, or a variable that stands for it.
+    pub app_revision: Option<String>,
+    /// What the files of the application told at the start; see [`Program::app`].
+    pub found: Found,
     /// RPM_INSTANCES, with `max` resolved.
     pub instances: NonZeroU16,
     /// RPM_EXEC_MODE.
@@ -144,12 +154,21 @@ impl Program {
     ) -> Value<Self> {
         let env_file = checked_env_file(reader);
         let argv = argv(reader);
-        let app_name = app_name_of(reader, argv.as_deref().ok());
+        let application = application::read(reader, argv.as_deref().ok());
         let increment = increment(reader, instances.ok());
         let instance_var = instance_var(reader);
+        let Application {
+            name: app_name,
+            version: app_version,
+            revision: app_revision,
+            found,
+        } = application?;
         Ok(Self {
             argv: argv?,
-            app_name: app_name?,
+            app_name,
+            app_version,
+            app_revision,
+            found,
             instances: instances?,
             exec_mode: exec_mode?,
             instance_var: instance_var?,

@@ -13,6 +13,9 @@ fn nothing_set_is_the_documented_default() {
     let expected = Program {
         argv: vec!["/usr/bin/node".into(), "app.js".into()],
         app_name: "node".to_owned(),
+        app_version: None,
+        app_revision: None,
+        found: Found::default(),
         instances: NonZeroU16::MIN,
         exec_mode: ExecMode::Cluster,
         instance_var: "NODE_APP_INSTANCE".to_owned(),

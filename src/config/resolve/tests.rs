@@ -181,7 +181,9 @@ fn the_role_of_tini_is_taken_when_nothing_else_is_said() {
 fn instances_by_cpus() {
     let resolved = good(&[("RPM_INSTANCES", "max-1")]);
     assert_eq!(resolved.config.program.instances.get(), 2);
-    let line = &resolved.lines[2];
+    let lines = &resolved.lines;
+    let line = lines.iter().find(|line| line.name == "RPM_INSTANCES");
+    let line = line.unwrap();
     assert_eq!(
         line.note.as_deref(),
         Some("cgroup quota 2.5 CPUs (rounded up to 3), affinity 8 -> 3, less 1 -> 2")
@@ -285,6 +287,7 @@ fn a_health_check_needs_its_address_only() {
             cpus: CpuBudget::default(),
             memory: None,
             read_file: &|_| Err(io::Error::from_raw_os_error(2)),
+            found: &crate::model::Found::default,
         })
     };
     assert_eq!(input(&[]), Ok(Some("[::]:9464".parse().unwrap())));

@@ -8,8 +8,8 @@ use crate::app_metrics::{AppScrape, AppTotals};
 use crate::exposition::{Dropped, Format, Page, render};
 use crate::metrics::{CgroupCounters, Facts, Metrics, Scrape};
 use crate::model::{
-    BalanceSample, Cause, Exit, Generation, HandoverInfo, LogTotals, Pid, QueueKind, QueueSample,
-    RunState, Sig, SlotId, Snapshot, Tick, WorkerState, WorkerView,
+    AppInfo, BalanceSample, Cause, Exit, Generation, HandoverInfo, LogTotals, Pid, QueueKind,
+    QueueSample, RunState, Sig, SlotId, Snapshot, Tick, WorkerState, WorkerView,
 };
 use crate::sys::cgroup::CgroupLimits;
 use crate::sys::proc::Proc;
@@ -21,6 +21,12 @@ pub(super) fn facts(proc: impl AsRef<Path>) -> Facts {
         version: "0.1.0",
         revision: Some("abc123"),
         target: "x86_64-unknown-linux-musl",
+        app: AppInfo {
+            name: "shop".to_owned(),
+            version: Some("1.2.3".to_owned()),
+            revision: Some("abcdef0".to_owned()),
+            branch: Some("main".to_owned()),
+        },
         handover: HandoverInfo {
             handover: "intercept",
             steering: "random",

@@ -1,6 +1,7 @@
 //! Reports decisions. Each [`Note`] of the policy goes to every [`Listener`], in order: counters, the history for the
-//! termination log, the log. Reports have no other effect: the consequences of a decision are actions.
+//! termination log, the log, what is shown of the application. Reports have no other effect: the consequences of a decision are actions.
 
+mod application;
 mod counters;
 mod history;
 mod log_lines;
@@ -18,6 +19,7 @@ use crate::config::Config;
 use crate::metrics::Metrics;
 use crate::policy::{Note, PortTable};
 
+use application::Application;
 use counters::Counters;
 use history::History;
 use log_lines::LogLines;
@@ -59,6 +61,7 @@ impl Reporter {
             listeners: vec![
                 Box::new(Counters::new(metrics)),
                 Box::new(LogLines::new(config)),
+                Box::new(Application::new(config, metrics)),
             ],
         }
     }

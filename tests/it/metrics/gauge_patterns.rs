@@ -22,6 +22,7 @@ fn is_taken(pattern: &str) -> bool {
         cpus: CpuBudget::default(),
         memory: None,
         read_file: &|_| Err(io::Error::from_raw_os_error(2)),
+        found: &rpm_runtime::model::Found::default,
     };
     match resolve(&input) {
         Ok(resolved) => {

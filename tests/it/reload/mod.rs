@@ -4,6 +4,7 @@ mod address;
 mod background;
 mod hidden;
 mod programs;
+mod revision;
 mod rolling;
 mod triggers;
 mod waiting;

@@ -317,6 +317,7 @@ fn a_schedule_is_due_when_its_minute_begins() {
         cpus: CpuBudget::default(),
         memory: None,
         read_file: &|_| Err(std::io::ErrorKind::NotFound.into()),
+        found: &rpm_runtime::model::Found::default,
     });
     let cron = resolved.unwrap().config.reload.cron.unwrap();
     // The clock of the schedule: 300 ms before a full minute.

@@ -1,25 +1,6 @@
-//! The command and the name of the application.
+//! The command, and the name that it gives.
 
-use super::*;
 use crate::config::testing::with_args;
-
-/// Only the error text.
-fn what<T: std::fmt::Debug>(result: Result<T, Wrong>) -> String {
-    result.unwrap_err().what
-}
-
-#[test]
-fn application_names() {
-    assert_eq!(app_name(" web 1 "), Ok("web 1".to_owned()));
-    assert_eq!(what(app_name(" ")), "is blank");
-    assert_eq!(what(app_name(&"x".repeat(65))), "is 65 bytes long");
-    for text in ["a\nb", "a\u{7f}b", "a\u{2028}b", "a\u{1b}[31m"] {
-        assert_eq!(
-            what(app_name(text)),
-            "holds a control character or a line break"
-        );
-    }
-}
 
 #[test]
 fn the_command_and_its_name() {
