@@ -8,7 +8,7 @@ use super::grammar::{NOT_YET, is, list, number, show_word, word};
 use super::reader::{Reader, Value};
 use super::setting::{Group, Preset, Setting};
 use crate::model::Word;
-use crate::policy::handover::{PortList, PortRule, PortSpec, Transport};
+use crate::policy::handover::{PortList, PortRule, PortSpec, Transport, reaches_everybody};
 use crate::policy::steering::Balance;
 use crate::policy::unix::UnixKey;
 
@@ -188,6 +188,11 @@ fn entry(text: &str) -> Result<PortSpec, &'static str> {
         return Err(complaint(text));
     };
     let port = NonZeroU16::new(port).ok_or("has port 0, which is nobody's")?;
+    if transport == Transport::Udp && ip.is_some_and(reaches_everybody) {
+        return Err(
+            "is a multicast or broadcast address: each datagram reaches every socket there, so it cannot be shared",
+        );
+    }
     Ok(PortSpec {
         transport,
         ip,
@@ -328,6 +333,10 @@ mod tests {
             (
                 "udp:53,udp:0.0.0.0:53",
                 "\"udp:53\" and \"udp:0.0.0.0:53\" are the same place",
+            ),
+            (
+                "udp:224.0.0.251:5353",
+                "\"udp:224.0.0.251:5353\" is a multicast or broadcast address: each datagram reaches every socket there, so it cannot be shared",
             ),
             ("80,80", "\"80\" stands there twice"),
             (

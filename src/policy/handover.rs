@@ -177,8 +177,8 @@ fn is_mapped(addr: SocketAddr) -> bool {
 }
 
 /// Whether it is a multicast or broadcast address: each socket there gets every datagram.
-fn reaches_everybody(addr: SocketAddr) -> bool {
-    match addr.ip().to_canonical() {
+pub fn reaches_everybody(ip: IpAddr) -> bool {
+    match ip.to_canonical() {
         IpAddr::V4(ip) => ip.is_multicast() || ip.is_broadcast(),
         IpAddr::V6(ip) => ip.is_multicast(),
     }
@@ -357,7 +357,7 @@ pub fn on_bind(
     // The kernel refuses an IPv4-mapped address on a socket for IPv6 alone.
     let impossible = v6only && is_mapped(addr);
     let key = PortKey::new(addr, v6only).over(transport);
-    if !family_fits || impossible || addr.port() == 0 || reaches_everybody(addr) {
+    if !family_fits || impossible || addr.port() == 0 || reaches_everybody(addr.ip()) {
         BindAnswer::Leave
     } else if !rule.covers(&key) {
         if rule.lists_elsewhere(&key) {

@@ -244,7 +244,8 @@ impl<F: Fn(PortEvent)> Thread<F> {
             Call::SetOption => {
                 let is_valid = || notifier.is_valid(&notification);
                 let joined = served.told.remember(&notification, is_valid);
-                if let Some(key) = joined.and_then(|inode| self.ports.owns(inode)) {
+                if let Some(key) = joined.and_then(|(inode, group)| self.ports.joins(inode, group))
+                {
                     self.everybody(served, key);
                 }
                 Answer::Proceed
@@ -349,7 +350,7 @@ impl<F: Fn(PortEvent)> Thread<F> {
         let as_is = (flags.nonblocking, &options);
         let another = key.transport == Transport::Udp && served.bounds.has(&key);
         let handed = if another {
-            self.ports.another_socket(key, as_is)
+            self.ports.another_socket(key, listener, as_is, &mut events)
         } else {
             self.ports.hand(key, listener, as_is, &mut events)
         };

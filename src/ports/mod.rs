@@ -142,6 +142,11 @@ pub enum PortEvent {
         /// The port.
         key: PortKey,
     },
+    /// A program connects the sockets of a UDP port, one to each client. From now on the kernel chooses among them.
+    KernelChooses {
+        /// The port.
+        key: PortKey,
+    },
     /// A process of a worker cannot be inspected (another uid, or not dumpable). Its `bind` calls are not intercepted.
     Unseen {
         /// The leader of the worker's group.

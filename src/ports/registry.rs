@@ -9,6 +9,7 @@ use nix::errno::Errno;
 use crate::model::{ListenerId, Pid, SlotId};
 use crate::policy::Rotation;
 use crate::policy::handover::{PortKey, PortRule, Transport};
+use crate::sys::clock::Clock;
 use crate::sys::epoll::Waker;
 use crate::sys::{io, listener};
 
@@ -43,6 +44,8 @@ pub(super) struct State {
     /// Number of steering programs that the balancing thread replaced.
     pub balanced: u64,
     pub unix: UnixSockets,
+    /// It tells how long nobody has had a socket.
+    pub clock: Clock,
 }
 
 /// A listener that replaces a worker's descriptor.
@@ -146,6 +149,7 @@ impl SharedPorts {
             balancer: None,
             balanced: 0,
             unix: UnixSockets::default(),
+            clock: Clock::start(),
         };
         Self(Arc::new(Mutex::new(state)))
     }
@@ -172,8 +176,8 @@ impl SharedPorts {
         Ok(())
     }
 
-    /// Steers new connections as `rotation` says. `except` is the name of its port without an anteroom. Returns the groups
-    /// that could not be changed, as events.
+    /// Steers new connections as `rotation` says. `except` is the name of its port without an anteroom. Returns what is
+    /// to be said, as events.
     pub fn steer(&self, rotation: Rotation, except: Option<String>) -> Vec<PortEvent> {
         let mut state = self.lock();
         let state = &mut *state;
@@ -193,9 +197,7 @@ impl SharedPorts {
             }
         }
         for group in &mut state.datagrams {
-            if let Err(errno) = group.steer(&state.rotation) {
-                failed.push(PortEvent::steering_failed(group.key, errno));
-            }
+            group.steer_or_tell(&state.rotation, &mut failed);
         }
         failed
     }
@@ -219,8 +221,9 @@ impl SharedPorts {
         for group in &mut state.groups {
             group.release(listener);
         }
+        let now = state.clock.now();
         for group in &mut state.datagrams {
-            group.release(listener);
+            group.release(listener, now);
         }
         state.unix.release(listener, worker);
     }

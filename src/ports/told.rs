@@ -9,7 +9,8 @@ use crate::policy::handover::Reuse;
 use crate::sys::intercept::Notification;
 use crate::sys::remote;
 use crate::sys::sockopt::{
-    BUFFER_LOCK, DEVICE, JOINS, LONGEST, OptionId, REUSE_ADDR, REUSE_PORT, SocketOption, V6ONLY,
+    BUFFER_LOCK, DEVICE, JOINS, Joined, LONGEST, OptionId, REUSE_ADDR, REUSE_PORT, SocketOption,
+    V6ONLY,
 };
 
 use super::group::Group;
@@ -97,25 +98,26 @@ pub(super) struct Told {
 }
 
 impl Told {
-    /// Remembers the option that this call sets. What cannot be read is not remembered. Returns the inode of the socket
-    /// if the call joins a multicast group.
+    /// Remembers the option that this call sets. What cannot be read is not remembered. If the call joins a multicast
+    /// group, returns the inode of the socket and the group.
     pub fn remember(
         &mut self,
         notification: &Notification,
         is_valid: impl Fn() -> bool,
-    ) -> Option<u64> {
+    ) -> Option<(u64, Joined)> {
         let [fd, level, name, value, len, _] = notification.args;
         let low = |argument: u64| u32::try_from(argument & u64::from(u32::MAX)).unwrap_or(0);
-        let mut raw = [0_u8; LONGEST];
-        let len = usize::try_from(low(len)).unwrap_or(0).min(LONGEST);
-        let raw = raw.get_mut(..len)?;
+        let id = (low(level).cast_signed(), low(name).cast_signed());
+        let len = usize::try_from(low(len)).unwrap_or(0);
+        let mut raw = vec![0_u8; len.min(Joined::LONGEST)];
         let inode = descriptor(notification, fd)
             .and_then(|fd| fd.inode().ok())
-            .filter(|_| remote::read_memory(notification.task, value, raw).is_ok());
-        let option = SocketOption::new(low(level).cast_signed(), low(name).cast_signed(), raw);
+            .filter(|_| remote::read_memory(notification.task, value, &mut raw).is_ok());
+        let kept = raw.get(..raw.len().min(LONGEST))?;
+        let option = SocketOption::new(id.0, id.1, kept);
         let (inode, option) = inode.zip(option).filter(|_| is_valid())?;
         self.add(inode, option);
-        JOINS.contains(&option.id()).then_some(inode)
+        Joined::new(id, raw).map(|group| (inode, group))
     }
 
     fn add(&mut self, inode: u64, option: SocketOption) {

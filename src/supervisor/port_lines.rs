@@ -46,6 +46,9 @@ pub(super) fn log_event(event: &PortEvent) {
                 "set RPM_INSTANCES=1 and RPM_RELOAD_SURGE=0, so that one process has the socket";
             warn!(slot = slot.0, pid = worker.get(), port = %key, hint, "the worker is in a multicast group: every worker of this port gets each datagram of it");
         }
+        PortEvent::KernelChooses { key } => {
+            info!(port = %key, "the program connects each UDP socket of this port to one client; from now on the kernel chooses among the workers, and what waits at a worker that ends is lost");
+        }
         PortEvent::Unseen { worker, slot } => {
             let hint = UNSEEN_HINT;
             warn!(

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use nix::errno::Errno;
-use nix::sys::socket::{self, SockType, SockaddrStorage, sockopt};
+use nix::sys::socket::{self, MsgFlags, SockType, SockaddrStorage, sockopt};
 
 use super::inet;
 
@@ -53,6 +53,19 @@ pub fn queue(fd: impl AsFd) -> nix::Result<ReceiveQueue> {
     })
 }
 
+/// Throws away what waits in the receive queue: at most what a full queue holds.
+pub fn discard(fd: impl AsFd) {
+    /// More than the largest queue of usual settings holds; what comes meanwhile must not keep us.
+    const MOST: u32 = 65_536;
+    for _ in 0..MOST {
+        let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_TRUNC;
+        // An error of the socket itself (ECONNREFUSED) is taken from it by this, too.
+        if socket::recv(fd.as_fd().as_raw_fd(), &mut [0; 1], flags) == Err(Errno::EAGAIN) {
+            return;
+        }
+    }
+}
+
 /// Whether a program connected the socket to one client. It then gets the datagrams of that client alone.
 pub fn is_connected(fd: impl AsFd) -> bool {
     socket::getpeername::<SockaddrStorage>(fd.as_fd().as_raw_fd()).is_ok()
@@ -75,6 +88,19 @@ mod tests {
         assert!(full.bytes > 0 && full.limit >= full.bytes && full.dropped == 0);
         let socket = UdpSocket::from(socket);
         socket.recv(&mut [0; 8]).unwrap();
+        assert_eq!(queue(&socket).unwrap().bytes, 0);
+    }
+
+    #[test]
+    fn what_waits_is_thrown_away_without_waiting_for_more() {
+        let socket = bound("127.0.0.1:0".parse().unwrap(), false, true).unwrap();
+        let to = listener::local_addr(&socket).unwrap();
+        let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+        for word in ["one", "", "three"] {
+            client.send_to(word.as_bytes(), to).unwrap();
+        }
+        assert!(queue(&socket).unwrap().bytes > 0);
+        discard(&socket);
         assert_eq!(queue(&socket).unwrap().bytes, 0);
     }
 

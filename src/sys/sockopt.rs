@@ -143,11 +143,8 @@ impl SocketOption {
 
     /// Sets it.
     pub fn set(&self, fd: impl AsFd) -> nix::Result<()> {
-        let len = libc::socklen_t::try_from(self.len).map_err(|_| Errno::EINVAL)?;
-        let value = self.value.as_ptr().cast();
-        let fd = fd.as_fd().as_raw_fd();
-        // SAFETY: the value is live and at least as long as `len` says (setsockopt(2)).
-        Errno::result(unsafe { libc::setsockopt(fd, self.level, self.name, value, len) }).map(drop)
+        let value = self.value.get(..self.len).ok_or(Errno::EINVAL)?;
+        set(fd, self.id(), value)
     }
 
     /// What must be set to return a socket to its present state, once this option is set on it.
@@ -167,6 +164,50 @@ impl SocketOption {
             (level, name) => read(fd, level, name),
         }
     }
+}
+
+/// A multicast group that a socket has joined.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Joined {
+    level: i32,
+    name: i32,
+    value: Vec<u8>,
+}
+
+impl Joined {
+    /// Length of the longest value, that of `struct group_source_req`.
+    pub const LONGEST: usize = 264;
+
+    /// The group of a call of setsockopt(2) with this option, if it is one of [`JOINS`]. The value says which group, and
+    /// on which interface.
+    pub fn new(id: OptionId, value: Vec<u8>) -> Option<Self> {
+        let (level, name) = id;
+        (JOINS.contains(&id) && value.len() <= Self::LONGEST).then_some(Self { level, name, value })
+    }
+
+    /// Leaves it. The option that leaves takes the value of the one that joins (ip(7), ipv6(7)).
+    pub fn leave(&self, fd: impl AsFd) -> nix::Result<()> {
+        // linux/in.h
+        const MCAST_LEAVE_GROUP: i32 = 45;
+        const MCAST_LEAVE_SOURCE_GROUP: i32 = 47;
+        let name = match (self.level, self.name) {
+            (libc::IPPROTO_IP, libc::IP_ADD_MEMBERSHIP) => libc::IP_DROP_MEMBERSHIP,
+            (libc::IPPROTO_IP, libc::IP_ADD_SOURCE_MEMBERSHIP) => libc::IP_DROP_SOURCE_MEMBERSHIP,
+            (libc::IPPROTO_IPV6, libc::IPV6_ADD_MEMBERSHIP) => libc::IPV6_DROP_MEMBERSHIP,
+            (_, MCAST_JOIN_SOURCE_GROUP) => MCAST_LEAVE_SOURCE_GROUP,
+            _ => MCAST_LEAVE_GROUP,
+        };
+        set(fd, (self.level, name), &self.value)
+    }
+}
+
+/// Sets an option.
+fn set(fd: impl AsFd, (level, name): OptionId, value: &[u8]) -> nix::Result<()> {
+    let len = libc::socklen_t::try_from(value.len()).map_err(|_| Errno::EINVAL)?;
+    let fd = fd.as_fd().as_raw_fd();
+    // SAFETY: the value is live and as long as `len` says (setsockopt(2)).
+    Errno::result(unsafe { libc::setsockopt(fd, level, name, value.as_ptr().cast(), len) })
+        .map(drop)
 }
 
 /// The present value.
@@ -210,6 +251,54 @@ mod tests {
             back.set(&socket).unwrap();
             assert_eq!(read(&socket, level, name), Ok(fresh), "{name}");
         }
+    }
+
+    /// Otherwise the next worker's program, which joins again, fails with EADDRINUSE.
+    #[test]
+    fn a_group_that_was_left_can_be_joined_again() {
+        let ours = [127, 0, 0, 1];
+        let four = [[239, 7, 7, 7], ours].concat();
+        let with_source = [[239, 7, 7, 8], ours, [127, 0, 0, 9]].concat();
+        let six = [
+            &std::net::Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 7, 7).octets()[..],
+            &1_u32.to_ne_bytes(),
+        ]
+        .concat();
+        // group_req(3): the interface, and the address as a sockaddr_storage.
+        let mut any = vec![0; 136];
+        any[..4].copy_from_slice(&1_u32.to_ne_bytes());
+        any[8..10].copy_from_slice(&libc::AF_INET.to_ne_bytes()[..2]);
+        any[12..16].copy_from_slice(&[239, 7, 7, 9]);
+        let table = [
+            (
+                "127.0.0.1:0",
+                (libc::IPPROTO_IP, libc::IP_ADD_MEMBERSHIP),
+                four,
+            ),
+            (
+                "127.0.0.1:0",
+                (libc::IPPROTO_IP, libc::IP_ADD_SOURCE_MEMBERSHIP),
+                with_source,
+            ),
+            (
+                "[::1]:0",
+                (libc::IPPROTO_IPV6, libc::IPV6_ADD_MEMBERSHIP),
+                six,
+            ),
+            ("127.0.0.1:0", (libc::IPPROTO_IP, MCAST_JOIN_GROUP), any),
+        ];
+        for (address, id, value) in table {
+            let socket = std::net::UdpSocket::bind(address).unwrap();
+            let joined = Joined::new(id, value.clone()).unwrap();
+            set(&socket, id, &value).unwrap();
+            assert!(
+                set(&socket, id, &value).is_err(),
+                "EADDRINUSE or EADDRNOTAVAIL"
+            );
+            joined.leave(&socket).unwrap();
+            set(&socket, id, &value).unwrap();
+        }
+        assert_eq!(Joined::new(V6ONLY, vec![0; 4]), None);
     }
 
     #[test]

@@ -2,26 +2,32 @@
 
 use std::os::fd::OwnedFd;
 
-use crate::model::{Bpf, ListenerId, QueueKind, QueueSample, SlotId};
+use crate::model::{Bpf, ListenerId, QueueKind, QueueSample, SlotId, Tick};
 use crate::policy::Rotation;
 use crate::policy::handover::PortKey;
 use crate::policy::steering::flow_program;
 use crate::ports::PortSettings;
 use crate::ports::told::{Options, carry};
-use crate::sys::sockopt::SocketOption;
+use crate::sys::sockopt::{Joined, SocketOption};
 use crate::sys::{datagram, listener, steering};
+
+use super::own::Own;
 
 /// One socket of a shared UDP port.
 #[derive(Debug)]
-struct Member {
-    fd: OwnedFd,
+pub(super) struct Member {
+    pub(super) fd: OwnedFd,
     inode: u64,
     /// A worker has it now.
-    taken: bool,
+    pub(super) taken: bool,
+    /// Since when no worker has it.
+    pub(super) free_since: Tick,
     /// A worker has or had it.
     ever: bool,
     /// What undoes the options that the program of a worker set before its `bind`.
     back: Vec<SocketOption>,
+    /// The multicast groups that the program of its worker has joined.
+    pub(super) joined: Vec<Joined>,
 }
 
 impl Member {
@@ -31,14 +37,28 @@ impl Member {
             inode: listener::inode(&fd)?,
             fd,
             taken: false,
+            free_since: Tick::default(),
             ever: false,
             back: Vec::new(),
+            joined: Vec::new(),
         })
     }
 
-    fn is_connected(&self) -> bool {
+    pub(super) fn is(&self, inode: u64) -> bool {
+        self.inode == inode
+    }
+
+    pub(super) fn is_connected(&self) -> bool {
         datagram::is_connected(&self.fd)
     }
+}
+
+/// The steering program.
+#[derive(Debug, Default)]
+struct Attached {
+    code: Option<Vec<Bpf>>,
+    /// The kernel's group has it. If not, it may have none: a group ends with its last member.
+    certain: bool,
 }
 
 /// A SO_REUSEPORT group; or one common socket where steering is not possible. Unlike listeners, sockets are members from
@@ -46,15 +66,17 @@ impl Member {
 #[derive(Debug)]
 pub(in crate::ports) struct DatagramGroup {
     pub key: PortKey,
-    members: Vec<Member>,
+    pub(super) members: Vec<Member>,
     /// The numbers of the members, in the order of their indexes in the kernel's group: that of the `bind` calls.
-    order: Vec<usize>,
-    steered: bool,
-    program: Option<Vec<Bpf>>,
+    pub(super) order: Vec<usize>,
+    pub(super) steered: bool,
+    program: Attached,
+    /// Once the kernel chooses; see [`super::own`].
+    pub(super) own: Option<Own>,
     /// A worker has or had a socket of this group.
     pub used: bool,
     /// The program of a worker has a socket of its own in the group. Indexes after it are not known for certain.
-    strangers: bool,
+    pub(super) strangers: bool,
 }
 
 impl DatagramGroup {
@@ -70,7 +92,8 @@ impl DatagramGroup {
             members: Vec::new(),
             order: Vec::new(),
             steered: settings.steering.is_some(),
-            program: None,
+            program: Attached::default(),
+            own: None,
             used: false,
             strangers: false,
         };
@@ -110,20 +133,21 @@ impl DatagramGroup {
         Ok(group)
     }
 
-    /// Ensures that the socket exists. Fails with EBUSY if its index would not be known.
+    /// Ensures that the socket exists, unless the kernel chooses.
     pub fn join(&mut self, listener: ListenerId) -> nix::Result<()> {
         let number = self.number(listener);
-        while self.members.len() <= number {
-            if self.strangers {
-                return Err(nix::errno::Errno::EBUSY);
-            }
+        if self.members.len() <= number && self.strangers {
+            // The index of a new socket would not be known.
+            self.let_the_kernel_choose();
+        }
+        while self.own.is_none() && self.members.len() <= number {
             self.members.push(Member::bound(self.key, self.steered)?);
             self.order.push(self.members.len() - 1);
         }
         Ok(())
     }
 
-    fn number(&self, listener: ListenerId) -> usize {
+    pub(super) fn number(&self, listener: ListenerId) -> usize {
         if self.steered {
             usize::from(listener.0)
         } else {
@@ -149,14 +173,6 @@ impl DatagramGroup {
         (0..).map(ListenerId).zip(all.map(|member| member.inode))
     }
 
-    /// A socket of the program's own beside the worker's: a program that connects one socket to each client opens the
-    /// next one at the same address. The steering never chooses it; it gets what its peer sends.
-    pub fn another(&mut self) -> nix::Result<OwnedFd> {
-        let fd = datagram::bound(self.key.addr, self.key.v6only, self.steered)?;
-        self.strangers = true;
-        Ok(fd)
-    }
-
     /// All descriptors, by number.
     pub fn descriptors(&self) -> impl Iterator<Item = &OwnedFd> {
         self.members.iter().map(|member| &member.fd)
@@ -164,12 +180,13 @@ impl DatagramGroup {
 
     /// Whether `inode` is one of our sockets.
     pub fn owns(&self, inode: u64) -> bool {
-        self.members.iter().any(|member| member.inode == inode)
+        self.members.iter().any(|member| member.is(inode))
     }
 
     /// Whether a worker has a socket of this group now.
     pub fn is_held(&self) -> bool {
-        self.members.iter().any(|member| member.taken)
+        let own = self.own.as_ref().is_some_and(|own| !own.holders.is_empty());
+        own || self.members.iter().any(|member| member.taken)
     }
 
     /// Whether O_NONBLOCK may be cleared before the next worker gets a socket, see `Group::may_block`.
@@ -189,6 +206,9 @@ impl DatagramGroup {
     pub fn take(&mut self, listener: ListenerId) {
         let number = self.number(listener);
         self.used = true;
+        if let Some(own) = &mut self.own {
+            own.holders.insert(listener);
+        }
         if let Some(member) = self.members.get_mut(number) {
             member.taken = true;
             member.ever = true;
@@ -197,43 +217,53 @@ impl DatagramGroup {
 
     /// Marks the socket as free after its worker ended. If the worker's program had connected it to one client, it is
     /// of no use to others: the next worker gets a new one.
-    pub fn release(&mut self, listener: ListenerId) {
+    pub fn release(&mut self, listener: ListenerId, now: Tick) {
         let number = usize::from(listener.0);
         if !self.steered {
             return;
         }
+        if let Some(own) = &mut self.own {
+            own.holders.remove(&listener);
+        }
         if let Some(member) = self.members.get_mut(number) {
             member.taken = false;
+            member.free_since = now;
+            member.leave_groups();
         }
         if self.members.get(number).is_some_and(Member::is_connected) {
+            self.notice();
             self.renew(number);
         }
     }
 
     /// Replaces a socket. Without a new one, this member stays out of the steering.
     fn renew(&mut self, number: usize) {
-        let Some(old) = self.members.get(number) else {
+        if self.members.len() <= number {
             return;
-        };
-        let belongs = self.is_member(old);
+        }
+        let belongs = self.order.contains(&number);
         let new = Member::bound(self.key, self.steered);
         if !belongs || new.is_err() {
             self.leave(number);
         }
         if let (Some(old), Ok(new)) = (self.members.get_mut(number), new) {
-            let ever = old.ever;
+            let (ever, free_since) = (old.ever, old.free_since);
             // When the old one is closed, the last member of the kernel's group, the new one, moves to its index.
-            *old = Member { ever, ..new };
+            *old = Member {
+                free_since,
+                ever,
+                ..new
+            };
             if !belongs {
                 self.order.push(number);
             }
         }
-        self.program = None;
+        self.program.certain = false;
     }
 
     /// Whether the socket is in the kernel's group: the kernel takes it out when a program connects it.
     fn is_member(&self, member: &Member) -> bool {
-        let program = self.program.as_deref();
+        let program = self.program.code.as_deref();
         program.is_some_and(|code| steering::attach(&member.fd, code).is_ok())
     }
 
@@ -241,19 +271,22 @@ impl DatagramGroup {
     fn leave(&mut self, number: usize) {
         if let Some(index) = self.order.iter().position(|other| *other == number) {
             self.order.swap_remove(index);
-            self.program = None;
+            self.program.certain = false;
         }
     }
 
-    /// Notices which members have left the kernel's group.
-    fn notice(&mut self) {
-        let left: Vec<usize> = (0_usize..)
-            .zip(&self.members)
-            .filter(|(_, member)| member.is_connected() && !self.is_member(member))
-            .map(|(number, _)| number)
-            .collect();
-        for number in left {
-            self.leave(number);
+    /// Notices which members have left the kernel's group. The kernel moves its last socket to the index of one that
+    /// leaves. If two have left, or the last socket is not ours, the indexes are not known.
+    pub(super) fn notice(&mut self) {
+        let left = |number: &usize| {
+            let member = self.members.get(*number);
+            member.is_some_and(|member| member.is_connected() && !self.is_member(member))
+        };
+        let left: Vec<usize> = self.order.iter().copied().filter(left).collect();
+        if left.len() > 1 || self.strangers && !left.is_empty() {
+            self.let_the_kernel_choose();
+        } else if let Some(number) = left.first() {
+            self.leave(*number);
         }
     }
 
@@ -265,7 +298,7 @@ impl DatagramGroup {
     }
 
     /// The members that get datagrams: for each seat its own if its worker is live. If none is, all that are expected.
-    fn targets(&self, rotation: &Rotation) -> (Vec<Option<usize>>, Vec<usize>) {
+    pub(super) fn targets(&self, rotation: &Rotation) -> (Vec<Option<usize>>, Vec<usize>) {
         let can = |listener: &ListenerId, keep: fn(&Member) -> bool| {
             let number = usize::from(listener.0);
             let member = self.members.get(number)?;
@@ -294,7 +327,7 @@ impl DatagramGroup {
 
     /// Replaces the steering program if the rotation needs another one.
     pub fn steer(&mut self, rotation: &Rotation) -> nix::Result<()> {
-        if !self.steered {
+        if !self.steered || self.own.is_some() {
             return Ok(());
         }
         self.notice();
@@ -311,14 +344,17 @@ impl DatagramGroup {
         let count = u32::try_from(self.order.len()).unwrap_or(u32::MAX);
         let wanted = flow_program(count, &homes, &live);
         if let Some(code) = &wanted
-            && wanted != self.program
+            && (!self.program.certain || wanted != self.program.code)
             && let Some(member) = self
                 .order
                 .first()
                 .and_then(|first| self.members.get(*first))
         {
             steering::attach(&member.fd, code)?;
-            self.program = wanted;
+            self.program = Attached {
+                code: wanted,
+                certain: true,
+            };
         }
         Ok(())
     }
@@ -346,18 +382,6 @@ impl DatagramGroup {
             })
         };
         self.members.iter().enumerate().filter_map(sample).collect()
-    }
-
-    /// Detaches the steering program before our descriptors are closed, because indexes move when members leave.
-    pub fn let_go(&self) {
-        let first = self
-            .order
-            .first()
-            .and_then(|first| self.members.get(*first));
-        if let Some(member) = first.filter(|_| self.steered) {
-            // The error is ignored: the descriptors are closed next. Without the program, the kernel's hash chooses.
-            let _ = steering::detach(&member.fd);
-        }
     }
 }
 

@@ -1,14 +1,17 @@
 //! The shared UDP ports among all shared ports.
 
+use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use nix::errno::Errno;
 
 use crate::model::ListenerId;
+use crate::policy::Rotation;
 use crate::policy::handover::PortKey;
 use crate::ports::PortEvent;
 use crate::ports::registry::{Handed, SharedPorts, State};
 use crate::ports::told::Options;
+use crate::sys::sockopt::Joined;
 use crate::sys::{io, listener};
 
 use super::DatagramGroup;
@@ -43,6 +46,14 @@ impl State {
         let mut groups = self.datagrams.iter_mut();
         let group = groups.find(|group| group.key == key).ok_or(Errno::ENOENT)?;
         group.join(listener)?;
+        if group.reports() {
+            events.push(PortEvent::KernelChooses { key });
+        }
+        if let Some(own) = group.own_socket() {
+            let handed = as_told(own?, nonblocking, options);
+            return handed.map(|handed| Handed { opened, ..handed });
+        }
+        group.empty_stale(listener, &self.rotation, self.clock.now());
         group.carry(listener, options);
         let (fd, inode) = group.socket(listener).ok_or(Errno::ENOENT)?;
         if nonblocking || group.may_block() {
@@ -82,12 +93,39 @@ impl State {
         let group = self.datagrams.iter_mut().find(|group| group.key == key);
         if let Some(group) = group.filter(|_| present) {
             group.take(listener);
-            if let Err(errno) = group.steer(&self.rotation) {
-                events.push(PortEvent::steering_failed(key, errno));
-            }
+            group.steer_or_tell(&self.rotation, &mut events);
         }
         events
     }
+}
+
+impl DatagramGroup {
+    /// As [`Self::steer`]. What is to be said goes to `events`.
+    pub(in crate::ports) fn steer_or_tell(
+        &mut self,
+        rotation: &Rotation,
+        events: &mut Vec<PortEvent>,
+    ) {
+        let key = self.key;
+        if let Err(errno) = self.steer(rotation) {
+            events.push(PortEvent::steering_failed(key, errno));
+        }
+        if self.reports() {
+            events.push(PortEvent::KernelChooses { key });
+        }
+    }
+}
+
+/// A program's own socket, as the program has it.
+fn as_told(fd: OwnedFd, nonblocking: bool, options: &Options) -> nix::Result<Handed> {
+    for option in options.carried() {
+        // The program was told the result of its own call.
+        let _ = option.set(&fd);
+    }
+    io::set_nonblocking(&fd, nonblocking)?;
+    let inode = listener::inode(&fd)?;
+    let opened = false;
+    Ok(Handed { fd, inode, opened })
 }
 
 impl SharedPorts {
@@ -95,23 +133,27 @@ impl SharedPorts {
     pub(in crate::ports) fn another_socket(
         &self,
         key: PortKey,
+        listener: ListenerId,
         (nonblocking, options): (bool, &Options),
+        events: &mut Vec<PortEvent>,
     ) -> nix::Result<Option<Handed>> {
         let mut state = self.lock();
         let group = state.datagrams.iter_mut().find(|group| group.key == key);
         let Some(group) = group else { return Ok(None) };
-        let fd = group.another()?;
-        for option in options.carried() {
-            // The program was told the result of its own call.
-            let _ = option.set(&fd);
+        let fd = group.another(listener)?;
+        if group.reports() {
+            events.push(PortEvent::KernelChooses { key });
         }
-        io::set_nonblocking(&fd, nonblocking)?;
-        let inode = listener::inode(&fd)?;
-        Ok(Some(Handed {
-            fd,
-            inode,
-            opened: false,
-        }))
+        as_told(fd, nonblocking, options).map(Some)
+    }
+
+    /// A worker joins a multicast group with this socket. Returns its port, if it is one of ours.
+    pub(in crate::ports) fn joins(&self, inode: u64, group: Joined) -> Option<PortKey> {
+        let mut state = self.lock();
+        let mut groups = state.datagrams.iter_mut();
+        let port = groups.find(|port| port.owns(inode))?;
+        port.joins(inode, group);
+        Some(port.key)
     }
 
     /// Number of UDP sockets of this listener in which datagrams wait. `None` if its worker serves no UDP port.

@@ -193,6 +193,63 @@ fn a_worker_that_joins_a_multicast_group_is_told() {
     stop(runtime);
 }
 
+/// The kernel refuses to join a group twice with one socket, and the next worker gets the socket of the last one.
+#[test]
+fn the_successor_of_a_killed_worker_joins_the_same_multicast_group() {
+    let port = free_port();
+    let runtime = echo(1, port).env("GROUP", "1").start();
+    wait_ready(&runtime, 1);
+    let mut client = Asker::new(v4(port));
+    for _ in 0..2 {
+        let (first, _) = client.ask().expect("an answer");
+        send(first, Signal::SIGKILL);
+        runtime.wait_for_line(|line| line.contains(&format!("worker ended slot=0 pid={first}")));
+        let (second, _) = client.ask().expect("an answer");
+        assert_ne!(first, second);
+    }
+    assert!(!runtime.shown().contains("Address already in use"));
+    stop(runtime);
+}
+
+/// Each client keeps the worker that it has reached, and new clients are served, at both kinds of addresses: older kernels
+/// take a connected socket out of the group at the wildcard alone.
+#[test]
+fn a_program_that_connects_a_socket_to_each_client_serves_all_of_them() {
+    for (workers, address) in [(1, "0.0.0.0"), (3, "0.0.0.0"), (3, "127.0.0.1")] {
+        let port = free_port();
+        let runtime = Runtime::builder()
+            .env("RPM_INSTANCES", workers.to_string())
+            .arg("/usr/bin/python3")
+            .arg(source("tests/payloads/udp_sessions.py"))
+            .arg(port.to_string())
+            .arg(address)
+            .start();
+        wait_ready(&runtime, workers);
+        let served = || {
+            let mut clients = clients(v4(port), 30);
+            let first = homes(&mut clients);
+            assert_eq!(homes(&mut clients), first, "{address}");
+        };
+        served();
+        runtime.wait_for_line(|line| line.contains("the kernel chooses among the workers"));
+        reload(&runtime);
+        served();
+        send(worker(&runtime, 0), Signal::SIGKILL);
+        wait_ready(&runtime, workers);
+        until("new clients are served", || {
+            homes_without_waiting(&mut clients(v4(port), 30)).len() == 30
+        });
+        // At another address than the wildcard the kernel prefers the worker with most clients.
+        if address == "0.0.0.0" {
+            until("all workers serve new clients", || {
+                let slots = homes_without_waiting(&mut clients(v4(port), 30));
+                slots.into_iter().collect::<BTreeSet<String>>().len() == workers
+            });
+        }
+        stop(runtime);
+    }
+}
+
 /// A query for the address of `name`, and its answer's last four bytes: the address.
 fn resolve(target: SocketAddr, name: &str) -> Option<[u8; 4]> {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
