@@ -4,6 +4,8 @@ use crate::harness::shared_port::{ask, connect_to, field, stop, v4, wait_ready};
 use crate::harness::status::wait_reload_ends;
 use crate::harness::{Builder, Runtime, Signal, free_port, scratch, until};
 
+use super::hidden::nginx;
+
 const OTHER_SESSION: &str = "left processes in another session";
 
 /// Answers each connection with its generation.
@@ -205,4 +207,17 @@ fn a_program_that_goes_to_the_background_with_one_fork_and_blocks_its_stop_signa
          os.setsid()\n\
          serve()\n",
     );
+}
+
+/// As an image runs it whose command lacks `daemon off;`: a root master and workers of www-data, which cannot be inspected.
+#[test]
+fn nginx_that_goes_to_the_background_is_stopped_and_told_what_to_do() {
+    let mut runtime = nginx(free_port(), 2, "on")
+        .env("RPM_MAX_RESTARTS", "3")
+        .env("RPM_BACKOFF_MIN", "10ms")
+        .start();
+    let line = runtime.wait_for_line(|line| line.contains("the program went to the background"));
+    assert!(line.contains("daemon off"), "{line}");
+    // Nothing is left: the harness looks.
+    assert!(!runtime.wait_exit().success());
 }

@@ -6,21 +6,27 @@ use std::io::Write;
 
 use crate::harness::shared_port::{connect_to, field, queue_length, stop, v4, wait_ready};
 use crate::harness::status::wait_reload_ends;
-use crate::harness::{Builder, Connection, Runtime, Signal, free_port, scratch, until};
+use crate::harness::{Builder, Connection, Runtime, Signal, free_port, scratch, source, until};
 
 const CLIENTS: u32 = 6;
 
-/// A client that was answered and keeps the only place of the worker, and others that wait in the queue. Reloads, and
-/// returns when all who waited have been answered.
+/// How a client takes the only place of the worker, and gives it back.
+struct Place<'a> {
+    take: &'a dyn Fn(&mut Connection),
+    free: &'a dyn Fn(),
+}
+
+/// Waits until a client has the only place of the worker, and others wait in the queue. Reloads, and returns when all who
+/// waited have been answered.
 #[track_caller]
-fn nobody_who_waits_is_lost(service: Builder, port: u16) {
+fn nobody_who_waits_is_lost(service: Builder, port: u16, place: &Place<'_>) {
     let runtime = service
         .env("RPM_READY", "listen")
         .env("RPM_DRAIN_TIMEOUT", "500ms")
         .start();
     wait_ready(&runtime, 1);
     let mut kept = Connection::open(v4(port)).unwrap();
-    assert_eq!(kept.get("/").unwrap().status, 200);
+    (place.take)(&mut kept);
     let clients: Vec<Connection> = (0..CLIENTS)
         .map(|_| {
             let mut client = connect_to(v4(port));
@@ -38,6 +44,9 @@ fn nobody_who_waits_is_lost(service: Builder, port: u16) {
     runtime.signal(Signal::SIGHUP);
     let line = runtime.wait_for_line_after(mark, |line| line.contains("clients still waited"));
     assert_eq!(field(&line, "connections"), CLIENTS.to_string());
+    // Now the program can stop, as it likes to.
+    (place.free)();
+    drop(kept);
     for mut client in clients {
         let reply = client.reply();
         let reply = reply.unwrap_or_else(|error| panic!("{error}: {}", runtime.shown()));
@@ -47,6 +56,12 @@ fn nobody_who_waits_is_lost(service: Builder, port: u16) {
     assert!(end.contains("success"), "{end}");
     stop(runtime);
 }
+
+/// It is answered, and keeps its connection open.
+const ANSWERED: Place<'static> = Place {
+    take: &|client| assert_eq!(client.get("/").unwrap().status, 200),
+    free: &|| (),
+};
 
 /// One connection at a time, in blocking mode.
 #[test]
@@ -65,7 +80,7 @@ fn clients_of_a_program_that_shuts_its_listener_down_at_its_stop_are_served_by_i
          \x20   c.close()\n"
     );
     let service = Runtime::builder().program(["/usr/bin/python3", "-c", &program]);
-    nobody_who_waits_is_lost(service, port);
+    nobody_who_waits_is_lost(service, port, &ANSWERED);
 }
 
 /// starman calls shutdown on its listener at SIGTERM. One child, which serves one connection at a time.
@@ -84,5 +99,57 @@ fn clients_of_starman_are_served_by_its_successor() {
         &format!("127.0.0.1:{port}"),
         &file.display().to_string(),
     ]);
-    nobody_who_waits_is_lost(service, port);
+    nobody_who_waits_is_lost(service, port, &ANSWERED);
+}
+
+/// WEBrick shuts its listener down at its stop. One connection at a time.
+#[test]
+fn clients_of_webrick_are_served_by_its_successor() {
+    let port = free_port();
+    let program = format!(
+        "require 'webrick'\n\
+         s = WEBrick::HTTPServer.new(BindAddress: '127.0.0.1', Port: {port}, MaxClients: 1, RequestTimeout: 60)\n\
+         s.mount_proc('/') {{ |_, answer| answer.body = 'ok' }}\n\
+         trap('TERM') {{ s.shutdown }}\n\
+         s.start\n"
+    );
+    let service = Runtime::builder().program(["ruby", "-e", &program]);
+    nobody_who_waits_is_lost(service, port, &ANSWERED);
+}
+
+/// Sanic shuts its listener down at its stop. Its event loop is busy with one request until a file exists.
+#[test]
+fn clients_of_sanic_are_served_by_its_successor() {
+    let port = free_port();
+    let directory = scratch("sanic");
+    let (begun, goes_on) = (directory.join("begun"), directory.join("goes-on"));
+    let file = directory.join("server.py");
+    let program = format!(
+        "import os, time\n\
+         from sanic import Sanic, text\n\
+         app = Sanic('app')\n\
+         @app.get('/')\n\
+         async def root(request): return text('ok')\n\
+         @app.get('/busy')\n\
+         async def busy(request):\n\
+         \x20   open('{}', 'w').close()\n\
+         \x20   while not os.path.exists('{}'): time.sleep(0.01)\n\
+         \x20   return text('ok')\n\
+         app.run(host='127.0.0.1', port={port}, single_process=True, motd=False)\n",
+        begun.display(),
+        goes_on.display()
+    );
+    fs::write(&file, program).unwrap();
+    let service = Runtime::builder()
+        .env("PYTHONPATH", source("target/sanic"))
+        .program(["/usr/bin/python3", &file.display().to_string()]);
+    let place = Place {
+        take: &|client| {
+            let request = b"GET /busy HTTP/1.1\r\nHost: here\r\n\r\n";
+            client.stream().write_all(request).unwrap();
+            until("the request is in work", || begun.exists());
+        },
+        free: &|| fs::write(&goes_on, "").unwrap(),
+    };
+    nobody_who_waits_is_lost(service, port, &place);
 }
