@@ -19,6 +19,7 @@ pub mod inspect;
 pub mod intercept;
 pub mod intercept_probe;
 pub mod io;
+pub mod links;
 pub mod listener;
 pub mod notify;
 pub mod pid1;

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 
 use nix::errno::Errno;
 
+use crate::sys::links::LinkError;
+
 /// Why something failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FileError {
@@ -13,6 +15,8 @@ pub enum FileError {
     Os(Errno),
     /// The path is neither a file nor a character device: `a FIFO`, `a socket`.
     NotAFile(&'static str),
+    /// The path is a symbolic link that this user made, who is neither root nor ourselves.
+    ForeignLink(u32),
     /// An error of the standard library.
     Other(io::ErrorKind),
 }
@@ -22,6 +26,37 @@ impl From<io::Error> for FileError {
         match error.raw_os_error() {
             Some(raw) => Self::Os(Errno::from_raw(raw)),
             None => Self::Other(error.kind()),
+        }
+    }
+}
+
+impl From<LinkError> for FileError {
+    fn from(error: LinkError) -> Self {
+        match error {
+            LinkError::Os(errno) => Self::Os(errno),
+            LinkError::Foreign(user) => Self::ForeignLink(user),
+        }
+    }
+}
+
+impl FileError {
+    /// Whether only another path or other rights mend this. A full disk, for example, may have room again.
+    pub fn is_lasting(self) -> bool {
+        match self {
+            Self::NotAFile(_) | Self::ForeignLink(_) => true,
+            Self::Os(errno) => matches!(
+                errno,
+                Errno::EACCES
+                    | Errno::EINVAL
+                    | Errno::EISDIR
+                    | Errno::ELOOP
+                    | Errno::ENAMETOOLONG
+                    | Errno::ENOENT
+                    | Errno::ENOTDIR
+                    | Errno::EPERM
+                    | Errno::EROFS
+            ),
+            Self::Other(_) => false,
         }
     }
 }
@@ -37,6 +72,10 @@ impl fmt::Display for FileError {
         match self {
             Self::Os(errno) => write!(f, "{errno:?}"),
             Self::NotAFile(what) => write!(f, "it is {what}, not a file"),
+            Self::ForeignLink(user) => write!(
+                f,
+                "it is a symbolic link that user {user} made, which is not followed"
+            ),
             Self::Other(kind) => write!(f, "{kind}"),
         }
     }

@@ -20,7 +20,7 @@ mod rotation;
 mod sweep;
 mod sweeper;
 #[cfg(test)]
-mod testing;
+pub(super) mod testing;
 #[cfg(test)]
 mod tests;
 

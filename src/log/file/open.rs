@@ -43,6 +43,16 @@ impl From<&Metadata> for FileId {
     }
 }
 
+/// Which symbolic links at the end of a path are followed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Links {
+    /// Everybody's.
+    #[default]
+    All,
+    /// Those of root and of our own user.
+    Trusted,
+}
+
 /// A file to append to.
 #[derive(Debug)]
 pub struct Opened {
@@ -63,15 +73,28 @@ pub struct Opened {
 impl Opened {
     /// Opens `path`, and creates it and its directories if they are missing. If the file has content, its rotation time
     /// is counted from its last change, so that a restart skips no rotation.
-    pub fn open(path: &Path, every: Option<&Every>, now: SystemTime) -> Result<Self, FileError> {
+    pub fn open(
+        path: &Path,
+        links: Links,
+        every: Option<&Every>,
+        now: SystemTime,
+    ) -> Result<Self, FileError> {
+        let resolved = match links {
+            Links::All => None,
+            Links::Trusted => Some(sys::links::resolve(path)?),
+        };
+        let (path, flags) = match &resolved {
+            None => (path, NO_WAIT),
+            Some(path) => (path.as_path(), NO_WAIT | OFlag::O_NOFOLLOW),
+        };
         // Check before opening too: the reader of a FIFO would see the open as a writer that came and left.
         if let Ok(meta) = fs::metadata(path) {
             refuse_odd(&meta)?;
         }
-        let file = match open_once(path) {
+        let file = match open_once(path, flags) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 make_parents(path)?;
-                open_once(path)?
+                open_once(path, flags)?
             }
             other => other?,
         };
@@ -195,13 +218,13 @@ impl Opened {
     }
 }
 
-fn open_once(path: &Path) -> io::Result<File> {
+fn open_once(path: &Path, flags: OFlag) -> io::Result<File> {
     OpenOptions::new()
         .append(true)
         .create(true)
         .mode(FILE)
         // The standard library always sets O_CLOEXEC.
-        .custom_flags(NO_WAIT.bits())
+        .custom_flags(flags.bits())
         .open(path)
 }
 
