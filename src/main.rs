@@ -153,6 +153,12 @@ fn settle_and_run(
                 "the output was stuck, up to {bytes} bytes were not written"
             ));
         }
+        let left = log.left_for_file(Duration::ZERO);
+        if left > 0 {
+            ending.add(&format!(
+                "RPM_LOG_OWN_FILE was stuck, {left} lines were not written to it"
+            ));
+        }
         let lost = log.totals().unwritten();
         if lost > 0 {
             ending.add(&format!("the output did not accept {lost} lines"));

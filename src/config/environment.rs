@@ -114,7 +114,7 @@ impl Texts {
         }
         let mut pairs = Vec::new();
         for name in names {
-            if let Some(text) = found.text_of(name, &ours, input.read_file) {
+            if let Some(text) = found.text_of(name, names, &ours, input.read_file) {
                 pairs.push(((*name).to_owned(), text));
             }
         }
@@ -190,16 +190,21 @@ impl Texts {
         ));
     }
 
-    /// The text of one setting, from the variable or from its file.
+    /// The text of one setting, from the variable or from its file. A setting is no file of another one
+    /// (RPM_LOG_OWN_FILE, RPM_LOG_OWN).
     fn text_of(
         &mut self,
         name: &'static str,
+        names: &[&'static str],
         ours: &BTreeMap<&OsStr, &OsStr>,
         read_file: &dyn Fn(&Path) -> io::Result<Vec<u8>>,
     ) -> Option<String> {
         let file_name = format!("{name}_FILE");
         let direct = ours.get(OsStr::new(name)).copied();
-        let file = ours.get(OsStr::new(&file_name)).copied();
+        let file = ours
+            .get(OsStr::new(&file_name))
+            .copied()
+            .filter(|_| !names.contains(&file_name.as_str()));
         let broken = |value: &OsStr, what: String, accepted: &str| Fault {
             name: file_name.clone(),
             value: Some(quote(value)),

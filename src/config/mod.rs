@@ -52,7 +52,8 @@ pub use faults::{Fault, Faults, Wrong};
 pub use health::Health;
 pub use life::{Life, Ready};
 pub use log::{
-    Every, FileName, Files, Level, Levels, LogFormat, LogStderr, Logging, Multiline, Rotation,
+    Every, FileName, Files, Level, Levels, LogFormat, LogStderr, Logging, Multiline, Own, OwnLines,
+    Rotation,
 };
 pub use open::{Opening, Said, open, warnings};
 pub use ports::{Handover, Ports};

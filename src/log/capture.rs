@@ -10,12 +10,13 @@ use super::handle::{Attached, Inbox, Log};
 use super::line::Splitter;
 use super::outputs::Outputs;
 use super::own::{self, OwnFormat};
+use super::own_file::{OwnFile, StartError};
 use super::rate_limit::RateLimits;
 use super::record::Joiner;
 use super::shared::Shared;
 use super::source::{Pipeline, Source};
 use super::stamp::Stamper;
-use crate::model::Overflow;
+use crate::model::{Overflow, Timestamp};
 use crate::sys::clock;
 use crate::sys::epoll::{Interest, Poller, ReadyFd};
 use crate::sys::io::{self, Read};
@@ -27,8 +28,8 @@ const READ: usize = 64 * 1024;
 /// The token of the inbox. The token of a stream is its index in the table plus one.
 const INBOX: u64 = 0;
 
-/// Starts the log thread. Fails if the kernel refuses a descriptor or a thread.
-pub fn start(mut settings: LogSettings) -> nix::Result<Log> {
+/// Starts the log thread, and that of the runtime's own file.
+pub fn start(mut settings: LogSettings) -> Result<Log, StartError> {
     settings.app_name = settings.app_name.replace(char::is_control, "?");
     let form = OwnFormat {
         format: settings.format,
@@ -36,7 +37,20 @@ pub fn start(mut settings: LogSettings) -> nix::Result<Log> {
         app: settings.app_name.clone(),
         colour: settings.colour,
     };
+    let in_file = OwnFormat {
+        timestamp: match form.timestamp.clone() {
+            Timestamp::None => Timestamp::Rfc3339,
+            given => given,
+        },
+        colour: false,
+        ..form.clone()
+    };
     let shared = Arc::new(Shared::new(form, settings.buffer)?);
+    if let Some(own) = settings.own_file.take() {
+        let file = OwnFile::start(own, in_file, Arc::downgrade(&shared))?;
+        // Nobody else sets it.
+        let _ = shared.own_file.set(file);
+    }
     let poller = Poller::new()?;
     poller.add(&shared.waker, INBOX, Interest::Readable)?;
     let now = clock::instant();
@@ -154,7 +168,7 @@ impl Capture {
     fn tell_limits(&mut self, now: Option<Instant>) {
         let told = self.pipeline.limits.as_mut().map(|limits| limits.told(now));
         for (slot, lines) in told.unwrap_or_default() {
-            let line = self.shared.format_own(&own::limited(slot, lines));
+            let line = self.shared.own_line(&own::limited(slot, lines));
             self.pipeline.outputs.own(&line);
         }
     }
@@ -196,7 +210,9 @@ impl Capture {
         }
         self.pipeline.outputs.own(own);
         if missing > 0 {
-            let line = self.shared.format_own(&own::missing(missing));
+            let line = self
+                .shared
+                .stream_line(&own::missing(missing, "the output"));
             self.pipeline.outputs.own(&line);
         }
         if reopen {
@@ -228,7 +244,7 @@ impl Capture {
         let at = free.unwrap_or(self.sources.len());
         if let Err(errno) = self.poller.add(&*pipe, at as u64 + 1, Interest::Readable) {
             // No memory, or the user's limit of epoll watches is reached. The worker finds its output closed.
-            let line = self.shared.format_own(&own::unwatched(slot, errno));
+            let line = self.shared.own_line(&own::unwatched(slot, errno));
             self.pipeline.outputs.own(&line);
             return;
         }

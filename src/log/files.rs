@@ -171,17 +171,28 @@ impl FileWriter {
     }
 
     fn tell(&mut self) {
-        let now = self.file.counters();
-        let Rotations { success, failure } = &self.shared.counters.rotations;
-        success.fetch_add(now.rotations - self.counted.rotations, Relaxed);
-        failure.fetch_add(
-            now.rotations_failed - self.counted.rotations_failed,
-            Relaxed,
-        );
-        self.counted = now;
-        for note in self.file.events() {
-            self.shared.log_own(&said(&note));
-        }
+        let shared = &self.shared;
+        report(&mut self.file, &mut self.counted, shared, |said| {
+            shared.log_own(said);
+        });
+    }
+}
+
+/// Counts the rotations since the last call, and passes on the problems. `counted` is the part of the counters that was
+/// counted before.
+pub fn report(
+    file: &mut LogFile,
+    counted: &mut file::Counters,
+    shared: &Shared,
+    tell: impl Fn(&OwnEvent),
+) {
+    let now = file.counters();
+    let Rotations { success, failure } = &shared.counters.rotations;
+    success.fetch_add(now.rotations - counted.rotations, Relaxed);
+    failure.fetch_add(now.rotations_failed - counted.rotations_failed, Relaxed);
+    *counted = now;
+    for note in file.events() {
+        tell(&said(&note));
     }
 }
 

@@ -57,6 +57,9 @@ impl Inbox {
     }
 }
 
+/// Most time that [`Log::flush`] waits for the file of the runtime's own lines.
+const OWN_FLUSH: Duration = Duration::from_secs(1);
+
 /// Result of [`Log::flush`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flushed {
@@ -133,6 +136,9 @@ impl Log {
 
     /// Makes the thread reopen the log files after everything that was read before; an external tool has renamed them.
     pub fn reopen(&self) {
+        if let Some(file) = self.shared().own_file.get() {
+            file.reopen();
+        }
         self.shared().inbox().reopen = true;
         self.shared().waker.wake();
     }
@@ -145,13 +151,33 @@ impl Log {
     /// Makes the thread write everything that is in the pipes now, unfinished lines included, and then the runtime's
     /// own lines. Waits at most `limit`. Does not wait for the end of a pipe, because an orphan may hold it open. The
     /// log continues afterwards.
+    ///
+    /// Before each flush of the outputs, waits for the file of the runtime's own lines, in all at most [`OWN_FLUSH`]
+    /// more, because a problem of that file is told in the outputs.
     pub fn flush(&self, limit: Duration) -> Flushed {
         let begin = clock::instant();
-        match self.flush_once(limit) {
+        let waited = self.flush_own(OWN_FLUSH);
+        let limit = limit + waited;
+        let flushed = match self.flush_once(limit.saturating_sub(begin.elapsed())) {
             // The first flush may cause a report about dropped lines, so flush once more.
             Flushed::Done => self.flush_once(limit.saturating_sub(begin.elapsed())),
             unfinished @ Flushed::Unfinished { .. } => unfinished,
-        }
+        };
+        self.flush_own(OWN_FLUSH.saturating_sub(waited));
+        flushed
+    }
+
+    /// Waits for the file of the runtime's own lines. Returns for how long.
+    fn flush_own(&self, limit: Duration) -> Duration {
+        let begin = clock::instant();
+        self.left_for_file(limit);
+        begin.elapsed()
+    }
+
+    /// Lines that the file of the runtime's own lines does not have after this time.
+    pub fn left_for_file(&self, limit: Duration) -> u64 {
+        let file = self.shared().own_file.get();
+        file.map_or(0, |file| file.flush(limit))
     }
 
     fn flush_once(&self, limit: Duration) -> Flushed {

@@ -25,6 +25,7 @@ pub mod line;
 mod output;
 mod outputs;
 mod own;
+mod own_file;
 mod paint;
 mod queue;
 mod rate_limit;
@@ -43,6 +44,7 @@ pub use capture::start;
 pub use files::FileSettings;
 pub use handle::{Flushed, Log, WorkerLabel};
 pub use own::subscriber;
+pub use own_file::{OwnFileSettings, StartError};
 pub use recorder::RecordRule;
 pub use tail::Tail;
 
@@ -108,6 +110,8 @@ pub struct LogSettings {
     pub err: Option<OwnedFd>,
     /// Files that also get the lines.
     pub files: FileSettings,
+    /// The file of the runtime's own lines.
+    pub own_file: Option<OwnFileSettings>,
 }
 
 impl LogSettings {

@@ -129,7 +129,10 @@ impl Outputs {
             said.push(own::dropped("files", loss.lines, loss.bytes));
         }
         for said in said {
-            let line = self.shared.format_own(&said);
+            let line = self.shared.own_line(&said);
+            if line.is_empty() {
+                continue;
+            }
             if let Some(file) = self.files.of(LineOwner::RUNTIME) {
                 file.tell(LineOwner::RUNTIME, &line);
             }

@@ -65,10 +65,16 @@ impl OwnEvent {
     }
 }
 
-/// Own lines of the runtime were dropped because the queue was full.
-pub fn missing(lines: u64) -> OwnEvent {
-    let text = "lines of the runtime are missing here, the output was stuck";
-    OwnEvent::new(Level::WARN, text).count("lines", lines)
+/// The thread of RPM_LOG_OWN_FILE hangs or is too slow.
+pub fn own_file_stuck() -> OwnEvent {
+    let text = "RPM_LOG_OWN_FILE cannot be written fast enough, its lines are dropped until there is room; the service goes on";
+    OwnEvent::new(Level::WARN, text)
+}
+
+/// Own lines of the runtime were dropped because the queue of `place` was full.
+pub fn missing(lines: u64, place: &str) -> OwnEvent {
+    let text = format!("lines of the runtime are missing here, {place} was stuck");
+    OwnEvent::new(Level::WARN, &text).count("lines", lines)
 }
 
 /// The output failed and works again.

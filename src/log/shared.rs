@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use super::batch::{LineOwner, Run};
 use super::handle::Inbox;
 use super::own::{OwnEvent, OwnFormat};
+use super::own_file::OwnFile;
 use super::stall::Stall;
 use crate::model::{
     FileLossReason, FileLosses, LogTotals, LossReason, Losses, PerOrigin, Rotations, SlotId,
@@ -76,6 +77,8 @@ pub struct Shared {
     stalls: Mutex<Vec<Arc<Stall>>>,
     /// Format of the runtime's own lines.
     own_format: OwnFormat,
+    /// RPM_LOG_OWN_FILE, set at the start.
+    pub own_file: OnceLock<OwnFile>,
     pub waker: Waker,
 }
 
@@ -90,6 +93,7 @@ impl Shared {
             limit,
             stalls: Mutex::default(),
             own_format,
+            own_file: OnceLock::new(),
             waker: Waker::new()?,
         })
     }
@@ -98,8 +102,26 @@ impl Shared {
         locked(&self.inbox)
     }
 
-    /// Queues one line of the runtime if there is room.
+    /// Queues one line of the runtime for its file and for the stream.
     pub fn log_own(&self, event: &OwnEvent) {
+        if !self.only_in_file(event) {
+            self.tell_stream(event);
+        }
+    }
+
+    /// Queues one line for the file, if there is one. Returns whether the stream does not get it.
+    fn only_in_file(&self, event: &OwnEvent) -> bool {
+        let Some(file) = self.own_file.get() else {
+            return false;
+        };
+        if let Some(problem) = file.write(event) {
+            self.tell_stream(&problem);
+        }
+        file.only()
+    }
+
+    /// Queues one line of the runtime for the stream if there is room.
+    pub fn tell_stream(&self, event: &OwnEvent) {
         let line = self.own_format.line(event);
         let mut inbox = self.inbox();
         let fits = inbox.own_lines < OWN_LINES && inbox.own.len() + line.len() <= OWN_BYTES;
@@ -114,8 +136,17 @@ impl Shared {
         self.waker.wake();
     }
 
-    /// Formats one own line for the log thread itself.
-    pub fn format_own(&self, event: &OwnEvent) -> Vec<u8> {
+    /// One own line of the log thread itself, which it writes; empty if only the file gets it. The file has it already.
+    pub fn own_line(&self, event: &OwnEvent) -> Vec<u8> {
+        if self.only_in_file(event) {
+            Vec::new()
+        } else {
+            self.stream_line(event)
+        }
+    }
+
+    /// One own line that is about its place in the stream.
+    pub fn stream_line(&self, event: &OwnEvent) -> Vec<u8> {
         self.own_format.line(event)
     }
 
@@ -177,6 +208,7 @@ impl Shared {
                 buffer_full: load(&counters.files.buffer_full),
                 write_error: load(&counters.files.write_error),
             },
+            own_file: self.own_file.get().map(OwnFile::lost).unwrap_or_default(),
             rotations: Rotations {
                 success: load(&counters.rotations.success),
                 failure: load(&counters.rotations.failure),

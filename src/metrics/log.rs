@@ -1,10 +1,10 @@
 //! Metrics of the log.
 
 use super::family::{Family, number};
-use crate::model::{LogOrigin, LogTotals, LossReason, PerOrigin, Snapshot};
+use crate::model::{FileLosses, LogOrigin, LogTotals, LossReason, PerOrigin, Snapshot};
 
 /// All families. The snapshot tells which slots exist.
-pub(super) fn families(totals: &LogTotals, snapshot: &Snapshot) -> [Family; 10] {
+pub(super) fn families(totals: &LogTotals, snapshot: &Snapshot) -> [Family; 11] {
     [
         Family::counter("rpm_log_lines_total", "Lines written, by source.")
             .each("stream", by_origin(&totals.lines)),
@@ -33,13 +33,12 @@ pub(super) fn families(totals: &LogTotals, snapshot: &Snapshot) -> [Family; 10] 
             "rpm_log_file_dropped_lines_total",
             "Lines that a log file did not get, by reason.",
         )
-        .each(
-            "reason",
-            [
-                ("buffer_full", number(totals.files.buffer_full)),
-                ("write_error", number(totals.files.write_error)),
-            ],
-        ),
+        .each("reason", by_reason(totals.files)),
+        Family::counter(
+            "rpm_log_own_file_dropped_lines_total",
+            "The runtime's own lines that RPM_LOG_OWN_FILE did not get, by reason.",
+        )
+        .each("reason", by_reason(totals.own_file)),
         Family::counter(
             "rpm_log_file_rotations_total",
             "Rotations of log files, by result.",
@@ -71,6 +70,13 @@ fn dropped(totals: &LogTotals) -> Family {
         }
     }
     family
+}
+
+fn by_reason(lost: FileLosses) -> [(&'static str, f64); 2] {
+    [
+        ("buffer_full", number(lost.buffer_full)),
+        ("write_error", number(lost.write_error)),
+    ]
 }
 
 fn by_origin(counts: &PerOrigin<u64>) -> [(&'static str, f64); 3] {
@@ -142,6 +148,7 @@ mod tests {
         assert_eq!(named("rpm_log_dropped_lines_total "), 9);
         assert_eq!(named("rpm_worker_log_dropped_lines_total "), 6);
         assert_eq!(named("rpm_log_file_dropped_lines_total "), 2);
+        assert_eq!(named("rpm_log_own_file_dropped_lines_total "), 2);
         assert!(all.iter().all(|line| line.ends_with(" 0")), "{all:?}");
     }
 
@@ -154,6 +161,7 @@ mod tests {
             buffer_limit: 11,
             blocked: Duration::from_millis(1500),
             files: [12, 13].into(),
+            own_file: [16, 17].into(),
             rotations: [14, 15].into(),
             ..LogTotals::default()
         });
@@ -169,6 +177,8 @@ mod tests {
             "rpm_log_write_blocked_seconds_total  1.5",
             "rpm_log_file_dropped_lines_total buffer_full 12",
             "rpm_log_file_dropped_lines_total write_error 13",
+            "rpm_log_own_file_dropped_lines_total buffer_full 16",
+            "rpm_log_own_file_dropped_lines_total write_error 17",
             "rpm_log_file_rotations_total success 14",
             "rpm_log_file_rotations_total failure 15",
         ] {

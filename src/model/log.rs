@@ -197,6 +197,8 @@ pub struct LogTotals {
     pub blocked: Duration,
     /// Lines that files did not get.
     pub files: FileLosses,
+    /// Lines that RPM_LOG_OWN_FILE did not get.
+    pub own_file: FileLosses,
     /// Rotations of files.
     pub rotations: Rotations,
 }

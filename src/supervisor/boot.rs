@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::mpsc::unbounded_channel;
 use tracing::{info, warn};
 
-use crate::config::Config;
+use crate::config::{Config, EXIT_CONFIG};
 use crate::log::Log;
 use crate::metrics::{CgroupCounters, Facts, Metrics};
 use crate::model::{HandoverInfo, PortSet, Snapshot};
@@ -73,6 +73,14 @@ impl BootError {
 impl fmt::Display for BootError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "rpm-runtime: {}; nothing was started", self.what)
+    }
+}
+
+/// The configuration asks for what cannot be.
+pub(super) fn misconfigured(what: String) -> BootError {
+    BootError {
+        code: EXIT_CONFIG,
+        what,
     }
 }
 

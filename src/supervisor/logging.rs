@@ -4,15 +4,18 @@ use std::ffi::{OsStr, OsString};
 use std::io::{IsTerminal, stderr, stdout};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
 
-use super::boot::{BootError, refused};
-use crate::config::{self, Config, Level, LogFormat, LogStderr, Logging, Multiline};
+use super::boot::{BootError, misconfigured, refused};
+use crate::config::{self, Config, Level, LogFormat, LogStderr, Logging, Multiline, OwnLines};
 use crate::log::file::{Every, Rotation};
-use crate::log::{self, FileSettings, Log, LogSettings, RecordRule};
+use crate::log::{self, FileSettings, Log, LogSettings, OwnFileSettings, RecordRule, StartError};
 use crate::sys::{self, listener};
+
+const DAY: Duration = Duration::from_hours(24);
 
 /// Starts the log, and sends the runtime's own events to it.
 pub(super) fn start(config: &Config, env: &[(OsString, OsString)]) -> Result<Log, BootError> {
@@ -54,9 +57,12 @@ pub(super) fn start(config: &Config, env: &[(OsString, OsString)]) -> Result<Log
         }),
         err: splits.then(|| copy(stderr())).transpose()?,
         files: files(logging),
+        own_file: own_file(logging),
     };
-    let log = log::start(settings)
-        .map_err(|errno| refused(format!("cannot start the log: {}", errno.desc())))?;
+    let log = log::start(settings).map_err(|error| match error {
+        StartError::Os(_) => refused(error.to_string()),
+        StartError::OwnFile(..) => misconfigured(error.to_string()),
+    })?;
     // Fails only if a subscriber is already set, for example when a test boots twice.
     let _ = tracing::subscriber::set_global_default(log::subscriber(&log, filter(logging)));
     Ok(log)
@@ -106,6 +112,27 @@ fn files(logging: &Logging) -> FileSettings {
             compress: *compress,
         }),
     }
+}
+
+/// Rotated daily, whatever the workers' files do: these lines are few.
+fn own_file(logging: &Logging) -> Option<OwnFileSettings> {
+    let file = logging.own.file.as_ref()?;
+    let config::Rotation {
+        size,
+        retain,
+        compress,
+        ..
+    } = &logging.rotation;
+    Some(OwnFileSettings {
+        path: file.template().into(),
+        rotation: Arc::new(Rotation {
+            size: size.map(|size| size.0),
+            every: Some(Every::Period(DAY)),
+            retain: *retain,
+            compress: *compress,
+        }),
+        only: logging.own.lines == OwnLines::File,
+    })
 }
 
 fn filter(logging: &Logging) -> Targets {

@@ -63,7 +63,8 @@ impl Supervisor {
                 }
                 SignalAction::ForwardAs(other) => self.forward(sig, other),
                 SignalAction::Reopen => {
-                    if self.config.log.files.any() {
+                    let logging = &self.config.log;
+                    if logging.files.any() || logging.own.file.is_some() {
                         info!(signal = %sig, "signal received, reopening log files");
                         self.log.reopen();
                     }

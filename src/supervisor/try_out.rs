@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 
 use super::environment::{self, Environment};
-use crate::config::{Config, FileName};
+use crate::config::{Config, EXIT_CONFIG, FileName};
 use crate::model::{Generation, SlotId};
 use crate::sys::search;
 use crate::sys::status::Status;
@@ -14,7 +14,7 @@ use crate::sys::status::Status;
 /// What a run would meet.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tried {
-    /// The program cannot be executed: the exit code of a run, and why.
+    /// The program cannot be executed, or RPM_LOG_OWN_FILE cannot be written: the exit code of a run, and why.
     pub fault: Option<(u8, String)>,
     /// What a run would go on without.
     pub warnings: Vec<String>,
@@ -34,6 +34,14 @@ pub fn try_out(config: &Config, env: Vec<(OsString, OsString)>) -> Tried {
             format!("cannot execute the program {shown:?}: {why}"),
         ))
     });
+    let own_file = config.log.own.file.as_ref().and_then(|file| {
+        let (place, errno) = unwritable(file)?;
+        let (place, why) = (place.display(), errno.desc());
+        Some((
+            EXIT_CONFIG,
+            format!("RPM_LOG_OWN_FILE: {place} cannot be written here: {why}"),
+        ))
+    });
     let files = [
         ("RPM_LOG_FILE", &config.log.files.out),
         ("RPM_LOG_ERROR_FILE", &config.log.files.error),
@@ -47,7 +55,8 @@ pub fn try_out(config: &Config, env: Vec<(OsString, OsString)>) -> Tried {
         ))
     });
     Tried {
-        fault,
+        // A run opens the file before it looks for the program.
+        fault: own_file.or(fault),
         warnings: warnings.collect(),
     }
 }
@@ -80,7 +89,11 @@ fn unwritable(file: &FileName) -> Option<(PathBuf, Errno)> {
     let path = Path::new(file.template());
     let is_sure = |path: &Path| !path.to_string_lossy().contains("{slot}");
     if is_sure(path) && path.exists() {
-        let refused = search::may_write(path).err()?;
+        let refused = if path.is_dir() {
+            Errno::EISDIR
+        } else {
+            search::may_write(path).err()?
+        };
         return Some((path.to_owned(), refused));
     }
     // Missing directories are made.

@@ -42,6 +42,7 @@ pub const LAYERS: [Layer; 17] = [
             "serde",
             "serde_json",
             "tracing",
+            "tracing_appender",
             "tracing_subscriber",
         ],
     ),

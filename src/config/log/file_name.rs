@@ -1,4 +1,5 @@
-//! RPM_LOG_FILE, RPM_LOG_ERROR_FILE: the name of one file, or a name pattern with one file per worker.
+//! RPM_LOG_FILE, RPM_LOG_ERROR_FILE: the name of one file, or a name pattern with one file per worker. RPM_LOG_OWN_FILE:
+//! the name of one file.
 
 use std::fmt;
 use std::path::{Component, Path, PathBuf};
@@ -8,6 +9,8 @@ use crate::config::grammar::breaks_lines;
 use crate::model::SlotId;
 
 const ACCEPTED: &str = "the path of a file, such as /var/log/app.log, or of one for each worker, such as app-{slot}.log";
+
+const ACCEPTED_OWN: &str = "the path of a file, such as /var/log/rpm-runtime.log";
 
 const SLOT: &str = "{slot}";
 
@@ -64,6 +67,16 @@ pub(super) fn file_name(text: &str) -> Result<FileName, Wrong> {
             .map_err(|_| Wrong::new("is not UTF-8 text", ACCEPTED));
     };
     Err(Wrong::new(what, ACCEPTED))
+}
+
+/// Parses RPM_LOG_OWN_FILE.
+pub(super) fn own_file(text: &str) -> Result<FileName, Wrong> {
+    let name = file_name(text).map_err(|wrong| Wrong::new(wrong.what, ACCEPTED_OWN))?;
+    if name.has_slot() {
+        let what = "holds {slot}, but the runtime's own lines belong to no slot";
+        return Err(Wrong::new(what, ACCEPTED_OWN));
+    }
+    Ok(name)
 }
 
 /// Whether the path is an output of the runtime: every line would be written twice, and it cannot be rotated.
@@ -127,6 +140,21 @@ mod tests {
         ];
         for (text, complaint) in table {
             assert_eq!(file_name(text).unwrap_err().what, complaint, "{text:?}");
+            let own = own_file(text).unwrap_err();
+            assert_eq!(
+                (own.what.as_str(), own.accepted.as_str()),
+                (complaint, ACCEPTED_OWN)
+            );
         }
+    }
+
+    #[test]
+    fn the_runtime_has_one_file() {
+        assert_eq!(own_file("./a//b.log").unwrap().template(), "a/b.log");
+        let wrong = own_file("/l/{slot}.log").unwrap_err();
+        assert_eq!(
+            wrong.what,
+            "holds {slot}, but the runtime's own lines belong to no slot"
+        );
     }
 }

@@ -3,6 +3,7 @@
 mod file_name;
 mod levels;
 mod multiline;
+mod own;
 mod rotation;
 mod rules;
 mod timestamp;
@@ -10,6 +11,7 @@ mod timestamp;
 pub use file_name::FileName;
 pub use levels::{Level, Levels};
 pub use multiline::Multiline;
+pub use own::{Own, OwnLines};
 pub use rotation::{Every, Rotation};
 
 use super::faults::{Wrong, quote};
@@ -21,6 +23,7 @@ use crate::model::{Overflow, Timestamp, Word};
 use crate::policy::{Bytes, Rate};
 use file_name::file_name;
 use levels::Directives;
+use own::{LOG_OWN, LOG_OWN_FILE};
 use rotation::{LOG_COMPRESS, LOG_RETAIN, LOG_ROTATE_EVERY, LOG_ROTATE_SIZE};
 
 pub(super) const GROUP: Group = Group {
@@ -41,6 +44,8 @@ pub(super) const GROUP: Group = Group {
         &LOG_RETAIN,
         &LOG_COMPRESS,
         &LOG_LEVEL,
+        &LOG_OWN_FILE,
+        &LOG_OWN,
     ],
 };
 
@@ -245,6 +250,8 @@ pub struct Logging {
     pub rate: Option<Rate>,
     /// RPM_LOG_LEVEL.
     pub levels: Levels,
+    /// RPM_LOG_OWN_FILE and RPM_LOG_OWN.
+    pub own: Own,
 }
 
 impl Logging {
@@ -270,6 +277,7 @@ impl Logging {
             rotation: Rotation::read(reader)?,
             rate: reader.get(&LOG_RATE)?,
             levels: levels?,
+            own: Own::read(reader)?,
         })
     }
 }

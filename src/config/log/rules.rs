@@ -2,10 +2,11 @@
 
 use std::collections::HashMap;
 
+use super::own::{LOG_OWN, LOG_OWN_FILE};
 use super::{
     FileName, LINES_IN_BUFFER, LOG_BUFFER, LOG_COMPRESS, LOG_ERROR_FILE, LOG_FILE, LOG_FORMAT,
     LOG_MAX_LINE, LOG_MULTILINE, LOG_OVERFLOW, LOG_RATE, LOG_RETAIN, LOG_ROTATE_EVERY,
-    LOG_ROTATE_SIZE, LOG_STDERR, LOG_TIMESTAMP, LogFormat, LogStderr,
+    LOG_ROTATE_SIZE, LOG_STDERR, LOG_TIMESTAMP, LogFormat, LogStderr, OwnLines,
 };
 use crate::config::faults::Wrong;
 use crate::config::reader::{Reader, Value};
@@ -34,6 +35,7 @@ pub(super) fn check(reader: &mut Reader<'_>, format: Value<LogFormat>) {
     }
     line_fits_into_buffer(reader);
     two_files(reader);
+    own_file(reader);
     idle_rotation(reader);
 }
 
@@ -145,18 +147,58 @@ fn collision(out: &FileName, error: &FileName) -> Option<(u16, u16)> {
     slots(error).find_map(|slot| Some((*ours.get(&error.path(SlotId(slot)))?, slot)))
 }
 
-/// Reports rotation settings without effect.
+/// The runtime's own file is none of the workers' files, because each file has one writer. `file` needs one.
+fn own_file(reader: &mut Reader<'_>) {
+    let Ok(file) = reader.given(&LOG_OWN_FILE) else {
+        return;
+    };
+    let Some(own) = file else {
+        if reader.get(&LOG_OWN) == Ok(OwnLines::File) {
+            let what = "has no file to go to: RPM_LOG_OWN_FILE is not set";
+            reader.fault(&LOG_OWN, Wrong::new(what, "both, or a RPM_LOG_OWN_FILE"));
+        } else {
+            reader.warn_if_set(&LOG_OWN, "without RPM_LOG_OWN_FILE");
+        }
+        return;
+    };
+    for theirs in [&LOG_FILE, &LOG_ERROR_FILE] {
+        let Ok(Some(name)) = reader.given(theirs) else {
+            continue;
+        };
+        if let Some((slot, _)) = collision(&name, &own) {
+            let slot = if name.has_slot() {
+                format!(" of slot {slot}")
+            } else {
+                String::new()
+            };
+            let what = format!("is {}{slot} too, and a file has one writer", theirs.name);
+            let wrong = Wrong::new(what, "the path of another file");
+            reader.fault(&LOG_OWN_FILE, wrong);
+            return;
+        }
+    }
+}
+
+/// Reports rotation settings without effect. The runtime's own file is rotated daily, whatever RPM_LOG_ROTATE_EVERY says.
 fn idle_rotation(reader: &mut Reader<'_>) {
     let no_file = reader.given(&LOG_FILE) == Ok(None) && reader.given(&LOG_ERROR_FILE) == Ok(None);
+    let no_own = reader.given(&LOG_OWN_FILE) == Ok(None);
     let never =
         reader.get(&LOG_ROTATE_SIZE) == Ok(None) && reader.get(&LOG_ROTATE_EVERY) == Ok(None);
     if no_file {
-        let why = "without RPM_LOG_FILE or RPM_LOG_ERROR_FILE";
-        reader.warn_if_set(&LOG_ROTATE_SIZE, why);
+        let why = if no_own {
+            "without RPM_LOG_FILE or RPM_LOG_ERROR_FILE"
+        } else {
+            "without RPM_LOG_FILE or RPM_LOG_ERROR_FILE: the file of RPM_LOG_OWN_FILE is rotated daily"
+        };
         reader.warn_if_set(&LOG_ROTATE_EVERY, why);
+    }
+    if no_file && no_own {
+        let why = "without RPM_LOG_FILE, RPM_LOG_ERROR_FILE or RPM_LOG_OWN_FILE";
+        reader.warn_if_set(&LOG_ROTATE_SIZE, why);
         reader.warn_if_set(&LOG_RETAIN, why);
         reader.warn_if_set(&LOG_COMPRESS, why);
-    } else if never {
+    } else if never && no_own {
         let why = "while RPM_LOG_ROTATE_SIZE and RPM_LOG_ROTATE_EVERY are both off";
         reader.warn_if_set(&LOG_RETAIN, why);
         reader.warn_if_set(&LOG_COMPRESS, why);

@@ -30,6 +30,10 @@ fn nothing_set_is_the_documented_default() {
             default: Level::Info,
             targets: vec![],
         },
+        own: Own {
+            lines: OwnLines::Both,
+            file: None,
+        },
     };
     assert_eq!(log(&[]), expected);
 }
@@ -203,6 +207,8 @@ fn what_check_shows_can_be_given_again() {
             ("RPM_LOG_ROTATE_EVERY", "0  */2 * *  *"),
             ("RPM_LOG_RETAIN", "all"),
             ("RPM_LOG_COMPRESS", "1"),
+            ("RPM_LOG_OWN_FILE", "./logs/own.log"),
+            ("RPM_LOG_OWN", "FILE"),
             ("RPM_LOG_LEVEL", "rpm_runtime::config=DEBUG, warn"),
             ("RPM_SIGNALS", "USR1=forward,USR2=reopen"),
         ],

@@ -119,6 +119,7 @@ pub(super) fn page(metrics: &Metrics, snapshot: &Snapshot, queues: Vec<QueueSamp
             buffer_limit: 8 << 20,
             blocked: Duration::from_millis(1500),
             files: [8, 9].into(),
+            own_file: [12, 13].into(),
             rotations: [10, 11].into(),
         },
         app: Some(AppTotals {

@@ -360,6 +360,11 @@ fn counters_never_fall_and_every_label_is_there_from_the_start() {
             "reason",
             &["buffer_full", "write_error"],
         ),
+        (
+            "rpm_log_own_file_dropped_lines_total",
+            "reason",
+            &["buffer_full", "write_error"],
+        ),
     ] {
         for value in values {
             let one = format!("{name}{{{label}=\"{value}\"}}");

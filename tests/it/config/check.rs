@@ -69,6 +69,19 @@ fn check_tries_where_log_files_would_be_and_makes_nothing() {
         0,
         "RPM_LOG_FILE: /etc/passwd cannot be written here: Not a directory",
     );
+    // Without the file of its own lines a run would not start.
+    let own = directory.join("new/own.log");
+    let output = check(&["true"], &[("RPM_LOG_OWN_FILE", own.to_str().unwrap())]);
+    says(&output, 0, "");
+    assert!(!directory.join("new").exists());
+    for (path, place, why) in [
+        ("/etc/passwd/own.log", "/etc/passwd", "Not a directory"),
+        ("/etc", "/etc", "Is a directory"),
+    ] {
+        let output = check(&["true"], &[("RPM_LOG_OWN_FILE", path)]);
+        let told = format!("RPM_LOG_OWN_FILE: {place} cannot be written here: {why}");
+        says(&output, 64, &told);
+    }
 }
 
 #[test]

@@ -264,8 +264,8 @@ fn told(lines: &[String], text: &str) -> Vec<String> {
     lines.cloned().collect()
 }
 
-const BROKEN: &str = "cannot write to a log file";
-const MENDED: &str = "a log file can be written again";
+pub(super) const BROKEN: &str = "cannot write to a log file";
+pub(super) const MENDED: &str = "a log file can be written again";
 
 /// The number in the single report of a file that works again.
 #[track_caller]
@@ -352,7 +352,7 @@ fn is_part(part: &[String], all: &[String]) {
 }
 
 /// Creates a small, almost full disk at `at` that only the runtime sees; works for any user that may create namespaces.
-fn small_disk(at: &Path) -> Vec<OsString> {
+pub(super) fn small_disk(at: &Path) -> Vec<OsString> {
     let script = format!(
         "mount -t tmpfs -o size=256k none {0} && head -c 200000 /dev/zero > {0}/filler && exec \"$@\"",
         at.display()

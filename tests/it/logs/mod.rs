@@ -6,6 +6,7 @@ mod formats;
 mod levels;
 mod line_levels;
 mod merged;
+mod own_file;
 mod rate;
 mod records;
 mod traces;

@@ -1,6 +1,8 @@
 //! RPM_LOG_* variables in combination.
 
+use crate::config::log::LogFormat;
 use crate::config::testing::{NEVER, good, told};
+use crate::model::Word;
 
 #[test]
 fn two_names_that_meet_in_one_slot_are_told() {
@@ -32,6 +34,57 @@ fn two_names_that_meet_in_one_slot_are_told() {
         assert_eq!(told.len(), 1);
         assert!(told[0].contains(what), "{told:?}");
     }
+}
+
+#[test]
+fn a_file_of_the_runtimes_own_lines_is_no_file_of_workers() {
+    let own = |file| ("RPM_LOG_OWN_FILE", file);
+    for theirs in [("RPM_LOG_FILE", "a"), ("RPM_LOG_ERROR_FILE", "a{slot}")] {
+        good(&[own("b"), theirs]);
+    }
+    for (file, theirs, what) in [
+        ("./a", ("RPM_LOG_FILE", "a"), "is RPM_LOG_FILE too"),
+        (
+            "a7",
+            ("RPM_LOG_ERROR_FILE", "a{slot}"),
+            "is RPM_LOG_ERROR_FILE of slot 7 too",
+        ),
+    ] {
+        let told = told(&[own(file), theirs]);
+        assert_eq!(told.len(), 1);
+        assert!(told[0].starts_with("RPM_LOG_OWN_FILE="), "{told:?}");
+        assert!(told[0].contains(what), "{told:?}");
+    }
+}
+
+#[test]
+fn own_lines_need_a_file_to_go_to() {
+    let own = |words| ("RPM_LOG_OWN", words);
+    let file = ("RPM_LOG_OWN_FILE", "/l/own.log");
+    for words in ["both", "file"] {
+        let resolved = good(&[own(words), file]);
+        assert_eq!(resolved.warnings, [""; 0]);
+        let got = resolved.config.log.own;
+        assert_eq!(got.lines.word(), words);
+        assert_eq!(got.file.unwrap().template(), "/l/own.log");
+    }
+    assert_eq!(
+        good(&[own("both")]).warnings,
+        ["RPM_LOG_OWN has no effect without RPM_LOG_OWN_FILE"]
+    );
+    assert_eq!(
+        told(&[own("file")]),
+        [
+            "RPM_LOG_OWN=\"file\": has no file to go to: RPM_LOG_OWN_FILE is not set; accepted: both, or a RPM_LOG_OWN_FILE"
+        ]
+    );
+    // Lines of workers need not pass through the runtime for it.
+    let resolved = good(&[NEVER, file]);
+    assert_eq!(resolved.config.log.format, LogFormat::Inherit);
+    // The name of a file can be in a file itself.
+    let by_file = good(&[("RPM_LOG_OWN_FILE_FILE", "/run/name")]);
+    let name = by_file.config.log.own.file.unwrap();
+    assert_eq!(name.template(), "/var/log/app.log");
 }
 
 #[test]
@@ -90,11 +143,21 @@ fn what_has_no_effect_on_files_is_told() {
         ("RPM_LOG_COMPRESS", "true"),
     ];
     for row in rows {
-        let text = format!(
-            "{} has no effect without RPM_LOG_FILE or RPM_LOG_ERROR_FILE",
-            row.0
-        );
-        assert_eq!(warnings(&[row]), [text]);
+        let own = ("RPM_LOG_OWN_FILE", "own.log");
+        if row.0 == "RPM_LOG_ROTATE_EVERY" {
+            let text =
+                "RPM_LOG_ROTATE_EVERY has no effect without RPM_LOG_FILE or RPM_LOG_ERROR_FILE";
+            assert_eq!(warnings(&[row]), [text]);
+            let text = format!("{text}: the file of RPM_LOG_OWN_FILE is rotated daily");
+            assert_eq!(warnings(&[row, own]), [text]);
+        } else {
+            let text = format!(
+                "{} has no effect without RPM_LOG_FILE, RPM_LOG_ERROR_FILE or RPM_LOG_OWN_FILE",
+                row.0
+            );
+            assert_eq!(warnings(&[row]), [text]);
+            assert_eq!(warnings(&[row, own]), [""; 0]);
+        }
         assert_eq!(warnings(&[row, ("RPM_LOG_FILE", "x")]), [""; 0]);
         assert_eq!(warnings(&[row, ("RPM_LOG_ERROR_FILE", "x")]), [""; 0]);
     }
