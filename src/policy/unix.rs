@@ -107,6 +107,68 @@ pub fn on_removal(removal: Removal) -> RemovalAnswer {
     }
 }
 
+/// What a shared path is when a worker binds it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum At {
+    /// The file of one of its listeners.
+    Ours,
+    /// Something else.
+    Foreign,
+    /// Nothing: somebody removed it, or gave it another name.
+    Nothing,
+}
+
+/// The listener that a worker may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Own {
+    /// There is none yet.
+    Missing,
+    /// It accepts.
+    Works,
+    /// A worker has called `shutdown` on it.
+    Shut,
+}
+
+/// What is known when a worker binds a path that is shared already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Join {
+    /// What the path is now.
+    pub at: At,
+    /// It was opened for sockets of the same kind.
+    pub same_kind: bool,
+    /// Its listeners have names of their own, so the path can be put back.
+    pub movable: bool,
+    /// The listener with the worker's number.
+    pub own: Own,
+    /// This worker has bound the path before, and has not removed it since.
+    pub again: bool,
+}
+
+/// How to answer a `bind` of a path that is shared already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JoinAnswer {
+    /// The kernel executes it, and says that the address is in use.
+    Leave,
+    /// The worker gets the listener that there is.
+    Same,
+    /// The worker gets a listener of its own beside the others, in place of one that accepts no more.
+    Beside,
+    /// The path is opened as if it had never been shared: nobody can reach what there was.
+    Anew,
+}
+
+/// Decides how to answer a `bind` of a path that is shared already.
+pub fn on_join(join: Join) -> JoinAnswer {
+    match join.at {
+        At::Foreign => JoinAnswer::Leave,
+        _ if !join.same_kind => JoinAnswer::Leave,
+        At::Nothing if !join.movable => JoinAnswer::Anew,
+        At::Ours if join.again => JoinAnswer::Leave,
+        At::Ours | At::Nothing if join.own == Own::Works => JoinAnswer::Same,
+        At::Ours | At::Nothing => JoinAnswer::Beside,
+    }
+}
+
 /// The listeners at which a path may point.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Candidate {
@@ -161,6 +223,84 @@ mod tests {
             ..own
         };
         assert_eq!(on_removal(shared), RemovalAnswer::Keep);
+    }
+
+    #[test]
+    fn a_bind_is_answered_by_what_is_at_the_path() {
+        let first = Join {
+            at: At::Ours,
+            same_kind: true,
+            movable: true,
+            own: Own::Works,
+            again: false,
+        };
+        let answers = [
+            (first, JoinAnswer::Same),
+            (
+                Join {
+                    own: Own::Missing,
+                    ..first
+                },
+                JoinAnswer::Beside,
+            ),
+            // As the kernel: the file is in the way.
+            (
+                Join {
+                    again: true,
+                    ..first
+                },
+                JoinAnswer::Leave,
+            ),
+            (
+                Join {
+                    at: At::Foreign,
+                    ..first
+                },
+                JoinAnswer::Leave,
+            ),
+            (
+                Join {
+                    same_kind: false,
+                    ..first
+                },
+                JoinAnswer::Leave,
+            ),
+            // Its last worker shut it down.
+            (
+                Join {
+                    own: Own::Shut,
+                    ..first
+                },
+                JoinAnswer::Beside,
+            ),
+            // Another process removed the path: it is put back, if there is something to make it from.
+            (
+                Join {
+                    at: At::Nothing,
+                    ..first
+                },
+                JoinAnswer::Same,
+            ),
+            (
+                Join {
+                    at: At::Nothing,
+                    again: true,
+                    ..first
+                },
+                JoinAnswer::Same,
+            ),
+            (
+                Join {
+                    at: At::Nothing,
+                    movable: false,
+                    ..first
+                },
+                JoinAnswer::Anew,
+            ),
+        ];
+        for (join, answer) in answers {
+            assert_eq!(on_join(join), answer, "{join:?}");
+        }
     }
 
     fn turn(present: Option<u16>, candidates: &[(u16, bool)]) -> Option<u16> {

@@ -56,7 +56,8 @@ pub struct BindServer {
 enum Order {
     ServeWorker(TrappedWorker),
     Watch(PortKey),
-    OpenPaths,
+    /// Tells the sender when it is done.
+    OpenPaths(Sender<()>),
 }
 
 impl BindServer {
@@ -227,7 +228,7 @@ impl<F: Fn(PortEvent)> Thread<F> {
             Order::Watch(key) => {
                 self.watch(key);
             }
-            Order::OpenPaths => self.unix.open_listed(&self.events),
+            Order::OpenPaths(done) => self.open_listed_paths(&done),
         }
     }
 

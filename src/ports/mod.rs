@@ -94,10 +94,12 @@ pub enum PortEvent {
         /// more.
         given_up: bool,
     },
-    /// A path that RPM_PORTS lists exists already, so it is not opened before the first worker.
-    InTheWay {
+    /// A path that RPM_PORTS lists cannot be opened before the first worker.
+    NotYet {
         /// The path.
         key: UnixKey,
+        /// The reason.
+        reason: String,
     },
     /// A port was opened before the first worker, but the program binds another address. The opened port is closed.
     Superseded {

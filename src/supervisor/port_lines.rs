@@ -17,8 +17,8 @@ pub(super) fn log_event(event: &PortEvent) {
         PortEvent::Opened { key, listeners } => info!(port = %key, listeners, "sharing a port"),
         PortEvent::NotOpened { key, reason } => not_opened(key, reason),
         PortEvent::Missed { key, given_up } => missed(key, *given_up),
-        PortEvent::InTheWay { key } => {
-            info!(port = %key, "a file is at this path of RPM_PORTS already; it is shared as soon as a worker has bound it");
+        PortEvent::NotYet { key, reason } => {
+            info!(port = %key, reason, "cannot open this path of RPM_PORTS before the first worker; clients are refused until a worker has bound it, and then it is shared");
         }
         PortEvent::Superseded {
             opened,

@@ -4,21 +4,22 @@
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::lchown;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, open, openat, renameat};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{self, AddressFamily, SockFlag, SockType, UnixAddr};
-use nix::sys::stat::{
-    FchmodatFlags, FileStat, Mode, SFlag, fchmodat, fstat, fstatat, mkdirat, stat,
-};
+use nix::sys::stat::{FchmodatFlags, FileStat, Mode, SFlag, fchmodat, fstat, fstatat, mkdirat};
 use nix::unistd::{UnlinkatFlags, linkat, unlinkat};
 
 use super::proc::Proc;
 use super::procunix;
+
+pub use super::caller::{Maker, as_seen_by, maker, sees_the_same};
 
 /// The address in a `bind` of a unix socket.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -124,11 +125,11 @@ pub struct Access {
     pub gid: u32,
 }
 
-fn errno(error: &io::Error) -> Errno {
+pub(super) fn errno(error: &io::Error) -> Errno {
     Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO))
 }
 
-fn identity(stat: &FileStat) -> FileId {
+pub(super) fn identity(stat: &FileStat) -> FileId {
     FileId {
         device: stat.st_dev,
         inode: stat.st_ino,
@@ -165,17 +166,37 @@ impl Place {
         fstat(&self.fd).map(|stat| identity(&stat))
     }
 
-    /// The directory `name` in this one; it is created with mode 0700 if there is none.
+    /// The directory `name` in this one; it is created with mode 0700 if there is none. Fails with EPERM if others could
+    /// change what is in it, and with ENOTDIR or ELOOP if it is no directory.
     pub fn inner(&self, name: &OsStr) -> nix::Result<Self> {
         match mkdirat(&self.fd, name, Mode::S_IRWXU) {
             Ok(()) | Err(Errno::EEXIST) => {}
             Err(errno) => return Err(errno),
         }
         let fd = openat(&self.fd, name, LOOK | OFlag::O_NOFOLLOW, Mode::empty())?;
+        let stat = fstat(&fd)?;
+        if stat.st_uid != maker(None)?.uid || stat.st_mode & 0o022 != 0 {
+            return Err(Errno::EPERM);
+        }
         Ok(Self {
             fd,
             path: self.path.join(name),
         })
+    }
+
+    /// Whether such a process may make files here, as far as owner, group and permission bits tell.
+    pub fn lets_make(&self, maker: Maker) -> nix::Result<bool> {
+        let stat = fstat(&self.fd)?;
+        let bits = if maker.uid == 0 {
+            return Ok(true);
+        } else if stat.st_uid == maker.uid {
+            stat.st_mode >> 6
+        } else if stat.st_gid == maker.gid {
+            stat.st_mode >> 3
+        } else {
+            stat.st_mode
+        };
+        Ok(bits & 0o3 == 0o3)
     }
 
     /// The socket file of this name. `None` if there is no such name, or if it is something else.
@@ -262,77 +283,37 @@ pub fn socket_at(path: &Path) -> Option<SocketFile> {
     socket_file(&stat)
 }
 
-/// What a process passes on to the files that it makes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Maker {
-    /// Its umask.
-    pub umask: u32,
-    /// The owner of its files.
-    pub uid: u32,
-    /// The group of its files, unless the directory decides it.
-    pub gid: u32,
+/// What poll(2) says of a listener: whether a connection waits, and whether it was shut down.
+fn polled(listener: &OwnedFd) -> (bool, bool) {
+    // `PollFlags` lacks this flag.
+    let shut_for_reading = PollFlags::from_bits_retain(libc::POLLRDHUP);
+    let mut fds = [PollFd::new(
+        listener.as_fd(),
+        PollFlags::POLLIN | shut_for_reading,
+    )];
+    if poll(&mut fds, PollTimeout::ZERO).is_err() {
+        // Interrupted: nothing is known.
+        return (false, false);
+    }
+    match fds.first().and_then(PollFd::revents) {
+        Some(seen) => (
+            seen.contains(PollFlags::POLLIN),
+            seen.contains(PollFlags::POLLHUP),
+        ),
+        // A flag that `PollFlags` does not know; only one was asked for.
+        None => (true, true),
+    }
 }
 
-/// Reads the umask and the file system ids of a thread (proc(5), status). EPERM is not possible: everybody may read it.
-pub fn maker(task: Option<i32>) -> nix::Result<Maker> {
-    let path = task.map_or_else(
-        || "/proc/thread-self/status".to_owned(),
-        |task| format!("/proc/{task}/status"),
-    );
-    let text = fs::read(path).map_err(|error| errno(&error))?;
-    parse_maker(&text).ok_or(Errno::EIO)
-}
-
-fn parse_maker(text: &[u8]) -> Option<Maker> {
-    let value = |name: &[u8], at: usize| {
-        let mut lines = text.split(|byte| *byte == b'\n');
-        let line = std::str::from_utf8(lines.find_map(|line| line.strip_prefix(name))?).ok()?;
-        line.split_ascii_whitespace().nth(at)
-    };
-    Some(Maker {
-        umask: u32::from_str_radix(value(b"Umask:", 0)?, 8).ok()?,
-        uid: value(b"Uid:", 3)?.parse().ok()?,
-        gid: value(b"Gid:", 3)?.parse().ok()?,
-    })
-}
-
-/// Whether paths mean the same to this thread and to us: the same root directory and the same mounts. Fails with EACCES
-/// if the process runs under another uid or is not dumpable.
-pub fn sees_the_same(task: i32) -> nix::Result<bool> {
-    let root = |of: &str| stat(format!("/proc/{of}/root").as_str()).map(|stat| identity(&stat));
-    let mounts = |of: &str| {
-        let link = fs::read_link(format!("/proc/{of}/ns/mnt"));
-        link.map_err(|error| errno(&error))
-    };
-    let task = task.to_string();
-    Ok(root(&task)? == root("self")? && mounts(&task)? == mounts("self")?)
-}
-
-/// The path that a thread means by `path`, as a path for us. A relative one starts at its descriptor `directory`, or
-/// at its working directory (`None`, AT_FDCWD).
-pub fn as_seen_by(task: i32, directory: Option<i32>, path: &Path) -> PathBuf {
-    let base = directory.filter(|fd| *fd != libc::AT_FDCWD).map_or_else(
-        || format!("/proc/{task}/cwd"),
-        |fd| format!("/proc/{task}/fd/{fd}"),
-    );
-    // `join` takes an absolute path as it is.
-    PathBuf::from(base).join(path)
-}
-
-/// Whether a connection waits in the queue of this listener.
+/// Whether a connection waits in the queue of this listener. What waits at one that was shut down is not counted.
 pub fn waits(listener: &OwnedFd) -> bool {
-    super::io::wait_readable(listener, std::time::Duration::ZERO) == Ok(true)
+    polled(listener) == (true, false)
 }
 
-/// Whether nobody listens at this path: a file that a process left behind.
-pub fn is_stale(path: &Path) -> bool {
-    let probe = |kind| {
-        let address = UnixAddr::new(path)?;
-        let fd = new_socket(kind)?;
-        super::io::set_nonblocking(&fd, true)?;
-        socket::connect(fd.as_raw_fd(), &address)
-    };
-    probe(Kind::Stream) == Err(Errno::ECONNREFUSED)
+/// Whether a process has called shutdown(2) on this listener. It refuses clients from then on, and nothing makes it
+/// listen again.
+pub fn is_shut(listener: &OwnedFd) -> bool {
+    polled(listener).1
 }
 
 /// The last component, and the directory before it (`.` if the path has none). `None` if the path ends in no name.

@@ -3,7 +3,7 @@
 use nix::errno::Errno;
 
 use crate::policy::handover::Transport;
-use crate::policy::unix::Endpoint;
+use crate::policy::unix::{Endpoint, UnixKey};
 use crate::sys::intercept::Notification;
 
 use super::{Answer, PortEvent, ServedWorker, Thread};
@@ -29,7 +29,15 @@ impl<F: Fn(PortEvent)> Thread<F> {
             return Answer::Proceed;
         }
         let port = port.filter(|key| key.transport == Transport::Tcp);
-        let key = port.map(Endpoint::Port).or(path.map(Endpoint::Unix));
+        if let Some((key, shown)) = &path
+            && self.unix.is_renamed(key)
+        {
+            self.renamed(served, shown.clone());
+            return Answer::Done;
+        }
+        let key = port
+            .map(Endpoint::Port)
+            .or(path.map(|(_, shown)| Endpoint::Unix(shown)));
         let (Some(key), Some(inode), Some(fd)) = (key, inode, fd) else {
             return Answer::Proceed;
         };
@@ -65,6 +73,14 @@ impl<F: Fn(PortEvent)> Thread<F> {
             self.answer_listen(served, notification);
         }
         Answer::Proceed
+    }
+
+    /// A worker listens at a path to which it gave another name after `bind`.
+    fn renamed(&self, served: &mut ServedWorker, key: UnixKey) {
+        let (worker, slot) = (served.trapped.worker, served.trapped.slot);
+        let reason = "the program gives it another name after bind, and that name belongs to the last worker that took it; set RPM_INSTANCES=1";
+        self.not_opened(served, key, reason.to_owned());
+        (self.events)(PortEvent::ListensAlone { worker, slot });
     }
 
     /// A worker listens on a socket of its own.

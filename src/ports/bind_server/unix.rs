@@ -1,5 +1,6 @@
 //! The calls about unix sockets (see [`crate::ports::unix`]).
 
+use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
 use crate::sys::intercept::Notification;
@@ -10,9 +11,13 @@ use crate::ports::trapped_call::descriptor;
 use crate::ports::unix::{Caller, Left, Offered, UnixServer};
 
 impl BindServer {
-    /// Opens the unix paths that RPM_PORTS lists.
+    /// Opens the unix paths that RPM_PORTS lists. Waits until it is done, so that clients find them when the first worker
+    /// starts; at most a second, in case that the file system hangs.
     pub fn open_paths(&self) {
-        self.order(Order::OpenPaths);
+        let (done, wait) = channel();
+        self.order(Order::OpenPaths(done));
+        // If it is not done in time, it is done later.
+        let _ = wait.recv_timeout(Duration::from_secs(1));
     }
 }
 
@@ -21,6 +26,12 @@ impl<F: Fn(PortEvent)> Thread<F> {
     pub(super) fn until_next(&self) -> Option<Duration> {
         let times = self.until_expiry().into_iter().chain(self.unix.pause());
         times.min()
+    }
+
+    pub(super) fn open_listed_paths(&mut self, done: &Sender<()>) {
+        self.unix.open_listed(&self.events);
+        // Nobody waits any more if it took long.
+        let _ = done.send(());
     }
 
     /// Answers a `bind`. `None` if the socket is no unix socket that can be shared.

@@ -27,6 +27,8 @@ pub(in crate::ports) struct Member {
     pub taken: bool,
     /// Its worker was ready.
     pub was_live: bool,
+    /// Its worker has removed the path since it bound it; the path was kept.
+    pub removed: bool,
 }
 
 /// What is to be done with a shared unix socket.
@@ -54,6 +56,8 @@ pub(in crate::ports) struct UnixGroup {
     pub known: bool,
     /// The worker that wanted to remove the path last; it was kept.
     pub removal_wanted: Option<Pid>,
+    /// Workers that bound this path before it was opened anew.
+    pub earlier: Vec<Pid>,
     /// What the hand-over thread has to do with it.
     pub due: Due,
     /// Distinguishes it from an earlier group of the same path.
@@ -72,6 +76,12 @@ impl UnixGroup {
         members
             .find(|(_, member)| member.file == file)
             .map(|(listener, _)| *listener)
+    }
+
+    /// The workers that have bound the path.
+    pub fn workers(&self) -> impl Iterator<Item = Pid> {
+        let members = self.members.values().filter_map(|member| member.worker);
+        members.chain(self.earlier.iter().copied())
     }
 
     /// Whether a worker has a listener of it now.
@@ -116,6 +126,13 @@ impl UnixGroup {
             Some(target) if expected.is_empty() || expected.contains(&target) => vec![target],
             Some(_) | None => expected.into_iter().take(1).collect(),
         }
+    }
+
+    /// A listener of a live worker, if there is one.
+    pub fn serving(&self, rotation: &Rotation) -> Option<ListenerId> {
+        let mut live = rotation.live.iter();
+        let serves = |listener: &&ListenerId| self.members.get(listener).is_some_and(|it| it.taken);
+        live.find(serves).copied()
     }
 
     /// The listener at which the path shall point now; `None` if it stays. `turn`: it is the turn of the next one.

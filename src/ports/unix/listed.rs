@@ -22,17 +22,15 @@ impl UnixServer {
                     key: written.into(),
                     listeners: 1,
                 }),
-                Ok(None) => events(PortEvent::InTheWay { key: written }),
+                Ok(None) => events(PortEvent::NotYet {
+                    key: written,
+                    reason: "a file is there already".to_owned(),
+                }),
                 // A worker may make the directory.
-                Err(errno) => {
-                    let mut state = self.ports.lock();
-                    state.unix.listed.push((written.clone(), written.clone()));
-                    drop(state);
-                    events(PortEvent::NotOpened {
-                        key: written.into(),
-                        reason: errno.desc().to_owned(),
-                    });
-                }
+                Err(errno) => events(PortEvent::NotYet {
+                    key: written,
+                    reason: errno.desc().to_owned(),
+                }),
             }
         }
     }
@@ -44,10 +42,12 @@ impl UnixServer {
         };
         let path = unix::path(path);
         let (parent, base) = unix::split(path).ok_or(Errno::EINVAL)?;
+        let mut state = self.ports.lock();
+        state.unix.pending.push(written.clone());
+        state.unix.settle_pending();
+        drop(state);
         let place = Place::open(parent)?;
         let key = UnixKey::Path(unix::bytes(&place.path().join(base)));
-        let listed = (key.clone(), written.clone());
-        self.ports.lock().unix.listed.push(listed);
         let names = Names::new(place, base);
         if names.present()? != Present::Missing {
             return Ok(None);

@@ -9,6 +9,7 @@
 //! shall be ([`view`]).
 
 mod group;
+mod join;
 mod listed;
 mod names;
 mod pointing;

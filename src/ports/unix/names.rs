@@ -3,15 +3,16 @@
 
 use std::ffi::{OsStr, OsString};
 use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 
 use crate::model::ListenerId;
 use crate::policy::unix::carried_mode;
-use crate::sys::unix::{Access, FileId, Kind, Maker, Place, SocketFile};
+use crate::sys::unix::{self, Access, FileId, Kind, Maker, Place, SocketFile};
 
-/// The directory of the listeners' names.
+/// The directory of the listeners' names. If another user has one of this name, ours has the uid behind it.
 const INNER: &str = ".rpm";
 
 /// A new listener.
@@ -36,7 +37,8 @@ pub(super) enum Present {
 #[derive(Debug)]
 pub(super) struct Names {
     outer: Place,
-    inner: Option<Place>,
+    /// The directory of the listeners' names, and its name.
+    inner: Option<(OsString, Place)>,
     base: OsString,
 }
 
@@ -48,11 +50,6 @@ impl Names {
             inner: None,
             base: base.to_owned(),
         }
-    }
-
-    /// The absolute path.
-    pub fn path(&self) -> PathBuf {
-        self.outer.path().join(&self.base)
     }
 
     /// Whether both are in the same directory, which may have been replaced by another of the same name.
@@ -69,6 +66,46 @@ impl Names {
         })
     }
 
+    /// Whether `path` names the path, or one of the listeners' own names. Most paths are told apart without a look at the
+    /// file system.
+    pub fn has(&self, path: &Path) -> bool {
+        let Some((parent, base)) = unix::split(path) else {
+            return false;
+        };
+        let inner = self.inner.as_ref().filter(|_| self.is_inner(base));
+        if base != self.base && inner.is_none() {
+            return false;
+        }
+        Place::open(parent).is_ok_and(|parent| {
+            base == self.base && self.is_in(&parent)
+                || inner.is_some_and(|(_, inner)| {
+                    matches!((inner.id(), parent.id()), (Ok(one), Ok(other)) if one == other)
+                })
+        })
+    }
+
+    /// Whether `name` could be a listener's own name.
+    fn is_inner(&self, name: &OsStr) -> bool {
+        let rest = name.as_bytes().strip_prefix(self.base.as_bytes());
+        rest.is_some_and(|rest| rest.first() == Some(&b'.'))
+    }
+
+    fn inner(&self) -> nix::Result<&Place> {
+        self.inner
+            .as_ref()
+            .map(|(_, inner)| inner)
+            .ok_or(Errno::ENOENT)
+    }
+
+    /// Opens the directory of the listeners' names.
+    fn open_inner(&self) -> nix::Result<(OsString, Place)> {
+        let open = |name: OsString| self.outer.inner(&name).map(|place| (name, place));
+        match open(INNER.into()) {
+            Err(Errno::EPERM) => open(format!("{INNER}-{}", unix::maker(None)?.uid).into()),
+            other => other,
+        }
+    }
+
     fn name(&self, listener: ListenerId) -> OsString {
         let mut name = self.base.clone();
         name.push(format!(".{listener}"));
@@ -78,7 +115,7 @@ impl Names {
     /// Binds the first listener to the path itself. `path`: as the program wrote it, if that means the same to us.
     pub fn bind_path(&self, kind: Kind, path: Option<&Path>) -> nix::Result<Made> {
         let (fd, address) = match path {
-            Some(path) => (crate::sys::unix::bind(kind, path)?, path.to_owned()),
+            Some(path) => (unix::bind(kind, path)?, path.to_owned()),
             None => self.outer.bind(kind, &self.base)?,
         };
         let file = self.outer.socket(&self.base)?.ok_or(Errno::ENOENT)?;
@@ -87,7 +124,7 @@ impl Names {
 
     /// Makes the path movable: the first listener gets a name of its own.
     pub fn make_movable(&mut self, listener: ListenerId, file: FileId) -> nix::Result<()> {
-        let inner = self.outer.inner(OsStr::new(INNER))?;
+        let (directory, inner) = self.open_inner()?;
         let name = self.name(listener);
         inner.remove(&name)?;
         self.outer.link(&self.base, &inner, &name)?;
@@ -96,13 +133,19 @@ impl Names {
             inner.remove(&name)?;
             return Err(Errno::EADDRINUSE);
         }
-        self.inner = Some(inner);
+        self.inner = Some((directory, inner));
+        Ok(())
+    }
+
+    /// Makes the directory of the listeners' names again, after another process removed it.
+    pub fn renew(&mut self) -> nix::Result<()> {
+        self.inner = Some(self.open_inner()?);
         Ok(())
     }
 
     /// Binds one more listener, which the path does not name yet.
     pub fn bind_beside(&self, kind: Kind, listener: ListenerId) -> nix::Result<Made> {
-        let inner = self.inner.as_ref().ok_or(Errno::ENOENT)?;
+        let inner = self.inner()?;
         let name = self.name(listener);
         // Left by an earlier runtime that was killed.
         inner.remove(&name)?;
@@ -121,8 +164,8 @@ impl Names {
     ) -> nix::Result<u32> {
         let mut wanted = made.access;
         // With equal masks, a default ACL of the directory stays in force.
-        if own.umask != program.umask {
-            wanted.mode = 0o777 & !program.umask;
+        if (own.umask, own.mode) != (program.umask, program.mode) {
+            wanted.mode = program.mode & !program.umask;
         }
         if own.uid != program.uid {
             wanted.uid = program.uid;
@@ -131,7 +174,7 @@ impl Names {
             wanted.gid = program.gid;
         }
         match beside.zip(self.inner.as_ref()) {
-            Some((listener, inner)) => {
+            Some((listener, (_, inner))) => {
                 inner.set_access(&self.name(listener), made.access, wanted)?;
             }
             None => self.outer.set_access(&self.base, made.access, wanted)?,
@@ -147,7 +190,7 @@ impl Names {
         file: FileId,
         present: Option<(Access, u32)>,
     ) -> nix::Result<()> {
-        let inner = self.inner.as_ref().ok_or(Errno::ENOENT)?;
+        let inner = self.inner()?;
         let name = self.name(listener);
         let found = inner.socket(&name)?.filter(|found| found.id == file);
         let found = found.ok_or(Errno::ENOENT)?;
@@ -172,7 +215,7 @@ impl Names {
 
     /// Removes the listeners' own names. The path stays.
     pub fn clean(&mut self, listeners: impl Iterator<Item = ListenerId>) {
-        let Some(inner) = self.inner.take() else {
+        let Some((directory, inner)) = self.inner.take() else {
             return;
         };
         for listener in listeners {
@@ -180,6 +223,6 @@ impl Names {
             let _ = inner.remove(&self.name(listener));
         }
         drop(inner);
-        self.outer.remove_empty(OsStr::new(INNER));
+        self.outer.remove_empty(&directory);
     }
 }

@@ -67,27 +67,37 @@ impl UnixServer {
         let Some(names) = self.names.get(key) else {
             return Ok(());
         };
-        let (next, file, present) = {
+        // Not while the lock is held: the file system may be slow.
+        let present = names.present()?;
+        let (next, file, access) = {
             let state = self.ports.lock();
             let group = state.unix.groups.iter().find(|group| group.key == *key);
             let Some(group) = group.filter(|group| group.movable) else {
                 return Ok(());
             };
-            let Present::Socket(present) = names.present()? else {
-                // Another process removed or replaced it.
+            let (next, access) = match present {
+                Present::Socket(present) => {
+                    let at = group.by_file(present.id);
+                    let Some(member) = at.and_then(|at| group.members.get(&at)) else {
+                        return Ok(());
+                    };
+                    let next = group.move_to(&state.rotation, turn);
+                    (next, Some((present.access, member.made)))
+                }
+                // Another process removed it, or a worker whose calls cannot be read. Others serve it.
+                Present::Missing if group.known => (group.serving(&state.rotation), None),
+                Present::Missing | Present::Other => return Ok(()),
+            };
+            let Some(next) = next else {
                 return Ok(());
             };
-            let at = group.by_file(present.id);
-            let Some(member) = at.and_then(|at| group.members.get(&at)) else {
-                return Ok(());
-            };
-            let Some(next) = group.move_to(&state.rotation, turn) else {
-                return Ok(());
-            };
-            let file = group.members.get(&next).map(|member| member.file);
-            (next, file, (present.access, member.made))
+            (
+                next,
+                group.members.get(&next).map(|member| member.file),
+                access,
+            )
         };
-        names.point(next, file.ok_or(Errno::ENOENT)?, Some(present))?;
+        names.point(next, file.ok_or(Errno::ENOENT)?, access)?;
         self.set_target(key, next);
         Ok(())
     }
@@ -112,7 +122,7 @@ impl UnixServer {
         }
     }
 
-    fn set_target(&self, key: &UnixKey, target: ListenerId) {
+    pub(super) fn set_target(&self, key: &UnixKey, target: ListenerId) {
         let mut state = self.ports.lock();
         if let Some(group) = state.unix.by_key(key) {
             group.target = Some(target);

@@ -2,9 +2,11 @@
 
 use nix::errno::Errno;
 
+use crate::model::Pid;
 use crate::policy::unix::UnixKey;
 
 use super::group::Due;
+use super::names::{Names, Present};
 use super::server::{Caller, UnixServer};
 
 impl UnixServer {
@@ -45,21 +47,44 @@ impl UnixServer {
             member.worker = Some(worker);
             member.taken = present;
             member.was_live = false;
+            member.removed = false;
         }
     }
 
-    /// Forgets a path. Its file stays.
-    pub(super) fn forget(&mut self, key: &UnixKey) {
+    /// Forgets a path. Its file stays. Returns the workers that have bound it.
+    pub(super) fn forget(&mut self, key: &UnixKey) -> Vec<Pid> {
         let gone = {
             let mut state = self.ports.lock();
             let groups = &mut state.unix.groups;
             let at = groups.iter().position(|group| group.key == *key);
             at.map(|at| groups.remove(at))
         };
-        if let Some((mut names, group)) = self.names.remove(key).zip(gone) {
-            names.clean(group.members.keys().copied());
-            self.watched.remove(&group.serial);
-            self.resting.retain(|serial| *serial != group.serial);
+        let Some((mut names, group)) = self.names.remove(key).zip(gone) else {
+            return Vec::new();
+        };
+        names.clean(group.members.keys().copied());
+        self.watched.remove(&group.serial);
+        self.resting.retain(|serial| *serial != group.serial);
+        group.workers().collect()
+    }
+
+    /// The worker begins to listen at a path that only it has. Whether the path is somewhere else by now: the program has
+    /// given it another name, as haproxy does. Then it is not shared any more.
+    pub fn is_renamed(&mut self, key: &UnixKey) -> bool {
+        let file = {
+            let state = self.ports.lock();
+            let group = state.unix.groups.iter().find(|group| group.key == *key);
+            let alone = group.filter(|group| !group.movable);
+            alone.and_then(|group| Some(group.members.first_key_value()?.1.file))
+        };
+        let present = self.names.get(key).map(Names::present);
+        let Some((file, Ok(present))) = file.zip(present) else {
+            return false;
+        };
+        let renamed = !matches!(present, Present::Socket(found) if found.id == file);
+        if renamed {
+            self.forget(key);
         }
+        renamed
     }
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::policy::unix::{Removal, RemovalAnswer, on_removal};
-use crate::sys::unix::{self, FileId, Place};
+use crate::sys::unix::{self, FileId, SocketFile};
 
 use super::names::{Names, Present};
 use super::server::{Caller, Events, UnixServer};
@@ -36,9 +36,13 @@ impl UnixServer {
         if let Some(answer) = self.after_the_end(&written, &path) {
             return answer && caller.trapped.notifier.is_valid(notification);
         }
-        let Some(file) = unix::socket_at(&path) else {
+        let Some(file) = self.file_at(&written, &path) else {
             return false;
         };
+        // In another root directory the same words name another file.
+        if unix::sees_the_same(notification.task) != Ok(true) {
+            return false;
+        }
         let found = {
             let state = self.ports.lock();
             let groups = state.unix.groups.iter();
@@ -80,20 +84,35 @@ impl UnixServer {
                 }
                 if let Some(group) = self.ports.lock().unix.by_key(&key) {
                     group.removal_wanted = Some(caller.trapped.worker);
+                    if let Some(member) = group.members.get_mut(&caller.trapped.listener) {
+                        member.removed = true;
+                    }
                 }
                 true
             }
         }
     }
 
+    /// The socket file that a worker wants to remove, if it is at a shared path or has the name of a listener. A file
+    /// that has such a socket under one more name is not meant.
+    fn file_at(&self, written: &Path, path: &Path) -> Option<SocketFile> {
+        if self.names.values().any(|names| names.has(path)) {
+            return unix::socket_at(path);
+        }
+        // An address that is too long for the path is one through a descriptor of the runtime, see [`Place::bind`].
+        let state = self.ports.lock();
+        let mut members = state.unix.groups.iter().flat_map(|it| it.members.values());
+        let known = members.any(|member| member.address == written);
+        drop(state);
+        known.then(|| unix::socket_at(written)).flatten()
+    }
+
     /// During the stop, the first worker that removes a path removes it. The others are told the same, since each
     /// believes to have made it. `None` if it is none of ours.
     fn after_the_end(&mut self, written: &Path, path: &Path) -> Option<bool> {
-        let file = unix::socket_at(path).map(|file| file.id);
         let ended = self.ended.iter_mut().find(|ended| {
-            let file = file.is_some_and(|file| ended.files.contains(&file));
-            file || ended.addresses.iter().any(|address| address == written)
-                || (ended.removed && is_at(path, &ended.names.path()))
+            let at = || ended.names.has(path);
+            ended.addresses.iter().any(|address| address == written) || at()
         })?;
         let ours = matches!(ended.names.present(), Ok(Present::Socket(file)) if ended.files.contains(&file.id));
         if ours && ended.names.remove_path().is_err() {
@@ -126,12 +145,4 @@ impl UnixServer {
             });
         }
     }
-}
-
-/// Whether `path` names the place of the absolute path `place`, whatever is there.
-fn is_at(path: &Path, place: &Path) -> bool {
-    let Some((parent, base)) = unix::split(path) else {
-        return false;
-    };
-    Place::open(parent).is_ok_and(|parent| parent.path().join(base) == place)
 }

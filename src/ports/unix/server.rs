@@ -6,7 +6,7 @@ use std::path::Path;
 
 use nix::errno::Errno;
 
-use crate::model::ListenerId;
+use crate::model::{ListenerId, Pid};
 use crate::policy::unix::UnixKey;
 use crate::sys::epoll::Poller;
 use crate::sys::intercept::Notification;
@@ -15,7 +15,7 @@ use crate::sys::unix::{self, Address, FileId, Kind, Maker, Place};
 use crate::sys::{io, listener};
 
 use super::group::{Due, Member, UnixGroup};
-use super::names::{Made, Names, Present};
+use super::names::{Made, Names};
 use super::removal::Ended;
 use crate::ports::PortEvent;
 use crate::ports::bind_server::TrappedWorker;
@@ -37,6 +37,17 @@ pub(in crate::ports) struct Offered {
     pub opened: bool,
     /// O_CLOEXEC, of the socket that it replaces.
     pub cloexec: bool,
+}
+
+/// Who asks for a listener.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asked {
+    pub listener: ListenerId,
+    pub worker: Pid,
+    /// The inode of the socket that it binds.
+    pub bound: u64,
+    /// What it passes on to its files.
+    pub program: Maker,
 }
 
 /// What is to be told to the event loop.
@@ -110,13 +121,25 @@ impl UnixServer {
         let [fd, ..] = caller.notification.args;
         let fd = descriptor(caller.notification, fd).ok_or(Errno::EBADF)?;
         let flags = fd.flags()?;
-        let program = unix::maker(Some(caller.notification.task))?;
+        let bound = fd.inode()?;
+        let program = unix::maker(Some(caller.notification.task))?.with_socket(fd.task, fd.fd);
         // What was read belongs to this caller only if its call still waits.
         if !caller.trapped.notifier.is_valid(caller.notification) {
             return Ok(None);
         }
+        // The runtime may be allowed to do what the program is not.
+        let foreign = self.own.is_some_and(|own| own.uid != program.uid);
+        if foreign && !place.lets_make(program)? {
+            return Ok(None);
+        }
         let listener = caller.trapped.listener;
-        let opened = self.offer(&key, kind, place, &address, (listener, program))?;
+        let asked = Asked {
+            listener,
+            worker: caller.trapped.worker,
+            bound,
+            program,
+        };
+        let opened = self.offer(&key, kind, place, &address, asked)?;
         let state = self.ports.lock();
         let group = state.unix.groups.iter().find(|group| group.key == key);
         let member = group.and_then(|group| group.members.get(&listener));
@@ -180,7 +203,8 @@ impl UnixServer {
         let place =
             Place::open(&unix::as_seen_by(task, None, parent)).map_err(|_| Left::Quietly)?;
         let key = UnixKey::Path(unix::bytes(&place.path().join(base)));
-        let state = self.ports.lock();
+        let mut state = self.ports.lock();
+        state.unix.settle_pending();
         if state.unix.left_alone.contains(&key) {
             return Err(Left::Alone(state.unix.shown(&key)));
         }
@@ -198,21 +222,23 @@ impl UnixServer {
         kind: Kind,
         place: Place,
         address: &Address,
-        (listener, program): (ListenerId, Maker),
+        asked: Asked,
     ) -> Result<bool, Left> {
         let (Some(own), UnixKey::Path(full)) = (self.own, key) else {
             return Err(Left::Quietly);
         };
         let known = self.names.get(key).map(|names| names.is_in(&place));
+        let mut earlier = Vec::new();
         if known == Some(false) {
-            self.forget(key);
+            earlier = self.forget(key);
         } else if known == Some(true) && self.is_of_another_kind(key, kind) {
             // It was opened before the first worker, and what the program binds was not known.
             self.take_back(key);
         } else if known == Some(true) {
-            return self
-                .join(key, kind, own, (listener, program))
-                .map(|()| false);
+            if self.join(key, kind, own, asked)? {
+                return Ok(false);
+            }
+            earlier = self.forget(key);
         }
         if !self.has_room() {
             let why = "too many addresses are shared already; list the needed ones in RPM_PORTS";
@@ -220,9 +246,8 @@ impl UnixServer {
         }
         let (_, base) = unix::split(unix::path(full)).ok_or(Left::Quietly)?;
         let names = Names::new(place, base);
-        // A relative path means the same to us only in the same working directory.
+        // Another working directory makes it another path for us, and so does /proc/self.
         let written = match address {
-            Address::Path(path) if path.is_absolute() => Some(path.as_path()),
             Address::Path(path) => Place::open(unix::split(path).map_or(Path::new("."), |it| it.0))
                 .ok()
                 .filter(|ours| names.is_in(ours))
@@ -231,10 +256,12 @@ impl UnixServer {
         };
         // If this fails, the kernel gives the program the same error.
         let made = names.bind_path(kind, written).map_err(|_| Left::Quietly)?;
-        let opened = self.open(key, kind, (names, made), (listener, program));
-        opened
-            .map(|()| true)
-            .map_err(|errno| Left::Because(key.clone(), errno.desc().to_owned()))
+        let opened = self.open(key, kind, (names, made), (asked.listener, asked.program));
+        opened.map_err(|errno| Left::Because(key.clone(), errno.desc().to_owned()))?;
+        if let Some(group) = self.ports.lock().unix.by_key(key) {
+            group.earlier = earlier;
+        }
+        Ok(true)
     }
 
     /// Shares a path that is bound.
@@ -265,6 +292,7 @@ impl UnixServer {
             movable: false,
             known: state.unix.is_listed(key),
             removal_wanted: None,
+            earlier: Vec::new(),
             due: Due::Nothing,
             serial: self.next_serial,
         };
@@ -286,7 +314,7 @@ impl UnixServer {
         state.has_room()
     }
 
-    fn member(&self, made: Made, permissions: u32) -> nix::Result<Member> {
+    pub(super) fn member(&self, made: Made, permissions: u32) -> nix::Result<Member> {
         let backlog = self.ports.lock().settings.backlog;
         listener::listen(&made.fd, backlog)?;
         Ok(Member {
@@ -298,71 +326,20 @@ impl UnixServer {
             worker: None,
             taken: false,
             was_live: false,
+            removed: false,
         })
     }
 
-    /// Ensures that this worker has a listener of a path that is shared already.
-    fn join(
-        &mut self,
-        key: &UnixKey,
-        kind: Kind,
-        own: Maker,
-        (listener, program): (ListenerId, Maker),
-    ) -> Result<(), Left> {
-        let because = |errno: Errno| Left::Because(key.clone(), errno.desc().to_owned());
-        let (has, same, unused) = {
-            let state = self.ports.lock();
-            let group = state.unix.groups.iter().find(|group| group.key == *key);
-            let group = group.ok_or(Left::Quietly)?;
-            let has = group.members.contains_key(&listener);
-            (has, group.kind == kind, group.is_unused())
-        };
-        let names = self.names.get(key).ok_or(Left::Quietly)?;
-        let present = names.present()?;
-        let foreign = match present {
-            Present::Missing => false,
-            Present::Other => true,
-            Present::Socket(file) => self.by_file(key, file.id).is_none(),
-        };
-        // Something else is at the path: the kernel tells the program.
-        if foreign || !same {
-            return Err(Left::Quietly);
-        }
-        if has {
-            if unused && let Present::Socket(file) = present {
-                // It was opened before the first worker, whose umask may be another.
-                let permissions = names.suit(&file, None, own, program).map_err(because)?;
-                if let Some(group) = self.ports.lock().unix.by_key(key)
-                    && let Some(member) = group.members.get_mut(&listener)
-                {
-                    member.made = permissions;
-                }
-            }
-            return Ok(());
-        }
-        self.make_movable(key).map_err(because)?;
-        let names = self.names.get(key).ok_or(Left::Quietly)?;
-        let made = names.bind_beside(kind, listener).map_err(because)?;
-        let suited = names.suit(&made.file, Some(listener), own, program);
-        let member = suited.and_then(|permissions| self.member(made, permissions));
-        let member = member.map_err(because)?;
-        let mut state = self.ports.lock();
-        if let Some(group) = state.unix.by_key(key) {
-            group.members.insert(listener, member);
-        }
-        Ok(())
-    }
-
-    fn by_file(&self, key: &UnixKey, file: FileId) -> Option<ListenerId> {
+    pub(super) fn by_file(&self, key: &UnixKey, file: FileId) -> Option<ListenerId> {
         let state = self.ports.lock();
         let group = state.unix.groups.iter().find(|group| group.key == *key)?;
         group.by_file(file)
     }
 
-    /// The shared path whose listener has this inode.
-    pub fn owner(&self, inode: u64) -> Option<UnixKey> {
+    /// The shared path whose listener has this inode, and as users know it.
+    pub fn owner(&self, inode: u64) -> Option<(UnixKey, UnixKey)> {
         let state = self.ports.lock();
         let group = state.unix.owner(inode)?;
-        Some(state.unix.shown(&group.key))
+        Some((group.key.clone(), state.unix.shown(&group.key)))
     }
 }

@@ -7,7 +7,7 @@ use crate::policy::Rotation;
 use crate::policy::handover::PortRule;
 use crate::policy::unix::UnixKey;
 use crate::sys::epoll::Waker;
-use crate::sys::unix::waits;
+use crate::sys::unix::{self, Place, waits};
 
 use super::group::{Due, UnixGroup};
 use crate::ports::registry::SharedPorts;
@@ -20,6 +20,8 @@ pub(in crate::ports) struct UnixSockets {
     pub waker: Option<Waker>,
     /// The paths of RPM_PORTS: without symbolic links, and as they are written there.
     pub listed: Vec<(UnixKey, UnixKey)>,
+    /// The paths of RPM_PORTS whose directory does not exist yet.
+    pub pending: Vec<UnixKey>,
     /// Paths that are not shared any more.
     pub left_alone: Vec<UnixKey>,
 }
@@ -49,8 +51,7 @@ impl UnixSockets {
             if let Some(member) = group.members.get_mut(&listener) {
                 member.taken = false;
             }
-            let mut members = group.members.values();
-            let bound = members.any(|member| member.worker == Some(worker));
+            let bound = group.workers().any(|one| one == worker);
             // If two workers could share it, the program does not mind that somebody answers.
             if !bound && !group.movable && !group.is_unused() && group.due == Due::Nothing {
                 group.due = Due::Look;
@@ -70,6 +71,17 @@ impl UnixSockets {
             PortRule::Any => true,
             PortRule::Listed(_) => self.is_listed(key),
             PortRule::Nothing => false,
+        }
+    }
+
+    /// Looks whether the directories of listed paths exist by now: a worker may have made them, behind a symbolic link.
+    pub fn settle_pending(&mut self) {
+        let pending = std::mem::take(&mut self.pending);
+        for written in pending {
+            match resolve(&written) {
+                Some(key) => self.listed.push((key, written)),
+                None => self.pending.push(written),
+            }
         }
     }
 
@@ -128,6 +140,16 @@ impl UnixSockets {
     pub fn let_go(&mut self) {
         self.wake();
     }
+}
+
+/// The path without symbolic links. `None` if its directory does not exist.
+pub(super) fn resolve(written: &UnixKey) -> Option<UnixKey> {
+    let UnixKey::Path(path) = written else {
+        return None;
+    };
+    let (parent, base) = unix::split(unix::path(path))?;
+    let place = Place::open(parent).ok()?;
+    Some(UnixKey::Path(unix::bytes(&place.path().join(base))))
 }
 
 impl SharedPorts {

@@ -13,3 +13,4 @@ mod second_bind;
 mod taken;
 mod udp;
 mod unix;
+mod unix_names;
