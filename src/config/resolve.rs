@@ -138,8 +138,9 @@ fn instances(reader: &mut Reader<'_>) -> Value<NonZeroU16> {
         && reader.input().cpus.is_unlimited()
     {
         reader.warn(format!(
-            "no CPU limit is set, so RPM_INSTANCES={} counts all CPUs of this machine: {count} workers; with a CPU limit of \
-             the container (1500m or --cpus 1.5: 2 workers) or with a number in RPM_INSTANCES there are fewer",
+            "no CPU limit is set, so RPM_INSTANCES={} counts all CPUs of this machine: {count} workers; for another number, \
+             set a CPU limit of the container (it is rounded up: 1500m, or --cpus 1.5, is 2 workers) or write the number into \
+             RPM_INSTANCES",
             (INSTANCES.show)(&instances)
         ));
     }

@@ -333,6 +333,8 @@ pub enum BindAnswer {
     Leave,
     /// As `Leave`, but users may expect something else: RPM_PORTS lists this port with another address.
     LeaveElsewhere(PortKey),
+    /// As `Leave`: RPM_PORTS does not list this port.
+    LeaveUnlisted(PortKey),
     /// The descriptor is already the listener of this port, because a signal restarted the call (seccomp_unotify(2)).
     Done,
     /// Replace the descriptor by the slot's listener of this port.
@@ -362,6 +364,8 @@ pub fn on_bind(
     } else if !rule.covers(&key) {
         if rule.lists_elsewhere(&key) {
             BindAnswer::LeaveElsewhere(key)
+        } else if matches!(rule, PortRule::Listed(_)) {
+            BindAnswer::LeaveUnlisted(key)
         } else {
             BindAnswer::Leave
         }

@@ -16,6 +16,7 @@ use crate::sys::intercept::{Call, Notification, Notifier};
 use crate::sys::thread;
 
 use self::closed::ClosedWatch;
+use self::once::Once;
 use super::PortEvent;
 use super::epoll_sets::EpollSets;
 use super::registry::SharedPorts;
@@ -119,12 +120,8 @@ struct ServedWorker {
     told: Told,
     /// The listeners that it has bound.
     bounds: Bounds,
-    /// One of its processes could not be inspected, and this was reported.
-    unseen: bool,
-    /// A port of it could not be shared, and this was reported.
-    refused: bool,
-    /// It joined a multicast group, and this was reported.
-    everybody: bool,
+    /// What was reported of it.
+    once: Once,
     /// The path that it bound by itself after the path was left alone, and the inode of the socket.
     alone: Option<(u64, UnixKey)>,
     sets: EpollSets,
@@ -216,9 +213,7 @@ impl<F: Fn(PortEvent)> Thread<F> {
                             trapped,
                             told: Told::default(),
                             bounds: Bounds::default(),
-                            unseen: false,
-                            refused: false,
-                            everybody: false,
+                            once: Once::default(),
                             alone: None,
                             sets: EpollSets::new(self.clock.now()),
                         },
@@ -287,6 +282,10 @@ impl<F: Fn(PortEvent)> Thread<F> {
             Ok((BindAnswer::LeaveElsewhere(key), _)) => {
                 let reason = "RPM_PORTS lists this port with another address".to_owned();
                 self.not_opened(served, key, reason);
+                Answer::Proceed
+            }
+            Ok((BindAnswer::LeaveUnlisted(key), _)) => {
+                self.unlisted(served, key);
                 Answer::Proceed
             }
             Ok((BindAnswer::Done, _)) => Answer::Done,

@@ -86,6 +86,15 @@ pub enum PortEvent {
         /// The reason.
         reason: String,
     },
+    /// A worker binds a port that RPM_PORTS does not list, so it is not shared.
+    Unlisted {
+        /// The leader of the worker's group.
+        worker: Pid,
+        /// Its slot.
+        slot: SlotId,
+        /// The port.
+        key: PortKey,
+    },
     /// A worker ended before it bound a path that an earlier worker has or had alone.
     Missed {
         /// The path.

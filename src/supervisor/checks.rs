@@ -1,7 +1,7 @@
 //! Asks workers over their own listeners whether they are ready and healthy.
 
 use std::num::NonZeroU16;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tracing::{debug, info, warn};
 
@@ -48,6 +48,17 @@ impl Place {
         self.ports.queue_length(key, self.listener)
     }
 
+    /// A failed check, for messages.
+    fn failed(&self, path: Option<&str>, failure: &Failure) -> String {
+        let port = self
+            .shown()
+            .map_or_else(String::new, |port| port.to_string());
+        match path {
+            Some(path) => format!("GET {path} on port {port}: {failure}"),
+            None => format!("port {port}: {failure}"),
+        }
+    }
+
     /// The port for messages: the one that is named, or the one that is asked now.
     fn shown(&self) -> Option<u16> {
         let named = self.port.map(NonZeroU16::get);
@@ -83,6 +94,7 @@ impl Supervisor {
             return;
         };
         let (id, slot, outbox) = (worker.id, worker.slot, self.outbox.clone());
+        let last = Arc::clone(&worker.not_passed);
         let place = Place {
             ports: sharing.ports.clone(),
             listener,
@@ -97,6 +109,10 @@ impl Supervisor {
             let told = Mutex::new(None);
             let heard = |check: &Check| {
                 debug!(pid = pid.get(), ?check, "worker is not ready yet");
+                if let Check::Failed(failure) = check {
+                    let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
+                    *last = Some(place.failed(path, failure));
+                }
                 let Some(failure) = answered(check) else {
                     return;
                 };

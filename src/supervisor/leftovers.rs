@@ -257,6 +257,11 @@ impl Supervisor {
             .flat_map(|left| &left.processes)
             .map(|one| one.pid)
             .collect();
+        // What is left in the group of an earlier worker is being stopped already.
+        let swept = |group: i32| {
+            let earlier = Pid::new(group).filter(|group| *group != ended.pid);
+            earlier.is_some_and(|group| self.leftovers.by_worker.contains_key(&group))
+        };
         with(&Search {
             own: own_pid(),
             ended,
@@ -264,6 +269,7 @@ impl Supervisor {
                 of_a_worker(process.pid)
                     || of_a_worker(process.group)
                     || known.contains(&process.pid)
+                    || swept(process.group)
             },
         })
     }

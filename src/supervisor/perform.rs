@@ -1,5 +1,7 @@
 //! Performs actions and turns their outcomes into events.
 
+use std::sync::PoisonError;
+
 use nix::errno::Errno;
 use tracing::warn;
 
@@ -34,9 +36,22 @@ impl Supervisor {
             }
             _ => None,
         };
+        let not_passed = match note {
+            Note::StillStarting { pid, .. }
+            | Note::NotReady { pid, .. }
+            | Note::NotUp { pid: Some(pid), .. } => {
+                let worker = self.workers.get(pid);
+                worker.and_then(|worker| {
+                    let last = worker.not_passed.lock();
+                    last.unwrap_or_else(PoisonError::into_inner).clone()
+                })
+            }
+            _ => None,
+        };
         self.reporter.tell(&Told {
             note,
             unseen,
+            not_passed: not_passed.as_deref(),
             unix_seconds: self.clock.unix_seconds(),
             ports: &self.port_table,
             last_lines: &last_lines,

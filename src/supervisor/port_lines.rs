@@ -1,21 +1,26 @@
 //! The log lines of the shared ports.
 
+use std::net::SocketAddr;
+
 use nix::errno::Errno;
 use tracing::{debug, error, info, warn};
 
 use crate::model::{Pid, SlotId};
 use crate::policy::epoll_sets::Unregistered;
-use crate::policy::handover::PortKey;
+use crate::policy::handover::{PortKey, Transport};
 use crate::policy::unix::{Endpoint, UnixKey};
 use crate::ports::PortEvent;
 
 use super::drains::UNSEEN_HINT;
 
-/// Logs an event of the shared ports.
-pub(super) fn log_event(event: &PortEvent) {
+/// Logs an event of the shared ports. `admin`: RPM_ADMIN_ADDR.
+pub(super) fn log_event(event: &PortEvent, admin: Option<SocketAddr>) {
     match event {
         PortEvent::Opened { key, listeners } => info!(port = %key, listeners, "sharing a port"),
-        PortEvent::NotOpened { key, reason } => not_opened(key, reason),
+        PortEvent::NotOpened { key, reason } => not_opened(key, reason, admin),
+        PortEvent::Unlisted { worker, slot, key } => {
+            info!(slot = slot.0, pid = worker.get(), port = %key, "a worker binds a port that RPM_PORTS does not list; it is not shared, so only one process can have it");
+        }
         PortEvent::Missed { key, given_up } => missed(key, *given_up),
         PortEvent::NotYet { key, reason } => {
             info!(port = %key, reason, "cannot open this path of RPM_PORTS before the first worker; clients are refused until a worker has bound it, and then it is shared");
@@ -110,16 +115,34 @@ pub(super) fn log_event(event: &PortEvent) {
     }
 }
 
-fn not_opened(key: &Endpoint, error: &str) {
+fn not_opened(key: &Endpoint, error: &str, admin: Option<SocketAddr>) {
     if error == Errno::EADDRINUSE.desc() {
         let place = match key {
             Endpoint::Port(key) => key.addr.port().to_string(),
             Endpoint::Unix(key) => key.to_string(),
         };
-        error!(port = %key, error, "another process already listens on {place}; the worker binds it by itself");
+        if is_admin(key, admin) {
+            let hint =
+                "give the runtime another address by RPM_ADMIN_ADDR, or set RPM_ADMIN_ADDR=off";
+            error!(port = %key, hint, "the admin endpoints (RPM_ADMIN_ADDR) already listen on {place}; the program cannot bind it");
+        } else {
+            error!(port = %key, error, "another process already listens on {place}; the program's own bind fails too");
+        }
+    } else if error == Errno::EACCES.desc() {
+        let hint = "ports below net.ipv4.ip_unprivileged_port_start need CAP_NET_BIND_SERVICE";
+        error!(port = %key, error, hint, "cannot share a port, the worker binds it by itself");
     } else {
         error!(port = %key, error, "cannot share a port, the worker binds it by itself");
     }
+}
+
+/// Whether the runtime itself listens there.
+fn is_admin(key: &Endpoint, admin: Option<SocketAddr>) -> bool {
+    let Endpoint::Port(key) = key else {
+        return false;
+    };
+    let port = admin.map(|admin| admin.port());
+    key.transport == Transport::Tcp && port == Some(key.addr.port())
 }
 
 fn missed(key: &UnixKey, given_up: bool) {

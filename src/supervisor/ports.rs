@@ -76,7 +76,7 @@ pub(super) fn share(
     let server = BindServer::start(ports.clone(), move |event| {
         if matches!(event, PortEvent::Unregistered { .. }) {
             // The worker may end of it, and the runtime with it, before the loop reads its inbox.
-            log_event(&event);
+            log_event(&event, None);
         } else {
             drop(outbox.send(Incoming::Port(event)));
         }
@@ -246,7 +246,7 @@ impl Supervisor {
             let except = rotation.apart.and_then(|apart| apart.except);
             let except = except.map(|port| self.port_table.name(port).to_owned());
             for failed in sharing.ports.steer(rotation, except) {
-                log_event(&failed);
+                log_event(&failed, None);
             }
         }
     }
@@ -293,7 +293,7 @@ impl Supervisor {
                 return Vec::new();
             }
         }
-        log_event(event);
+        log_event(event, self.config.admin.addr);
         let (worker, names) = match event {
             PortEvent::Listening { worker, key, .. } => (*worker, self.names_of(*worker, key)),
             PortEvent::ListensAlone { worker, .. } => (*worker, vec!["(not shared)".to_owned()]),
@@ -328,7 +328,7 @@ impl Supervisor {
     pub(super) fn log_last_port_events(&mut self) {
         while let Ok(incoming) = self.inbox.try_recv() {
             if let Incoming::Port(event) = incoming {
-                log_event(&event);
+                log_event(&event, self.config.admin.addr);
             }
         }
     }

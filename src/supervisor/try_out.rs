@@ -1,6 +1,8 @@
 //! What `--check` tries without starting anything: whether the program is there, and whether log files can be written.
 
 use std::ffi::{OsStr, OsString};
+use std::fs::Metadata;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
@@ -80,8 +82,17 @@ pub(super) fn why_not(program: &OsStr, errno: Errno) -> String {
             )
         }
         Errno::ENOENT | Errno::ENOTDIR => "not found".to_owned(),
+        Errno::EACCES if text.contains('/') && lacks_execute_bit(Path::new(program)) => format!(
+            "{}; the file is not executable (chmod +x)",
+            Errno::EACCES.desc()
+        ),
         other => other.desc().to_owned(),
     }
+}
+
+fn lacks_execute_bit(path: &Path) -> bool {
+    let file = path.metadata().ok().filter(Metadata::is_file);
+    file.is_some_and(|file| file.permissions().mode() & 0o111 == 0)
 }
 
 /// The file, or the directory in which it would be made, if it cannot be written.

@@ -1,6 +1,7 @@
 //! One record per worker: all data that the loop keeps about a process until it is reaped.
 
 use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
 
 use tokio::task::JoinHandle;
 
@@ -49,6 +50,8 @@ pub(super) struct Worker {
     pub(super) start: Option<Start>,
     /// Checks whether it is ready (RPM_READY).
     pub(super) readiness: Option<AbortOnDrop>,
+    /// How that check failed last.
+    pub(super) not_passed: Arc<Mutex<Option<String>>>,
     /// Checks whether it is healthy (RPM_HEALTH).
     pub(super) health: Option<HealthTask>,
     /// It was said that RPM_HEALTH cannot be checked.
@@ -74,6 +77,7 @@ impl Worker {
             listener: None,
             start: None,
             readiness: None,
+            not_passed: Arc::default(),
             health: None,
             told_unchecked: false,
             notify: None,

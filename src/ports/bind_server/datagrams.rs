@@ -16,8 +16,8 @@ impl<F: Fn(PortEvent)> Thread<F> {
 
     /// A worker joined a multicast group with its socket of this port.
     pub(super) fn everybody(&self, served: &mut ServedWorker, key: PortKey) {
-        if !served.everybody {
-            served.everybody = true;
+        if !served.once.everybody {
+            served.once.everybody = true;
             let (worker, slot) = (served.trapped.worker, served.trapped.slot);
             (self.events)(PortEvent::Everybody { worker, slot, key });
         }

@@ -90,7 +90,7 @@ impl<F: Fn(PortEvent)> Thread<F> {
         if let Some((_, key)) = path.filter(|(own, _)| Some(*own) == inode) {
             let key = key.clone().into();
             (self.events)(PortEvent::Listening { worker, slot, key });
-        } else if served.unseen || served.refused {
+        } else if served.once.unseen || served.once.refused {
             (self.events)(PortEvent::ListensAlone { worker, slot });
         }
     }

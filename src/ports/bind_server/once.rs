@@ -1,16 +1,39 @@
 //! Reports of the hand-over thread that are made once for each worker.
 
+use crate::policy::handover::PortKey;
 use crate::policy::unix::Endpoint;
 
 use super::{PortEvent, ServedWorker, Thread};
 
+/// What was reported of one worker.
+#[derive(Debug, Default)]
+pub(super) struct Once {
+    /// One of its processes could not be inspected.
+    pub unseen: bool,
+    /// A port of it could not be shared.
+    pub refused: bool,
+    /// It joined a multicast group.
+    pub everybody: bool,
+    /// The port that it binds and RPM_PORTS does not list.
+    unlisted: Option<PortKey>,
+}
+
 impl<F: Fn(PortEvent)> Thread<F> {
     /// A process of the worker cannot be inspected.
     pub(super) fn unseen(&self, served: &mut ServedWorker) {
-        if !served.unseen {
-            served.unseen = true;
+        if !served.once.unseen {
+            served.once.unseen = true;
             let (worker, slot) = (served.trapped.worker, served.trapped.slot);
             (self.events)(PortEvent::Unseen { worker, slot });
+        }
+    }
+
+    /// The worker binds a port that RPM_PORTS does not list: it may not be what the user wanted.
+    pub(super) fn unlisted(&self, served: &mut ServedWorker, key: PortKey) {
+        if served.once.unlisted.is_none() {
+            served.once.unlisted = Some(key);
+            let (worker, slot) = (served.trapped.worker, served.trapped.slot);
+            (self.events)(PortEvent::Unlisted { worker, slot, key });
         }
     }
 
@@ -21,8 +44,8 @@ impl<F: Fn(PortEvent)> Thread<F> {
         key: impl Into<Endpoint>,
         reason: String,
     ) {
-        if !served.refused {
-            served.refused = true;
+        if !served.once.refused {
+            served.once.refused = true;
             let key = key.into();
             (self.events)(PortEvent::NotOpened { key, reason });
         }

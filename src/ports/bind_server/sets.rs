@@ -70,8 +70,8 @@ impl<F: Fn(PortEvent)> Thread<F> {
         };
         let (answer, events) = self.ports.leave(key);
         events.into_iter().for_each(&self.events);
-        if !served.refused {
-            served.refused = true;
+        if !served.once.refused {
+            served.once.refused = true;
             let (worker, slot) = (served.trapped.worker, served.trapped.slot);
             (self.events)(PortEvent::Unregistered {
                 worker,

@@ -69,7 +69,7 @@ impl Listener for History {
                 missing,
             } => {
                 let after = human(after);
-                let missing = missing::words(missing, &self.config, told.ports);
+                let missing = missing::words(missing, &self.config, told);
                 self.push(format!(
                     "slot {slot} pid {pid}: not ready after {after}, {missing}"
                 ));
@@ -125,6 +125,7 @@ mod tests {
             unix_seconds: 0,
             ports: &PortTable::default(),
             unseen: None,
+            not_passed: None,
             last_lines: &[],
         });
     }

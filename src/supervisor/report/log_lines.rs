@@ -292,7 +292,7 @@ impl LogLines {
             NotUp::Ended(Exit::Code(code)) => format!("it exited with code {code}"),
             NotUp::Ended(Exit::Signal(signal)) => format!("{signal} ended it"),
             NotUp::NotReady { after, missing } => {
-                let missing = missing::words(missing, &self.config, told.ports);
+                let missing = missing::words(missing, &self.config, told);
                 format!("it was not ready after {}, {missing}", human(after))
             }
             NotUp::Unfit => "it failed its checks".to_owned(),

@@ -1,18 +1,26 @@
 //! What a worker that is not ready has not done, in words.
 
 use crate::config::{Config, Ready};
+use crate::policy::Missing;
 use crate::policy::handover::PortRule;
-use crate::policy::{Missing, PortTable};
+
+use super::Told;
 
 /// What it has not done yet: a sentence without a full stop.
-pub(super) fn words(missing: Missing, config: &Config, ports: &PortTable) -> String {
+pub(super) fn words(missing: Missing, config: &Config, told: &Told<'_>) -> String {
+    let ports = told.ports;
     match missing {
-        Missing::Word => match &config.life.ready {
-            Ready::Http(_) => "it does not answer the path of RPM_READY with a success",
-            Ready::Notify => "it did not send READY=1 to NOTIFY_SOCKET",
-            _ => "it accepts no connection on a shared port",
+        Missing::Word => {
+            let what = match &config.life.ready {
+                Ready::Http(_) => "it does not answer the path of RPM_READY with a success",
+                Ready::Notify => "it did not send READY=1 to NOTIFY_SOCKET",
+                _ => "it accepts no connection on a shared port",
+            };
+            match told.not_passed {
+                Some(failed) => format!("{what} ({failed})"),
+                None => what.to_owned(),
+            }
         }
-        .to_owned(),
         Missing::Ports {
             expected,
             listens,
@@ -72,7 +80,8 @@ pub(super) fn hint(missing: Missing, config: &Config) -> &'static str {
 mod tests {
     use super::*;
     use crate::config::testing::with;
-    use crate::model::PortSet;
+    use crate::model::{Pid, PortSet, SlotId};
+    use crate::policy::{Note, PortTable};
 
     #[test]
     fn what_is_missing_is_named() {
@@ -88,7 +97,25 @@ mod tests {
             listens,
             named: None,
         };
-        let text = |missing, config: &Config| words(missing, config, &table);
+        let text = |missing, config: &Config| {
+            let about = Note::ServesNoPort {
+                slot: SlotId(0),
+                pid: Pid::new(7).unwrap(),
+            };
+            let told = Told {
+                note: about,
+                unix_seconds: 0,
+                ports: &table,
+                last_lines: &[],
+                not_passed: Some("GET /up on port 3000: status 404"),
+                unseen: None,
+            };
+            words(missing, config, &told)
+        };
+        assert_eq!(
+            text(Missing::Word, &with(&[("RPM_READY", "http:/up")])),
+            "it does not answer the path of RPM_READY with a success (GET /up on port 3000: status 404)"
+        );
         assert_eq!(
             text(of(none, none), &auto),
             "it does not listen on any port"

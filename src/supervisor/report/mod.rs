@@ -36,6 +36,8 @@ pub(super) struct Told<'a> {
     pub(super) ports: &'a PortTable,
     /// The last stderr lines of the worker that did not come up.
     pub(super) last_lines: &'a [String],
+    /// How the check of RPM_READY failed last, if the note is about a worker that is not ready.
+    pub(super) not_passed: Option<&'a str>,
     /// At the end of a drain, if some processes of the worker cannot be inspected: the connections that belong to no
     /// visible process and counted as the worker's.
     pub(super) unseen: Option<u32>,

@@ -26,7 +26,7 @@ pub(super) fn log(told: &Told<'_>, config: &Config) {
             missing,
         } => {
             let (after, hint) = (human(after), missing::hint(missing, config));
-            let missing = missing::words(missing, config, told.ports);
+            let missing = missing::words(missing, config, told);
             let limit = human(config.life.ready_timeout);
             info!(
                 slot = slot.0,
@@ -56,7 +56,7 @@ pub(super) fn log(told: &Told<'_>, config: &Config) {
         } => {
             let grace = human(config.life.stop_timeout);
             let (after, hint) = (human(after), missing::hint(missing, config));
-            let missing = missing::words(missing, config, told.ports);
+            let missing = missing::words(missing, config, told);
             warn!(
                 slot = slot.0,
                 pid = pid.get(),

@@ -42,7 +42,11 @@ fn check_looks_for_the_program_and_ends_as_a_run_would() {
     let blank = check(&["node server.js"], &[]);
     says(&blank, 127, "the name contains a blank");
     says(&blank, 127, "[\"node\", \"server.js\"]");
-    says(&check(&[path], &[]), 126, "Permission denied");
+    says(
+        &check(&[path], &[]),
+        126,
+        "Permission denied; the file is not executable (chmod +x)",
+    );
     says(&check(&["/tmp"], &[]), 126, "Permission denied");
     fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).unwrap();
     says(&check(&[path], &[]), 0, "");
@@ -68,6 +72,12 @@ fn check_tries_where_log_files_would_be_and_makes_nothing() {
         &output,
         0,
         "RPM_LOG_FILE: /etc/passwd cannot be written here: Not a directory",
+    );
+    let output = check(&["true"], &[("RPM_LOG_FILE", "/etc")]);
+    says(
+        &output,
+        0,
+        "RPM_LOG_FILE: /etc cannot be written here: Is a directory",
     );
     // Without the file of its own lines a run would not start.
     let own = directory.join("new/own.log");

@@ -317,7 +317,9 @@ fn a_worker_that_never_answers_with_a_success_is_replaced_for_it() {
     let late =
         runtime.wait_for_line(|line| line.contains("worker not ready within RPM_READY_TIMEOUT"));
     assert!(
-        late.contains("it does not answer the path of RPM_READY with a success"),
+        late.contains(
+            "it does not answer the path of RPM_READY with a success (GET /ready on port"
+        ),
         "{late}"
     );
     runtime.wait_for_line(|line| {

@@ -1,6 +1,6 @@
 //! Programs that serve from a process outside of their worker's group: in a session of its own, or in the background.
 
-use crate::harness::shared_port::{ask, connect_to, field, stop, v4, wait_ready};
+use crate::harness::shared_port::{ask, connect_to, field, send, stop, v4, wait_ready, worker};
 use crate::harness::status::wait_reload_ends;
 use crate::harness::{Builder, Runtime, Signal, free_port, scratch, until};
 
@@ -220,4 +220,36 @@ fn nginx_that_goes_to_the_background_is_stopped_and_told_what_to_do() {
     assert!(line.contains("daemon off"), "{line}");
     // Nothing is left: the harness looks.
     assert!(!runtime.wait_exit().success());
+}
+
+/// A child in the group of a killed worker holds its listener until it is killed. The workers that come and go meanwhile
+/// have not left it.
+#[test]
+fn what_a_killed_worker_left_is_not_laid_to_the_next_one() {
+    let port = free_port();
+    let flag = scratch("left").join("flag");
+    let program = server(port)
+        + &format!(
+            "if os.path.exists('{0}'): os._exit(0)\nopen('{0}', 'w').close()\n",
+            flag.display()
+        )
+        + "if os.fork() == 0:\n\
+           \x20   signal.signal(signal.SIGTERM, signal.SIG_IGN)\n\
+           \x20   print('holds', flush=True)\n\
+           \x20   serve()\n\
+           signal.pause()\n";
+    let mut runtime = Runtime::builder()
+        .env("RPM_READY", "listen")
+        .env("RPM_MAX_RESTARTS", "3")
+        .env("RPM_BACKOFF_MIN", "10ms")
+        .env("RPM_STOP_TIMEOUT", "3s")
+        .program(python(program))
+        .start();
+    runtime.wait_for_line(|line| line == "holds");
+    send(worker(&runtime, 0), Signal::SIGKILL);
+    runtime.wait_for_line(|line| line.contains("worker left processes, stopping them"));
+    runtime.wait_for_line(|line| line.contains("giving up"));
+    assert!(!runtime.wait_exit().success());
+    let wrong = |line: &String| line.contains("to the background") || line.contains(OTHER_SESSION);
+    assert!(!runtime.texts().iter().any(wrong), "{}", runtime.shown());
 }
