@@ -11,6 +11,7 @@ mod metrics;
 mod opening;
 mod reload;
 mod scale;
+mod servers;
 mod shutdown;
 mod udp;
 mod unix;
