@@ -132,6 +132,9 @@ impl Fleet {
         self.ended_beside(turn, id, worker, fall);
         // The process is already reaped, so no stop signal is needed.
         self.give_back(at);
+        if self.makes_room(turn, at, worker.pid) {
+            return;
+        }
         self.not_up(turn, at, Some(worker.pid), NotUp::Ended(fall.exit));
     }
 

@@ -58,6 +58,11 @@ pub enum Event {
         /// The port.
         port: PortId,
     },
+    /// The worker has bound, by itself, an address that no other process can bind meanwhile.
+    Excludes {
+        /// The worker.
+        pid: Pid,
+    },
     /// A health check of the worker has ended (RPM_HEALTH).
     Checked {
         /// The worker.

@@ -232,6 +232,7 @@ impl Fleet {
             }
             Event::Ready { pid, by } => self.told_ready(turn, pid, by),
             Event::Listens { pid, port } => self.listens(turn, pid, port),
+            Event::Excludes { pid } => self.excludes(pid),
             Event::Checked { pid, passed } => self.checked(turn, pid, passed),
             Event::Unfit { pid, cause } => self.unfit(turn, pid, cause),
             Event::Leaving { pid } => self.leaving(turn.now, pid),
@@ -310,7 +311,7 @@ impl Fleet {
         })
     }
 
-    fn worker_mut(&mut self, pid: Pid) -> Option<&mut Worker> {
+    pub(super) fn worker_mut(&mut self, pid: Pid) -> Option<&mut Worker> {
         let seated = self
             .slots
             .iter_mut()

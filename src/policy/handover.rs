@@ -163,6 +163,15 @@ pub struct Reuse {
 }
 
 impl Reuse {
+    /// Whether no other process that sets the same options can bind the address meanwhile. A TCP socket with SO_REUSEADDR
+    /// can be bound, but cannot listen (socket(7)).
+    pub fn excludes(self, transport: Transport) -> bool {
+        match transport {
+            Transport::Tcp => !self.port,
+            Transport::Udp => !self.port && !self.addr,
+        }
+    }
+
     /// Whether the kernel refuses to bind a TCP socket where another one of the same uid is bound already
     /// (inet_bind_conflict in net/ipv4/inet_connection_sock.c).
     pub fn refused_by(self, other: Self, other_listens: bool) -> bool {
@@ -331,6 +340,8 @@ impl PortRule {
 pub enum BindAnswer {
     /// Not handled by the runtime: the kernel performs the call.
     Leave,
+    /// As `Leave`, for a multicast or broadcast address.
+    LeaveEverybody(PortKey),
     /// As `Leave`, but users may expect something else: RPM_PORTS lists this port with another address.
     LeaveElsewhere(PortKey),
     /// As `Leave`: RPM_PORTS does not list this port.
@@ -359,15 +370,15 @@ pub fn on_bind(
     // The kernel refuses an IPv4-mapped address on a socket for IPv6 alone.
     let impossible = v6only && is_mapped(addr);
     let key = PortKey::new(addr, v6only).over(transport);
-    if !family_fits || impossible || addr.port() == 0 || reaches_everybody(addr.ip()) {
+    if !family_fits || impossible || addr.port() == 0 {
         BindAnswer::Leave
+    } else if reaches_everybody(addr.ip()) {
+        BindAnswer::LeaveEverybody(key)
     } else if !rule.covers(&key) {
         if rule.lists_elsewhere(&key) {
             BindAnswer::LeaveElsewhere(key)
-        } else if matches!(rule, PortRule::Listed(_)) {
-            BindAnswer::LeaveUnlisted(key)
         } else {
-            BindAnswer::Leave
+            BindAnswer::LeaveUnlisted(key)
         }
     } else {
         match ours {

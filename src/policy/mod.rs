@@ -31,6 +31,7 @@ mod draining;
 mod end;
 pub mod epoll_sets;
 mod event;
+mod excludes;
 mod expected;
 mod fleet;
 mod give_back;

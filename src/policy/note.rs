@@ -74,6 +74,16 @@ pub enum Note {
         /// Where it listens.
         listens: PortSet,
     },
+    /// A new worker ended because of an address that only one process can have, and that the present worker has. That one
+    /// goes first now.
+    LeavesFirst {
+        /// The slot.
+        slot: SlotId,
+        /// The new worker.
+        pid: Pid,
+        /// The present worker.
+        old: Pid,
+    },
     /// A worker was not ready in time and gets the stop signal.
     NotReady {
         /// Its slot.

@@ -2,7 +2,8 @@
 //!
 //! No worker is removed before another one is there. A successor starts on a spare listener. It must be ready, healthy,
 //! and both for RPM_MIN_READY; then it takes over the slot and its predecessor drains. If no surge is allowed or left,
-//! and RPM_RELOAD_UNAVAILABLE has room, the worker leaves first and its successor starts on the same listener.
+//! and RPM_RELOAD_UNAVAILABLE has room, the worker leaves first and its successor starts on the same listener. So does a
+//! worker beside which no other one can start ([`super::excludes`]).
 
 use crate::model::{Cause, ListenerId, Pid, SlotId, Tick};
 
@@ -166,7 +167,7 @@ impl Fleet {
         loop {
             // Each step changes what the next one may do.
             while let Some((at, cause)) = self.next_step(turn.now) {
-                if let Some(spare) = self.spare() {
+                if let Some(spare) = self.spare_for(at) {
                     self.ask_for_successor(turn, at, spare);
                 } else {
                     self.take_away(turn, at, cause);
@@ -262,7 +263,7 @@ impl Fleet {
     /// The worker to replace next, and the cause; `None` if there is none, or none now.
     fn next_step(&self, now: Tick) -> Option<(usize, Cause)> {
         let (at, cause) = self.due(now)?;
-        let room = self.spare().is_some() || self.may_take_away(at);
+        let room = self.spare_for(at).is_some() || self.may_take_away(at);
         room.then_some((at, cause))
     }
 

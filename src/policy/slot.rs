@@ -13,6 +13,7 @@ use crate::model::{
 /// A live process of the runtime that is not reaped. It exists only inside a slot or a [`Retiring`], and the reaper's
 /// event removes it, so a signal cannot be sent to another process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts")]
 pub struct Worker {
     pub pid: Pid,
     pub generation: Generation,
@@ -37,6 +38,8 @@ pub struct Worker {
     pub port: Option<PortId>,
     /// Its own word, or the check that it passed (RPM_READY).
     pub told: Option<ReadyBy>,
+    /// It has an address that no other process can bind meanwhile: see [`super::excludes`].
+    pub excludes: bool,
 }
 
 impl Worker {

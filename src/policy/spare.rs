@@ -28,6 +28,11 @@ impl Fleet {
         self.free_listener()
     }
 
+    /// As [`Self::spare`], for a successor of the worker of this slot.
+    pub(super) fn spare_for(&self, at: usize) -> Option<ListenerId> {
+        self.spare().filter(|_| !self.goes_first(at))
+    }
+
     /// A listener that no worker uses and that is not requested for one.
     pub(super) fn free_listener(&self) -> Option<ListenerId> {
         let mut free = self.spares.iter().rev().copied();
@@ -70,13 +75,19 @@ impl Fleet {
     pub(super) fn may_take_away(&self, at: usize) -> bool {
         // If more workers are allowed, it is enough to wait for room: a worker that is about to end makes room.
         let (surge, unavailable) = self.allowance();
+        let first = self.goes_first(at);
+        let unavailable = if first {
+            unavailable.max(1)
+        } else {
+            unavailable
+        };
         let serves = self.slots.get(at).is_some_and(Slot::serves);
         let serving = self.slots.iter().filter(|slot| slot.serves()).count();
         if serves {
             self.wanted() - serving < usize::from(unavailable)
         } else {
             // It does not serve anyway.
-            surge == 0
+            surge == 0 || first
         }
     }
 }

@@ -61,6 +61,7 @@ impl Fleet {
             opened: PortSet::EMPTY,
             port,
             told: None,
+            excludes: false,
         };
         // The PID is in use again, so the group that had this number is empty.
         self.retiring

@@ -2,6 +2,7 @@
 
 mod drains;
 mod end;
+mod excludes;
 mod expected;
 mod failures;
 mod give_back;

@@ -15,6 +15,7 @@ use crate::sys::epoll::{Interest, Poller, ReadyFd, Waker};
 use crate::sys::intercept::{Call, Notification, Notifier};
 use crate::sys::thread;
 
+use self::alone::Alone;
 use self::closed::ClosedWatch;
 use self::once::Once;
 use super::PortEvent;
@@ -25,6 +26,7 @@ use super::told::{Told, v6only_default};
 use super::trapped_call::{descriptor, read_address};
 use super::unix::UnixServer;
 
+mod alone;
 mod closed;
 mod datagrams;
 mod listen;
@@ -89,6 +91,7 @@ impl BindServer {
             changing: None,
             closed,
             unix,
+            alone: Alone::default(),
         };
         thread::start("handover", thread::STACK, move || state.run())?;
         Ok(Self { orders, waker })
@@ -155,6 +158,7 @@ struct Thread<F> {
     changing: Option<JoinHandle<()>>,
     closed: ClosedWatch,
     unix: UnixServer,
+    alone: Alone,
 }
 
 impl<F: Fn(PortEvent)> Thread<F> {
@@ -278,18 +282,12 @@ impl<F: Fn(PortEvent)> Thread<F> {
             return Answer::Proceed;
         }
         match wanted {
-            Ok((BindAnswer::Leave, _)) => Answer::Proceed,
-            Ok((BindAnswer::LeaveElsewhere(key), _)) => {
-                let reason = "RPM_PORTS lists this port with another address".to_owned();
-                self.not_opened(served, key, reason);
-                Answer::Proceed
-            }
-            Ok((BindAnswer::LeaveUnlisted(key), _)) => {
-                self.unlisted(served, key);
-                Answer::Proceed
-            }
             Ok((BindAnswer::Done, _)) => Answer::Done,
             Ok((BindAnswer::Share(key), inode)) => self.share(served, notification, key, inode),
+            Ok(left) => {
+                self.left_alone(served, left);
+                Answer::Proceed
+            }
             Err(errno) => {
                 if matches!(errno, Errno::EPERM | Errno::EACCES) {
                     self.unseen(served);
@@ -337,8 +335,7 @@ impl<F: Fn(PortEvent)> Thread<F> {
         };
         let options = served.told.of(inode);
         if let Some(reason) = options.unshareable() {
-            self.not_opened(served, key, reason.to_owned());
-            return Answer::Proceed;
+            return self.not_shared(served, (key, inode), reason);
         }
         let reuse = served.told.reuse(inode);
         if served.bounds.refuse(&key, reuse, fd.task, worker) {
@@ -365,8 +362,7 @@ impl<F: Fn(PortEvent)> Thread<F> {
                     }
                     errno => errno.desc(),
                 };
-                self.not_opened(served, key, reason.to_owned());
-                return Answer::Proceed;
+                return self.not_shared(served, (key, inode), reason);
             }
         };
         if handed.opened {
@@ -376,7 +372,7 @@ impl<F: Fn(PortEvent)> Thread<F> {
         }
         match served.replace(notification, fd, &handed.fd, flags.cloexec) {
             Ok(changing) => self.changing = changing,
-            Err(why) => return self.not_replaced(served, key, why),
+            Err(why) => return self.not_replaced(served, (key, inode), why),
         }
         served.told.forget(inode);
         if another {

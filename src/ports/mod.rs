@@ -158,6 +158,15 @@ pub enum PortEvent {
         /// The port.
         key: PortKey,
     },
+    /// A worker has bound an address by itself, and no other process can bind it meanwhile.
+    Excludes {
+        /// The leader of the worker's group.
+        worker: Pid,
+        /// The address.
+        key: PortKey,
+        /// How that is known.
+        why: Excluded,
+    },
     /// A process of a worker cannot be inspected (another uid, or not dumpable). Its `bind` calls are not intercepted.
     Unseen {
         /// The leader of the worker's group.
@@ -216,6 +225,25 @@ pub enum PortEvent {
         key: Endpoint,
         /// The reason.
         reason: String,
+    },
+}
+
+/// How it is known that only one process can have an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Excluded {
+    /// It is a multicast or broadcast address, or two workers have wanted it before.
+    Known {
+        /// The worker's slot.
+        slot: SlotId,
+        /// This address was not reported before.
+        tell: bool,
+    },
+    /// Another worker tries to bind it.
+    Tried {
+        /// The slot of that one.
+        slot: SlotId,
+        /// The slot of the worker that has it.
+        held_by: SlotId,
     },
 }
 

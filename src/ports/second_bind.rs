@@ -122,7 +122,7 @@ impl Bounds {
 
 /// Which of these sockets a process of the worker has open: the caller, or another one. A process that cannot be read
 /// counts as one that has none.
-fn still_open(inodes: &HashSet<u64>, task: i32, leader: Pid) -> HashSet<u64> {
+pub(super) fn still_open(inodes: &HashSet<u64>, task: i32, leader: Pid) -> HashSet<u64> {
     let proc = Proc::new("/proc");
     let mut open = HashSet::new();
     let mut look = |inode: u64| {

@@ -9,7 +9,7 @@ use crate::model::{Pid, SlotId};
 use crate::policy::epoll_sets::Unregistered;
 use crate::policy::handover::{PortKey, Transport};
 use crate::policy::unix::{Endpoint, UnixKey};
-use crate::ports::PortEvent;
+use crate::ports::{Excluded, PortEvent};
 
 use super::drains::UNSEEN_HINT;
 
@@ -54,6 +54,7 @@ pub(super) fn log_event(event: &PortEvent, admin: Option<SocketAddr>) {
         PortEvent::KernelChooses { key } => {
             info!(port = %key, "the program connects each UDP socket of this port to one client; from now on the kernel chooses among the workers, and what waits at a worker that ends is lost");
         }
+        PortEvent::Excludes { worker, key, why } => excludes(*worker, key, *why),
         PortEvent::Unseen { worker, slot } => {
             let hint = UNSEEN_HINT;
             warn!(
@@ -143,6 +144,31 @@ fn is_admin(key: &Endpoint, admin: Option<SocketAddr>) -> bool {
     };
     let port = admin.map(|admin| admin.port());
     key.transport == Transport::Tcp && port == Some(key.addr.port())
+}
+
+/// Known addresses are told once.
+fn excludes(worker: Pid, key: &PortKey, why: Excluded) {
+    let protocol = match key.transport {
+        Transport::Tcp => "TCP",
+        Transport::Udp => "UDP",
+    };
+    let pid = worker.get();
+    match why {
+        Excluded::Known { tell: false, .. } => {}
+        Excluded::Known { slot, .. } => {
+            let hint = "RPM_INSTANCES=1, or SO_REUSEADDR in the program if every worker shall get each datagram";
+            warn!(slot = slot.0, pid, port = %key, protocol, hint, "a multicast or broadcast address cannot be shared; in a reload the worker that has it ends before the new one starts (as with RPM_RELOAD_SURGE=0)");
+        }
+        Excluded::Tried { slot, held_by } if slot == held_by => {
+            let hint =
+                "name it in RPM_PORTS if the workers can share it, or set RPM_RELOAD_SURGE=0";
+            warn!(slot = slot.0, pid, port = %key, protocol, hint, "a new worker cannot bind this address while the old one has it, and it is not shared; if the new one ends, the old one ends before the next starts (as with RPM_RELOAD_SURGE=0)");
+        }
+        Excluded::Tried { slot, held_by } => {
+            let hint = "RPM_INSTANCES=1, or name it in RPM_PORTS if the workers can share it";
+            error!(slot = slot.0, port = %key, protocol, held_by = held_by.0, hint, "a worker cannot bind this address: another worker has it, and it is not shared");
+        }
+    }
 }
 
 fn missed(key: &UnixKey, given_up: bool) {

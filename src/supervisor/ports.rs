@@ -297,6 +297,11 @@ impl Supervisor {
         let (worker, names) = match event {
             PortEvent::Listening { worker, key, .. } => (*worker, self.names_of(*worker, key)),
             PortEvent::ListensAlone { worker, .. } => (*worker, vec!["(not shared)".to_owned()]),
+            PortEvent::Excludes { worker, .. } => {
+                let known = self.workers.get(*worker);
+                let excludes = known.map(|_| Event::Excludes { pid: *worker });
+                return excludes.into_iter().collect();
+            }
             _ => return Vec::new(),
         };
         // The worker may have ended since, and its PID must not be taken for its successor's.

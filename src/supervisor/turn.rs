@@ -118,10 +118,13 @@ impl Supervisor {
     }
 }
 
-/// Whether the event is about a start, so that it is older than the end of its worker.
+/// Whether the event is about a start, so that it is older than the end of its worker, or explains the end of another.
 fn comes_before_the_end(event: &Event) -> bool {
     matches!(
         event,
-        Event::ExecFailed { .. } | Event::Starved { .. } | Event::Executed { .. }
+        Event::ExecFailed { .. }
+            | Event::Starved { .. }
+            | Event::Executed { .. }
+            | Event::Excludes { .. }
     )
 }

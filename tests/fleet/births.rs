@@ -66,6 +66,7 @@ impl Books {
             starved: false,
             fit: self.params.health_failures.is_none(),
             failures: 0,
+            excludes: false,
             leaves: None,
             returns: false,
             left: 0,

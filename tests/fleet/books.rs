@@ -69,6 +69,8 @@ struct Life {
     starved: bool,
     fit: bool,
     failures: u32,
+    /// No other process can bind an address that it has.
+    excludes: bool,
     /// Why it must end, if it must; it then has no slot any more.
     leaves: Option<Cause>,
     /// It was well, and gets its slot back if its successor ends.
@@ -325,6 +327,11 @@ impl Books {
             }
             Event::Ready { pid, by } => self.told_ready(pid, by),
             Event::Listens { pid, port } => self.listens(now, pid, port),
+            Event::Excludes { pid } => {
+                if let Some(life) = self.lives.get_mut(&pid) {
+                    life.excludes = true;
+                }
+            }
             Event::Checked { pid, passed } => self.checked(now, pid, passed),
             Event::Unfit { pid, cause } => self.unfit(now, pid, cause),
             Event::Extended { pid, by } => self.extended(now, pid, by),

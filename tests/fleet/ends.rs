@@ -301,6 +301,14 @@ impl Books {
             self.owe_group(now, pid, life);
         }
         self.slots[life.slot].next = None;
+        if let Chair::Seated(old) = self.slots[life.slot].chair
+            && self.lives[&old].excludes
+        {
+            self.tally.hit("made room");
+            let slot = id(life.slot);
+            self.owed.push(Note::LeavesFirst { slot, pid, old });
+            return;
+        }
         let why = NotUp::Ended(exit);
         self.not_up(now, life.slot, Some(pid), why, true);
     }

@@ -36,6 +36,8 @@ pub enum Move {
     EndTogether(u16, [Exit; 2]),
     /// The OOM killer kills it.
     Oom(Who),
+    /// It binds an address that no other process can bind meanwhile.
+    Excludes(Who),
     Checked(Who, bool),
     AllChecked(bool),
     Unfit(Who, Cause),
@@ -61,6 +63,7 @@ pub enum Move {
 pub enum Word {
     Ready,
     Listens,
+    Excludes,
     Executed,
     Passed,
     Failed,
@@ -156,6 +159,7 @@ impl Dice {
         self.one_of(&[
             Word::Ready,
             Word::Listens,
+            Word::Excludes,
             Word::Executed,
             Word::Passed,
             Word::Failed,
@@ -211,6 +215,7 @@ fn table(weights: Weights) -> Vec<(u32, Draw)> {
         }),
         (10, |dice, _| Move::Scraped(dice.who())),
         (1, |_, _| Move::Quiet),
+        (roll, |dice, _| Move::Excludes(dice.who())),
         (6 * roll, |dice, _| Move::Asks(dice.reload())),
         (2 * roll, |_, _| Move::Asks(Command::ScaleUp)),
         (2 * roll, |_, _| Move::Asks(Command::ScaleDown)),

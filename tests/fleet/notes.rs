@@ -93,6 +93,7 @@ impl Books {
             Note::ServesNoPort { .. }
             | Note::ListensLate { .. }
             | Note::GaveBack { .. }
+            | Note::LeavesFirst { .. }
             | Note::Ended { .. }
             | Note::Leftovers { .. }
             | Note::SpawnDelayed { .. }

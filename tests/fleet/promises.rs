@@ -104,9 +104,12 @@ impl Books {
             let slot = self.slots.get(self.lives[*pid].slot);
             slot.is_some_and(|slot| self.serves(slot))
         };
-        let gone = left.filter(own).filter(|pid| !replaced(pid)).count();
-        if gone > 0 {
-            let (wanted, least) = (self.wanted(), serving.len() + self.allowed().1);
+        let gone: Vec<&Pid> = left.filter(own).filter(|pid| !replaced(pid)).collect();
+        if !gone.is_empty() {
+            // One that excludes its successor may be missing in any case.
+            let first = gone.iter().any(|pid| self.lives[*pid].excludes);
+            let unavailable = self.allowed().1.max(usize::from(first));
+            let (wanted, least) = (self.wanted(), serving.len() + unavailable);
             assert!(wanted <= least, "too few serve: {serving:?} of {self:?}");
         }
         self.served = serving;

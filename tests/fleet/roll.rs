@@ -90,7 +90,9 @@ impl Books {
         self.take_out();
         assert!(self.stop.is_none(), "a successor in the stop");
         assert!(self.slots[at].next.is_none(), "two successors");
-        assert!(self.lives[&pid].ready.is_some(), "nobody is replaced");
+        let life = self.lives[&pid];
+        assert!(life.ready.is_some(), "nobody is replaced");
+        assert!(!life.excludes, "a successor cannot start beside {life:?}");
         self.reason(now, at, pid);
         self.slots[at].next = Some(Rise {
             listener,
@@ -172,7 +174,13 @@ impl Books {
         assert_eq!(self.slots[at].chair, Chair::Seated(pid), "why {pid}?");
         assert!(self.lives[&pid].ready.is_some(), "nobody is replaced");
         let cause = self.reason(now, at, pid);
-        let (_, unavailable) = self.allowed();
+        let (surge, mut unavailable) = self.allowed();
+        if self.lives[&pid].excludes {
+            unavailable = unavailable.max(1);
+            if surge > 0 {
+                self.tally.hit("left first");
+            }
+        }
         if !self.slots[at].is_out() {
             let missing = self.wanted() - self.serving().count();
             assert!(missing < unavailable, "{missing} are missing already");

@@ -97,6 +97,7 @@ impl World {
             Move::AllListen(mask) => self.all_listen(mask),
             Move::Checked(who, passed) => self.tell(who, |pid| Event::Checked { pid, passed }),
             Move::Unfit(who, cause) => self.tell(who, |pid| Event::Unfit { pid, cause }),
+            Move::Excludes(who) => self.tell(who, |pid| Event::Excludes { pid }),
             Move::Extended(who, by) => self.tell(who, |pid| Event::Extended { pid, by }),
             Move::AllReady => self.tell_all(Books::stay, told_ready),
             Move::AllChecked(passed) => {
@@ -269,6 +270,7 @@ impl World {
                 pid,
                 port: PortId::new(0).unwrap(),
             },
+            Word::Excludes => Event::Excludes { pid },
             Word::Executed => Event::Executed { pid },
             Word::Passed => Event::Checked { pid, passed: true },
             Word::Failed => Event::Checked { pid, passed: false },

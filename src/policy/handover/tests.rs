@@ -14,7 +14,7 @@ fn nothing_of_a_programs_own_business_is_touched() {
     assert_eq!(decide(&any, Tcp6, "1.2.3.4:80"), BindAnswer::Leave);
     assert_eq!(
         decide(&PortRule::Nothing, Tcp4, "0.0.0.0:80"),
-        BindAnswer::Leave
+        BindAnswer::LeavePort(PortKey::new("0.0.0.0:80".parse().unwrap(), false))
     );
     let spec = |ip: Option<&str>, port| PortSpec {
         transport: Transport::Tcp,
@@ -163,14 +163,18 @@ fn a_udp_port_is_a_port_of_its_own() {
         ("udp:0.0.0.0:53".into(), "0.0.0.0:53".into())
     );
     assert!(udp != tcp && !udp.conflicts(&tcp) && !udp.overlaps(&tcp));
-    for everybody in ["224.0.0.251:5353", "255.255.255.255:68", "0.0.0.0:0"] {
-        assert_eq!(
-            decide(&any, Udp4, everybody),
-            BindAnswer::Leave,
+    assert_eq!(decide(&any, Udp4, "0.0.0.0:0"), BindAnswer::Leave);
+    for (kind, everybody) in [
+        (Udp4, "224.0.0.251:5353"),
+        (Udp4, "255.255.255.255:68"),
+        (Udp6, "[ff02::fb]:5353"),
+    ] {
+        let answer = decide(&any, kind, everybody);
+        assert!(
+            matches!(answer, BindAnswer::LeaveEverybody(key) if key.transport == Transport::Udp),
             "{everybody}"
         );
     }
-    assert_eq!(decide(&any, Udp6, "[ff02::fb]:5353"), BindAnswer::Leave);
     let listed = |transport| {
         PortRule::Listed(
             vec![PortSpec {
@@ -191,4 +195,18 @@ fn a_udp_port_is_a_port_of_its_own() {
         BindAnswer::Share(_)
     ));
     assert_eq!(udp.to_string(), "udp:53");
+}
+
+#[test]
+fn who_excludes_a_second_process() {
+    let reuse = |addr, port| Reuse { addr, port };
+    for (reuse, tcp, udp) in [
+        (reuse(false, false), true, true),
+        (reuse(true, false), true, false),
+        (reuse(false, true), false, false),
+        (reuse(true, true), false, false),
+    ] {
+        assert_eq!(reuse.excludes(Transport::Tcp), tcp, "{reuse:?}");
+        assert_eq!(reuse.excludes(Transport::Udp), udp, "{reuse:?}");
+    }
 }

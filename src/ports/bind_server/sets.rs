@@ -59,9 +59,9 @@ impl<F: Fn(PortEvent)> Thread<F> {
 
     /// Answers the `bind` of a socket that could not be replaced.
     pub(super) fn not_replaced(
-        &self,
+        &mut self,
         served: &mut ServedWorker,
-        key: PortKey,
+        (key, inode): (PortKey, u64),
         why: NotReplaced,
     ) -> Answer {
         let reason = match why {
@@ -82,7 +82,10 @@ impl<F: Fn(PortEvent)> Thread<F> {
             });
         }
         match answer {
-            Unregistered::LeaveAlone => Answer::Proceed,
+            Unregistered::LeaveAlone => {
+                self.alone(served, (key, inode), false);
+                Answer::Proceed
+            }
             Unregistered::Refuse => Answer::Fail(Errno::EOPNOTSUPP),
         }
     }

@@ -78,6 +78,7 @@ impl Listener for LogLines {
             | Note::NotUp { .. }
             | Note::TookOver { .. }
             | Note::GaveBack { .. }
+            | Note::LeavesFirst { .. }
             | Note::Renews { .. }
             | Note::Scaled { .. }
             | Note::ScaleRefused { .. } => self.reload(told),
@@ -266,6 +267,12 @@ impl LogLines {
                 pid = pid.get(),
                 old = old.get(),
                 "a new worker ended, and the old one still drained: the old one serves again"
+            ),
+            Note::LeavesFirst { slot, pid, old } => info!(
+                slot = slot.0,
+                pid = pid.get(),
+                old = old.get(),
+                "a new worker cannot start beside the old one, which leaves first now"
             ),
             Note::Renews { slot, pid, cause } => {
                 let why = match cause {

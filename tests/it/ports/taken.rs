@@ -1,9 +1,10 @@
-//! A port that another process holds, or the runtime itself.
+//! A port that another process holds, another worker, or the runtime itself.
 
 use std::net::TcpListener;
 
-use crate::harness::shared_port::field;
-use crate::harness::{Runtime, example, free_port};
+use crate::harness::reloads::reload;
+use crate::harness::shared_port::{field, stop, wait_ready};
+use crate::harness::{Runtime, example, free_port, source, until};
 
 #[test]
 fn a_port_that_another_process_holds_is_called_that() {
@@ -56,4 +57,98 @@ fn a_port_that_is_not_listed_is_told_when_a_worker_binds_it() {
         field(&line, "port").ends_with(&format!(":{port}")),
         "{line}"
     );
+}
+
+/// Its second process could not bind the address while the first one lives, so a reload ends the old worker first. One
+/// line says so.
+#[test]
+fn a_program_at_a_multicast_address_is_reloaded_without_surge() {
+    let port = free_port();
+    let runtime = Runtime::builder()
+        .env("RPM_READY_TIMEOUT", "2s")
+        .env("GROUP", "1")
+        .arg("/usr/bin/python3")
+        .arg(source("tests/payloads/udp_echo.py"))
+        .arg(port.to_string())
+        .arg("239.7.7.7")
+        .start();
+    wait_ready(&runtime, 1);
+    for _ in 0..2 {
+        reload(&runtime);
+    }
+    runtime.wait_for_lines(3, |line| line.starts_with("bound "));
+    let told: Vec<String> = runtime.texts();
+    let told: Vec<&String> = told
+        .iter()
+        .filter(|line| line.contains("warn:") && line.contains("239.7.7.7"))
+        .collect();
+    let [line] = told[..] else { panic!("{told:?}") };
+    for word in [
+        format!("port=udp:239.7.7.7:{port}"),
+        "protocol=UDP".to_owned(),
+        "RPM_INSTANCES=1".to_owned(),
+        "RPM_RELOAD_SURGE=0".to_owned(),
+    ] {
+        assert!(line.contains(&word), "{line}");
+    }
+    assert!(!runtime.shown().contains("Address already in use"));
+    stop(runtime);
+}
+
+#[test]
+fn the_second_worker_at_a_multicast_address_is_told_who_has_it() {
+    let port = free_port();
+    let runtime = Runtime::builder()
+        .env("RPM_INSTANCES", "2")
+        .env("RPM_READY_TIMEOUT", "2s")
+        .arg("/usr/bin/python3")
+        .arg(source("tests/payloads/udp_echo.py"))
+        .arg(port.to_string())
+        .arg("239.7.7.7")
+        .start();
+    let line = runtime.wait_for_line(|line| line.contains("another worker has it"));
+    for word in [
+        format!("port=udp:239.7.7.7:{port}"),
+        "protocol=UDP".to_owned(),
+        "held_by=".to_owned(),
+        "RPM_INSTANCES=1".to_owned(),
+    ] {
+        assert!(line.contains(&word), "{line}");
+    }
+    stop(runtime);
+}
+
+/// The program binds a second port, which RPM_PORTS does not list. The first reload learns that by a start that fails; the
+/// next one knows it.
+#[test]
+fn a_port_that_is_not_listed_does_not_fail_a_reload() {
+    let (port, side) = (free_port(), free_port());
+    let runtime = Runtime::builder()
+        .env("RPM_PORTS", format!("127.0.0.1:{port}"))
+        .arg("/usr/bin/python3")
+        .arg(source("tests/payloads/two_ports.py"))
+        .arg(port.to_string())
+        .arg(side.to_string())
+        .start();
+    wait_ready(&runtime, 1);
+    until("both ports are bound", || {
+        std::net::TcpStream::connect(("127.0.0.1", side)).is_ok()
+    });
+    for _ in 0..2 {
+        reload(&runtime);
+        until("the new worker has both ports", || {
+            std::net::TcpStream::connect(("127.0.0.1", side)).is_ok()
+        });
+    }
+    let line = runtime.wait_for_line(|line| line.contains("a new worker cannot bind"));
+    assert!(
+        line.contains(&format!("port=127.0.0.1:{side}")) && line.contains("RPM_RELOAD_SURGE=0"),
+        "{line}"
+    );
+    let failed = runtime.texts();
+    let failed = failed
+        .iter()
+        .filter(|line| line.contains("Address already in use"));
+    assert_eq!(failed.count(), 1, "{}", runtime.shown());
+    stop(runtime);
 }
