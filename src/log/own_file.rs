@@ -12,7 +12,6 @@ use std::mem;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
-use std::sync::mpsc::channel;
 use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
@@ -241,19 +240,20 @@ impl Entry {
 /// Starts the thread of the package from a thread of ours, so that it takes no signal, and so that the panic of the
 /// package, if no thread can be started, is an error.
 fn start_thread(writer: Writer) -> nix::Result<(NonBlocking, WorkerGuard)> {
-    let (tell, told) = channel();
+    let place = Arc::new(Mutex::new(None));
+    let filled = Arc::clone(&place);
     let helper = thread::start(THREAD, thread::STACK, move || {
-        let both = NonBlockingBuilder::default()
+        let started = NonBlockingBuilder::default()
             .lossy(true)
             .buffered_lines_limit(LINES)
             .thread_name(THREAD)
             .finish(writer);
-        // The other end waits for it.
-        let _ = tell.send(both);
+        *locked(&filled) = Some(started);
     })?;
-    let started = told.recv().map_err(|_| Errno::EAGAIN);
+    // After a panic, nothing is there.
     let _ = helper.join();
-    started
+    let started = locked(&place).take();
+    started.ok_or(Errno::EAGAIN)
 }
 
 /// The side of the thread. Its calls never fail, because the package swallows errors.
