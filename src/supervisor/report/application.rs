@@ -40,7 +40,8 @@ impl Application {
         }
     }
 
-    fn read(&mut self) {
+    /// Starts to read, with `read`, which may take any time. Only one reading is under way.
+    fn read(&mut self, read: impl FnOnce() -> AppInfo + Send + 'static) {
         if lock(&self.reading).runs {
             warn!(
                 "the files that tell the version and revision of the application are still being read since the last reload; \
@@ -53,9 +54,9 @@ impl Application {
             ..Reading::default()
         }));
         self.reading = Arc::clone(&reading);
-        let (config, metrics) = (Arc::clone(&self.config), Arc::clone(&self.metrics));
+        let metrics = Arc::clone(&self.metrics);
         let body = move || {
-            let told = config.program.app(&revision::here());
+            let told = read();
             let mut reading = lock(&reading);
             reading.runs = false;
             reading.told = Some(told);
@@ -71,6 +72,11 @@ impl Application {
         }
     }
 
+    fn read_files(&mut self) {
+        let config = Arc::clone(&self.config);
+        self.read(move || config.program.app(&revision::here()));
+    }
+
     fn want(&self) {
         let mut reading = lock(&self.reading);
         reading.wanted = true;
@@ -81,13 +87,13 @@ impl Application {
 impl Listener for Application {
     fn hear(&mut self, told: &Told<'_>) {
         match told.note {
-            Note::ReloadBegins { .. } => self.read(),
+            Note::ReloadBegins { .. } => self.read_files(),
             Note::ReloadEnded {
                 result: ReloadResult::Success,
                 ..
             } => self.want(),
             Note::RestartRequested => {
-                self.read();
+                self.read_files();
                 self.want();
             }
             _ => {}
@@ -116,4 +122,87 @@ fn show(reading: &mut Reading, metrics: &Metrics) {
 /// A panic elsewhere leaves every value valid.
 fn lock(reading: &Mutex<Reading>) -> MutexGuard<'_, Reading> {
     reading.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::sync::mpsc::{Sender, channel};
+    use std::time::SystemTime;
+
+    use super::*;
+    use crate::config::testing::with;
+    use crate::metrics::{CgroupCounters, Facts};
+    use crate::model::HandoverInfo;
+    use crate::sys::cgroup::CgroupLimits;
+    use crate::sys::proc::Proc;
+    use crate::sys::testing::until;
+
+    fn application() -> Application {
+        let facts = Facts {
+            version: "",
+            revision: None,
+            target: "",
+            app: version("old"),
+            handover: HandoverInfo {
+                handover: "",
+                steering: "",
+                reason: String::new(),
+            },
+            wall_start: SystemTime::UNIX_EPOCH,
+            cgroup: CgroupLimits::default(),
+            counters: CgroupCounters::find(Path::new("/nonexistent")),
+            worker_memory: None,
+            proc: Proc::new("/nonexistent"),
+        };
+        let metrics = Arc::new(Metrics::new(1, facts).unwrap());
+        Application::new(&Arc::new(with(&[])), &metrics)
+    }
+
+    fn version(text: &str) -> AppInfo {
+        AppInfo {
+            version: Some(text.to_owned()),
+            ..AppInfo::default()
+        }
+    }
+
+    /// Begins a reading that ends when something is sent.
+    fn slow(application: &mut Application) -> Sender<AppInfo> {
+        let (tell, told) = channel();
+        application.read(move || told.recv().unwrap_or_default());
+        tell
+    }
+
+    fn is_read(application: &Application) -> bool {
+        !lock(&application.reading).runs
+    }
+
+    #[test]
+    fn slow_files_are_waited_for_by_nobody_and_shown_when_they_are_read() {
+        let mut application = application();
+        let files = slow(&mut application);
+        application.want();
+        assert_eq!(application.metrics.app(), version("old"));
+        // The next reload starts no second thread: its reading would be dropped, and nobody could tell it anything.
+        let second = slow(&mut application);
+        assert!(second.send(version("second")).is_err());
+        application.want();
+        assert_eq!(application.metrics.app(), version("old"));
+        files.send(version("new")).unwrap();
+        until("it is shown", || {
+            application.metrics.app() == version("new")
+        });
+    }
+
+    #[test]
+    fn what_was_read_for_a_reload_that_failed_is_not_shown() {
+        let mut application = application();
+        slow(&mut application).send(version("bad")).unwrap();
+        until("it is read", || is_read(&application));
+        assert_eq!(application.metrics.app(), version("old"));
+        slow(&mut application).send(version("good")).unwrap();
+        until("it is read", || is_read(&application));
+        application.want();
+        assert_eq!(application.metrics.app(), version("good"));
+    }
 }
