@@ -25,14 +25,14 @@ COPY benches ./benches
 RUN mkdir -p src \
     && echo '//! Stands in for the library.' > src/lib.rs \
     && echo 'fn main() {}' > src/main.rs \
-    && RUSTFLAGS='-C target-feature=+crt-static' cargo build --release --locked --bin rpm-runtime \
+    && RUSTFLAGS='-C target-feature=+crt-static -C link-arg=-Wl,-z,pack-relative-relocs' cargo build --release --locked --bin rpm-runtime \
         --target "$(rustc -vV | sed -n 's/^host: //p')" \
     && rm -r src
 COPY src ./src
 # `touch`: the copied sources may be older than the empty program, and cargo would not rebuild them.
 ARG REVISION=unknown
 RUN find src -name '*.rs' -exec touch {} + \
-    && RPM_BUILD_REVISION="${REVISION}" RUSTFLAGS='-C target-feature=+crt-static' cargo build --release --locked --bin rpm-runtime \
+    && RPM_BUILD_REVISION="${REVISION}" RUSTFLAGS='-C target-feature=+crt-static -C link-arg=-Wl,-z,pack-relative-relocs' cargo build --release --locked --bin rpm-runtime \
         --target "$(rustc -vV | sed -n 's/^host: //p')" \
     && cp "target/$(rustc -vV | sed -n 's/^host: //p')/release/rpm-runtime" /rpm-runtime
 

@@ -5,6 +5,7 @@ mod application;
 mod label;
 mod log;
 mod port_set;
+mod question;
 mod signal;
 mod word;
 pub mod worker_vars;
@@ -22,6 +23,7 @@ pub use log::{
     PerOrigin, Rotations, Timestamp,
 };
 pub use port_set::{PortId, PortSet};
+pub use question::{Page, Scheme};
 pub use signal::{Received, Sig};
 pub use word::Word;
 

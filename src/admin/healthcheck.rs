@@ -47,13 +47,13 @@ async fn ask(addr: SocketAddr) -> Result<(), String> {
 
 /// Asks over this connection, which was made to `target`.
 async fn judge(addr: SocketAddr, stream: TcpStream, target: SocketAddr) -> Result<(), String> {
-    let connection = Connection::over(stream);
+    let mut connection = Connection::over(stream);
     let request = get("/readyz", &target.to_string());
     let mut received = Vec::new();
     let answer = async {
-        let status = exchange(&connection, request.as_bytes(), &mut received).await?;
+        let status = exchange(&mut connection, request.as_bytes(), &mut received).await?;
         if status.is_ok() {
-            read_rest(&connection, &mut received).await?;
+            read_rest(&mut connection, &mut received).await?;
         }
         io::Result::Ok(status)
     };
@@ -71,7 +71,7 @@ async fn judge(addr: SocketAddr, stream: TcpStream, target: SocketAddr) -> Resul
     }
 }
 
-async fn read_rest(connection: &Connection, received: &mut Vec<u8>) -> io::Result<()> {
+async fn read_rest(connection: &mut Connection, received: &mut Vec<u8>) -> io::Result<()> {
     let mut piece = [0; 4096];
     while received.len() < MOST_BYTES {
         match connection.receive(&mut piece).await? {

@@ -2,7 +2,10 @@
 
 use std::error::Error;
 use std::fmt;
+use std::io;
 use std::time::Duration;
+
+use super::client::TlsFault;
 
 /// The result of one check of one worker.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +41,8 @@ pub enum Failure {
     NotHttp(String),
     /// The answer exceeds the limit without a status.
     TooLong,
+    /// It does not speak TLS with the runtime.
+    Tls(TlsFault),
     /// Connections wait in the queue, and none was accepted.
     Stuck {
         /// How many wait.
@@ -54,6 +59,8 @@ pub enum Step {
     Connect,
     /// The worker calls `accept`.
     Accept,
+    /// The TLS handshake.
+    Handshake,
     /// The worker's answer.
     Answer,
     /// The complete body of the answer.
@@ -68,6 +75,7 @@ impl fmt::Display for Failure {
             Self::TimedOut { step, limit } => match step {
                 Step::Connect => write!(f, "no connection within {limit:?}, its queue is full"),
                 Step::Accept => write!(f, "it did not accept a connection within {limit:?}"),
+                Step::Handshake => write!(f, "no TLS handshake within {limit:?}"),
                 Step::Answer => write!(f, "no answer within {limit:?}"),
                 Step::Page => write!(f, "its answer was not complete within {limit:?}"),
             },
@@ -75,6 +83,7 @@ impl fmt::Display for Failure {
             Self::Closed => f.write_str("it closed the connection without an answer"),
             Self::NotHttp(bytes) => write!(f, "the answer is not HTTP: \"{bytes}\""),
             Self::TooLong => f.write_str("no status in the first 64 KiB of the answer"),
+            Self::Tls(fault) => fault.fmt(f),
             Self::Stuck { waiting, limit } => write!(
                 f,
                 "its queue did not move within {limit:?}, and {waiting} connections wait"
@@ -84,6 +93,14 @@ impl fmt::Display for Failure {
 }
 
 impl Error for Failure {}
+
+impl Failure {
+    /// The failure that this error of a connection means.
+    pub(crate) fn of(error: io::Error) -> Self {
+        let inner = error.into_inner().and_then(|inner| inner.downcast().ok());
+        inner.map_or(Self::Reset, |failure: Box<Self>| *failure)
+    }
+}
 
 /// Why a check did not pass.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -53,7 +53,7 @@ impl PeriodicCheck {
         match (&self.check, target()) {
             // No target is needed while the queue moves.
             (HealthCheck::Accept, _) => accept(target, queue, self.timeout).await,
-            (HealthCheck::Http(path), Some(target)) => http(target, path, self.timeout).await,
+            (HealthCheck::Http(page), Some(target)) => http(target, page, self.timeout).await,
             (HealthCheck::Tcp, Some(target)) => tcp(target, queue, self.timeout).await,
             (HealthCheck::Http(_) | HealthCheck::Tcp, None) => Err(NotPassed::no_target()).into(),
         }

@@ -5,21 +5,24 @@ use std::time::Duration;
 use super::check::{Check, Failure, NotPassed, Step};
 use super::client::{Connection, Deadline, exchange, get};
 use super::target::Target;
+use crate::model::{Page, Scheme};
 
-/// Sends `GET path` to one worker. A status of 2xx or 3xx passes, as for the kubelet. The whole check takes at most
-/// `limit`.
-pub async fn http(target: Target, path: &str, limit: Duration) -> Check {
-    ask(target, path, limit).await.into()
+/// Asks one worker for the page. A status of 2xx or 3xx passes, as for the kubelet. The whole check takes at most `limit`.
+pub async fn http(target: Target, page: &Page, limit: Duration) -> Check {
+    ask(target, page, limit).await.into()
 }
 
-async fn ask(target: Target, path: &str, limit: Duration) -> Result<(), NotPassed> {
+async fn ask(target: Target, page: &Page, limit: Duration) -> Result<(), NotPassed> {
     let deadline = Deadline::new(limit);
-    let connection = Connection::open(target, &deadline).await?;
-    let request = get(path, &format!("localhost:{}", target.addr.port()));
+    let mut connection = Connection::open(target, &deadline).await?;
+    if page.scheme == Scheme::Https {
+        deadline.step(Step::Handshake, connection.secure()).await?;
+    }
+    let request = get(&page.path, &format!("localhost:{}", target.addr.port()));
     let answer = async {
         let mut received = Vec::new();
-        let status = exchange(&connection, request.as_bytes(), &mut received).await;
-        Ok(status.unwrap_or(Err(Failure::Reset))?)
+        let status = exchange(&mut connection, request.as_bytes(), &mut received).await;
+        Ok(status.unwrap_or_else(|error| Err(Failure::of(error)))?)
     };
     let status = deadline.step(Step::Answer, answer).await?;
     connection.see_off(limit).await;

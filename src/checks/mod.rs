@@ -19,6 +19,7 @@ mod tests;
 
 pub(crate) use check::NotPassed;
 pub use check::{Check, Failure, Step};
+pub use client::TlsFault;
 pub use health::PeriodicCheck;
 pub use http::http;
 pub use queue::{accept, tcp};

@@ -35,7 +35,7 @@ pub(super) async fn accepts(
     limit: Duration,
 ) -> Result<(), NotPassed> {
     let deadline = Deadline::new(limit);
-    let connection = Connection::open(target, &deadline).await?;
+    let mut connection = Connection::open(target, &deadline).await?;
     let accepted = either(looks.until_moving(queue), connection.used(limit / 4));
     deadline.step(Step::Accept, accepted).await
 }
@@ -63,7 +63,7 @@ pub async fn accept(
     let used = async {
         let own = async {
             let target = target().ok_or_else(NotPassed::no_target)?;
-            let connection = Connection::open(target, &deadline).await?;
+            let mut connection = Connection::open(target, &deadline).await?;
             connection.used(Duration::ZERO).await
         };
         match own.await {

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
+use crate::model::Page;
+
 use super::check::{Check, Failure, NotPassed};
 use super::http::http;
 use super::queue::{Looks, accepts};
@@ -16,13 +18,13 @@ const PAUSE: (Duration, Duration) = (Duration::from_millis(2), Duration::from_mi
 /// particular request.
 const LIMIT: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 
-/// Returns when the worker has answered `GET path` with 2xx or 3xx. Never gives up: the caller drops the future when
+/// Returns when the worker has answered a request for the page with 2xx or 3xx. Never gives up: the caller drops the future when
 /// the start times out or the worker ends. `heard` receives each result that did not pass.
-pub async fn until_http(target: impl Fn() -> Option<Target>, path: &str, heard: impl Fn(&Check)) {
+pub async fn until_http(target: impl Fn() -> Option<Target>, page: &Page, heard: impl Fn(&Check)) {
     let mut tries = Tries::new();
     loop {
         let check = match target() {
-            Some(target) => http(target, path, tries.limit).await,
+            Some(target) => http(target, page, tries.limit).await,
             None => Err(NotPassed::no_target()).into(),
         };
         if check == Check::Passed {

@@ -12,6 +12,7 @@ use crate::policy::steering::{Balance, ProbePorts, program};
 use crate::sys::{listener, steering};
 
 use super::Target;
+use crate::model::{Page, Scheme};
 
 /// Longer than any check of these tests that shall pass.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -124,6 +125,11 @@ impl Group {
             panic!("no address is left");
         })
     }
+}
+
+/// A page over plain HTTP.
+pub(crate) fn page(path: &str) -> Page {
+    Page::new(Scheme::Http, path)
 }
 
 /// Reads the head of a request.

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::faults::{Wrong, quote};
-use crate::model::{Sig, Word};
+use crate::model::{Page, Scheme, Sig, Word};
 
 /// Error text for a documented value that this version does not support.
 pub(super) const NOT_YET: &str = "is not supported by this version";
@@ -191,6 +191,11 @@ impl<T> AtPort<T> {
         Self { what, port: None }
     }
 
+    /// `https::8443/healthz`.
+    pub(super) fn shown_page(&self, page: &Page) -> String {
+        format!("{}:{}{}", page.scheme.word(), self.shown_port(), page.path)
+    }
+
     /// `:8080` in `http::8080/healthz`, and in `tcp:8080`.
     pub(super) fn shown_port(&self) -> String {
         self.port
@@ -198,23 +203,21 @@ impl<T> AtPort<T> {
     }
 }
 
-/// Returns the path and the port of `http:PATH` or `http::PORT/PATH`; `None` if the text does not have this form.
-pub(super) fn http(text: &str, accepted: &str) -> Option<Result<AtPort<String>, Wrong>> {
+/// Returns the page and the port of `http:PATH` or `http::PORT/PATH`, or of the same with `https`; `None` if the text does
+/// not have this form.
+pub(super) fn http(text: &str, accepted: &str) -> Option<Result<AtPort<Page>, Wrong>> {
     let text = text.trim();
     let (word, rest) = text.split_once(':').unwrap_or((text, ""));
     let word = word.trim_end();
-    if word.eq_ignore_ascii_case("https") {
-        let what = "TLS is not spoken by the runtime; a port with plain HTTP can be named, as in http::8080/healthz, or tcp \
-                    for a port with TLS";
-        return Some(Err(Wrong::new(what, accepted)));
-    }
-    if !word.eq_ignore_ascii_case("http") {
-        return None;
-    }
-    Some(asked(rest.trim_start()).map_err(|what| Wrong::new(what, accepted)))
+    let known = [Scheme::Http, Scheme::Https];
+    let scheme = known
+        .into_iter()
+        .find(|scheme| word.eq_ignore_ascii_case(scheme.word()))?;
+    Some(asked(scheme, rest.trim_start()).map_err(|what| Wrong::new(what, accepted)))
 }
 
-fn asked(rest: &str) -> Result<AtPort<String>, String> {
+fn asked(scheme: Scheme, rest: &str) -> Result<AtPort<Page>, String> {
+    let word = scheme.word();
     let (port, path) = match rest.strip_prefix(':') {
         Some(rest) => {
             let (port, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
@@ -225,15 +228,15 @@ fn asked(rest: &str) -> Result<AtPort<String>, String> {
     if path.is_empty() {
         return Err(match port {
             Some(port) => {
-                format!("names port {port} without a path; with one it is http::{port}/healthz")
+                format!("names port {port} without a path; with one it is {word}::{port}/healthz")
             }
-            None => "names no path behind http:".to_owned(),
+            None => format!("names no path behind {word}:"),
         });
     }
     match path_complaint(path) {
         Some(what) => Err(what),
         None => Ok(AtPort {
-            what: path.to_owned(),
+            what: Page::new(scheme, path),
             port,
         }),
     }

@@ -18,18 +18,21 @@ pub(super) const GROUP: Group = Group {
 pub(super) const HEALTH: Setting<Option<AtPort<HealthCheck>>> = Setting {
     name: "RPM_HEALTH",
     default: Preset::Text("off"),
-    help: "asks each worker: http:PATH, tcp, accept (does its queue move); off",
+    help: "asks each worker: http:PATH, https:PATH, tcp, accept (does its queue move); off",
     doc: "Asks each worker by itself whether it works; a worker that fails is replaced while the others serve. \
           `http:PATH`: it answers a request for that path with 2xx or 3xx. `tcp`: it accepts a connection. `accept`: \
           its queue of waiting connections is empty or shrinks.\n\n\
           The worker is asked on the first port that it has bound. `http::8080/healthz` and `tcp:8080` name another of its \
-          shared ports. TLS is not spoken: for a port with TLS use `tcp`, or a port with plain HTTP. A worker \
-          that does not have the named port is not checked, and a warning says so.",
+          shared ports, and so does `https::8443/healthz`. A worker that does not have the named port is not checked, and a \
+          warning says so.\n\n\
+          `https:PATH` is the same over TLS 1.3, for the name `localhost`. **The certificate is not checked**: any will do. \
+          An older version of TLS, or a server that demands a certificate of its clients, cannot be asked: name a port with \
+          plain HTTP, or use `tcp`.",
     parse: health,
     show: |asked| match asked {
         None => "off".to_owned(),
         Some(asked) => match &asked.what {
-            HealthCheck::Http(path) => format!("http:{}{path}", asked.shown_port()),
+            HealthCheck::Http(page) => asked.shown_page(page),
             other => format!("{other}{}", asked.shown_port()),
         },
     },
@@ -102,11 +105,10 @@ impl Health {
 }
 
 fn health(text: &str) -> Result<Option<AtPort<HealthCheck>>, Wrong> {
-    let accepted =
-        "off, http:PATH such as http:/healthz, http::PORT/PATH, tcp, tcp:PORT, or accept";
+    let accepted = "off, http:PATH such as http:/healthz, http::PORT/PATH, the same with https, tcp, tcp:PORT, or accept";
     if let Some(asked) = http(text, accepted) {
-        let AtPort { what: path, port } = asked?;
-        let what = HealthCheck::Http(path);
+        let AtPort { what: page, port } = asked?;
+        let what = HealthCheck::Http(page);
         return Ok(Some(AtPort { what, port }));
     }
     if let Some(port) = tcp(text, accepted) {
@@ -126,6 +128,11 @@ fn health(text: &str) -> Result<Option<AtPort<HealthCheck>>, Wrong> {
 mod tests {
     use super::*;
     use crate::config::testing::good;
+    use crate::model::{Page, Scheme};
+
+    fn page(scheme: Scheme, path: &str) -> HealthCheck {
+        HealthCheck::Http(Page::new(scheme, path))
+    }
 
     #[test]
     fn nothing_set_is_the_documented_default() {
@@ -147,10 +154,8 @@ mod tests {
         assert_eq!(health("Accept"), first(HealthCheck::Accept));
         let port = NonZeroU16::new(8080);
         for (text, what) in [
-            (
-                "http::8080/healthz",
-                HealthCheck::Http("/healthz".to_owned()),
-            ),
+            ("http::8080/healthz", page(Scheme::Http, "/healthz")),
+            ("HTTPS::8080/healthz", page(Scheme::Https, "/healthz")),
             (" Tcp:8080 ", HealthCheck::Tcp),
         ] {
             assert_eq!(health(text), Ok(Some(AtPort { what, port })), "{text}");
@@ -158,7 +163,7 @@ mod tests {
         let path = format!("/{}", "x".repeat(1023));
         for path in ["/", "/healthz?full=1&x=%20", "/a:b//c", &path] {
             let parsed = health(&format!(" http:{path} "));
-            assert_eq!(parsed, first(HealthCheck::Http(path.to_owned())));
+            assert_eq!(parsed, first(page(Scheme::Http, path)));
         }
         let bad = [
             ("http".to_owned(), "names no path behind http:"),
@@ -187,10 +192,14 @@ mod tests {
                 format!("http:{path}x"),
                 "the path is 1025 bytes long, more than 1024",
             ),
+            ("https:".to_owned(), "names no path behind https:"),
             (
-                "https:/x".to_owned(),
-                "TLS is not spoken by the runtime; a port with plain HTTP can be named, as in http::8080/healthz, or tcp for a \
-                 port with TLS",
+                "https://x".to_owned(),
+                "names a host; it is the worker that is asked, for a path",
+            ),
+            (
+                "https::8443".to_owned(),
+                "names port 8443 without a path; with one it is https::8443/healthz",
             ),
             (
                 "http::8080".to_owned(),

@@ -11,7 +11,7 @@ use super::grammar::{
 use super::reader::{Reader, Value};
 use super::setting::{Group, Preset, Setting};
 use super::show;
-use crate::model::Sig;
+use crate::model::{Page, Sig};
 use crate::policy::{Backoff, Restart};
 
 pub(super) const GROUP: Group = Group {
@@ -36,12 +36,12 @@ pub(super) const GROUP: Group = Group {
 pub(super) const READY: Setting<AtPort<Ready>> = Setting {
     name: "RPM_READY",
     default: Preset::Text("auto"),
-    help: "a worker is ready when: auto, listen, notify, http:PATH, tcp, delay:2s",
+    help: "a worker is ready when: auto, listen, notify, http:PATH, https:PATH, tcp, delay:2s",
     doc: "When a worker counts as ready. `listen`: it listens on every port that is expected of it. `notify`: it says \
           `READY=1` to `NOTIFY_SOCKET` (sd_notify). `http:PATH`: it also answers a request for that path with 2xx or 3xx. \
           `tcp`: it also accepts a connection. `delay:2s`: it has been alive for so long. With `http::8080/healthz` and \
-          `tcp:8080` it is asked on that one of its shared ports, otherwise on the first that it has bound. TLS is not \
-          spoken.\n\n\
+          `tcp:8080` it is asked on that one of its shared ports, otherwise on the first that it has bound. `https:PATH` and \
+          `https::8443/healthz` ask over TLS 1.3; **the certificate is not checked**, see `RPM_HEALTH`.\n\n\
           **Which ports are expected:** those of `RPM_PORTS`, if they are listed there. Otherwise those that the worker before \
           it in its slot opened within `RPM_READY_TIMEOUT` of its start (in a new slot, those that all other workers opened), \
           if that worker was up for `RPM_MIN_UPTIME`; with `listen` and `auto` also the port that the environment names \
@@ -57,7 +57,7 @@ pub(super) const READY: Setting<AtPort<Ready>> = Setting {
         Ready::Auto => "auto".to_owned(),
         Ready::Listen => "listen".to_owned(),
         Ready::Notify => "notify".to_owned(),
-        Ready::Http(path) => format!("http:{}{path}", asked.shown_port()),
+        Ready::Http(page) => asked.shown_page(page),
         Ready::Tcp => format!("tcp{}", asked.shown_port()),
         Ready::Delay(delay) => format!("delay:{}", show::duration(delay)),
     },
@@ -199,8 +199,8 @@ pub enum Ready {
     Listen,
     /// The worker reports it to NOTIFY_SOCKET (sd_notify(3)).
     Notify,
-    /// The worker answers a request for this path, which begins with `/`, with a success.
-    Http(String),
+    /// The worker answers a request for this page with a success.
+    Http(Page),
     /// The worker accepts a connection that was steered to it.
     Tcp,
     /// The worker has been alive for this time.
@@ -297,11 +297,11 @@ fn backoff(reader: &mut Reader<'_>) -> Value<Backoff> {
 }
 
 fn ready(text: &str) -> Result<AtPort<Ready>, Wrong> {
-    let accepted = "auto, listen, notify, http:PATH such as http:/healthz, http::PORT/PATH, tcp, tcp:PORT, or \
+    let accepted = "auto, listen, notify, http:PATH such as http:/healthz, http::PORT/PATH, the same with https, tcp, tcp:PORT, or \
                     delay:DURATION such as delay:2s";
     if let Some(asked) = http(text, accepted) {
-        let AtPort { what: path, port } = asked?;
-        let what = Ready::Http(path);
+        let AtPort { what: page, port } = asked?;
+        let what = Ready::Http(page);
         return Ok(AtPort { what, port });
     }
     if let Some(port) = tcp(text, accepted) {

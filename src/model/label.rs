@@ -31,6 +31,8 @@ pub enum ReadyBy {
     Notify,
     /// It answered a request.
     Http,
+    /// It answered a request over TLS.
+    Https,
     /// It accepted a connection.
     Tcp,
     /// It has been alive for long enough.
@@ -44,6 +46,7 @@ impl ReadyBy {
             Self::Listen => "listen",
             Self::Notify => "notify",
             Self::Http => "http",
+            Self::Https => "https",
             Self::Tcp => "tcp",
             Self::Age => "age",
         }

@@ -3,11 +3,13 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::model::Page;
+
 /// RPM_HEALTH, unless it is `off`: what is asked of each worker.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HealthCheck {
-    /// It answers a request for this path, which begins with `/`, with 2xx or 3xx.
-    Http(String),
+    /// It answers a request for this page with 2xx or 3xx.
+    Http(Page),
     /// It accepts a connection.
     Tcp,
     /// Its queue moves, if connections wait there.
@@ -17,7 +19,7 @@ pub enum HealthCheck {
 impl fmt::Display for HealthCheck {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Http(path) => write!(f, "http:{path}"),
+            Self::Http(page) => page.fmt(f),
             Self::Tcp => f.write_str("tcp"),
             Self::Accept => f.write_str("accept"),
         }

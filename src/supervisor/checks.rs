@@ -71,7 +71,11 @@ fn answered(check: &Check) -> Option<&Failure> {
     match check {
         Check::Failed(failure) => matches!(
             failure,
-            Failure::Status(_) | Failure::NotHttp(_) | Failure::Closed | Failure::TooLong
+            Failure::Status(_)
+                | Failure::NotHttp(_)
+                | Failure::Tls(_)
+                | Failure::Closed
+                | Failure::TooLong
         )
         .then_some(failure),
         Check::Passed | Check::NotMade(_) => None,
@@ -102,8 +106,8 @@ impl Supervisor {
         };
         worker.readiness = Some(AbortOnDrop::spawn(async move {
             let target = || place.target();
-            let path = match &question {
-                Question::Http(path) => Some(path.as_str()),
+            let page = match &question {
+                Question::Http(page) => Some(page),
                 Question::Tcp => None,
             };
             let told = Mutex::new(None);
@@ -119,12 +123,13 @@ impl Supervisor {
                 let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
                 if told.as_ref() != Some(failure) {
                     let port = place.shown();
+                    let path = page.map(|page| page.path.as_str());
                     info!(slot = slot.0, pid = pid.get(), port, path, %failure, "worker answers the question of RPM_READY, but not with a success");
                     *told = Some(failure.clone());
                 }
             };
-            match path {
-                Some(path) => until_http(target, path, heard).await,
+            match page {
+                Some(page) => until_http(target, page, heard).await,
                 None => until_accepts(target, || place.queue(), heard).await,
             }
             let _ = outbox.send(Incoming::Worker(id, Report::Accepted(question.by())));

@@ -4,7 +4,7 @@
 use tracing::warn;
 
 use crate::config::{Config, MetricsSource, Ready};
-use crate::model::{ObservationInfo, ReadyBy};
+use crate::model::{ObservationInfo, Page, ReadyBy, Scheme};
 use crate::policy::ReadyRule;
 use crate::policy::handover::PortRule;
 
@@ -13,8 +13,8 @@ use super::handover::{Chosen, Means};
 /// What a starting worker is asked over its own listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Question {
-    /// `GET` this path.
-    Http(String),
+    /// This page.
+    Http(Page),
     /// To accept a connection.
     Tcp,
 }
@@ -23,7 +23,10 @@ impl Question {
     /// What a worker that passed it is ready by.
     pub(super) fn by(&self) -> ReadyBy {
         match self {
-            Self::Http(_) => ReadyBy::Http,
+            Self::Http(page) => match page.scheme {
+                Scheme::Http => ReadyBy::Http,
+                Scheme::Https => ReadyBy::Https,
+            },
             Self::Tcp => ReadyBy::Tcp,
         }
     }
@@ -148,7 +151,7 @@ fn ready(config: &Config, sees_listen: bool, can_ask: bool) -> (ReadyRule, Optio
         }
         Ready::Auto => (ReadyRule::Alive(min_uptime), None, false),
         Ready::Listen if sees_listen => (must_listen, None, false),
-        Ready::Http(path) if can_ask => (asked, Some(Question::Http(path.clone())), false),
+        Ready::Http(page) if can_ask => (asked, Some(Question::Http(page.clone())), false),
         Ready::Listen | Ready::Tcp if can_ask => (asked, Some(Question::Tcp), false),
         Ready::Tcp | Ready::Http(_) if sees_listen => (must_listen, None, true),
         Ready::Listen | Ready::Tcp | Ready::Http(_) => (ReadyRule::Alive(min_uptime), None, true),

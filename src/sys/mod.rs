@@ -28,6 +28,7 @@ pub mod place;
 pub mod proc;
 pub mod procnet;
 pub mod procunix;
+pub mod random;
 pub mod reaper;
 pub mod register;
 pub mod remote;

@@ -1,6 +1,6 @@
 //! The socket on which a worker reports its state (sd_notify(3)): datagrams in the abstract namespace, which needs no
 //! file (unix(7)).
-#![expect(unsafe_code, reason = "recvmsg(2) with credentials, and getrandom(2)")]
+#![expect(unsafe_code, reason = "recvmsg(2) with credentials")]
 
 use std::mem::{size_of, zeroed};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -8,31 +8,21 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use nix::errno::Errno;
 use nix::sys::socket::{self, AddressFamily, SockFlag, SockType, UnixAddr, sockopt};
 
-use super::retry;
+use super::{random, retry};
 
 /// Opens a non-blocking socket under a name that cannot be guessed. Also returns the value for NOTIFY_SOCKET. Fails
 /// with EMFILE, ENFILE or ENOMEM.
 pub fn open() -> nix::Result<(OwnedFd, String)> {
-    let name = format!("rpm-runtime/notify/{:032x}", random()?);
+    let name = format!(
+        "rpm-runtime/notify/{:032x}",
+        u128::from_ne_bytes(random::bytes()?)
+    );
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
     let fd = socket::socket(AddressFamily::Unix, SockType::Datagram, flags, None)?;
     // The name can be read in /proc/net/unix without guessing, so the sender is checked as well.
     socket::setsockopt(&fd, sockopt::PassCred, &true)?;
     socket::bind(fd.as_raw_fd(), &UnixAddr::new_abstract(name.as_bytes())?)?;
     Ok((fd, format!("@{name}")))
-}
-
-fn random() -> nix::Result<u128> {
-    let mut bytes = [0_u8; 16];
-    let mut have = 0;
-    while let Some(rest) = bytes.get_mut(have..).filter(|rest| !rest.is_empty()) {
-        let got = retry(|| {
-            // SAFETY: the buffer is live and the length is its own (getrandom(2)).
-            Errno::result(unsafe { libc::getrandom(rest.as_mut_ptr().cast(), rest.len(), 0) })
-        })?;
-        have += usize::try_from(got).unwrap_or(0);
-    }
-    Ok(u128::from_ne_bytes(bytes))
 }
 
 /// One datagram.

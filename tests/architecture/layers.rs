@@ -71,7 +71,11 @@ pub const LAYERS: [Layer; 17] = [
             "tracing",
         ],
     ),
-    layer("checks", &["model", "policy", "sys"], &["nix", "tokio"]),
+    layer(
+        "checks",
+        &["model", "policy", "sys"],
+        &["aes_gcm", "hmac", "nix", "p256", "sha2", "tokio"],
+    ),
     layer("notify", &["policy", "sys"], &["tokio"]),
     layer("ports", &["model", "policy", "sys"], &["nix", "tokio"]),
     layer("drain", &["model", "policy", "sys"], &[]),

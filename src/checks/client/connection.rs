@@ -11,9 +11,10 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::{sleep, timeout, timeout_at};
 
 use crate::checks::{Failure, NotPassed, Step, Target};
-use crate::sys::client;
+use crate::sys::{client, random};
 
 use super::deadline::Deadline;
+use super::tls::{Tls, TlsFault};
 
 /// Number of source addresses to try: another connection may use an address or leave it in TIME_WAIT.
 const TRIES: u32 = 16;
@@ -29,7 +30,10 @@ static MADE: AtomicU32 = AtomicU32::new(0);
 
 /// Closes the connection on drop. The connection does not enter TIME_WAIT, see [`client::forget_when_closed`].
 #[derive(Debug)]
-pub(crate) struct Connection(TcpStream);
+pub(crate) struct Connection {
+    stream: TcpStream,
+    tls: Option<Box<Tls>>,
+}
 
 impl Connection {
     /// Connects to the target's listener. The kernel completes the handshake before the worker accepts, so success only
@@ -42,7 +46,7 @@ impl Connection {
                 Ok(stream) => {
                     // If this fails, the connection enters TIME_WAIT, and the next check uses another source address.
                     let _ = client::forget_when_closed(&stream);
-                    return Ok(Self(stream));
+                    return Ok(Self::over(stream));
                 }
                 Err(error) => error,
             };
@@ -66,36 +70,70 @@ impl Connection {
 
     /// Wraps a connected stream.
     pub fn over(stream: TcpStream) -> Self {
-        Self(stream)
+        Self { stream, tls: None }
     }
 
-    /// Sends all bytes.
-    pub async fn send(&self, mut bytes: &[u8]) -> io::Result<()> {
-        while !bytes.is_empty() {
-            self.0.writable().await?;
-            match self.0.try_write(bytes) {
-                Ok(count) => bytes = bytes.get(count..).unwrap_or_default(),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Err(error),
+    /// Makes the TLS handshake. From then on, [`Self::send`] and [`Self::receive`] take and give plain text.
+    pub async fn secure(&mut self) -> Result<(), NotPassed> {
+        let mut tls = loop {
+            let random = random::bytes().and_then(|hello| Ok((hello, random::bytes()?)));
+            let (hello, secret) =
+                random.map_err(|errno| NotPassed::Ours(format!("no random numbers: {errno}")))?;
+            if let Some(tls) = Tls::start(&hello, &secret) {
+                break Box::new(tls);
             }
-        }
-        Ok(())
-    }
-
-    /// Waits for the next bytes; 0 means the end of the stream.
-    pub async fn receive(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        };
+        // Not a part of the future: every check would have it, also those without TLS.
+        let mut piece = vec![0; 4096];
         loop {
-            self.0.readable().await?;
-            match self.0.try_read(buffer) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                other => return other,
+            // An error is ignored: the server may have said why it closes, which is read next.
+            let _ = send(&self.stream, &tls.outgoing()).await;
+            if tls.is_open() {
+                self.tls = Some(tls);
+                return Ok(());
             }
+            let count = match receive(&self.stream, &mut piece).await {
+                Ok(0) => return Err(Failure::Tls(TlsFault::Closed).into()),
+                Ok(count) => count,
+                Err(_) => return Err(Failure::Reset.into()),
+            };
+            tls.feed(piece.get(..count).unwrap_or_default())
+                .map_err(Failure::Tls)?;
+        }
+    }
+
+    /// Sends all bytes. With TLS, at most 16 KiB.
+    pub async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match &mut self.tls {
+            None => send(&self.stream, bytes).await,
+            Some(tls) => send(&self.stream, &tls.seal(bytes)).await,
+        }
+    }
+
+    /// Waits for the next bytes; 0 means the end of the stream. A fault of TLS is a [`Failure`] inside an [`io::Error`].
+    pub async fn receive(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let Some(tls) = &mut self.tls else {
+            return receive(&self.stream, buffer).await;
+        };
+        // Not a part of the future: every check would have it, also those without TLS.
+        let mut piece = vec![0; 4096];
+        loop {
+            let count = tls.take(buffer);
+            if count > 0 || tls.is_closed() {
+                return Ok(count);
+            }
+            let count = receive(&self.stream, &mut piece).await?;
+            if count == 0 {
+                return Ok(0);
+            }
+            tls.feed(piece.get(..count).unwrap_or_default())
+                .map_err(|fault| io::Error::other(Failure::Tls(fault)))?;
         }
     }
 
     /// Waits briefly, at most `limit`, for the worker to close. A program that is cut off while it sends would log an
     /// error, and if both sides close at the same time, both may enter TIME_WAIT.
-    pub async fn see_off(&self, limit: Duration) {
+    pub async fn see_off(&mut self, limit: Duration) {
         let rest = async {
             let mut piece = [0; 4096];
             let mut total = 0;
@@ -112,22 +150,44 @@ impl Connection {
 
     /// The stream, for the HTTP library.
     pub fn stream(&mut self) -> Pin<&mut TcpStream> {
-        Pin::new(&mut self.0)
+        Pin::new(&mut self.stream)
     }
 
     /// Returns when the worker has used the connection, which shows that it accepted it: it sent something or closed.
     /// After `open` this closes our sending side, upon which most programs close.
-    pub async fn used(&self, open: Duration) -> Result<(), NotPassed> {
+    pub async fn used(&mut self, open: Duration) -> Result<(), NotPassed> {
         let mut byte = [0];
         let mut used = timeout(open, self.receive(&mut byte)).await;
         if used.is_err() {
             // This fails if the connection has ended; then the next receive returns.
-            let _ = client::half_close(&self.0);
+            let _ = client::half_close(&self.stream);
             used = Ok(self.receive(&mut byte).await);
         }
         match used {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(_)) | Err(_) => Err(Failure::Reset.into()),
+        }
+    }
+}
+
+async fn send(stream: &TcpStream, mut bytes: &[u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        stream.writable().await?;
+        match stream.try_write(bytes) {
+            Ok(count) => bytes = bytes.get(count..).unwrap_or_default(),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+async fn receive(stream: &TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
+    loop {
+        stream.readable().await?;
+        match stream.try_read(buffer) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            other => return other,
         }
     }
 }

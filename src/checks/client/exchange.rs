@@ -37,7 +37,7 @@ pub(crate) fn escaped(path: &str) -> String {
 /// Sends the request and reads the status of the answer. Appends all read bytes to `received`: the status and perhaps
 /// more. The outer error is an error of the connection.
 pub(crate) async fn exchange(
-    connection: &Connection,
+    connection: &mut Connection,
     request: &[u8],
     received: &mut Vec<u8>,
 ) -> io::Result<Result<u16, Failure>> {

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
-use crate::checks::testing::{Group, PATIENCE, SHORT, answer, block_on, rest};
+use crate::checks::testing::{Group, PATIENCE, SHORT, answer, block_on, page, rest};
 use crate::checks::{Check, Failure, PeriodicCheck, Step, Target};
 use crate::policy::health::HealthCheck;
 
@@ -45,7 +45,7 @@ fn every_check_is_reported_for_ever() {
     let (serve, status) = answer("200 OK");
     group.work(2, serve);
     block_on(async {
-        let http = watch(HealthCheck::Http("/healthz".into()), PATIENCE);
+        let http = watch(HealthCheck::Http(page("/healthz")), PATIENCE);
         let mut checks = start(http, Some(group.target(2)), group.queue(2));
         for _ in 0..3 {
             assert_eq!(next(&mut checks).await, Check::Passed);
@@ -86,7 +86,7 @@ fn tcp_and_accept_look_at_the_queue() {
 #[test]
 fn a_worker_that_cannot_be_asked_is_not_found_guilty() {
     block_on(async {
-        for kind in [HealthCheck::Http("/".into()), HealthCheck::Tcp] {
+        for kind in [HealthCheck::Http(page("/")), HealthCheck::Tcp] {
             let mut checks = start(watch(kind, SHORT), None, || Some(3));
             let unknown = "it has no shared port on which it can be asked";
             assert_eq!(next(&mut checks).await, Check::NotMade(unknown.into()));

@@ -7,14 +7,15 @@ use std::time::Duration;
 use tokio::net::TcpSocket;
 
 use crate::checks::testing::{
-    BASE, Group, PATIENCE, SHORT, answer, block_on, request, reset_at_the_end, rest, resting, send,
+    BASE, Group, PATIENCE, SHORT, answer, block_on, page, request, reset_at_the_end, rest, resting,
+    send,
 };
 use crate::checks::{Check, Failure, Step, Target, http};
 use crate::sys::clock::Clock;
 
 /// Checks worker 2, which is not in the steering program.
 fn ask(group: &Group, limit: Duration) -> Check {
-    block_on(http(group.target(2), "/healthz", limit))
+    block_on(http(group.target(2), &page("/healthz"), limit))
 }
 
 /// The result of a check of a worker that serves in this way.
@@ -45,7 +46,7 @@ fn exactly_the_one_worker_is_asked() {
         }
         for _ in 0..20 {
             assert_eq!(ask(&group, PATIENCE), Check::Passed, "{addr}");
-            let other = block_on(http(group.target(1), "/", PATIENCE));
+            let other = block_on(http(group.target(1), &page("/"), PATIENCE));
             assert_eq!(other, failed(Failure::Status(500)), "{addr}");
         }
     }
@@ -156,7 +157,7 @@ fn a_reset_and_a_refusal_are_told_apart() {
     let gone = Group::new();
     let target = gone.target(2);
     drop(gone);
-    let refused = block_on(http(target, "/", PATIENCE));
+    let refused = block_on(http(target, &page("/"), PATIENCE));
     assert_eq!(refused, failed(Failure::Refused));
 }
 
@@ -224,10 +225,10 @@ fn a_source_port_that_is_not_to_be_had_says_nothing_of_the_worker() {
     };
     let blocker = TcpListener::bind(("0.0.0.0", source_port)).unwrap();
     let taken = "cannot use source port 64900: Address already in use";
-    let check = block_on(http(target, "/", PATIENCE));
+    let check = block_on(http(target, &page("/"), PATIENCE));
     assert_eq!(check, Check::NotMade(taken.into()));
     drop(blocker);
-    assert_eq!(block_on(http(target, "/", SHORT)), silent());
+    assert_eq!(block_on(http(target, &page("/"), SHORT)), silent());
 }
 
 /// The only source address is in use: first longer than the check, then for a moment.
@@ -242,11 +243,11 @@ fn a_source_address_that_is_in_use_says_nothing_of_the_worker() {
         let source = (Ipv6Addr::LOCALHOST, BASE + 2).into();
         socket.bind(source).unwrap();
         let other = socket.connect(target.addr).await.unwrap();
-        let Check::NotMade(reason) = http(target, "/", SHORT / 3).await else {
+        let Check::NotMade(reason) = http(target, &page("/"), SHORT / 3).await else {
             panic!("it was asked");
         };
         assert!(reason.starts_with("cannot use source port"), "{reason}");
-        let asking = tokio::spawn(http(target, "/", PATIENCE));
+        let asking = tokio::spawn(async move { http(target, &page("/"), PATIENCE).await });
         tokio::task::yield_now().await;
         // The reset leaves no connection behind.
         other.set_zero_linger().unwrap();
@@ -263,7 +264,10 @@ fn a_source_address_that_is_in_use_says_nothing_of_the_worker() {
 fn a_time_that_was_slept_over_says_nothing_of_the_worker() {
     let group = Group::new();
     let check = block_on(async {
-        let asking = tokio::spawn(http(group.target(2), "/", SHORT));
+        let asking = tokio::spawn({
+            let target = group.target(2);
+            async move { http(target, &page("/"), SHORT).await }
+        });
         tokio::task::yield_now().await;
         thread::sleep(SHORT + Duration::from_millis(1100));
         asking.await.unwrap()

@@ -2,7 +2,7 @@ use std::cell::RefCell;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
-use crate::checks::testing::{Group, PATIENCE, answer, block_on, request, rest, send};
+use crate::checks::testing::{Group, PATIENCE, answer, block_on, page, request, rest, send};
 use crate::checks::{Check, Failure, Target, until_accepts, until_http};
 
 async fn in_time<T>(work: impl Future<Output = T>) -> T {
@@ -27,7 +27,11 @@ fn it_is_asked_until_it_answers_well() {
             "200 OK".clone_into(&mut status.lock().unwrap());
         }
     };
-    block_on(in_time(until_http(late(group.target(2)), "/ready", hear)));
+    block_on(in_time(until_http(
+        late(group.target(2)),
+        &page("/ready"),
+        hear,
+    )));
     let unknown = Check::NotMade("it has no shared port on which it can be asked".into());
     let sick = Check::Failed(Failure::Status(503));
     let expected = [&unknown, &unknown, &sick, &sick, &sick].map(Check::clone);
@@ -50,7 +54,7 @@ fn a_question_that_is_lost_is_asked_again() {
     let heard = RefCell::new(Vec::new());
     let hear = |check: &Check| heard.borrow_mut().push(check.clone());
     let target = group.target(2);
-    block_on(in_time(until_http(|| Some(target), "/", hear)));
+    block_on(in_time(until_http(|| Some(target), &page("/"), hear)));
     assert!(
         matches!(
             heard.borrow()[..],
@@ -88,7 +92,8 @@ fn one_that_is_dropped_leaves_nothing_open() {
     let worker = group.accepting(2);
     let target = group.target(2);
     block_on(async {
-        let asking = tokio::spawn(until_http(move || Some(target), "/", |_| {}));
+        let asking =
+            tokio::spawn(async move { until_http(|| Some(target), &page("/"), |_| {}).await });
         let queue = group.queue(2);
         while queue() != Some(1) {
             tokio::task::yield_now().await;

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::config::testing::{good, told};
+use crate::model::{Page, Scheme};
 
 /// Only the error text.
 fn what<T: std::fmt::Debug>(result: Result<T, Wrong>) -> String {
@@ -39,7 +40,8 @@ fn readiness() {
     assert_eq!(what(ready("delay:2")), "\"2\" needs a unit");
     assert_eq!(what(ready("delay:")), "\"\" is blank");
     assert_eq!(ready(" NOTIFY"), first(Ready::Notify));
-    let path = || Ready::Http("/healthz".to_owned());
+    let page = |scheme| Ready::Http(Page::new(scheme, "/healthz"));
+    let path = || page(Scheme::Http);
     assert_eq!(ready("http:/healthz"), first(path()));
     assert_eq!(ready("TCP"), first(Ready::Tcp));
     let port = NonZeroU16::new(8080);
@@ -47,7 +49,13 @@ fn readiness() {
     assert_eq!(ready("http::8080/healthz"), there(path()));
     assert_eq!(ready("tcp:8080"), there(Ready::Tcp));
     assert_eq!(what(ready("tcp:x")), "\"x\" is not a port");
-    assert!(what(ready("https:/x")).starts_with("TLS is not spoken"));
+    assert_eq!(ready("https:/healthz"), first(page(Scheme::Https)));
+    assert_eq!(ready("https::8080/healthz"), there(page(Scheme::Https)));
+    let shown = READY.show;
+    assert_eq!(
+        shown(&ready("https::8080/healthz").unwrap()),
+        "https::8080/healthz"
+    );
     assert_eq!(what(ready("http:")), "names no path behind http:");
     assert_eq!(what(ready("message")), NOT_YET);
     assert_eq!(what(ready("file:/x")), "is not one of the known words");

@@ -14,6 +14,7 @@
 
 mod asio;
 mod builder;
+mod certificate;
 pub mod datagrams;
 pub mod exposition;
 mod formats;
@@ -45,6 +46,7 @@ use std::{env, thread};
 
 pub use asio::asio_server;
 pub use builder::Builder;
+pub use certificate::certificate;
 pub use formats::{Entry, Form, is_time};
 pub use http::{Connection, Reply, http_get};
 pub use ledger::Ledger;

@@ -16,6 +16,7 @@ use crate::harness::{Signal, free_port, patience, source, until};
 use nix::sys::signal::kill;
 use nix::unistd::Pid;
 use rpm_runtime::checks::{Check, Target, http};
+use rpm_runtime::model::{Page, Scheme};
 use rpm_runtime::notify::NotifySocket;
 use rpm_runtime::policy::notify::Message;
 
@@ -131,7 +132,10 @@ fn the_example_says_how_it_does() {
             addr: ([127, 0, 0, 1], port).into(),
             source_port: 61_000,
         };
-        assert_eq!(http(target, "/hang", patience()).await, Check::Passed);
+        assert_eq!(
+            http(target, &Page::new(Scheme::Http, "/hang"), patience()).await,
+            Check::Passed
+        );
         // One message may still have been on the way.
         let _ = tokio::time::timeout(period, notify.next()).await;
         assert!(

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::harness::{example, free_port, patience, source, until};
 use rpm_runtime::checks::{Check, Failure, Target, http, tcp};
+use rpm_runtime::model::{Page, Scheme};
 
 /// Killed at the end of the test.
 struct Program {
@@ -61,9 +62,17 @@ fn is_asked(command: &mut Command) {
     let target = program.target();
     block_on(async {
         for _ in 0..20 {
-            assert_eq!(http(target, "/", patience()).await, Check::Passed);
+            assert_eq!(
+                http(target, &Page::new(Scheme::Http, "/"), patience()).await,
+                Check::Passed
+            );
         }
-        let lost = http(target, "/no/such/path", patience()).await;
+        let lost = http(
+            target,
+            &Page::new(Scheme::Http, "/no/such/path"),
+            patience(),
+        )
+        .await;
         assert!(
             [Check::Passed, Check::Failed(Failure::Status(404))].contains(&lost),
             "{lost:?}"
@@ -75,7 +84,10 @@ fn is_asked(command: &mut Command) {
         for _ in 0..20 {
             assert_eq!(tcp(target, || Some(0), patience()).await, Check::Passed);
         }
-        assert_eq!(http(target, "/", patience()).await, Check::Passed);
+        assert_eq!(
+            http(target, &Page::new(Scheme::Http, "/"), patience()).await,
+            Check::Passed
+        );
     });
     let said = program.end();
     let lines: Vec<&str> = said

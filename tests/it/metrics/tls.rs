@@ -1,24 +1,12 @@
 //! Metrics of programs whose port speaks TLS, so that workers cannot be asked.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
+use crate::harness::certificate;
 use crate::harness::reloads::reload;
 use crate::harness::scraping::{Server, WORKERS, scrape, serving};
-use crate::harness::scratch;
 use crate::harness::shared_port::{field, steered_port, stop};
-
-/// A key and a self-signed certificate.
-fn certificate(name: &str) -> PathBuf {
-    let directory = scratch(name);
-    let mut openssl = Command::new("openssl");
-    openssl.args("req -x509 -nodes -newkey ec -pkeyopt ec_paramgen_curve:prime256v1".split(' '));
-    openssl.args("-subj /CN=localhost -days 2 -keyout key -out cert".split(' '));
-    let output = openssl.current_dir(&directory).output().unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{said}");
-    directory
-}
 
 /// Sends `count` requests by TLS on one connection to the worker of a slot; `nr` distinguishes several connections.
 #[track_caller]
