@@ -22,7 +22,7 @@ pub(super) const PORTS: Setting<PortRule> = Setting {
     default: Preset::Text("auto"),
     help: "auto: what the first worker binds; off; or a list: 3000,[::1]:80,udp:53",
     doc: "Which TCP and UDP ports and unix paths the workers share. With `auto` every fixed port and every unix path that a worker \
-          binds is shared. A list (`3000,127.0.0.1:8080,[::]:8443,udp:8125,unix:/run/app.sock`) names them; the runtime opens \
+          binds is shared. A list (`3000,127.0.0.1:8080,[::]:8443,udp:8125,unix:/run/app.sock`, `unix:@name` for an abstract name) names them; the runtime opens \
           them before the first worker, so clients wait instead of being refused, and others are left alone. `off` shares none.\n\n\
           Under `auto` a program that binds a *fixed* port for an outgoing connection would be given a listener: list the \
           ports that it serves.",
@@ -200,10 +200,18 @@ fn entry(text: &str) -> Result<PortSpec, &'static str> {
     })
 }
 
-/// The path of `unix:PATH`.
+/// The path of `unix:PATH`, or the abstract name of `unix:@NAME`.
 fn unix_path(text: &str) -> Result<UnixKey, &'static str> {
     /// Length of `sun_path`, less the closing NUL (unix(7)).
     const LONGEST: usize = 107;
+    // As socat, ss and /proc/net/unix write abstract names.
+    if let Some(name) = text.strip_prefix('@') {
+        return match name.len() {
+            0 => Err("has no name"),
+            1..=LONGEST => Ok(UnixKey::Abstract(name.into())),
+            _ => Err("is longer than 107 bytes, the most for a unix socket"),
+        };
+    }
     if !text.starts_with('/') {
         Err("has no absolute path")
     } else if text.ends_with('/') {
@@ -289,6 +297,7 @@ mod tests {
             "53,udp:53,udp:127.0.0.1:53,udp:[::1]:53",
             "80,unix:/run/app.sock",
             "unix:/run/app.sock",
+            "unix:@app",
         ] {
             assert_eq!(
                 ports(text).map(|rule| rule.to_string()).as_deref(),
@@ -326,6 +335,7 @@ mod tests {
             ("53/udp", "\"53/udp\" has a slash; a UDP port is udp:53"),
             ("unix:app.sock", "\"unix:app.sock\" has no absolute path"),
             ("unix:/run/", "\"unix:/run/\" is a directory"),
+            ("unix:@", "\"unix:@\" has no name"),
             ("unix:/a,unix:/a", "\"unix:/a\" stands there twice"),
             ("http", "\"http\" is not a port or an address with a port"),
             ("-80", "\"-80\" is not a port or an address with a port"),

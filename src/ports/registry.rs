@@ -120,7 +120,7 @@ impl State {
 
     /// Whether one more port or unix path may be shared.
     pub(super) fn has_room(&self) -> bool {
-        let shared = self.groups.len() + self.datagrams.len() + self.unix.groups.len();
+        let shared = self.groups.len() + self.datagrams.len() + self.unix.len();
         shared < self.most_groups()
     }
 }

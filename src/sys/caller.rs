@@ -70,6 +70,15 @@ pub fn sees_the_same(task: i32) -> nix::Result<bool> {
     Ok(root(&task)? == root("self")? && mounts(&task)? == mounts("self")?)
 }
 
+/// Whether this thread is in our network namespace, to which abstract names belong. Fails as [`sees_the_same`].
+pub fn is_in_our_network(task: i32) -> nix::Result<bool> {
+    let network = |of: &str| {
+        let link = fs::read_link(format!("/proc/{of}/ns/net"));
+        link.map_err(|error| errno(&error))
+    };
+    Ok(network(&task.to_string())? == network("self")?)
+}
+
 /// The path that a thread means by `path`, as a path for us. A relative one starts at its descriptor `directory`, or
 /// at its working directory (`None`, AT_FDCWD).
 pub fn as_seen_by(task: i32, directory: Option<i32>, path: &Path) -> PathBuf {

@@ -19,7 +19,7 @@ use nix::unistd::{UnlinkatFlags, linkat, unlinkat};
 use super::proc::Proc;
 use super::procunix;
 
-pub use super::caller::{Maker, as_seen_by, maker, sees_the_same};
+pub use super::caller::{Maker, as_seen_by, is_in_our_network, maker, sees_the_same};
 
 /// The address in a `bind` of a unix socket.
 #[derive(Clone, Debug, PartialEq, Eq)]

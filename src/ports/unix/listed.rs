@@ -17,6 +17,10 @@ impl UnixServer {
             return;
         };
         for written in list.paths {
+            if matches!(written, UnixKey::Abstract(_)) {
+                events(self.open_name(&written));
+                continue;
+            }
             match self.open_path(&written) {
                 Ok(Some(())) => events(PortEvent::Opened {
                     key: written.into(),

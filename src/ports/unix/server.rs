@@ -116,7 +116,7 @@ impl UnixServer {
     /// A listener for the caller of `bind`. `None` if the kernel shall execute the call.
     pub fn bind(&mut self, caller: Caller<'_>, kind: Kind) -> Result<Option<Offered>, Left> {
         let Some((key, place, address)) = self.locate(caller)? else {
-            return Ok(None);
+            return self.bind_name(caller, kind);
         };
         let [fd, ..] = caller.notification.args;
         let fd = descriptor(caller.notification, fd).ok_or(Errno::EBADF)?;
@@ -164,6 +164,7 @@ impl UnixServer {
             let _ = names.remove_path();
         }
         self.forget(key);
+        self.ports.lock().unix.common.retain(|one| one.key != *key);
     }
 
     /// The caller has its listener.
@@ -174,6 +175,7 @@ impl UnixServer {
         poller: &Poller,
         events: Events<'_>,
     ) {
+        self.record_name(key, caller);
         self.record(key, caller);
         self.restore(key, caller.trapped.listener, events);
         self.point(key, false, events);
@@ -339,7 +341,7 @@ impl UnixServer {
     /// The shared path whose listener has this inode, and as users know it.
     pub fn owner(&self, inode: u64) -> Option<(UnixKey, UnixKey)> {
         let state = self.ports.lock();
-        let group = state.unix.owner(inode)?;
-        Some((group.key.clone(), state.unix.shown(&group.key)))
+        let key = state.unix.owner(inode)?;
+        Some((key.clone(), state.unix.shown(key)))
     }
 }

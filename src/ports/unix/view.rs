@@ -9,6 +9,7 @@ use crate::policy::unix::UnixKey;
 use crate::sys::epoll::Waker;
 use crate::sys::unix::{self, Place, waits};
 
+use super::common::CommonName;
 use super::group::{Due, UnixGroup};
 use crate::ports::registry::SharedPorts;
 
@@ -16,6 +17,8 @@ use crate::ports::registry::SharedPorts;
 #[derive(Debug, Default)]
 pub(in crate::ports) struct UnixSockets {
     pub groups: Vec<UnixGroup>,
+    /// The abstract names.
+    pub common: Vec<CommonName>,
     /// Wakes the hand-over thread, which moves the paths.
     pub waker: Option<Waker>,
     /// The paths of RPM_PORTS: without symbolic links, and as they are written there.
@@ -27,6 +30,11 @@ pub(in crate::ports) struct UnixSockets {
 }
 
 impl UnixSockets {
+    /// Number of shared addresses.
+    pub fn len(&self) -> usize {
+        self.groups.len() + self.common.len()
+    }
+
     fn wake(&self) {
         if let Some(waker) = self.waker.as_ref().filter(|_| !self.groups.is_empty()) {
             waker.wake();
@@ -47,6 +55,9 @@ impl UnixSockets {
 
     /// The worker of this listener has ended.
     pub fn release(&mut self, listener: ListenerId, worker: Pid) {
+        for one in &mut self.common {
+            one.release(listener, worker);
+        }
         for group in &mut self.groups {
             if let Some(member) = group.members.get_mut(&listener) {
                 member.taken = false;
@@ -96,9 +107,13 @@ impl UnixSockets {
         written.map_or(key, |(_, written)| written).clone()
     }
 
-    /// The group of the listener with this inode.
-    pub fn owner(&self, inode: u64) -> Option<&UnixGroup> {
-        self.groups.iter().find(|group| group.owns(inode))
+    /// The address of the listener with this inode.
+    pub fn owner(&self, inode: u64) -> Option<&UnixKey> {
+        let groups = self.groups.iter().find(|group| group.owns(inode));
+        let names = || self.common.iter().find(|one| one.inode == inode);
+        groups
+            .map(|group| &group.key)
+            .or_else(|| names().map(|one| &one.key))
     }
 
     /// Connections that wait for the worker of this listener, at least: the kernel does not tell how many.
@@ -133,11 +148,13 @@ impl UnixSockets {
                     held: member.taken,
                 })
         });
-        samples.collect()
+        let names = self.common.iter().map(|one| one.sample(backlog));
+        samples.chain(names).collect()
     }
 
     /// The stop begins: the runtime's copies are closed, and the hand-over thread removes the second names.
     pub fn let_go(&mut self) {
+        self.common.clear();
         self.wake();
     }
 }
@@ -165,6 +182,7 @@ impl SharedPorts {
         let members = groups.flat_map(|group| group.members.values());
         members
             .map(|member| member.address.clone().into_os_string())
+            .chain(state.unix.common.iter().map(CommonName::address))
             .collect()
     }
 
@@ -172,8 +190,9 @@ impl SharedPorts {
     /// thread closes them.
     pub fn close_abandoned_paths(&self) -> Vec<UnixKey> {
         let mut state = self.lock();
+        let state = &mut *state;
         let auto = state.settings.rule == PortRule::Any;
-        let mut gone = Vec::new();
+        let mut gone = state.unix.close_abandoned_names(&state.settings.rule);
         for group in &mut state.unix.groups {
             if auto && !group.is_held() && group.due != Due::Close {
                 group.due = Due::Close;

@@ -1,5 +1,6 @@
 //! The shared port: how a program gets its listener, and which worker gets a connection.
 
+mod abstract_names;
 mod balance;
 mod by_source;
 mod epoll_sets;

@@ -1,5 +1,6 @@
 //! Unix paths whose file is changed by somebody, and programs that do something unusual with theirs.
 
+use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
@@ -9,15 +10,19 @@ use crate::harness::shared_port::{send, stop, wait_ready, worker};
 use crate::harness::unix_paths::{UnixProgram, get_path, socket_path};
 use crate::harness::{Builder, Runtime, Signal, scratch, until};
 
-/// A Python program: `bind` makes the socket `s`, which is then served.
-fn python(count: usize, path: &Path, bind: &str) -> Builder {
+/// The words of a Python program: `bind` makes the socket `s`, which is then served.
+pub fn words(path: &Path, bind: &str) -> Vec<OsString> {
     let script = format!(
         "import os, signal, socket, sys\np = '{}'\n{bind}\ns.listen(16)\nwhile True:\n  c, _ = s.accept()\n  c.recv(1000)\n  body = b'{{\"pid\": %d, \"nonce\": \"n\"}}' % os.getpid()\n  c.sendall(b'HTTP/1.1 200 OK\\r\\nConnection: close\\r\\nContent-Length: %d\\r\\n\\r\\n' % len(body) + body)\n  c.close()",
         path.display()
     );
-    Runtime::builder()
-        .env("RPM_INSTANCES", count.to_string())
-        .program(["/usr/bin/python3", "-c", &script])
+    ["/usr/bin/python3", "-c", &script]
+        .map(OsString::from)
+        .into()
+}
+
+pub fn python(count: usize, path: &Path, bind: &str) -> Builder {
+    UnixProgram::started_by(count, words(path, bind))
 }
 
 /// Removes its path first, as most programs do.
