@@ -3,9 +3,11 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::path::Path;
 
 use crate::containers::{Container, Engine, Root, build_dockerfile, payloads};
 use crate::harness::datagrams::Asker;
+use crate::harness::unix_paths::get_path;
 use crate::harness::{Reply, children, descendants, http_get, until, until_some};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -184,6 +186,100 @@ fn udp_in_python() {
 }
 
 /// Sends requests until a worker answers that had not answered before.
+/// A Python program on a unix path in the container's own `/tmp`; `after` follows its `listen`.
+fn unix_program(after: &str) -> String {
+    format!(
+        "import os, socket\n\
+         path = '/tmp/a.sock'\n\
+         if os.path.exists(path): os.unlink(path)\n\
+         s = socket.socket(socket.AF_UNIX)\n\
+         s.bind(path)\n\
+         s.listen(64)\n\
+         {after}\n\
+         while True:\n\
+         \x20   c, _ = s.accept()\n\
+         \x20   c.recv(2048)\n\
+         \x20   body = b'{{\"pid\": %d, \"nonce\": \"n\"}}' % os.getpid()\n\
+         \x20   c.sendall(b'HTTP/1.1 200 OK\\r\\nConnection: close\\r\\nContent-Length: %d\\r\\n\\r\\n' % len(body) + body)\n\
+         \x20   c.close()\n"
+    )
+}
+
+/// Three workers serve the path, a reload refuses nobody, and the dead worker's place is taken.
+fn serves_a_unix_path(container: &Container) {
+    let path = format!("/proc/{}/root/tmp/a.sock", container.pid);
+    let ask = || get_path(Path::new(&path)).map(|reply| reply.pid());
+    let mut pids = BTreeSet::new();
+    until("all workers answer", || {
+        pids.extend(ask());
+        pids.len() == 3
+    });
+    kill(Pid::from_raw(container.pid), Signal::SIGHUP).unwrap();
+    let mut new = BTreeSet::new();
+    until("all new workers answer", || {
+        let pid = ask().expect("an answer, in a reload too");
+        new.extend((!pids.contains(&pid)).then_some(pid));
+        new.len() == 3
+    });
+    until("the old workers have ended", || {
+        children(container.pid).len() == 3
+    });
+    let victim = children(container.pid)[0].pid;
+    kill(Pid::from_raw(victim), Signal::SIGKILL).unwrap();
+    until("another worker answers", || {
+        ask().is_ok_and(|pid| !new.contains(&pid))
+    });
+    assert_eq!(container.stop(20), 0);
+}
+
+/// Paths need hard links, renames and the trap of unlink, and no privilege.
+#[test]
+fn a_unix_path_in_python() {
+    let engine = Engine::new();
+    let image = payloads(&engine);
+    let options = ["--env", "RPM_INSTANCES=3", "--env", "RPM_MIN_READY=0s"];
+    let options: Vec<&str> = options
+        .into_iter()
+        .chain(Root::Machine.options().iter().copied())
+        .collect();
+    let code = unix_program("");
+    let program = [
+        "--user",
+        "65534:65534",
+        image,
+        "/usr/bin/python3",
+        "-c",
+        &code,
+    ];
+    let container = Container::start(&engine, "unix", &words(&options, program));
+    is_confined(&container);
+    serves_a_unix_path(&container);
+}
+
+/// As root with the capabilities that Docker gives. The program gives its path to another user and becomes that user.
+#[test]
+fn a_unix_path_of_a_program_that_becomes_another_user() {
+    const CAPABILITIES: &str = "CHOWN,DAC_OVERRIDE,FSETID,FOWNER,MKNOD,NET_RAW,SETGID,SETUID,SETFCAP,SETPCAP,NET_BIND_SERVICE,SYS_CHROOT,KILL,AUDIT_WRITE";
+    let engine = Engine::new();
+    let image = payloads(&engine);
+    let options = [
+        "--env",
+        "RPM_INSTANCES=3",
+        "--env",
+        "RPM_MIN_READY=0s",
+        "--cap-add",
+        CAPABILITIES,
+    ];
+    let options: Vec<&str> = options
+        .into_iter()
+        .chain(Root::Machine.options().iter().copied())
+        .collect();
+    let code = unix_program("os.chown(path, 33, 33); os.setgid(33); os.setuid(33)");
+    let program = [image, "/usr/bin/python3", "-c", &code];
+    let container = Container::start(&engine, "unix-user", &words(&options, program));
+    serves_a_unix_path(&container);
+}
+
 fn askers_beside(container: &Container, who: fn(&Reply) -> i64, before: &BTreeSet<i64>) {
     until("the successor answers", || {
         container
