@@ -110,6 +110,7 @@ impl Supervisor {
                 Question::Http(page) => Some(page),
                 Question::Tcp => None,
             };
+            let path = page.map(|page| page.path.as_str());
             let told = Mutex::new(None);
             let heard = |check: &Check| {
                 debug!(pid = pid.get(), ?check, "worker is not ready yet");
@@ -123,7 +124,6 @@ impl Supervisor {
                 let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
                 if told.as_ref() != Some(failure) {
                     let port = place.shown();
-                    let path = page.map(|page| page.path.as_str());
                     info!(slot = slot.0, pid = pid.get(), port, path, %failure, "worker answers the question of RPM_READY, but not with a success");
                     *told = Some(failure.clone());
                 }

@@ -14,7 +14,7 @@ fn nothing_of_a_programs_own_business_is_touched() {
     assert_eq!(decide(&any, Tcp6, "1.2.3.4:80"), BindAnswer::Leave);
     assert_eq!(
         decide(&PortRule::Nothing, Tcp4, "0.0.0.0:80"),
-        BindAnswer::LeavePort(PortKey::new("0.0.0.0:80".parse().unwrap(), false))
+        BindAnswer::LeaveUnlisted(PortKey::new("0.0.0.0:80".parse().unwrap(), false))
     );
     let spec = |ip: Option<&str>, port| PortSpec {
         transport: Transport::Tcp,
