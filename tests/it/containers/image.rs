@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use super::engine::{Engine, text};
+use crate::harness::asio_server;
 
 const PAYLOADS: &str = "localhost/rpm-payloads";
 
@@ -86,6 +87,7 @@ pub fn payloads(engine: &Engine) -> &'static str {
         "node/package.json",
         "python/server.py",
         "ruby/server.rb",
+        "../tests/payloads/asio_server.cpp",
     ];
     let mut state = String::new();
     for part in parts
@@ -118,7 +120,7 @@ pub fn payloads(engine: &Engine) -> &'static str {
         symlink(format!("usr/{link}"), context.join(link)).unwrap();
     }
     fs::copy(&runtime, context.join("rpm-runtime")).unwrap();
-    for part in &parts[2..] {
+    for part in &parts[2..parts.len() - 1] {
         let name = Path::new(part).file_name().unwrap();
         fs::copy(examples.join(part), context.join("app").join(name)).unwrap();
     }
@@ -131,6 +133,7 @@ pub fn payloads(engine: &Engine) -> &'static str {
         &context.join("app/go_server"),
         engine.directory(),
     );
+    fs::copy(asio_server(), context.join("app/asio_server")).unwrap();
     let file = "FROM scratch\nCOPY . /\nENV PATH=/usr/local/bin:/usr/bin:/bin HOME=/tmp\nWORKDIR /app\nENTRYPOINT [\"/rpm-runtime\"]\n";
     fs::write(context.join("Dockerfile"), file).unwrap();
     let context = context.to_str().unwrap();

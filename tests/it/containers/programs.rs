@@ -45,6 +45,8 @@ macro_rules! cases {
 
 cases! {
     rust_static: Case { command: &["/app/echo_server"], ..STATIC };
+    // It watches its socket before `bind`.
+    asio_static: Case { command: &["/app/asio_server"], environment: &["PORT=3000"], ..STATIC };
     go_static: Case { command: &["/app/go_server"], ..STATIC };
     node: Case { command: &["node", "server.js"], ..DYNAMIC };
     python: Case { command: &["/usr/bin/python3", "server.py"], ..DYNAMIC };
