@@ -3,6 +3,8 @@
 use std::ffi::OsString;
 use std::fs;
 
+use crate::harness::programs::Program;
+use crate::harness::reloads::reload;
 use crate::harness::shared_port::{
     Gate, connect_to_slot, field, send, stop, v4, wait_ready, worker,
 };
@@ -63,6 +65,21 @@ fn one_worker_that_watches_its_socket_before_bind_is_served() {
 }
 
 /// The set is still known, or it would wait for ever.
+/// A single worker could not be answered either.
+#[test]
+fn one_worker_of_asio_or_netty_is_served_and_reloaded() {
+    for program in [Program::asio(), Program::netty()] {
+        let runtime = program.workers(1).start();
+        wait_ready(&runtime, 1);
+        for _ in 0..2 {
+            assert_eq!(http_get(v4(program.port), "/").unwrap().status, 200);
+            reload(&runtime);
+        }
+        assert_eq!(http_get(v4(program.port), "/").unwrap().status, 200);
+        stop(runtime);
+    }
+}
+
 #[test]
 fn a_port_that_asio_opens_later_is_shared_too() {
     let port = free_ports(2);

@@ -235,10 +235,9 @@ fn a_program_that_connects_a_socket_to_each_client_serves_all_of_them() {
         reload(&runtime);
         served();
         send(worker(&runtime, 0), Signal::SIGKILL);
-        wait_ready(&runtime, workers);
-        until("new clients are served", || {
-            homes_without_waiting(&mut clients(v4(port), 30)).len() == 30
-        });
+        // What is sent at the moment of its death is lost. These are those of the start, of the reload, and its successor.
+        wait_ready(&runtime, 2 * workers + 1);
+        served();
         // At another address than the wildcard the kernel prefers the worker with most clients.
         if address == "0.0.0.0" {
             until("all workers serve new clients", || {

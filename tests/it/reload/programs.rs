@@ -200,9 +200,12 @@ fn a_frozen_worker_holds_the_reload_up_for_its_time_only() {
         .write_all(b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n")
         .unwrap();
     reload(&runtime);
-    // Its client is passed on, and then it has no request in work.
+    // Its client is passed on, and then it has no request in work. If the other old worker answers that client, it keeps
+    // the connection too, because the client does not close it.
     let ends = drains(&runtime, "timeout") + drains(&runtime, "quiet");
-    assert_eq!(ends, 1, "{}", runtime.shown());
+    assert!([1, 2].contains(&ends), "{}", runtime.shown());
+    let emptied = format!("worker has no connections left slot=0 pid={frozen} ");
+    assert!(!runtime.shown().contains(&emptied), "{}", runtime.shown());
     let reply = Connection::from(waiting).reply().unwrap();
     assert_ne!(reply.pid(), i64::from(frozen));
     stop(runtime);
