@@ -165,6 +165,9 @@ impl Fleet {
         self.judge_unchecked(turn);
         self.take_out_unhealthy();
         loop {
+            for at in 0..self.slots.len() {
+                self.replace_starting(turn, at);
+            }
             // Each step changes what the next one may do.
             while let Some((at, cause)) = self.next_step(turn.now) {
                 if let Some(spare) = self.spare_for(at) {
@@ -177,6 +180,22 @@ impl Fleet {
             if !(self.finish_reload(turn) && self.reload.is_some()) {
                 return;
             }
+        }
+    }
+
+    /// In a reload, a worker of the old version that is not ready serves nobody: the new version is tried in its place at
+    /// once. Otherwise the reload would wait for it as long as RPM_READY_TIMEOUT.
+    fn replace_starting(&mut self, turn: &mut Turn<'_>, at: usize) {
+        let Some(slot) = self.slots.get_mut(at).filter(|_| self.reload.is_some()) else {
+            return;
+        };
+        if let Seat::Starting { worker, .. } = slot.seat
+            && worker.generation < self.generation
+        {
+            slot.seat = Seat::Held;
+            slot.calm();
+            let id = slot.id;
+            self.retire(turn, id, worker, Cause::Reload, false);
         }
     }
 

@@ -11,6 +11,7 @@ mod ready;
 mod roll;
 mod scrape;
 mod start;
+mod starting;
 mod stop;
 mod walked;
 

@@ -172,7 +172,19 @@ impl Books {
         assert!(self.stop.is_none(), "no reason to stop {pid}");
         let at = self.lives[&pid].slot;
         assert_eq!(self.slots[at].chair, Chair::Seated(pid), "why {pid}?");
-        assert!(self.lives[&pid].ready.is_some(), "nobody is replaced");
+        let life = self.lives[&pid];
+        if life.ready.is_none() {
+            // One that starts is replaced only by the new version in a reload, and drains nothing.
+            let old = self.reload.is_some() && life.generation < self.generation;
+            assert!(old, "nobody is replaced");
+            let slot = &mut self.slots[at];
+            assert!(slot.next.is_none(), "its successor starts");
+            slot.chair = Chair::Held(pid);
+            slot.calm();
+            self.leaves(now, pid, Cause::Reload, false);
+            self.tally.hit("replaced in its start");
+            return;
+        }
         let cause = self.reason(now, at, pid);
         let (surge, mut unavailable) = self.allowed();
         if self.lives[&pid].excludes {

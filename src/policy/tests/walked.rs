@@ -233,8 +233,10 @@ fn a_remembered_reload_starts_empty_slots_at_once() {
     let _ = table.tell(RELOAD);
     let next = rises(&mut table, SLOT, 2);
     let _ = table.tell(RELOAD);
-    assert_eq!(deeds(&table.ends(short, Exit::Code(1))), []);
-    let told = table.wait(30_000);
+    let told = table.ends(short, Exit::Code(1));
+    assert_eq!(deeds(&told), [asked(OTHER, 1, 1)]);
+    let new = table.runs(OTHER);
+    let told = table.ends(new, Exit::Code(1));
     assert_eq!(result(&told), Some((ReloadResult::Failure, 0)));
     let told = deeds(&told);
     assert!(told.contains(&Action::Stop { pid: next }), "{told:?}");

@@ -9,7 +9,7 @@ use crate::harness::status::{
     self, Sampler, ask_slot, counter, drains, echo, exits, most_alive, status, took_over,
     wait_reload_ends, wait_status,
 };
-use crate::harness::{Builder, Runtime, Signal, example, free_port, http_get, until};
+use crate::harness::{Builder, Runtime, Signal, example, free_port, http_get, scratch, until};
 
 const HEARD: &str = "rpm_signals_received_total{signal=\"HUP\"}";
 
@@ -301,5 +301,33 @@ fn a_reload_whose_new_worker_is_killed_fails_and_the_old_ones_stay() {
     gate.open(2);
     reload(&runtime);
     assert_eq!(status(&runtime).generation, 2);
+    stop(runtime);
+}
+
+/// The user mends what the start waits for; nobody was served meanwhile.
+#[test]
+fn a_reload_does_not_wait_for_a_worker_that_hangs_in_its_start() {
+    let port = free_port();
+    let file = scratch("mended").join("file");
+    let server = example("echo_server");
+    let script = format!(
+        "[ -e {} ] || {{ echo hangs; exec sleep 600; }}; exec {}",
+        file.display(),
+        server.display()
+    );
+    let runtime = Runtime::builder()
+        .env("PORT", port.to_string())
+        .env("RPM_READY", "listen")
+        .env("RPM_READY_TIMEOUT", "10m")
+        .program(["sh", "-c", &script])
+        .start();
+    runtime.wait_for_line(|line| line == "hangs");
+    std::fs::write(&file, "").unwrap();
+    let mark = runtime.mark();
+    runtime.signal(Signal::SIGHUP);
+    let line = wait_reload_ends(&runtime, mark);
+    assert_eq!(field(&line, "result"), "success", "{line}");
+    let answer = http_get(v4(port), "/").unwrap().json();
+    assert_eq!(answer["generation"], "1");
     stop(runtime);
 }
