@@ -347,8 +347,10 @@ fn a_read_only_root_refuses_own_lines_there_and_takes_them_on_a_volume() {
     let file = volume.join("new/own.log");
     let runtime = stays(service(Form::Raw, &file).under(under));
     let seen = format!("/proc/{}/root{}", runtime.pid(), file.display());
-    let lines = fs::read_to_string(seen).unwrap();
-    assert!(lines.contains("worker ready"), "{lines}");
+    // The thread of the file writes when it comes to it.
+    until("the line is in the file", || {
+        fs::read_to_string(&seen).is_ok_and(|lines| lines.contains("worker ready"))
+    });
     stop(runtime);
 }
 
