@@ -2,7 +2,6 @@
 //! a request for metrics.
 
 use std::collections::HashSet;
-use std::ops::ControlFlow;
 
 use tracing::warn;
 
@@ -49,18 +48,7 @@ fn holders(leader: Pid, inode: u64) -> Vec<Process> {
         .processes()
         .map(|all| all.family(leader))
         .unwrap_or_default();
-    family.retain(|process| {
-        let mut holds = false;
-        proc.sockets(process, &mut |socket| {
-            holds = socket == inode;
-            if holds {
-                ControlFlow::Break(())
-            } else {
-                ControlFlow::Continue(())
-            }
-        });
-        holds
-    });
+    family.retain(|process| proc.has_socket(process, &[inode]).0);
     family
 }
 
@@ -78,14 +66,7 @@ mod tests {
     use super::*;
 
     fn process(pid: i32, parent: i32) -> Process {
-        Process {
-            pid,
-            parent,
-            group: 10,
-            state: b'S',
-            threads: 1,
-            started: 0,
-        }
+        Process::asleep(pid, parent, 10)
     }
 
     #[test]

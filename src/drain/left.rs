@@ -1,7 +1,6 @@
 //! Finds what an ended worker has left: descendants of the runtime that belong to no other worker and hold its listener.
 
 use std::collections::BTreeSet;
-use std::ops::ControlFlow;
 
 use crate::model::Pid;
 use crate::sys::family::{Process, Processes};
@@ -50,21 +49,12 @@ pub enum Holds {
 impl Proc {
     /// Whether the process has one of these sockets open.
     pub fn holds(&self, process: &Process, inodes: &[u64]) -> Holds {
-        let mut holds = false;
-        let seen = self.sockets(process, &mut |inode| {
-            holds = inodes.contains(&inode);
-            if holds {
-                ControlFlow::Break(())
-            } else {
-                ControlFlow::Continue(())
-            }
-        });
-        match seen {
-            _ if holds => Holds::Yes,
-            Seen::Whole if self.has_closed_all(process) => Holds::Over,
-            Seen::Whole => Holds::No,
-            Seen::Over => Holds::Over,
-            Seen::Hidden => Holds::Unknown,
+        match self.has_socket(process, inodes) {
+            (true, _) => Holds::Yes,
+            (false, Seen::Whole) if self.has_closed_all(process) => Holds::Over,
+            (false, Seen::Whole) => Holds::No,
+            (false, Seen::Over) => Holds::Over,
+            (false, Seen::Hidden) => Holds::Unknown,
         }
     }
 }

@@ -31,6 +31,19 @@ pub struct Process {
 }
 
 impl Process {
+    /// A made-up one.
+    #[cfg(test)]
+    pub(crate) fn asleep(pid: i32, parent: i32, group: i32) -> Self {
+        Self {
+            pid,
+            parent,
+            group,
+            state: b'S',
+            threads: 1,
+            started: 0,
+        }
+    }
+
     /// Whether both are the same process: the kernel reuses PIDs.
     pub fn is(&self, other: &Self) -> bool {
         (self.pid, self.started) == (other.pid, other.started)

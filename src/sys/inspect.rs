@@ -77,6 +77,20 @@ impl Proc {
         self.sockets_of(pid, socket)
     }
 
+    /// Whether the process has one of these sockets open, and what could be seen of it until then.
+    pub fn has_socket(&self, process: &Process, inodes: &[u64]) -> (bool, Seen) {
+        let mut has = false;
+        let seen = self.sockets(process, &mut |inode| {
+            has = inodes.contains(&inode);
+            if has {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            }
+        });
+        (has, seen)
+    }
+
     /// As [`Proc::sockets`], for a process of which only the PID is known. A process of which only the main thread has
     /// ended shows no sockets.
     pub fn sockets_of(&self, pid: Pid, socket: &mut dyn FnMut(u64) -> ControlFlow<()>) -> Seen {

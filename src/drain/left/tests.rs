@@ -7,14 +7,7 @@ const WORKER: i32 = 10;
 const SIBLING: i32 = 11;
 
 fn process(pid: i32, parent: i32, group: i32) -> Process {
-    Process {
-        pid,
-        parent,
-        group,
-        state: b'S',
-        threads: 1,
-        started: 0,
-    }
+    Process::asleep(pid, parent, group)
 }
 
 fn all(rows: &[(i32, i32, i32)]) -> Processes {

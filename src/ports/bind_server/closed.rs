@@ -10,7 +10,6 @@
 //! listener.
 
 use std::collections::HashMap;
-use std::ops::ControlFlow;
 use std::time::Duration;
 
 use crate::model::{Pid, Tick};
@@ -180,15 +179,7 @@ fn is_closed(worker: Pid, inode: u64) -> bool {
     };
     let mut alive = false;
     for process in processes.family(worker) {
-        let mut has = false;
-        let seen = proc.sockets(&process, &mut |other| {
-            has = other == inode;
-            if has {
-                ControlFlow::Break(())
-            } else {
-                ControlFlow::Continue(())
-            }
-        });
+        let (has, seen) = proc.has_socket(&process, &[inode]);
         if has || seen == Seen::Hidden {
             return false;
         }

@@ -4,14 +4,7 @@ use super::*;
 use crate::sys::testing::Puppet;
 
 fn process(pid: i32, parent: i32, group: i32) -> Process {
-    Process {
-        pid,
-        parent,
-        group,
-        state: b'S',
-        threads: 1,
-        started: 0,
-    }
+    Process::asleep(pid, parent, group)
 }
 
 fn pids(mut found: Vec<Process>) -> Vec<i32> {

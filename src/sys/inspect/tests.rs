@@ -17,12 +17,9 @@ fn pid(raw: i32) -> Pid {
 
 fn process(raw: i32, state: u8, threads: u32) -> Process {
     Process {
-        pid: raw,
-        parent: 1,
-        group: raw,
         state,
         threads,
-        started: 0,
+        ..Process::asleep(raw, 1, raw)
     }
 }
 
