@@ -28,7 +28,7 @@ impl UnixServer {
         };
         let (join, unused) = {
             let state = self.ports.lock();
-            let group = state.unix.groups.iter().find(|group| group.key == *key);
+            let group = state.unix.group(key);
             let group = group.ok_or(Left::Quietly)?;
             let member = group.members.get(&asked.listener);
             let has_bound = member.is_some_and(|member| {

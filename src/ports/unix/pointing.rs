@@ -71,7 +71,7 @@ impl UnixServer {
         let present = names.present()?;
         let (next, file, access) = {
             let state = self.ports.lock();
-            let group = state.unix.groups.iter().find(|group| group.key == *key);
+            let group = state.unix.group(key);
             let Some(group) = group.filter(|group| group.movable) else {
                 return Ok(());
             };
@@ -112,7 +112,7 @@ impl UnixServer {
         }
         let file = {
             let state = self.ports.lock();
-            let group = state.unix.groups.iter().find(|group| group.key == *key);
+            let group = state.unix.group(key);
             group.and_then(|group| group.members.get(&listener).map(|member| member.file))
         };
         let Some(file) = file else { return };
@@ -132,7 +132,7 @@ impl UnixServer {
     /// Watches the listener at which the path points for arrivals, if there are others that could have the next one.
     pub(super) fn watch(&mut self, key: &UnixKey, poller: &Poller) {
         let state = self.ports.lock();
-        let Some(group) = state.unix.groups.iter().find(|group| group.key == *key) else {
+        let Some(group) = state.unix.group(key) else {
             return;
         };
         let several = group.targets(&state.rotation).len() > 1;

@@ -14,7 +14,7 @@ impl UnixServer {
     pub(super) fn make_movable(&mut self, key: &UnixKey) -> nix::Result<()> {
         let first = {
             let state = self.ports.lock();
-            let group = state.unix.groups.iter().find(|group| group.key == *key);
+            let group = state.unix.group(key);
             let group = group.ok_or(Errno::ENOENT)?;
             if group.movable {
                 return Ok(());
@@ -73,7 +73,7 @@ impl UnixServer {
     pub fn is_renamed(&mut self, key: &UnixKey) -> bool {
         let file = {
             let state = self.ports.lock();
-            let group = state.unix.groups.iter().find(|group| group.key == *key);
+            let group = state.unix.group(key);
             let alone = group.filter(|group| !group.movable);
             alone.and_then(|group| Some(group.members.first_key_value()?.1.file))
         };

@@ -141,7 +141,7 @@ impl UnixServer {
         };
         let opened = self.offer(&key, kind, place, &address, asked)?;
         let state = self.ports.lock();
-        let group = state.unix.groups.iter().find(|group| group.key == key);
+        let group = state.unix.group(&key);
         let member = group.and_then(|group| group.members.get(&listener));
         let Some(member) = member.filter(|_| !state.over) else {
             return Ok(None);
@@ -307,8 +307,8 @@ impl UnixServer {
     /// Whether no worker has had the path yet, and it was opened for another kind of socket.
     fn is_of_another_kind(&self, key: &UnixKey, kind: Kind) -> bool {
         let state = self.ports.lock();
-        let mut groups = state.unix.groups.iter();
-        groups.any(|group| group.key == *key && group.kind != kind && group.is_unused())
+        let group = state.unix.group(key);
+        group.is_some_and(|group| group.kind != kind && group.is_unused())
     }
 
     fn has_room(&self) -> bool {
@@ -334,7 +334,7 @@ impl UnixServer {
 
     pub(super) fn by_file(&self, key: &UnixKey, file: FileId) -> Option<ListenerId> {
         let state = self.ports.lock();
-        let group = state.unix.groups.iter().find(|group| group.key == *key)?;
+        let group = state.unix.group(key)?;
         group.by_file(file)
     }
 

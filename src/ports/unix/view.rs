@@ -72,6 +72,10 @@ impl UnixSockets {
     }
 
     /// The group of this address.
+    pub fn group(&self, key: &UnixKey) -> Option<&UnixGroup> {
+        self.groups.iter().find(|group| group.key == *key)
+    }
+
     pub fn by_key(&mut self, key: &UnixKey) -> Option<&mut UnixGroup> {
         self.groups.iter_mut().find(|group| group.key == *key)
     }
