@@ -125,11 +125,7 @@ impl Group {
             {
                 continue;
             }
-            while clients.len() < most
-                && let Ok(client) = listener::accept(fd)
-            {
-                clients.push(client);
-            }
+            clients.extend(listener::accept_waiting(fd, most - clients.len()));
         }
         clients
     }

@@ -100,11 +100,8 @@ impl SharedPorts {
             if !nonblocking && set_nonblocking(&one.fd, true).is_err() {
                 continue;
             }
-            while accepted.len() < most
-                && let Ok(client) = listener::accept(&one.fd)
-            {
-                accepted.push((group.key, client));
-            }
+            let clients = listener::accept_waiting(&one.fd, most - accepted.len());
+            accepted.extend(clients.into_iter().map(|client| (group.key, client)));
             if !nonblocking {
                 // It fails only for a bad descriptor.
                 let _ = set_nonblocking(&one.fd, false);

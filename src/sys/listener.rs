@@ -72,6 +72,12 @@ pub fn accept(fd: impl AsFd) -> nix::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(raw) })
 }
 
+/// Accepts what waits at a non-blocking listener, at most `most` connections.
+pub fn accept_waiting(fd: impl AsFd, most: usize) -> Vec<OwnedFd> {
+    let next = || accept(fd.as_fd()).ok();
+    std::iter::from_fn(next).take(most).collect()
+}
+
 /// Reads the state of the accept queue.
 pub fn queue(fd: impl AsFd) -> nix::Result<QueueState> {
     /// TCP_LISTEN in net/tcp_states.h.
