@@ -102,7 +102,7 @@ pub async fn boot(boot: Boot) -> Result<(Supervisor, Log), BootError> {
     info!(handover = info.handover, steering = info.steering, reason = %info.reason, "ports");
     let (outbox, inbox) = unbounded_channel();
     let observation = Observation::of(&config, &chosen);
-    observation.warn(&config);
+    observation.warn();
     let files = boot.files.as_ref();
     let mut port_table = PortTable::default();
     let params = params(&config, &chosen, &observation, &mut port_table);

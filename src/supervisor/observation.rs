@@ -40,6 +40,8 @@ pub(super) struct Observation {
     pub(super) ready: ReadyRule,
     /// Clients wait in a queue of their own until a worker is ready: it is known when that is.
     pub(super) waits_apart: bool,
+    /// It is less than RPM_READY says.
+    falls_short: bool,
     /// What it is asked before.
     pub(super) question: Option<Question>,
     /// Its `listen` calls are seen.
@@ -56,7 +58,7 @@ impl Observation {
     pub(super) fn of(config: &Config, chosen: &Chosen) -> Self {
         let sees_listen = matches!(chosen.handover, Means::Interception(_));
         let can_ask = chosen.can_ask();
-        let (ready, question, fallback) = ready(config, sees_listen, can_ask);
+        let (ready, question, falls_short) = ready(config, sees_listen, can_ask);
         let health = config.health.check.is_some();
         let path = matches!(
             config.admin.app_metrics.source,
@@ -67,7 +69,7 @@ impl Observation {
             (true, true) => "on",
             (true, false) => "unavailable",
         };
-        let unreachable = !can_ask && (health || path || fallback);
+        let unreachable = !can_ask && (health || path || falls_short);
         let by = match (&question, ready) {
             (Some(question), _) => question.by(),
             (None, ReadyRule::Told | ReadyRule::Asked) => ReadyBy::Notify,
@@ -76,6 +78,7 @@ impl Observation {
         };
         Self {
             ready,
+            falls_short,
             // An age that nobody asked for is a guess.
             waits_apart: !matches!(ready, ReadyRule::Alive(_))
                 || matches!(config.life.ready, Ready::Delay(_)),
@@ -96,7 +99,7 @@ impl Observation {
     }
 
     /// Warns of each setting that has less effect here than it says.
-    pub(super) fn warn(&self, config: &Config) {
+    pub(super) fn warn(&self) {
         let reason = self.info.reason.as_deref().unwrap_or_default();
         if self.info.health == "unavailable" {
             warn!(
@@ -110,23 +113,17 @@ impl Observation {
                 "RPM_APP_METRICS: single workers cannot be reached here; no metrics of workers are read"
             );
         }
-        let asked = matches!(config.life.ready, Ready::Http(_) | Ready::Tcp);
-        if asked && matches!(self.ready, ReadyRule::Listens { .. }) {
-            warn!(
+        match self.ready {
+            ReadyRule::Listens { .. } if self.falls_short => warn!(
                 reason,
                 "RPM_READY: single workers cannot be reached here; a worker is ready when it listens"
-            );
-        }
-        let observes = matches!(
-            config.life.ready,
-            Ready::Http(_) | Ready::Tcp | Ready::Listen
-        );
-        if observes && let ReadyRule::Alive(uptime) = self.ready {
-            warn!(
+            ),
+            ReadyRule::Alive(uptime) if self.falls_short => warn!(
                 reason,
                 ?uptime,
                 "RPM_READY cannot be observed here; a worker is ready when it has been alive for RPM_MIN_UPTIME"
-            );
+            ),
+            _ => {}
         }
     }
 }
