@@ -41,6 +41,7 @@ mod instances;
 mod memory;
 mod moment;
 mod motion;
+pub mod node;
 mod note;
 pub mod notify;
 mod oom;
