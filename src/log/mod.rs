@@ -22,6 +22,7 @@ mod handle;
 pub mod json;
 pub mod level;
 pub mod line;
+pub mod log4js;
 mod output;
 mod outputs;
 mod own;

@@ -7,6 +7,7 @@ use chrono::format::{Item, StrftimeItems};
 use chrono::{DateTime, SecondsFormat, Utc};
 
 use crate::model::Timestamp;
+use crate::sys::local_time;
 
 /// Formats times and caches the last one: many lines come in one read, and many reads in one second.
 #[derive(Clone, Debug)]
@@ -73,6 +74,14 @@ impl Stamper {
         }
         self.text.as_bytes()
     }
+}
+
+/// `now` in local time, without its zone: `2026-11-30T08:00:00.123`. In UTC if the zone is not known.
+pub fn local(now: SystemTime) -> String {
+    let (second, nanos) = since_epoch(now);
+    let ahead = local_time::ahead_of_utc(second).unwrap_or(0);
+    let time = calendar(second.saturating_add(ahead), nanos);
+    time.format("%Y-%m-%dT%H:%M:%S%.3f").to_string()
 }
 
 fn rfc3339(second: i64, nanos: u32) -> String {
@@ -144,6 +153,17 @@ mod tests {
         assert_eq!(at(664), "2026-11-22T04:40:13.009Z");
         // The clock is set back.
         assert_eq!(at(0), "2026-11-22T04:40:12.345Z");
+    }
+
+    #[test]
+    fn local_time_has_no_zone() {
+        let ahead = local_time::ahead_of_utc(1_795_322_412).unwrap();
+        let there =
+            UNIX_EPOCH + THEN + Duration::from_secs(ahead.rem_euclid(86_400).unsigned_abs());
+        let utc = pattern("T%H:%M:%S%.3f").stamp(there).to_vec();
+        let got = local(UNIX_EPOCH + THEN);
+        assert_eq!(got.len(), "2026-11-22T04:40:12.345".len());
+        assert!(got.ends_with(str::from_utf8(&utc).unwrap()), "{got}");
     }
 
     #[test]

@@ -22,6 +22,7 @@ pub mod intercept_probe;
 pub mod io;
 pub mod links;
 pub mod listener;
+pub mod local_time;
 pub mod notify;
 pub mod pid1;
 pub mod place;

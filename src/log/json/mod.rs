@@ -7,7 +7,7 @@
 //!   added, except `level` and `message`.
 //! - A piece of a cut line is wrapped as text, with `partial_id`, `partial_ordinal` and `partial_last`.
 
-mod escape;
+pub(super) mod escape;
 mod object;
 mod own;
 #[cfg(test)]

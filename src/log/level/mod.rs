@@ -34,6 +34,11 @@ impl LineLevel {
         prefix::level(line)
     }
 
+    /// The level that the word `name` alone names.
+    pub fn named(name: &[u8]) -> Option<Self> {
+        word::known(name).map(|(level, _)| level)
+    }
+
     /// The level that `head` and `body` together name.
     pub fn of_two(head: &[u8], body: &[u8]) -> Option<Self> {
         if head.is_empty() {
