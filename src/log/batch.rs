@@ -8,7 +8,7 @@ use crate::model::{LogOrigin, SlotId};
 impl From<Stream> for LogOrigin {
     fn from(stream: Stream) -> Self {
         match stream {
-            Stream::Stdout => Self::Stdout,
+            Stream::Stdout | Stream::Events => Self::Stdout,
             Stream::Stderr => Self::Stderr,
         }
     }

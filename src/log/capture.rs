@@ -7,6 +7,7 @@ use std::time::Instant;
 use super::LogSettings;
 use super::format::Formatter;
 use super::handle::{Attached, Inbox, Log};
+use super::inserted::InsertedStreams;
 use super::line::Splitter;
 use super::outputs::Outputs;
 use super::own::{self, OwnFormat};
@@ -18,7 +19,7 @@ use super::source::{Pipeline, Source};
 use super::stamp::Stamper;
 use crate::model::{Overflow, Timestamp};
 use crate::sys::clock;
-use crate::sys::epoll::{Interest, Poller, ReadyFd};
+use crate::sys::epoll::{Interest, Poller, ReadyFd, Waker};
 use crate::sys::io::{self, Read};
 use crate::sys::thread;
 
@@ -67,6 +68,7 @@ pub fn start(mut settings: LogSettings) -> Result<Log, StartError> {
         pipeline,
         stamper: Stamper::new(&settings.timestamp),
         sources: Vec::new(),
+        inserted: InsertedStreams::default(),
         buffer: vec![0; READ],
         tails: match settings.overflow {
             Overflow::Block => settings.buffer / 2,
@@ -96,6 +98,7 @@ struct Capture {
     pipeline: Pipeline,
     stamper: Stamper,
     sources: Vec<Option<Source>>,
+    inserted: InsertedStreams,
     buffer: Vec<u8>,
     /// Most bytes that all unfinished lines and records together may take.
     tails: usize,
@@ -191,15 +194,17 @@ impl Capture {
         let Inbox {
             attached,
             own,
+            inserted,
+            room,
             missing,
             flush,
             reopen,
             ..
         } = inbox;
         // Own lines that were logged before a worker was attached come before the worker's lines.
+        let mut said = 0;
         let before = attached.last().map_or(0, |attached| attached.after);
-        let (before, own) = own.split_at(before.min(own.len()));
-        self.pipeline.outputs.own(before);
+        self.own_until(&own, before, &mut said);
         for attached in attached {
             self.attach(attached);
         }
@@ -208,7 +213,13 @@ impl Capture {
             self.drain();
             self.tell_limits(None);
         }
-        self.pipeline.outputs.own(own);
+        for event in &inserted {
+            self.own_until(&own, event.after, &mut said);
+            self.inserted
+                .write(event, &self.settings, &mut self.pipeline);
+        }
+        room.iter().for_each(Waker::wake);
+        self.own_until(&own, own.len(), &mut said);
         if missing > 0 {
             let line = self
                 .shared
@@ -229,6 +240,13 @@ impl Capture {
         for done in flush {
             self.pipeline.outputs.done(&done);
         }
+    }
+
+    /// Passes on own lines up to the offset `end`. `said` is the end of those that were passed on before.
+    fn own_until(&mut self, own: &[u8], end: usize, said: &mut usize) {
+        let lines = own.get(*said..end).unwrap_or_default();
+        self.pipeline.outputs.own(lines);
+        *said = end.max(*said);
     }
 
     fn attach(&mut self, attached: Attached) {

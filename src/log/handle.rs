@@ -6,10 +6,13 @@ use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use super::inserted::{self, Inserted};
+use super::log4js::Event;
 use super::own::OwnEvent;
 use super::shared::{Shared, locked};
 use super::{Stream, Tail};
 use crate::model::{Generation, LogTotals, Pid, SlotId};
+use crate::sys::epoll::Waker;
 use crate::sys::{clock, io};
 
 /// A worker, as its log lines identify it.
@@ -43,6 +46,11 @@ pub struct Inbox {
     pub own_lines: u64,
     /// Own lines that did not fit after those in `own`.
     pub missing: u64,
+    /// Events of workers in order; below: their bytes.
+    pub inserted: Vec<Inserted>,
+    pub inserted_bytes: usize,
+    /// Whom to wake once `inserted` was written.
+    pub room: Vec<Waker>,
     pub flush: Vec<Sender<()>>,
     pub reopen: bool,
     /// The last [`Log`] was dropped.
@@ -132,6 +140,35 @@ impl Log {
     /// inbox, so that there is only one gap.
     pub(super) fn log_own(&self, said: &OwnEvent) {
         self.shared().log_own(said);
+    }
+
+    /// Puts an event that `worker` sent over its channel into the stream, once and in one piece, after the events and
+    /// the runtime's own lines that came before. It counts as lines of the worker's stdout (RPM_LOG_RATE,
+    /// RPM_LOG_OVERFLOW, RPM_LOG_MAX_LINE, the log files). Returns false if too many events wait already, because the
+    /// output is slow: then the event was not taken, and `room` is woken as soon as another call may succeed.
+    #[must_use = "an event that was not taken is lost unless it is kept"]
+    pub fn insert(&self, worker: WorkerLabel, event: &Event, room: &Waker) -> bool {
+        let shared = self.shared();
+        if !shared.has_room(room) {
+            return false;
+        }
+        let text = inserted::text(&shared.own_format, event);
+        shared.add_pending(text.len());
+        let mut inbox = shared.inbox();
+        let after = inbox.own.len();
+        let first = inbox.inserted.is_empty();
+        inbox.inserted_bytes += text.len();
+        inbox.inserted.push(Inserted {
+            worker,
+            text,
+            after,
+        });
+        drop(inbox);
+        // Whoever inserted the first one wakes the thread.
+        if first {
+            shared.waker.wake();
+        }
+        true
     }
 
     /// Makes the thread reopen the log files after everything that was read before; an external tool has renamed them.

@@ -19,6 +19,7 @@ pub mod file;
 mod files;
 mod format;
 mod handle;
+mod inserted;
 pub mod json;
 pub mod level;
 pub mod line;
@@ -82,6 +83,9 @@ pub enum Stream {
     Stdout,
     /// Descriptor 2.
     Stderr,
+    /// Events that the worker sends over its channel ([`Log::insert`]). They are counted, labelled and written as lines
+    /// of its stdout, where the program would have written them.
+    Events,
 }
 
 /// Settings of the log, for [`start`].

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::batch::{LineOwner, Run};
 use super::handle::Inbox;
+use super::inserted;
 use super::own::{OwnEvent, OwnFormat};
 use super::own_file::OwnFile;
 use super::stall::Stall;
@@ -76,7 +77,7 @@ pub struct Shared {
     limit: usize,
     stalls: Mutex<Vec<Arc<Stall>>>,
     /// Format of the runtime's own lines.
-    own_format: OwnFormat,
+    pub own_format: OwnFormat,
     /// RPM_LOG_OWN_FILE, set at the start.
     pub own_file: OnceLock<OwnFile>,
     pub waker: Waker,
@@ -100,6 +101,16 @@ impl Shared {
 
     pub fn inbox(&self) -> MutexGuard<'_, Inbox> {
         locked(&self.inbox)
+    }
+
+    /// Whether another event of a worker may be inserted. If not, wakes `room` once the waiting ones are written.
+    pub fn has_room(&self, room: &Waker) -> bool {
+        let mut inbox = self.inbox();
+        let has = inbox.inserted_bytes < inserted::WAITING.min(self.limit / 4).max(1);
+        if !has && !inbox.room.iter().any(|known| known.wakes_the_same(room)) {
+            inbox.room.push(room.clone());
+        }
+        has
     }
 
     /// Queues one line of the runtime for its file and for the stream.

@@ -49,7 +49,7 @@ pub struct Source {
 
 /// The steps after splitting and joining.
 #[derive(Debug)]
-struct Downstream {
+pub struct Downstream {
     slot: SlotId,
     stream: Stream,
     formatter: Formatter,
@@ -65,7 +65,7 @@ impl Source {
         tail: Option<Tail>,
         splitter: Splitter,
         joiner: Option<Joiner>,
-        (slot, stream): (SlotId, Stream),
+        place: (SlotId, Stream),
         formatter: Formatter,
     ) -> Self {
         Self {
@@ -75,13 +75,7 @@ impl Source {
             joiner,
             due: None,
             overdue: None,
-            downstream: Downstream {
-                slot,
-                stream,
-                formatter,
-                passing: true,
-                rest: Rest::default(),
-            },
+            downstream: Downstream::new(place, formatter),
         }
     }
 
@@ -166,7 +160,8 @@ impl Source {
 }
 
 impl Pipeline {
-    fn split(&self, lines: u64) {
+    /// Counts lines that turned out to be too long.
+    pub fn split(&self, lines: u64) {
         if lines > 0 {
             let split = &self.shared.counters.split;
             split.fetch_add(lines, std::sync::atomic::Ordering::Relaxed);
@@ -175,6 +170,16 @@ impl Pipeline {
 }
 
 impl Downstream {
+    pub fn new((slot, stream): (SlotId, Stream), formatter: Formatter) -> Self {
+        Self {
+            slot,
+            stream,
+            formatter,
+            passing: true,
+            rest: Rest::default(),
+        }
+    }
+
     fn owner(&self) -> LineOwner {
         LineOwner {
             origin: self.stream.into(),
@@ -182,7 +187,8 @@ impl Downstream {
         }
     }
 
-    fn write(&mut self, block: Block<'_>, pipeline: &mut Pipeline) {
+    /// Formats and passes on what RPM_LOG_RATE lets through. The bytes of `block` were counted as pending.
+    pub fn write(&mut self, block: Block<'_>, pipeline: &mut Pipeline) {
         if block.partial && !block.joined {
             // Count the newline that is added to a piece. A piece of a record ends with a line, so nothing is added.
             pipeline.shared.add_pending(1);

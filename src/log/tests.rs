@@ -1,6 +1,7 @@
 //! The log thread with real pipes at both ends.
 
 mod flow;
+mod inserted;
 
 use std::fs::File;
 use std::io::{Read, Write};

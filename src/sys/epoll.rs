@@ -109,6 +109,11 @@ impl Waker {
             .map(|fd| Self(Arc::new(fd)))
     }
 
+    /// Whether both wake the same thread.
+    pub fn wakes_the_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// Makes the descriptor readable. It fails only if the counter is full; then the descriptor is readable already.
     pub fn wake(&self) {
         let _ = self.0.write(1);

@@ -24,9 +24,11 @@ pub struct Labels {
 impl Labels {
     /// The labels of one stream of one worker.
     pub fn new(app: &str, slot: SlotId, generation: Generation, pid: Pid, stream: Stream) -> Self {
-        let stream = match stream {
-            Stream::Stdout => "stdout",
-            Stream::Stderr => "stderr",
+        // The numbers of cut lines are counted for each source of lines.
+        let (stream, source) = match stream {
+            Stream::Stdout => ("stdout", "stdout"),
+            Stream::Stderr => ("stderr", "stderr"),
+            Stream::Events => ("stdout", "events"),
         };
         let mut name = b"\"app\":\"".to_vec();
         escape::text(&mut name, app);
@@ -42,7 +44,7 @@ impl Labels {
         Self {
             members,
             all,
-            partial_id: format!("{slot}-{pid}-{stream}-").into_bytes(),
+            partial_id: format!("{slot}-{pid}-{source}-").into_bytes(),
         }
     }
 }
