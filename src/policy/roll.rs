@@ -352,8 +352,10 @@ impl Fleet {
         };
         let id = slot.id;
         slot.seat = Seat::Held;
-        slot.renewal = None;
-        slot.ails = cause == Cause::Unhealthy;
+        let renewal = slot.renewal.take();
+        // It may leave for a reload while its own replacement is not due yet.
+        let was_sick = renewal.is_some_and(|it| it.out && it.cause == Cause::Unhealthy);
+        slot.ails = was_sick || cause == Cause::Unhealthy;
         slot.calm();
         self.retire(turn, id, worker, cause, true);
     }

@@ -202,8 +202,9 @@ impl Books {
         let slot = &mut self.slots[at];
         assert!(slot.next.is_none(), "its successor starts");
         slot.chair = Chair::Held(pid);
-        slot.renewal = None;
-        slot.ails = cause == Cause::Unhealthy;
+        let renewal = slot.renewal.take();
+        let was_sick = renewal.is_some_and(|it| it.out && it.cause == Cause::Unhealthy);
+        slot.ails = was_sick || cause == Cause::Unhealthy;
         slot.calm();
         self.leaves(now, pid, cause, true);
         self.tally.hit("taken away");

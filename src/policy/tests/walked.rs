@@ -359,3 +359,20 @@ fn a_reload_does_not_wait_for_ever_for_a_check() {
     assert_eq!(live(&table), [0, 1], "it serves, but proves nothing");
     assert_eq!(table.due_in(), None);
 }
+
+#[test]
+fn one_that_leaves_for_a_reload_while_it_is_unhealthy_is_counted_too() {
+    let (mut table, old) = Table::serving(Params {
+        health_failures: Some(1),
+        ..two()
+    });
+    let _ = table.tell(checked(old[0], false));
+    let new = rises(&mut table, SLOT, 2);
+    let _ = table.ends(new, Exit::Code(1));
+    // Its replacement is not due yet, but it cannot stay beside the new version.
+    let _ = table.tell(Event::Excludes { pid: old[0] });
+    let _ = table.tell(RELOAD);
+    assert_eq!(table.draining().len(), 1);
+    let _ = table.tell(checked(old[1], false));
+    assert_eq!(live(&table), [1], "the other one still serves");
+}
