@@ -127,6 +127,7 @@ fn a_program_that_mostly_works_is_replaced_while_it_serves() {
             ("successor cannot be forked", 15),
             ("taken over", 40),
             ("left first", 5),
+            ("gave way", 2),
             ("replaced in its start", 5),
             ("drain: empty", 30),
             ("drain: chooses", 30),

@@ -93,7 +93,7 @@ impl Fleet {
         let new = self.reload.is_some() && worker.generation == self.generation;
         // A new version that ends again and again is no success, however long it is ready.
         let failed = life == Life::Short || exit != Exit::Code(0);
-        let tried = self.on_trial(turn.now, &seat) || (new && failed);
+        let tried = (self.on_trial(turn.now, &seat) || (new && failed)) && !worker.gave_way();
         let next = if self.stop_has_come(turn.now) {
             Next::Stopping
         } else {
@@ -132,7 +132,7 @@ impl Fleet {
         self.ended_beside(turn, id, worker, fall);
         // The process is already reaped, so no stop signal is needed.
         self.give_back(at);
-        if self.makes_room(turn, at, worker.pid) {
+        if self.makes_room(turn, at, worker.pid) || self.starts_again(turn, at, worker) {
             return;
         }
         self.not_up(turn, at, Some(worker.pid), NotUp::Ended(fall.exit));

@@ -63,6 +63,12 @@ pub enum Event {
         /// The worker.
         pid: Pid,
     },
+    /// The worker connects to a path of its service that it has not bound, and somebody answers. If it ends then, those
+    /// after it are told that nobody answers, so no later worker finds that path in use.
+    FoundInUse {
+        /// The worker.
+        pid: Pid,
+    },
     /// A health check of the worker has ended (RPM_HEALTH).
     Checked {
         /// The worker.

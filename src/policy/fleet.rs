@@ -233,6 +233,7 @@ impl Fleet {
             Event::Ready { pid, by } => self.told_ready(turn, pid, by),
             Event::Listens { pid, port } => self.listens(turn, pid, port),
             Event::Excludes { pid } => self.excludes(pid),
+            Event::FoundInUse { pid } => self.found_in_use(pid),
             Event::Checked { pid, passed } => self.checked(turn, pid, passed),
             Event::Unfit { pid, cause } => self.unfit(turn, pid, cause),
             Event::Leaving { pid } => self.leaving(turn.now, pid),

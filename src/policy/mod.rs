@@ -37,6 +37,7 @@ mod fleet;
 mod give_back;
 pub mod handover;
 pub mod health;
+mod in_use;
 mod instances;
 mod memory;
 mod moment;

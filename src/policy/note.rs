@@ -84,6 +84,13 @@ pub enum Note {
         /// The present worker.
         old: Pid,
     },
+    /// A new worker ended because it found a path of its service in use. The next one starts.
+    StartsAgain {
+        /// The slot.
+        slot: SlotId,
+        /// The new worker.
+        pid: Pid,
+    },
     /// A worker was not ready in time and gets the stop signal.
     NotReady {
         /// Its slot.

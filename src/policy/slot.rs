@@ -40,6 +40,8 @@ pub struct Worker {
     pub told: Option<ReadyBy>,
     /// It has an address that no other process can bind meanwhile: see [`super::excludes`].
     pub excludes: bool,
+    /// It found a path of its service in use: see [`super::in_use`].
+    pub found_in_use: bool,
 }
 
 impl Worker {

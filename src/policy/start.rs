@@ -62,6 +62,7 @@ impl Fleet {
             port,
             told: None,
             excludes: false,
+            found_in_use: false,
         };
         // The PID is in use again, so the group that had this number is empty.
         self.retiring

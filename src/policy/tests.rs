@@ -6,6 +6,7 @@ mod excludes;
 mod expected;
 mod failures;
 mod give_back;
+mod in_use;
 mod listeners;
 mod ready;
 mod roll;

@@ -126,5 +126,6 @@ fn comes_before_the_end(event: &Event) -> bool {
             | Event::Starved { .. }
             | Event::Executed { .. }
             | Event::Excludes { .. }
+            | Event::FoundInUse { .. }
     )
 }

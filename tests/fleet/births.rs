@@ -67,6 +67,7 @@ impl Books {
             fit: self.params.health_failures.is_none(),
             failures: 0,
             excludes: false,
+            found_in_use: false,
             leaves: None,
             returns: false,
             left: 0,

@@ -71,6 +71,8 @@ struct Life {
     failures: u32,
     /// No other process can bind an address that it has.
     excludes: bool,
+    /// It found a path of its service in use.
+    found_in_use: bool,
     /// Why it must end, if it must; it then has no slot any more.
     leaves: Option<Cause>,
     /// It was well, and gets its slot back if its successor ends.
@@ -332,6 +334,11 @@ impl Books {
                     life.excludes = true;
                 }
             }
+            Event::FoundInUse { pid } => {
+                if let Some(life) = self.lives.get_mut(&pid) {
+                    life.found_in_use = true;
+                }
+            }
             Event::Checked { pid, passed } => self.checked(now, pid, passed),
             Event::Unfit { pid, cause } => self.unfit(now, pid, cause),
             Event::Extended { pid, by } => self.extended(now, pid, by),
@@ -373,6 +380,11 @@ impl Books {
 impl Life {
     fn is_another(&self, than: &Self) -> bool {
         self.listener != than.listener || self.started != than.started
+    }
+
+    /// It found a path in use and has served nobody.
+    fn gave_way(&self) -> bool {
+        self.found_in_use && self.ready.is_none() && self.start.listens.is_empty()
     }
 }
 

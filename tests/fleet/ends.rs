@@ -183,6 +183,7 @@ impl Books {
         let good = up && lived >= self.params.min_uptime;
         let new = self.reload.is_some() && life.generation == self.generation;
         let tried = self.on_trial(now, life) || (new && (!good || exit != Exit::Code(0)));
+        let tried = tried && !life.gave_way();
         let coming = self.coming(now);
         if !coming && self.comes_back(now, pid, life, exit, leftovers, own) {
             return;
@@ -307,6 +308,12 @@ impl Books {
             self.tally.hit("made room");
             let slot = id(life.slot);
             self.owed.push(Note::LeavesFirst { slot, pid, old });
+            return;
+        }
+        if life.gave_way() {
+            self.tally.hit("gave way");
+            let slot = id(life.slot);
+            self.owed.push(Note::StartsAgain { slot, pid });
             return;
         }
         let why = NotUp::Ended(exit);

@@ -94,6 +94,7 @@ impl Books {
             | Note::ListensLate { .. }
             | Note::GaveBack { .. }
             | Note::LeavesFirst { .. }
+            | Note::StartsAgain { .. }
             | Note::Ended { .. }
             | Note::Leftovers { .. }
             | Note::SpawnDelayed { .. }

@@ -194,6 +194,14 @@ impl Books {
         stay.map(|(pid, _)| *pid).collect()
     }
 
+    /// Workers that stay and have not served yet.
+    pub fn start_up(&self) -> Vec<Pid> {
+        let serves = |life: &Life| life.ready.is_some() || !life.start.listens.is_empty();
+        let starting = self.lives.iter();
+        let starting = starting.filter(|(_, life)| life.leaves.is_none() && !serves(life));
+        starting.map(|(pid, _)| *pid).collect()
+    }
+
     /// Workers that must end.
     pub fn leave(&self) -> Vec<Pid> {
         let leave = self.lives.iter().filter(|(_, life)| life.leaves.is_some());

@@ -98,6 +98,7 @@ impl World {
             Move::Checked(who, passed) => self.tell(who, |pid| Event::Checked { pid, passed }),
             Move::Unfit(who, cause) => self.tell(who, |pid| Event::Unfit { pid, cause }),
             Move::Excludes(who) => self.tell(who, |pid| Event::Excludes { pid }),
+            Move::GivesWay(who, exit) => self.gives_way(who, exit),
             Move::Extended(who, by) => self.tell(who, |pid| Event::Extended { pid, by }),
             Move::AllReady => self.tell_all(Books::stay, told_ready),
             Move::AllChecked(passed) => {
@@ -215,6 +216,15 @@ impl World {
         }
     }
 
+    /// A worker that has not served yet finds a path in use and ends.
+    fn gives_way(&mut self, who: Who, exit: Exit) {
+        if let Some(pid) = who.of(&self.books.start_up()) {
+            self.turn(&[Event::FoundInUse { pid }]);
+            self.end_one(pid, exit);
+            self.turn(&[]);
+        }
+    }
+
     fn end_one(&mut self, pid: Pid, exit: Exit) {
         let now = self.now;
         if let Some(process) = self.system.processes.get_mut(&pid)
@@ -271,6 +281,7 @@ impl World {
                 port: PortId::new(0).unwrap(),
             },
             Word::Excludes => Event::Excludes { pid },
+            Word::FindsInUse => Event::FoundInUse { pid },
             Word::Executed => Event::Executed { pid },
             Word::Passed => Event::Checked { pid, passed: true },
             Word::Failed => Event::Checked { pid, passed: false },

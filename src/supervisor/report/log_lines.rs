@@ -79,6 +79,7 @@ impl Listener for LogLines {
             | Note::TookOver { .. }
             | Note::GaveBack { .. }
             | Note::LeavesFirst { .. }
+            | Note::StartsAgain { .. }
             | Note::Renews { .. }
             | Note::Scaled { .. }
             | Note::ScaleRefused { .. } => self.reload(told),
@@ -273,6 +274,11 @@ impl LogLines {
                 pid = pid.get(),
                 old = old.get(),
                 "a new worker cannot start beside the old one, which leaves first now"
+            ),
+            Note::StartsAgain { slot, pid } => info!(
+                slot = slot.0,
+                pid = pid.get(),
+                "a new worker ended because its unix path is in use; starting it again"
             ),
             Note::Renews { slot, pid, cause } => {
                 let why = match cause {
