@@ -9,7 +9,6 @@ use nix::errno::Errno;
 
 use crate::model::{ListenerId, Pid, SlotId};
 use crate::policy::handover::{BindAnswer, PortKey, SocketKind, Transport, on_bind};
-use crate::policy::unix::UnixKey;
 use crate::sys::clock::Clock;
 use crate::sys::epoll::{Interest, Poller, ReadyFd, Waker};
 use crate::sys::intercept::{Call, Notification, Notifier};
@@ -125,8 +124,6 @@ struct ServedWorker {
     bounds: Bounds,
     /// What was reported of it.
     once: Once,
-    /// The path that it bound by itself after the path was left alone, and the inode of the socket.
-    alone: Option<(u64, UnixKey)>,
     sets: EpollSets,
 }
 
@@ -218,7 +215,6 @@ impl<F: Fn(PortEvent)> Thread<F> {
                             told: Told::default(),
                             bounds: Bounds::default(),
                             once: Once::default(),
-                            alone: None,
                             sets: EpollSets::new(self.clock.now()),
                         },
                     );
@@ -254,6 +250,7 @@ impl<F: Fn(PortEvent)> Thread<F> {
             Call::Listen => self.answer_listen(served, &notification),
             Call::AskListening => self.answer_whether_it_listens(served, &notification),
             Call::CreateEpoll => self.create_set(served, &notification),
+            Call::Connect => self.answer_connect(served, &notification),
             Call::Unlink | Call::UnlinkAt => {
                 if self.remove_path(served, &notification) {
                     Answer::Done

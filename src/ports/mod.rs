@@ -95,13 +95,20 @@ pub enum PortEvent {
         /// The port.
         key: PortKey,
     },
-    /// A worker ended before it bound a path that an earlier worker has or had alone.
-    Missed {
+    /// A worker connects to a path of its service that it has not bound, and somebody answers.
+    FoundInUse {
+        /// The leader of the worker's group.
+        worker: Pid,
+    },
+    /// A worker before this one ended because somebody answered at its path. This one, and those after it, find nobody
+    /// there until they have bound it.
+    FindsNobody {
+        /// The leader of the worker's group.
+        worker: Pid,
+        /// Its slot.
+        slot: SlotId,
         /// The path.
         key: UnixKey,
-        /// Somebody had connected and not waited: the program looks whether somebody answers. The path is not shared any
-        /// more.
-        given_up: bool,
     },
     /// A path that RPM_PORTS lists cannot be opened before the first worker.
     NotYet {

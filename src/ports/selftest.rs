@@ -191,11 +191,12 @@ fn named<E: Display>(what: &'static str) -> impl Fn(E) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sys::intercept::Extra;
 
     #[test]
     fn this_kernel_steers_and_intercepts() {
         assert_eq!(steering(), Ok(()));
-        assert_eq!(interception(&Filter::new(false)), Ok(()));
+        assert_eq!(interception(&Filter::new(Extra::default())), Ok(()));
     }
 
     #[test]

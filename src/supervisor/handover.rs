@@ -4,7 +4,7 @@ use crate::config::{Config, Handover};
 use crate::model::{HandoverInfo, Word as _};
 use crate::policy::handover::PortRule;
 use crate::ports::{self, Steering};
-use crate::sys::intercept::Filter;
+use crate::sys::intercept::{Extra, Filter};
 
 use super::boot::{BootError, refused};
 
@@ -65,7 +65,10 @@ pub(super) fn choose(config: &Config) -> Result<Chosen, BootError> {
     }
     let several = config.program.instances.get() > 1;
     // Workers may remove the path of a unix socket that others serve.
-    let filter = Filter::new(config.ports.shared.shares_paths());
+    let filter = Filter::new(Extra {
+        removals: config.ports.shared.shares_paths(),
+        connects: false,
+    });
     let intercepted = match config.ports.handover {
         Handover::Activation => Err("RPM_HANDOVER=activation".to_owned()),
         Handover::Auto | Handover::Intercept => ports::interception(&filter).map_err(plainly),

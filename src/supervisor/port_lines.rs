@@ -21,7 +21,13 @@ pub(super) fn log_event(event: &PortEvent, admin: Option<SocketAddr>) {
         PortEvent::Unlisted { worker, slot, key } => {
             info!(slot = slot.0, pid = worker.get(), port = %key, "a worker binds a port that RPM_PORTS does not list; it is not shared, so only one process can have it");
         }
-        PortEvent::Missed { key, given_up } => missed(key, *given_up),
+        PortEvent::FoundInUse { worker } => {
+            debug!(
+                pid = worker.get(),
+                "worker found a path of its service in use"
+            );
+        }
+        PortEvent::FindsNobody { worker, slot, key } => finds_nobody((*worker, *slot), key),
         PortEvent::NotYet { key, reason } => {
             info!(port = %key, reason, "cannot open this path of RPM_PORTS before the first worker; clients are refused until a worker has bound it, and then it is shared");
         }
@@ -86,14 +92,7 @@ pub(super) fn log_event(event: &PortEvent, admin: Option<SocketAddr>) {
             key,
             listeners,
             rebuilt,
-        } => {
-            let lost = if *rebuilt {
-                "every queue of the port was"
-            } else {
-                "its queue was"
-            };
-            warn!(port = %key, ?listeners, "a worker shut its listener down; listening again, {lost} reset");
-        }
+        } => repaired(key, listeners, *rebuilt),
         PortEvent::Stranded {
             key,
             count,
@@ -171,14 +170,18 @@ fn excludes(worker: Pid, key: &PortKey, why: Excluded) {
     }
 }
 
-fn missed(key: &UnixKey, given_up: bool) {
-    let hint = "RPM_RELOAD_SURGE=0 and RPM_RELOAD_UNAVAILABLE=1 if the program first connects to its path and ends when somebody answers, as php-fpm does";
-    let what = if given_up {
-        "a worker connected to its own unix path and ended; the path is not shared any more, the worker binds it by itself"
+fn finds_nobody((worker, slot): (Pid, SlotId), key: &UnixKey) {
+    let hint = "name the ports to share in RPM_PORTS, without this path, if only one worker may have it; then set RPM_INSTANCES=1 and RPM_RELOAD_SURGE=0";
+    warn!(slot = slot.0, pid = worker.get(), port = %key, hint, "the program connects to its own unix path and ends if somebody answers; from now on its workers find nobody there before they bind it, and share it");
+}
+
+fn repaired(key: &PortKey, listeners: &[usize], rebuilt: bool) {
+    let lost = if rebuilt {
+        "every queue of the port was"
     } else {
-        "a worker ended before it bound the unix path that its predecessor serves"
+        "its queue was"
     };
-    warn!(port = %key, hint, "{what}");
+    warn!(port = %key, ?listeners, "a worker shut its listener down; listening again, {lost} reset");
 }
 
 fn unregistered((worker, slot): (Pid, SlotId), key: &PortKey, reason: &str, answer: Unregistered) {

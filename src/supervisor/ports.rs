@@ -16,7 +16,7 @@ use crate::policy::steering::Balance;
 use crate::policy::unix::Endpoint;
 use crate::policy::{Event, Rotation, Standstill};
 use crate::ports::{self, Balancer, BindServer, PortEvent, SharedPorts, Steering, StrandedRelay};
-use crate::sys::intercept::Filter;
+use crate::sys::intercept::{Extra, Filter};
 use crate::sys::pid1::FileLimit;
 
 use super::Supervisor;
@@ -35,6 +35,8 @@ pub(super) struct Sharing {
     pub(super) server: BindServer,
     /// `None` with activation.
     pub(super) filter: Option<Filter>,
+    /// The one that traps `connect` too.
+    seeing_connections: Filter,
     stranded_relay: Option<StrandedRelay>,
     /// The balance must be started with the second worker.
     balance: bool,
@@ -96,6 +98,10 @@ pub(super) fn share(
         ports,
         server,
         filter,
+        seeing_connections: Filter::new(Extra {
+            removals: true,
+            connects: true,
+        }),
         stranded_relay: None,
         // A single worker needs no balance; it starts with the first worker that is added.
         balance: steering.is_some_and(|steering| steering.balance == Balance::Adaptive),
@@ -107,6 +113,16 @@ pub(super) fn share(
 }
 
 impl Sharing {
+    /// The filter of the next worker. `None` with activation. `sees`: its connections to unix paths are to be seen.
+    pub(super) fn filter_of_the_next(&self, sees: bool) -> Option<&Filter> {
+        let filter = self.filter.as_ref()?;
+        Some(if sees {
+            &self.seeing_connections
+        } else {
+            filter
+        })
+    }
+
     /// Closes the runtime's copies of the listeners, once.
     pub(super) fn let_go(&mut self) {
         if !self.let_go {
@@ -301,6 +317,11 @@ impl Supervisor {
                 let known = self.workers.get(*worker);
                 let excludes = known.map(|_| Event::Excludes { pid: *worker });
                 return excludes.into_iter().collect();
+            }
+            PortEvent::FoundInUse { worker } => {
+                let known = self.workers.get(*worker);
+                let found = known.map(|_| Event::FoundInUse { pid: *worker });
+                return found.into_iter().collect();
             }
             _ => return Vec::new(),
         };

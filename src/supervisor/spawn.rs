@@ -81,6 +81,8 @@ impl Supervisor {
             env.retain(|(name, _)| name != "WATCHDOG_PID");
             notify
         });
+        let sharing = self.sharing.as_ref();
+        let sees = sharing.is_some_and(|sharing| sharing.ports.sees_connections());
         let one_shot = config.one_shot();
         let terminal = std::io::stdin().is_terminal();
         let foreground = alone && (inherit || one_shot) && terminal;
@@ -100,7 +102,7 @@ impl Supervisor {
             filter: self
                 .sharing
                 .as_ref()
-                .and_then(|sharing| sharing.filter.as_ref()),
+                .and_then(|sharing| sharing.filter_of_the_next(sees)),
             death_signal: config
                 .signals
                 .pdeathsig
@@ -119,6 +121,9 @@ impl Supervisor {
         let mut worker = Worker::new(id, slot);
         if let Some(sharing) = &self.sharing {
             sharing.ports.occupy(listener, pid);
+            if sees {
+                sharing.ports.sees_connections_of(pid);
+            }
             worker.listener = Some(listener);
         }
         worker.notify = notify.map(|notify| self.listen_to(id, notify));

@@ -9,6 +9,8 @@ pub struct Architecture {
     pub bind: u32,
     /// The number of listen(2).
     pub listen: u32,
+    /// The number of connect(2).
+    pub connect: u32,
     /// The number of setsockopt(2).
     pub setsockopt: u32,
     /// The number of getsockopt(2).
@@ -28,6 +30,7 @@ pub const X86_64: Architecture = Architecture {
     audit: 0xc000_003e,
     bind: 49,
     listen: 50,
+    connect: 42,
     setsockopt: 54,
     getsockopt: 55,
     epoll_create1: 291,
@@ -41,6 +44,7 @@ pub const AARCH64: Architecture = Architecture {
     audit: 0xc000_00b7,
     bind: 200,
     listen: 201,
+    connect: 203,
     setsockopt: 208,
     getsockopt: 209,
     epoll_create1: 20,
@@ -70,6 +74,7 @@ mod tests {
         let own = [
             NATIVE.bind,
             NATIVE.listen,
+            NATIVE.connect,
             NATIVE.setsockopt,
             NATIVE.getsockopt,
             NATIVE.epoll_create1,
@@ -80,6 +85,7 @@ mod tests {
             [
                 libc::SYS_bind,
                 libc::SYS_listen,
+                libc::SYS_connect,
                 libc::SYS_setsockopt,
                 libc::SYS_getsockopt,
                 libc::SYS_epoll_create1,

@@ -1,5 +1,5 @@
 //! Intercepts `bind`, `listen` and the question whether a socket listens, the creation of epoll sets, a few socket options and,
-//! for unix paths, the removal of files by a seccomp user notification (seccomp_unotify(2)).
+//! for unix paths, the removal of files and connections to paths by a seccomp user notification (seccomp_unotify(2)).
 //!
 //! The child installs the filter on itself; the filter stays on it and on all its descendants. Each trapped call waits
 //! until the owner of the notifier answers, so the notifier must stay open and served while any of them lives.
@@ -30,6 +30,8 @@ pub enum Call {
     Unlink,
     /// unlinkat(2) without AT_REMOVEDIR.
     UnlinkAt,
+    /// connect(2), unless the address is as long as one of IPv4 or of IPv6.
+    Connect,
 }
 
 /// One trapped call that waits for an answer.
@@ -44,6 +46,16 @@ pub struct Notification {
     pub args: [u64; 6],
 }
 
+/// What some filters trap beside the calls that all of them trap.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Extra {
+    /// unlink(2) and unlinkat(2), which unix socket paths need.
+    pub removals: bool,
+    /// connect(2) to unix sockets. The filter sees only the length of the address, so a path of 13, 14, 25 or 26 bytes
+    /// passes if the program counts its length exactly: these are the lengths of an IPv4 and of an IPv6 address.
+    pub connects: bool,
+}
+
 const LD_W_ABS: u16 = 0x20;
 const JEQ_K: u16 = 0x15;
 const RET_K: u16 = 0x06;
@@ -53,9 +65,8 @@ const ALLOW: u8 = 254;
 const NOTIFY: u8 = 255;
 
 /// The filter program. It decides by the call number alone where it can, so that the kernel's cache of always-allowed
-/// calls (since 5.11) covers all others. Calls of a foreign architecture (i386, x32) pass. `removals`: also unlink(2)
-/// and unlinkat(2).
-fn filter(of: Architecture, removals: bool) -> Vec<libc::sock_filter> {
+/// calls (since 5.11) covers all others. Calls of a foreign architecture (i386, x32) pass.
+fn filter(of: Architecture, extra: Extra) -> Vec<libc::sock_filter> {
     let load = |k: usize| libc::sock_filter {
         code: LD_W_ABS,
         jt: 0,
@@ -85,12 +96,25 @@ fn filter(of: Architecture, removals: bool) -> Vec<libc::sock_filter> {
         equal(of.epoll_create1, NOTIFY, 0),
     ];
     steps.extend(of.epoll_create.map(|create| equal(create, NOTIFY, 0)));
-    if removals {
+    if extra.removals {
         steps.extend(of.unlink.map(|unlink| equal(unlink, NOTIFY, 0)));
         steps.extend([
             equal(of.unlinkat, 0, 2),
             argument(2), // flags
             equal(libc::AT_REMOVEDIR.cast_unsigned(), ALLOW, NOTIFY),
+        ]);
+    }
+    if extra.connects {
+        let [v4, v6] = [
+            size_of::<libc::sockaddr_in>(),
+            size_of::<libc::sockaddr_in6>(),
+        ];
+        let [v4, v6] = [v4, v6].map(|len| u32::try_from(len).unwrap_or(0));
+        steps.extend([
+            equal(of.connect, 0, 3),
+            argument(2), // length of the address
+            equal(v4, ALLOW, 0),
+            equal(v6, ALLOW, NOTIFY),
         ]);
     }
     steps.extend([
@@ -134,9 +158,9 @@ fn filter(of: Architecture, removals: bool) -> Vec<libc::sock_filter> {
 pub struct Filter(Vec<libc::sock_filter>);
 
 impl Filter {
-    /// Builds the filter. `removals`: it also traps the removal of files, which unix socket paths need.
-    pub fn new(removals: bool) -> Self {
-        Self(filter(NATIVE, removals))
+    /// Builds the filter.
+    pub fn new(extra: Extra) -> Self {
+        Self(filter(NATIVE, extra))
     }
 
     /// Installs the filter on the calling thread and returns the notifier, close-on-exec. Async-signal-safe: for the
@@ -245,6 +269,8 @@ impl Notifier {
             Call::UnlinkAt
         } else if Some(number) == NATIVE.unlink {
             Call::Unlink
+        } else if number == NATIVE.connect {
+            Call::Connect
         } else {
             // The filter traps no other call.
             Call::CreateEpoll

@@ -9,9 +9,6 @@ use super::proc::Proc;
 /// State of a socket (`SS_*` of linux/net.h) that is connected, and accepted if it is the server's.
 const CONNECTED: &[u8] = b"03";
 
-/// State of a socket in the queue of a listener.
-const CONNECTING: &[u8] = b"02";
-
 /// One socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Row<'a> {
@@ -19,8 +16,6 @@ pub struct Row<'a> {
     pub kind: u32,
     /// It is one end of a connection.
     pub connected: bool,
-    /// It waits in the queue of a listener, and its client has closed its end.
-    pub given_up: bool,
     /// The inode; 0 while it waits in the queue of a listener.
     pub inode: u64,
     /// The address, empty if it has none. An accepted socket has that of its listener. An abstract one begins with `@`.
@@ -50,14 +45,12 @@ fn parse(line: &[u8]) -> Option<Row<'_>> {
         let (word, behind) = from.split_at_checked(end.unwrap_or(from.len()))?;
         (*field, rest) = (word, behind);
     }
-    let [_number, references, _protocol, _flags, kind, state, inode] = fields;
+    let [_number, _references, _protocol, _flags, kind, state, inode] = fields;
     let kind = std::str::from_utf8(kind).ok()?;
     let inode = std::str::from_utf8(inode).ok()?.parse().ok()?;
     Some(Row {
         kind: u32::from_str_radix(kind, 16).ok()?,
         connected: state == CONNECTED,
-        // A client that is there holds the third reference.
-        given_up: inode == 0 && state == CONNECTING && references == b"00000002",
         inode,
         address: OsStr::from_bytes(rest.strip_prefix(b" ").unwrap_or_default()),
     })
@@ -83,27 +76,6 @@ mod tests {
         let line = b"000000006433de1e: 00000003 00000000 00000000 0001 03 19915306";
         assert_eq!(parse(line).unwrap().address, "");
         assert_eq!(parse(b"Num RefCount"), None);
-    }
-
-    #[test]
-    fn a_client_that_did_not_wait_is_told_from_one_that_waits() {
-        let directory = std::env::temp_dir().join(format!("rpm-given-up-{}", std::process::id()));
-        std::fs::create_dir_all(&directory).unwrap();
-        let path = directory.join("a.sock");
-        // Left by an earlier process with our PID.
-        let _ = std::fs::remove_file(&path);
-        let _listener = UnixListener::bind(&path).unwrap();
-        let _waits = UnixStream::connect(&path).unwrap();
-        let given_up = || {
-            let mut count = 0;
-            let add = |row: Row<'_>| count += u32::from(row.address == path && row.given_up);
-            dump(&Proc::new("/proc"), add).unwrap();
-            count
-        };
-        assert_eq!(given_up(), 0);
-        drop(UnixStream::connect(&path).unwrap());
-        assert_eq!(given_up(), 1);
-        std::fs::remove_dir_all(&directory).unwrap();
     }
 
     #[test]

@@ -25,7 +25,7 @@ impl<F: Fn(PortEvent)> Thread<F> {
             return Answer::Proceed;
         }
         if port.is_none() && path.is_none() {
-            self.listens_alone(served, inode);
+            self.listens_alone(served);
             return Answer::Proceed;
         }
         let port = port.filter(|key| key.transport == Transport::Tcp);
@@ -84,13 +84,9 @@ impl<F: Fn(PortEvent)> Thread<F> {
     }
 
     /// A worker listens on a socket of its own.
-    fn listens_alone(&self, served: &ServedWorker, inode: Option<u64>) {
+    fn listens_alone(&self, served: &ServedWorker) {
         let (worker, slot) = (served.trapped.worker, served.trapped.slot);
-        let path = served.alone.as_ref();
-        if let Some((_, key)) = path.filter(|(own, _)| Some(*own) == inode) {
-            let key = key.clone().into();
-            (self.events)(PortEvent::Listening { worker, slot, key });
-        } else if served.once.unseen || served.once.refused {
+        if served.once.unseen || served.once.refused {
             (self.events)(PortEvent::ListensAlone { worker, slot });
         }
     }

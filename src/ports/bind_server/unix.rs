@@ -3,6 +3,8 @@
 use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
+use nix::errno::Errno;
+
 use crate::sys::intercept::Notification;
 
 use super::{Answer, BindServer, Order, PortEvent, ServedWorker, Thread};
@@ -51,10 +53,6 @@ impl<F: Fn(PortEvent)> Thread<F> {
         let offered = match self.unix.bind(caller, kind) {
             Ok(Some(offered)) => offered,
             Ok(None) | Err(Left::Quietly) => return Some(Answer::Proceed),
-            Err(Left::Alone(key)) => {
-                served.alone = Some((inode, key));
-                return Some(Answer::Proceed);
-            }
             Err(Left::Unseen) => {
                 self.unseen(served);
                 return Some(Answer::Proceed);
@@ -96,6 +94,23 @@ impl<F: Fn(PortEvent)> Thread<F> {
         let key = key.into();
         (self.events)(PortEvent::Taken { worker, slot, key });
         Some(Answer::Done)
+    }
+
+    pub(super) fn answer_connect(
+        &mut self,
+        served: &ServedWorker,
+        notification: &Notification,
+    ) -> Answer {
+        let trapped = &served.trapped;
+        let caller = Caller {
+            trapped,
+            notification,
+        };
+        if self.unix.finds_nobody(caller, &self.events) {
+            Answer::Fail(Errno::ECONNREFUSED)
+        } else {
+            Answer::Proceed
+        }
     }
 
     /// Whether the removal of a file is answered; if not, the kernel executes it.

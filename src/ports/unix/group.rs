@@ -35,8 +35,6 @@ pub(in crate::ports) struct Member {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::ports) enum Due {
     Nothing,
-    /// A worker has ended that did not bind it: look why.
-    Look,
     /// No worker has it any more: close it.
     Close,
 }
@@ -54,6 +52,8 @@ pub(in crate::ports) struct UnixGroup {
     pub movable: bool,
     /// It is no business of one worker alone: a second worker has bound it, or RPM_PORTS lists it.
     pub known: bool,
+    /// A worker has bound it that had started while others had it, and that would have been seen to connect.
+    pub joined: bool,
     /// The worker that wanted to remove the path last; it was kept.
     pub removal_wanted: Option<Pid>,
     /// Workers that bound this path before it was opened anew.

@@ -10,11 +10,11 @@
 
 mod common;
 mod group;
+mod in_use;
 mod join;
 mod listed;
 mod names;
 mod pointing;
-mod probed;
 mod record;
 mod removal;
 mod server;

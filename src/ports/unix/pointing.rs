@@ -28,7 +28,6 @@ impl UnixServer {
             self.end();
             return;
         }
-        self.look_at_missed(events);
         let (keys, abandoned): (Vec<UnixKey>, Vec<(UnixKey, bool)>) = {
             let state = self.ports.lock();
             let groups = state.unix.groups.iter();

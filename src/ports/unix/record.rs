@@ -37,10 +37,13 @@ impl UnixServer {
         let (worker, listener) = (caller.trapped.worker, caller.trapped.listener);
         let present = self.ports.is_present(listener, worker);
         let mut state = self.ports.lock();
+        let joins = state.unix.in_use.bound(worker, key);
         let group = state.unix.by_key(key);
         let Some(group) = group else { return };
         let others = group.members.values().filter_map(|member| member.worker);
         group.known |= others.into_iter().any(|other| other != worker);
+        // The first one has opened it, so there was nothing to connect to.
+        group.joined |= joins && group.known;
         group.removal_wanted = None;
         group.due = Due::Nothing;
         if let Some(member) = group.members.get_mut(&listener) {

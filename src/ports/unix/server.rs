@@ -75,8 +75,6 @@ pub(in crate::ports) enum Left {
     Quietly,
     /// The caller cannot be read.
     Unseen,
-    /// The path was shared, and is left to the program since.
-    Alone(UnixKey),
     /// The path should be shared and cannot be.
     Because(UnixKey, String),
 }
@@ -184,7 +182,10 @@ impl UnixServer {
 
     /// The path that the caller means, its directory, and the address as the program wrote it. `None` if it is not
     /// shared.
-    fn locate(&self, caller: Caller<'_>) -> Result<Option<(UnixKey, Place, Address)>, Left> {
+    pub(super) fn locate(
+        &self,
+        caller: Caller<'_>,
+    ) -> Result<Option<(UnixKey, Place, Address)>, Left> {
         let task = caller.notification.task;
         let [_, pointer, len, ..] = caller.notification.args;
         let bytes = read_any_address(task, pointer, len)?;
@@ -207,9 +208,6 @@ impl UnixServer {
         let key = UnixKey::Path(unix::bytes(&place.path().join(base)));
         let mut state = self.ports.lock();
         state.unix.settle_pending();
-        if state.unix.left_alone.contains(&key) {
-            return Err(Left::Alone(state.unix.shown(&key)));
-        }
         if !state.unix.shares(&key, &state.settings.rule) {
             return Ok(None);
         }
@@ -293,6 +291,7 @@ impl UnixServer {
             target: Some(listener),
             movable: false,
             known: state.unix.is_listed(key),
+            joined: false,
             removal_wanted: None,
             earlier: Vec::new(),
             due: Due::Nothing,

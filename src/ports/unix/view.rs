@@ -11,6 +11,7 @@ use crate::sys::unix::{self, Place, waits};
 
 use super::common::CommonName;
 use super::group::{Due, UnixGroup};
+use super::in_use::InUse;
 use crate::ports::registry::SharedPorts;
 
 /// All shared unix sockets.
@@ -25,8 +26,8 @@ pub(in crate::ports) struct UnixSockets {
     pub listed: Vec<(UnixKey, UnixKey)>,
     /// The paths of RPM_PORTS whose directory does not exist yet.
     pub pending: Vec<UnixKey>,
-    /// Paths that are not shared any more.
-    pub left_alone: Vec<UnixKey>,
+    /// Workers that connect to paths of their own service.
+    pub(super) in_use: InUse,
 }
 
 impl UnixSockets {
@@ -43,6 +44,7 @@ impl UnixSockets {
 
     /// The rotation has changed.
     pub fn steer(&mut self, rotation: &Rotation) {
+        self.in_use.serve(&rotation.live);
         for group in &mut self.groups {
             for listener in &rotation.live {
                 if let Some(member) = group.members.get_mut(listener) {
@@ -62,12 +64,8 @@ impl UnixSockets {
             if let Some(member) = group.members.get_mut(&listener) {
                 member.taken = false;
             }
-            let bound = group.workers().any(|one| one == worker);
-            // If two workers could share it, the program does not mind that somebody answers.
-            if !bound && !group.movable && !group.is_unused() && group.due == Due::Nothing {
-                group.due = Due::Look;
-            }
         }
+        self.in_use.ended(worker);
         self.wake();
     }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::Read;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 
@@ -197,9 +198,11 @@ fn a_program_that_looks_whether_somebody_answers_comes_back_after_a_crash() {
     // It says so after it listens.
     runtime.wait_for_line(|line| line == "serves");
     send(worker(&runtime, 0), Signal::SIGKILL);
-    runtime.wait_for_line(|line| line.contains("connected to its own unix path and ended"));
+    let waits = UnixStream::connect(&path).unwrap();
     runtime.wait_for_lines(2, |line| line == "serves");
-    wait_ready(&runtime, 1);
-    UnixStream::connect(&path).unwrap();
+    // Who waited is served by the one that comes up in the end.
+    assert_eq!((&waits).read(&mut [0]).unwrap(), 0);
+    let told = |line: &String| line.contains("from now on its workers find nobody there");
+    assert_eq!(runtime.texts().iter().filter(|line| told(line)).count(), 1);
     stop(runtime);
 }

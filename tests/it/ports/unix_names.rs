@@ -61,9 +61,6 @@ fn a_unix_path_whose_directory_was_replaced_is_there_after_a_reload() {
     fs::create_dir(&directory).unwrap();
     reload(&runtime);
     answers(&path);
-    let texts = runtime.texts();
-    let wrong = |line: &String| line.contains("a worker ended before it bound the unix path");
-    assert!(!texts.iter().any(wrong), "{texts:?}");
     stop(runtime);
 }
 

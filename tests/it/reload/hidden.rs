@@ -79,7 +79,7 @@ fn httpd(port: u16, instances: u16) -> Builder {
 }
 
 /// A directory that www-data may read.
-fn readable(name: &str) -> PathBuf {
+pub(super) fn readable(name: &str) -> PathBuf {
     let directory = scratch(name);
     fs::set_permissions(&directory, fs::Permissions::from_mode(0o755)).unwrap();
     directory
@@ -102,10 +102,10 @@ fn php_fpm(port: u16, instances: u16, directory: &Path) -> Builder {
 }
 
 /// Debian names the program after PHP's version.
-const PHP_FPM: &str = "php-fpm8.2";
+pub(super) const PHP_FPM: &str = "php-fpm8.2";
 
 /// A FastCGI request for a script: the records "begin", parameters, no more parameters, no input.
-fn fastcgi(script: &Path) -> Vec<u8> {
+pub(super) fn fastcgi(script: &Path) -> Vec<u8> {
     let record = |kind: u8, body: &[u8]| {
         let [high, low] = u16::try_from(body.len()).unwrap().to_be_bytes();
         [&[1, kind, 0, 1, high, low, 0, 0], body].concat()

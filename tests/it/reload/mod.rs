@@ -3,6 +3,7 @@
 mod address;
 mod background;
 mod hidden;
+mod in_use;
 mod programs;
 mod revision;
 mod rolling;
