@@ -88,6 +88,15 @@ pub(super) fn number(text: &str, low: u32, high: u32) -> Result<u32, Wrong> {
     }
 }
 
+/// true, false, 1 or 0.
+pub(super) fn boolean(text: &str) -> Result<bool, Wrong> {
+    match text.trim().to_ascii_lowercase().as_str() {
+        "true" | "1" => Ok(true),
+        "false" | "0" => Ok(false),
+        _ => Err(Wrong::new(UNKNOWN_WORD, "true, false, 1, 0")),
+    }
+}
+
 /// Parses a value of a type that is written as fixed words.
 pub(super) fn word<T: Word>(text: &str) -> Result<T, Wrong> {
     T::from_word(text.trim()).ok_or_else(|| Wrong::new(UNKNOWN_WORD, words::<T>()))

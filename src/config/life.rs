@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::faults::{Wrong, quote};
 use super::grammar::{
-    AtPort, NOT_YET, UNKNOWN_WORD, duration, exit_codes, http, number, positive_duration,
+    AtPort, NOT_YET, UNKNOWN_WORD, boolean, duration, exit_codes, http, number, positive_duration,
     show_word, signal, tcp, word,
 };
 use super::reader::{Reader, Value};
@@ -21,6 +21,7 @@ pub(super) const GROUP: Group = Group {
         &READY_TIMEOUT,
         &STOP_SIGNAL,
         &STOP_TIMEOUT,
+        &STOP_MESSAGE,
         &DRAIN_TIMEOUT,
         &UDP_GRACE,
         &SHUTDOWN_DELAY,
@@ -88,6 +89,19 @@ const STOP_TIMEOUT: Setting<Duration> = Setting {
     doc: "The grace: how long a worker may take from the stop signal to its end. After that it gets SIGKILL.",
     parse: duration,
     show: show::duration,
+};
+
+const STOP_MESSAGE: Setting<bool> = Setting {
+    name: "RPM_STOP_MESSAGE",
+    default: Preset::Text("false"),
+    help: "tell Node workers to stop by the message `shutdown` first: true, false",
+    doc: "Whether a worker that has Node's channel is told to stop by the message `shutdown` (pm2's `shutdown_with_message`). The \
+          program gets it with `process.on('message')`. The grace begins with the message. The stop signal follows when half of the \
+          grace is over, or when the program has closed its channel (`process.disconnect()`), and SIGKILL at the end of the \
+          grace, as ever. A further request to stop sends the stop signal at once. Workers without a channel get the stop \
+          signal at the beginning, with `true` too.",
+    parse: boolean,
+    show: ToString::to_string,
 };
 
 pub(super) const DRAIN_TIMEOUT: Setting<Duration> = Setting {
@@ -220,6 +234,8 @@ pub struct Life {
     pub stop_signal: Sig,
     /// RPM_STOP_TIMEOUT, the grace.
     pub stop_timeout: Duration,
+    /// RPM_STOP_MESSAGE.
+    pub stop_message: bool,
     /// RPM_DRAIN_TIMEOUT; 0 disables the drain.
     pub drain_timeout: Duration,
     /// RPM_UDP_GRACE.
@@ -249,6 +265,7 @@ impl Life {
             ready_timeout: reader.get(&READY_TIMEOUT)?,
             stop_signal: reader.get(&STOP_SIGNAL)?,
             stop_timeout: reader.get(&STOP_TIMEOUT)?,
+            stop_message: reader.get(&STOP_MESSAGE)?,
             drain_timeout: reader.get(&DRAIN_TIMEOUT)?,
             udp_grace: reader.get(&UDP_GRACE)?,
             shutdown_delay: reader.get(&SHUTDOWN_DELAY)?,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::model::{Cause, DrainEnd, Pid};
+use crate::model::{Cause, DrainEnd, Pid, Tick};
 
 use super::drain::{Disposition, Patience};
 use super::fleet::{Fleet, Mode};
@@ -20,14 +20,23 @@ struct EndingPlan {
     choose_for: Duration,
     /// Limit of the last scrape; `None` if no scrape is needed.
     scrape: Option<Duration>,
+    /// From the message to the stop signal; `None` if there is no message.
+    message: Option<Duration>,
 }
 
 impl EndingPlan {
-    /// Sends the stop signal and starts the grace.
+    /// Sends the message or the stop signal, and starts the grace.
     fn stop(self, turn: &mut Turn<'_>, gone: &mut Retiring) {
-        gone.step = Step::grace(turn.now, self.grace);
-        turn.act(Action::Stop {
-            pid: gone.worker.pid,
+        let pid = gone.worker.pid;
+        let wait = self.message.filter(|_| gone.worker.channel);
+        gone.step = Step::Grace {
+            signal_at: wait.map(|wait| turn.now.after(wait)),
+            kill_at: turn.now.after(self.grace),
+        };
+        turn.act(if wait.is_some() {
+            Action::Message { pid }
+        } else {
+            Action::Stop { pid }
         });
     }
 
@@ -66,12 +75,14 @@ impl Fleet {
     /// The settings for every worker whose drain is over.
     fn ending_plan(&self) -> EndingPlan {
         let grace = self.params.stop_timeout;
+        let half = grace / 2;
         // From the drain of the stop on, nobody scrapes, and the stop would wait for our own requests too.
         let scrapes = matches!(self.mode, Mode::Serving | Mode::Delaying { .. });
         EndingPlan {
             grace,
             choose_for: grace,
             scrape: scrape::limit(grace).filter(|_| self.params.last_scrape && scrapes),
+            message: Some(half).filter(|half| self.params.stop_message && !half.is_zero()),
         }
     }
 
@@ -113,7 +124,9 @@ impl Fleet {
         if self.retiring.iter().any(|gone| chooses(&gone)) {
             self.end_drain(turn, pid, end);
         }
-        let signalled = |gone: &Retiring| gone.is(pid) && matches!(gone.step, Step::Grace { .. });
+        // A paused worker reads its message only when it continues.
+        let told = |gone: &Retiring| gone.is(pid) && matches!(gone.step, Step::Grace { .. });
+        let signalled = |gone: &Retiring| told(gone) && gone.step.signal_at().is_none();
         let known = self.workers().any(|(_, worker)| worker == pid);
         if quiet && known && !self.retiring.iter().any(signalled) {
             turn.act(Action::Resume { pid });
@@ -129,6 +142,23 @@ impl Fleet {
             Step::Scraping { .. } => plan.stop(turn, gone),
             Step::Choosing { scrape, .. } => *scrape = scrape.answered(turn.now),
             Step::Leaving | Step::Draining { .. } | Step::Grace { .. } | Step::Killed { .. } => {}
+        }
+    }
+
+    /// No message reaches the worker any more. If it was told by one, it gets its stop signal now.
+    pub(super) fn channel_closed(&mut self, now: Tick, pid: Pid) {
+        if let Some(worker) = self.worker_mut(pid) {
+            worker.channel = false;
+        }
+        let retiring = self.retiring.iter_mut();
+        for gone in retiring.filter(|gone| gone.is(pid)) {
+            if let Step::Grace {
+                signal_at: Some(at),
+                ..
+            } = &mut gone.step
+            {
+                *at = now;
+            }
         }
     }
 

@@ -19,6 +19,8 @@ pub enum Event {
         pid: Pid,
         /// The port that its environment names (`PORT`).
         port: Option<PortId>,
+        /// Whether it has Node's channel, so that it can be sent [`Action::Message`].
+        channel: bool,
     },
     /// No worker could be forked, because the system lacks a resource.
     SpawnFailed {
@@ -121,6 +123,11 @@ pub enum Event {
         /// The worker.
         pid: Pid,
     },
+    /// The worker has closed Node's channel, or takes nothing from it: no message reaches it any more.
+    ChannelClosed {
+        /// The worker.
+        pid: Pid,
+    },
     /// In the drain before the stop: no worker has a request in progress.
     Quiet,
     /// A process was reaped.
@@ -163,13 +170,19 @@ pub enum Action {
         /// Limit of the scrape.
         within: Duration,
     },
+    /// Send the message `shutdown` to the worker on Node's channel (RPM_STOP_MESSAGE). [`Action::Stop`] follows if the worker
+    /// does not end. If the message cannot be sent, report [`Event::ChannelClosed`].
+    Message {
+        /// Alive and unreaped.
+        pid: Pid,
+    },
     /// Send the stop signal to the worker, by RPM_SIGNAL_SCOPE, and SIGCONT after it.
     Stop {
         /// Alive and unreaped.
         pid: Pid,
     },
     /// Send SIGCONT to the worker and its group: the search for a quiet moment had paused it, and no stop signal
-    /// follows.
+    /// follows now.
     Resume {
         /// Alive and unreaped.
         pid: Pid,

@@ -215,7 +215,8 @@ impl Fleet {
                 listener,
                 pid,
                 port,
-            } => self.spawned(turn, slot, listener, (pid, port)),
+                channel,
+            } => self.spawned(turn, slot, listener, (pid, port, channel)),
             Event::SpawnFailed { slot, listener } => {
                 self.spawn_failed(turn, slot, listener);
             }
@@ -242,6 +243,7 @@ impl Fleet {
             Event::Disposition { pid, disposition } => self.disposition(turn, pid, disposition),
             Event::Moment { pid, quiet } => self.moment(turn, pid, quiet),
             Event::Scraped { pid } => self.scraped(turn, pid),
+            Event::ChannelClosed { pid } => self.channel_closed(turn.now, pid),
             Event::Quiet => self.quiet(turn.now),
             Event::Exited {
                 pid,

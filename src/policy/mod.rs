@@ -19,7 +19,8 @@
 //! | Launching, in the stop | Spawned, SpawnFailed | Stopped, the worker retires | Stop |
 //!
 //! A draining worker gets its stop signal when it has no connections left, or after the drain timeout at the moment
-//! that costs the fewest requests. A retiring worker gets SIGKILL when its grace is over. Processes that a worker
+//! that costs the fewest requests. With RPM_STOP_MESSAGE a message comes first: Message is the action instead of Stop, and
+//! Stop follows when half of the grace is over. A retiring worker gets SIGKILL when its grace is over. Processes that a worker
 //! leaves in its process group retire too.
 
 mod backoff;

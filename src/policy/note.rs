@@ -266,8 +266,11 @@ pub enum Note {
         /// The grace.
         grace: Duration,
     },
-    /// A second stop was requested: SIGKILL is sent instead of waiting for the rest of the grace.
-    Hurried,
+    /// A second stop was requested: what was to follow in or after the grace is sent now.
+    Hurried {
+        /// True: SIGKILL. False: the stop signal, to those that had only a message.
+        kills: bool,
+    },
     /// Every worker is restarted.
     RestartRequested,
     /// The runtime gives up, because of the streak or because a program cannot be executed.

@@ -73,6 +73,9 @@ pub struct Params {
     pub backoff: Backoff,
     /// The grace: time from the stop signal to SIGKILL.
     pub stop_timeout: Duration,
+    /// Whether workers with Node's channel are told to stop by a message, and by the stop signal only when half of the
+    /// grace is over.
+    pub stop_message: bool,
     /// Time from the first stop request until the workers drain.
     pub shutdown_delay: Duration,
     /// How long a worker may finish its requests before its stop signal; `None` if the runtime cannot keep new

@@ -61,6 +61,10 @@ impl Fleet {
         let (id, pid) = (gone.slot, gone.worker.pid);
         let killed = matches!(gone.step, Step::Killed { .. });
         let told = killed || matches!(gone.step, Step::Grace { .. });
+        let mut signalled = told;
+        if let Step::Grace { signal_at, .. } = &mut gone.step {
+            signalled = signal_at.take().is_none();
+        }
         if let Step::Draining { since, .. } | Step::Choosing { since, .. } = gone.step {
             turn.say(Note::DrainEnded {
                 slot: id,
@@ -100,7 +104,10 @@ impl Fleet {
             gone.sweeping = true;
             if !killed {
                 turn.say(Note::Leftovers { slot: id, pid });
-                turn.act(Action::StopGroup { pid, told });
+                turn.act(Action::StopGroup {
+                    pid,
+                    told: signalled,
+                });
             }
             if let Some(entry) = self.retiring.get_mut(at) {
                 *entry = gone;
@@ -164,7 +171,7 @@ impl Fleet {
         for gone in &mut self.retiring {
             let (slot, pid) = (gone.slot, gone.worker.pid);
             match gone.step {
-                Step::Grace { kill_at } if kill_at <= turn.now => {
+                Step::Grace { kill_at, .. } if kill_at <= turn.now => {
                     gone.step = Step::Killed {
                         give_up_at: turn.now.after(KILL_PATIENCE),
                     };
@@ -179,6 +186,16 @@ impl Fleet {
                     } else {
                         Action::Kill { pid }
                     });
+                }
+                Step::Grace {
+                    signal_at: Some(at),
+                    kill_at,
+                } if at <= turn.now => {
+                    gone.step = Step::Grace {
+                        signal_at: None,
+                        kill_at,
+                    };
+                    turn.act(Action::Stop { pid });
                 }
                 Step::Killed { give_up_at } if give_up_at <= turn.now && !gone.undead => {
                     given_up.push(*gone);

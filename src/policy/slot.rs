@@ -42,6 +42,8 @@ pub struct Worker {
     pub excludes: bool,
     /// It found a path of its service in use: see [`super::in_use`].
     pub found_in_use: bool,
+    /// It can be sent a message on Node's channel.
+    pub channel: bool,
 }
 
 impl Worker {
@@ -313,8 +315,13 @@ pub enum Step {
     },
     /// The worker's metrics are read a last time. The stop signal follows the answer, at the latest at this time.
     Scraping { until: Tick },
-    /// The worker has got its stop signal; SIGKILL follows at this time.
-    Grace { kill_at: Tick },
+    /// The worker was told to stop.
+    Grace {
+        /// It was told by a message so far; the stop signal follows at this time.
+        signal_at: Option<Tick>,
+        /// SIGKILL follows at this time.
+        kill_at: Tick,
+    },
     /// The worker has got SIGKILL; the runtime gives up on it at this time.
     Killed { give_up_at: Tick },
 }
@@ -323,7 +330,16 @@ impl Step {
     /// The stop signal is sent at `now`, and SIGKILL after `length`.
     pub fn grace(now: Tick, length: Duration) -> Self {
         Self::Grace {
+            signal_at: None,
             kill_at: now.after(length),
+        }
+    }
+
+    /// When the stop signal follows that a message has announced.
+    pub fn signal_at(&self) -> Option<Tick> {
+        match self {
+            Self::Grace { signal_at, .. } => *signal_at,
+            _ => None,
         }
     }
 }
@@ -352,7 +368,7 @@ impl Retiring {
             Step::Choosing { until, scrape, .. } => {
                 Some(scrape.deadline().map_or(until, |due| due.min(until)))
             }
-            Step::Grace { kill_at } => Some(kill_at),
+            Step::Grace { signal_at, kill_at } => signal_at.or(Some(kill_at)),
             Step::Killed { give_up_at } => Some(give_up_at),
             Step::Leaving => None,
         }

@@ -44,7 +44,7 @@ impl Fleet {
         turn: &mut Turn<'_>,
         id: SlotId,
         listener: ListenerId,
-        (pid, port): (Pid, Option<PortId>),
+        (pid, port, channel): (Pid, Option<PortId>, bool),
     ) {
         self.forked = true;
         let worker = Worker {
@@ -63,6 +63,7 @@ impl Fleet {
             told: None,
             excludes: false,
             found_in_use: false,
+            channel,
         };
         // The PID is in use again, so the group that had this number is empty.
         self.retiring

@@ -34,21 +34,28 @@ impl Fleet {
                     ending,
                 }
             }
-            Mode::Stopping { .. } => {
-                if self
-                    .retiring
-                    .iter()
-                    .any(|gone| matches!(gone.step, Step::Grace { .. }))
-                {
-                    turn.say(Note::Hurried);
-                    for gone in &mut self.retiring {
-                        if let Step::Grace { kill_at } = &mut gone.step {
-                            *kill_at = turn.now;
-                        }
-                    }
-                }
-            }
+            Mode::Stopping { .. } => self.hurry(turn),
             Mode::Finished => {}
+        }
+    }
+
+    /// Sends the stop signals that were to follow a message; if there are none, kills.
+    fn hurry(&mut self, turn: &mut Turn<'_>) {
+        let graces = || self.retiring.iter().map(|gone| gone.step);
+        let kills = !graces().any(|step| step.signal_at().is_some());
+        if !graces().any(|step| matches!(step, Step::Grace { .. })) {
+            return;
+        }
+        turn.say(Note::Hurried { kills });
+        for gone in &mut self.retiring {
+            match &mut gone.step {
+                Step::Grace {
+                    signal_at: Some(at),
+                    ..
+                } => *at = turn.now,
+                Step::Grace { kill_at, .. } if kills => *kill_at = turn.now,
+                _ => {}
+            }
         }
     }
 

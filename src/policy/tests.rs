@@ -8,6 +8,7 @@ mod failures;
 mod give_back;
 mod in_use;
 mod listeners;
+mod message;
 mod ready;
 mod roll;
 mod scrape;
@@ -62,6 +63,7 @@ pub(super) fn params() -> Params {
         min_ready: Duration::ZERO,
         health_failures: None,
         last_scrape: false,
+        stop_message: false,
     }
 }
 
@@ -261,6 +263,7 @@ pub(super) fn spawned(slot: SlotId, pid: Pid) -> Event {
         listener: home(slot),
         pid,
         port: None,
+        channel: false,
     }
 }
 

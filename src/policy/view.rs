@@ -63,7 +63,7 @@ impl Fleet {
             last_exit: slot.and_then(|slot| slot.last_exit),
             status: None,
             due: match retiring.step {
-                Step::Grace { kill_at } => Some(kill_at),
+                Step::Grace { kill_at, .. } => Some(kill_at),
                 Step::Draining { until, .. }
                 | Step::Choosing { until, .. }
                 | Step::Scraping { until } => Some(until),

@@ -284,6 +284,7 @@ fn params(
         shutdown_delay: config.life.shutdown_delay,
         // Without steering by the kernel, the runtime cannot keep new connections away from a worker.
         drain_timeout: chosen.steering.map(|_| config.life.drain_timeout),
+        stop_message: config.life.stop_message,
         // Nobody asks for it without the admin endpoints.
         last_scrape: observation.app_metrics && config.admin.addr.is_some(),
         surge: if alone {

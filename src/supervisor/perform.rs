@@ -67,12 +67,13 @@ impl Supervisor {
                 generation,
             } => return Some(self.start(slot, listener, generation)),
             Action::Scrape { pid, within } => return self.scrape(pid, within),
+            Action::Message { pid } => {
+                self.before_its_end(pid);
+                // No worker has a channel yet.
+                return Some(Event::ChannelClosed { pid });
+            }
             Action::Stop { pid } => {
-                self.note_outsiders(pid);
-                self.rescue_queue(pid);
-                if let Some(worker) = self.workers.get_mut(pid) {
-                    worker.told = true;
-                }
+                self.before_its_end(pid);
                 self.tell(pid, self.config.life.stop_signal, false);
                 // A stopped process handles its signal only when it continues.
                 self.tell(pid, Sig::CONT, true);
@@ -124,6 +125,15 @@ impl Supervisor {
             Action::Finish { code: _ } => {}
         }
         None
+    }
+
+    /// What must be done before a worker is told to stop. It may end, or shut its listener down, at once.
+    fn before_its_end(&mut self, pid: Pid) {
+        self.note_outsiders(pid);
+        self.rescue_queue(pid);
+        if let Some(worker) = self.workers.get_mut(pid) {
+            worker.told = true;
+        }
     }
 
     pub(super) fn group_left(&self, leader: Pid) -> bool {

@@ -33,6 +33,7 @@ impl Supervisor {
                 listener,
                 pid,
                 port,
+                channel: false,
             },
             Err(errno) => {
                 self.metrics.spawn_failed();

@@ -1,10 +1,12 @@
 //! Checks that each action is allowed.
 #![forbid(unsafe_code)]
 
+use std::time::Duration;
+
 use rpm_runtime::model::{Pid, Tick};
 use rpm_runtime::policy::Action;
 
-use super::{Books, Chair};
+use super::{Books, Chair, Life};
 
 impl Books {
     /// Checks the actions that the fleet returned.
@@ -27,7 +29,8 @@ impl Books {
                 generation,
             } => self.asks(now, usize::from(slot.0), listener, generation),
             Action::Scrape { pid, within } => self.scrapes(now, pid, within),
-            Action::Stop { pid } => self.told_to_stop(now, pid),
+            Action::Message { pid } => self.told_by_message(now, pid),
+            Action::Stop { pid } => self.signalled(now, pid),
             Action::Resume { pid } => self.resumed(pid),
             Action::Release { pid, listener } => self.released(now, pid, listener),
             Action::RestoreBacklog => {
@@ -41,6 +44,7 @@ impl Books {
                 assert!(life.kill_due.is_some_and(|due| due <= now), "{life:?}");
                 assert_eq!(life.killed, None, "{pid} is killed twice");
                 life.killed = Some(now);
+                life.signal_due = None;
                 self.killed |= self.began.is_some();
             }
             Action::StopGroup { pid, told } => {
@@ -58,6 +62,41 @@ impl Books {
             }
             Action::Say(note) => self.said(now, note),
             Action::Finish { code } => self.finish(now, code),
+        }
+    }
+
+    /// How long a message comes before the stop signal, if there is one.
+    pub(super) fn message_time(&self, life: &Life) -> Option<Duration> {
+        let half = self.params.stop_timeout / 2;
+        (self.params.stop_message && life.channel && !half.is_zero()).then_some(half)
+    }
+
+    fn told_by_message(&mut self, now: Tick, pid: Pid) {
+        let time = self.message_time(&self.lives[&pid]).unwrap();
+        self.told_to_stop(now, pid);
+        self.lives.get_mut(&pid).unwrap().signal_due = Some(now.after(time));
+        self.tally.hit("told by message");
+    }
+
+    fn signalled(&mut self, now: Tick, pid: Pid) {
+        let life = self.lives.get_mut(&pid).unwrap();
+        if let Some(due) = life.signal_due.take() {
+            assert!(due <= now && life.killed.is_none(), "too early: {life:?}");
+            self.tally.hit("message, then signal");
+            return;
+        }
+        assert_eq!(self.message_time(&self.lives[&pid]), None, "{pid}");
+        self.told_to_stop(now, pid);
+    }
+
+    /// No message is needed any more, and what was to follow one is due.
+    pub(super) fn channel_closed(&mut self, now: Tick, pid: Pid) {
+        if let Some(life) = self.lives.get_mut(&pid) {
+            life.channel = false;
+            if let Some(due) = &mut life.signal_due {
+                *due = now;
+                self.tally.hit("channel closed after the message");
+            }
         }
     }
 

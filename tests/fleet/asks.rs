@@ -30,6 +30,20 @@ impl Books {
     }
 
     fn hurry(&mut self, now: Tick) {
+        let mut signals = false;
+        for due in self
+            .lives
+            .values_mut()
+            .filter_map(|l| l.signal_due.as_mut())
+        {
+            *due = now;
+            signals = true;
+        }
+        if signals {
+            self.owed.push(Note::Hurried { kills: false });
+            self.tally.hit("hurried to the signal");
+            return;
+        }
         let mut hurried = false;
         for life in self.lives.values_mut().filter(|l| l.killed.is_none()) {
             life.kill_due = Some(now);
@@ -40,7 +54,7 @@ impl Books {
             hurried = true;
         }
         if hurried {
-            self.owed.push(Note::Hurried);
+            self.owed.push(Note::Hurried { kills: true });
         }
     }
 

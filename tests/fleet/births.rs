@@ -48,7 +48,7 @@ impl Books {
         now: Tick,
         at: usize,
         listener: ListenerId,
-        (pid, port): (Pid, Option<PortId>),
+        (pid, port, channel): (Pid, Option<PortId>, bool),
     ) {
         self.forked = true;
         // A PID is reused only when its process group is gone.
@@ -76,6 +76,8 @@ impl Books {
             drain: None,
             scraping: None,
             scraped: false,
+            channel,
+            signal_due: None,
             kill_due: None,
             killed: None,
             undead: false,

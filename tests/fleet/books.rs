@@ -88,7 +88,11 @@ struct Life {
     scraping: Option<Tick>,
     /// It was scraped while it waited for a moment: that was the last.
     scraped: bool,
-    /// When SIGKILL is due, since its stop signal.
+    /// It can be sent a message.
+    channel: bool,
+    /// When the stop signal is due, since its message.
+    signal_due: Option<Tick>,
+    /// When SIGKILL is due, since it was told to stop.
     kill_due: Option<Tick>,
     killed: Option<Tick>,
     undead: bool,
@@ -100,7 +104,7 @@ struct Life {
 #[derive(Clone, Copy, Debug)]
 struct Group {
     slot: usize,
-    /// Its leader had been sent a stop signal.
+    /// Its leader had been sent a stop signal, and not only a message.
     led: bool,
     told: bool,
     kill_due: Tick,
@@ -305,7 +309,8 @@ impl Books {
                 listener,
                 pid,
                 port,
-            } => self.spawned(now, usize::from(slot.0), listener, (pid, port)),
+                channel,
+            } => self.spawned(now, usize::from(slot.0), listener, (pid, port, channel)),
             Event::SpawnFailed { slot, listener } => self.spawn_failed(now, slot, listener),
             Event::Executed { pid } => {
                 self.ran = true;
@@ -351,6 +356,7 @@ impl Books {
                 self.moment(now, pid, quiet);
             }
             Event::Scraped { pid } => self.scraped(now, pid),
+            Event::ChannelClosed { pid } => self.channel_closed(now, pid),
             Event::Quiet => {
                 if let Some(stop) = &mut self.stop
                     && stop.drains

@@ -184,7 +184,7 @@ fn params(mix: &Mix) -> impl Strategy<Value = Params> + use<> {
         mix.unavailable.clone(),
         maybe(1..2000),
         mix.failures.clone(),
-        any::<bool>(),
+        any::<[bool; 2]>(),
     );
     let rules = (mix.ready.clone(), mix.restart.clone());
     let lists = (vec(code(), 0..3), vec(code(), 0..2));
@@ -195,7 +195,8 @@ fn params(mix: &Mix) -> impl Strategy<Value = Params> + use<> {
         |(instances, (ready, restart), lists, (max_restarts, listed), times, roll)| {
             let ports = (0..3).filter(|number| listed >> number & 1 == 1);
             let (ready_timeout, min_uptime, least, more, stop_timeout, shutdown_delay) = times;
-            let (drain_timeout, surge, unavailable, min_ready, health_failures, last_scrape) = roll;
+            let (drain_timeout, surge, unavailable, min_ready, health_failures, flags) = roll;
+            let [last_scrape, stop_message] = flags;
             let (stop_exit_codes, exit_ok) = lists;
             Params {
                 instances,
@@ -217,6 +218,7 @@ fn params(mix: &Mix) -> impl Strategy<Value = Params> + use<> {
                 min_ready,
                 health_failures,
                 last_scrape,
+                stop_message,
             }
         },
     )
@@ -237,10 +239,11 @@ fn fate(mix: &Mix) -> impl Strategy<Value = Fate> + use<> {
         harm => Just(OnStop::Undying),
     ];
     let members = prop_oneof![3 => Just(0_u8), 1 => 1_u8..3];
-    (start, on_stop, members, any::<bool>(), ms(0..300)).prop_map(
-        |(start, on_stop, members, members_ignore, dies_within)| Fate {
+    (start, on_stop, members, any::<[bool; 2]>(), ms(0..300)).prop_map(
+        |(start, on_stop, members, [members_ignore, reads], dies_within)| Fate {
             start,
             on_stop,
+            reads,
             members,
             members_ignore,
             dies_within,

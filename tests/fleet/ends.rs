@@ -155,7 +155,7 @@ impl Books {
         let slot = id(life.slot);
         let group = Group {
             slot: life.slot,
-            led: life.kill_due.is_some(),
+            led: life.kill_due.is_some() && life.signal_due.is_none(),
             told: life.killed.is_some(),
             kill_due: life.kill_due.unwrap_or(now.after(self.params.stop_timeout)),
             killed: life.killed,

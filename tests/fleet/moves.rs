@@ -30,6 +30,8 @@ pub enum Move {
     Moment(Who, bool),
     Disposition(Who, Disposition),
     Scraped(Who),
+    /// It closes its channel.
+    Closes(Who),
     Quiet,
     Ends(Who, Exit),
     /// The processes whose bit is set end: even ones in the first way, odd ones in the second.
@@ -75,6 +77,7 @@ pub enum Word {
     Moment,
     Disposition,
     Scraped,
+    Closes,
     GroupEmpty,
 }
 
@@ -172,6 +175,7 @@ impl Dice {
             Word::Moment,
             Word::Disposition,
             Word::Scraped,
+            Word::Closes,
             Word::GroupEmpty,
         ])
     }
@@ -217,6 +221,7 @@ fn table(weights: Weights) -> Vec<(u32, Draw)> {
             Move::Disposition(dice.who(), dice.one_of(&all))
         }),
         (10, |dice, _| Move::Scraped(dice.who())),
+        (2, |dice, _| Move::Closes(dice.who())),
         (1, |_, _| Move::Quiet),
         (roll, |dice, _| Move::Excludes(dice.who())),
         (2 * roll, |dice, _| Move::GivesWay(dice.who(), dice.exit())),

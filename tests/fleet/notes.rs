@@ -104,7 +104,7 @@ impl Books {
             | Note::Scaled { .. }
             | Note::ScaleRefused { .. }
             | Note::StopRequested { .. }
-            | Note::Hurried
+            | Note::Hurried { .. }
             | Note::RestartRequested
             | Note::GivesUp { .. }
             | Note::Stranger { .. } => panic!("{note:?}, owed {:?}", self.owed),

@@ -186,7 +186,9 @@ impl Books {
             return;
         };
         let free = |drain: Drain| drain.choosing && !matches!(drain.scrape, Scrape::Asked { .. });
-        if !life.drain.is_some_and(free) {
+        // One that is stopped does not read its message.
+        let message = self.message_time(life).is_some();
+        if !life.drain.is_some_and(free) || message {
             self.resumes.push(pid);
         }
     }

@@ -67,7 +67,8 @@ impl Books {
                 _ if life.undead => {}
                 Some(_) => {
                     let killed = life.killed.map(patience);
-                    let told = killed.or(life.kill_due).or(life.scraping);
+                    let told = killed.or(life.signal_due).or(life.kill_due);
+                    let told = told.or(life.scraping);
                     due.extend(told.or(life.drain.map(|drain| drain.until)));
                     due.extend(life.drain.and_then(|drain| drain.scrape.due()));
                 }

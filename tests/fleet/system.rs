@@ -37,6 +37,8 @@ pub enum OnStop {
 pub struct Fate {
     pub start: Start,
     pub on_stop: OnStop,
+    /// The message does to it what the stop signal does.
+    pub reads: bool,
     /// Number of other processes in its group.
     pub members: u8,
     /// They ignore the stop signal.
@@ -53,6 +55,7 @@ impl Fate {
             exit: Exit::Code(0),
             after: Duration::ZERO,
         },
+        reads: true,
         members: 0,
         members_ignore: false,
         dies_within: Duration::ZERO,
@@ -145,8 +148,19 @@ impl System {
 
     /// Sends the stop signal to the worker alone.
     pub fn stop(&mut self, now: Tick, pid: Pid) {
+        self.processes.get_mut(&pid).unwrap().stopped = false;
+        self.told(now, pid);
+    }
+
+    /// Sends the message to the worker.
+    pub fn message(&mut self, now: Tick, pid: Pid) {
+        if self.processes[&pid].fate.reads {
+            self.told(now, pid);
+        }
+    }
+
+    fn told(&mut self, now: Tick, pid: Pid) {
         let process = self.processes.get_mut(&pid).unwrap();
-        process.stopped = false;
         if let (None, OnStop::Ends { exit, after }) = (process.ends, process.fate.on_stop) {
             process.ends = Some((now.after(after), exit));
         }
@@ -182,6 +196,11 @@ impl System {
             1 | 2 => PortId::new(0),
             _ => None,
         }
+    }
+
+    /// Two in three have a channel.
+    pub fn channel(pid: Pid) -> bool {
+        pid.get() % 3 != 0
     }
 
     /// One in eight cannot be asked for its metrics.

@@ -137,6 +137,7 @@ impl World {
                         listener,
                         pid,
                         port: System::port(pid),
+                        channel: System::channel(pid),
                     },
                     None => Event::SpawnFailed { slot, listener },
                 });
@@ -145,6 +146,10 @@ impl World {
                 assert!(self.system.is_unreaped(pid), "{pid} is no worker's");
                 // Some cannot be asked.
                 return System::refuses_scrape(pid).then_some(Event::Scraped { pid });
+            }
+            Action::Message { pid } => {
+                assert!(self.system.is_unreaped(pid), "{pid} is no worker's");
+                self.system.message(now, pid);
             }
             Action::Stop { pid } => {
                 assert!(self.system.is_unreaped(pid), "{pid} is no worker's");

@@ -129,6 +129,7 @@ impl World {
                     self.turn(&[Event::Scraped { pid }]);
                 }
             }
+            Move::Closes(who) => self.tell(who, |pid| Event::ChannelClosed { pid }),
             Move::Quiet => self.turn(&[Event::Quiet]),
             Move::MemberEnds(who) => {
                 let led: Vec<Pid> = self.system.processes.keys().copied().collect();
@@ -268,7 +269,12 @@ impl World {
         about.extend(Pid::new(1 << 20));
         if !matches!(
             word,
-            Word::Drained | Word::Moment | Word::Disposition | Word::Scraped | Word::GroupEmpty
+            Word::Drained
+                | Word::Moment
+                | Word::Disposition
+                | Word::Scraped
+                | Word::Closes
+                | Word::GroupEmpty
         ) {
             about.extend(self.books.leave());
         }
@@ -300,6 +306,7 @@ impl World {
                 disposition: Disposition::Ignored,
             },
             Word::Scraped => Event::Scraped { pid },
+            Word::Closes => Event::ChannelClosed { pid },
             Word::GroupEmpty => Event::GroupEmpty { pid },
         };
         let before = self.outside();

@@ -17,6 +17,7 @@ fn nothing_set_is_the_documented_default() {
         ready_timeout: Duration::from_secs(30),
         stop_signal: Sig::TERM,
         stop_timeout: Duration::from_secs(10),
+        stop_message: false,
         drain_timeout: Duration::from_secs(5),
         udp_grace: Duration::from_millis(50),
         shutdown_delay: Duration::ZERO,

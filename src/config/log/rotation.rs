@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::config::faults::Wrong;
-use crate::config::grammar::{UNKNOWN_WORD, duration, is, number, or_off};
+use crate::config::grammar::{UNKNOWN_WORD, boolean, duration, is, number, or_off};
 use crate::config::reader::{Reader, Value};
 use crate::config::schedule::{Schedule, schedule};
 use crate::config::setting::{Preset, Setting};
@@ -159,14 +159,6 @@ fn retain(text: &str) -> Result<Option<usize>, Wrong> {
     let count = number(text, 0, MOST_FILES)
         .map_err(|wrong| Wrong::new(wrong.what, format!("{}, or all", wrong.accepted)))?;
     Ok(usize::try_from(count).ok())
-}
-
-fn boolean(text: &str) -> Result<bool, Wrong> {
-    match text.trim().to_ascii_lowercase().as_str() {
-        "true" | "1" => Ok(true),
-        "false" | "0" => Ok(false),
-        _ => Err(Wrong::new(UNKNOWN_WORD, "true, false, 1, 0")),
-    }
 }
 
 #[cfg(test)]

@@ -58,6 +58,7 @@ fn what_only_some_siblings_serve_is_expected_of_none_but_their_own_successors() 
         listener: asked,
         pid: third,
         port: None,
+        channel: false,
     });
     assert!(ready(&table.listens(third, 0)).is_some());
 }

@@ -20,6 +20,7 @@ fn rises(table: &mut Table) -> Pid {
         listener: ListenerId(1),
         pid: new,
         port: None,
+        channel: false,
     });
     let _ = table.tell(is_ready(new));
     new

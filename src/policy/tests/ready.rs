@@ -37,6 +37,7 @@ impl Table {
             listener,
             pid,
             port,
+            channel: false,
         });
         let _ = self.tell(Event::Executed { pid });
         pid
@@ -53,6 +54,7 @@ impl Table {
             listener: ListenerId(listener),
             pid,
             port: None,
+            channel: false,
         });
         pid
     }

@@ -35,6 +35,7 @@ pub(super) fn rises(table: &mut Table, slot: SlotId, listener: u16) -> Pid {
         listener,
         pid,
         port: None,
+        channel: false,
     });
     assert_eq!(told, []);
     pid

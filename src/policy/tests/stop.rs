@@ -83,7 +83,7 @@ fn the_second_stop_ends_the_delay_and_the_third_the_grace() {
     let _ = table.tell(STOP);
     assert_eq!(deeds(&table.tell(STOP)), [Action::Stop { pid }]);
     let actions = table.tell(STOP);
-    assert!(says(&actions, Note::Hurried));
+    assert!(says(&actions, Note::Hurried { kills: true }));
     assert_eq!(deeds(&actions), [Action::Kill { pid }]);
     assert_eq!(table.tell(STOP), [], "there is nothing stronger");
     assert_eq!(

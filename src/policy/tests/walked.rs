@@ -280,6 +280,7 @@ fn a_listener_whose_worker_is_still_awaited_is_no_spare() {
         listener,
         pid,
         port: None,
+        channel: false,
     });
     assert_eq!(deeds(&told), [Action::Stop { pid }]);
     let _ = rises(&mut table, SLOT, 2);

@@ -69,7 +69,7 @@ impl Listener for LogLines {
             Note::StopRequested { .. }
             | Note::StopDrains { .. }
             | Note::StopBegins { .. }
-            | Note::Hurried
+            | Note::Hurried { .. }
             | Note::Stopped { .. }
             | Note::RestartRequested => self.stop(told.note),
             Note::ReloadBegins { .. }
@@ -223,7 +223,12 @@ impl LogLines {
             Note::StopBegins { workers, grace } => {
                 info!(workers, signal = %self.config.life.stop_signal, grace = human(grace), "stopping all workers");
             }
-            Note::Hurried => warn!("stop requested again; killing all remaining processes"),
+            Note::Hurried { kills: true } => {
+                warn!("stop requested again; killing all remaining processes");
+            }
+            Note::Hurried { kills: false } => {
+                warn!(signal = %self.config.life.stop_signal, "stop requested again; sending the stop signal now");
+            }
             Note::Stopped { delay, drain, stop } => {
                 let total = human(delay + drain + stop);
                 let (delay, drain, stop) = (human(delay), human(drain), human(stop));
