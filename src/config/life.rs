@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::faults::{Wrong, quote};
 use super::grammar::{
-    AtPort, NOT_YET, UNKNOWN_WORD, boolean, duration, exit_codes, http, number, positive_duration,
+    AtPort, UNKNOWN_WORD, boolean, duration, exit_codes, http, number, positive_duration,
     show_word, signal, tcp, word,
 };
 use super::reader::{Reader, Value};
@@ -37,9 +37,10 @@ pub(super) const GROUP: Group = Group {
 pub(super) const READY: Setting<AtPort<Ready>> = Setting {
     name: "RPM_READY",
     default: Preset::Text("auto"),
-    help: "a worker is ready when: auto, listen, notify, http:PATH, https:PATH, tcp, delay:2s",
+    help: "readiness: auto, listen, notify, message, http:PATH, https:PATH, tcp, delay:2s",
     doc: "When a worker counts as ready. `listen`: it listens on every port that is expected of it. `notify`: it says \
-          `READY=1` to `NOTIFY_SOCKET` (sd_notify). `http:PATH`: it also answers a request for that path with 2xx or 3xx. \
+          `READY=1` to `NOTIFY_SOCKET` (sd_notify). `message`: it says `process.send('ready')` (pm2's `wait_ready`); the command must \
+          be Node. `http:PATH`: it also answers a request for that path with 2xx or 3xx. \
           `tcp`: it also accepts a connection. `delay:2s`: it has been alive for so long. With `http::8080/healthz` and \
           `tcp:8080` it is asked on that one of its shared ports, otherwise on the first that it has bound. `https:PATH` and \
           `https::8443/healthz` ask over TLS 1.3; **the certificate is not checked**, see `RPM_HEALTH`.\n\n\
@@ -58,6 +59,7 @@ pub(super) const READY: Setting<AtPort<Ready>> = Setting {
         Ready::Auto => "auto".to_owned(),
         Ready::Listen => "listen".to_owned(),
         Ready::Notify => "notify".to_owned(),
+        Ready::Message => "message".to_owned(),
         Ready::Http(page) => asked.shown_page(page),
         Ready::Tcp => format!("tcp{}", asked.shown_port()),
         Ready::Delay(delay) => format!("delay:{}", show::duration(delay)),
@@ -213,6 +215,8 @@ pub enum Ready {
     Listen,
     /// The worker reports it to NOTIFY_SOCKET (sd_notify(3)).
     Notify,
+    /// The worker sends the string `ready` on Node's channel.
+    Message,
     /// The worker answers a request for this page with a success.
     Http(Page),
     /// The worker accepts a connection that was steered to it.
@@ -314,7 +318,7 @@ fn backoff(reader: &mut Reader<'_>) -> Value<Backoff> {
 }
 
 fn ready(text: &str) -> Result<AtPort<Ready>, Wrong> {
-    let accepted = "auto, listen, notify, http:PATH such as http:/healthz, http::PORT/PATH, the same with https, tcp, tcp:PORT, or \
+    let accepted = "auto, listen, notify, message, http:PATH such as http:/healthz, http::PORT/PATH, the same with https, tcp, tcp:PORT, or \
                     delay:DURATION such as delay:2s";
     if let Some(asked) = http(text, accepted) {
         let AtPort { what: page, port } = asked?;
@@ -337,7 +341,7 @@ fn without_port(text: &str, accepted: &str) -> Result<Ready, Wrong> {
         ("auto", None) => Ok(Ready::Auto),
         ("listen", None) => Ok(Ready::Listen),
         ("notify", None) => Ok(Ready::Notify),
-        ("message", None) => Err(Wrong::new(NOT_YET, accepted)),
+        ("message", None) => Ok(Ready::Message),
         ("delay", Some(delay)) => duration(delay).map(Ready::Delay).map_err(|wrong| {
             Wrong::new(format!("{} {}", quote(delay), wrong.what), wrong.accepted)
         }),

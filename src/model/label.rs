@@ -29,6 +29,8 @@ pub enum ReadyBy {
     Listen,
     /// It said so (sd_notify, READY=1).
     Notify,
+    /// It sent the message `ready` on Node's channel.
+    Message,
     /// It answered a request.
     Http,
     /// It answered a request over TLS.
@@ -45,6 +47,7 @@ impl ReadyBy {
         match self {
             Self::Listen => "listen",
             Self::Notify => "notify",
+            Self::Message => "message",
             Self::Http => "http",
             Self::Https => "https",
             Self::Tcp => "tcp",

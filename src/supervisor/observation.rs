@@ -72,6 +72,7 @@ impl Observation {
         let unreachable = !can_ask && (health || path || falls_short);
         let by = match (&question, ready) {
             (Some(question), _) => question.by(),
+            (None, _) if config.life.ready == Ready::Message => ReadyBy::Message,
             (None, ReadyRule::Told | ReadyRule::Asked) => ReadyBy::Notify,
             (None, ReadyRule::Listens { .. }) => ReadyBy::Listen,
             (None, ReadyRule::Alive(_)) => ReadyBy::Age,
@@ -141,7 +142,7 @@ fn ready(config: &Config, sees_listen: bool, can_ask: bool) -> (ReadyRule, Optio
     };
     match &config.life.ready {
         Ready::Delay(time) => (ReadyRule::Alive(*time), None, false),
-        Ready::Notify => (ReadyRule::Told, None, false),
+        Ready::Notify | Ready::Message => (ReadyRule::Told, None, false),
         Ready::Auto if sees_listen => {
             let or_alive = Some(min_uptime).filter(|_| !listed);
             (ReadyRule::Listens { or_alive }, None, false)

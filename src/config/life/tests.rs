@@ -58,7 +58,7 @@ fn readiness() {
         "https::8080/healthz"
     );
     assert_eq!(what(ready("http:")), "names no path behind http:");
-    assert_eq!(what(ready("message")), NOT_YET);
+    assert_eq!(ready("Message"), first(Ready::Message));
     assert_eq!(what(ready("file:/x")), "is not one of the known words");
 }
 

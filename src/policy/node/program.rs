@@ -15,6 +15,20 @@ pub enum Program {
     Other,
 }
 
+impl Program {
+    /// Why its workers get no channel, in words; `None` if they get one.
+    pub fn why_no_channel(self) -> Option<&'static str> {
+        match self {
+            Self::Script | Self::NoScript => None,
+            Self::Wrapper => Some(
+                "the command starts the program in a child, which would not get Node's channel; name the script itself, as in \
+                 node server.js",
+            ),
+            Self::Other => Some("the command is not Node, so it has no channel for messages"),
+        }
+    }
+}
+
 /// Judges a command. `head`: the first bytes of the file that `argv[0]` resolves to, enough for its `#!` line; `None` if it
 /// cannot be read.
 pub fn program(argv: &[&[u8]], head: Option<&[u8]>) -> Program {

@@ -14,6 +14,7 @@ pub(super) fn words(missing: Missing, config: &Config, told: &Told<'_>) -> Strin
             let what = match &config.life.ready {
                 Ready::Http(_) => "it does not answer the path of RPM_READY with a success",
                 Ready::Notify => "it did not send READY=1 to NOTIFY_SOCKET",
+                Ready::Message => "it did not say process.send('ready')",
                 _ => "it accepts no connection on a shared port",
             };
             match told.not_passed {

@@ -106,7 +106,9 @@ fn ports(told: &Told<'_>, config: &Config) {
             let names = listens.iter().map(|port| told.ports.name(port));
             let names: Vec<&str> = names.filter(has_name).collect();
             let hint = match config.life.ready {
-                Ready::Notify | Ready::Delay(_) => "RPM_READY=listen waits for it".to_owned(),
+                Ready::Notify | Ready::Message | Ready::Delay(_) => {
+                    "RPM_READY=listen waits for it".to_owned()
+                }
                 _ => format!(
                     "if every worker has to listen there before it is ready: RPM_PORTS={}",
                     names.join(",")

@@ -59,7 +59,6 @@ const CASES: &[Case] = &[
     ("a hand-over of a later version", TRUE, &[("RPM_HANDOVER", b"node")]),
     ("an unknown balance", TRUE, &[("RPM_BALANCE", b"round-robin")]),
     ("a backlog of nothing", TRUE, &[("RPM_BACKLOG", b"0")]),
-    ("readiness of a later version", TRUE, &[("RPM_READY", b"message")]),
     ("readiness by a whole URL", TRUE, &[("RPM_READY", b"http://localhost:3000/healthz")]),
     ("readiness by a path that is none", TRUE, &[("RPM_READY", b"http:healthz")]),
     ("readiness by a path with a line break", TRUE, &[("RPM_READY", b"http:/a\r\nHost: b")]),

@@ -237,6 +237,16 @@ fn what_is_not_node_gets_nothing() {
 }
 
 #[test]
+fn who_gets_no_channel_is_told_why() {
+    assert_eq!(Script.why_no_channel(), None);
+    assert_eq!(NoScript.why_no_channel(), None);
+    let words = Wrapper.why_no_channel().unwrap();
+    assert!(words.contains("name the script itself"), "{words}");
+    let words = Other.why_no_channel().unwrap();
+    assert!(words.contains("not Node"), "{words}");
+}
+
+#[test]
 fn a_word_that_is_not_utf8_is_no_trouble() {
     assert_eq!(program(&[b"node", b"caf\xe9/app.js"], None), Script);
 }
