@@ -120,14 +120,14 @@ pub(super) const DRAIN_TIMEOUT: Setting<Duration> = Setting {
     show: show::duration,
 };
 
-const UDP_GRACE: Setting<Duration> = Setting {
+pub(super) const UDP_GRACE: Setting<Duration> = Setting {
     name: "RPM_UDP_GRACE",
     default: Preset::Text("50ms"),
     help: "time for datagrams in hand, once a draining worker's UDP queue is empty",
     doc: "A worker that serves a shared UDP port gets its stop signal when no datagram has waited in its queue for this \
           time. A datagram leaves the queue when the program reads it, and what the program does with it then cannot be \
           seen: set this above the time that your program needs for an answer. The wait is part of \
-          `RPM_DRAIN_TIMEOUT`.",
+          `RPM_DRAIN_TIMEOUT`, so it must be shorter.",
     parse: duration,
     show: show::duration,
 };
@@ -261,6 +261,7 @@ pub struct Life {
 impl Life {
     pub(super) fn read(reader: &mut Reader<'_>) -> Value<Self> {
         delay_ends_before_the_timeout(reader);
+        udp_grace_fits_into_the_drain(reader);
         let backoff = backoff(reader);
         let AtPort { what, port } = reader.get(&READY)?;
         Ok(Self {
@@ -293,6 +294,18 @@ fn delay_ends_before_the_timeout(reader: &mut Reader<'_>) {
         );
         let wrong = Wrong::new(what, "a shorter delay, or a longer RPM_READY_TIMEOUT");
         reader.fault(&READY, wrong);
+    }
+}
+
+/// The longest drain is no longer than its limit, so a longer grace for datagrams never ends.
+fn udp_grace_fits_into_the_drain(reader: &mut Reader<'_>) {
+    if let (Ok(Some(grace)), Ok(drain)) = (reader.given(&UDP_GRACE), reader.get(&DRAIN_TIMEOUT))
+        && grace >= drain
+    {
+        let [grace, drain] = [grace, drain].map(|time| show::duration(&time));
+        reader.warn(format!(
+            "RPM_UDP_GRACE ({grace}) is not below RPM_DRAIN_TIMEOUT ({drain}), of which it is a part: a worker with a UDP port gets its stop signal after RPM_DRAIN_TIMEOUT, whether its datagrams are answered or not"
+        ));
     }
 }
 

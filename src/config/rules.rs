@@ -6,7 +6,7 @@ use std::num::NonZeroU16;
 use super::admin::{ADMIN_ADDR, APP_METRICS, MetricsSource};
 use super::faults::{Wrong, quote};
 use super::health::HEALTH;
-use super::life::{DRAIN_TIMEOUT, MIN_UPTIME, READY, READY_TIMEOUT, Ready};
+use super::life::{DRAIN_TIMEOUT, MIN_UPTIME, READY, READY_TIMEOUT, Ready, UDP_GRACE};
 use super::ports::{BACKLOG, BALANCE, HANDOVER, Handover, PORTS, collides};
 use super::program::{EXEC_MODE, ExecMode};
 use super::reader::{Reader, Value};
@@ -69,7 +69,8 @@ fn without_sharing(why: &str, reader: &mut Reader<'_>) {
         let wrong = Wrong::new(what, format!("multiproc (Python), {remedy}"));
         reader.fault(&APP_METRICS, wrong);
     }
-    for name in [&BALANCE as &dyn Definition, &BACKLOG, &DRAIN_TIMEOUT] {
+    let unused: [&dyn Definition; 4] = [&BALANCE, &BACKLOG, &DRAIN_TIMEOUT, &UDP_GRACE];
+    for name in unused {
         if reader.is_set(name) {
             let name = name.name();
             reader.warn(format!("{name} has no effect: {why} shares no port"));

@@ -82,3 +82,31 @@ fn rules_hold_at_their_edges() {
         assert_eq!(told(&[vars]).len(), 1, "{vars:?}");
     }
 }
+
+#[test]
+fn a_grace_for_datagrams_that_no_drain_can_reach_is_told() {
+    let warnings = |vars: &[(&str, &str)]| good(vars).warnings;
+    for fine in [
+        &[("RPM_UDP_GRACE", "4999ms")][..],
+        &[("RPM_UDP_GRACE", "6s"), ("RPM_DRAIN_TIMEOUT", "7s")],
+        // Nobody asked for a grace, and the program may serve no UDP port.
+        &[("RPM_DRAIN_TIMEOUT", "0")],
+    ] {
+        assert_eq!(warnings(fine), [""; 0], "{fine:?}");
+    }
+    for (grace, drain) in [("5s", "5s"), ("6s", "5s"), ("1ms", "0s")] {
+        let told = warnings(&[("RPM_UDP_GRACE", grace), ("RPM_DRAIN_TIMEOUT", drain)]);
+        let start = format!("RPM_UDP_GRACE ({grace}) is not below RPM_DRAIN_TIMEOUT ({drain})");
+        assert_eq!(told.len(), 1);
+        assert!(told[0].starts_with(&start), "{told:?}");
+    }
+}
+
+#[test]
+fn a_grace_for_datagrams_without_a_shared_port_is_told() {
+    let told = good(&[("RPM_UDP_GRACE", "1s"), ("RPM_PORTS", "off")]).warnings;
+    assert_eq!(
+        told,
+        ["RPM_UDP_GRACE has no effect: RPM_PORTS=off shares no port"]
+    );
+}
