@@ -14,7 +14,7 @@ if sys.argv[3]:
     path = sys.argv[3]
     if os.path.exists(path): os.unlink(path)
     s.bind(path); s.listen(9)
-place = tempfile.mkdtemp()
+place = tempfile.mkdtemp(dir=sys.argv[4])
 files, rounds = int(sys.argv[1]), int(sys.argv[2])
 for _ in range(rounds):
     names = [os.path.join(place, str(at)) for at in range(files)]
@@ -42,14 +42,14 @@ def costs(what):
 
 
 def row(name, path="", **variables):
-    words = ["/usr/bin/python3", "-c", CODE, str(FILES), str(ROUNDS), path]
+    words = ["/usr/bin/python3", "-c", CODE, str(FILES), str(ROUNDS), path, str(FAST)]
     found = costs(runtime(*words, RPM_LOG_FORMAT="raw", RPM_READY="delay:1ms", **variables))
     return [name, *(round(figure, 1) for figure in (statistics.median(found), min(found), max(found)))]
 
 
 def main():
     held = begin("Removal of files", [])
-    path = f"/tmp/rpm-bench-{os.getpid()}.sock"
+    path = f"{FAST}/rpm-bench-{os.getpid()}.sock"
     rows = [
         row("RPM_PORTS=off", RPM_PORTS="off"),
         row("auto, no unix path", RPM_PORTS="auto"),
