@@ -148,10 +148,17 @@ impl Log {
     /// output is slow: then the event was not taken, and `room` is woken as soon as another call may succeed.
     #[must_use = "an event that was not taken is lost unless it is kept"]
     pub fn insert(&self, worker: WorkerLabel, event: &Event, room: &Waker) -> bool {
-        let shared = self.shared();
-        if !shared.has_room(room) {
-            return false;
+        let has_room = self.shared().has_room(room);
+        if has_room {
+            self.insert_last(worker, event);
         }
+        has_room
+    }
+
+    /// As [`Self::insert`], but takes the event in any case: for the last events of a worker that has ended, whose number
+    /// is bounded by what its channel holds.
+    pub fn insert_last(&self, worker: WorkerLabel, event: &Event) {
+        let shared = self.shared();
         let text = inserted::text(&shared.own_format, event);
         shared.add_pending(text.len());
         let mut inbox = shared.inbox();
@@ -168,7 +175,6 @@ impl Log {
         if first {
             shared.waker.wake();
         }
-        true
     }
 
     /// Makes the thread reopen the log files after everything that was read before; an external tool has renamed them.

@@ -17,10 +17,13 @@ mod quote;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use chrono::DateTime;
+use memchr::{memchr, memmem};
+use serde::Deserialize;
 
 use self::flatted::{Item, Table, Value};
 use self::json::Errors;
@@ -43,6 +46,30 @@ const PLACE: [&str; 7] = [
     "functionAlias",
     "callerName",
 ];
+
+/// How the message of an event begins. log4js builds it as `{topic, data}`, and `JSON.stringify` adds no blanks.
+const BEGIN: &[u8] = br#"{"topic":"log4js:message","data":"[{"#;
+
+/// For whom the message of an event is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Addressee {
+    /// Node's primary: the program has set neither `pm2: true` nor `disableClustering`.
+    Primary,
+    /// Instance 0, which has the appenders (`pm2: true`).
+    FirstInstance,
+}
+
+/// For whom a message is, as it came over the channel; `None` if it is no event. log4js adds the member `cluster` to events
+/// for the primary (lib/clustering.js of log4js 6). The event comes first in the table, and all text in it is an index, so
+/// its first closing brace ends it.
+pub fn addressee(message: &[u8]) -> Option<Addressee> {
+    let table = message.strip_prefix(BEGIN)?;
+    let event = table.get(..memchr(b'}', table)?)?;
+    Some(match memmem::find(event, br#"\"cluster\":"#) {
+        Some(_) => Addressee::Primary,
+        None => Addressee::FirstInstance,
+    })
+}
 
 /// One event.
 #[derive(Clone, Debug, PartialEq)]
@@ -91,6 +118,18 @@ impl Event {
             room: ROOM + GROWTH * data.len(),
             table,
         })
+    }
+
+    /// Reads a message as it came over the channel, see [`Self::read`].
+    pub fn of_message(message: &[u8]) -> Result<Self, NoEvent> {
+        #[derive(Deserialize)]
+        struct Message<'a> {
+            #[serde(borrow)]
+            data: Cow<'a, str>,
+        }
+        let message: Message<'_> =
+            serde_json::from_slice(message).map_err(|error| NoEvent(error.to_string()))?;
+        Self::read(&message.data)
     }
 
     /// When the program logged it.

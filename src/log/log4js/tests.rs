@@ -122,6 +122,41 @@ fn the_stack_of_an_error_is_data_too() {
 }
 
 #[test]
+fn a_message_says_for_whom_it_is() {
+    let (sent, _) = fixtures().pop().unwrap();
+    let message = |data: &str| json!({ "topic": "log4js:message", "data": data }).to_string();
+    // serde_json sorts the members by name, log4js does not.
+    let ordered = |data: &str| {
+        let data = json!(data);
+        format!(r#"{{"topic":"log4js:message","data":{data}}}"#)
+    };
+    let to_primary = ordered(&sent);
+    assert_eq!(addressee(to_primary.as_bytes()), Some(Addressee::Primary));
+    let event = Event::of_message(to_primary.as_bytes()).unwrap();
+    assert_eq!(event, read(&sent));
+    let cluster = r#","cluster":"7""#;
+    assert!(sent.contains(cluster), "{sent:.400}");
+    let to_first = ordered(&sent.replacen(cluster, "", 1));
+    assert_eq!(
+        addressee(to_first.as_bytes()),
+        Some(Addressee::FirstInstance)
+    );
+    // The word in the text of an event is not the member.
+    let text = ordered(r#"[{"data":"1"},["2"],"\"cluster\":"]"#);
+    assert_eq!(addressee(text.as_bytes()), Some(Addressee::FirstInstance));
+    for other in [
+        message(&sent).as_str(),
+        r#"{"topic":"log4js:message","data":"[1]"}"#,
+        r#"{"topic":"log4js:message","data":"[{"#,
+        r#"{"topic":"other","data":"[{}]"}"#,
+        "",
+    ] {
+        assert_eq!(addressee(other.as_bytes()), None, "{other:.100}");
+    }
+    assert!(Event::of_message(br#"{"topic":"log4js:message","data":7}"#).is_err());
+}
+
+#[test]
 fn what_is_no_event_is_refused() {
     let table = [
         "",

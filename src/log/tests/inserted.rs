@@ -157,12 +157,13 @@ fn a_stuck_output_fills_the_room_and_wakes_the_caller_when_it_moves() {
     let least = u64::try_from(WAITING / 1100).unwrap();
     assert!((least..1500).contains(&taken), "{taken}");
     assert!(!log.insert(label(1), &event("no"), &room));
+    log.insert_last(label(1), &event("of one that has ended"));
     let collector = collector(reader);
     woken(&room);
     insert(&log, 1, &event("last"), &room);
     assert_eq!(log.flush(PATIENCE), Flushed::Done);
     let totals = log.totals();
-    assert_eq!(totals.lines.stdout, taken + 1);
+    assert_eq!(totals.lines.stdout, taken + 2);
     assert_eq!(totals.dropped.stdout.buffer_full, 0);
     drop(log);
     let out = text(collector);
@@ -177,6 +178,7 @@ fn a_stuck_output_fills_the_room_and_wakes_the_caller_when_it_moves() {
             "{number}: {line:.60}"
         );
     }
+    assert_eq!(out.matches(" - of one that has ended\n").count(), 1);
     assert!(out.ends_with(" - last\n"));
 }
 
