@@ -100,6 +100,7 @@ impl Supervisor {
                 .as_ref()
                 .map(|(out, err)| (out.write.as_fd(), err.write.as_fd())),
             activation: &activation,
+            channel: None,
             filter: self
                 .sharing
                 .as_ref()

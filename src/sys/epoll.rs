@@ -13,10 +13,24 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 pub enum Interest {
     /// Data to read; reported while there is any (level-triggered).
     Readable,
+    /// Room to write (level-triggered).
+    Writable,
+    /// Both (level-triggered).
+    Both,
     /// New data to read; reported once for each arrival (edge-triggered).
     Arrival,
     /// Only errors and hang-ups; each is reported once (edge-triggered).
     Hangup,
+}
+
+fn flags(interest: Interest) -> EpollFlags {
+    match interest {
+        Interest::Readable => EpollFlags::EPOLLIN,
+        Interest::Writable => EpollFlags::EPOLLOUT,
+        Interest::Both => EpollFlags::EPOLLIN | EpollFlags::EPOLLOUT,
+        Interest::Arrival => EpollFlags::EPOLLIN | EpollFlags::EPOLLET,
+        Interest::Hangup => EpollFlags::EPOLLET,
+    }
 }
 
 /// One report of [`Poller::wait`].
@@ -51,12 +65,13 @@ impl Poller {
     /// before it closes `fd`: epoll watches open file descriptions, not descriptor numbers (epoll(7), "Questions and
     /// answers" 6).
     pub fn add(&self, fd: impl AsFd, token: u64, interest: Interest) -> nix::Result<()> {
-        let flags = match interest {
-            Interest::Readable => EpollFlags::EPOLLIN,
-            Interest::Arrival => EpollFlags::EPOLLIN | EpollFlags::EPOLLET,
-            Interest::Hangup => EpollFlags::EPOLLET,
-        };
-        self.epoll.add(fd, EpollEvent::new(flags, token))
+        self.epoll.add(fd, EpollEvent::new(flags(interest), token))
+    }
+
+    /// Watches a descriptor that was added before for something else.
+    pub fn change(&self, fd: impl AsFd, token: u64, interest: Interest) -> nix::Result<()> {
+        let mut event = EpollEvent::new(flags(interest), token);
+        self.epoll.modify(fd, &mut event)
     }
 
     /// Stops watching `fd`.

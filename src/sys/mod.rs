@@ -4,6 +4,7 @@
 pub mod architecture;
 pub mod caller;
 pub mod cgroup;
+pub mod channel;
 mod child;
 pub mod client;
 pub mod clock;

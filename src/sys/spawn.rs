@@ -36,6 +36,8 @@ pub struct Plan<'a> {
     pub output: Option<(BorrowedFd<'a>, BorrowedFd<'a>)>,
     /// Descriptors to pass as 3 and up, announced by LISTEN_FDS, LISTEN_PID and LISTEN_FDNAMES (sd_listen_fds(3)).
     pub activation: &'a [(BorrowedFd<'a>, String)],
+    /// The worker's end of a channel, which is passed as the descriptor after those of `activation`.
+    pub channel: Option<BorrowedFd<'a>>,
     /// The filter that traps `bind` and `listen`.
     pub filter: Option<&'a Filter>,
     /// The signal that the worker gets when the runtime dies first.
@@ -99,7 +101,8 @@ struct Prepared<'a> {
     listen_pid: Option<Vec<u8>>,
     stdin: Option<OwnedFd>,
     output: Option<(BorrowedFd<'a>, BorrowedFd<'a>)>,
-    activation: Vec<BorrowedFd<'a>>,
+    /// Descriptors that become 3 and up.
+    passed: Vec<BorrowedFd<'a>>,
     filter: Option<&'a Filter>,
     death_signal: Option<i32>,
     parent: i32,
@@ -180,7 +183,12 @@ impl<'a> Prepared<'a> {
             listen_pid,
             stdin,
             output: plan.output,
-            activation: plan.activation.iter().map(|(fd, _)| *fd).collect(),
+            passed: plan
+                .activation
+                .iter()
+                .map(|(fd, _)| *fd)
+                .chain(plan.channel)
+                .collect(),
             filter: plan.filter,
             death_signal: plan.death_signal.map(Sig::get),
             parent: i32::try_from(std::process::id()).unwrap_or(0),
@@ -246,10 +254,10 @@ impl<'a> Prepared<'a> {
 
     /// Puts 0, 1, 2 and the passed descriptors in their places, and makes everything else close-on-exec.
     fn arrange_descriptors<'s>(&mut self, status: BorrowedFd<'s>) -> Result<BorrowedFd<'s>, Errno> {
-        let above = 3 + RawFd::try_from(self.activation.len()).map_err(|_| Errno::EMFILE)?;
+        let above = 3 + RawFd::try_from(self.passed.len()).map_err(|_| Errno::EMFILE)?;
         // First move every source above all targets.
         let status = lift(status, above)?;
-        for fd in &mut self.activation {
+        for fd in &mut self.passed {
             *fd = lift(*fd, above)?;
         }
         if let Some(null) = &self.stdin {
@@ -266,7 +274,7 @@ impl<'a> Prepared<'a> {
             let from = libc::c_uint::try_from(above).unwrap_or(3);
             close_on_exec_from(from);
         }
-        for (fd, target) in self.activation.iter().zip(3..) {
+        for (fd, target) in self.passed.iter().zip(3..) {
             // SAFETY: what this child uses was moved out of the way above; the rest is the parent's.
             unsafe { place(*fd, target) }?;
         }

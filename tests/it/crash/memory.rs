@@ -35,6 +35,7 @@ impl Worker {
             stdin: Stdin::Null,
             output: Some((pipe.write.as_fd(), pipe.write.as_fd())),
             activation: &[],
+            channel: None,
             filter: None,
             death_signal: None,
             file_limit: None,
