@@ -132,7 +132,7 @@ impl Group {
 
     /// Closes the port. A task that accepts there may still have copies of the listeners, so they stop to listen first:
     /// the kernel would prefer them to those of the heir.
-    fn close(self) {
+    pub(super) fn close(self) {
         self.let_go();
         for fd in self.descriptors() {
             // It fails for a listener that never listened.

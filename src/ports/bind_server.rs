@@ -2,6 +2,7 @@
 //! event loop, the workers would wait too.
 
 use std::collections::HashMap;
+use std::os::fd::OwnedFd;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 
@@ -9,6 +10,7 @@ use nix::errno::Errno;
 
 use crate::model::{ListenerId, Pid, SlotId};
 use crate::policy::handover::{BindAnswer, PortKey, SocketKind, Transport, on_bind};
+use crate::policy::unix::UnixKey;
 use crate::sys::clock::Clock;
 use crate::sys::epoll::{Interest, Poller, ReadyFd, Waker};
 use crate::sys::intercept::{Call, Notification, Notifier};
@@ -17,13 +19,13 @@ use crate::sys::thread;
 use self::alone::Alone;
 use self::closed::ClosedWatch;
 use self::once::Once;
-use super::PortEvent;
 use super::epoll_sets::EpollSets;
 use super::registry::SharedPorts;
 use super::second_bind::Bounds;
 use super::told::{Told, v6only_default};
 use super::trapped_call::{descriptor, read_address};
 use super::unix::UnixServer;
+use super::{Asker, PortEvent};
 
 mod alone;
 mod closed;
@@ -60,6 +62,8 @@ enum Order {
     Watch(PortKey),
     /// Tells the sender when it is done.
     OpenPaths(Sender<()>),
+    /// A path, the worker that asks for a listener of it, and where the answer goes.
+    AskPath(Vec<u8>, Asker, Sender<nix::Result<(OwnedFd, UnixKey)>>),
 }
 
 impl BindServer {
@@ -224,6 +228,7 @@ impl<F: Fn(PortEvent)> Thread<F> {
                 self.watch(key);
             }
             Order::OpenPaths(done) => self.open_listed_paths(&done),
+            Order::AskPath(path, asker, answer) => self.answer_path(&path, asker, &answer),
         }
     }
 

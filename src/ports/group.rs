@@ -24,6 +24,8 @@ pub(super) struct Listener {
     pub ever: bool,
     /// Its present worker has got a descriptor of it.
     pub handed: bool,
+    /// Its worker has closed it and lives on.
+    pub left: bool,
     /// State of its queue under its present worker.
     pub(super) standing: Standing,
     /// Clients wait there for a ready worker, and no worker ever has it.
@@ -46,6 +48,7 @@ impl Listener {
             taken: false,
             ever: false,
             handed: false,
+            left: false,
             standing: Standing::default(),
             apart: false,
             watched: false,
@@ -232,6 +235,7 @@ impl Group {
         if let Some(listener) = self.listeners.get_mut(number) {
             listener.taken = true;
             listener.ever = true;
+            listener.left = false;
             // A queue that did not move was the fault of the worker before.
             listener.standing = Standing::default();
         }
@@ -244,6 +248,7 @@ impl Group {
         {
             listener.taken = false;
             listener.handed = false;
+            listener.left = false;
         }
     }
 

@@ -6,6 +6,7 @@
 //! `bind` and `listen` calls, so they never wait for the event loop.
 
 mod abandoned;
+mod asked;
 mod balance;
 mod bind_server;
 mod epoll_sets;
@@ -36,6 +37,7 @@ use crate::policy::steering::{Balance, ProbePorts};
 use crate::policy::unix::{Endpoint, UnixKey};
 
 pub use abandoned::Closed;
+pub use asked::{Asker, Given, Wanted};
 pub use balance::Balancer;
 pub use bind_server::{BindServer, TrappedWorker};
 pub use registry::SharedPorts;
@@ -204,6 +206,17 @@ pub enum PortEvent {
         key: PortKey,
         /// Number of connections in the queue.
         waiting: u32,
+    },
+    /// A worker has closed its listener and lives on. It gets no new connections there.
+    Left {
+        /// The leader of the worker's group.
+        worker: Pid,
+        /// Its slot.
+        slot: SlotId,
+        /// The port or the unix socket.
+        key: Endpoint,
+        /// No worker is left that listens there, so the port was closed.
+        last: bool,
     },
     /// Listeners had left the group (a worker called `shutdown`). They listen again.
     Repaired {

@@ -244,6 +244,7 @@ impl Group {
         if let Some(listener) = self.listeners.get_mut(number) {
             listener.claim = None;
             listener.handed |= handed;
+            listener.left = false;
         }
     }
 
@@ -281,7 +282,7 @@ impl SharedPorts {
                 let early = one.apart && !served;
                 // A worker that has not bound the port yet serves nobody there.
                 let has_worker = one.handed && state.present.contains_key(&id);
-                let ours = idle.contains(&id) && !has_worker && !early;
+                let ours = (idle.contains(&id) || one.left) && !has_worker && !early;
                 if !ours {
                     one.claim = None;
                     continue;

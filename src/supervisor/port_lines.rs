@@ -85,9 +85,14 @@ pub(super) fn log_event(event: &PortEvent, admin: Option<SocketAddr>) {
             key,
             waiting,
         } => {
-            let hint = "a reload replaces it";
-            warn!(slot = slot.0, pid = worker.get(), port = %key, waiting, hint, "a worker closed its listener and lives on; its clients wait until it is replaced");
+            warn!(slot = slot.0, pid = worker.get(), port = %key, waiting, "a worker closed its listener and lives on; it gets no new connections there, and clients that wait there are passed on");
         }
+        PortEvent::Left {
+            worker,
+            slot,
+            key,
+            last,
+        } => left(*worker, *slot, key, *last),
         PortEvent::Repaired {
             key,
             listeners,
@@ -112,6 +117,15 @@ pub(super) fn log_event(event: &PortEvent, admin: Option<SocketAddr>) {
         PortEvent::SteeringFailed { key, reason } => {
             error!(port = %key, error = reason, "cannot update the steering of new connections; the previous steering stays");
         }
+    }
+}
+
+fn left(worker: Pid, slot: SlotId, key: &Endpoint, last: bool) {
+    let (slot, pid) = (slot.0, worker.get());
+    if last {
+        warn!(slot, pid, port = %key, "every worker has closed its listener of this port; it is closed until a worker listens there again");
+    } else {
+        debug!(slot, pid, port = %key, "worker closed its listener; it gets no new connections there");
     }
 }
 

@@ -1,6 +1,6 @@
-//! Listeners that a worker closes while it lives on.
+//! Listeners that a worker closes while it lives on. It must get no new connections there: nobody would answer them.
 //!
-//! The kernel removes a closed descriptor from every epoll set when the last descriptor of the same file is closed. The
+//! If the listener was in an epoll set that the runtime keeps, there is more to do. The kernel removes a closed descriptor from every epoll set when the last descriptor of the same file is closed. The
 //! runtime has one of each listener, so a program that relies on this (without EPOLL_CTL_DEL) would be woken by
 //! connections that it cannot accept: for ever, if its set is level-triggered. So the listener is removed from the sets
 //! that are kept of this worker.
@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use crate::model::{Pid, Tick};
 use crate::policy::handover::PortKey;
-use crate::ports::PortEvent;
+use crate::ports::{Asker, PortEvent};
 use crate::sys::epoll::{Interest, Poller, ReadyFd};
 use crate::sys::inspect::Seen;
 use crate::sys::listener;
@@ -60,8 +60,8 @@ impl ClosedWatch {
 }
 
 impl<F: Fn(PortEvent)> Thread<F> {
-    /// A worker listens: watches that listener if a set of the worker is kept. A common socket is not watched, because
-    /// its queue says nothing about one worker.
+    /// A worker listens: watches that listener. A common socket is not watched, because its queue says nothing about one
+    /// worker.
     pub(super) fn watch_closing(
         &mut self,
         served: &ServedWorker,
@@ -69,7 +69,7 @@ impl<F: Fn(PortEvent)> Thread<F> {
         inode: u64,
         key: PortKey,
     ) {
-        if served.sets.len() == 0 || !self.ports.steers() {
+        if !self.ports.steers() {
             return;
         }
         let worker = served.trapped.worker;
@@ -152,7 +152,11 @@ impl<F: Fn(PortEvent)> Thread<F> {
             .values()
             .find(|served| served.trapped.worker == worker);
         let Some(served) = served else { return };
-        let slot = served.trapped.slot;
+        let asker = Asker {
+            worker,
+            slot: served.trapped.slot,
+            listener: served.trapped.listener,
+        };
         let copy = self
             .ports
             .with_listener(inode, |fd| listener::duplicate(fd));
@@ -164,10 +168,12 @@ impl<F: Fn(PortEvent)> Thread<F> {
         }
         (self.events)(PortEvent::Closed {
             worker,
-            slot,
+            slot: asker.slot,
             key,
             waiting,
         });
+        let left = self.ports.leave_port(&key.into(), asker);
+        left.into_iter().for_each(&self.events);
     }
 }
 

@@ -1,16 +1,23 @@
 //! The calls about unix sockets (see [`crate::ports::unix`]).
 
+use std::os::fd::OwnedFd;
 use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
 use nix::errno::Errno;
 
+use crate::policy::unix::UnixKey;
+
 use crate::sys::intercept::Notification;
 
 use super::{Answer, BindServer, Order, PortEvent, ServedWorker, Thread};
+use crate::ports::Asker;
 use crate::ports::epoll_sets::NotReplaced;
 use crate::ports::trapped_call::descriptor;
 use crate::ports::unix::{Caller, Left, Offered, UnixServer};
+
+/// How long a caller waits for the thread, in case that the file system hangs.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 impl BindServer {
     /// Opens the unix paths that RPM_PORTS lists. Waits until it is done, so that clients find them when the first worker
@@ -19,11 +26,32 @@ impl BindServer {
         let (done, wait) = channel();
         self.order(Order::OpenPaths(done));
         // If it is not done in time, it is done later.
-        let _ = wait.recv_timeout(Duration::from_secs(1));
+        let _ = wait.recv_timeout(PATIENCE);
+    }
+}
+
+impl BindServer {
+    /// Gives a worker its listener of a unix path, as the worker writes it; a name that begins with NUL is abstract.
+    /// Blocks until the thread has answered, at most [`PATIENCE`]. Fails as `bind` does, and with ETIMEDOUT.
+    pub fn ask_path(&self, path: Vec<u8>, asker: Asker) -> nix::Result<(OwnedFd, UnixKey)> {
+        let (answer, wait) = channel();
+        self.order(Order::AskPath(path, asker, answer));
+        wait.recv_timeout(PATIENCE).unwrap_or(Err(Errno::ETIMEDOUT))
     }
 }
 
 impl<F: Fn(PortEvent)> Thread<F> {
+    pub(super) fn answer_path(
+        &mut self,
+        path: &[u8],
+        asker: Asker,
+        answer: &Sender<nix::Result<(OwnedFd, UnixKey)>>,
+    ) {
+        let given = self.unix.ask(path, asker, &self.poller, &self.events);
+        // Nobody waits any more if it took long.
+        let _ = answer.send(given);
+    }
+
     /// How long to wait for the next call.
     pub(super) fn until_next(&self) -> Option<Duration> {
         let times = self.until_expiry().into_iter().chain(self.unix.pause());
@@ -85,12 +113,13 @@ impl<F: Fn(PortEvent)> Thread<F> {
             let (key, listeners) = (key.clone().into(), 1);
             (self.events)(PortEvent::Opened { key, listeners });
         }
-        let caller = Caller {
-            trapped: &served.trapped,
-            notification,
-        };
-        self.unix.taken(&key, caller, &self.poller, &self.events);
         let (worker, slot) = (served.trapped.worker, served.trapped.slot);
+        let by = Asker {
+            worker,
+            slot,
+            listener: served.trapped.listener,
+        };
+        self.unix.taken(&key, by, &self.poller, &self.events);
         let key = key.into();
         (self.events)(PortEvent::Taken { worker, slot, key });
         Some(Answer::Done)

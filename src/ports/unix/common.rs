@@ -17,8 +17,8 @@ use crate::sys::{io, listener};
 
 use super::server::{Caller, Left, Offered, UnixServer};
 use super::view::UnixSockets;
-use crate::ports::PortEvent;
 use crate::ports::trapped_call::{descriptor, read_any_address};
+use crate::ports::{Asker, PortEvent};
 
 /// The listener of an abstract name.
 #[derive(Debug)]
@@ -114,38 +114,55 @@ impl UnixServer {
         if !near || !caller.trapped.notifier.is_valid(notification) {
             return Ok(None);
         }
-        let mut state = self.ports.lock();
-        if state.over || !state.unix.shares(&key, &state.settings.rule) {
-            return Ok(None);
-        }
-        let opened = state.unix.common(&key).is_none();
-        if opened {
-            if !state.has_room() {
-                let why =
-                    "too many addresses are shared already; list the needed ones in RPM_PORTS";
-                return Err(Left::Because(key, why.to_owned()));
+        {
+            let state = self.ports.lock();
+            if !state.unix.shares(&key, &state.settings.rule) {
+                return Ok(None);
             }
-            // If another process has the name, the kernel says so to the program.
-            let made = CommonName::open(&key, kind, state.settings.backlog);
-            state.unix.common.push(made.map_err(|_| Left::Quietly)?);
         }
-        let one = state.unix.common(&key).ok_or(Left::Quietly)?;
-        if one.kind != kind || bound == one.inode {
-            return Ok(None);
-        }
-        io::set_nonblocking(&one.fd, flags.nonblocking)?;
-        let copy = listener::duplicate(&one.fd)?;
-        Ok(Some(Offered {
+        let offered = self.offer_name(&key, kind, bound, flags.nonblocking)?;
+        Ok(offered.map(|(fd, opened)| Offered {
             key,
-            fd: copy,
+            fd,
             opened,
             cloexec: flags.cloexec,
         }))
     }
 
+    /// A copy of the common listener of this name, and whether it was opened for that. `None` if the kernel shall answer.
+    pub(super) fn offer_name(
+        &self,
+        key: &UnixKey,
+        kind: Kind,
+        bound: u64,
+        nonblocking: bool,
+    ) -> Result<Option<(OwnedFd, bool)>, Left> {
+        let mut state = self.ports.lock();
+        if state.over {
+            return Ok(None);
+        }
+        let opened = state.unix.common(key).is_none();
+        if opened {
+            if !state.has_room() {
+                let why =
+                    "too many addresses are shared already; list the needed ones in RPM_PORTS";
+                return Err(Left::Because(key.clone(), why.to_owned()));
+            }
+            // If another process has the name, the kernel says so to the program.
+            let made = CommonName::open(key, kind, state.settings.backlog);
+            state.unix.common.push(made.map_err(|_| Left::Quietly)?);
+        }
+        let one = state.unix.common(key).ok_or(Left::Quietly)?;
+        if one.kind != kind || bound == one.inode {
+            return Ok(None);
+        }
+        io::set_nonblocking(&one.fd, nonblocking)?;
+        Ok(Some((listener::duplicate(&one.fd)?, opened)))
+    }
+
     /// The caller has the listener of an abstract name, unless it has died meanwhile.
-    pub(super) fn record_name(&mut self, key: &UnixKey, caller: Caller<'_>) {
-        let (worker, listener) = (caller.trapped.worker, caller.trapped.listener);
+    pub(super) fn record_name(&mut self, key: &UnixKey, by: Asker) {
+        let (worker, listener) = (by.worker, by.listener);
         let present = self.ports.is_present(listener, worker);
         if let Some(one) = self.ports.lock().unix.common(key) {
             one.used = true;

@@ -8,6 +8,7 @@
 //! The hand-over thread alone touches files ([`server`], [`pointing`], [`removal`]). The event loop only changes what
 //! shall be ([`view`]).
 
+mod asked;
 mod common;
 mod group;
 mod in_use;

@@ -7,7 +7,8 @@ use crate::policy::unix::UnixKey;
 
 use super::group::Due;
 use super::names::{Names, Present};
-use super::server::{Caller, UnixServer};
+use super::server::UnixServer;
+use crate::ports::Asker;
 
 impl UnixServer {
     /// Gives the listeners names of their own, unless they have them.
@@ -33,8 +34,8 @@ impl UnixServer {
     }
 
     /// Records that the worker has its listener, unless it died meanwhile.
-    pub(super) fn record(&mut self, key: &UnixKey, caller: Caller<'_>) {
-        let (worker, listener) = (caller.trapped.worker, caller.trapped.listener);
+    pub(super) fn record(&mut self, key: &UnixKey, by: Asker) {
+        let (worker, listener) = (by.worker, by.listener);
         let present = self.ports.is_present(listener, worker);
         let mut state = self.ports.lock();
         let joins = state.unix.in_use.bound(worker, key);

@@ -17,10 +17,10 @@ use crate::sys::{io, listener};
 use super::group::{Due, Member, UnixGroup};
 use super::names::{Made, Names};
 use super::removal::Ended;
-use crate::ports::PortEvent;
 use crate::ports::bind_server::TrappedWorker;
 use crate::ports::registry::SharedPorts;
 use crate::ports::trapped_call::{descriptor, read_any_address};
+use crate::ports::{Asker, PortEvent};
 
 /// A call that waits for its answer.
 #[derive(Clone, Copy)]
@@ -59,7 +59,7 @@ pub(in crate::ports) struct UnixServer {
     pub(super) ports: SharedPorts,
     pub(super) names: HashMap<UnixKey, Names>,
     /// What the files of this process get.
-    own: Option<Maker>,
+    pub(super) own: Option<Maker>,
     next_serial: u32,
     /// The listener whose arrivals turn the path, for each group.
     pub(super) watched: HashMap<u32, ListenerId>,
@@ -138,21 +138,30 @@ impl UnixServer {
             program,
         };
         let opened = self.offer(&key, kind, place, &address, asked)?;
+        let copy = self.copy(&key, listener, flags.nonblocking)?;
+        Ok(copy.map(|fd| Offered {
+            key,
+            fd,
+            opened,
+            cloexec: flags.cloexec,
+        }))
+    }
+
+    /// A copy of this listener, in this mode. `None` if there is none any more.
+    pub(super) fn copy(
+        &self,
+        key: &UnixKey,
+        listener: ListenerId,
+        nonblocking: bool,
+    ) -> nix::Result<Option<OwnedFd>> {
         let state = self.ports.lock();
-        let group = state.unix.group(&key);
+        let group = state.unix.group(key);
         let member = group.and_then(|group| group.members.get(&listener));
         let Some(member) = member.filter(|_| !state.over) else {
             return Ok(None);
         };
-        io::set_nonblocking(&member.fd, flags.nonblocking)?;
-        let copy = listener::duplicate(&member.fd)?;
-        drop(state);
-        Ok(Some(Offered {
-            key,
-            fd: copy,
-            opened,
-            cloexec: flags.cloexec,
-        }))
+        io::set_nonblocking(&member.fd, nonblocking)?;
+        listener::duplicate(&member.fd).map(Some)
     }
 
     /// The caller did not get the listener that was opened for it. The kernel executes its `bind`.
@@ -166,16 +175,10 @@ impl UnixServer {
     }
 
     /// The caller has its listener.
-    pub fn taken(
-        &mut self,
-        key: &UnixKey,
-        caller: Caller<'_>,
-        poller: &Poller,
-        events: Events<'_>,
-    ) {
-        self.record_name(key, caller);
-        self.record(key, caller);
-        self.restore(key, caller.trapped.listener, events);
+    pub fn taken(&mut self, key: &UnixKey, by: Asker, poller: &Poller, events: Events<'_>) {
+        self.record_name(key, by);
+        self.record(key, by);
+        self.restore(key, by.listener, events);
         self.point(key, false, events);
         self.watch(key, poller);
     }
@@ -190,12 +193,23 @@ impl UnixServer {
         let [_, pointer, len, ..] = caller.notification.args;
         let bytes = read_any_address(task, pointer, len)?;
         let address = unix::parse_address(&bytes);
-        let Some(Address::Path(path)) = &address else {
+        let Some(Address::Path(path)) = address else {
             return Ok(None);
         };
         if !self.ports.rule().shares_paths() {
             return Ok(None);
         }
+        let found = self.find(task, &path, false)?;
+        Ok(found.map(|(key, place)| (key, place, Address::Path(path))))
+    }
+
+    /// The path that a thread means, and its directory. `None` if it is not shared; with `always`, RPM_PORTS is not asked.
+    pub(super) fn find(
+        &self,
+        task: i32,
+        path: &Path,
+        always: bool,
+    ) -> Result<Option<(UnixKey, Place)>, Left> {
         let Some((parent, base)) = unix::split(path) else {
             return Ok(None);
         };
@@ -208,15 +222,15 @@ impl UnixServer {
         let key = UnixKey::Path(unix::bytes(&place.path().join(base)));
         let mut state = self.ports.lock();
         state.unix.settle_pending();
-        if !state.unix.shares(&key, &state.settings.rule) {
+        if !always && !state.unix.shares(&key, &state.settings.rule) {
             return Ok(None);
         }
         drop(state);
-        Ok(address.map(|address| (key, place, address)))
+        Ok(Some((key, place)))
     }
 
     /// Ensures that there is a listener for this worker. True if the path was not shared before.
-    fn offer(
+    pub(super) fn offer(
         &mut self,
         key: &UnixKey,
         kind: Kind,

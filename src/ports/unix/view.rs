@@ -69,6 +69,35 @@ impl UnixSockets {
         self.wake();
     }
 
+    /// A worker has closed its listener of this address and lives on. `closes`: if it was the last, the address is closed.
+    /// Returns whether it is.
+    pub fn leave(
+        &mut self,
+        key: &UnixKey,
+        (listener, worker): (ListenerId, Pid),
+        closes: bool,
+    ) -> bool {
+        let mut last = false;
+        if let Some(one) = self.common(key) {
+            one.release(listener, worker);
+            last = closes && one.is_abandoned();
+        }
+        if last {
+            self.common.retain(|one| one.key != *key);
+        }
+        if let Some(group) = self.by_key(key)
+            && let Some(member) = group.members.get_mut(&listener)
+        {
+            member.taken = false;
+            if closes && !group.is_held() {
+                group.due = Due::Close;
+                last = true;
+            }
+        }
+        self.wake();
+        last
+    }
+
     /// The group of this address.
     pub fn group(&self, key: &UnixKey) -> Option<&UnixGroup> {
         self.groups.iter().find(|group| group.key == *key)
