@@ -22,6 +22,8 @@ pub mod metrics;
 #[forbid(unsafe_code)]
 pub mod model;
 #[forbid(unsafe_code)]
+pub mod node;
+#[forbid(unsafe_code)]
 pub mod notify;
 #[forbid(unsafe_code)]
 pub mod policy;

@@ -4,6 +4,7 @@ use super::admin::{self, Admin};
 use super::health::{self, Health};
 use super::life::{self, Life};
 use super::log::{self, Logging};
+use super::node::{self, Node};
 use super::ports::{self, Ports};
 use super::program::{self, ExecMode, Program};
 use super::reload::{self, Reload};
@@ -16,6 +17,7 @@ use crate::policy::handover::PortRule;
 pub const GROUPS: &[Group] = &[
     program::GROUP,
     ports::GROUP,
+    node::GROUP,
     life::GROUP,
     reload::GROUP,
     health::GROUP,
@@ -38,6 +40,8 @@ pub struct Config {
     pub program: Program,
     /// Shared ports.
     pub ports: Ports,
+    /// The channel of Node workers.
+    pub node: Node,
     /// Start, end and restart of workers.
     pub life: Life,
     /// How workers are replaced, and the triggers.

@@ -25,6 +25,7 @@ mod health;
 mod life;
 mod log;
 mod nearest;
+mod node;
 mod open;
 mod ports;
 mod program;
@@ -55,6 +56,7 @@ pub use log::{
     Every, FileName, Files, Level, Levels, LogFormat, LogStderr, Logging, Multiline, Own, OwnLines,
     Rotation,
 };
+pub use node::{ForNode, Node};
 pub use open::{Opening, Said, open, warnings};
 pub use ports::{Handover, Ports};
 pub use program::{ExecMode, Program};

@@ -10,6 +10,7 @@ use super::faults::{Fault, Faults};
 use super::health::Health;
 use super::life::{Life, RESTART};
 use super::log::Logging;
+use super::node::Node;
 use super::ports::{PORTS, Ports};
 use super::program::{self, EXEC_MODE, ExecMode, INSTANCES, Program};
 use super::reader::{Faulty, Line, Reader, Value};
@@ -106,6 +107,7 @@ fn read(reader: &mut Reader<'_>) -> Value<Config> {
     let program = Program::read(reader, instances, exec_mode);
     rules::check(reader, exec_mode);
     let ports = Ports::read(reader);
+    let node = Node::read(reader);
     let life = Life::read(reader);
     let reload = Reload::read(reader, instances, unshared);
     let health = Health::read(reader);
@@ -115,6 +117,7 @@ fn read(reader: &mut Reader<'_>) -> Value<Config> {
     Ok(Config {
         program: program?,
         ports: ports?,
+        node: node?,
         life: life?,
         reload: reload?,
         health: health?,

@@ -83,17 +83,45 @@ pub const LISTEN_FDNAMES: WorkerVar = var(
 pub const LISTEN_PIDFDID: WorkerVar = var("LISTEN_PIDFDID", "Never set for workers.");
 
 /// The channel of Node.
-pub const NODE_CHANNEL_FD: WorkerVar = var("NODE_CHANNEL_FD", "Not used by this version.");
+pub const NODE_CHANNEL_FD: WorkerVar = var(
+    "NODE_CHANNEL_FD",
+    "With a Node channel (`RPM_NODE`): the descriptor of the channel. Node removes it from `process.env`.",
+);
+
+/// The worker's number in Node's cluster.
+pub const NODE_UNIQUE_ID: WorkerVar = var(
+    "NODE_UNIQUE_ID",
+    "With a Node channel, if ports are shared: the number of this worker, from 1 and never used again. It is `cluster.worker.id`; Node removes \
+     the variable from `process.env`.",
+);
+
+/// The number of workers, as pm2 calls it.
+pub const INSTANCES: WorkerVar = var(
+    "instances",
+    "With a Node channel: the number of workers, under the name that pm2 uses.",
+);
+
+/// How the ports are shared, as pm2 calls it.
+pub const EXEC_MODE: WorkerVar = var(
+    "exec_mode",
+    "With a Node channel: `cluster_mode` if ports are shared, else `fork_mode`, as pm2 has it.",
+);
+
+/// The directory of pm2.
+pub const PM2_HOME: WorkerVar = var(
+    "PM2_HOME",
+    "Never set for workers with a Node channel, because they would look for pm2 there.",
+);
 
 /// What a process is told about descriptors that were handed to it (sd_listen_fds(3)). What the runtime was told itself
 /// passes to a worker only with the descriptors.
 pub const ACTIVATION: [WorkerVar; 4] = [LISTEN_FDS, LISTEN_PID, LISTEN_FDNAMES, LISTEN_PIDFDID];
 
 /// Names that the runtime keeps for itself and sets for no worker.
-pub const NEVER_SET: [WorkerVar; 2] = [LISTEN_PIDFDID, NODE_CHANNEL_FD];
+pub const NEVER_SET: [WorkerVar; 2] = [LISTEN_PIDFDID, PM2_HOME];
 
 /// Every one, in the order of the reference.
-pub const ALL: [WorkerVar; 13] = [
+pub const ALL: [WorkerVar; 17] = [
     INSTANCE,
     WORKERS,
     GENERATION,
@@ -107,6 +135,10 @@ pub const ALL: [WorkerVar; 13] = [
     LISTEN_FDNAMES,
     LISTEN_PIDFDID,
     NODE_CHANNEL_FD,
+    NODE_UNIQUE_ID,
+    INSTANCES,
+    EXEC_MODE,
+    PM2_HOME,
 ];
 
 /// Whether the runtime sets this variable by itself.

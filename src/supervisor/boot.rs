@@ -26,6 +26,7 @@ use super::drains::DrainWatch;
 use super::environment::Environment;
 use super::handover::{Chosen, Means, choose};
 use super::leftovers::Leftovers;
+use super::node::Node;
 use super::observation::Observation;
 use super::ports::share;
 use super::report::Reporter;
@@ -105,7 +106,9 @@ pub(super) fn can_say_ready(config: &Config, why_none: Option<&str>) -> Result<(
 /// be called inside a `LocalSet`.
 pub async fn boot(boot: Boot) -> Result<(Supervisor, Log), BootError> {
     let config = Arc::new(boot.config);
-    can_say_ready(&config, Some("this version gives no worker Node's channel"))?;
+    let kind = super::node::decide(&config, &boot.env);
+    can_say_ready(&config, kind.err())?;
+    let kind = kind.ok();
     let chosen = choose(&config)?;
     let log = super::logging::start(&config, &boot.env)?;
     introduce(&config, boot.role, &boot.warnings, boot.files.as_ref());
@@ -139,6 +142,8 @@ pub async fn boot(boot: Boot) -> Result<(Supervisor, Log), BootError> {
             &outbox,
         )?),
     };
+    let node = kind.map(|kind| Node::start(kind, &config, sharing.as_ref(), &outbox));
+    let node = node.transpose()?;
     let ports = sharing.as_ref().map(|sharing| sharing.ports.clone());
     let app_metrics = AppMetrics::start(&config, ports, observation.app_metrics)?;
     let snapshot = Arc::new(Mutex::new(Snapshot::default()));
@@ -176,6 +181,7 @@ pub async fn boot(boot: Boot) -> Result<(Supervisor, Log), BootError> {
         metrics,
         app_metrics,
         sharing,
+        node,
         snapshot,
         workers: Workers::default(),
         drains: DrainWatch::default(),

@@ -6,6 +6,7 @@ use tracing::warn;
 
 use crate::checks::Check;
 use crate::model::{ReadyBy, Received};
+use crate::node::{Member, Said};
 use crate::policy::Event;
 use crate::policy::notify::Message;
 use crate::ports::PortEvent;
@@ -29,6 +30,8 @@ pub(super) enum Incoming {
     Port(PortEvent),
     /// An event of a trigger.
     Fired(Fired),
+    /// Something that was heard over the channel of a Node worker.
+    Channel(Member, Said),
     /// A report about a worker. It is ignored once that worker is reaped.
     Worker(WorkerId, Report),
 }
@@ -102,6 +105,7 @@ impl Supervisor {
             Incoming::Signals(pending) => self.signalled(&pending, events),
             Incoming::Port(event) => events.extend(self.port_event(&event)),
             Incoming::Fired(fired) => events.extend(self.fired(fired)),
+            Incoming::Channel(member, said) => self.heard(member, said, events),
             Incoming::Worker(id, report) => self.reported(id, report, events),
         }
     }

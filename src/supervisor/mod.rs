@@ -13,6 +13,7 @@ mod handover;
 mod incoming;
 mod leftovers;
 mod logging;
+mod node;
 mod notify;
 mod observation;
 mod perform;
@@ -48,6 +49,7 @@ use drains::DrainWatch;
 use environment::Environment;
 use incoming::Incoming;
 use leftovers::Leftovers;
+use node::Node;
 use observation::Observation;
 use ports::Sharing;
 use report::Reporter;
@@ -100,6 +102,8 @@ pub struct Supervisor {
     app_metrics: AppMetrics,
     /// `None`: no port is shared.
     sharing: Option<Sharing>,
+    /// `None`: the workers get no Node channel.
+    node: Option<Node>,
     snapshot: Arc<Mutex<Snapshot>>,
 
     // The workers.

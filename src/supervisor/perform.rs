@@ -69,8 +69,7 @@ impl Supervisor {
             Action::Scrape { pid, within } => return self.scrape(pid, within),
             Action::Message { pid } => {
                 self.before_its_end(pid);
-                // No worker has a channel yet.
-                return Some(Event::ChannelClosed { pid });
+                self.send_shutdown(pid);
             }
             Action::Stop { pid } => {
                 self.before_its_end(pid);
@@ -131,6 +130,7 @@ impl Supervisor {
     fn before_its_end(&mut self, pid: Pid) {
         self.note_outsiders(pid);
         self.rescue_queue(pid);
+        self.channel_stops(pid);
         if let Some(worker) = self.workers.get_mut(pid) {
             worker.told = true;
         }

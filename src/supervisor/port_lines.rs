@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use nix::errno::Errno;
 use tracing::{debug, error, info, warn};
 
-use crate::model::{Pid, SlotId};
+use crate::model::{ListenerId, Pid, SlotId};
 use crate::policy::epoll_sets::Unregistered;
 use crate::policy::handover::{PortKey, Transport};
 use crate::policy::unix::{Endpoint, UnixKey};
@@ -100,23 +100,21 @@ pub(super) fn log_event(event: &PortEvent, admin: Option<SocketAddr>) {
         } => repaired(key, listeners, *rebuilt),
         PortEvent::Stranded {
             key,
-            count,
-            waited: true,
-            ..
-        } => {
-            info!(port = %key, connections = count, "clients waited until a worker was ready; passing them on (logged once a minute)");
-        }
-        PortEvent::Stranded {
-            key,
             listener,
             count,
-            waited: false,
-        } => {
-            warn!(port = %key, listener = listener.0, connections = count, "connections came to a listener without a worker; passing them on to a live one (logged once a minute)");
-        }
+            waited,
+        } => stranded(key, *listener, *count, *waited),
         PortEvent::SteeringFailed { key, reason } => {
             error!(port = %key, error = reason, "cannot update the steering of new connections; the previous steering stays");
         }
+    }
+}
+
+fn stranded(key: &PortKey, listener: ListenerId, connections: u32, waited: bool) {
+    if waited {
+        info!(port = %key, connections, "clients waited until a worker was ready; passing them on (logged once a minute)");
+    } else {
+        warn!(port = %key, listener = listener.0, connections, "connections came to a listener without a worker; passing them on to a live one (logged once a minute)");
     }
 }
 

@@ -13,6 +13,7 @@ impl Supervisor {
         self.workers.add_status(&mut seen);
         self.drop_tails(&seen);
         self.gather(&seen);
+        self.mind_channels(&seen);
         *self.snapshot.lock().unwrap_or_else(PoisonError::into_inner) = seen;
         let Some(sharing) = &mut self.sharing else {
             return;

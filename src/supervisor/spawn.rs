@@ -33,7 +33,7 @@ impl Supervisor {
                 listener,
                 pid,
                 port,
-                channel: false,
+                channel: self.node.is_some(),
             },
             Err(errno) => {
                 self.metrics.spawn_failed();
@@ -84,6 +84,9 @@ impl Supervisor {
         });
         let sharing = self.sharing.as_ref();
         let sees = sharing.is_some_and(|sharing| sharing.ports.sees_connections());
+        let node = self.node.as_mut();
+        let channel = node.map(|node| node.prepare(&mut env, 3 + activation.len(), workers));
+        let channel = channel.transpose()?;
         let one_shot = config.one_shot();
         let terminal = std::io::stdin().is_terminal();
         let foreground = alone && (inherit || one_shot) && terminal;
@@ -100,7 +103,7 @@ impl Supervisor {
                 .as_ref()
                 .map(|(out, err)| (out.write.as_fd(), err.write.as_fd())),
             activation: &activation,
-            channel: None,
+            channel: channel.as_ref().map(|channel| channel.theirs().as_fd()),
             filter: self
                 .sharing
                 .as_ref()
@@ -128,6 +131,9 @@ impl Supervisor {
             }
             worker.listener = Some(listener);
         }
+        if let Some((node, channel)) = self.node.as_ref().zip(channel) {
+            node.serve(channel, &mut worker);
+        }
         worker.notify = notify.map(|notify| self.listen_to(id, notify));
         // Logged before its output is read, so that its first line comes later.
         info!(
@@ -136,17 +142,8 @@ impl Supervisor {
             generation = generation.0,
             "worker started"
         );
-        if let Some((out, err)) = pipes {
-            let writer = log::WorkerLabel {
-                slot,
-                generation,
-                pid,
-            };
-            self.log.attach(writer, Stream::Stdout, out.read, None);
-            let tail = Tail::default();
-            worker.tail = Some(tail.clone());
-            self.log
-                .attach(writer, Stream::Stderr, err.read, Some(tail));
+        if let Some(pipes) = pipes {
+            self.read_output(&mut worker, generation, pipes);
         }
         match UnixDatagram::from_std(status.into()) {
             Ok(status) => worker.start = Some(self.watch_start(id, status)),
@@ -157,6 +154,25 @@ impl Supervisor {
         }
         self.workers.insert(worker);
         Ok((pid, port))
+    }
+
+    /// Reads from now on what a worker writes.
+    fn read_output(
+        &self,
+        worker: &mut Worker,
+        generation: Generation,
+        (out, err): (OutputPipe, OutputPipe),
+    ) {
+        let writer = log::WorkerLabel {
+            slot: worker.slot,
+            generation,
+            pid: worker.id.pid,
+        };
+        self.log.attach(writer, Stream::Stdout, out.read, None);
+        let tail = Tail::default();
+        worker.tail = Some(tail.clone());
+        self.log
+            .attach(writer, Stream::Stderr, err.read, Some(tail));
     }
 
     /// Describes the resource that the system lacks.

@@ -112,6 +112,7 @@ impl Supervisor {
 
     /// The only place where the record of a worker is removed.
     fn forget(&mut self, pid: Pid) {
+        self.channel_ends(pid);
         if let Some(id) = self.workers.reap(pid) {
             self.app_metrics.worker_ended(id.process);
         }

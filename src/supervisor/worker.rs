@@ -12,6 +12,7 @@ use crate::sys::family::Process;
 
 use super::checks::HealthTask;
 use super::drains::WorkerDrain;
+use super::node::WorkerChannel;
 use super::notify::Notify;
 use super::starting::Start;
 
@@ -58,6 +59,8 @@ pub(super) struct Worker {
     pub(super) told_unchecked: bool,
     /// Its sd_notify messages.
     pub(super) notify: Option<Notify>,
+    /// Its Node channel.
+    pub(super) channel: Option<WorkerChannel>,
     /// The last lines of its stderr, for the log line that says why it did not come up. `None` once it has come up.
     pub(super) tail: Option<Tail>,
     /// Its processes outside of its group, when it got its stop signal.
@@ -81,6 +84,7 @@ impl Worker {
             health: None,
             told_unchecked: false,
             notify: None,
+            channel: None,
             tail: None,
             outsiders: Vec::new(),
             told: false,

@@ -19,7 +19,7 @@ const fn layer(
     }
 }
 
-pub const LAYERS: [Layer; 17] = [
+pub const LAYERS: [Layer; 18] = [
     layer("model", &[], &[]),
     layer("policy", &["model"], &[]),
     layer("sys", &["model"], &["libc", "nix", "signal_hook"]),
@@ -76,6 +76,11 @@ pub const LAYERS: [Layer; 17] = [
         &["model", "policy", "sys"],
         &["aes_gcm", "hmac", "nix", "p256", "sha2", "tokio"],
     ),
+    layer(
+        "node",
+        &["model", "policy", "ports", "sys"],
+        &["memchr", "nix", "serde", "serde_json"],
+    ),
     layer("notify", &["policy", "sys"], &["tokio"]),
     layer("ports", &["model", "policy", "sys"], &["nix", "tokio"]),
     layer("drain", &["model", "policy", "sys"], &[]),
@@ -113,6 +118,7 @@ pub const LAYERS: [Layer; 17] = [
             "log",
             "metrics",
             "model",
+            "node",
             "notify",
             "policy",
             "ports",

@@ -16,6 +16,7 @@ fn nothing_set_is_a_good_configuration() {
     let crate::config::Config {
         program: _,
         ports: _,
+        node: _,
         life: _,
         reload: _,
         health: _,

@@ -7,7 +7,6 @@ use std::time::Duration;
 use nix::errno::Errno;
 
 use crate::policy::unix::UnixKey;
-
 use crate::sys::intercept::Notification;
 
 use super::{Answer, BindServer, Order, PortEvent, ServedWorker, Thread};
@@ -28,9 +27,7 @@ impl BindServer {
         // If it is not done in time, it is done later.
         let _ = wait.recv_timeout(PATIENCE);
     }
-}
 
-impl BindServer {
     /// Gives a worker its listener of a unix path, as the worker writes it; a name that begins with NUL is abstract.
     /// Blocks until the thread has answered, at most [`PATIENCE`]. Fails as `bind` does, and with ETIMEDOUT.
     pub fn ask_path(&self, path: Vec<u8>, asker: Asker) -> nix::Result<(OwnedFd, UnixKey)> {

@@ -1,0 +1,184 @@
+//! The part of Node's cluster primary (lib/internal/cluster/primary.js and shared_handle.js of Node).
+
+use nix::errno::Errno;
+
+use crate::policy::handover::Transport;
+use crate::policy::unix::Endpoint;
+use crate::ports::{Asker, Given, PortEvent};
+
+use super::message::{Cluster, number, text};
+use super::peer::Peer;
+use super::servers::{Place, Query, Server};
+use super::thread::Thread;
+use super::{NodeEvent, Said};
+
+impl<F: Fn(NodeEvent)> Thread<F> {
+    /// A worker's message of the cluster module.
+    pub(super) fn cluster(&mut self, peer: &mut Peer, message: &Cluster<'_>) {
+        match message.act.as_deref() {
+            Some("queryServer") if !peer.leaves => self.query(peer, message),
+            Some("listening") => self.listens(peer, message),
+            Some("close") => self.closes(peer, message),
+            Some("exitedAfterDisconnect") => {
+                peer.leaves = true;
+                if let Some(seq) = message.seq {
+                    peer.tell_cluster(&format!("\"ack\":{seq}"));
+                }
+                self.say(peer.member, Said::Leaves);
+            }
+            // `online`, answers, and what later versions may say.
+            _ => {}
+        }
+    }
+
+    /// The program asks for a server.
+    fn query(&mut self, peer: &mut Peer, message: &Cluster<'_>) {
+        let Some(seq) = message.seq else { return };
+        let Query { name, place } = Query::read(message);
+        let given = place.and_then(|place| {
+            let asker = peer.asker.ok_or(Errno::EADDRINUSE)?;
+            // The kernel would refuse a second socket there. A server of port 0 has a name for each index.
+            if peer.servers.iter().any(|server| server.name == name) {
+                return Err(Errno::EADDRINUSE);
+            }
+            self.give(&name, place, asker)
+        });
+        let own = message
+            .data
+            .map_or("null", serde_json::value::RawValue::get);
+        let data = self.servers.common_data(&name, own);
+        let key = serde_json::to_string(&name).unwrap_or_default();
+        match given {
+            Ok(given) => {
+                let udp =
+                    matches!(&given.key, Endpoint::Port(key) if key.transport == Transport::Udp);
+                let kind = if udp { "dgram.Native" } else { "net.Native" };
+                let body = format!("\"errno\":0,\"key\":{key},\"ack\":{seq},\"data\":{data}");
+                peer.tell_cluster_with(&body, kind, given.fd);
+                peer.unconfirmed.push_back((seq, name.clone()));
+                peer.servers.push(Server {
+                    name,
+                    at: given.key,
+                    listens: false,
+                });
+                given.events.into_iter().for_each(|event| self.port(event));
+            }
+            Err(errno) => refuse(peer, &key, seq, data, errno),
+        }
+    }
+
+    /// The listener that a worker gets.
+    fn give(&mut self, name: &str, place: Place, asker: Asker) -> nix::Result<Given> {
+        let (ports, server) = self.ports.as_ref().ok_or(Errno::EADDRINUSE)?;
+        match place {
+            Place::Port(wanted) => {
+                let given = match self.servers.chosen(name) {
+                    Some(key) => ports.ask_key(key, asker)?,
+                    None => ports.ask(wanted, asker)?,
+                };
+                if let Endpoint::Port(key) = given.key {
+                    if wanted.port == 0 {
+                        self.servers.choose(name, key);
+                    }
+                    if given.opened.is_some() {
+                        server.watch(key);
+                    }
+                }
+                Ok(given)
+            }
+            Place::Path(path) => {
+                let (fd, key) = server.ask_path(path, asker)?;
+                Ok(Given {
+                    fd,
+                    key: key.into(),
+                    opened: None,
+                    events: Vec::new(),
+                })
+            }
+            // The runtime passes on no descriptors of its own.
+            Place::Descriptor(_) => Err(Errno::EBADF),
+        }
+    }
+
+    /// The program's server listens.
+    fn listens(&self, peer: &mut Peer, message: &Cluster<'_>) {
+        let Some(asker) = peer.asker else { return };
+        let port = message.port.and_then(number);
+        let path = message.address.and_then(text);
+        let fits = |server: &Server| match &server.at {
+            Endpoint::Port(key) => port == Some(i64::from(key.addr.port())),
+            Endpoint::Unix(_) => {
+                let wanted = server.name.rsplitn(4, ':').nth(3);
+                path.is_some() && wanted == path.as_deref()
+            }
+        };
+        let found = peer
+            .servers
+            .iter_mut()
+            .find(|server| !server.listens && fits(server));
+        let Some(server) = found else { return };
+        server.listens = true;
+        let udp = matches!(&server.at, Endpoint::Port(key) if key.transport == Transport::Udp);
+        if udp || !self.sees_listen {
+            self.port(PortEvent::Listening {
+                worker: asker.worker,
+                slot: asker.slot,
+                key: server.at.clone(),
+            });
+        }
+    }
+
+    /// The program has closed a server.
+    fn closes(&self, peer: &mut Peer, message: &Cluster<'_>) {
+        let name = message.key.and_then(text);
+        let at = peer
+            .servers
+            .iter()
+            .position(|server| Some(server.name.as_str()) == name.as_deref());
+        let (Some(at), Some(asker)) = (at, peer.asker) else {
+            return;
+        };
+        let server = peer.servers.remove(at);
+        if let Some((ports, _)) = &self.ports {
+            let events = ports.leave_port(&server.at, asker);
+            for event in events {
+                self.port(event);
+            }
+        }
+    }
+
+    /// A listener has arrived at the worker, or not: then its table of descriptors is full.
+    pub(super) fn handle_arrived(&mut self, peer: &mut Peer, arrived: bool) {
+        let Some((seq, name)) = peer.unconfirmed.pop_front() else {
+            return;
+        };
+        if arrived {
+            return;
+        }
+        let at = peer.servers.iter().position(|server| server.name == name);
+        if let Some((at, asker)) = at.zip(peer.asker) {
+            let server = peer.servers.remove(at);
+            if let Some((ports, _)) = &self.ports {
+                let events = ports.leave_port(&server.at, asker);
+                for event in events {
+                    self.port(event);
+                }
+            }
+        }
+        let data = self.servers.common_data(&name, "null");
+        let key = serde_json::to_string(&name).unwrap_or_default();
+        refuse(peer, &key, seq, data, Errno::EMFILE);
+    }
+
+    fn port(&self, event: PortEvent) {
+        (self.events)(NodeEvent::Port(event));
+    }
+}
+
+/// The program gets an error. `data` goes with it, because a TLS server reads it in any case.
+fn refuse(peer: &mut Peer, key: &str, seq: u64, data: &str, errno: Errno) {
+    let errno = -(errno as i32);
+    peer.tell_cluster(&format!(
+        "\"errno\":{errno},\"key\":{key},\"ack\":{seq},\"data\":{data}"
+    ));
+}

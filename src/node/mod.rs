@@ -1,0 +1,176 @@
+//! The channel of Node workers: what `process.send` and the cluster module of Node speak to their primary, over a socket
+//! that the worker inherits. The runtime answers as the primary would: it gives each worker its listener of the port that
+//! the program asks for, relays messages between workers, and hears that a worker is ready.
+//!
+//! One thread serves all channels, so that a worker that sends much does not hold up the event loop.
+
+mod cluster;
+mod counts;
+mod lines;
+mod message;
+mod outbox;
+mod peer;
+mod servers;
+mod thread;
+
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::mpsc::{Sender, channel};
+
+use crate::model::{ListenerId, Pid, SlotId};
+use crate::ports::{BindServer, PortEvent, SharedPorts};
+use crate::sys::epoll::Waker;
+
+pub use crate::policy::node::Member;
+pub use counts::{Counts, NodeCounts};
+
+/// How the channels work.
+#[derive(Debug)]
+pub struct Settings {
+    /// Number of slots.
+    pub slots: u16,
+    /// Messages are relayed between workers (RPM_NODE_INTERCOM).
+    pub intercom: bool,
+    /// The shared ports, if there are any.
+    pub ports: Option<(SharedPorts, BindServer)>,
+    /// The hand-over thread sees when a worker listens on a TCP port or a path.
+    pub sees_listen: bool,
+}
+
+/// A worker with a channel.
+#[derive(Debug)]
+pub struct Worker {
+    /// Its channel.
+    pub member: Member,
+    /// The worker.
+    pub pid: Pid,
+    /// Its slot.
+    pub slot: SlotId,
+    /// The listener that it serves, if ports are shared.
+    pub listener: Option<ListenerId>,
+    /// The runtime's end of the channel.
+    pub ours: OwnedFd,
+    /// A copy of the worker's end. It tells what a worker that has ended had not read.
+    pub theirs: OwnedFd,
+}
+
+/// Something that a channel tells the event loop.
+#[derive(Debug)]
+pub enum NodeEvent {
+    /// About a shared port.
+    Port(PortEvent),
+    /// About one worker.
+    Worker(Member, Said),
+}
+
+/// What a worker has said or done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Said {
+    /// `process.send('ready')`.
+    Ready,
+    /// It leaves the cluster by itself (`cluster.worker.disconnect()` or `kill()`).
+    Leaves,
+    /// It has closed its channel.
+    Closed,
+    /// It cannot be served any more.
+    Fault(Fault),
+}
+
+/// Why a worker's channel cannot be served any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// It sent a line that is not JSON.
+    NotJson,
+    /// It sent a line that is too long.
+    TooLong,
+    /// It reads nothing.
+    ReadsNothing,
+}
+
+impl Fault {
+    /// In words, after "the worker".
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::NotJson => "sent a line on its Node channel that is not JSON",
+            Self::TooLong => "sent a line of more than 16 MiB on its Node channel",
+            Self::ReadsNothing => "has read nothing from its Node channel for 30 s",
+        }
+    }
+}
+
+/// The event loop's handle of the thread.
+#[derive(Clone, Debug)]
+pub struct Channels {
+    orders: Sender<Order>,
+    waker: Waker,
+    counts: Arc<Counts>,
+}
+
+#[derive(Debug)]
+enum Order {
+    Serve(Worker),
+    Ready(Member),
+    Stops(Member),
+    Shutdown(Member),
+    Ended(Member),
+    Resize(u16),
+}
+
+impl Channels {
+    /// Starts the thread. `events` is called on the thread and must not block.
+    pub fn start(
+        settings: Settings,
+        events: impl Fn(NodeEvent) + Send + 'static,
+    ) -> std::io::Result<Self> {
+        let (orders, inbox) = channel();
+        let waker = Waker::new()?;
+        let counts = Arc::new(Counts::default());
+        thread::start(settings, events, inbox, waker.clone(), Arc::clone(&counts))?;
+        Ok(Self {
+            orders,
+            waker,
+            counts,
+        })
+    }
+
+    /// Serves the channel of a worker that was just started.
+    pub fn serve(&self, worker: Worker) {
+        self.order(Order::Serve(worker));
+    }
+
+    /// The worker is ready: it is the one of its slot that gets the messages of other workers.
+    pub fn ready(&self, member: Member) {
+        self.order(Order::Ready(member));
+    }
+
+    /// The worker is told to stop now: it gets no more messages of other workers.
+    pub fn stops(&self, member: Member) {
+        self.order(Order::Stops(member));
+    }
+
+    /// Sends the message `shutdown`.
+    pub fn shutdown(&self, member: Member) {
+        self.order(Order::Shutdown(member));
+    }
+
+    /// The worker has ended.
+    pub fn ended(&self, member: Member) {
+        self.order(Order::Ended(member));
+    }
+
+    /// The number of slots has changed.
+    pub fn resize(&self, slots: u16) {
+        self.order(Order::Resize(slots));
+    }
+
+    /// What was counted so far.
+    pub fn counts(&self) -> NodeCounts {
+        self.counts.read()
+    }
+
+    fn order(&self, order: Order) {
+        // The thread runs until the process ends, so sending never fails.
+        let _ = self.orders.send(order);
+        self.waker.wake();
+    }
+}

@@ -1,0 +1,265 @@
+//! The channels of Node workers: who gets one, and what is heard over them.
+
+use std::ffi::{OsStr, OsString};
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+
+use tokio::sync::mpsc::UnboundedSender;
+use tracing::{debug, info, warn};
+
+use crate::config::{Config, ForNode, Ready};
+use crate::model::{Cause, Pid, ReadyBy, SlotId, Snapshot, WorkerState, WorkerView, worker_vars};
+use crate::node::{self, Channels, Fault, Member, NodeEvent, Said};
+use crate::policy::Event;
+use crate::policy::node::{Program, program};
+use crate::sys::channel::Channel;
+use crate::sys::search;
+
+use super::boot::{BootError, refused};
+use super::incoming::Incoming;
+use super::ports::Sharing;
+use super::worker::Worker;
+use super::{Supervisor, environment};
+
+/// So much of a script is enough to see which program its `#!` line names.
+const HEAD: u64 = 256;
+
+/// The channels of the workers.
+#[derive(Debug)]
+pub(super) struct Node {
+    channels: Channels,
+    /// Workers are told that they are workers of a cluster.
+    cluster: bool,
+    /// The number of the next worker, from 1. Node shows it as `cluster.worker.id`.
+    next: u64,
+    /// The ready worker of each slot, as the thread was told.
+    receivers: Vec<(SlotId, Member)>,
+    /// The number of slots, as the thread was told.
+    slots: u16,
+}
+
+/// The channel of a worker that is about to be started.
+pub(super) struct NewChannel {
+    member: Member,
+    /// Both ends.
+    ends: Channel,
+}
+
+impl NewChannel {
+    /// The worker's end.
+    pub(super) fn theirs(&self) -> &OwnedFd {
+        &self.ends.theirs
+    }
+}
+
+/// What a worker's record has of its channel.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct WorkerChannel {
+    pub(super) member: Member,
+    /// Its fault, until the fleet was told to replace the worker.
+    fault: Option<Fault>,
+}
+
+/// What the workers' command is, or why they get no channel.
+pub(super) fn decide(
+    config: &Config,
+    env: &[(OsString, OsString)],
+) -> Result<Program, &'static str> {
+    if config.one_shot() {
+        return Err("one worker with RPM_RESTART=never runs as it would without the runtime");
+    }
+    let kind = match config.node.channel {
+        ForNode::Off => return Err("RPM_NODE=off, so workers get no channel"),
+        ForNode::On => Program::Script,
+        ForNode::Auto => {
+            let argv = &config.program.argv;
+            let first = argv.first().map_or(OsStr::new(""), OsString::as_os_str);
+            let words: Vec<&[u8]> = argv.iter().map(|word| word.as_bytes()).collect();
+            program(&words, search::head(first, env, HEAD).as_deref())
+        }
+    };
+    kind.why_no_channel().map_or(Ok(kind), Err)
+}
+
+impl Node {
+    /// Starts the thread of the channels.
+    pub(super) fn start(
+        kind: Program,
+        config: &Config,
+        sharing: Option<&Sharing>,
+        outbox: &UnboundedSender<Incoming>,
+    ) -> Result<Self, BootError> {
+        let cluster = kind == Program::Script && sharing.is_some();
+        let slots = config.program.instances.get();
+        let settings = node::Settings {
+            slots,
+            intercom: config.node.intercom,
+            ports: sharing.map(|sharing| (sharing.ports.clone(), sharing.server.clone())),
+            sees_listen: sharing.is_some_and(|sharing| sharing.filter.is_some()),
+        };
+        let outbox = outbox.clone();
+        let events = move |event| {
+            // The loop may have ended.
+            drop(outbox.send(match event {
+                NodeEvent::Port(event) => Incoming::Port(event),
+                NodeEvent::Worker(member, said) => Incoming::Channel(member, said),
+            }));
+        };
+        let channels = Channels::start(settings, events).map_err(|error| {
+            refused(format!(
+                "cannot start the thread that serves the channels of Node workers: {error}"
+            ))
+        })?;
+        info!(
+            cluster,
+            "workers get the channel of a Node worker (RPM_NODE)"
+        );
+        Ok(Self {
+            channels,
+            cluster,
+            next: 1,
+            receivers: Vec::new(),
+            slots,
+        })
+    }
+
+    /// Makes the channel of the next worker and tells the worker of it. `fd`: which descriptor it will be there.
+    pub(super) fn prepare(
+        &mut self,
+        env: &mut Vec<(OsString, OsString)>,
+        fd: usize,
+        workers: u16,
+    ) -> nix::Result<NewChannel> {
+        let ends = Channel::new()?;
+        let member = Member(self.next);
+        self.next += 1;
+        let not_ours = |name: &OsString| {
+            name == worker_vars::PM2_HOME.name || name == "NODE_CHANNEL_SERIALIZATION_MODE"
+        };
+        env.retain(|(name, _)| !not_ours(name));
+        environment::set(env, worker_vars::NODE_CHANNEL_FD.name, fd.to_string());
+        environment::set(env, worker_vars::INSTANCES.name, workers.to_string());
+        let mode = if self.cluster {
+            environment::set(env, worker_vars::NODE_UNIQUE_ID.name, member.0.to_string());
+            "cluster_mode"
+        } else {
+            "fork_mode"
+        };
+        environment::set(env, worker_vars::EXEC_MODE.name, mode);
+        Ok(NewChannel { member, ends })
+    }
+
+    /// Serves the channel of a worker that was started.
+    pub(super) fn serve(&self, channel: NewChannel, worker: &mut Worker) {
+        let NewChannel { member, ends } = channel;
+        worker.channel = Some(WorkerChannel {
+            member,
+            fault: None,
+        });
+        self.channels.serve(node::Worker {
+            member,
+            pid: worker.id.pid,
+            slot: worker.slot,
+            listener: worker.listener,
+            ours: ends.ours,
+            theirs: ends.theirs,
+        });
+    }
+
+    pub(super) fn channels(&self) -> &Channels {
+        &self.channels
+    }
+}
+
+impl Supervisor {
+    /// The channel of a worker, and the handle of all channels.
+    fn channel_of(&self, pid: Pid) -> Option<(&Channels, Member)> {
+        let channel = self.workers.get(pid)?.channel?;
+        Some((self.node.as_ref()?.channels(), channel.member))
+    }
+
+    /// The worker is told to stop now.
+    pub(super) fn channel_stops(&self, pid: Pid) {
+        if let Some((channels, member)) = self.channel_of(pid) {
+            channels.stops(member);
+        }
+    }
+
+    /// Sends the message `shutdown` (RPM_STOP_MESSAGE).
+    pub(super) fn send_shutdown(&self, pid: Pid) {
+        if let Some((channels, member)) = self.channel_of(pid) {
+            channels.shutdown(member);
+        }
+    }
+
+    /// The worker has ended.
+    pub(super) fn channel_ends(&self, pid: Pid) {
+        if let Some((channels, member)) = self.channel_of(pid) {
+            channels.ended(member);
+        }
+    }
+
+    /// Tells the channels which workers are ready. Returns the events of those that are to be replaced.
+    pub(super) fn mind_channels(&mut self, seen: &Snapshot) {
+        let Some(node) = &mut self.node else { return };
+        if node.slots != self.fleet.desired() {
+            node.slots = self.fleet.desired();
+            node.channels.resize(node.slots);
+        }
+        let ready = |view: &&WorkerView| view.state == WorkerState::Ready;
+        // The successor of a worker last: it is the newer one.
+        let views = seen.slots.iter().chain(&seen.rising).filter(ready);
+        let mut now = Vec::with_capacity(node.receivers.len());
+        for view in views {
+            let worker = view.pid.and_then(|pid| self.workers.get(pid));
+            if let Some(channel) = worker.and_then(|worker| worker.channel) {
+                now.push((view.slot, channel.member));
+            }
+        }
+        for (_, member) in now.iter().filter(|one| !node.receivers.contains(one)) {
+            node.channels.ready(*member);
+        }
+        node.receivers = now;
+    }
+
+    /// Something was heard over a channel.
+    pub(super) fn heard(&mut self, member: Member, said: Said, events: &mut Vec<Event>) {
+        let of = |worker: &&mut Worker| worker.channel.is_some_and(|one| one.member == member);
+        let Some(worker) = self.workers.iter_mut().find(of) else {
+            return;
+        };
+        let (pid, slot) = (worker.id.pid, worker.slot.0);
+        match said {
+            Said::Ready => {
+                debug!(slot, pid = pid.get(), "worker says `ready` (process.send)");
+                if self.config.life.ready == Ready::Message {
+                    let by = ReadyBy::Message;
+                    events.push(Event::Ready { pid, by });
+                }
+            }
+            Said::Leaves => events.push(Event::Leaving { pid }),
+            Said::Closed => {
+                debug!(slot, pid = pid.get(), "worker has closed its Node channel");
+                events.push(Event::ChannelClosed { pid });
+            }
+            Said::Fault(fault) => {
+                if worker.told {
+                    return;
+                }
+                warn!(
+                    slot,
+                    pid = pid.get(),
+                    "the worker {}; replacing it",
+                    fault.text()
+                );
+                if let Some(channel) = &mut worker.channel {
+                    channel.fault = Some(fault);
+                }
+                events.push(Event::Unfit {
+                    pid,
+                    cause: Cause::Unhealthy,
+                });
+            }
+        }
+    }
+}
