@@ -11,6 +11,8 @@ WORKERS, CLIENTS = 4, 16
 RELOADS = int(os.environ.get("BENCH_RELOADS", "20"))
 GRACEFUL = Path(__file__).with_name("graceful.js")
 FILES = 64
+HEAD = ["what", "connections", "requests", "lost", "refused", "reset", "closed", "hung", "other", "resent"]
+HEAD += ["s a reload", "most", "p99 ms"]
 LOADS = [("new each", ["--short"]), ("kept for 100", ["--bounded", "100"])]
 
 
@@ -151,10 +153,8 @@ def rows(only):
 def main():
     """Words select cases by name: `reload.py pm2 gunicorn`."""
     held = begin("Reload", [PM2, EXAMPLES / "load", shutil.which("gunicorn")])
-    head = ["what", "connections", "requests", "lost", "refused", "reset", "closed", "hung", "other", "resent"]
-    head += ["s a reload", "most", "p99 ms"]
     title = f"{RELOADS} reloads of {WORKERS} workers, {CLIENTS} clients without a pause; hung: no answer in 5 s"
-    table(title, head, rows(sys.argv[1:]))
+    table(title, HEAD, rows(sys.argv[1:]))
     del held
 
 
