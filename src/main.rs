@@ -18,6 +18,7 @@ use rpm_runtime::supervisor::{Boot, BootError, Ending, boot, try_out, write_term
 use rpm_runtime::sys::cgroup::{self, CgroupLimits};
 use rpm_runtime::sys::clock::Clock;
 use rpm_runtime::sys::clone3::{self, Clone3};
+use rpm_runtime::sys::inherited::Inherited;
 use rpm_runtime::sys::pid1;
 use rpm_runtime::sys::signals::{self, Signals};
 use tokio::net::UnixStream;
@@ -30,6 +31,7 @@ const FLUSH: Duration = Duration::from_secs(3);
 const HEALTHCHECK: Duration = Duration::from_secs(3);
 
 fn main() -> ExitCode {
+    let inherited = Inherited::find();
     let clock = Clock::start();
     if std::process::id() == 1 {
         // The kernel drops signals for which PID 1 has no handler; a blocked signal stays pending until
@@ -65,20 +67,32 @@ fn main() -> ExitCode {
         }
         Opening::Healthcheck(addr) => healthcheck(addr),
         Opening::Check(resolved) => ExitCode::from(check(&resolved, env)),
-        Opening::Run(resolved) => ExitCode::from(serve(*resolved, env, limits, clock)),
+        Opening::Run(resolved) => ExitCode::from(serve(
+            *resolved,
+            Host {
+                env,
+                limits,
+                clock,
+                inherited,
+            },
+        )),
     }
+}
+
+/// What was found at the start.
+struct Host {
+    env: Vec<(OsString, OsString)>,
+    limits: CgroupLimits,
+    clock: Clock,
+    /// The sockets that the process was started with.
+    inherited: Inherited,
 }
 
 /// Runs the supervisor. A panic is an internal error: it is reported, and the process ends with an exit code of its
 /// own. An abort of PID 1 would look like a segmentation fault.
-fn serve(
-    resolved: Resolved,
-    env: Vec<(OsString, OsString)>,
-    limits: CgroupLimits,
-    clock: Clock,
-) -> u8 {
+fn serve(resolved: Resolved, host: Host) -> u8 {
     let termination_log = resolved.config.admin.termination_log.clone();
-    let ending = panic::catch_unwind(AssertUnwindSafe(|| live(resolved, env, limits, clock)));
+    let ending = panic::catch_unwind(AssertUnwindSafe(|| live(resolved, host)));
     let ending = ending.unwrap_or_else(|_| Ending {
         code: EXIT_INTERNAL,
         text: "rpm-runtime: an internal error ended it; please report the lines above".to_owned(),
@@ -90,13 +104,8 @@ fn serve(
     ending.code
 }
 
-fn live(
-    resolved: Resolved,
-    env: Vec<(OsString, OsString)>,
-    limits: CgroupLimits,
-    clock: Clock,
-) -> Ending {
-    match settle_and_run(resolved, env, limits, clock) {
+fn live(resolved: Resolved, host: Host) -> Ending {
+    match settle_and_run(resolved, host) {
         Ok(ending) => ending,
         Err(error) => {
             say(&format!("{error}\n"), std::io::stderr());
@@ -108,12 +117,7 @@ fn live(
     }
 }
 
-fn settle_and_run(
-    resolved: Resolved,
-    env: Vec<(OsString, OsString)>,
-    limits: CgroupLimits,
-    clock: Clock,
-) -> Result<Ending, BootError> {
+fn settle_and_run(resolved: Resolved, host: Host) -> Result<Ending, BootError> {
     let Resolved {
         config,
         mut warnings,
@@ -138,11 +142,12 @@ fn settle_and_run(
         let parts = Boot {
             config,
             warnings,
-            env,
+            env: host.env,
             role,
             files,
-            limits,
-            clock,
+            inherited: host.inherited,
+            limits: host.limits,
+            clock: host.clock,
         };
         let (supervisor, log) = boot(parts).await?;
         let wakes = UnixStream::from_std(wakes)

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU16;
 
 use super::faults::{Wrong, quote};
-use super::grammar::{NOT_YET, is, list, number, show_word, word};
+use super::grammar::{is, list, number, show_word, word};
 use super::reader::{Reader, Value};
 use super::setting::{Group, Preset, Setting};
 use crate::model::Word;
@@ -33,17 +33,13 @@ pub(super) const PORTS: Setting<PortRule> = Setting {
 pub(super) const HANDOVER: Setting<Handover> = Setting {
     name: "RPM_HANDOVER",
     default: Preset::Text("auto"),
-    help: "how workers get a port: auto, intercept, activation (LISTEN_FDS)",
+    help: "how workers get a port: auto, intercept, node, activation",
     doc: "How a worker gets its listener of a shared port. With `intercept` its call of `bind` is intercepted and its \
-          socket is replaced by the listener: the program needs no change. With `activation` it gets the listeners as \
+          socket is replaced by the listener: the program needs no change. With `node` a Node program asks for it over its \
+          [channel](node.md), and nothing is intercepted. With `activation` it gets the listeners as \
           open descriptors (`LISTEN_FDS`, as from systemd); the program must support that, and `RPM_PORTS` must be a \
           list. `auto` takes the first that works here.",
-    parse: |text| {
-        if is(text, "node") {
-            return Err(Wrong::new(NOT_YET, super::grammar::words::<Handover>()));
-        }
-        word(text)
-    },
+    parse: word,
     show: show_word,
 };
 
@@ -76,17 +72,20 @@ pub enum Handover {
     Auto,
     /// Interception of `bind`.
     Intercept,
+    /// Over the channel of Node workers.
+    Node,
     /// `LISTEN_FDS`.
     Activation,
 }
 
 impl Word for Handover {
-    const ALL: &'static [Self] = &[Self::Auto, Self::Intercept, Self::Activation];
+    const ALL: &'static [Self] = &[Self::Auto, Self::Intercept, Self::Node, Self::Activation];
 
     fn word(self) -> &'static str {
         match self {
             Self::Auto => "auto",
             Self::Intercept => "intercept",
+            Self::Node => "node",
             Self::Activation => "activation",
         }
     }
@@ -277,9 +276,8 @@ mod tests {
     }
 
     #[test]
-    fn the_node_channel_is_no_handover_of_this_version() {
-        let told = (HANDOVER.parse)(" Node").unwrap_err();
-        assert_eq!(told.what, NOT_YET);
+    fn the_handovers_are_words() {
+        assert_eq!((HANDOVER.parse)(" Node"), Ok(Handover::Node));
         let told = (HANDOVER.parse)("").unwrap_err();
         assert_eq!(told.what, "is not one of the known words");
     }

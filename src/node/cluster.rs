@@ -1,10 +1,12 @@
 //! The part of Node's cluster primary (lib/internal/cluster/primary.js and shared_handle.js of Node).
 
+use std::os::fd::OwnedFd;
+
 use nix::errno::Errno;
 
 use crate::policy::handover::Transport;
 use crate::policy::unix::Endpoint;
-use crate::ports::{Asker, Given, PortEvent};
+use crate::ports::{Asker, PortEvent};
 
 use super::message::{Cluster, number, text};
 use super::peer::Peer;
@@ -49,26 +51,32 @@ impl<F: Fn(NodeEvent)> Thread<F> {
         let data = self.servers.common_data(&name, own);
         let key = serde_json::to_string(&name).unwrap_or_default();
         match given {
-            Ok(given) => {
-                let udp =
-                    matches!(&given.key, Endpoint::Port(key) if key.transport == Transport::Udp);
-                let kind = if udp { "dgram.Native" } else { "net.Native" };
+            Ok((fd, at)) => {
+                let kind = if is_udp(at.as_ref()) {
+                    "dgram.Native"
+                } else {
+                    "net.Native"
+                };
                 let body = format!("\"errno\":0,\"key\":{key},\"ack\":{seq},\"data\":{data}");
-                peer.tell_cluster_with(&body, kind, given.fd);
+                peer.tell_cluster_with(&body, kind, fd);
                 peer.unconfirmed.push_back((seq, name.clone()));
                 peer.servers.push(Server {
                     name,
-                    at: given.key,
+                    at,
                     listens: false,
                 });
-                given.events.into_iter().for_each(|event| self.port(event));
             }
             Err(errno) => refuse(peer, &key, seq, data, errno),
         }
     }
 
-    /// The listener that a worker gets.
-    fn give(&mut self, name: &str, place: Place, asker: Asker) -> nix::Result<Given> {
+    /// The listener that a worker gets, and where it listens.
+    fn give(
+        &mut self,
+        name: &str,
+        place: Place,
+        asker: Asker,
+    ) -> nix::Result<(OwnedFd, Option<Endpoint>)> {
         let (ports, server) = self.ports.as_ref().ok_or(Errno::EADDRINUSE)?;
         match place {
             Place::Port(wanted) => {
@@ -80,23 +88,20 @@ impl<F: Fn(NodeEvent)> Thread<F> {
                     if wanted.port == 0 {
                         self.servers.choose(name, key);
                     }
-                    if given.opened.is_some() {
+                    if given.opened {
                         server.watch(key);
                     }
                 }
-                Ok(given)
+                for event in given.events {
+                    self.port(event);
+                }
+                Ok((given.fd, Some(given.key)))
             }
             Place::Path(path) => {
                 let (fd, key) = server.ask_path(path, asker)?;
-                Ok(Given {
-                    fd,
-                    key: key.into(),
-                    opened: None,
-                    events: Vec::new(),
-                })
+                Ok((fd, Some(key.into())))
             }
-            // The runtime passes on no descriptors of its own.
-            Place::Descriptor(_) => Err(Errno::EBADF),
+            Place::Descriptor(number) => Ok((self.inherited.listener(number)?, None)),
         }
     }
 
@@ -106,11 +111,12 @@ impl<F: Fn(NodeEvent)> Thread<F> {
         let port = message.port.and_then(number);
         let path = message.address.and_then(text);
         let fits = |server: &Server| match &server.at {
-            Endpoint::Port(key) => port == Some(i64::from(key.addr.port())),
-            Endpoint::Unix(_) => {
+            Some(Endpoint::Port(key)) => port == Some(i64::from(key.addr.port())),
+            Some(Endpoint::Unix(_)) => {
                 let wanted = server.name.rsplitn(4, ':').nth(3);
                 path.is_some() && wanted == path.as_deref()
             }
+            None => message.fd.is_some(),
         };
         let found = peer
             .servers
@@ -118,30 +124,32 @@ impl<F: Fn(NodeEvent)> Thread<F> {
             .find(|server| !server.listens && fits(server));
         let Some(server) = found else { return };
         server.listens = true;
-        let udp = matches!(&server.at, Endpoint::Port(key) if key.transport == Transport::Udp);
-        if udp || !self.sees_listen {
-            self.port(PortEvent::Listening {
-                worker: asker.worker,
-                slot: asker.slot,
-                key: server.at.clone(),
-            });
+        let (worker, slot) = (asker.worker, asker.slot);
+        match &server.at {
+            None => self.port(PortEvent::ListensAlone { worker, slot }),
+            Some(at) if is_udp(Some(at)) || !self.sees_listen => {
+                let key = at.clone();
+                self.port(PortEvent::Listening { worker, slot, key });
+            }
+            Some(_) => {}
         }
     }
 
     /// The program has closed a server.
     fn closes(&self, peer: &mut Peer, message: &Cluster<'_>) {
         let name = message.key.and_then(text);
-        let at = peer
-            .servers
-            .iter()
-            .position(|server| Some(server.name.as_str()) == name.as_deref());
-        let (Some(at), Some(asker)) = (at, peer.asker) else {
-            return;
-        };
-        let server = peer.servers.remove(at);
-        if let Some((ports, _)) = &self.ports {
-            let events = ports.leave_port(&server.at, asker);
-            for event in events {
+        if let Some(name) = name {
+            self.leave(peer, &name);
+        }
+    }
+
+    /// The worker has this server no more.
+    fn leave(&self, peer: &mut Peer, name: &str) {
+        let at = peer.servers.iter().position(|server| server.name == name);
+        let server = at.map(|at| peer.servers.remove(at));
+        let port = server.and_then(|server| server.at);
+        if let (Some(port), Some(asker), Some((ports, _))) = (port, peer.asker, &self.ports) {
+            for event in ports.leave_port(&port, asker) {
                 self.port(event);
             }
         }
@@ -155,16 +163,7 @@ impl<F: Fn(NodeEvent)> Thread<F> {
         if arrived {
             return;
         }
-        let at = peer.servers.iter().position(|server| server.name == name);
-        if let Some((at, asker)) = at.zip(peer.asker) {
-            let server = peer.servers.remove(at);
-            if let Some((ports, _)) = &self.ports {
-                let events = ports.leave_port(&server.at, asker);
-                for event in events {
-                    self.port(event);
-                }
-            }
-        }
+        self.leave(peer, &name);
         let data = self.servers.common_data(&name, "null");
         let key = serde_json::to_string(&name).unwrap_or_default();
         refuse(peer, &key, seq, data, Errno::EMFILE);
@@ -175,8 +174,12 @@ impl<F: Fn(NodeEvent)> Thread<F> {
     }
 }
 
+fn is_udp(at: Option<&Endpoint>) -> bool {
+    matches!(at, Some(Endpoint::Port(key)) if key.transport == Transport::Udp)
+}
+
 /// The program gets an error. `data` goes with it, because a TLS server reads it in any case.
-fn refuse(peer: &mut Peer, key: &str, seq: u64, data: &str, errno: Errno) {
+fn refuse(peer: &mut Peer, key: &str, seq: i64, data: &str, errno: Errno) {
     let errno = -(errno as i32);
     peer.tell_cluster(&format!(
         "\"errno\":{errno},\"key\":{key},\"ack\":{seq},\"data\":{data}"

@@ -1,9 +1,10 @@
 //! What a line of a worker means. Only the members that decide it are looked at; the line itself is never written anew.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
+use std::fmt;
 
-use serde::Deserialize;
-use serde::de::IgnoredAny;
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 /// The line is not JSON.
@@ -31,63 +32,111 @@ pub enum Message<'a> {
     Other,
 }
 
-/// A message of Node's cluster module (lib/internal/cluster of Node). Members that a program can choose are raw.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
+/// A message of Node's cluster module (lib/internal/cluster of Node). All values are as the program wrote them.
+#[derive(Debug, Default)]
 pub struct Cluster<'a> {
     /// What is wanted.
-    #[serde(borrow)]
     pub act: Option<Cow<'a, str>>,
     /// The number of this message.
-    pub seq: Option<u64>,
+    pub seq: Option<i64>,
     /// The name of a server.
-    #[serde(borrow)]
     pub key: Option<&'a RawValue>,
     /// An IP address or a path; null: all addresses.
-    #[serde(borrow)]
     pub address: Option<&'a RawValue>,
     /// The port; -1 for a path.
-    #[serde(borrow)]
     pub port: Option<&'a RawValue>,
     /// 4 or 6, `"udp4"` or `"udp6"`, or -1 for a path.
-    #[serde(borrow, rename = "addressType")]
     pub address_type: Option<&'a RawValue>,
     /// A descriptor of the primary.
-    #[serde(borrow)]
     pub fd: Option<&'a RawValue>,
     /// Bit 0: IPv6 only.
-    #[serde(borrow)]
     pub flags: Option<&'a RawValue>,
     /// Distinguishes servers with the same address.
-    #[serde(borrow)]
     pub index: Option<&'a RawValue>,
     /// What all workers of this server shall have in common: the keys of TLS tickets.
-    #[serde(borrow)]
     pub data: Option<&'a RawValue>,
 }
 
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Members<'a> {
-    #[serde(borrow)]
-    cmd: Option<&'a RawValue>,
-    #[serde(borrow)]
-    topic: Option<&'a RawValue>,
-    #[serde(borrow, deserialize_with = "present")]
-    data: Option<&'a RawValue>,
-    #[serde(borrow)]
-    source: Option<&'a RawValue>,
+/// The members of an object that have these names. Of several of one name the last counts, as for JSON.parse.
+struct Members<'a>(HashMap<&'static str, &'a RawValue>);
+
+const NAMES: [&str; 13] = [
+    "cmd",
+    "topic",
+    "source",
+    "act",
+    "seq",
+    "key",
+    "address",
+    "port",
+    "addressType",
+    "fd",
+    "flags",
+    "index",
+    "data",
+];
+
+impl<'a> Members<'a> {
+    fn get(&self, name: &str) -> Option<&'a RawValue> {
+        self.0.get(name).copied()
+    }
+
+    /// As [`Self::get`]; null is no value.
+    fn some(&self, name: &str) -> Option<&'a RawValue> {
+        self.get(name).filter(|value| value.get() != "null")
+    }
 }
 
-/// Null is a value too.
-fn present<'de: 'a, 'a, D: serde::Deserializer<'de>>(
-    from: D,
-) -> Result<Option<&'a RawValue>, D::Error> {
-    <&RawValue>::deserialize(from).map(Some)
+/// A name, by its bytes: it may hold lone surrogates, which are no text.
+struct Name(Option<&'static str>);
+
+impl<'de> Deserialize<'de> for Name {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Bytes;
+        impl Visitor<'_> for Bytes {
+            type Value = Name;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a name")
+            }
+
+            fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Name, E> {
+                let known = NAMES.iter().find(|name| name.as_bytes() == bytes);
+                Ok(Name(known.copied()))
+            }
+        }
+        from.deserialize_bytes(Bytes)
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Object;
+        impl<'de> Visitor<'de> for Object {
+            type Value = Members<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members<'de>, A::Error> {
+                let mut found = HashMap::new();
+                while let Some(Name(name)) = map.next_key()? {
+                    match name {
+                        Some(name) => drop(found.insert(name, map.next_value()?)),
+                        None => drop(map.next_value::<IgnoredAny>()?),
+                    }
+                }
+                Ok(Members(found))
+            }
+        }
+        from.deserialize_map(Object)
+    }
 }
 
 /// Reads a line.
 pub fn read(line: &[u8]) -> Result<Message<'_>, NotJson> {
+    let line = line.trim_ascii();
     if !line.starts_with(b"{") {
         serde_json::from_slice::<IgnoredAny>(line).map_err(|_| NotJson)?;
         return Ok(match line {
@@ -95,43 +144,50 @@ pub fn read(line: &[u8]) -> Result<Message<'_>, NotJson> {
             _ => Message::Other,
         });
     }
-    let members: Members<'_> = parse(line)?;
-    if let Some(cmd) = members.cmd.and_then(text) {
+    let members: Members<'_> = serde_json::from_slice(line).map_err(|_| NotJson)?;
+    if let Some(cmd) = members.get("cmd").and_then(text) {
         // As `isInternal` of Node's lib/internal/child_process.js.
         if cmd.len() > 5 && cmd.starts_with("NODE_") {
-            return internal(&cmd, line);
+            return Ok(internal(&cmd, &members));
         }
     }
     if members
-        .source
+        .get("source")
         .is_some_and(|source| source.get() == r#""_sio_adapter""#)
     {
         return Ok(Message::SocketIo);
     }
-    let topic = members.topic.filter(|topic| is_truthy(topic));
-    Ok(match (topic, members.data) {
+    let topic = members.get("topic").filter(|topic| is_truthy(topic));
+    Ok(match (topic, members.get("data")) {
         (Some(_), Some(_)) => Message::Topic,
         _ => Message::Other,
     })
 }
 
-fn internal<'a>(cmd: &str, line: &'a [u8]) -> Result<Message<'a>, NotJson> {
-    Ok(match cmd {
-        "NODE_CLUSTER" => Message::Cluster(parse(line)?),
+fn internal<'a>(cmd: &str, members: &Members<'a>) -> Message<'a> {
+    match cmd {
+        "NODE_CLUSTER" => Message::Cluster(Box::new(Cluster {
+            act: members.get("act").and_then(text),
+            seq: members.get("seq").and_then(number),
+            key: members.some("key"),
+            address: members.some("address"),
+            port: members.some("port"),
+            address_type: members.some("addressType"),
+            fd: members.some("fd"),
+            flags: members.some("flags"),
+            index: members.some("index"),
+            data: members.some("data"),
+        })),
         "NODE_HANDLE" => Message::Handle,
         "NODE_HANDLE_ACK" => Message::HandleArrived(true),
         "NODE_HANDLE_NACK" => Message::HandleArrived(false),
         _ => Message::Internal,
-    })
-}
-
-fn parse<'a, T: Deserialize<'a>>(line: &'a [u8]) -> Result<T, NotJson> {
-    serde_json::from_slice(line).map_err(|_| NotJson)
+    }
 }
 
 /// The string, if it is one that has no lone surrogates.
 pub fn text(value: &RawValue) -> Option<Cow<'_, str>> {
-    #[derive(Deserialize)]
+    #[derive(serde::Deserialize)]
     #[serde(transparent)]
     struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
     serde_json::from_str::<Text<'_>>(value.get())
@@ -205,6 +261,14 @@ mod tests {
             // Not Node's: too short, or no string.
             (r#"{"cmd":"NODE_","topic":"a","data":1}"#, "Topic"),
             (r#"{"cmd":5,"topic":"a","data":1}"#, "Topic"),
+            (
+                r#"{"cmd":"NODE_CLUSTER","act":5,"seq":"x","fd":{}}"#,
+                "cluster ",
+            ),
+            // Of two members of one name the last counts.
+            (r#"{"topic":"","topic":"a","data":1,"data":2}"#, "Topic"),
+            (r#" {"topic":"a","data":1} "#, "Topic"),
+            (r#"{"\ud800":1,"topic":"a","data":"\ud800"}"#, "Topic"),
             ("", "not JSON"),
             ("{", "not JSON"),
             ("ready", "not JSON"),

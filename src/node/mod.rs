@@ -20,6 +20,7 @@ use std::sync::mpsc::{Sender, channel};
 use crate::model::{ListenerId, Pid, SlotId};
 use crate::ports::{BindServer, PortEvent, SharedPorts};
 use crate::sys::epoll::Waker;
+use crate::sys::inherited::Inherited;
 
 pub use crate::policy::node::Member;
 pub use counts::{Counts, NodeCounts};
@@ -35,6 +36,8 @@ pub struct Settings {
     pub ports: Option<(SharedPorts, BindServer)>,
     /// The hand-over thread sees when a worker listens on a TCP port or a path.
     pub sees_listen: bool,
+    /// Sockets that programs may name by their number.
+    pub inherited: Inherited,
 }
 
 /// A worker with a channel.

@@ -56,7 +56,7 @@ pub struct Peer {
     /// The servers that it has.
     pub servers: Vec<Server>,
     /// Answers with a listener whose arrival is not confirmed: the number of the question, and the name of the server.
-    pub unconfirmed: VecDeque<(u64, String)>,
+    pub unconfirmed: VecDeque<(i64, String)>,
     /// The number of the next message of the cluster module.
     seq: u64,
     /// It leaves the cluster by itself, and gets no more servers.

@@ -19,8 +19,8 @@ const MOST: usize = 1024;
 pub struct Server {
     /// Node's name of it.
     pub name: String,
-    /// Where it listens.
-    pub at: Endpoint,
+    /// Where it listens; `None`: on a descriptor of the runtime, which is not shared port by port.
+    pub at: Option<Endpoint>,
     /// The worker has said that it listens.
     pub listens: bool,
 }

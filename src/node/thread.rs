@@ -12,6 +12,7 @@ use crate::ports::{BindServer, SharedPorts};
 use crate::sys;
 use crate::sys::clock::Clock;
 use crate::sys::epoll::{Interest, Poller, ReadyFd, Waker};
+use crate::sys::inherited::Inherited;
 use crate::sys::proc::Proc;
 
 use super::counts::Counts;
@@ -45,6 +46,7 @@ pub(super) struct Thread<F> {
     pub(super) events: F,
     pub(super) ports: Option<(SharedPorts, BindServer)>,
     pub(super) sees_listen: bool,
+    pub(super) inherited: Inherited,
     pub(super) servers: Servers,
     intercom: bool,
     poller: Poller,
@@ -72,6 +74,7 @@ pub(super) fn start(
         events,
         ports: settings.ports,
         sees_listen: settings.sees_listen,
+        inherited: settings.inherited,
         servers: Servers::default(),
         intercom: settings.intercom,
         poller,

@@ -36,8 +36,8 @@ pub struct Given {
     pub fd: OwnedFd,
     /// The port or path.
     pub key: Endpoint,
-    /// Number of listeners, if the port was not shared before.
-    pub opened: Option<usize>,
+    /// The port was not shared before.
+    pub opened: bool,
     /// What is to be told to the event loop.
     pub events: Vec<PortEvent>,
 }
@@ -113,9 +113,9 @@ impl SharedPorts {
             Err(Errno::EDQUOT) => return Err(Errno::EMFILE),
             handed => handed?.ok_or(Errno::ESHUTDOWN)?,
         };
-        let mut listeners = 0;
-        self.each_listener(key, |_| listeners += 1);
         if handed.opened {
+            let mut listeners = 0;
+            self.each_listener(key, |_| listeners += 1);
             let key = key.into();
             events.push(PortEvent::Opened { key, listeners });
         }
@@ -129,7 +129,7 @@ impl SharedPorts {
         Ok(Given {
             fd: handed.fd,
             key: key.into(),
-            opened: handed.opened.then_some(listeners),
+            opened: handed.opened,
             events,
         })
     }

@@ -14,10 +14,12 @@ use crate::log::Log;
 use crate::metrics::{CgroupCounters, Facts, Metrics};
 use crate::model::{HandoverInfo, PortSet, Snapshot};
 use crate::policy::handover::PortRule;
+use crate::policy::node::Program;
 use crate::policy::paths::BoundPaths;
 use crate::policy::{Fleet, Params, PortTable, Share};
 use crate::sys::cgroup::CgroupLimits;
 use crate::sys::clock::Clock;
+use crate::sys::inherited::Inherited;
 use crate::sys::pid1::{FileLimit, Role};
 use crate::sys::proc::Proc;
 
@@ -50,6 +52,8 @@ pub struct Boot {
     pub role: Role,
     /// The limit of open descriptors; `None` if it could not be read.
     pub files: Option<FileLimit>,
+    /// The sockets that it was started with.
+    pub inherited: Inherited,
     /// The limits of the cgroup.
     pub limits: CgroupLimits,
     /// A clock that was started before everything else.
@@ -108,8 +112,12 @@ pub async fn boot(boot: Boot) -> Result<(Supervisor, Log), BootError> {
     let config = Arc::new(boot.config);
     let kind = super::node::decide(&config, &boot.env);
     can_say_ready(&config, kind.err())?;
-    let kind = kind.ok();
-    let chosen = choose(&config)?;
+    let script = match &kind {
+        Ok(Program::Script) => Ok(()),
+        Ok(_) => Err("Node runs no script, so nothing asks for a listener over its channel"),
+        Err(why) => Err(*why),
+    };
+    let chosen = choose(&config, script)?;
     let log = super::logging::start(&config, &boot.env)?;
     introduce(&config, boot.role, &boot.warnings, boot.files.as_ref());
     let info = &chosen.info;
@@ -123,27 +131,13 @@ pub async fn boot(boot: Boot) -> Result<(Supervisor, Log), BootError> {
     let clock = boot.clock.clone();
     let fleet = Fleet::new(params, clock.now());
     let listeners = fleet.listeners();
+    let settings = (chosen.steering, listeners, files);
     let sharing = match chosen.handover {
         Means::Nothing => None,
-        Means::Activation => Some(share(
-            &config,
-            chosen.steering,
-            None,
-            listeners,
-            files,
-            &outbox,
-        )?),
-        Means::Interception(filter) => Some(share(
-            &config,
-            chosen.steering,
-            Some(filter),
-            listeners,
-            files,
-            &outbox,
-        )?),
+        means => Some(share(&config, means, settings, &outbox)?),
     };
-    let node = kind.map(|kind| Node::start(kind, &config, sharing.as_ref(), &outbox));
-    let node = node.transpose()?;
+    let starts = |kind| Node::start(kind, &config, sharing.as_ref(), (boot.inherited, &outbox));
+    let node = kind.ok().map(starts).transpose()?;
     let ports = sharing.as_ref().map(|sharing| sharing.ports.clone());
     let app_metrics = AppMetrics::start(&config, ports, observation.app_metrics)?;
     let snapshot = Arc::new(Mutex::new(Snapshot::default()));

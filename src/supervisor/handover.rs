@@ -6,7 +6,7 @@ use crate::policy::handover::PortRule;
 use crate::ports::{self, Steering};
 use crate::sys::intercept::{Extra, Filter};
 
-use super::boot::{BootError, refused};
+use super::boot::{BootError, misconfigured, refused};
 
 /// How a worker gets its listener.
 pub(super) enum Means {
@@ -14,6 +14,8 @@ pub(super) enum Means {
     Nothing,
     /// Its `bind` call is intercepted.
     Interception(Filter),
+    /// Over its Node channel.
+    Channel,
     /// Through LISTEN_FDS.
     Activation,
 }
@@ -45,7 +47,8 @@ impl Chosen {
 }
 
 /// Tries the mechanisms in order. The reasons of those that fail are part of the description.
-pub(super) fn choose(config: &Config) -> Result<Chosen, BootError> {
+/// `channel`: the program asks for its listeners over a Node channel, or why it does not.
+pub(super) fn choose(config: &Config, channel: Result<(), &str>) -> Result<Chosen, BootError> {
     let unshared = |reason: String| Chosen {
         info: HandoverInfo {
             handover: "none",
@@ -71,6 +74,10 @@ pub(super) fn choose(config: &Config) -> Result<Chosen, BootError> {
     });
     let intercepted = match config.ports.handover {
         Handover::Activation => Err("RPM_HANDOVER=activation".to_owned()),
+        Handover::Node => match channel {
+            Ok(()) => Err("RPM_HANDOVER=node".to_owned()),
+            Err(why) => return Err(misconfigured(format!("RPM_HANDOVER=node: {why}"))),
+        },
         Handover::Auto | Handover::Intercept => ports::interception(&filter).map_err(plainly),
     };
     let listed = matches!(config.ports.shared, PortRule::Listed(_));
@@ -80,6 +87,12 @@ pub(super) fn choose(config: &Config) -> Result<Chosen, BootError> {
             "intercept",
             "bind is intercepted".to_owned(),
         ),
+        Err(why)
+            if channel.is_ok()
+                && matches!(config.ports.handover, Handover::Auto | Handover::Node) =>
+        {
+            (Means::Channel, "node", why)
+        }
         Err(why) if config.ports.handover != Handover::Intercept && listed => {
             (Means::Activation, "activation", why)
         }
@@ -124,8 +137,8 @@ pub(super) fn choose(config: &Config) -> Result<Chosen, BootError> {
 }
 
 /// Opens the unix paths of RPM_PORTS before the first worker.
-pub(super) fn open_paths(config: &Config, server: &ports::BindServer, intercepted: bool) {
-    if intercepted {
+pub(super) fn open_paths(config: &Config, server: &ports::BindServer, by_path: bool) {
+    if by_path {
         server.open_paths();
     } else if config.ports.shared.shares_paths() {
         tracing::warn!(

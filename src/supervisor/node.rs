@@ -13,6 +13,7 @@ use crate::node::{self, Channels, Fault, Member, NodeEvent, Said};
 use crate::policy::Event;
 use crate::policy::node::{Program, program};
 use crate::sys::channel::Channel;
+use crate::sys::inherited::Inherited;
 use crate::sys::search;
 
 use super::boot::{BootError, refused};
@@ -87,7 +88,7 @@ impl Node {
         kind: Program,
         config: &Config,
         sharing: Option<&Sharing>,
-        outbox: &UnboundedSender<Incoming>,
+        (inherited, outbox): (Inherited, &UnboundedSender<Incoming>),
     ) -> Result<Self, BootError> {
         let cluster = kind == Program::Script && sharing.is_some();
         let slots = config.program.instances.get();
@@ -96,6 +97,7 @@ impl Node {
             intercom: config.node.intercom,
             ports: sharing.map(|sharing| (sharing.ports.clone(), sharing.server.clone())),
             sees_listen: sharing.is_some_and(|sharing| sharing.filter.is_some()),
+            inherited,
         };
         let outbox = outbox.clone();
         let events = move |event| {

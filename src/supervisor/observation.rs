@@ -56,7 +56,7 @@ pub(super) struct Observation {
 
 impl Observation {
     pub(super) fn of(config: &Config, chosen: &Chosen) -> Self {
-        let sees_listen = matches!(chosen.handover, Means::Interception(_));
+        let sees_listen = matches!(chosen.handover, Means::Interception(_) | Means::Channel);
         let can_ask = chosen.can_ask();
         let (ready, question, falls_short) = ready(config, sees_listen, can_ask);
         let health = config.health.check.is_some();

@@ -21,7 +21,7 @@ use crate::sys::pid1::FileLimit;
 
 use super::Supervisor;
 use super::boot::{BootError, refused};
-use super::handover::open_paths;
+use super::handover::{Means, open_paths};
 use super::incoming::Incoming;
 use super::port_lines::log_event;
 
@@ -33,8 +33,10 @@ const BETWEEN_STRANDED: std::time::Duration = std::time::Duration::from_mins(1);
 pub(super) struct Sharing {
     pub(super) ports: SharedPorts,
     pub(super) server: BindServer,
-    /// `None` with activation.
+    /// With interception.
     pub(super) filter: Option<Filter>,
+    /// Workers get their listeners by LISTEN_FDS.
+    pub(super) activation: bool,
     /// The one that traps `connect` too.
     seeing_connections: Filter,
     stranded_relay: Option<StrandedRelay>,
@@ -52,12 +54,15 @@ pub(super) struct Sharing {
 
 pub(super) fn share(
     config: &Config,
-    steering: Option<Steering>,
-    filter: Option<Filter>,
-    listeners: u16,
-    files: Option<&FileLimit>,
+    means: Means,
+    (steering, listeners, files): (Option<Steering>, u16, Option<&FileLimit>),
     outbox: &UnboundedSender<Incoming>,
 ) -> Result<Sharing, BootError> {
+    let activation = matches!(means, Means::Activation);
+    let filter = match means {
+        Means::Interception(filter) => Some(filter),
+        Means::Channel | Means::Activation | Means::Nothing => None,
+    };
     let keys: Vec<PortKey> = match &config.ports.shared {
         PortRule::Any | PortRule::Nothing => Vec::new(),
         PortRule::Listed(list) => list.iter().map(|spec| listed_key(*spec, list)).collect(),
@@ -93,11 +98,12 @@ pub(super) fn share(
         server.watch(key);
         info!(port = %key, "sharing a port (RPM_PORTS); clients wait until a worker serves");
     }
-    open_paths(config, &server, filter.is_some());
+    open_paths(config, &server, !activation);
     Ok(Sharing {
         ports,
         server,
         filter,
+        activation,
         seeing_connections: Filter::new(Extra {
             removals: true,
             connects: true,
@@ -270,7 +276,7 @@ impl Supervisor {
     /// A program that takes its descriptor by activation has called listen with its own backlog.
     pub(super) fn restore_backlog(&self) {
         if let Some(sharing) = &self.sharing
-            && sharing.filter.is_none()
+            && sharing.activation
         {
             sharing.ports.restore_backlog();
         }

@@ -63,7 +63,7 @@ impl Supervisor {
             Some((OutputPipe::new()?, OutputPipe::new()?))
         };
         let handed = match &self.sharing {
-            Some(sharing) if sharing.filter.is_none() => sharing.ports.activation(listener)?,
+            Some(sharing) if sharing.activation => sharing.ports.activation(listener)?,
             Some(_) | None => Vec::new(),
         };
         let activation: Vec<(BorrowedFd<'_>, String)> = handed

@@ -134,7 +134,7 @@ impl Supervisor {
         if self
             .sharing
             .as_ref()
-            .is_some_and(|sharing| sharing.filter.is_none())
+            .is_some_and(|sharing| sharing.activation)
         {
             self.ask_if_ready(pid);
         }

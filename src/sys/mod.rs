@@ -16,6 +16,7 @@ pub mod epoll_set;
 pub mod family;
 mod fork;
 mod inet;
+pub mod inherited;
 pub mod inotify;
 pub mod inspect;
 pub mod intercept;

@@ -77,7 +77,7 @@ impl<F: Fn(PortEvent)> Thread<F> {
         };
         let offered = match self.unix.bind(caller, kind) {
             Ok(Some(offered)) => offered,
-            Ok(None) | Err(Left::Quietly) => return Some(Answer::Proceed),
+            Ok(None) | Err(Left::Quietly | Left::Refused(_)) => return Some(Answer::Proceed),
             Err(Left::Unseen) => {
                 self.unseen(served);
                 return Some(Answer::Proceed);

@@ -14,7 +14,9 @@ use crate::ports::{Asker, PortEvent};
 impl From<Left> for Errno {
     fn from(left: Left) -> Self {
         match left {
-            Left::Unseen => Self::EACCES,
+            // As libuv has it for a path whose directory does not exist.
+            Left::Unseen | Left::Refused(Self::ENOENT) => Self::EACCES,
+            Left::Refused(errno) => errno,
             // The path is somebody else's.
             Left::Quietly | Left::Because(..) => Self::EADDRINUSE,
         }
@@ -39,10 +41,6 @@ impl UnixServer {
         } else {
             let path = unix::path(path);
             let task = asker.worker.get();
-            // A directory that does not exist is the most likely reason if there is no listener.
-            let (parent, _) = unix::split(path).ok_or(Errno::EINVAL)?;
-            std::fs::metadata(unix::as_seen_by(task, None, parent))
-                .map_err(|error| error.raw_os_error().map_or(Errno::EACCES, Errno::from_raw))?;
             let found = self.find(task, path, true)?;
             let (key, place) = found.ok_or(Errno::EACCES)?;
             let program = unix::maker(Some(task))?;

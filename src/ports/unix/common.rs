@@ -150,7 +150,7 @@ impl UnixServer {
             }
             // If another process has the name, the kernel says so to the program.
             let made = CommonName::open(key, kind, state.settings.backlog);
-            state.unix.common.push(made.map_err(|_| Left::Quietly)?);
+            state.unix.common.push(made.map_err(Left::Refused)?);
         }
         let one = state.unix.common(key).ok_or(Left::Quietly)?;
         if one.kind != kind || bound == one.inode {

@@ -73,6 +73,8 @@ pub(in crate::ports) struct UnixServer {
 pub(in crate::ports) enum Left {
     /// It is not the runtime's business, or the kernel's own error is the right answer.
     Quietly,
+    /// The kernel refuses it: with this error, if there is no call that it could execute.
+    Refused(Errno),
     /// The caller cannot be read.
     Unseen,
     /// The path should be shared and cannot be.
@@ -217,8 +219,7 @@ impl UnixServer {
             return Ok(None);
         }
         // A directory that does not exist: the kernel tells the program.
-        let place =
-            Place::open(&unix::as_seen_by(task, None, parent)).map_err(|_| Left::Quietly)?;
+        let place = Place::open(&unix::as_seen_by(task, None, parent)).map_err(Left::Refused)?;
         let key = UnixKey::Path(unix::bytes(&place.path().join(base)));
         let mut state = self.ports.lock();
         state.unix.settle_pending();
@@ -269,7 +270,7 @@ impl UnixServer {
             Address::Abstract(_) => return Err(Left::Quietly),
         };
         // If this fails, the kernel gives the program the same error.
-        let made = names.bind_path(kind, written).map_err(|_| Left::Quietly)?;
+        let made = names.bind_path(kind, written).map_err(Left::Refused)?;
         let opened = self.open(key, kind, (names, made), (asked.listener, asked.program));
         opened.map_err(|errno| Left::Because(key.clone(), errno.desc().to_owned()))?;
         if let Some(group) = self.ports.lock().unix.by_key(key) {
