@@ -107,7 +107,8 @@ fn service(path: &Path, broken: &str) -> Builder {
          s.listen(5)\n\
          while True:\n\
          \x20   c, _ = s.accept()\n\
-         \x20   c.sendall(os.environ['RPM_GENERATION'].encode())\n\
+         \x20   try: c.sendall(os.environ['RPM_GENERATION'].encode())\n\
+         \x20   except OSError: pass # who only looked is gone\n\
          \x20   c.close()\n",
         path.display()
     );
