@@ -34,7 +34,17 @@ impl StrandedRelay {
     /// Accepts what waits in the queues of this listener and passes it on to a live worker. Returns the number of
     /// connections. Call it inside the async runtime.
     pub fn rescue(&self, listener: ListenerId) -> u32 {
-        let accepted = self.ports.accept_waiting(listener, self.most);
+        self.pass_waiting(listener, false)
+    }
+
+    /// As [`Self::rescue`], for a listener whose worker has ended, and also if no worker is live: the clients wait for the next
+    /// one that is. Its successor would accept them as soon as it listens, ready or not.
+    pub fn rescue_orphans(&self, listener: ListenerId) -> u32 {
+        self.pass_waiting(listener, true)
+    }
+
+    fn pass_waiting(&self, listener: ListenerId, always: bool) -> u32 {
+        let accepted = self.ports.accept_waiting(listener, self.most, always);
         let passed = accepted
             .into_iter()
             .map(|(key, client)| self.pass(key, client));
@@ -83,13 +93,18 @@ impl SharedPorts {
     }
 
     /// Accepts at most `most` connections from the queues of this listener.
-    fn accept_waiting(&self, listener: ListenerId, most: usize) -> Vec<(PortKey, OwnedFd)> {
+    fn accept_waiting(
+        &self,
+        listener: ListenerId,
+        most: usize,
+        always: bool,
+    ) -> Vec<(PortKey, OwnedFd)> {
         let state = self.lock();
         let mut accepted = Vec::new();
         for group in state
             .groups
             .iter()
-            .filter(|group| group.may_rescue(&state.rotation))
+            .filter(|group| always && group.steering.is_some() || group.may_rescue(&state.rotation))
         {
             let Some((one, _)) = group.queue_of(listener) else {
                 continue;

@@ -99,6 +99,11 @@ impl Observation {
         }
     }
 
+    /// Whether a worker may listen, and so accept, before it is ready.
+    pub(super) fn listens_first(&self) -> bool {
+        self.waits_apart && !matches!(self.ready, ReadyRule::Listens { .. })
+    }
+
     /// Warns of each setting that has less effect here than it says.
     pub(super) fn warn(&self) {
         let reason = self.info.reason.as_deref().unwrap_or_default();

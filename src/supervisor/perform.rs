@@ -117,6 +117,7 @@ impl Supervisor {
                 if let Some(sharing) = &self.sharing {
                     sharing.ports.release(listener, pid);
                 }
+                self.rescue_orphans(listener);
             }
             Action::RestoreBacklog => self.restore_backlog(),
             Action::CloseAbandonedPorts => self.close_abandoned_ports(),

@@ -9,7 +9,7 @@ use tracing::{info, warn};
 
 use crate::config::Config;
 use crate::drain::Frozen;
-use crate::model::{Pid, PortId, Tick};
+use crate::model::{ListenerId, Pid, PortId, Tick};
 use crate::policy::handover::{PortKey, PortRule, PortSpec};
 use crate::policy::paths::OWN_PATH;
 use crate::policy::steering::Balance;
@@ -255,6 +255,29 @@ impl Supervisor {
             connections,
             "clients still waited for a worker that is to stop; passing them on to a live one"
         );
+    }
+
+    /// A worker has ended. If workers listen before they are ready, who waits in its queue is passed on to a ready one now or
+    /// later: the successor would answer before it is ready.
+    pub(super) fn rescue_orphans(&self, listener: ListenerId) {
+        let Some(sharing) = self.sharing.as_ref().filter(|sharing| !sharing.let_go) else {
+            return;
+        };
+        let Some(relay) = &sharing.stranded_relay else {
+            return;
+        };
+        if !self.observation.listens_first() || self.fleet.stopping() {
+            return;
+        }
+        let connections = relay.rescue_orphans(listener);
+        if connections > 0 {
+            self.metrics.stranded(u64::from(connections));
+            info!(
+                listener = listener.0,
+                connections,
+                "clients waited for a worker that has ended; passing them on to a ready one"
+            );
+        }
     }
 
     /// Steers new connections to the workers that serve now.
