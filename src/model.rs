@@ -4,6 +4,7 @@ mod aggregation;
 mod application;
 mod label;
 mod log;
+mod node;
 mod port_set;
 mod question;
 mod signal;
@@ -22,6 +23,7 @@ pub use log::{
     FileLossReason, FileLosses, Language, LogOrigin, LogTotals, LossReason, Losses, Overflow,
     PerOrigin, Rotations, Timestamp,
 };
+pub use node::NodeTotals;
 pub use port_set::{PortId, PortSet};
 pub use question::{Page, Scheme};
 pub use signal::{Received, Sig};

@@ -7,6 +7,7 @@ mod app;
 mod cgroup;
 mod family;
 mod log;
+mod node;
 mod page;
 mod process;
 mod proportional;

@@ -10,8 +10,8 @@ use prometheus::{
 };
 
 use crate::model::{
-    AppInfo, BalanceSample, Cause, Exit, HandoverInfo, LogTotals, QueueSample, RunState, Sig,
-    SlotId, Snapshot,
+    AppInfo, BalanceSample, Cause, Exit, HandoverInfo, LogTotals, NodeTotals, QueueSample,
+    RunState, Sig, SlotId, Snapshot,
 };
 use crate::sys::cgroup::CgroupLimits;
 use crate::sys::proc::Proc;
@@ -71,6 +71,8 @@ pub struct Scrape<'a> {
     pub balance: Option<BalanceSample>,
     /// The log's own counters, which never decrease.
     pub log: LogTotals,
+    /// Counts of the channels of Node workers; `None`: they have none.
+    pub node: Option<NodeTotals>,
     /// Results of reading the workers' own metrics; `None`: they are not read.
     pub app: Option<AppTotals>,
 }
@@ -259,6 +261,7 @@ impl Metrics {
         families.extend(cgroup::limits(&facts.cgroup));
         families.extend(facts.counters.families());
         families.extend(super::log::families(&scrape.log, scrape.snapshot));
+        families.extend(scrape.node.iter().flat_map(super::node::families));
         families.extend(scrape.app.iter().flat_map(app::families));
         families.extend(process::families(&facts.proc, &self.boot));
         let mut families: Vec<_> = families.into_iter().filter_map(Family::finish).collect();

@@ -2,37 +2,19 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use crate::model::NodeTotals;
 use crate::policy::node::Losses;
 
 /// Counters that the thread raises.
 #[derive(Debug, Default)]
 pub struct Counts {
     pub(super) relayed: AtomicU64,
-    pub(super) events: AtomicU64,
+    pub(super) unaddressed: AtomicU64,
     pub(super) faults: AtomicU64,
     lost_full: AtomicU64,
     lost_slot: AtomicU64,
     pub(super) lost_closed: AtomicU64,
     pub(super) held: AtomicU64,
-}
-
-/// What was counted so far.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct NodeCounts {
-    /// Deliveries of messages to other workers.
-    pub relayed: u64,
-    /// Messages of programs to their primary: nobody receives them.
-    pub events: u64,
-    /// Channels that could not be served any more.
-    pub faults: u64,
-    /// Messages that were lost because too much was held for a slot without a ready worker.
-    pub lost_full: u64,
-    /// Messages that were lost with their slot.
-    pub lost_slot: u64,
-    /// Messages that were lost because the worker has closed its channel.
-    pub lost_closed: u64,
-    /// Messages that are held now.
-    pub held: u64,
 }
 
 impl Counts {
@@ -47,10 +29,10 @@ impl Counts {
         self.lost_slot.fetch_add(without, Relaxed);
     }
 
-    pub(super) fn read(&self) -> NodeCounts {
-        NodeCounts {
+    pub(super) fn read(&self) -> NodeTotals {
+        NodeTotals {
             relayed: self.relayed.load(Relaxed),
-            events: self.events.load(Relaxed),
+            unaddressed: self.unaddressed.load(Relaxed),
             faults: self.faults.load(Relaxed),
             lost_full: self.lost_full.load(Relaxed),
             lost_slot: self.lost_slot.load(Relaxed),

@@ -17,13 +17,13 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
 
-use crate::model::{ListenerId, Pid, SlotId};
+use crate::model::{ListenerId, NodeTotals, Pid, SlotId};
 use crate::ports::{BindServer, PortEvent, SharedPorts};
 use crate::sys::epoll::Waker;
 use crate::sys::inherited::Inherited;
 
 pub use crate::policy::node::Member;
-pub use counts::{Counts, NodeCounts};
+pub use counts::Counts;
 
 /// How the channels work.
 #[derive(Debug)]
@@ -167,7 +167,7 @@ impl Channels {
     }
 
     /// What was counted so far.
-    pub fn counts(&self) -> NodeCounts {
+    pub fn counts(&self) -> NodeTotals {
         self.counts.read()
     }
 

@@ -221,7 +221,7 @@ impl<F: Fn(NodeEvent)> Thread<F> {
             Message::HandleArrived(arrived) => self.handle_arrived(peer, arrived),
             Message::Handle => {
                 peer.drop_descriptor();
-                self.counts.events.fetch_add(1, Relaxed);
+                self.counts.unaddressed.fetch_add(1, Relaxed);
                 // Otherwise Node keeps all its later messages for itself.
                 let answer: Line = Arc::from(&b"{\"cmd\":\"NODE_HANDLE_ACK\"}\n"[..]);
                 peer.outbox.push(answer, None);
@@ -237,7 +237,7 @@ impl<F: Fn(NodeEvent)> Thread<F> {
                 return self.broadcast(peer.member, &whole(line));
             }
             Message::Topic | Message::SocketIo | Message::Other => {
-                self.counts.events.fetch_add(1, Relaxed);
+                self.counts.unaddressed.fetch_add(1, Relaxed);
             }
         }
         false

@@ -14,7 +14,8 @@ use crate::app_metrics::{AppTotals, Gatherer};
 use crate::exposition::Page;
 use crate::exposition::render;
 use crate::metrics::{Metrics, Scrape};
-use crate::model::{HandoverInfo, LogTotals, MetricsScope, QueueSample, Snapshot};
+use crate::model::{HandoverInfo, LogTotals, MetricsScope, NodeTotals, QueueSample, Snapshot};
+use crate::node::Channels;
 use crate::ports::SharedPorts;
 use crate::sys::listener;
 
@@ -84,6 +85,7 @@ pub(super) fn serve(supervisor: &Supervisor, handover: HandoverInfo) -> Result<(
         let gatherer = supervisor.app_metrics.gatherer.clone();
         let (metrics, log) = (Arc::clone(&supervisor.metrics), supervisor.log.clone());
         let (queues, snapshot) = (queues.clone(), snapshot.clone());
+        let channels = supervisor.node.as_ref().map(|node| node.channels().clone());
         let shared = supervisor.sharing.as_ref();
         let shared = shared.map(|sharing| Arc::new(Connections::on(&sharing.ports)));
         move |request: ScrapeRequest| -> PendingPage {
@@ -93,6 +95,7 @@ pub(super) fn serve(supervisor: &Supervisor, handover: HandoverInfo) -> Result<(
                 queues: queues(),
                 shared: shared.clone(),
                 log: log.totals(),
+                node: channels.as_ref().map(Channels::counts),
             };
             Box::pin(make(gatherer.clone(), own, request))
         }
@@ -130,6 +133,7 @@ struct Own {
     queues: Vec<QueueSample>,
     shared: Option<Arc<Connections>>,
     log: LogTotals,
+    node: Option<NodeTotals>,
 }
 
 impl Own {
@@ -142,6 +146,7 @@ impl Own {
             snapshot: &self.snapshot,
             queues: self.queues,
             log: self.log,
+            node: self.node,
             app,
         })
     }

@@ -8,8 +8,8 @@ use crate::app_metrics::{AppScrape, AppTotals};
 use crate::exposition::{Dropped, Format, Page, render};
 use crate::metrics::{CgroupCounters, Facts, Metrics, Scrape};
 use crate::model::{
-    AppInfo, BalanceSample, Cause, Exit, Generation, HandoverInfo, LogTotals, Pid, QueueKind,
-    QueueSample, RunState, Sig, SlotId, Snapshot, Tick, WorkerState, WorkerView,
+    AppInfo, BalanceSample, Cause, Exit, Generation, HandoverInfo, LogTotals, NodeTotals, Pid,
+    QueueKind, QueueSample, RunState, Sig, SlotId, Snapshot, Tick, WorkerState, WorkerView,
 };
 use crate::sys::cgroup::CgroupLimits;
 use crate::sys::proc::Proc;
@@ -122,6 +122,15 @@ pub(super) fn page(metrics: &Metrics, snapshot: &Snapshot, queues: Vec<QueueSamp
             own_file: [12, 13].into(),
             rotations: [10, 11].into(),
         },
+        node: Some(NodeTotals {
+            relayed: 21,
+            unaddressed: 22,
+            faults: 23,
+            lost_full: 24,
+            lost_slot: 25,
+            lost_closed: 26,
+            held: 27,
+        }),
         app: Some(AppTotals {
             workers: vec![AppScrape {
                 slot: SlotId(0),

@@ -27,6 +27,7 @@ fn page_of(
         connections,
         balance,
         log: LogTotals::default(),
+        node: None,
     })
 }
 
