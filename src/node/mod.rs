@@ -7,6 +7,7 @@
 mod cluster;
 mod counts;
 mod lines;
+mod log4js;
 mod message;
 mod outbox;
 mod peer;
@@ -17,7 +18,8 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
 
-use crate::model::{ListenerId, NodeTotals, Pid, SlotId};
+use crate::log::Log;
+use crate::model::{Generation, ListenerId, NodeTotals, Pid, SlotId};
 use crate::ports::{BindServer, PortEvent, SharedPorts};
 use crate::sys::epoll::Waker;
 use crate::sys::inherited::Inherited;
@@ -28,6 +30,8 @@ pub use counts::Counts;
 /// How the channels work.
 #[derive(Debug)]
 pub struct Settings {
+    /// Gets the events of log4js that nobody else would write.
+    pub log: Log,
     /// Number of slots.
     pub slots: u16,
     /// Messages are relayed between workers (RPM_NODE_INTERCOM).
@@ -49,6 +53,8 @@ pub struct Worker {
     pub pid: Pid,
     /// Its slot.
     pub slot: SlotId,
+    /// Its generation.
+    pub generation: Generation,
     /// The listener that it serves, if ports are shared.
     pub listener: Option<ListenerId>,
     /// The runtime's end of the channel.

@@ -6,13 +6,17 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 
+use crate::log::WorkerLabel;
 use crate::model::Tick;
 use crate::ports::Asker;
 use crate::sys::channel::receive;
 use crate::sys::epoll::{Interest, Poller};
+use crate::sys::inspect::Seen;
 use crate::sys::io;
+use crate::sys::proc::Proc;
 
 use super::lines::Lines;
+use super::log4js::Waiting;
 use super::outbox::Outbox;
 use super::servers::Server;
 use super::{Fault, Member, Worker};
@@ -44,6 +48,12 @@ pub struct Peer {
     /// The worker and its listener; `None` if no port is shared.
     pub asker: Option<Asker>,
     pub pid: crate::model::Pid,
+    /// As its lines are labelled in the log.
+    pub label: WorkerLabel,
+    /// An event for which the log has no room. Nothing is read after it.
+    pub event: Option<Waiting>,
+    /// An event could not be read, and that was said.
+    pub unreadable: bool,
     ours: OwnedFd,
     /// Kept until the worker is told to stop. As long as it is open, the end of the channel cannot be seen.
     theirs: Option<OwnedFd>,
@@ -83,6 +93,7 @@ impl Peer {
             member,
             pid,
             slot,
+            generation,
             listener,
             ours,
             theirs,
@@ -95,6 +106,13 @@ impl Peer {
                 listener,
             }),
             pid,
+            label: WorkerLabel {
+                slot,
+                generation,
+                pid,
+            },
+            event: None,
+            unreadable: false,
             ours,
             inode: crate::sys::listener::inode(&theirs)?,
             theirs: Some(theirs),
@@ -230,5 +248,18 @@ impl Peer {
     /// The worker has ended: what it had not read of other workers.
     pub fn not_taken(self) -> Vec<crate::policy::node::Parcel<super::outbox::Line>> {
         self.outbox.not_taken(self.theirs.as_ref())
+    }
+
+    /// Whether the worker still has its end of the channel, as far as that can be seen.
+    pub fn has_its_end(&self) -> bool {
+        let proc = Proc::new("/proc");
+        let Ok(processes) = proc.processes() else {
+            return true;
+        };
+        let family = processes.family(self.pid);
+        family.iter().any(|process| {
+            let (has, seen) = proc.has_socket(process, &[self.inode]);
+            has || seen == Seen::Hidden
+        })
     }
 }

@@ -13,9 +13,9 @@ use crate::sys;
 use crate::sys::clock::Clock;
 use crate::sys::epoll::{Interest, Poller, ReadyFd, Waker};
 use crate::sys::inherited::Inherited;
-use crate::sys::proc::Proc;
 
 use super::counts::Counts;
+use super::log4js::Events;
 use super::message::{self, Message};
 use super::outbox::Line;
 use super::peer::{Peer, Read};
@@ -38,6 +38,8 @@ const PIECE: usize = 64 << 10;
 const TURN: usize = 16;
 
 const WAKER: u64 = 0;
+/// The log has room again. No worker has this number.
+const ROOM: u64 = u64::MAX;
 
 /// Stack size, bytes: a piece of each channel is read into it.
 const STACK: usize = 512 << 10;
@@ -49,6 +51,7 @@ pub(super) struct Thread<F> {
     pub(super) inherited: Inherited,
     pub(super) servers: Servers,
     intercom: bool,
+    pub(super) log4js: Events,
     poller: Poller,
     waker: Waker,
     inbox: Receiver<Order>,
@@ -56,7 +59,7 @@ pub(super) struct Thread<F> {
     relay: Relay<Line>,
     /// A worker has sent packets of socket.io's adapter.
     socket_io: bool,
-    counts: Arc<Counts>,
+    pub(super) counts: Arc<Counts>,
     clock: Clock,
     buffer: Vec<u8>,
 }
@@ -70,6 +73,8 @@ pub(super) fn start(
 ) -> std::io::Result<()> {
     let poller = Poller::new()?;
     poller.add(&waker, WAKER, Interest::Readable)?;
+    let log4js = Events::new(settings.log)?;
+    poller.add(log4js.room(), ROOM, Interest::Readable)?;
     let state = Thread {
         events,
         ports: settings.ports,
@@ -77,6 +82,7 @@ pub(super) fn start(
         inherited: settings.inherited,
         servers: Servers::default(),
         intercom: settings.intercom,
+        log4js,
         poller,
         waker,
         inbox,
@@ -111,6 +117,11 @@ impl<F: Fn(NodeEvent)> Thread<F> {
             }
             return;
         }
+        if ready.token == ROOM {
+            self.log4js.room().clear();
+            self.resume();
+            return;
+        }
         let member = Member(ready.token);
         let Some(mut peer) = self.peers.remove(&member) else {
             return;
@@ -129,6 +140,7 @@ impl<F: Fn(NodeEvent)> Thread<F> {
         match order {
             Order::Serve(worker) => {
                 let (member, slot) = (worker.member, worker.slot);
+                self.log4js.started(slot);
                 // It fails only for a bad descriptor.
                 if let Ok(peer) = Peer::new(worker) {
                     self.relay.join(slot, member);
@@ -197,12 +209,16 @@ impl<F: Fn(NodeEvent)> Thread<F> {
 
     /// Handles the lines that have come. `pauses`: until others have read what they were sent.
     fn handle(&mut self, peer: &mut Peer, pauses: bool) {
+        if let Some(event) = peer.event.take() {
+            peer.event = self.log4js.write(peer.label, event, pauses);
+            peer.paused |= peer.event.is_some();
+        }
         let mut lines = mem::take(&mut peer.lines);
         while !peer.over && !peer.paused {
             let Some(line) = lines.next_line() else {
                 break;
             };
-            let full = self.line(peer, line);
+            let full = self.line(peer, line, pauses);
             peer.paused = full && pauses;
         }
         if !peer.over {
@@ -210,12 +226,17 @@ impl<F: Fn(NodeEvent)> Thread<F> {
         }
     }
 
-    /// Handles one line. True if it went to a worker for which much waits.
-    fn line(&mut self, peer: &mut Peer, line: &[u8]) -> bool {
+    /// Handles one line. True if it went to a worker for which much waits, or finds no room in the log.
+    fn line(&mut self, peer: &mut Peer, line: &[u8], pauses: bool) -> bool {
         let Ok(message) = message::read(line) else {
             self.fault(peer, Fault::NotJson);
             return false;
         };
+        if matches!(message, Message::Topic)
+            && let Some(full) = self.log_event(peer, line, pauses)
+        {
+            return full;
+        }
         match message {
             Message::Cluster(cluster) => self.cluster(peer, &cluster),
             Message::HandleArrived(arrived) => self.handle_arrived(peer, arrived),
@@ -338,7 +359,7 @@ impl<F: Fn(NodeEvent)> Thread<F> {
         for peer in self.peers.values_mut().filter(due) {
             peer.looks += 1;
             let over = peer.stuck.is_some_and(|since| now.since(since) >= PATIENCE);
-            if !holds(peer) {
+            if !peer.has_its_end() {
                 peer.closed = true;
                 told.push((peer.member, Said::Closed));
             } else if over && !peer.over {
@@ -372,17 +393,4 @@ impl<F: Fn(NodeEvent)> Thread<F> {
 /// The line with its newline, to be sent to others.
 fn whole(line: &[u8]) -> Line {
     line.iter().copied().chain([b'\n']).collect()
-}
-
-/// Whether the worker still has its end of the channel, as far as that can be seen.
-fn holds(peer: &Peer) -> bool {
-    let proc = Proc::new("/proc");
-    let Ok(processes) = proc.processes() else {
-        return true;
-    };
-    let family = processes.family(peer.pid);
-    family.iter().any(|process| {
-        let (has, seen) = proc.has_socket(process, &[peer.inode]);
-        has || seen == sys::inspect::Seen::Hidden
-    })
 }

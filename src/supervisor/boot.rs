@@ -136,7 +136,8 @@ pub async fn boot(boot: Boot) -> Result<(Supervisor, Log), BootError> {
         Means::Nothing => None,
         means => Some(share(&config, means, settings, &outbox)?),
     };
-    let starts = |kind| Node::start(kind, &config, sharing.as_ref(), (boot.inherited, &outbox));
+    let handles = (boot.inherited, &log, &outbox);
+    let starts = |kind| Node::start(kind, &config, sharing.as_ref(), handles);
     let node = kind.ok().map(starts).transpose()?;
     let ports = sharing.as_ref().map(|sharing| sharing.ports.clone());
     let app_metrics = AppMetrics::start(&config, ports, observation.app_metrics)?;

@@ -8,7 +8,10 @@ use tokio::sync::mpsc::UnboundedSender;
 use tracing::{debug, info, warn};
 
 use crate::config::{Config, ForNode, Ready};
-use crate::model::{Cause, Pid, ReadyBy, SlotId, Snapshot, WorkerState, WorkerView, worker_vars};
+use crate::log::Log;
+use crate::model::{
+    Cause, Generation, Pid, ReadyBy, SlotId, Snapshot, WorkerState, WorkerView, worker_vars,
+};
 use crate::node::{self, Channels, Fault, Member, NodeEvent, Said};
 use crate::policy::Event;
 use crate::policy::node::{Program, program};
@@ -88,11 +91,12 @@ impl Node {
         kind: Program,
         config: &Config,
         sharing: Option<&Sharing>,
-        (inherited, outbox): (Inherited, &UnboundedSender<Incoming>),
+        (inherited, log, outbox): (Inherited, &Log, &UnboundedSender<Incoming>),
     ) -> Result<Self, BootError> {
         let cluster = kind == Program::Script && sharing.is_some();
         let slots = config.program.instances.get();
         let settings = node::Settings {
+            log: log.clone(),
             slots,
             intercom: config.node.intercom,
             ports: sharing.map(|sharing| (sharing.ports.clone(), sharing.server.clone())),
@@ -152,7 +156,7 @@ impl Node {
     }
 
     /// Serves the channel of a worker that was started.
-    pub(super) fn serve(&self, channel: NewChannel, worker: &mut Worker) {
+    pub(super) fn serve(&self, channel: NewChannel, worker: &mut Worker, generation: Generation) {
         let NewChannel { member, ends } = channel;
         worker.channel = Some(WorkerChannel {
             member,
@@ -162,6 +166,7 @@ impl Node {
             member,
             pid: worker.id.pid,
             slot: worker.slot,
+            generation,
             listener: worker.listener,
             ours: ends.ours,
             theirs: ends.theirs,

@@ -132,7 +132,7 @@ impl Supervisor {
             worker.listener = Some(listener);
         }
         if let Some((node, channel)) = self.node.as_ref().zip(channel) {
-            node.serve(channel, &mut worker);
+            node.serve(channel, &mut worker, generation);
         }
         worker.notify = notify.map(|notify| self.listen_to(id, notify));
         // Logged before its output is read, so that its first line comes later.

@@ -78,8 +78,8 @@ pub const LAYERS: [Layer; 18] = [
     ),
     layer(
         "node",
-        &["model", "policy", "ports", "sys"],
-        &["memchr", "nix", "serde", "serde_json"],
+        &["log", "model", "policy", "ports", "sys"],
+        &["memchr", "nix", "serde", "serde_json", "tracing"],
     ),
     layer("notify", &["policy", "sys"], &["tokio"]),
     layer("ports", &["model", "policy", "sys"], &["nix", "tokio"]),
