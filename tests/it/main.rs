@@ -29,6 +29,7 @@ mod init;
 mod load;
 mod logs;
 mod metrics;
+mod node;
 mod ports;
 mod reload;
 mod scale;

@@ -1,0 +1,3 @@
+//! Node's channel.
+
+mod log4js;
