@@ -56,7 +56,7 @@ pub use log::{
     Every, FileName, Files, Level, Levels, LogFormat, LogStderr, Logging, Multiline, Own, OwnLines,
     Rotation,
 };
-pub use node::{ForNode, Node};
+pub use node::{ForDrain, ForNode, Node};
 pub use open::{Opening, Said, open, warnings};
 pub use ports::{Handover, Ports};
 pub use program::{ExecMode, Program};

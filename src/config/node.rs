@@ -7,7 +7,7 @@ use crate::model::Word;
 
 pub(super) const GROUP: Group = Group {
     title: "Node",
-    settings: &[&NODE, &INTERCOM],
+    settings: &[&NODE, &INTERCOM, &DRAIN],
 };
 
 pub(super) const NODE: Setting<ForNode> = Setting {
@@ -32,6 +32,18 @@ pub(super) const INTERCOM: Setting<OnOff> = Setting {
     show: show_word,
 };
 
+pub(super) const DRAIN: Setting<ForDrain> = Setting {
+    name: "RPM_NODE_DRAIN",
+    default: Preset::Text("off"),
+    help: "HTTP servers of a draining Node worker: off, close (they answer with `Connection: close`)",
+    doc: "With `close`, the HTTP servers of a Node worker that drains answer with `Connection: close` and close connections \
+          that are idle, so clients that never pause move on to other workers before the stop signal. A module does that, which Node loads before \
+          the program: `NODE_OPTIONS` gets `--import`, which needs Node 18.18, 20 or later; an older one does not start. See \
+          [kept connections](node.md#kept-connections), which names all that is touched. Workers without Node's channel (`RPM_NODE`) stay as they are.",
+    parse: word,
+    show: show_word,
+};
+
 /// RPM_NODE.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ForNode {
@@ -51,6 +63,26 @@ impl Word for ForNode {
             Self::Auto => "auto",
             Self::On => "on",
             Self::Off => "off",
+        }
+    }
+}
+
+/// RPM_NODE_DRAIN.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ForDrain {
+    /// Nothing is done in the program.
+    Off,
+    /// HTTP servers of a draining worker close their connections.
+    Close,
+}
+
+impl Word for ForDrain {
+    const ALL: &'static [Self] = &[Self::Off, Self::Close];
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Close => "close",
         }
     }
 }
@@ -82,6 +114,8 @@ pub struct Node {
     pub channel: ForNode,
     /// RPM_NODE_INTERCOM.
     pub intercom: bool,
+    /// RPM_NODE_DRAIN.
+    pub drain: ForDrain,
 }
 
 impl Node {
@@ -89,6 +123,7 @@ impl Node {
         Ok(Self {
             channel: reader.get(&NODE)?,
             intercom: reader.get(&INTERCOM)? == OnOff::On,
+            drain: reader.get(&DRAIN)?,
         })
     }
 }

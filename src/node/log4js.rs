@@ -134,7 +134,7 @@ impl<F: Fn(NodeEvent)> Thread<F> {
                 Some(true)
             }
             Taken::Unreadable(error) => {
-                self.counts.events.fetch_add(1, Relaxed);
+                self.counts.unaddressed.fetch_add(1, Relaxed);
                 if !mem::replace(&mut peer.unreadable, true) {
                     let (slot, pid) = (peer.label.slot.0, peer.pid.get());
                     warn!(slot, pid, %error, "the worker sent an event of log4js that cannot be read, so it is not in the log");

@@ -11,6 +11,7 @@ mod log4js;
 mod message;
 mod outbox;
 mod peer;
+mod preload;
 mod servers;
 mod thread;
 
@@ -26,6 +27,7 @@ use crate::sys::inherited::Inherited;
 
 pub use crate::policy::node::Member;
 pub use counts::Counts;
+pub use preload::options;
 
 /// How the channels work.
 #[derive(Debug)]
@@ -119,6 +121,7 @@ pub struct Channels {
 enum Order {
     Serve(Worker),
     Ready(Member),
+    Drains(Member),
     Stops(Member),
     Shutdown(Member),
     Ended(Member),
@@ -150,6 +153,11 @@ impl Channels {
     /// The worker is ready: it is the one of its slot that gets the messages of other workers.
     pub fn ready(&self, member: Member) {
         self.order(Order::Ready(member));
+    }
+
+    /// The worker drains: its HTTP servers are to let their clients go. Only for workers that have [`options`].
+    pub fn drains(&self, member: Member) {
+        self.order(Order::Drains(member));
     }
 
     /// The worker is told to stop now: it gets no more messages of other workers.

@@ -19,6 +19,7 @@ use super::log4js::Events;
 use super::message::{self, Message};
 use super::outbox::Line;
 use super::peer::{Peer, Read};
+use super::preload::DRAINS;
 use super::servers::Servers;
 use super::{Fault, NodeEvent, Order, Said, Settings};
 
@@ -150,6 +151,12 @@ impl<F: Fn(NodeEvent)> Thread<F> {
             Order::Ready(member) => {
                 let due = self.relay.ready(member);
                 self.deliver(due);
+            }
+            Order::Drains(member) => {
+                // A program that closed its channel cannot be told. No message is lost by that.
+                if self.peers.get(&member).is_some_and(|peer| !peer.closed) {
+                    self.post(member, |peer| peer.outbox.push(DRAINS.into(), None));
+                }
             }
             Order::Stops(member) => {
                 if let Some(peer) = self.peers.get_mut(&member) {

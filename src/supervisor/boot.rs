@@ -111,7 +111,8 @@ pub(super) fn can_say_ready(config: &Config, why_none: Option<&str>) -> Result<(
 pub async fn boot(boot: Boot) -> Result<(Supervisor, Log), BootError> {
     let config = Arc::new(boot.config);
     let kind = super::node::decide(&config, &boot.env);
-    can_say_ready(&config, kind.err())?;
+    let no_channel = kind.err();
+    can_say_ready(&config, no_channel)?;
     let script = match &kind {
         Ok(Program::Script) => Ok(()),
         Ok(_) => Err("Node runs no script, so nothing asks for a listener over its channel"),
@@ -120,6 +121,7 @@ pub async fn boot(boot: Boot) -> Result<(Supervisor, Log), BootError> {
     let chosen = choose(&config, script)?;
     let log = super::logging::start(&config, &boot.env)?;
     introduce(&config, boot.role, &boot.warnings, boot.files.as_ref());
+    super::node::warn_of_no_drain(&config, no_channel);
     let info = &chosen.info;
     info!(handover = info.handover, steering = info.steering, reason = %info.reason, "ports");
     let (outbox, inbox) = unbounded_channel();

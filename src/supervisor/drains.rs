@@ -63,6 +63,7 @@ impl Supervisor {
     /// Starts and ends the looks when drains begin and end. It is called right after the steering changed, so that the
     /// handshakes in progress now are all that can still reach a removed worker.
     pub(super) fn follow_drains(&mut self) {
+        self.tell_drains();
         let Some(sharing) = &self.sharing else { return };
         let draining: Vec<Drains> = self.fleet.draining(self.now).collect();
         for worker in self.workers.iter_mut() {

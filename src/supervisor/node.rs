@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use tokio::sync::mpsc::UnboundedSender;
 use tracing::{debug, info, warn};
 
-use crate::config::{Config, ForNode, Ready};
+use crate::config::{Config, ForDrain, ForNode, Ready};
 use crate::log::Log;
 use crate::model::{
     Cause, Generation, Pid, ReadyBy, SlotId, Snapshot, WorkerState, WorkerView, worker_vars,
@@ -28,12 +28,17 @@ use super::{Supervisor, environment};
 /// So much of a script is enough to see which program its `#!` line names.
 const HEAD: u64 = 256;
 
+/// Node reads options from it.
+const NODE_OPTIONS: &str = "NODE_OPTIONS";
+
 /// The channels of the workers.
 #[derive(Debug)]
 pub(super) struct Node {
     channels: Channels,
     /// Workers are told that they are workers of a cluster.
     cluster: bool,
+    /// HTTP servers of a draining worker close their connections.
+    closes: bool,
     /// The number of the next worker, from 1. Node shows it as `cluster.worker.id`.
     next: u64,
     /// The ready worker of each slot, as the thread was told.
@@ -60,6 +65,8 @@ impl NewChannel {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct WorkerChannel {
     pub(super) member: Member,
+    /// It was told that it drains.
+    drains: bool,
     /// Its fault, until the fleet was told to replace the worker.
     fault: Option<Fault>,
 }
@@ -83,6 +90,18 @@ pub(super) fn decide(
         }
     };
     kind.why_no_channel().map_or(Ok(kind), Err)
+}
+
+/// Says that RPM_NODE_DRAIN has no effect. `why_none`: why the workers get no channel, if so.
+pub(super) fn warn_of_no_drain(config: &Config, why_none: Option<&str>) {
+    if config.node.drain == ForDrain::Close
+        && let Some(why) = why_none
+    {
+        warn!(
+            why,
+            "RPM_NODE_DRAIN=close has no effect: workers get no Node channel"
+        );
+    }
 }
 
 impl Node {
@@ -123,6 +142,7 @@ impl Node {
         Ok(Self {
             channels,
             cluster,
+            closes: config.node.drain == ForDrain::Close,
             next: 1,
             receivers: Vec::new(),
             slots,
@@ -145,6 +165,11 @@ impl Node {
         env.retain(|(name, _)| !not_ours(name));
         environment::set(env, worker_vars::NODE_CHANNEL_FD.name, fd.to_string());
         environment::set(env, worker_vars::INSTANCES.name, workers.to_string());
+        if self.closes {
+            let before = env.iter().find(|(name, _)| name == NODE_OPTIONS);
+            let before = before.map_or_else(OsString::new, |(_, value)| value.clone());
+            environment::set(env, NODE_OPTIONS, node::options(&before));
+        }
         let mode = if self.cluster {
             environment::set(env, worker_vars::NODE_UNIQUE_ID.name, member.0.to_string());
             "cluster_mode"
@@ -160,6 +185,7 @@ impl Node {
         let NewChannel { member, ends } = channel;
         worker.channel = Some(WorkerChannel {
             member,
+            drains: false,
             fault: None,
         });
         self.channels.serve(node::Worker {
@@ -183,6 +209,23 @@ impl Supervisor {
     fn channel_of(&self, pid: Pid) -> Option<(&Channels, Member)> {
         let channel = self.workers.get(pid)?.channel?;
         Some((self.node.as_ref()?.channels(), channel.member))
+    }
+
+    /// Tells the workers that drain now, each once (RPM_NODE_DRAIN).
+    pub(super) fn tell_drains(&mut self) {
+        let Some(node) = self.node.as_ref().filter(|node| node.closes) else {
+            return;
+        };
+        let draining = self.fleet.draining(self.now).map(|one| one.pid);
+        let stop = self.fleet.stop_drain().into_iter().flatten();
+        for pid in draining.chain(stop.map(|(pid, _)| pid)) {
+            let worker = self.workers.get_mut(pid);
+            let channel = worker.and_then(|worker| worker.channel.as_mut());
+            if let Some(channel) = channel.filter(|channel| !channel.drains) {
+                channel.drains = true;
+                node.channels.drains(channel.member);
+            }
+        }
     }
 
     /// The worker is told to stop now.
