@@ -23,6 +23,7 @@ mod ledger;
 pub mod load;
 mod log_files;
 mod netty;
+pub mod nodes;
 mod output;
 mod ports;
 mod processes;

@@ -5,7 +5,8 @@ use std::fs;
 
 use super::load::nonce;
 use super::{
-    Builder, Runtime, asio_server, example, free_port, go_server, netty_server, scratch, source,
+    Builder, Runtime, asio_server, example, free_port, go_server, netty_server, nodes, scratch,
+    source,
 };
 
 /// Number of files for a program that serves files and does not return the nonce.
@@ -34,6 +35,12 @@ impl Program {
             OsString::from("node"),
             source("examples/node/server.js").into(),
         ])
+    }
+
+    /// A server with a package: tests/payloads/node/packages.js. Its workers need `NODE_PATH`.
+    pub fn package(name: &str) -> Self {
+        let file = nodes::payload("packages.js");
+        Self::new(["node".into(), file.into_os_string(), name.into()])
     }
 
     pub fn go() -> Self {

@@ -8,6 +8,7 @@ mod endless_line;
 mod kill;
 mod log_lines;
 mod metrics;
+mod node;
 mod node_drain;
 mod opening;
 mod reload;

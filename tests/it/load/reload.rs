@@ -5,16 +5,16 @@
 use std::time::Duration;
 
 use super::{WORKERS, lost_nothing};
-use crate::harness::Builder;
 use crate::harness::load::{Load, Pace, Style};
 use crate::harness::programs::Program;
 use crate::harness::reloads::reload;
 use crate::harness::shared_port::{stop, wait_ready};
+use crate::harness::{Builder, Runtime};
 
 /// Length of a test: the minimum number of reloads, and of requests in all.
-struct Length {
-    reloads: u32,
-    requests: u64,
+pub(super) struct Length {
+    pub(super) reloads: u32,
+    pub(super) requests: u64,
 }
 
 const SHORT: Length = Length {
@@ -31,12 +31,18 @@ const LONG: Length = Length {
 fn loses_nothing(program: &Program, service: Builder, workers: usize, length: &Length) {
     let runtime = service.start();
     wait_ready(&runtime, workers);
+    reloads_lose_nothing(program, &runtime, length);
+    stop(runtime);
+}
+
+/// As [`loses_nothing`], of a runtime whose workers are ready. Returns the number of answers.
+pub(super) fn reloads_lose_nothing(program: &Program, runtime: &Runtime, length: &Length) -> u64 {
     let short = Load::run(program.plan(8, Style::Short).strict());
     let pooled = Load::run(program.plan(8, Style::Bounded(20)).strict());
     for _ in 0..length.reloads {
         short.wait_answers(100);
         pooled.wait_answers(100);
-        reload(&runtime);
+        reload(runtime);
     }
     // In steps that a slow machine completes within the time limit.
     while short.answered() < length.requests {
@@ -44,9 +50,10 @@ fn loses_nothing(program: &Program, service: Builder, workers: usize, length: &L
     }
     short.wait_answers(100);
     pooled.wait_answers(100);
-    lost_nothing("a connection each", &short.stop(), &runtime);
-    lost_nothing("kept connections", &pooled.stop(), &runtime);
-    stop(runtime);
+    let reports = [short.stop(), pooled.stop()];
+    lost_nothing("a connection each", &reports[0], runtime);
+    lost_nothing("kept connections", &reports[1], runtime);
+    reports.iter().map(|report| report.answered).sum()
 }
 
 fn four(program: &Program, length: &Length) {

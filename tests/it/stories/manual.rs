@@ -4,9 +4,9 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::PathBuf;
 
-use crate::harness::scraping::{go_program, node_packages, python_packages, scrape, serving};
+use crate::harness::scraping::{go_program, python_packages, scrape, serving};
 use crate::harness::shared_port::{stop, v4};
-use crate::harness::{Runtime, free_port, http_get, scratch, source};
+use crate::harness::{Runtime, free_port, http_get, nodes, scratch, source};
 
 const WORKERS: u16 = 2;
 
@@ -65,7 +65,7 @@ impl Section {
             .env("RPM_READY", "listen")
             .env("RPM_APP_METRICS", self.app_metrics())
             .env("RPM_STOP_TIMEOUT", "30s")
-            .env("NODE_PATH", node_packages())
+            .env("NODE_PATH", nodes::packages())
             .env("PYTHONPATH", python_packages())
             .env("PYTHONDONTWRITEBYTECODE", "1")
             .directory(&self.directory)

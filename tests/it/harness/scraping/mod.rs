@@ -6,4 +6,4 @@ mod programs;
 
 pub use counted::Counted;
 pub use page::{End, Page, scrape, scrape_at, while_scraped};
-pub use programs::{Server, WORKERS, go_program, node_packages, python_packages, serving};
+pub use programs::{Server, WORKERS, go_program, python_packages, serving};

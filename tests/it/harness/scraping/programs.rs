@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::harness::shared_port::{v4, wait_ready, wait_rotation};
 use crate::harness::status::ask_slot;
 use crate::harness::{
-    Builder, Connection, Runtime, free_port, go_build, http_get, scratch, source,
+    Builder, Connection, Runtime, free_port, go_build, http_get, nodes, scratch, source,
 };
 
 /// Number of workers, unless a test says otherwise.
@@ -42,7 +42,8 @@ impl Server {
     }
 
     pub fn node(file: &str) -> Self {
-        Self::new([OsString::from("node"), source(file).into()]).with("NODE_PATH", node_packages())
+        Self::new([OsString::from("node"), source(file).into()])
+            .with("NODE_PATH", nodes::packages())
     }
 
     pub fn python(file: &str) -> Self {
@@ -157,11 +158,6 @@ impl Server {
 /// Where scripts/test-deps installs prometheus_client.
 pub fn python_packages() -> PathBuf {
     source("target/python")
-}
-
-/// Where scripts/test-deps installs prom-client.
-pub fn node_packages() -> PathBuf {
-    source("target/node/node_modules")
 }
 
 /// Starts the workers and waits until all of them serve.

@@ -1,0 +1,157 @@
+//! Node programs with real packages and with the channel: each serves, is reloaded under load, and stops.
+
+use std::process::Command;
+
+use serde_json::Value;
+
+use super::WORKERS;
+use super::reload::{Length, reloads_lose_nothing};
+use crate::harness::nodes::{node, packages, payload};
+use crate::harness::programs::Program;
+use crate::harness::shared_port::{stop, v4, wait_ready, wait_rotation};
+use crate::harness::{Builder, Runtime, Signal, http_get, until};
+
+const BRIEF: Length = Length {
+    reloads: 2,
+    requests: 2_000,
+};
+
+fn started(program: &Program, settings: impl FnOnce(Builder) -> Builder) -> Runtime {
+    let service = program.workers(WORKERS).env("NODE_PATH", packages());
+    let runtime = settings(service).start();
+    wait_ready(&runtime, WORKERS);
+    // With the channel, and not by interception alone.
+    runtime.wait_for_line(|line| line.contains("get the channel") && line.contains("cluster=true"));
+    runtime
+}
+
+/// Nothing but its package is special.
+fn serves(package: &str) {
+    let program = Program::package(package);
+    let runtime = started(&program, |builder| builder);
+    reloads_lose_nothing(&program, &runtime, &BRIEF);
+    stop(runtime);
+}
+
+#[test]
+fn express_is_served_and_reloaded() {
+    serves("express");
+}
+
+#[test]
+fn fastify_is_served_and_reloaded() {
+    serves("fastify");
+}
+
+#[test]
+fn koa_is_served_and_reloaded() {
+    serves("koa");
+}
+
+/// Whose lines are those of all answers, each once.
+fn logs(package: &str) {
+    let program = Program::package(package);
+    let runtime = started(&program, |builder| builder);
+    let answered = reloads_lose_nothing(&program, &runtime, &BRIEF);
+    let told = |line: &String| line.starts_with('{') && line.contains("answered");
+    let lines = || runtime.texts().iter().filter(|line| told(line)).count() as u64;
+    until("each answer has its line", || lines() >= answered);
+    assert_eq!(lines(), answered);
+    stop(runtime);
+}
+
+#[test]
+fn winston_is_served_and_reloaded_and_each_answer_has_its_line() {
+    logs("winston");
+}
+
+#[test]
+fn pino_is_served_and_reloaded_and_each_answer_has_its_line() {
+    logs("pino");
+}
+
+#[test]
+fn config_reads_the_file_of_the_instance() {
+    let program = Program::package("config");
+    let runtime = started(&program, |builder| builder);
+    let check = || {
+        for _ in 0..40 {
+            let reply = http_get(v4(program.port), "/").unwrap().json();
+            let wanted = if reply["slot"] == "1" {
+                "instance 1"
+            } else {
+                "default"
+            };
+            assert_eq!(reply["name"], wanted, "{reply}");
+        }
+    };
+    check();
+    reloads_lose_nothing(&program, &runtime, &BRIEF);
+    check();
+    stop(runtime);
+}
+
+#[test]
+fn prom_clients_cluster_registry_counts_every_answer_of_all_workers() {
+    let program = Program::package("prom-client");
+    let runtime = started(&program, |builder| {
+        builder.env("RPM_APP_METRICS", "/metrics")
+    });
+    let answered = reloads_lose_nothing(&program, &runtime, &BRIEF);
+    until("all are counted", || {
+        runtime.metric_sum("app_requests_total", &[]) >= Some(answered)
+    });
+    assert_eq!(
+        runtime.metric_sum("app_requests_total", &[]),
+        Some(answered)
+    );
+    stop(runtime);
+}
+
+#[test]
+fn terminus_cleans_up_when_it_is_told_to_stop() {
+    let program = Program::package("terminus");
+    let mut runtime = started(&program, |builder| builder);
+    reloads_lose_nothing(&program, &runtime, &BRIEF);
+    runtime.signal(Signal::SIGTERM);
+    assert_eq!(runtime.wait_exit().code(), Some(0));
+    for word in ["cleans up", "goes"] {
+        let lines = runtime
+            .texts()
+            .iter()
+            .filter(|line| line.ends_with(word))
+            .count();
+        assert_eq!(lines, WORKERS * 3, "{word}: {}", runtime.shown());
+    }
+}
+
+/// Clients of socket.io hear what any other says, whichever worker each is connected to.
+#[track_caller]
+fn all_hear_all(program: &Program) {
+    let clients = 12;
+    let output = Command::new(node(22))
+        .arg(payload("socket_io_client.js"))
+        .env("NODE_PATH", packages())
+        .env("PORT", program.port.to_string())
+        .env("CLIENTS", clients.to_string())
+        .output()
+        .unwrap();
+    let said: Value = serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr)));
+    println!("{said}");
+    let workers = said["workers"].as_array().unwrap().len();
+    assert!(workers > 1, "{said}");
+    assert_eq!(said["known"], clients, "{said}");
+    assert_eq!(said["right"], clients, "{said}");
+}
+
+#[test]
+fn socket_io_reaches_the_clients_of_all_workers() {
+    let program = Program::package("socket.io");
+    let runtime = started(&program, |builder| builder);
+    all_hear_all(&program);
+    reloads_lose_nothing(&program, &runtime, &BRIEF);
+    wait_rotation(&runtime, &[0, 1, 2, 3]);
+    all_hear_all(&program);
+    stop(runtime);
+}

@@ -1,0 +1,71 @@
+//! Workers that misuse their channel: each is replaced, and the runtime and the others go on.
+
+use std::fs;
+
+use super::answered_by;
+use crate::harness::nodes::{Nodes, Service, raw, with_each_node};
+use crate::harness::shared_port::{freeze, stop, wait_ready, wait_rotation};
+use crate::harness::status::exits;
+
+/// Worker 0 has ended for this reason; its successor serves, and worker 1 is the same as before.
+#[track_caller]
+fn is_replaced(mut service: Service, reason: &str) {
+    service.workers[0] = service.nodes.next();
+    assert_eq!(service.workers[0].slot, 0);
+    wait_rotation(&service.runtime, &[0, 1]);
+    answered_by(service.v4(), &[0, 1]);
+    let pid = service.workers[1].pid;
+    assert_eq!(service.workers[1].run("process.pid"), pid);
+    service.runtime.wait_for_line(|line| line.contains(reason));
+    assert_eq!(exits(&service.runtime, "unhealthy"), 1);
+    service.stop();
+}
+
+/// A worker's line that is not JSON ends pm2-runtime.
+#[test]
+fn a_worker_that_sends_garbage_is_replaced() {
+    with_each_node(|version| {
+        let mut service = Service::start(version, 2, "serve(PORT)").ready();
+        let code = "fs.writeSync(process.channel.fd, 'GET / HTTP/1.1\\r\\n')";
+        service.workers[0].begin(code);
+        service.workers[0].ended();
+        is_replaced(service, "is not JSON");
+    });
+}
+
+#[test]
+fn a_worker_that_sends_a_line_without_end_is_replaced_and_costs_no_memory() {
+    let nodes = Nodes::new();
+    let runtime = raw(&nodes, "endless", 2, "listen()").start();
+    wait_ready(&runtime, 2);
+    let mut workers = nodes.take(2);
+    workers[0].begin("flood(300 << 20)");
+    workers[0].ended();
+    let next = nodes.next();
+    assert_eq!(next.slot, 0);
+    wait_rotation(&runtime, &[0, 1]);
+    assert_eq!(exits(&runtime, "unhealthy"), 1);
+    let status = fs::read_to_string(format!("/proc/{}/status", runtime.pid())).unwrap();
+    let most = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))
+        .unwrap();
+    let most: u64 = most.trim().trim_end_matches(" kB").parse().unwrap();
+    println!("{most} kB resident at most");
+    assert!(most < 64 << 10, "{most} kB");
+    stop(runtime);
+}
+
+/// It has 30 s for that.
+#[test]
+fn a_worker_that_takes_nothing_for_long_is_replaced() {
+    let mut service = Service::start(22, 2, "serve(PORT)").ready();
+    freeze(service.workers[0].pid);
+    let fill = "globalThis.timer = setInterval(() => { \
+                  for (let n = 0; n < 100; n++) process.send({ topic: 'fill', data: 'x'.repeat(10000) }); }, 10), 1";
+    service.workers[1].run(fill);
+    service.workers[0].wait_longer();
+    service.workers[0].ended();
+    service.workers[1].run("clearInterval(timer), 1");
+    is_replaced(service, "has read nothing");
+}
