@@ -1,13 +1,16 @@
 //! Node programs with real packages and with the channel: each serves, is reloaded under load, and stops.
 
 use std::process::Command;
+use std::time::Duration;
 
 use serde_json::Value;
 
-use super::WORKERS;
-use super::reload::{Length, reloads_lose_nothing};
-use crate::harness::nodes::{node, packages, payload};
+use super::reload::{Length, SHORT, reloads_lose_nothing};
+use super::{WORKERS, lost_nothing};
+use crate::harness::load::{Load, Pace, Plan, Style};
+use crate::harness::nodes::{Service, node, packages, payload};
 use crate::harness::programs::Program;
+use crate::harness::reloads::reload;
 use crate::harness::shared_port::{stop, v4, wait_ready, wait_rotation};
 use crate::harness::{Builder, Runtime, Signal, http_get, until};
 
@@ -52,7 +55,17 @@ fn koa_is_served_and_reloaded() {
 fn logs(package: &str) {
     let program = Program::package(package);
     let runtime = started(&program, |builder| builder);
-    let answered = reloads_lose_nothing(&program, &runtime, &BRIEF);
+    // Slow clients, because the harness keeps all lines.
+    let think = Pace::Think(Duration::from_millis(10));
+    let load = Load::run(program.plan(8, Style::Short).strict().pace(think));
+    for _ in 0..BRIEF.reloads {
+        load.wait_answers(100);
+        reload(&runtime);
+    }
+    load.wait_answers(100);
+    let report = load.stop();
+    lost_nothing(package, &report, &runtime);
+    let answered = report.answered;
     let told = |line: &String| line.starts_with('{') && line.contains("answered");
     let lines = || runtime.texts().iter().filter(|line| told(line)).count() as u64;
     until("each answer has its line", || lines() >= answered);
@@ -154,4 +167,26 @@ fn socket_io_reaches_the_clients_of_all_workers() {
     wait_rotation(&runtime, &[0, 1, 2, 3]);
     all_hear_all(&program);
     stop(runtime);
+}
+
+/// Listens at once, and says `ready` a while later. Until then it answers nothing but 500.
+const LATE: &str = "globalThis.early = true, serve(PORT).then(() => \
+                    void setTimeout(() => { early = false; process.send('ready'); }, 300))";
+
+fn late(version: u32, workers: usize) -> Service {
+    let by_message = |builder: Builder| builder.env("RPM_READY", "message");
+    Service::with(version, workers, LATE, by_message).ready()
+}
+
+#[test]
+fn no_request_of_a_reload_meets_a_worker_that_has_not_said_ready() {
+    let service = late(22, 2);
+    let load = Load::run(Plan::new(service.v4(), 8, Style::Short).strict());
+    for _ in 0..SHORT.reloads {
+        load.wait_answers(100);
+        reload(&service.runtime);
+    }
+    load.wait_answers(500);
+    lost_nothing("readiness by message", &load.stop(), &service.runtime);
+    service.stop();
 }

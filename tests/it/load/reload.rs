@@ -17,7 +17,7 @@ pub(super) struct Length {
     pub(super) requests: u64,
 }
 
-const SHORT: Length = Length {
+pub(super) const SHORT: Length = Length {
     reloads: 3,
     requests: 5_000,
 };

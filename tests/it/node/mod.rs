@@ -7,6 +7,8 @@ mod intercom;
 mod listen;
 mod log4js;
 mod messages;
+mod ready;
+mod shutdown;
 mod stop;
 mod tls;
 mod worker;
