@@ -1,19 +1,21 @@
 //! `listen` of a worker, through the channel.
 
 use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::fs;
 use std::io::Write;
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
+use std::process::Command;
 
 use serde_json::{Value, json};
 
 use super::{answered_by, slot_of, without_port};
-use crate::harness::nodes::{Nodes, Service, with_each_node};
+use crate::harness::nodes::{Nodes, Service, node, with_each_node};
 use crate::harness::shared_port::{stop, v4, v6};
 use crate::harness::unix_paths::{get_path, socket_path};
-use crate::harness::{Connection, scratch, until};
+use crate::harness::{Connection, example, free_port, scratch, until};
 
 fn port_of(address: &Value) -> u16 {
     address["port"].as_u64().unwrap().try_into().unwrap()
@@ -128,22 +130,40 @@ fn a_taken_port_is_the_programs_error() {
     });
 }
 
-/// The runtime has no privilege to bind a low port.
 #[test]
-fn a_forbidden_port_is_the_programs_error() {
+fn a_forbidden_port_and_a_forbidden_path_are_the_programs_error() {
+    let (forbidden, missing) = ("/proc/a.sock", "/nowhere/a.sock");
+    let start = format!(
+        "Promise.all([81, {forbidden:?}, {missing:?}].map((where) => serve(where).catch((error) => error.code)))"
+    );
     with_each_node(|version| {
         let nodes = Nodes::new();
+        // Everybody may reach the sockets of the test, and the runtime has no privilege to bind a low port.
         let under = [
             "setpriv",
             "--bounding-set=-net_bind_service",
             "--inh-caps=-net_bind_service",
         ];
-        let runtime = nodes.workers(version, 2, "serve(81)").under(under).start();
+        let runtime = nodes.workers(version, 2, &start).under(under).start();
         for node in nodes.take(2) {
-            assert_eq!(node.started, Err("EACCES".to_owned()), "Node {version}");
+            let codes = node.started.unwrap();
+            assert_eq!(codes[0], "EACCES", "Node {version}");
+            for (code, path) in [(&codes[1], forbidden), (&codes[2], missing)] {
+                assert_eq!(*code, alone(version, path), "Node {version}: {path}");
+            }
         }
         stop(runtime);
     });
+}
+
+/// The code of the error in a program on its own.
+fn alone(version: u32, path: &str) -> String {
+    let code = format!(
+        "require('net').createServer().on('error', (error) => console.log(error.code)).listen({path:?})"
+    );
+    let output = Command::new(node(version)).args(["-e", &code]).output();
+    let said = String::from_utf8(output.unwrap().stdout).unwrap();
+    said.trim().to_owned()
 }
 
 /// The worker lives on, and nothing waits in its queue.
@@ -215,6 +235,45 @@ fn what_waits_at_a_server_that_is_closed_is_answered_by_another_worker() {
         for client in &mut waiting {
             assert_eq!(client.reply().unwrap().status, 200);
         }
+        service.stop();
+    });
+}
+
+/// Interception needs what this filter forbids, so that only the channel is left.
+#[test]
+fn two_workers_share_a_port_through_the_channel_alone() {
+    with_each_node(|version| {
+        let mut service = Service::with(version, 2, "serve(PORT)", |builder| {
+            builder.under([example("deny").into(), OsString::from("notify")])
+        })
+        .ready();
+        answered_by(service.v4(), &[0, 1]);
+        service.reload();
+        answered_by(service.v4(), &[0, 1]);
+        service.replace(0);
+        answered_by(service.v4(), &[0, 1]);
+        service.stop();
+    });
+}
+
+/// The number is that of the runtime's descriptor, as it is the primary's under Node.
+#[test]
+fn listen_on_a_descriptor_is_the_runtimes_descriptor() {
+    with_each_node(|version| {
+        let port = free_port();
+        let code = "import os, socket, sys\n\
+                    s = socket.create_server(('127.0.0.1', int(sys.argv[1])))\n\
+                    os.dup2(s.fileno(), 47)\n\
+                    os.execv(sys.argv[2], sys.argv[2:])";
+        let mut service = Service::with(version, 2, "serve({ fd: 47 })", |builder| {
+            builder
+                .env_remove("PORT")
+                .under(["/usr/bin/python3", "-c", code, &port.to_string()])
+        });
+        assert_eq!(port_of(service.workers[0].started.as_ref().unwrap()), port);
+        answered_by(v4(port), &[0, 1]);
+        service.reload();
+        answered_by(v4(port), &[0, 1]);
         service.stop();
     });
 }

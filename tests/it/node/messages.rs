@@ -10,7 +10,7 @@ use crate::harness::nodes::{Service, with_each_node};
 fn any_value_may_be_sent() {
     let values = "[null, true, 0, -1.5e300, '', 'x', '\\u2028', '\\ud800', '\\udfff\\ud800', [], {}, [[null]], \
                   { cmd: 5 }, { cmd: null }, { cmd: 'NODE' }, { cmd: 'NODE_NONSENSE' }, { cmd: 'NODE_CLUSTER' }, \
-                  { cmd: 'NODE_CLUSTER', act: 'nonsense', seq: 1 }, { cmd: 'NODE_CLUSTER', act: 'queryServer' }, \
+                  { cmd: 'NODE_CLUSTER', act: 'nonsense', seq: 'x' }, { cmd: 'NODE_CLUSTER', act: 'queryServer' }, \
                   { cmd: 'NODE_CLUSTER', act: 'close', key: 'nobody' }, { cmd: 'NODE_CLUSTER', ack: 77 }, \
                   { cmd: 'NODE_HANDLE_ACK' }, { cmd: 'NODE_HANDLE_NACK' }, { ['\\u0000']: '\\u0000' }, \
                   JSON.parse('['.repeat(400) + ']'.repeat(400)), 'y'.repeat(1 << 20)]";
