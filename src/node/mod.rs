@@ -13,6 +13,7 @@ mod outbox;
 mod peer;
 mod preload;
 mod servers;
+mod stuck;
 mod thread;
 
 use std::os::fd::OwnedFd;

@@ -5,7 +5,6 @@ use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::Receiver;
-use std::time::Duration;
 
 use crate::policy::node::{Member, Parcel, Relay};
 use crate::ports::{BindServer, SharedPorts};
@@ -29,9 +28,6 @@ const HELD: usize = 8 << 20;
 /// If so much waits for one worker, those that send to it are not read until it has read. Bytes.
 const HIGH: usize = 1 << 20;
 
-/// How long a worker may read nothing although something waits for it.
-const PATIENCE: Duration = Duration::from_secs(30);
-
 /// What is read at once, bytes.
 const PIECE: usize = 64 << 10;
 
@@ -53,15 +49,15 @@ pub(super) struct Thread<F> {
     pub(super) servers: Servers,
     intercom: bool,
     pub(super) log4js: Events,
-    poller: Poller,
+    pub(super) poller: Poller,
     waker: Waker,
     inbox: Receiver<Order>,
-    peers: HashMap<Member, Peer>,
+    pub(super) peers: HashMap<Member, Peer>,
     relay: Relay<Line>,
     /// A worker has sent packets of socket.io's adapter.
     socket_io: bool,
     pub(super) counts: Arc<Counts>,
-    clock: Clock,
+    pub(super) clock: Clock,
     buffer: Vec<u8>,
 }
 
@@ -322,7 +318,7 @@ impl<F: Fn(NodeEvent)> Thread<F> {
     }
 
     /// Reads again from the workers that had to wait, if nobody has too much before it any more.
-    fn resume(&mut self) {
+    pub(super) fn resume(&mut self) {
         let waits = |peer: &&Peer| peer.paused;
         let paused: Vec<Member> = self
             .peers
@@ -348,42 +344,6 @@ impl<F: Fn(NodeEvent)> Thread<F> {
         peer.over = true;
         self.counts.faults.fetch_add(1, Relaxed);
         self.say(peer.member, Said::Fault(fault));
-    }
-
-    /// How long the thread may sleep until it must look at a worker that reads nothing.
-    fn until_look(&self) -> Option<Duration> {
-        let now = self.clock.now();
-        let stuck = self.peers.values().filter_map(Peer::look_at);
-        stuck.min().map(|due| due.since(now))
-    }
-
-    /// Looks at the workers that read nothing: their channel may be closed, which the runtime does not see as long as it has
-    /// a copy of their end.
-    fn look_at_stuck(&mut self) {
-        let now = self.clock.now();
-        let due = |peer: &&mut Peer| peer.look_at().is_some_and(|due| due <= now);
-        let mut told = Vec::new();
-        for peer in self.peers.values_mut().filter(due) {
-            peer.looks += 1;
-            let over = peer.stuck.is_some_and(|since| now.since(since) >= PATIENCE);
-            if !peer.has_its_end() {
-                peer.closed = true;
-                told.push((peer.member, Said::Closed));
-            } else if over && !peer.over {
-                peer.over = true;
-                peer.closed = true;
-                self.counts.faults.fetch_add(1, Relaxed);
-                told.push((peer.member, Said::Fault(Fault::ReadsNothing)));
-            }
-            peer.watch(&self.poller);
-        }
-        if told.is_empty() {
-            return;
-        }
-        for (member, said) in told {
-            self.say(member, said);
-        }
-        self.resume();
     }
 
     pub(super) fn say(&self, member: Member, said: Said) {
