@@ -6,12 +6,12 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::reload::{Length, SHORT, reloads_lose_nothing};
-use super::{WORKERS, lost_nothing};
+use super::{WORKERS, lost_nothing, not_cut};
 use crate::harness::load::{Load, Pace, Plan, Style};
 use crate::harness::nodes::{Service, node, packages, payload};
 use crate::harness::programs::Program;
 use crate::harness::reloads::reload;
-use crate::harness::shared_port::{stop, v4, wait_ready, wait_rotation};
+use crate::harness::shared_port::{send, stop, v4, wait_ready, wait_rotation};
 use crate::harness::{Builder, Runtime, Signal, http_get, until};
 
 const BRIEF: Length = Length {
@@ -189,4 +189,21 @@ fn no_request_of_a_reload_meets_a_worker_that_has_not_said_ready() {
     load.wait_answers(500);
     lost_nothing("readiness by message", &load.stop(), &service.runtime);
     service.stop();
+}
+
+/// What the killed worker had in work is lost; nothing else. The requests that waited for it are answered by a ready worker.
+#[test]
+fn no_request_after_a_crash_meets_a_worker_that_has_not_said_ready() {
+    for workers in [1, 2, 3] {
+        let service = late(22, workers);
+        let load = Load::run(Plan::new(service.v4(), 8, Style::Short).strict());
+        load.wait_answers(200);
+        send(service.workers[0].pid, Signal::SIGKILL);
+        wait_ready(&service.runtime, workers + 1);
+        load.wait_answers(500);
+        let report = load.stop();
+        println!("{report}");
+        assert_eq!(not_cut(&report), 0, "{report}\n{}", service.runtime.shown());
+        service.stop();
+    }
 }
