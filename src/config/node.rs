@@ -35,7 +35,7 @@ pub(super) const INTERCOM: Setting<OnOff> = Setting {
 pub(super) const DRAIN: Setting<ForDrain> = Setting {
     name: "RPM_NODE_DRAIN",
     default: Preset::Text("off"),
-    help: "HTTP servers of a draining Node worker: off, close (they answer with `Connection: close`)",
+    help: "connections of a draining Node worker: off, close",
     doc: "With `close`, the HTTP servers of a Node worker that drains answer with `Connection: close` and close connections \
           that are idle, so clients that never pause move on to other workers before the stop signal. A module does that, which Node loads before \
           the program: `NODE_OPTIONS` gets `--import`, which needs Node 18.18, 20 or later; an older one does not start. See \

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::mpsc::unbounded_channel;
 use tracing::{info, warn};
 
-use crate::config::{Config, EXIT_CONFIG, Ready};
+use crate::config::{Config, EXIT_CONFIG};
 use crate::log::Log;
 use crate::metrics::{CgroupCounters, Facts, Metrics};
 use crate::model::{HandoverInfo, PortSet, Snapshot};
@@ -96,23 +96,15 @@ pub(super) fn refused(what: String) -> BootError {
     }
 }
 
-/// RPM_READY=message waits for what comes on Node's channel. `why_none`: why the workers get no channel, if so.
-pub(super) fn can_say_ready(config: &Config, why_none: Option<&str>) -> Result<(), BootError> {
-    match why_none {
-        Some(why) if config.life.ready == Ready::Message => {
-            Err(misconfigured(format!("RPM_READY=message: {why}")))
-        }
-        _ => Ok(()),
-    }
-}
-
 /// Tests what the kernel allows, opens the listed ports, and starts the log, the handover and the admin endpoints. Must
 /// be called inside a `LocalSet`.
 pub async fn boot(boot: Boot) -> Result<(Supervisor, Log), BootError> {
     let config = Arc::new(boot.config);
     let kind = super::node::decide(&config, &boot.env);
     let no_channel = kind.err();
-    can_say_ready(&config, no_channel)?;
+    if let Some(what) = super::node::refusal(&config, no_channel) {
+        return Err(misconfigured(what));
+    }
     let script = match &kind {
         Ok(Program::Script) => Ok(()),
         Ok(_) => Err("Node runs no script, so nothing asks for a listener over its channel"),
@@ -348,19 +340,6 @@ const fn target() -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::testing::with;
-
-    #[test]
-    fn readiness_by_message_needs_a_channel() {
-        let message = with(&[("RPM_READY", "message")]);
-        let refused = can_say_ready(&message, Some("it is not Node")).unwrap_err();
-        assert_eq!(refused.code, EXIT_CONFIG);
-        assert_eq!(refused.what, "RPM_READY=message: it is not Node");
-        assert_eq!(can_say_ready(&message, None), Ok(()));
-        let other = with(&[("RPM_READY", "notify")]);
-        assert_eq!(can_say_ready(&other, Some("it is not Node")), Ok(()));
-    }
-
     #[test]
     fn a_long_command_line_is_cut_between_two_letters() {
         assert_eq!(

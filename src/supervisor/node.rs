@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use tokio::sync::mpsc::UnboundedSender;
 use tracing::{debug, info, warn};
 
-use crate::config::{Config, ForDrain, ForNode, Ready};
+use crate::config::{Config, ForDrain, ForNode, Handover, Ready};
 use crate::log::Log;
 use crate::model::{
     Cause, Generation, Pid, ReadyBy, SlotId, Snapshot, WorkerState, WorkerView, worker_vars,
@@ -90,6 +90,18 @@ pub(super) fn decide(
         }
     };
     kind.why_no_channel().map_or(Ok(kind), Err)
+}
+
+/// What asks for a channel although the workers get none, in words. `why_none`: why they get none, if so.
+pub(super) fn refusal(config: &Config, why_none: Option<&str>) -> Option<String> {
+    let asks = if config.life.ready == Ready::Message {
+        "RPM_READY=message"
+    } else if config.shares_ports() && config.ports.handover == Handover::Node {
+        "RPM_HANDOVER=node"
+    } else {
+        return None;
+    };
+    why_none.map(|why| format!("{asks}: {why}"))
 }
 
 /// Says that RPM_NODE_DRAIN has no effect. `why_none`: why the workers get no channel, if so.
@@ -311,5 +323,29 @@ impl Supervisor {
                 });
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::testing::with;
+
+    #[test]
+    fn what_needs_a_channel_is_refused_without_one() {
+        let of = |vars: &[(&str, &str)], why| refusal(&with(vars), why);
+        let (message, handover) = (("RPM_READY", "message"), ("RPM_HANDOVER", "node"));
+        let why = Some("it is not Node");
+        let told = |text: &str| Some(text.to_owned());
+        assert_eq!(
+            of(&[message], why),
+            told("RPM_READY=message: it is not Node")
+        );
+        assert_eq!(
+            of(&[handover], why),
+            told("RPM_HANDOVER=node: it is not Node")
+        );
+        assert_eq!(of(&[message, handover], None), None);
+        assert_eq!(of(&[("RPM_READY", "notify")], why), None);
     }
 }

@@ -44,6 +44,8 @@ pub fn try_out(config: &Config, env: Vec<(OsString, OsString)>) -> Tried {
             format!("RPM_LOG_OWN_FILE: {place} cannot be written here: {why}"),
         ))
     });
+    let refused = super::node::refusal(config, super::node::decide(config, &env).err());
+    let refused = refused.map(|what| (EXIT_CONFIG, what));
     let files = [
         ("RPM_LOG_FILE", &config.log.files.out),
         ("RPM_LOG_ERROR_FILE", &config.log.files.error),
@@ -57,8 +59,8 @@ pub fn try_out(config: &Config, env: Vec<(OsString, OsString)>) -> Tried {
         ))
     });
     Tried {
-        // A run opens the file before it looks for the program.
-        fault: own_file.or(fault),
+        // In the order in which a run meets them.
+        fault: refused.or(own_file).or(fault),
         warnings: warnings.collect(),
     }
 }

@@ -56,7 +56,6 @@ const CASES: &[Case] = &[
     ("hand-over without sharing", TRUE, &[("RPM_PORTS", b"off"), ("RPM_HANDOVER", b"intercept")]),
     ("readiness without sharing", TRUE, &[("RPM_RESTART", b"never"), ("RPM_READY", b"listen")]),
     ("activation without ports", TRUE, &[("RPM_HANDOVER", b"activation")]),
-    ("a hand-over of a later version", TRUE, &[("RPM_HANDOVER", b"node")]),
     ("an unknown balance", TRUE, &[("RPM_BALANCE", b"round-robin")]),
     ("a backlog of nothing", TRUE, &[("RPM_BACKLOG", b"0")]),
     ("readiness by a whole URL", TRUE, &[("RPM_READY", b"http://localhost:3000/healthz")]),

@@ -58,6 +58,23 @@ fn check_looks_for_the_program_and_ends_as_a_run_would() {
     says(&check(&["program"], &own), 0, "");
 }
 
+/// As a run would end, before anything is started.
+#[test]
+fn check_refuses_what_needs_a_node_channel_that_is_not_there() {
+    let why = "the command is not Node, so it has no channel for messages";
+    for (name, value) in [("RPM_READY", "message"), ("RPM_HANDOVER", "node")] {
+        let words = format!("{name}={value}: {why}");
+        says(&check(&["true"], &[(name, value)]), 64, &words);
+        let off = format!("{name}={value}: RPM_NODE=off, so workers get no channel");
+        let node = check(
+            &["node", "server.js"],
+            &[(name, value), ("RPM_NODE", "off")],
+        );
+        says(&node, 64, &off);
+        says(&check(&["node", "server.js"], &[(name, value)]), 0, "");
+    }
+}
+
 #[test]
 fn check_tries_where_log_files_would_be_and_makes_nothing() {
     let directory = scratch("check-log");
