@@ -28,7 +28,7 @@ use rpm_runtime::model::{
 use rpm_runtime::policy::{Event, Note, Params, Restart};
 
 use crate::tally::Tally;
-use readiness::{PortBook, Served, Start};
+use readiness::{Doubt, PortBook, Served, Start};
 use scrapes::Scrape;
 
 /// Shortest wait after a lack of resources.
@@ -224,8 +224,8 @@ pub struct Books {
     ports: PortBook,
     /// It is ready although something is missing, by the note before.
     excused: Option<Pid>,
-    /// Ready, though a sibling has other ports; that must have left its slot.
-    doubtful: Vec<Pid>,
+    /// Ready, though siblings ask for more; they must have left their slots.
+    doubtful: Vec<Doubt>,
     /// How many workers were told to leave.
     left: u32,
     pub tally: Tally,

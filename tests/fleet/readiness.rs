@@ -37,6 +37,24 @@ pub(super) struct Start {
     pub(super) tell_at: Option<Tick>,
 }
 
+/// A worker became ready although these siblings ask for more. They must have left their slots in the same decision: that
+/// is told only after it.
+#[derive(Debug)]
+pub(super) struct Doubt {
+    pid: Pid,
+    missing: Missing,
+    siblings: Vec<Pid>,
+}
+
+/// Whose ports are expected of a worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Whose {
+    /// Those of the worker before it in its slot only.
+    Slot,
+    /// Also those of its siblings.
+    Anybody,
+}
+
 fn only(port: Option<PortId>) -> PortSet {
     port.into_iter().collect()
 }
@@ -79,28 +97,33 @@ impl Books {
         }
     }
 
-    fn ready_ones(&self) -> impl Iterator<Item = &Life> {
-        let seated = self.seated().map(|pid| &self.lives[&pid]);
-        seated.filter(|life| life.ready.is_some())
+    fn ready_ones(&self) -> impl Iterator<Item = (Pid, &Life)> {
+        let seated = self.seated().map(|pid| (pid, &self.lives[&pid]));
+        seated.filter(|(_, life)| life.ready.is_some())
     }
 
-    /// What all others have that are up and have the same port in their environment.
+    /// All others that are up and have the same port in their environment.
+    fn others_up(
+        &self,
+        now: Tick,
+        but: Option<usize>,
+        port: Option<PortId>,
+    ) -> impl Iterator<Item = (Pid, &Life)> {
+        let others = self.siblings(port);
+        others.filter(move |(_, life)| Some(life.slot) != but && self.is_up(now, life))
+    }
+
+    /// What all of them have.
     fn common(&self, now: Tick, but: Option<usize>, port: Option<PortId>) -> PortSet {
-        let others = self.ready_ones().filter(|life| Some(life.slot) != but);
-        let up = others.filter(|life| self.is_up(now, life) && life.start.port == port);
         let mut all: Option<PortSet> = None;
-        for life in up {
+        for (_, life) in self.others_up(now, but, port) {
             all = Some(all.map_or(life.start.opened, |all| all.common(life.start.opened)));
         }
         all.unwrap_or_default()
     }
 
-    /// The ports that follow from its predecessor and from the others.
-    fn concluded(&self, now: Tick, life: &Life) -> PortSet {
-        if !self.params.ports.is_empty() {
-            return PortSet::EMPTY;
-        }
-        let others = self.common(now, Some(life.slot), life.start.port);
+    /// The ports of the worker before it in its slot, if they are expected of it.
+    fn before(&self, now: Tick, life: &Life) -> Option<PortSet> {
         let slot = &self.slots[life.slot];
         let present = match slot.chair {
             Chair::Seated(pid) => Some(self.lives[&pid]),
@@ -113,16 +136,30 @@ impl Books {
             }
             _ => slot.served,
         };
-        match before {
-            Some((ports, port)) if port == life.start.port => ports,
-            _ => others,
+        before
+            .filter(|(_, port)| *port == life.start.port)
+            .map(|(ports, _)| ports)
+    }
+
+    /// The ports that follow from its predecessor, or else from the others.
+    fn concluded(&self, now: Tick, life: &Life, whose: Whose) -> PortSet {
+        if !self.params.ports.is_empty() {
+            return PortSet::EMPTY;
+        }
+        match (self.before(now, life), whose) {
+            (Some(ports), _) => ports,
+            (None, Whose::Anybody) => self.common(now, Some(life.slot), life.start.port),
+            (None, Whose::Slot) => PortSet::EMPTY,
         }
     }
 
     /// Whether it listens wherever its predecessor did in its start, if it is still in its own.
     pub(super) fn serves_all(&self, now: Tick, life: &Life) -> bool {
         let started = now.since(life.started) >= self.params.ready_timeout;
-        started || self.concluded(now, life).is_subset(life.start.listens)
+        started
+            || self
+                .concluded(now, life, Whose::Anybody)
+                .is_subset(life.start.listens)
     }
 
     /// Whether only its age counts: it has never listened, and perhaps never will.
@@ -140,8 +177,12 @@ impl Books {
 
     /// What it has not done yet.
     pub(super) fn missing(&self, now: Tick, life: &Life) -> Option<Missing> {
+        self.missing_of(now, life, Whose::Anybody)
+    }
+
+    fn missing_of(&self, now: Tick, life: &Life, whose: Whose) -> Option<Missing> {
         let word = life.start.told.is_none().then_some(Missing::Word);
-        let ports = || self.missing_ports(now, life);
+        let ports = || self.missing_ports(now, life, whose);
         match self.params.ready {
             ReadyRule::Alive(_) | ReadyRule::Told => word,
             ReadyRule::Asked => ports().or(word),
@@ -149,15 +190,22 @@ impl Books {
         }
     }
 
-    fn missing_ports(&self, now: Tick, life: &Life) -> Option<Missing> {
+    /// The ready ones with the same port in their environment.
+    fn siblings(&self, port: Option<PortId>) -> impl Iterator<Item = (Pid, &Life)> {
+        let ready = self.ready_ones();
+        ready.filter(move |(_, one)| one.start.port == port)
+    }
+
+    fn missing_ports(&self, now: Tick, life: &Life, whose: Whose) -> Option<Missing> {
         let (start, listed) = (life.start, self.params.ports);
         let listens = start.listens;
         let named = self.named(&start);
-        let expected = listed.and(self.concluded(now, life)).and(only(named));
+        let concluded = self.concluded(now, life, whose);
+        let expected = listed.and(concluded).and(only(named));
         let nowhere = listens.is_empty();
-        if listed.is_empty() && !nowhere && !start.uses_its_port() {
-            let siblings = self.ready_ones().filter(|one| one.start.port == start.port);
-            let others = siblings.fold(PortSet::EMPTY, |all, one| all.and(one.start.listens));
+        if whose == Whose::Anybody && listed.is_empty() && !nowhere && !start.uses_its_port() {
+            let siblings = self.siblings(start.port);
+            let others = siblings.fold(PortSet::EMPTY, |all, (_, one)| all.and(one.start.listens));
             if !others.is_empty() && !others.meets(listens) {
                 let expected = others;
                 return Some(Missing::Elsewhere { expected, listens });
@@ -262,15 +310,9 @@ impl Books {
             self.falls_silent(pid);
         } else {
             let excused = std::mem::take(&mut self.excused) == Some(pid);
-            let missing = self.missing(now, &life);
-            // A sibling that leaves its slot, or is up, may be told of only after this.
-            let served = self.slots[life.slot].served;
-            let by_siblings = served.is_none_or(|(_, port)| port != start.port);
-            if let Some(Missing::Elsewhere { .. }) = missing {
-                self.doubtful.push(pid);
-            } else if !by_siblings || start.listens.is_empty() {
-                assert!(excused || missing.is_none(), "{missing:?}: {life:?}");
-            }
+            let alone = self.missing_of(now, &life, Whose::Slot);
+            assert!(excused || alone.is_none(), "{alone:?}: {life:?}");
+            self.doubts(now, pid, excused);
             assert_eq!(by, start.told.unwrap_or(ReadyBy::Listen));
         }
         let life = self.lives.get_mut(&pid).unwrap();
@@ -280,6 +322,33 @@ impl Books {
             self.ports.used = start.port;
             self.tally.hit("port of the environment");
         }
+    }
+
+    /// What only siblings ask of it may be missing if they leave: see [`Doubt`].
+    fn doubts(&mut self, now: Tick, pid: Pid, excused: bool) {
+        let life = self.lives[&pid];
+        let port = life.start.port;
+        let Some(missing) = self.missing(now, &life) else {
+            return;
+        };
+        let elsewhere = matches!(missing, Missing::Elsewhere { .. });
+        if excused && !elsewhere {
+            return;
+        }
+        let siblings: Vec<Pid> = if elsewhere {
+            let serve = |(_, one): &(Pid, &Life)| !one.start.listens.is_empty();
+            let siblings = self.siblings(port).filter(serve);
+            siblings.map(|(pid, _)| pid).collect()
+        } else {
+            let up = self.others_up(now, Some(life.slot), port);
+            up.map(|(pid, _)| pid).collect()
+        };
+        self.tally.hit("siblings left");
+        self.doubtful.push(Doubt {
+            pid,
+            missing,
+            siblings,
+        });
     }
 
     /// Whether its time is over, and nobody of its slot ever listened.
@@ -422,14 +491,14 @@ impl Books {
             }
         }
         assert_eq!(self.excused, None, "for nothing");
-        for pid in std::mem::take(&mut self.doubtful) {
-            let start = self.lives[&pid].start;
-            let siblings = self.seated().filter(|other| *other != pid);
-            let mut ready = siblings.map(|other| &self.lives[&other]).filter(|one| {
-                let serves = one.ready.is_some() && !one.start.listens.is_empty();
-                serves && one.start.port == start.port
-            });
-            assert!(ready.next().is_none(), "{pid} listens elsewhere: {self:?}");
+        for doubt in std::mem::take(&mut self.doubtful) {
+            let Doubt {
+                pid,
+                missing,
+                siblings,
+            } = doubt;
+            let stays = self.seated().find(|seated| siblings.contains(seated));
+            assert_eq!(stays, None, "{pid} lacks {missing:?}: {self:?}");
         }
         for slot in &self.slots {
             let present = match slot.chair {
