@@ -10,6 +10,8 @@
 use std::fs;
 use std::path::Path;
 
+#[path = "../fuzz/bodies/channel.rs"]
+mod channel;
 #[path = "../fuzz/bodies/exposition.rs"]
 mod exposition;
 #[path = "../fuzz/bodies/json.rs"]
@@ -36,6 +38,11 @@ fn run(target: &str, body: fn(&[u8])) {
         files += 1;
     }
     assert!(files >= 5, "only {files} files for {target}");
+}
+
+#[test]
+fn the_reader_of_the_node_channel_stands_its_corpus() {
+    run("channel", channel::run);
 }
 
 #[test]

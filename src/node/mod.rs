@@ -6,9 +6,9 @@
 
 mod cluster;
 mod counts;
-mod lines;
+pub mod lines;
 mod log4js;
-mod message;
+pub mod message;
 mod outbox;
 mod peer;
 mod preload;
