@@ -51,6 +51,14 @@ impl Tail {
     /// The last lines, oldest first. If `ended` says that the writer has ended, waits briefly for the end of the
     /// stream.
     pub fn lines(&self, ended: bool) -> Vec<String> {
+        let mut lines = self.kept(ended);
+        let over = lines.len().saturating_sub(LINES);
+        lines.drain(..over);
+        lines
+    }
+
+    /// As [`Self::lines`], but all that is kept; the first line may lack its beginning.
+    pub fn kept(&self, ended: bool) -> Vec<String> {
         let mut seen = self.0.seen.lock().unwrap_or_else(PoisonError::into_inner);
         if ended {
             let waited = self
@@ -61,13 +69,10 @@ impl Tail {
         }
         let text = String::from_utf8_lossy(seen.bytes.make_contiguous()).into_owned();
         let lines = text.lines().map(str::trim_end);
-        let mut lines: Vec<String> = lines
+        lines
             .filter(|line| !line.is_empty())
             .map(str::to_owned)
-            .collect();
-        let over = lines.len().saturating_sub(LINES);
-        lines.drain(..over);
-        lines
+            .collect()
     }
 }
 

@@ -133,6 +133,9 @@ pub async fn boot(boot: Boot) -> Result<(Supervisor, Log), BootError> {
     let handles = (boot.inherited, &log, &outbox);
     let starts = |kind| Node::start(kind, &config, sharing.as_ref(), handles);
     let node = kind.ok().map(starts).transpose()?;
+    if node.is_some() {
+        super::node::tell_of_scheduling(&boot.env);
+    }
     let ports = sharing.as_ref().map(|sharing| sharing.ports.clone());
     let app_metrics = AppMetrics::start(&config, ports, observation.app_metrics)?;
     let snapshot = Arc::new(Mutex::new(Snapshot::default()));

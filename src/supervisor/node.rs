@@ -45,6 +45,8 @@ pub(super) struct Node {
     receivers: Vec<(SlotId, Member)>,
     /// The number of slots, as the thread was told.
     slots: u16,
+    /// It was said that the program starts cluster workers by itself.
+    told_primary: bool,
 }
 
 /// The channel of a worker that is about to be started.
@@ -104,6 +106,27 @@ pub(super) fn refusal(config: &Config, why_none: Option<&str>) -> Option<String>
     why_none.map(|why| format!("{asks}: {why}"))
 }
 
+/// Says what becomes of Node's own choice of the worker of a connection, if the user has set it.
+pub(super) fn tell_of_scheduling(env: &[(OsString, OsString)]) {
+    let set = env
+        .iter()
+        .find(|(name, _)| name == "NODE_CLUSTER_SCHED_POLICY");
+    if let Some((_, policy)) = set {
+        let policy = policy.to_string_lossy();
+        info!(
+            %policy,
+            "NODE_CLUSTER_SCHED_POLICY has no effect: the kernel chooses the worker of each connection, by RPM_BALANCE"
+        );
+    }
+}
+
+/// Whether a line of stderr is Node's complaint that a cluster worker cannot start workers.
+fn is_own_primary(line: &str) -> bool {
+    const ONLY_OF_A_PRIMARY: [&str; 3] = ["fork", "setupPrimary", "setupMaster"];
+    let lacks = |name: &str| line.contains(&format!("{name} is not a function"));
+    line.contains("cluster") && ONLY_OF_A_PRIMARY.into_iter().any(lacks)
+}
+
 /// Says that RPM_NODE_DRAIN has no effect. `why_none`: why the workers get no channel, if so.
 pub(super) fn warn_of_no_drain(config: &Config, why_none: Option<&str>) {
     if config.node.drain == ForDrain::Close
@@ -158,6 +181,7 @@ impl Node {
             next: 1,
             receivers: Vec::new(),
             slots,
+            told_primary: false,
         })
     }
 
@@ -284,6 +308,28 @@ impl Supervisor {
         node.receivers = now;
     }
 
+    /// A worker has ended. If it ended because it tried to start workers of its own, says so once.
+    pub(super) fn tell_of_own_primary(&mut self, slot: SlotId, pid: Pid) {
+        let Some(node) = self
+            .node
+            .as_mut()
+            .filter(|node| node.cluster && !node.told_primary)
+        else {
+            return;
+        };
+        let lines = self.workers.tail(pid).map(|tail| tail.kept(true));
+        if lines.is_some_and(|lines| lines.iter().any(|line| is_own_primary(line))) {
+            node.told_primary = true;
+            let hint = "set RPM_NODE=off and RPM_INSTANCES=1 if the program is to fork by itself; or let it fork only if cluster.isPrimary";
+            warn!(
+                slot = slot.0,
+                pid = pid.get(),
+                hint,
+                "the program starts cluster workers without asking whether it is the primary, and here it is a worker (RPM_NODE)"
+            );
+        }
+    }
+
     /// Something was heard over a channel.
     pub(super) fn heard(&mut self, member: Member, said: Said, events: &mut Vec<Event>) {
         let of = |worker: &&mut Worker| worker.channel.is_some_and(|one| one.member == member);
@@ -330,6 +376,20 @@ impl Supervisor {
 mod tests {
     use super::*;
     use crate::config::testing::with;
+
+    #[test]
+    fn a_worker_that_forks_is_known_by_what_node_says() {
+        for (line, expected) in [
+            ("TypeError: cluster.fork is not a function", true),
+            ("TypeError: cluster_1.default.fork is not a function", true),
+            ("TypeError: cluster.setupPrimary is not a function", true),
+            ("TypeError: cluster.setupMaster is not a function", true),
+            ("TypeError: utils.fork is not a function", false),
+            ("cluster.fork();", false),
+        ] {
+            assert_eq!(is_own_primary(line), expected, "{line}");
+        }
+    }
 
     #[test]
     fn what_needs_a_channel_is_refused_without_one() {

@@ -6,7 +6,7 @@ use nix::errno::Errno;
 use tracing::warn;
 
 use crate::config::Scope;
-use crate::model::{Pid, Sig};
+use crate::model::{Exit, Pid, Sig};
 use crate::policy::{Action, Event, NotUp, Note};
 use crate::sys::pid1::Role;
 use crate::sys::signals;
@@ -17,6 +17,16 @@ use super::report::Told;
 impl Supervisor {
     /// Reports a decision.
     fn tell_people(&mut self, note: Note) {
+        // An exception that nobody catches ends Node with this code.
+        if let Note::Ended {
+            slot,
+            pid,
+            exit: Exit::Code(1),
+            ..
+        } = note
+        {
+            self.tell_of_own_primary(slot, pid);
+        }
         let last_lines = match note {
             Note::NotUp {
                 pid: Some(pid),

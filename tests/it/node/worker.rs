@@ -64,6 +64,25 @@ fn a_program_that_would_fork_as_the_primary_serves_as_a_worker() {
     });
 }
 
+#[test]
+fn a_program_that_forks_without_asking_is_told_the_way_out() {
+    with_each_node(|version| {
+        let program = "require('cluster').fork()";
+        let file = scratch(&format!("forks-{version}")).join("app.js");
+        fs::write(&file, program).unwrap();
+        let mut runtime = Runtime::builder()
+            .env("RPM_MAX_RESTARTS", "1")
+            .env("NODE_CLUSTER_SCHED_POLICY", "rr")
+            .program([node(version), file])
+            .start();
+        let told = "the program starts cluster workers without asking";
+        let line = runtime.wait_for_line(|line| line.contains(told));
+        assert!(line.contains("RPM_NODE=off"), "{line}");
+        runtime.wait_for_line(|line| line.contains("NODE_CLUSTER_SCHED_POLICY has no effect"));
+        assert_eq!(runtime.wait_exit().code(), Some(1), "{}", runtime.shown());
+    });
+}
+
 /// In such a process Node never sets up its cluster, so `listen` would wait for ever.
 #[test]
 fn a_program_without_a_file_listens() {
