@@ -14,6 +14,9 @@ use super::servers::{Place, Query, Server};
 use super::thread::Thread;
 use super::{NodeEvent, Said};
 
+/// Most servers of one worker at a time.
+const MOST_SERVERS: usize = 256;
+
 impl<F: Fn(NodeEvent)> Thread<F> {
     /// A worker's message of the cluster module.
     pub(super) fn cluster(&mut self, peer: &mut Peer, message: &Cluster<'_>) {
@@ -42,6 +45,9 @@ impl<F: Fn(NodeEvent)> Thread<F> {
             // The kernel would refuse a second socket there. A server of port 0 has a name for each index.
             if peer.servers.iter().any(|server| server.name == name) {
                 return Err(Errno::EADDRINUSE);
+            }
+            if peer.servers.len() >= MOST_SERVERS {
+                return Err(Errno::EMFILE);
             }
             self.give(&name, place, asker)
         });

@@ -39,6 +39,8 @@ pub struct Outbox {
     queue: VecDeque<Letter>,
     /// Bytes in the queue, without those of its first line that were sent.
     queued: usize,
+    /// Bytes of the runtime's own lines in the queue.
+    own: usize,
     /// Bytes of the first line that were sent.
     sent_of_first: usize,
     /// Bytes sent so far.
@@ -51,6 +53,7 @@ impl Outbox {
     /// Queues a line of the runtime.
     pub fn push(&mut self, line: Line, fd: Option<OwnedFd>) {
         self.queued += line.len();
+        self.own += line.len();
         self.queue.push_back(Letter::Own(line, fd));
     }
 
@@ -63,6 +66,11 @@ impl Outbox {
     /// Bytes that the kernel has not taken.
     pub fn queued(&self) -> usize {
         self.queued
+    }
+
+    /// Bytes of the runtime's own lines that are not sent whole.
+    pub fn own(&self) -> usize {
+        self.own
     }
 
     /// Sends what fits. `theirs` is a copy of the worker's end. True if something was sent. Fails with EPIPE or ECONNRESET
@@ -87,8 +95,10 @@ impl Outbox {
             self.sent_of_first += sent;
             if whole {
                 self.sent_of_first = 0;
-                if let Some(Letter::Relayed(parcel)) = self.queue.pop_front() {
-                    self.unread.push_back((self.sent, parcel));
+                match self.queue.pop_front() {
+                    Some(Letter::Relayed(parcel)) => self.unread.push_back((self.sent, parcel)),
+                    Some(Letter::Own(line, _)) => self.own -= line.len(),
+                    None => {}
                 }
                 if self.unread.len() >= LOOK_EVERY {
                     self.forget_read(theirs);

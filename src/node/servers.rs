@@ -14,6 +14,12 @@ use super::message::{Cluster, number, text};
 /// Most names that are remembered.
 const MOST: usize = 1024;
 
+/// Longest name, bytes. Node's names are addresses, and paths of at most 107 bytes.
+const LONGEST_NAME: usize = 512;
+
+/// Longest data that all workers of a server have in common, bytes. The keys of TLS tickets have 115.
+const LONGEST_DATA: usize = 4096;
+
 /// A server of one worker.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Server {
@@ -64,10 +70,12 @@ impl Query {
             name.push(':');
             name.push_str(&raw(query.index));
         }
-        Self {
-            name,
-            place: place(query, port),
-        }
+        let place = if name.len() <= LONGEST_NAME {
+            place(query, port)
+        } else {
+            Err(Errno::ENAMETOOLONG)
+        };
+        Self { name, place }
     }
 }
 
@@ -136,9 +144,12 @@ impl Servers {
         }
     }
 
-    /// What the first worker of this server gave, for all.
-    pub fn common_data(&mut self, name: &str, given: &str) -> &str {
+    /// What the first worker of this server gave, for all. What is too long is not kept.
+    pub fn common_data<'a>(&'a mut self, name: &str, given: &'a str) -> &'a str {
         if !self.data.contains_key(name) {
+            if name.len() > LONGEST_NAME || given.len() > LONGEST_DATA {
+                return given;
+            }
             if self.data.len() >= MOST {
                 self.data.clear();
             }
@@ -233,10 +244,20 @@ mod tests {
     }
 
     #[test]
+    fn a_name_without_end_is_refused() {
+        let path = "x".repeat(600);
+        let members = format!(r#""address":"{path}","port":-1,"addressType":-1"#);
+        assert_eq!(query(&members).place, Err(Errno::ENAMETOOLONG));
+    }
+
+    #[test]
     fn all_workers_get_what_the_first_gave() {
         let mut servers = Servers::default();
         assert_eq!(servers.common_data("a", "1"), "1");
         assert_eq!(servers.common_data("a", "2"), "1");
         assert_eq!(servers.common_data("b", "2"), "2");
+        let long = "3".repeat(LONGEST_DATA + 1);
+        assert_eq!(servers.common_data("c", &long), long);
+        assert_eq!(servers.common_data("c", "4"), "4");
     }
 }

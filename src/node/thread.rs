@@ -28,6 +28,10 @@ const HELD: usize = 8 << 20;
 /// If so much waits for one worker, those that send to it are not read until it has read. Bytes.
 const HIGH: usize = 1 << 20;
 
+/// If so much of the runtime's own answers waits for a worker, it is not read until it has read them. Bytes; an answer with a
+/// listener has some 150.
+const ANSWERS: usize = 32 << 10;
+
 /// What is read at once, bytes.
 const PIECE: usize = 64 << 10;
 
@@ -222,7 +226,7 @@ impl<F: Fn(NodeEvent)> Thread<F> {
                 break;
             };
             let full = self.line(peer, line, pauses);
-            peer.paused = full && pauses;
+            peer.paused = (full || peer.outbox.own() > ANSWERS) && pauses;
         }
         if !peer.over {
             peer.lines = lines;
@@ -332,7 +336,8 @@ impl<F: Fn(NodeEvent)> Thread<F> {
                 return;
             }
             if let Some(mut peer) = self.peers.remove(&member) {
-                peer.paused = false;
+                // If its own answers still wait, it is paused again.
+                peer.paused = peer.outbox.own() > ANSWERS && !peer.closed;
                 self.handle(&mut peer, true);
                 self.put_back(peer);
             }

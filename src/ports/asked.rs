@@ -12,7 +12,7 @@ use crate::sys::{datagram, listener};
 
 use super::PortEvent;
 use super::group::Group;
-use super::registry::SharedPorts;
+use super::registry::{SharedPorts, State};
 use super::told::Options;
 
 /// Attempts to find a free port. Another process may take it before it is ours.
@@ -107,6 +107,9 @@ impl SharedPorts {
 
     /// As [`Self::ask`], for a port that is known already.
     pub fn ask_key(&self, key: PortKey, asker: Asker) -> nix::Result<Given> {
+        if !self.lock().may_ask(key) {
+            return Err(Errno::EMFILE);
+        }
         let mut events = Vec::new();
         let as_is = (true, &Options::default());
         let handed = match self.hand(key, asker.listener, as_is, &mut events) {
@@ -182,6 +185,15 @@ impl SharedPorts {
             last,
         });
         events
+    }
+}
+
+impl State {
+    /// Whether this port is shared already, or may be.
+    fn may_ask(&self, key: PortKey) -> bool {
+        let ports = self.groups.iter().map(|group| group.key);
+        let mut all = ports.chain(self.datagrams.iter().map(|group| group.key));
+        all.any(|known| known == key) || self.may_grow()
     }
 }
 

@@ -105,12 +105,8 @@ impl State {
         }
     }
 
-    /// Limit of shared ports under `auto`, so that a program that binds many fixed ports cannot use up all descriptors.
+    /// Limit of shared ports beyond a list, so that a program that binds many fixed ports cannot use up all descriptors.
     fn most_groups(&self) -> usize {
-        if self.settings.rule != PortRule::Any {
-            // With a list, the user chose the number.
-            return usize::MAX;
-        }
         let slots = usize::from(self.settings.listeners);
         // Besides listeners: descriptors of the runtime itself, and two pipes, a notifier and a socket for each
         // starting worker, counted twice.
@@ -120,8 +116,18 @@ impl State {
 
     /// Whether one more port or unix path may be shared.
     pub(super) fn has_room(&self) -> bool {
+        // With a list, the user chose the number.
+        self.settings.rule != PortRule::Any || self.may_grow()
+    }
+
+    /// Whether one more may be shared because a program asks for it, beyond those of RPM_PORTS.
+    pub(super) fn may_grow(&self) -> bool {
+        let listed = match &self.settings.rule {
+            PortRule::Listed(list) => list.ports.len() + list.paths.len(),
+            PortRule::Any | PortRule::Nothing => 0,
+        };
         let shared = self.groups.len() + self.datagrams.len() + self.unix.len();
-        shared < self.most_groups()
+        shared < listed + self.most_groups()
     }
 }
 

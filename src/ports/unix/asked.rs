@@ -35,6 +35,7 @@ impl UnixServer {
         let kind = Kind::Stream;
         let (key, fd, opened) = if let Some(name) = path.strip_prefix(&[0]) {
             let key = UnixKey::Abstract(name.to_vec());
+            self.may_ask(&key)?;
             let offered = self.offer_name(&key, kind, 0, true)?;
             let (fd, opened) = offered.ok_or(Errno::EADDRINUSE)?;
             (key, fd, opened)
@@ -43,6 +44,7 @@ impl UnixServer {
             let task = asker.worker.get();
             let found = self.find(task, path, true)?;
             let (key, place) = found.ok_or(Errno::EACCES)?;
+            self.may_ask(&key)?;
             let program = unix::maker(Some(task))?;
             let foreign = self.own.is_some_and(|own| own.uid != program.uid);
             if foreign && !place.lets_make(program)? {
@@ -76,5 +78,16 @@ impl UnixServer {
             key: taken,
         });
         Ok((fd, key))
+    }
+
+    /// Fails with EMFILE if this address is not shared yet and must not be.
+    fn may_ask(&self, key: &UnixKey) -> nix::Result<()> {
+        let mut state = self.ports.lock();
+        let known = state.unix.group(key).is_some() || state.unix.common(key).is_some();
+        if known || state.may_grow() {
+            Ok(())
+        } else {
+            Err(Errno::EMFILE)
+        }
     }
 }

@@ -56,6 +56,24 @@ fn a_worker_that_sends_a_line_without_end_is_replaced_and_costs_no_memory() {
     stop(runtime);
 }
 
+#[test]
+fn a_worker_that_asks_for_servers_without_end_costs_no_descriptors() {
+    let nodes = Nodes::new();
+    let runtime = raw(&nodes, "asks", 2, "listen()").start();
+    wait_ready(&runtime, 2);
+    let mut workers = nodes.take(2);
+    let asked = workers[0].run("ask(50000)").as_u64().unwrap();
+    let open = fs::read_dir(format!("/proc/{}/fd", runtime.pid())).unwrap();
+    let open = open.count();
+    println!("{asked} questions, {open} descriptors");
+    assert!(asked < 50_000);
+    assert!(open < 900, "{open} descriptors");
+    assert_eq!(runtime.get("/livez").status, 200);
+    let next = workers[1].run("ask(1)");
+    assert_eq!(next, 1);
+    stop(runtime);
+}
+
 /// It has 30 s for that.
 #[test]
 fn a_worker_that_takes_nothing_for_long_is_replaced() {

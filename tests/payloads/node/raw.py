@@ -4,6 +4,7 @@
 
 import json
 import os
+import select
 import socket
 import sys
 
@@ -53,6 +54,20 @@ def flood(count):
     except OSError:
         pass
     return taken
+
+
+def ask(count):
+    """Asks for so many servers of port 0 and reads no answer. How many questions were taken, before none was for a second."""
+    channel.setblocking(False)
+    for number in range(count):
+        question = {"cmd": "NODE_CLUSTER", "act": "queryServer", "seq": number, "index": number,
+                    "address": "127.0.0.1", "port": 0, "addressType": 4, "flags": 0, "data": None}
+        line = json.dumps(question).encode() + b"\n"
+        while line:
+            if not select.select([], [channel], [], 1)[1]:
+                return number
+            line = line[channel.send(line):]
+    return count
 
 
 def run(code, number):
