@@ -310,6 +310,11 @@ impl PortRule {
         self.lists(key.transport, key.addr.port(), |_| true)
     }
 
+    /// Whether RPM_PORTS lists this port.
+    pub fn is_listed(&self, key: &PortKey) -> bool {
+        matches!(self, Self::Listed(_)) && self.covers(key)
+    }
+
     fn covers(&self, key: &PortKey) -> bool {
         let here = |ip: Option<IpAddr>| {
             ip.is_none_or(|ip| ip.to_canonical() == key.addr.ip().to_canonical())

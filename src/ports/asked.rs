@@ -150,7 +150,10 @@ impl SharedPorts {
         }
         let mut events = Vec::new();
         let mut last = false;
-        let auto = state.settings.rule == PortRule::Any;
+        let auto = match key {
+            Endpoint::Port(key) => !state.settings.rule.is_listed(key),
+            Endpoint::Unix(_) => state.settings.rule == PortRule::Any,
+        };
         match key {
             Endpoint::Unix(path) => last = state.unix.leave(path, (listener, worker), auto),
             Endpoint::Port(key) if key.transport == Transport::Udp => {
@@ -169,7 +172,9 @@ impl SharedPorts {
                     return Vec::new();
                 };
                 group.leave(listener);
-                let nobody = state.present.keys().all(|one| group.has_left(*one));
+                // A worker that had it and was started again comes to it.
+                let comes = |one: &ListenerId| group.was_had(*one) && !group.has_left(*one);
+                let nobody = !group.is_held() && !state.present.keys().any(comes);
                 last = auto && nobody && group.steering.is_some();
                 if last {
                     state.groups.remove(at).close();
@@ -206,6 +211,12 @@ impl Group {
         if let Some(one) = own.filter(|_| self.steering.is_some()) {
             one.left = true;
         }
+    }
+
+    /// Whether a worker has or had this listener.
+    fn was_had(&self, listener: ListenerId) -> bool {
+        let one = self.listeners.get(self.number(listener));
+        one.is_some_and(|one| one.ever)
     }
 
     /// Whether the worker of this listener has closed it and has not taken it again.

@@ -1,7 +1,7 @@
 //! The calls about unix sockets (see [`crate::ports::unix`]).
 
 use std::os::fd::OwnedFd;
-use std::sync::mpsc::{Sender, channel};
+use std::sync::mpsc::{SendError, Sender, channel};
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -45,8 +45,11 @@ impl<F: Fn(PortEvent)> Thread<F> {
         answer: &Sender<nix::Result<(OwnedFd, UnixKey)>>,
     ) {
         let given = self.unix.ask(path, asker, &self.poller, &self.events);
-        // Nobody waits any more if it took long.
-        let _ = answer.send(given);
+        if let Err(SendError(Ok((_, key)))) = answer.send(given) {
+            // It took long, and nobody waits any more.
+            let events = self.ports.leave_port(&key.into(), asker);
+            events.into_iter().for_each(&self.events);
+        }
     }
 
     /// How long to wait for the next call.
