@@ -1,5 +1,6 @@
 //! The part of Node's cluster primary (lib/internal/cluster/primary.js and shared_handle.js of Node).
 
+use std::mem;
 use std::os::fd::OwnedFd;
 
 use nix::errno::Errno;
@@ -7,6 +8,7 @@ use nix::errno::Errno;
 use crate::policy::handover::Transport;
 use crate::policy::unix::Endpoint;
 use crate::ports::{Asker, PortEvent};
+use crate::sys::unix::is_in_our_network;
 
 use super::message::{Cluster, number, text};
 use super::peer::Peer;
@@ -25,11 +27,12 @@ impl<F: Fn(NodeEvent)> Thread<F> {
             Some("listening") => self.listens(peer, message),
             Some("close") => self.closes(peer, message),
             Some("exitedAfterDisconnect") => {
-                peer.leaves = true;
                 if let Some(seq) = message.seq {
                     peer.tell_cluster(&format!("\"ack\":{seq}"));
                 }
-                self.say(peer.member, Said::Leaves);
+                if !mem::replace(&mut peer.leaves, true) {
+                    self.say(peer.member, Said::Leaves);
+                }
             }
             // `online`, answers, and what later versions may say.
             _ => {}
@@ -66,6 +69,10 @@ impl<F: Fn(NodeEvent)> Thread<F> {
                 let body = format!("\"errno\":0,\"key\":{key},\"ack\":{seq},\"data\":{data}");
                 peer.tell_cluster_with(&body, kind, fd);
                 peer.unconfirmed.push_back((seq, name.clone()));
+                if peer.unconfirmed.len() > MOST_SERVERS {
+                    // Node confirms each. This is a program that does not.
+                    peer.unconfirmed.pop_front();
+                }
                 peer.servers.push(Server {
                     name,
                     at,
@@ -84,10 +91,18 @@ impl<F: Fn(NodeEvent)> Thread<F> {
         asker: Asker,
     ) -> nix::Result<(OwnedFd, Option<Endpoint>)> {
         let (ports, server) = self.ports.as_ref().ok_or(Errno::EADDRINUSE)?;
+        // Elsewhere the port would be another one. A process of another uid does not show where it is.
+        if is_in_our_network(asker.worker.get()) == Ok(false) {
+            return Err(Errno::EACCES);
+        }
         match place {
             Place::Port(wanted) => {
                 let given = match self.servers.chosen(name) {
-                    Some(key) => ports.ask_key(key, asker)?,
+                    Some(key) => match ports.ask_key(key, asker) {
+                        // It was closed, and somebody else has it by now.
+                        Err(Errno::EADDRINUSE) => ports.ask(wanted, asker)?,
+                        given => given?,
+                    },
                     None => ports.ask(wanted, asker)?,
                 };
                 if let Endpoint::Port(key) = given.key {
@@ -117,7 +132,12 @@ impl<F: Fn(NodeEvent)> Thread<F> {
         let port = message.port.and_then(number);
         let path = message.address.and_then(text);
         let fits = |server: &Server| match &server.at {
-            Some(Endpoint::Port(key)) => port == Some(i64::from(key.addr.port())),
+            Some(Endpoint::Port(key)) => {
+                let udp = message
+                    .address_type
+                    .is_some_and(|kind| kind.get().starts_with("\"udp"));
+                port == Some(i64::from(key.addr.port())) && udp == (key.transport == Transport::Udp)
+            }
             Some(Endpoint::Unix(_)) => {
                 let wanted = server.name.rsplitn(4, ':').nth(3);
                 path.is_some() && wanted == path.as_deref()

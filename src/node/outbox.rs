@@ -15,6 +15,9 @@ pub type Line = Arc<[u8]>;
 /// Messages that the kernel has are recorded up to this number before it is looked which of them were read.
 const LOOK_EVERY: usize = 256;
 
+/// The same, in bytes: the kernel has less room than that for what a worker has not read.
+const LOOK_BYTES: u64 = 1 << 20;
+
 /// One line on its way.
 #[derive(Debug)]
 enum Letter {
@@ -100,7 +103,8 @@ impl Outbox {
                     Some(Letter::Own(line, _)) => self.own -= line.len(),
                     None => {}
                 }
-                if self.unread.len() >= LOOK_EVERY {
+                let oldest = self.unread.front().map_or(self.sent, |(end, _)| *end);
+                if self.unread.len() >= LOOK_EVERY || self.sent - oldest >= LOOK_BYTES {
                     self.forget_read(theirs);
                 }
             }

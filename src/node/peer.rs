@@ -28,6 +28,9 @@ const DESCRIPTORS: usize = 16;
 const FIRST_LOOK: Duration = Duration::from_secs(1);
 const BETWEEN_LOOKS: Duration = Duration::from_secs(5);
 
+/// How long to wait between two looks whether a worker that is told to stop has read everything.
+const END_LOOK: Duration = Duration::from_millis(100);
+
 /// How reading from a channel ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Read {
@@ -71,6 +74,10 @@ pub struct Peer {
     seq: u64,
     /// It leaves the cluster by itself, and gets no more servers.
     pub leaves: bool,
+    /// It has said `ready`.
+    pub said_ready: bool,
+    /// When to look whether the copy of its end can be closed: it is told to stop, and has not read everything.
+    end_look: Option<Tick>,
     /// It is told to stop.
     stops: bool,
     /// It waits until another worker has read what it sent.
@@ -123,6 +130,8 @@ impl Peer {
             unconfirmed: VecDeque::new(),
             seq: 0,
             leaves: false,
+            said_ready: false,
+            end_look: None,
             stops: false,
             paused: false,
             over: false,
@@ -200,8 +209,9 @@ impl Peer {
 
     /// When to look whether the worker still has its end: it reads nothing.
     pub fn look_at(&self) -> Option<Tick> {
-        let since = self.stuck.filter(|_| !self.closed)?;
-        Some(since.after(FIRST_LOOK + BETWEEN_LOOKS * self.looks))
+        let stuck = self.stuck.filter(|_| !self.closed);
+        let stuck = stuck.map(|since| since.after(FIRST_LOOK + BETWEEN_LOOKS * self.looks));
+        stuck.into_iter().chain(self.end_look).min()
     }
 
     /// Tells the poller what to wait for.
@@ -232,17 +242,20 @@ impl Peer {
     }
 
     /// The worker is told to stop. From now on the end of its channel can be seen, as soon as it has read everything.
-    pub fn stops(&mut self) {
+    pub fn stops(&mut self, now: Tick) {
         self.stops = true;
-        self.let_end_be_seen();
+        self.let_end_be_seen(now);
     }
 
     /// Closes the copy of the worker's end if it is not needed any more.
-    pub fn let_end_be_seen(&mut self) {
+    pub fn let_end_be_seen(&mut self, now: Tick) {
         let empty = |theirs: &OwnedFd| io::unread(theirs) == Ok(0);
         if self.stops && self.outbox.queued() == 0 && self.theirs.as_ref().is_some_and(empty) {
             self.theirs = None;
         }
+        // Nobody tells when the other end has read something.
+        let waits = self.stops && !self.closed && self.theirs.is_some();
+        self.end_look = waits.then(|| now.after(END_LOOK));
     }
 
     /// The worker has ended: what it had not read of other workers.

@@ -147,7 +147,7 @@ impl Servers {
     /// What the first worker of this server gave, for all. What is too long is not kept.
     pub fn common_data<'a>(&'a mut self, name: &str, given: &'a str) -> &'a str {
         if !self.data.contains_key(name) {
-            if name.len() > LONGEST_NAME || given.len() > LONGEST_DATA {
+            if given == "null" || name.len() > LONGEST_NAME || given.len() > LONGEST_DATA {
                 return given;
             }
             if self.data.len() >= MOST {
@@ -259,5 +259,8 @@ mod tests {
         let long = "3".repeat(LONGEST_DATA + 1);
         assert_eq!(servers.common_data("c", &long), long);
         assert_eq!(servers.common_data("c", "4"), "4");
+        // The first that has any: a plain server may have looked whether the port is free.
+        assert_eq!(servers.common_data("d", "null"), "null");
+        assert_eq!(servers.common_data("d", "5"), "5");
     }
 }

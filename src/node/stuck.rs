@@ -25,6 +25,11 @@ impl<F: Fn(NodeEvent)> Thread<F> {
         let due = |peer: &&mut Peer| peer.look_at().is_some_and(|due| due <= now);
         let mut told = Vec::new();
         for peer in self.peers.values_mut().filter(due) {
+            peer.let_end_be_seen(now);
+            if peer.stuck.is_none() {
+                peer.watch(&self.poller);
+                continue;
+            }
             peer.looks += 1;
             let over = peer.stuck.is_some_and(|since| now.since(since) >= PATIENCE);
             if !peer.has_its_end() {

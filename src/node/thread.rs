@@ -106,6 +106,7 @@ impl<F: Fn(NodeEvent)> Thread<F> {
                 self.serve(*one);
             }
             self.look_at_stuck();
+            self.resume();
             self.tell_counts();
         }
     }
@@ -160,7 +161,7 @@ impl<F: Fn(NodeEvent)> Thread<F> {
             }
             Order::Stops(member) => {
                 if let Some(peer) = self.peers.get_mut(&member) {
-                    peer.stops();
+                    peer.stops(self.clock.now());
                 }
                 self.relay.stops(member);
             }
@@ -179,6 +180,8 @@ impl<F: Fn(NodeEvent)> Thread<F> {
             return;
         };
         peer.paused = false;
+        // A listener would be of no use any more.
+        peer.leaves = true;
         while !peer.over && peer.read(&mut self.buffer) == Read::Some {
             self.handle(&mut peer, false);
         }
@@ -255,7 +258,11 @@ impl<F: Fn(NodeEvent)> Thread<F> {
                 peer.outbox.push(answer, None);
             }
             Message::Internal => {}
-            Message::Ready => self.say(peer.member, Said::Ready),
+            Message::Ready => {
+                if !mem::replace(&mut peer.said_ready, true) {
+                    self.say(peer.member, Said::Ready);
+                }
+            }
             Message::Topic if self.intercom => {
                 let due = self.relay.send(peer.member, &whole(line));
                 return self.deliver(due);
@@ -316,7 +323,7 @@ impl<F: Fn(NodeEvent)> Thread<F> {
 
     fn put_back(&mut self, mut peer: Peer) {
         peer.flush(self.clock.now());
-        peer.let_end_be_seen();
+        peer.let_end_be_seen(self.clock.now());
         peer.watch(&self.poller);
         self.peers.insert(peer.member, peer);
     }

@@ -1,5 +1,7 @@
 //! The channels of Node workers: who gets one, and what is heard over them.
 
+mod told;
+
 use std::ffi::{OsStr, OsString};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
@@ -7,7 +9,7 @@ use std::os::unix::ffi::OsStrExt;
 use tokio::sync::mpsc::UnboundedSender;
 use tracing::{debug, info, warn};
 
-use crate::config::{Config, ForDrain, ForNode, Handover, Ready};
+use crate::config::{Config, ForDrain, ForNode, Ready};
 use crate::log::Log;
 use crate::model::{
     Cause, Generation, Pid, ReadyBy, SlotId, Snapshot, WorkerState, WorkerView, worker_vars,
@@ -24,6 +26,8 @@ use super::incoming::Incoming;
 use super::ports::Sharing;
 use super::worker::Worker;
 use super::{Supervisor, environment};
+
+pub(super) use told::{refusal, tell_of_scheduling, warn_of_no_drain};
 
 /// So much of a script is enough to see which program its `#!` line names.
 const HEAD: u64 = 256;
@@ -69,7 +73,7 @@ pub(super) struct WorkerChannel {
     pub(super) member: Member,
     /// It was told that it drains.
     drains: bool,
-    /// Its fault, until the fleet was told to replace the worker.
+    /// Why it is not served any more.
     fault: Option<Fault>,
 }
 
@@ -92,51 +96,6 @@ pub(super) fn decide(
         }
     };
     kind.why_no_channel().map_or(Ok(kind), Err)
-}
-
-/// What asks for a channel although the workers get none, in words. `why_none`: why they get none, if so.
-pub(super) fn refusal(config: &Config, why_none: Option<&str>) -> Option<String> {
-    let asks = if config.life.ready == Ready::Message {
-        "RPM_READY=message"
-    } else if config.shares_ports() && config.ports.handover == Handover::Node {
-        "RPM_HANDOVER=node"
-    } else {
-        return None;
-    };
-    why_none.map(|why| format!("{asks}: {why}"))
-}
-
-/// Says what becomes of Node's own choice of the worker of a connection, if the user has set it.
-pub(super) fn tell_of_scheduling(env: &[(OsString, OsString)]) {
-    let set = env
-        .iter()
-        .find(|(name, _)| name == "NODE_CLUSTER_SCHED_POLICY");
-    if let Some((_, policy)) = set {
-        let policy = policy.to_string_lossy();
-        info!(
-            %policy,
-            "NODE_CLUSTER_SCHED_POLICY has no effect: the kernel chooses the worker of each connection, by RPM_BALANCE"
-        );
-    }
-}
-
-/// Whether a line of stderr is Node's complaint that a cluster worker cannot start workers.
-fn is_own_primary(line: &str) -> bool {
-    const ONLY_OF_A_PRIMARY: [&str; 3] = ["fork", "setupPrimary", "setupMaster"];
-    let lacks = |name: &str| line.contains(&format!("{name} is not a function"));
-    line.contains("cluster") && ONLY_OF_A_PRIMARY.into_iter().any(lacks)
-}
-
-/// Says that RPM_NODE_DRAIN has no effect. `why_none`: why the workers get no channel, if so.
-pub(super) fn warn_of_no_drain(config: &Config, why_none: Option<&str>) {
-    if config.node.drain == ForDrain::Close
-        && let Some(why) = why_none
-    {
-        warn!(
-            why,
-            "RPM_NODE_DRAIN=close has no effect: workers get no Node channel"
-        );
-    }
 }
 
 impl Node {
@@ -302,32 +261,24 @@ impl Supervisor {
                 now.push((view.slot, channel.member));
             }
         }
+        if now == node.receivers {
+            return;
+        }
         for (_, member) in now.iter().filter(|one| !node.receivers.contains(one)) {
             node.channels.ready(*member);
+            let of = |worker: &&Worker| worker.channel.is_some_and(|one| one.member == *member);
+            let fault = self
+                .workers
+                .iter()
+                .find(of)
+                .and_then(|worker| worker.channel?.fault);
+            if let Some(fault) = fault {
+                // The fleet replaces workers that are ready.
+                let again = Incoming::Channel(*member, Said::Fault(fault));
+                drop(self.outbox.send(again));
+            }
         }
         node.receivers = now;
-    }
-
-    /// A worker has ended. If it ended because it tried to start workers of its own, says so once.
-    pub(super) fn tell_of_own_primary(&mut self, slot: SlotId, pid: Pid) {
-        let Some(node) = self
-            .node
-            .as_mut()
-            .filter(|node| node.cluster && !node.told_primary)
-        else {
-            return;
-        };
-        let lines = self.workers.tail(pid).map(|tail| tail.kept(true));
-        if lines.is_some_and(|lines| lines.iter().any(|line| is_own_primary(line))) {
-            node.told_primary = true;
-            let hint = "set RPM_NODE=off and RPM_INSTANCES=1 if the program is to fork by itself; or let it fork only if cluster.isPrimary";
-            warn!(
-                slot = slot.0,
-                pid = pid.get(),
-                hint,
-                "the program starts cluster workers without asking whether it is the primary, and here it is a worker (RPM_NODE)"
-            );
-        }
     }
 
     /// Something was heard over a channel.
@@ -354,14 +305,17 @@ impl Supervisor {
                 if worker.told {
                     return;
                 }
-                warn!(
-                    slot,
-                    pid = pid.get(),
-                    "the worker {}; replacing it",
-                    fault.text()
-                );
-                if let Some(channel) = &mut worker.channel {
-                    channel.fault = Some(fault);
+                let before = worker
+                    .channel
+                    .as_mut()
+                    .and_then(|one| one.fault.replace(fault));
+                if before.is_none() {
+                    warn!(
+                        slot,
+                        pid = pid.get(),
+                        "the worker {}; replacing it",
+                        fault.text()
+                    );
                 }
                 events.push(Event::Unfit {
                     pid,
@@ -369,43 +323,5 @@ impl Supervisor {
                 });
             }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config::testing::with;
-
-    #[test]
-    fn a_worker_that_forks_is_known_by_what_node_says() {
-        for (line, expected) in [
-            ("TypeError: cluster.fork is not a function", true),
-            ("TypeError: cluster_1.default.fork is not a function", true),
-            ("TypeError: cluster.setupPrimary is not a function", true),
-            ("TypeError: cluster.setupMaster is not a function", true),
-            ("TypeError: utils.fork is not a function", false),
-            ("cluster.fork();", false),
-        ] {
-            assert_eq!(is_own_primary(line), expected, "{line}");
-        }
-    }
-
-    #[test]
-    fn what_needs_a_channel_is_refused_without_one() {
-        let of = |vars: &[(&str, &str)], why| refusal(&with(vars), why);
-        let (message, handover) = (("RPM_READY", "message"), ("RPM_HANDOVER", "node"));
-        let why = Some("it is not Node");
-        let told = |text: &str| Some(text.to_owned());
-        assert_eq!(
-            of(&[message], why),
-            told("RPM_READY=message: it is not Node")
-        );
-        assert_eq!(
-            of(&[handover], why),
-            told("RPM_HANDOVER=node: it is not Node")
-        );
-        assert_eq!(of(&[message, handover], None), None);
-        assert_eq!(of(&[("RPM_READY", "notify")], why), None);
     }
 }

@@ -90,7 +90,11 @@ impl Table {
 
     /// Whether log4js takes the object for an error: it sends errors as objects with these two members.
     pub fn is_error(&self, value: Value<'_>) -> bool {
-        self.get(value, "message").is_truthy() && self.get(value, "stack").is_truthy()
+        // An error with more members would be looked through at each of its visits.
+        const MEMBERS: usize = 256;
+        matches!(value, Value::Object(members) if members.len() <= MEMBERS)
+            && self.get(value, "message").is_truthy()
+            && self.get(value, "stack").is_truthy()
     }
 }
 

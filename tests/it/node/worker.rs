@@ -67,7 +67,7 @@ fn a_program_that_would_fork_as_the_primary_serves_as_a_worker() {
 #[test]
 fn a_program_that_forks_without_asking_is_told_the_way_out() {
     with_each_node(|version| {
-        let program = "require('cluster').fork()";
+        let program = "const cluster = require('cluster'); cluster.fork();";
         let file = scratch(&format!("forks-{version}")).join("app.js");
         fs::write(&file, program).unwrap();
         let mut runtime = Runtime::builder()
