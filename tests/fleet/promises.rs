@@ -99,12 +99,20 @@ impl Books {
             let cause = self.lives.get(pid).and_then(|life| life.leaves);
             matches!(cause, Some(Cause::Reload | Cause::MemoryLimit))
         };
+        // One that failed its checks left the steering in the same decision, and only then its slot.
+        let ailed = |pid: &&Pid| {
+            let slot = self.slots.get(self.lives[*pid].slot);
+            slot.is_some_and(|slot| slot.ails)
+        };
         let left = self.served.iter().filter(|pid| !serving.contains(pid));
         let replaced = |pid: &&Pid| {
             let slot = self.slots.get(self.lives[*pid].slot);
             slot.is_some_and(|slot| self.serves(slot))
         };
-        let gone: Vec<&Pid> = left.filter(own).filter(|pid| !replaced(pid)).collect();
+        let gone: Vec<&Pid> = left
+            .filter(own)
+            .filter(|pid| !ailed(pid) && !replaced(pid))
+            .collect();
         if !gone.is_empty() {
             // One that excludes its successor may be missing in any case.
             let first = gone.iter().any(|pid| self.lives[*pid].excludes);
