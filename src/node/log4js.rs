@@ -136,7 +136,7 @@ impl<F: Fn(NodeEvent)> Thread<F> {
             Taken::Unreadable(error) => {
                 self.counts.unaddressed.fetch_add(1, Relaxed);
                 if !mem::replace(&mut peer.unreadable, true) {
-                    let (slot, pid) = (peer.label.slot.0, peer.pid.get());
+                    let (slot, pid) = (peer.label.slot.0, peer.label.pid.get());
                     warn!(slot, pid, %error, "the worker sent an event of log4js that cannot be read, so it is not in the log");
                 }
                 Some(false)

@@ -50,7 +50,6 @@ pub struct Peer {
     pub member: Member,
     /// The worker and its listener; `None` if no port is shared.
     pub asker: Option<Asker>,
-    pub pid: crate::model::Pid,
     /// As its lines are labelled in the log.
     pub label: WorkerLabel,
     /// An event for which the log has no room. Nothing is read after it.
@@ -112,7 +111,6 @@ impl Peer {
                 slot,
                 listener,
             }),
-            pid,
             label: WorkerLabel {
                 slot,
                 generation,
@@ -185,33 +183,34 @@ impl Peer {
         self.outbox.push(line.into_bytes().into(), Some(fd));
     }
 
-    /// Sends what fits. True if the other end took something.
-    pub fn flush(&mut self, now: Tick) -> bool {
+    /// Sends what fits.
+    pub fn flush(&mut self, now: Tick) {
         if self.closed {
-            return false;
+            return;
         }
-        let before = self.outbox.queued();
         let sent = self.outbox.flush(&self.ours, self.theirs.as_ref());
         if sent.is_err() {
             self.closed = true;
         }
-        let queued = self.outbox.queued();
         self.stuck = match self.stuck {
-            _ if queued == 0 => None,
+            _ if self.outbox.queued() == 0 => None,
             Some(since) if sent == Ok(false) => Some(since),
             _ => {
                 self.looks = 0;
                 Some(now)
             }
         };
-        queued < before
     }
 
     /// When to look whether the worker still has its end: it reads nothing.
+    pub fn stuck_look(&self) -> Option<Tick> {
+        let since = self.stuck.filter(|_| !self.closed)?;
+        Some(since.after(FIRST_LOOK + BETWEEN_LOOKS * self.looks))
+    }
+
+    /// When to look at the worker for any reason.
     pub fn look_at(&self) -> Option<Tick> {
-        let stuck = self.stuck.filter(|_| !self.closed);
-        let stuck = stuck.map(|since| since.after(FIRST_LOOK + BETWEEN_LOOKS * self.looks));
-        stuck.into_iter().chain(self.end_look).min()
+        self.stuck_look().into_iter().chain(self.end_look).min()
     }
 
     /// Tells the poller what to wait for.
@@ -269,7 +268,7 @@ impl Peer {
         let Ok(processes) = proc.processes() else {
             return true;
         };
-        let family = processes.family(self.pid);
+        let family = processes.family(self.label.pid);
         family.iter().any(|process| {
             let (has, seen) = proc.has_socket(process, &[self.inode]);
             has || seen == Seen::Hidden

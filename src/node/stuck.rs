@@ -26,7 +26,7 @@ impl<F: Fn(NodeEvent)> Thread<F> {
         let mut told = Vec::new();
         for peer in self.peers.values_mut().filter(due) {
             peer.let_end_be_seen(now);
-            if peer.stuck.is_none() {
+            if peer.stuck_look().is_none_or(|look| look > now) {
                 peer.watch(&self.poller);
                 continue;
             }
@@ -43,12 +43,8 @@ impl<F: Fn(NodeEvent)> Thread<F> {
             }
             peer.watch(&self.poller);
         }
-        if told.is_empty() {
-            return;
-        }
         for (member, said) in told {
             self.say(member, said);
         }
-        self.resume();
     }
 }

@@ -42,7 +42,7 @@ const WAKER: u64 = 0;
 /// The log has room again. No worker has this number.
 const ROOM: u64 = u64::MAX;
 
-/// Stack size, bytes: a piece of each channel is read into it.
+/// Stack size, bytes. The values of an event of log4js are shown by recursion.
 const STACK: usize = 512 << 10;
 
 pub(super) struct Thread<F> {
@@ -121,21 +121,16 @@ impl<F: Fn(NodeEvent)> Thread<F> {
         }
         if ready.token == ROOM {
             self.log4js.room().clear();
-            self.resume();
             return;
         }
         let member = Member(ready.token);
         let Some(mut peer) = self.peers.remove(&member) else {
             return;
         };
-        let took = peer.flush(self.clock.now());
         if ready.readable || ready.hangup {
             self.read(&mut peer);
         }
         self.put_back(peer);
-        if took {
-            self.resume();
-        }
     }
 
     fn execute(&mut self, order: Order) {
@@ -196,7 +191,6 @@ impl<F: Fn(NodeEvent)> Thread<F> {
         }
         let due = self.relay.left(member, peer.not_taken());
         self.deliver(due);
-        self.resume();
     }
 
     /// Reads what a worker has sent, for one turn.
@@ -329,7 +323,7 @@ impl<F: Fn(NodeEvent)> Thread<F> {
     }
 
     /// Reads again from the workers that had to wait, if nobody has too much before it any more.
-    pub(super) fn resume(&mut self) {
+    fn resume(&mut self) {
         let waits = |peer: &&Peer| peer.paused;
         let paused: Vec<Member> = self
             .peers
