@@ -14,7 +14,6 @@ use crate::log::Log;
 use crate::metrics::{CgroupCounters, Facts, Metrics};
 use crate::model::{HandoverInfo, PortSet, Snapshot};
 use crate::policy::handover::PortRule;
-use crate::policy::node::Program;
 use crate::policy::paths::BoundPaths;
 use crate::policy::{Fleet, Params, PortTable, Share};
 use crate::sys::cgroup::CgroupLimits;
@@ -101,19 +100,13 @@ pub(super) fn refused(what: String) -> BootError {
 pub async fn boot(boot: Boot) -> Result<(Supervisor, Log), BootError> {
     let config = Arc::new(boot.config);
     let kind = super::node::decide(&config, &boot.env);
-    let no_channel = kind.err();
-    if let Some(what) = super::node::refusal(&config, no_channel) {
+    if let Some(what) = super::node::refusal(&config, kind) {
         return Err(misconfigured(what));
     }
-    let script = match &kind {
-        Ok(Program::Script) => Ok(()),
-        Ok(_) => Err("Node runs no script, so nothing asks for a listener over its channel"),
-        Err(why) => Err(*why),
-    };
-    let chosen = choose(&config, script)?;
+    let chosen = choose(&config, super::node::asks(kind).is_ok())?;
     let log = super::logging::start(&config, &boot.env)?;
     introduce(&config, boot.role, &boot.warnings, boot.files.as_ref());
-    super::node::warn_of_no_drain(&config, no_channel);
+    super::node::warn_of_no_drain(&config, kind.err());
     let info = &chosen.info;
     info!(handover = info.handover, steering = info.steering, reason = %info.reason, "ports");
     let (outbox, inbox) = unbounded_channel();

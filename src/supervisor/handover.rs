@@ -6,7 +6,7 @@ use crate::policy::handover::PortRule;
 use crate::ports::{self, Steering};
 use crate::sys::intercept::{Extra, Filter};
 
-use super::boot::{BootError, misconfigured, refused};
+use super::boot::{BootError, refused};
 
 /// How a worker gets its listener.
 pub(super) enum Means {
@@ -47,8 +47,8 @@ impl Chosen {
 }
 
 /// Tries the mechanisms in order. The reasons of those that fail are part of the description.
-/// `channel`: the program asks for its listeners over a Node channel, or why it does not.
-pub(super) fn choose(config: &Config, channel: Result<(), &str>) -> Result<Chosen, BootError> {
+/// `asks`: the program asks for its listeners over a Node channel. Without it RPM_HANDOVER=node was refused before.
+pub(super) fn choose(config: &Config, asks: bool) -> Result<Chosen, BootError> {
     let unshared = |reason: String| Chosen {
         info: HandoverInfo {
             handover: "none",
@@ -74,10 +74,7 @@ pub(super) fn choose(config: &Config, channel: Result<(), &str>) -> Result<Chose
     });
     let intercepted = match config.ports.handover {
         Handover::Activation => Err("RPM_HANDOVER=activation".to_owned()),
-        Handover::Node => match channel {
-            Ok(()) => Err("RPM_HANDOVER=node".to_owned()),
-            Err(why) => return Err(misconfigured(format!("RPM_HANDOVER=node: {why}"))),
-        },
+        Handover::Node => Err("RPM_HANDOVER=node".to_owned()),
         Handover::Auto | Handover::Intercept => ports::interception(&filter).map_err(plainly),
     };
     let listed = matches!(config.ports.shared, PortRule::Listed(_));
@@ -87,10 +84,7 @@ pub(super) fn choose(config: &Config, channel: Result<(), &str>) -> Result<Chose
             "intercept",
             "bind is intercepted".to_owned(),
         ),
-        Err(why)
-            if channel.is_ok()
-                && matches!(config.ports.handover, Handover::Auto | Handover::Node) =>
-        {
+        Err(why) if asks && matches!(config.ports.handover, Handover::Auto | Handover::Node) => {
             (Means::Channel, "node", why)
         }
         Err(why) if config.ports.handover != Handover::Intercept && listed => {

@@ -27,7 +27,7 @@ use super::ports::Sharing;
 use super::worker::Worker;
 use super::{Supervisor, environment};
 
-pub(super) use told::{refusal, tell_of_scheduling, warn_of_no_drain};
+pub(super) use told::{asks, refusal, tell_of_scheduling, warn_of_no_drain};
 
 /// So much of a script is enough to see which program its `#!` line names.
 const HEAD: u64 = 256;
@@ -244,7 +244,7 @@ impl Supervisor {
         }
     }
 
-    /// Tells the channels which workers are ready. Returns the events of those that are to be replaced.
+    /// Tells the channels which workers are ready.
     pub(super) fn mind_channels(&mut self, seen: &Snapshot) {
         let Some(node) = &mut self.node else { return };
         if node.slots != self.fleet.desired() {

@@ -44,7 +44,7 @@ pub fn try_out(config: &Config, env: Vec<(OsString, OsString)>) -> Tried {
             format!("RPM_LOG_OWN_FILE: {place} cannot be written here: {why}"),
         ))
     });
-    let refused = super::node::refusal(config, super::node::decide(config, &env).err());
+    let refused = super::node::refusal(config, super::node::decide(config, &env));
     let refused = refused.map(|what| (EXIT_CONFIG, what));
     let files = [
         ("RPM_LOG_FILE", &config.log.files.out),

@@ -6,18 +6,31 @@ use tracing::{info, warn};
 
 use crate::config::{Config, ForDrain, Handover, Ready};
 use crate::model::{Pid, SlotId};
+use crate::policy::node::Program;
 use crate::supervisor::Supervisor;
 
-/// What asks for a channel although the workers get none, in words. `why_none`: why they get none, if so.
-pub(in crate::supervisor) fn refusal(config: &Config, why_none: Option<&str>) -> Option<String> {
-    let asks = if config.life.ready == Ready::Message {
-        "RPM_READY=message"
+/// Whether workers ask for their listeners over the channel, or why not. `kind`: what [`super::decide`] said.
+pub(in crate::supervisor) fn asks(kind: Result<Program, &'static str>) -> Result<(), &'static str> {
+    match kind {
+        Ok(Program::Script) => Ok(()),
+        Ok(_) => Err("Node runs no script, so nothing asks for a listener over its channel"),
+        Err(why) => Err(why),
+    }
+}
+
+/// What needs the channel and cannot have it, in words. `kind`: what [`super::decide`] said.
+pub(in crate::supervisor) fn refusal(
+    config: &Config,
+    kind: Result<Program, &'static str>,
+) -> Option<String> {
+    let (setting, why) = if config.life.ready == Ready::Message && kind.is_err() {
+        ("RPM_READY=message", kind.err())
     } else if config.shares_ports() && config.ports.handover == Handover::Node {
-        "RPM_HANDOVER=node"
+        ("RPM_HANDOVER=node", asks(kind).err())
     } else {
         return None;
     };
-    why_none.map(|why| format!("{asks}: {why}"))
+    why.map(|why| format!("{setting}: {why}"))
 }
 
 /// Says what becomes of Node's own choice of the worker of a connection, if the user has set it.
@@ -98,19 +111,23 @@ mod tests {
 
     #[test]
     fn what_needs_a_channel_is_refused_without_one() {
-        let of = |vars: &[(&str, &str)], why| refusal(&with(vars), why);
+        let of = |vars: &[(&str, &str)], kind| refusal(&with(vars), kind);
         let (message, handover) = (("RPM_READY", "message"), ("RPM_HANDOVER", "node"));
-        let why = Some("it is not Node");
+        let none = Err("it is not Node");
         let told = |text: &str| Some(text.to_owned());
         assert_eq!(
-            of(&[message], why),
+            of(&[message], none),
             told("RPM_READY=message: it is not Node")
         );
         assert_eq!(
-            of(&[handover], why),
+            of(&[handover], none),
             told("RPM_HANDOVER=node: it is not Node")
         );
-        assert_eq!(of(&[message, handover], None), None);
-        assert_eq!(of(&[("RPM_READY", "notify")], why), None);
+        assert_eq!(of(&[message, handover], Ok(Program::Script)), None);
+        assert_eq!(of(&[("RPM_READY", "notify")], none), None);
+        // Such a program can say `ready`, but asks for no listener.
+        assert_eq!(of(&[message], Ok(Program::NoScript)), None);
+        let asks = of(&[message, handover], Ok(Program::NoScript)).unwrap();
+        assert!(asks.starts_with("RPM_HANDOVER=node: Node runs no script"));
     }
 }
