@@ -10,10 +10,10 @@ use crate::policy::handover::{PortKey, PortRule, Transport};
 use crate::policy::unix::Endpoint;
 use crate::sys::{datagram, listener};
 
-use super::PortEvent;
 use super::group::Group;
 use super::registry::{SharedPorts, State};
 use super::told::Options;
+use super::{PortEvent, TrappedWorker};
 
 /// Attempts to find a free port. Another process may take it before it is ours.
 const ATTEMPTS: u32 = 16;
@@ -27,6 +27,16 @@ pub struct Asker {
     pub slot: SlotId,
     /// The listener that it serves.
     pub listener: ListenerId,
+}
+
+impl From<&TrappedWorker> for Asker {
+    fn from(trapped: &TrappedWorker) -> Self {
+        Self {
+            worker: trapped.worker,
+            slot: trapped.slot,
+            listener: trapped.listener,
+        }
+    }
 }
 
 /// A listener that was given to a worker.
@@ -139,8 +149,8 @@ impl SharedPorts {
 
     /// A worker has closed its listener of this port and lives on: it gets no new connections there. What waits in its
     /// queue is passed on to others at the next call of [`super::StrandedRelay::idle`]. If no worker is left that listens
-    /// there or may come to it, the port is closed under `auto`, so that clients are refused as they would be without the
-    /// runtime.
+    /// there or may come to it, the port is closed unless RPM_PORTS lists it, so that clients are refused as they would be
+    /// without the runtime.
     pub fn leave_port(&self, key: &Endpoint, asker: Asker) -> Vec<PortEvent> {
         let mut state = self.lock();
         let state = &mut *state;
@@ -150,12 +160,12 @@ impl SharedPorts {
         }
         let mut events = Vec::new();
         let mut last = false;
-        let auto = match key {
+        let closes = match key {
             Endpoint::Port(key) => !state.settings.rule.is_listed(key),
             Endpoint::Unix(_) => state.settings.rule == PortRule::Any,
         };
         match key {
-            Endpoint::Unix(path) => last = state.unix.leave(path, (listener, worker), auto),
+            Endpoint::Unix(path) => last = state.unix.leave(path, (listener, worker), closes),
             Endpoint::Port(key) if key.transport == Transport::Udp => {
                 let now = state.clock.now();
                 let group = state.datagrams.iter_mut().find(|group| group.key == *key);
@@ -175,7 +185,7 @@ impl SharedPorts {
                 // A worker that had it and was started again comes to it.
                 let comes = |one: &ListenerId| group.was_had(*one) && !group.has_left(*one);
                 let nobody = !group.is_held() && !state.present.keys().any(comes);
-                last = auto && nobody && group.steering.is_some();
+                last = closes && nobody && group.steering.is_some();
                 if last {
                     state.groups.remove(at).close();
                 } else if let Err(errno) = group.steer(&state.rotation) {

@@ -152,11 +152,7 @@ impl<F: Fn(PortEvent)> Thread<F> {
             .values()
             .find(|served| served.trapped.worker == worker);
         let Some(served) = served else { return };
-        let asker = Asker {
-            worker,
-            slot: served.trapped.slot,
-            listener: served.trapped.listener,
-        };
+        let asker = Asker::from(&served.trapped);
         let copy = self
             .ports
             .with_listener(inode, |fd| listener::duplicate(fd));

@@ -114,11 +114,7 @@ impl<F: Fn(PortEvent)> Thread<F> {
             (self.events)(PortEvent::Opened { key, listeners });
         }
         let (worker, slot) = (served.trapped.worker, served.trapped.slot);
-        let by = Asker {
-            worker,
-            slot,
-            listener: served.trapped.listener,
-        };
+        let by = Asker::from(&served.trapped);
         self.unix.taken(&key, by, &self.poller, &self.events);
         let key = key.into();
         (self.events)(PortEvent::Taken { worker, slot, key });
