@@ -1,37 +1,19 @@
 //! RPM_NODE_DRAIN=close: the HTTP servers of a draining Node worker let their clients go. With Node 18, 20, 22 and 24.
 
 use std::io::Read;
-use std::path::PathBuf;
 
 use super::{WORKERS, lost_nothing};
 use crate::harness::load::{Load, Plan, Style};
+use crate::harness::nodes::{VERSIONS, node, packages, payload};
 use crate::harness::reloads::reload;
 use crate::harness::shared_port::{send, stop, v4, wait_ready};
-use crate::harness::{
-    Builder, Connection, Reply, Runtime, Signal, free_port, http_get, source, until,
-};
+use crate::harness::{Builder, Connection, Reply, Runtime, Signal, free_port, http_get, until};
 
 /// Requests of each version, at least.
 const REQUESTS: u64 = 100_000;
 
 /// The options that the program has without the runtime.
 const OPTIONS: &str = "--max-old-space-size=300 --no-warnings";
-
-fn packages() -> PathBuf {
-    source("target/node/node_modules")
-}
-
-/// The program of a version of Node.
-#[track_caller]
-fn node(version: u32) -> PathBuf {
-    let machine = match std::env::consts::ARCH {
-        "aarch64" => "arm64",
-        _ => "x64",
-    };
-    let path = packages().join(format!("node-{version}-{machine}/bin/node"));
-    assert!(path.exists(), "no {}: scripts/test-deps", path.display());
-    path
-}
 
 /// So many workers of `tests/payloads/node/PROGRAM`.
 fn service(version: u32, program: &str, port: u16, workers: usize) -> Builder {
@@ -42,7 +24,7 @@ fn service(version: u32, program: &str, port: u16, workers: usize) -> Builder {
         .env("NODE_PATH", packages())
         .env("NODE_OPTIONS", OPTIONS)
         .arg(node(version))
-        .arg(source("tests/payloads/node").join(program))
+        .arg(payload(program))
 }
 
 /// Eight ends of workers, and clients that never give up a connection, never pause, and never send a request twice.
@@ -81,7 +63,7 @@ fn clients_that_never_pause_lose_no_request_of_an_es_module_with_drain_close() {
 
 /// Runs with each version, as CommonJS and as an ES module.
 fn with_each(test: impl Fn(u32, &str)) {
-    for version in [18, 20, 22, 24] {
+    for version in VERSIONS {
         for program in ["kept.js", "kept.mjs"] {
             println!("Node {version}, {program}");
             test(version, program);
