@@ -95,6 +95,11 @@ impl<S> KeptSets<S> {
         }
     }
 
+    /// Whether the worker still starts: it may open further sockets.
+    pub fn starts(&self, now: Tick) -> bool {
+        now < self.until
+    }
+
     /// When the sets are dropped; `None` if none is dropped by time.
     pub fn until(&self) -> Option<Tick> {
         (!self.over && !self.kept.is_empty()).then_some(self.until)
@@ -196,6 +201,7 @@ mod tests {
         sets.listened(at(5));
         sets.listened(at(12));
         assert_eq!(sets.until(), Some(at(15)));
+        assert!(sets.starts(at(14)) && !sets.starts(at(15)));
         sets.expire(at(14), |_| false);
         assert_eq!(kept(&sets), [1, 2]);
         assert_eq!(sets.missed(), None);

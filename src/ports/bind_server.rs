@@ -256,13 +256,7 @@ impl<F: Fn(PortEvent)> Thread<F> {
             Call::AskListening => self.answer_whether_it_listens(served, &notification),
             Call::CreateEpoll => self.create_set(served, &notification),
             Call::Connect => self.answer_connect(served, &notification),
-            Call::Unlink | Call::UnlinkAt => {
-                if self.remove_path(served, &notification) {
-                    Answer::Done
-                } else {
-                    Answer::Proceed
-                }
-            }
+            Call::Unlink | Call::UnlinkAt => self.remove_path(served, &notification),
         };
         let notifier = &served.trapped.notifier;
         let _ = match answer {

@@ -98,6 +98,11 @@ impl EpollSets {
         self.kept.listened(now);
     }
 
+    /// Whether the worker still starts.
+    pub(super) fn starts(&self, now: Tick) -> bool {
+        self.kept.starts(now)
+    }
+
     /// When [`Self::expire`] has something to do.
     pub(super) fn until(&self) -> Option<Tick> {
         self.kept.until()

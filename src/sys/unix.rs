@@ -283,6 +283,11 @@ pub fn socket_at(path: &Path) -> Option<SocketFile> {
     socket_file(&stat)
 }
 
+/// Whether something other than the file of a socket is at a path.
+pub fn is_other_file(path: &Path) -> bool {
+    nix::sys::stat::lstat(path).is_ok_and(|stat| socket_file(&stat).is_none())
+}
+
 /// What poll(2) says of a listener: whether a connection waits, and whether it was shut down.
 fn polled(listener: &OwnedFd) -> (bool, bool) {
     // `PollFlags` lacks this flag.

@@ -78,7 +78,7 @@ impl<F: Fn(PortEvent)> Thread<F> {
     /// A worker listens at a path to which it gave another name after `bind`.
     fn renamed(&self, served: &mut ServedWorker, key: UnixKey) {
         let (worker, slot) = (served.trapped.worker, served.trapped.slot);
-        let reason = "the program gives it another name after bind, and that name belongs to the last worker that took it; set RPM_INSTANCES=1";
+        let reason = "after bind the program gave it another name, or another process removed it; the other name belongs to the last worker that took it: set RPM_INSTANCES=1";
         self.not_opened(served, key, reason.to_owned());
         (self.events)(PortEvent::ListensAlone { worker, slot });
     }

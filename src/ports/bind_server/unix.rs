@@ -13,7 +13,7 @@ use super::{Answer, BindServer, Order, PortEvent, ServedWorker, Thread};
 use crate::ports::Asker;
 use crate::ports::epoll_sets::NotReplaced;
 use crate::ports::trapped_call::descriptor;
-use crate::ports::unix::{Caller, Left, Offered, UnixServer};
+use crate::ports::unix::{Caller, Left, Offered, Removed, UnixServer};
 
 /// How long a caller waits for the thread, in case that the file system hangs.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -138,17 +138,22 @@ impl<F: Fn(PortEvent)> Thread<F> {
         }
     }
 
-    /// Whether the removal of a file is answered; if not, the kernel executes it.
+    /// Answers the removal of a file.
     pub(super) fn remove_path(
         &mut self,
         served: &ServedWorker,
         notification: &Notification,
-    ) -> bool {
+    ) -> Answer {
         let trapped = &served.trapped;
         let caller = Caller {
             trapped,
             notification,
         };
-        self.unix.remove(caller, &self.events)
+        let starts = served.sets.starts(self.clock.now());
+        match self.unix.remove(caller, starts, &self.events) {
+            Removed::ByKernel => Answer::Proceed,
+            Removed::Done => Answer::Done,
+            Removed::Failed(errno) => Answer::Fail(errno),
+        }
     }
 }

@@ -5,10 +5,11 @@
 //! only when a second one binds it, the listeners get names in a directory `.rpm` beside the path. So a socket that
 //! only one process uses looks as it does without the runtime.
 //!
-//! The hand-over thread alone touches files ([`server`], [`pointing`], [`removal`]). The event loop only changes what
+//! The hand-over thread alone touches files ([`server`], [`pointing`], [`removal`], [`clearing`]). The event loop only changes what
 //! shall be ([`view`]).
 
 mod asked;
+mod clearing;
 mod common;
 mod group;
 mod in_use;
@@ -21,5 +22,6 @@ mod removal;
 mod server;
 mod view;
 
+pub(super) use removal::Removed;
 pub(super) use server::{Caller, Left, Offered, UnixServer};
 pub(super) use view::UnixSockets;

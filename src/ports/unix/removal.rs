@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use nix::errno::Errno;
+
 use crate::policy::unix::{Removal, RemovalAnswer, on_removal};
 use crate::sys::unix::{self, FileId, SocketFile};
 
@@ -20,9 +22,31 @@ pub(super) struct Ended {
     removed: bool,
 }
 
+/// The answer to the removal of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::ports) enum Removed {
+    /// The kernel executes it.
+    ByKernel,
+    /// It is answered as done.
+    Done,
+    /// The call fails.
+    Failed(Errno),
+}
+
 impl UnixServer {
-    /// Answers the removal of a file: true if it is answered as done, false if the kernel shall execute it.
-    pub fn remove(&mut self, caller: Caller<'_>, events: Events<'_>) -> bool {
+    /// Answers the removal of a file. `starts`: the worker may not have bound all its paths yet.
+    pub fn remove(&mut self, caller: Caller<'_>, starts: bool, events: Events<'_>) -> Removed {
+        if self.removes_shared(caller, events) {
+            Removed::Done
+        } else if starts && !self.ports.lock().over {
+            self.clear_the_way(caller)
+        } else {
+            Removed::ByKernel
+        }
+    }
+
+    /// The removal of a path that is shared: true if it is answered as done.
+    fn removes_shared(&mut self, caller: Caller<'_>, events: Events<'_>) -> bool {
         if self.ports.lock().over {
             self.end();
         }

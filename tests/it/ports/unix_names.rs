@@ -1,8 +1,11 @@
 //! Unix paths whose file is changed by somebody, and programs that do something unusual with theirs.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs;
+use std::io::Read as _;
 use std::os::unix::fs::symlink;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 
 use crate::harness::reloads::reload;
@@ -28,6 +31,49 @@ pub fn python(count: usize, path: &Path, bind: &str) -> Builder {
 /// Removes its path first, as most programs do.
 const PLAIN: &str =
     "if os.path.exists(p): os.unlink(p)\ns = socket.socket(socket.AF_UNIX)\ns.bind(p)";
+
+/// At the first start nobody has the path yet. The removal by one worker must not take away what another has just bound.
+/// Each of many paths is one try.
+#[test]
+fn workers_that_remove_and_bind_unix_paths_at_the_same_moment_all_serve_them() {
+    const WORKERS: usize = 4;
+    const PATHS: usize = 12;
+    let directory = scratch("unix-moment");
+    let at = |number: usize| directory.join(format!("{number}.sock"));
+    // Half of them are there already, left by an earlier container.
+    for number in 0..PATHS / 2 {
+        drop(UnixListener::bind(at(number)).unwrap());
+    }
+    let script = format!(
+        "import os, select, socket\nd = '{}'\nall = []\ndef everybody(n):\n  b = os.open('%s/%d.count' % (d, n), os.O_CREAT | os.O_APPEND | os.O_WRONLY)\n  os.write(b, b'.')\n  while os.fstat(b).st_size < {WORKERS}: pass\nfor n in range({PATHS}):\n  p = '%s/%d.sock' % (d, n)\n  everybody(n)\n  try: os.unlink(p)\n  except FileNotFoundError: pass\n  s = socket.socket(socket.AF_UNIX)\n  s.bind(p)\n  s.listen(16)\n  all.append(s)\nprint('serves', flush=True)\nwhile True:\n  for s in select.select(all, [], [])[0]:\n    s.setblocking(False)\n    try: c, _ = s.accept()\n    except BlockingIOError: continue\n    c.sendall(str(os.getpid()).encode())\n    c.close()",
+        directory.display()
+    );
+    let runtime = UnixProgram::started_by(
+        WORKERS,
+        ["/usr/bin/python3", "-c", &script]
+            .map(OsString::from)
+            .into(),
+    )
+    .start();
+    runtime.wait_for_lines(WORKERS, |line| line == "serves");
+    wait_ready(&runtime, WORKERS);
+    for number in 0..PATHS {
+        let mut seen = BTreeSet::new();
+        until("each worker serves the path", || {
+            let mut pid = String::new();
+            let mut client = UnixStream::connect(at(number)).unwrap();
+            client.read_to_string(&mut pid).unwrap();
+            seen.insert(pid);
+            seen.len() == WORKERS
+        });
+    }
+    assert!(
+        !runtime.shown().contains("another name"),
+        "{}",
+        runtime.shown()
+    );
+    stop(runtime);
+}
 
 fn answers(path: &Path) -> i64 {
     let reply = get_path(path).unwrap();
@@ -177,7 +223,7 @@ fn haproxy(bind: &str, directory: &Path) -> Builder {
 fn a_unix_path_that_the_program_renames_is_left_to_it() {
     let path = socket_path("haproxy-unix");
     let runtime = haproxy(&format!("unix@{}", path.display()), path.parent().unwrap()).start();
-    runtime.wait_for_line(|line| line.contains("the program gives it another name after bind"));
+    runtime.wait_for_line(|line| line.contains("the program gave it another name"));
     runtime.wait_for_line(|line| line.contains("worker ready") && line.ends_with("by=listen"));
     assert_eq!(get_path(&path).unwrap().text(), "yes");
     reload(&runtime);

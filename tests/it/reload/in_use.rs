@@ -46,14 +46,10 @@ fn php_fpm_loses_nothing(instances: u16) {
     fs::write(&file, configuration).unwrap();
     let runtime = Runtime::builder()
         .env("RPM_READY", "listen")
+        .env("RPM_INSTANCES", instances.to_string())
         .program([PHP_FPM, "-F", "-y", &file.display().to_string()])
         .start();
-    wait_ready(&runtime, 1);
-    // One after the other: what may happen to workers that remove a path at one moment is in docs/shared-port.md.
-    for workers in 2..=instances.into() {
-        runtime.signal(Signal::SIGTTIN);
-        wait_ready(&runtime, workers);
-    }
+    wait_ready(&runtime, instances.into());
     let request = fastcgi(&script);
     let (over, answered, lost) = (AtomicBool::new(false), AtomicU32::new(0), AtomicU32::new(0));
     thread::scope(|scope| {

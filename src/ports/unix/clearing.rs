@@ -1,0 +1,62 @@
+//! The removal of a path by a worker that starts, before anybody of the service has it. Runs on the hand-over thread.
+//!
+//! Most programs remove their path and then bind it. When the kernel executes the removal, it does so some time after
+//! this thread has looked at it. Meanwhile another worker may have bound the path, and the removal would take away the
+//! file of a worker that nobody could then reach. So this thread removes the file itself, in turn with each `bind`.
+
+use nix::errno::Errno;
+
+use crate::policy::unix::UnixKey;
+use crate::ports::trapped_call::removed_path;
+use crate::sys::unix::{self, Place};
+
+use super::removal::Removed;
+use super::server::{Caller, UnixServer};
+
+impl UnixServer {
+    /// Answers the removal of a path that the workers would share, if it is the file of a socket or if nothing is there.
+    pub(super) fn clear_the_way(&self, caller: Caller<'_>) -> Removed {
+        // The kernel tells the program what is wrong.
+        self.try_clear(caller).unwrap_or(Removed::ByKernel)
+    }
+
+    fn try_clear(&self, caller: Caller<'_>) -> nix::Result<Removed> {
+        let notification = caller.notification;
+        let task = notification.task;
+        if !self.ports.rule().shares_paths() {
+            return Ok(Removed::ByKernel);
+        }
+        let (_, path) = removed_path(notification)?;
+        // Most removals are of other files: one look at each.
+        if unix::is_other_file(&path) {
+            return Ok(Removed::ByKernel);
+        }
+        let program = unix::maker(Some(task))?;
+        let alike = self.own.is_some_and(|own| own.uid == program.uid);
+        // The runtime may be allowed to do what the program is not.
+        if !alike || !unix::sees_the_same(task)? {
+            return Ok(Removed::ByKernel);
+        }
+        let (parent, base) = unix::split(&path).ok_or(Errno::EINVAL)?;
+        let place = Place::open(parent)?;
+        let key = UnixKey::Path(unix::bytes(&place.path().join(base)));
+        let shared = {
+            let mut state = self.ports.lock();
+            state.unix.settle_pending();
+            state.unix.shares(&key, &state.settings.rule)
+        };
+        // What was read belongs to this caller only if its call still waits.
+        if !shared || !place.lets_make(program)? || !caller.trapped.notifier.is_valid(notification)
+        {
+            return Ok(Removed::ByKernel);
+        }
+        if place.socket(base)?.is_some() {
+            place.remove(base)?;
+            Ok(Removed::Done)
+        } else if place.has(base) {
+            Ok(Removed::ByKernel)
+        } else {
+            Ok(Removed::Failed(Errno::ENOENT))
+        }
+    }
+}
