@@ -26,6 +26,9 @@ const PAUSE_CHOOSING: Duration = Duration::from_millis(2);
 /// The pause is at least this multiple of the cost of a look, so that many connections do not keep a CPU busy.
 const PART: u32 = 5;
 
+/// The pause is no longer than this, or than a look that costs more.
+const LONGEST: Duration = Duration::from_millis(100);
+
 /// How long to wait for a moment at which no connection has moved for [`SETTLE`]. Clients that send the next request at
 /// once never leave such a pause; after this time, a moment is enough at which the stop costs no request.
 const LULL: Duration = Duration::from_millis(500);
@@ -167,10 +170,13 @@ impl Patience {
     }
 }
 
-/// Returns the pause after a look that took `cost`. The pause is shorter while waiting for a quiet moment (`choosing`).
+/// Returns the pause after a look that cost so much CPU time. It is shorter while waiting for a quiet moment
+/// (`choosing`). A row of looks lasts no longer than the drain deserves: the pause is bounded, but looks take no more
+/// than half of the time.
 pub fn pause(choosing: bool, cost: Duration) -> Duration {
     let least = if choosing { PAUSE_CHOOSING } else { PAUSE };
-    least.max(cost.saturating_mul(PART))
+    let most = LONGEST.max(cost);
+    least.max(cost.saturating_mul(PART).min(most))
 }
 
 /// The drain of one worker.

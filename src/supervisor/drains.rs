@@ -6,6 +6,7 @@ use crate::drain::{Existing, FreezeOutcome, Handshakes, Inspector, Subject};
 use crate::model::{ListenerId, Pid, Tick};
 use crate::policy::drain::{Aim, Drain, Look, pause};
 use crate::policy::{Action, Drains, Event, Seek};
+use crate::sys::clock;
 
 use super::Supervisor;
 
@@ -34,6 +35,8 @@ pub(super) struct WorkerDrain {
     existing: Option<Existing>,
     /// If some of its processes cannot be inspected: the connections of no visible process in the last look.
     unseen: Option<u32>,
+    /// Whether the kernel did not report connections in the last look.
+    blind: bool,
 }
 
 impl WorkerDrain {
@@ -43,8 +46,14 @@ impl WorkerDrain {
         self.unseen
     }
 
+    /// Whether the kernel did not report any connections in the last look, so that only the queue decided.
+    pub(super) fn blind(&self) -> bool {
+        self.blind
+    }
+
     /// Records what a look could not see.
     fn note_unseen(&mut self, look: &Look) {
+        self.blind = !look.visible;
         // A look that finds no connection at all does not read the processes.
         if look.hidden || self.unseen.is_some() {
             self.unseen = Some(look.unseen);
@@ -101,6 +110,7 @@ impl Supervisor {
                         handshakes: sight.handshakes(&ports),
                         existing: sight.existing(pid, &ports),
                         unseen: None,
+                        blind: false,
                     });
                 }
             }
@@ -118,7 +128,8 @@ impl Supervisor {
         if self.drains.next.is_none_or(|at| at > self.now) {
             return;
         }
-        let began = self.clock.now();
+        // Not wall time: under a CPU limit a look may last seconds and cost nothing.
+        let before = clock::thread_cpu();
         // Their limit is over and they still have not taken what waits for them; a quiet moment needs an empty queue.
         let late: Vec<Pid> = self
             .fleet
@@ -133,9 +144,9 @@ impl Supervisor {
         for event in events {
             self.take(event, actions);
         }
-        let cost = self.clock.now().since(began);
+        let cost = clock::thread_cpu().saturating_sub(before);
         let choosing = self.fleet.draining(self.now).any(|one| one.is_choosing());
-        self.drains.next = Some(self.now.after(pause(choosing, cost)));
+        self.drains.next = Some(self.clock.now().after(pause(choosing, cost)));
     }
 
     fn looks(&mut self) -> Vec<Event> {

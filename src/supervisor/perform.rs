@@ -12,6 +12,7 @@ use crate::sys::pid1::Role;
 use crate::sys::signals;
 
 use super::Supervisor;
+use super::drains::WorkerDrain;
 use super::report::Told;
 
 impl Supervisor {
@@ -39,13 +40,15 @@ impl Supervisor {
             }
             _ => Vec::new(),
         };
-        let unseen = match note {
+        let drain = match note {
             Note::DrainEnded { pid, .. } => {
                 let worker = self.workers.get(pid);
-                worker.and_then(|worker| worker.drain.as_ref()?.unseen())
+                worker.and_then(|worker| worker.drain.as_ref())
             }
             _ => None,
         };
+        let unseen = drain.and_then(WorkerDrain::unseen);
+        let blind = drain.is_some_and(WorkerDrain::blind);
         let not_passed = match note {
             Note::StillStarting { pid, .. }
             | Note::NotReady { pid, .. }
@@ -61,6 +64,7 @@ impl Supervisor {
         self.reporter.tell(&Told {
             note,
             unseen,
+            blind,
             not_passed: not_passed.as_deref(),
             unix_seconds: self.clock.unix_seconds(),
             ports: &self.port_table,

@@ -3,6 +3,8 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
+use nix::time::{ClockId, clock_gettime};
+
 use crate::model::Tick;
 
 /// Wall time. It may jump, so never measure with it; schedules use it.
@@ -15,6 +17,12 @@ pub fn wall() -> SystemTime {
 #[expect(clippy::disallowed_methods, reason = "this is the one clock")]
 pub fn instant() -> Instant {
     Instant::now()
+}
+
+/// CPU time that the calling thread has used. Unlike wall time, it does not grow while the thread waits for a CPU, so it
+/// measures what something costs also under a CPU limit. Zero if the kernel does not tell (clock_gettime(2)).
+pub fn thread_cpu() -> Duration {
+    clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map_or(Duration::ZERO, Duration::from)
 }
 
 /// Monotonic time since the start, without the time during which the runtime itself did not run.
@@ -79,5 +87,24 @@ impl Clock {
     pub fn jitter(&self) -> u16 {
         let nanos = self.start.elapsed().subsec_nanos();
         u16::try_from(nanos.wrapping_mul(0x9e37_79b1) >> 16).unwrap_or(0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::testing::until;
+
+    #[test]
+    fn cpu_time_grows_with_work_and_not_while_the_thread_waits() {
+        let before = thread_cpu();
+        until("work is counted", || thread_cpu() > before);
+        let (began, before) = (Clock::start(), thread_cpu());
+        let (_tell, told) = std::sync::mpsc::channel::<()>();
+        let wait = Duration::from_millis(300);
+        assert!(told.recv_timeout(wait).is_err());
+        let waited = began.now().since(Tick::default());
+        assert!(waited >= wait);
+        assert!(thread_cpu().saturating_sub(before) < waited / 2);
     }
 }

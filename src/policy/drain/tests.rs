@@ -92,6 +92,13 @@ fn who_cannot_be_seen_is_waited_for_longer() {
 }
 
 #[test]
+fn a_pause_grows_with_the_cost_of_a_look_and_has_a_bound() {
+    let paused = |choosing| [0, 1, 4, 15, 20, 60, 100, 300].map(|cost| pause(choosing, ms(cost)));
+    assert_eq!(paused(false), [10, 10, 20, 75, 100, 100, 100, 300].map(ms));
+    assert_eq!(paused(true), [2, 5, 20, 75, 100, 100, 100, 300].map(ms));
+}
+
+#[test]
 fn looks_of_two_kinds_are_no_row() {
     let mut drain = Drain::new(Aim::Empty);
     looks(&mut drain, DARK, 9);

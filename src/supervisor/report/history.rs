@@ -125,6 +125,7 @@ mod tests {
             unix_seconds: 0,
             ports: &PortTable::default(),
             unseen: None,
+            blind: false,
             not_passed: None,
             last_lines: &[],
         });

@@ -11,6 +11,11 @@ use crate::policy::{MAX_INSTANCES, Next, NotUp, Note};
 
 use super::{Listener, Told, human, missing, starting};
 
+/// What a drain could not see of one worker, and of all.
+const HIDDEN: &str = "some of its processes cannot be inspected; connections of no visible process counted as its own";
+const BLIND: &str =
+    "the kernel does not report connections here; only its accept queue was watched";
+
 #[derive(Debug)]
 pub(super) struct LogLines {
     config: Arc<Config>,
@@ -97,7 +102,7 @@ impl Listener for LogLines {
                 pid,
                 end,
                 took,
-            } => self.drain_ended((slot, pid), end, took, told.unseen),
+            } => self.drain_ended((slot, pid), end, took, told),
         }
     }
 }
@@ -128,18 +133,20 @@ impl LogLines {
         }
     }
 
-    /// `unseen`: see [`Told::unseen`].
     fn drain_ended(
         &self,
         (slot, pid): (SlotId, Pid),
         end: DrainEnd,
         took: Duration,
-        unseen: Option<u32>,
+        told: &Told<'_>,
     ) {
         let (slot, pid, took) = (slot.0, pid.get(), human(took));
-        let seen = unseen.map(|_| {
-            "some of its processes cannot be inspected; connections of no visible process counted as its own"
-        });
+        let unseen = told.unseen;
+        let seen = if told.blind {
+            Some(BLIND)
+        } else {
+            unseen.map(|_| HIDDEN)
+        };
         match end {
             DrainEnd::Empty => {
                 info!(slot, pid, took, seen, "worker has no connections left");

@@ -110,6 +110,7 @@ mod tests {
                 last_lines: &[],
                 not_passed: Some("GET /up on port 3000: status 404"),
                 unseen: None,
+                blind: false,
             };
             words(missing, config, &told)
         };

@@ -41,6 +41,8 @@ pub(super) struct Told<'a> {
     /// At the end of a drain, if some processes of the worker cannot be inspected: the connections that belong to no
     /// visible process and counted as the worker's.
     pub(super) unseen: Option<u32>,
+    /// At the end of a drain: the kernel did not report connections, so only the queue decided.
+    pub(super) blind: bool,
 }
 
 /// Receives every note. It must not change what the runtime does.

@@ -1,6 +1,7 @@
 //! Processes from /proc.
 
 use std::fs;
+use std::time::Duration;
 
 /// One row of the process table.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +34,16 @@ pub fn process(pid: i32) -> Option<Process> {
         group: fields.next()?.parse().ok()?,
         session: fields.next()?.parse().ok()?,
     })
+}
+
+/// How long the threads of that process have waited for a CPU so far, in all (sched(7)). Zero if it has ended.
+pub fn waited_for_cpu(pid: i32) -> Duration {
+    let threads = fs::read_dir(format!("/proc/{pid}/task"));
+    let waited = threads.into_iter().flatten().filter_map(|thread| {
+        let text = fs::read_to_string(thread.ok()?.path().join("schedstat")).ok()?;
+        text.split_whitespace().nth(1)?.parse::<u64>().ok()
+    });
+    Duration::from_nanos(waited.sum())
 }
 
 pub fn all() -> Vec<Process> {

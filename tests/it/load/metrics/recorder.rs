@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use flate2::read::GzDecoder;
 
 use super::page::Page;
-use crate::harness::{Connection, until_some};
+use crate::harness::{Connection, Runtime, until_some, waited_for_cpu};
 
 /// The Accept header of each format.
 pub const OPENMETRICS: &str = "application/openmetrics-text;version=1.0.0";
@@ -19,6 +19,7 @@ pub const TEXT: &str = "text/plain;version=0.0.4";
 #[derive(Clone, Debug)]
 pub struct Scraped {
     pub began: Instant,
+    /// Without the time in which the runtime's threads and this process waited for a CPU.
     pub took: Duration,
     /// The timeout of Prometheus.
     pub allowed: Duration,
@@ -35,7 +36,8 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    pub fn start(target: SocketAddr, accept: &'static str) -> Self {
+    pub fn start(runtime: &Runtime, accept: &'static str) -> Self {
+        let target = (runtime.admin(), runtime.pid());
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let addr = listener.local_addr().unwrap();
         let scrapes = Arc::new(Mutex::new(Vec::new()));
@@ -78,11 +80,13 @@ impl Recorder {
 /// Serves one connection until Prometheus closes it.
 fn pass_on(
     stream: &TcpStream,
-    target: SocketAddr,
+    (target, pid): (SocketAddr, i32),
     accept: &str,
     kept: &Mutex<Vec<Scraped>>,
 ) -> Option<()> {
     let mut reader = BufReader::new(stream);
+    let own = i32::try_from(std::process::id()).ok()?;
+    let waited = || waited_for_cpu(pid) + waited_for_cpu(own);
     loop {
         let mut lines = reader.by_ref().lines().map_while(Result::ok);
         let first = lines.next()?;
@@ -100,9 +104,10 @@ fn pass_on(
         ];
         let headers: Vec<&str> = headers.iter().map(String::as_str).collect();
         let path = first.split(' ').nth(1).unwrap();
-        let began = Instant::now();
+        let (began, before) = (Instant::now(), waited());
         let reply = Connection::open(target).and_then(|mut to| to.request(path, &headers));
         let took = began.elapsed();
+        let took = took.saturating_sub(waited().saturating_sub(before));
         // Prometheus then sees a closed connection and a failed scrape.
         let reply = reply.ok()?;
         let packed = reply.header("content-encoding") == Some("gzip");

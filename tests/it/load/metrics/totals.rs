@@ -225,7 +225,7 @@ fn counts_what_was_sent(length: Duration) {
     let program = Counting::new("sent");
     let runtime = program.workers(WORKERS).start();
     wait_ready(&runtime, WORKERS);
-    let jobs = [OPENMETRICS, TEXT].map(|accept| Recorder::start(runtime.admin(), accept));
+    let jobs = [OPENMETRICS, TEXT].map(|accept| Recorder::start(&runtime, accept));
     let prometheus = Prometheus::start(&[("openmetrics", jobs[0].addr), ("text", jobs[1].addr)]);
     // No requests for a few scrapes, at the begin and at the end.
     let quiet = || jobs.iter().for_each(|job| job.wait_more(3));
