@@ -7,6 +7,7 @@ mod log;
 mod node;
 mod port_set;
 mod question;
+mod rights;
 mod signal;
 mod word;
 pub mod worker_vars;
@@ -26,6 +27,7 @@ pub use log::{
 pub use node::NodeTotals;
 pub use port_set::{PortId, PortSet};
 pub use question::{Page, Scheme};
+pub use rights::{Guard, Rights};
 pub use signal::{Received, Sig};
 pub use word::Word;
 

@@ -55,6 +55,7 @@ mod rate;
 pub mod ready;
 mod reload;
 mod retire;
+pub mod rights;
 mod roll;
 mod rotation;
 mod scale;

@@ -9,27 +9,30 @@ use std::thread::JoinHandle;
 use nix::errno::Errno;
 
 use crate::model::{ListenerId, Pid, SlotId};
-use crate::policy::handover::{BindAnswer, PortKey, SocketKind, Transport, on_bind};
+use crate::policy::handover::{BindAnswer, PortKey, Transport};
 use crate::policy::unix::UnixKey;
 use crate::sys::clock::Clock;
 use crate::sys::epoll::{Interest, Poller, ReadyFd, Waker};
 use crate::sys::intercept::{Call, Notification, Notifier};
+use crate::sys::network::OwnNetwork;
 use crate::sys::thread;
 
 use self::alone::Alone;
 use self::closed::ClosedWatch;
+use self::decide::Decided;
 use self::once::Once;
 use super::epoll_sets::EpollSets;
 use super::registry::SharedPorts;
 use super::second_bind::Bounds;
 use super::told::{Told, v6only_default};
-use super::trapped_call::{descriptor, read_address};
+use super::trapped_call::descriptor;
 use super::unix::UnixServer;
 use super::{Asker, PortEvent};
 
 mod alone;
 mod closed;
 mod datagrams;
+mod decide;
 mod listen;
 mod once;
 mod repair;
@@ -90,6 +93,7 @@ impl BindServer {
             watched: HashMap::new(),
             next_token: ARRIVALS + 1,
             v6only_default: v6only_default(),
+            network: OwnNetwork::read(),
             clock: Clock::start(),
             changing: None,
             closed,
@@ -154,6 +158,7 @@ struct Thread<F> {
     watched: HashMap<u64, PortKey>,
     next_token: u64,
     v6only_default: bool,
+    network: OwnNetwork,
     clock: Clock,
     /// The last thread that changed an epoll set. It holds copies of all descriptors until it ends.
     changing: Option<JoinHandle<()>>,
@@ -278,12 +283,18 @@ impl<F: Fn(PortEvent)> Thread<F> {
             return Answer::Proceed;
         }
         match wanted {
-            Ok((BindAnswer::Done, _)) => Answer::Done,
-            Ok((BindAnswer::Share(key), inode)) => self.share(served, notification, key, inode),
-            Ok(left) => {
-                self.left_alone(served, left);
-                Answer::Proceed
-            }
+            Ok(Decided {
+                denied: Some(denied),
+                ..
+            }) => self.leave_denied(served, denied),
+            Ok(Decided { answer, inode, .. }) => match answer {
+                BindAnswer::Done => Answer::Done,
+                BindAnswer::Share(key) => self.share(served, notification, key, inode),
+                left => {
+                    self.left_alone(served, (left, inode));
+                    Answer::Proceed
+                }
+            },
             Err(errno) => {
                 if matches!(errno, Errno::EPERM | Errno::EACCES) {
                     self.unseen(served);
@@ -291,27 +302,6 @@ impl<F: Fn(PortEvent)> Thread<F> {
                 Answer::Proceed
             }
         }
-    }
-
-    /// The answer, and the inode of the program's socket. An error means that something could not be read; the kernel
-    /// then executes the call unchanged.
-    fn decide_bind(
-        &self,
-        served: &ServedWorker,
-        notification: &Notification,
-    ) -> nix::Result<(BindAnswer, u64)> {
-        let [fd, address, len, ..] = notification.args;
-        let fd = descriptor(notification, fd).ok_or(Errno::EBADF)?;
-        let kind = SocketKind::from_protocol(&fd.protocol()?);
-        let inode = fd.inode()?;
-        if kind == SocketKind::Other {
-            return Ok((BindAnswer::Leave, inode));
-        }
-        let addr = read_address(notification.task, address, len)?;
-        let v6only = served.told.of(inode).v6only();
-        let v6only = v6only.unwrap_or(self.v6only_default);
-        let ours = self.ports.owns(inode);
-        Ok((on_bind(&self.ports.rule(), kind, addr, v6only, ours), inode))
     }
 
     fn share(

@@ -8,9 +8,10 @@ use crate::model::ListenerId;
 use crate::policy::handover::Reuse;
 use crate::sys::intercept::Notification;
 use crate::sys::remote;
+use crate::sys::rights::{allows_congestion_control, rights};
 use crate::sys::sockopt::{
-    BUFFER_LOCK, DEVICE, JOINS, Joined, LONGEST, OptionId, REUSE_ADDR, REUSE_PORT, SocketOption,
-    V6ONLY,
+    BUFFER_LOCK, CONGESTION, DEVICE, JOINS, Joined, LONGEST, OptionId, RECEIVE_BUFFER_FORCED,
+    REUSE_ADDR, REUSE_PORT, SEND_BUFFER_FORCED, SocketOption, V6ONLY,
 };
 
 use super::group::Group;
@@ -89,6 +90,16 @@ impl Options {
     }
 }
 
+/// Whether the kernel lets this thread set the option. The runtime sets it on the listener, and may be allowed more.
+fn may_set(task: i32, option: &SocketOption) -> bool {
+    let free = match option.id() {
+        SEND_BUFFER_FORCED | RECEIVE_BUFFER_FORCED => false,
+        CONGESTION => allows_congestion_control(option.value()),
+        _ => true,
+    };
+    free || rights(Some(task)).is_ok_and(|rights| rights.administers_network())
+}
+
 /// What a worker's processes set on their sockets, oldest socket first.
 #[derive(Debug, Default)]
 pub(super) struct Told {
@@ -115,7 +126,9 @@ impl Told {
             .filter(|_| remote::read_memory(notification.task, value, &mut raw).is_ok());
         let kept = raw.get(..raw.len().min(LONGEST))?;
         let option = SocketOption::new(id.0, id.1, kept);
-        let (inode, option) = inode.zip(option).filter(|_| is_valid())?;
+        let may = |option: &SocketOption| may_set(notification.task, option);
+        let found = inode.zip(option).filter(|(_, option)| may(option));
+        let (inode, option) = found.filter(|_| is_valid())?;
         self.add(inode, option);
         Joined::new(id, raw).map(|group| (inode, group))
     }

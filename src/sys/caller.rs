@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 use nix::sys::stat::stat;
 
+use super::rights::{status, words};
 use super::unix::{errno, identity};
 
 /// What a process passes on to the files that it makes.
@@ -36,20 +37,11 @@ impl Maker {
 
 /// Reads the umask and the file system ids of a thread (proc(5), status). EPERM is not possible: everybody may read it.
 pub fn maker(task: Option<i32>) -> nix::Result<Maker> {
-    let path = task.map_or_else(
-        || "/proc/thread-self/status".to_owned(),
-        |task| format!("/proc/{task}/status"),
-    );
-    let text = fs::read(path).map_err(|error| errno(&error))?;
-    parse_maker(&text).ok_or(Errno::EIO)
+    parse_maker(&status(task)?).ok_or(Errno::EIO)
 }
 
 fn parse_maker(text: &[u8]) -> Option<Maker> {
-    let value = |name: &[u8], at: usize| {
-        let mut lines = text.split(|byte| *byte == b'\n');
-        let line = std::str::from_utf8(lines.find_map(|line| line.strip_prefix(name))?).ok()?;
-        line.split_ascii_whitespace().nth(at)
-    };
+    let value = |name: &[u8], at: usize| words(text, name)?.nth(at);
     Some(Maker {
         umask: u32::from_str_radix(value(b"Umask:", 0)?, 8).ok()?,
         uid: value(b"Uid:", 3)?.parse().ok()?,

@@ -22,6 +22,12 @@ pub const REUSE_PORT: OptionId = (libc::SOL_SOCKET, libc::SO_REUSEPORT);
 pub const DEVICE: OptionId = (libc::SOL_SOCKET, libc::SO_BINDTODEVICE);
 /// SO_BUF_LOCK: 0 lets the kernel size the buffers again.
 pub const BUFFER_LOCK: OptionId = (libc::SOL_SOCKET, libc::SO_BUF_LOCK);
+/// SO_SNDBUFFORCE, which needs CAP_NET_ADMIN.
+pub const SEND_BUFFER_FORCED: OptionId = (libc::SOL_SOCKET, libc::SO_SNDBUFFORCE);
+/// SO_RCVBUFFORCE, which needs CAP_NET_ADMIN.
+pub const RECEIVE_BUFFER_FORCED: OptionId = (libc::SOL_SOCKET, libc::SO_RCVBUFFORCE);
+/// TCP_CONGESTION. Some values need CAP_NET_ADMIN.
+pub const CONGESTION: OptionId = (libc::IPPROTO_TCP, libc::TCP_CONGESTION);
 /// SO_RCVBUF.
 #[cfg(test)]
 pub const RECEIVE_BUFFER: OptionId = (libc::SOL_SOCKET, libc::SO_RCVBUF);
@@ -135,6 +141,11 @@ impl SocketOption {
         (self.level, self.name)
     }
 
+    /// The value.
+    pub fn value(&self) -> &[u8] {
+        self.value.get(..self.len).unwrap_or_default()
+    }
+
     /// The value as a number: what the kernel reads if the value has at least four bytes.
     pub fn as_number(&self) -> i32 {
         let [a, b, c, d, ..] = self.value;
@@ -143,8 +154,7 @@ impl SocketOption {
 
     /// Sets it.
     pub fn set(&self, fd: impl AsFd) -> nix::Result<()> {
-        let value = self.value.get(..self.len).ok_or(Errno::EINVAL)?;
-        set(fd, self.id(), value)
+        set(fd, self.id(), self.value())
     }
 
     /// What must be set to return a socket to its present state, once this option is set on it.

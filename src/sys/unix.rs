@@ -4,6 +4,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io;
+use std::mem::size_of;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::lchown;
@@ -17,7 +18,8 @@ use nix::sys::stat::{FchmodatFlags, FileStat, Mode, SFlag, fchmodat, fstat, fsta
 use nix::unistd::{UnlinkatFlags, linkat, unlinkat};
 
 use super::proc::Proc;
-use super::procunix;
+use super::{procunix, rights};
+use crate::model::Guard;
 
 pub use super::caller::{Maker, as_seen_by, is_in_our_network, maker, sees_the_same};
 
@@ -30,8 +32,12 @@ pub enum Address {
     Abstract(Vec<u8>),
 }
 
-/// Parses a `struct sockaddr_un`. `None` for another family, and if the kernel shall choose a name (autobind).
+/// Parses a `struct sockaddr_un`. `None` for another family, for a length that the kernel refuses, and if the kernel shall
+/// choose a name (autobind).
 pub fn parse_address(bytes: &[u8]) -> Option<Address> {
+    if bytes.len() > size_of::<libc::sockaddr_un>() {
+        return None;
+    }
     let family = u16::from_ne_bytes(bytes.get(..2)?.try_into().ok()?);
     let name = bytes.get(2..).filter(|name| !name.is_empty())?;
     if i32::from(family) != libc::AF_UNIX {
@@ -184,19 +190,9 @@ impl Place {
         })
     }
 
-    /// Whether such a process may make files here, as far as owner, group and permission bits tell.
-    pub fn lets_make(&self, maker: Maker) -> nix::Result<bool> {
-        let stat = fstat(&self.fd)?;
-        let bits = if maker.uid == 0 {
-            return Ok(true);
-        } else if stat.st_uid == maker.uid {
-            stat.st_mode >> 6
-        } else if stat.st_gid == maker.gid {
-            stat.st_mode >> 3
-        } else {
-            stat.st_mode
-        };
-        Ok(bits & 0o3 == 0o3)
+    /// The directories from the root to this one, as far as they decide who may do what here.
+    pub fn way(&self) -> nix::Result<Vec<Guard>> {
+        rights::way(&self.fd)
     }
 
     /// The socket file of this name. `None` if there is no such name, or if it is something else.

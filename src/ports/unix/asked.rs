@@ -46,8 +46,7 @@ impl UnixServer {
             let (key, place) = found.ok_or(Errno::EACCES)?;
             self.may_ask(&key)?;
             let program = unix::maker(Some(task))?;
-            let foreign = self.own.is_some_and(|own| own.uid != program.uid);
-            if foreign && !place.lets_make(program)? {
+            if !self.may_make(task, &place)? {
                 return Err(Errno::EACCES);
             }
             let request = Asked {

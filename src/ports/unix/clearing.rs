@@ -31,10 +31,7 @@ impl UnixServer {
         if unix::is_other_file(&path) {
             return Ok(Removed::ByKernel);
         }
-        let program = unix::maker(Some(task))?;
-        let alike = self.own.is_some_and(|own| own.uid == program.uid);
-        // The runtime may be allowed to do what the program is not.
-        if !alike || !unix::sees_the_same(task)? {
+        if !unix::sees_the_same(task)? {
             return Ok(Removed::ByKernel);
         }
         let (parent, base) = unix::split(&path).ok_or(Errno::EINVAL)?;
@@ -45,12 +42,20 @@ impl UnixServer {
             state.unix.settle_pending();
             state.unix.shares(&key, &state.settings.rule)
         };
-        // What was read belongs to this caller only if its call still waits.
-        if !shared || !place.lets_make(program)? || !caller.trapped.notifier.is_valid(notification)
-        {
+        if !shared {
             return Ok(Removed::ByKernel);
         }
-        if place.socket(base)?.is_some() {
+        let file = place.socket(base)?;
+        // The runtime may be allowed to do what the program is not.
+        let may = match &file {
+            Some(file) => self.may_remove(task, &place, file)?,
+            None => self.may_make(task, &place)?,
+        };
+        // What was read belongs to this caller only if its call still waits.
+        if !may || !caller.trapped.notifier.is_valid(notification) {
+            return Ok(Removed::ByKernel);
+        }
+        if file.is_some() {
             place.remove(base)?;
             Ok(Removed::Done)
         } else if place.has(base) {

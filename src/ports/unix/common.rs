@@ -110,7 +110,7 @@ impl UnixServer {
         let fd = descriptor(notification, fd).ok_or(Errno::EBADF)?;
         let (flags, bound) = (fd.flags()?, fd.inode()?);
         // The same name in another network namespace is another name.
-        let near = unix::is_in_our_network(notification.task)?;
+        let near = self.network.has(fd);
         if !near || !caller.trapped.notifier.is_valid(notification) {
             return Ok(None);
         }

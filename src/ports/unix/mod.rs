@@ -19,6 +19,7 @@ mod names;
 mod pointing;
 mod record;
 mod removal;
+mod rights;
 mod server;
 mod view;
 

@@ -52,6 +52,11 @@ impl Names {
         }
     }
 
+    /// The directory of the path.
+    pub fn place(&self) -> &Place {
+        &self.outer
+    }
+
     /// Whether both are in the same directory, which may have been replaced by another of the same name.
     pub fn is_in(&self, outer: &Place) -> bool {
         matches!((self.outer.id(), outer.id()), (Ok(one), Ok(other)) if one == other)

@@ -57,7 +57,8 @@ impl UnixServer {
         let Ok((written, path)) = removed_path(notification) else {
             return false;
         };
-        if let Some(answer) = self.after_the_end(&written, &path) {
+        let task = notification.task;
+        if let Some(answer) = self.after_the_end(&written, &path, task) {
             return answer && caller.trapped.notifier.is_valid(notification);
         }
         let Some(file) = self.file_at(&written, &path) else {
@@ -87,6 +88,12 @@ impl UnixServer {
         let Some((key, removal, has)) = found else {
             return false;
         };
+        // The runtime removes the path in its name later.
+        let names = self.names.get(&key);
+        let may = names.map(|names| self.may_remove(task, names.place(), &file));
+        if may != Some(Ok(true)) {
+            return false;
+        }
         if !caller.trapped.notifier.is_valid(notification) {
             return false;
         }
@@ -133,16 +140,26 @@ impl UnixServer {
 
     /// During the stop, the first worker that removes a path removes it. The others are told the same, since each
     /// believes to have made it. `None` if it is none of ours.
-    fn after_the_end(&mut self, written: &Path, path: &Path) -> Option<bool> {
-        let ended = self.ended.iter_mut().find(|ended| {
+    fn after_the_end(&mut self, written: &Path, path: &Path, task: i32) -> Option<bool> {
+        let number = self.ended.iter().position(|ended| {
             let at = || ended.names.has(path);
             ended.addresses.iter().any(|address| address == written) || at()
         })?;
-        let ours = matches!(ended.names.present(), Ok(Present::Socket(file)) if ended.files.contains(&file.id));
-        if ours && ended.names.remove_path().is_err() {
+        let ended = self.ended.get(number)?;
+        let present = ended.names.present().ok();
+        let ours = present.and_then(|present| match present {
+            Present::Socket(file) => Some(file).filter(|file| ended.files.contains(&file.id)),
+            Present::Other | Present::Missing => None,
+        });
+        if let Some(file) = &ours
+            && (unix::sees_the_same(task) != Ok(true)
+                || self.may_remove(task, ended.names.place(), file) != Ok(true)
+                || ended.names.remove_path().is_err())
+        {
             return Some(false);
         }
-        ended.removed |= ours;
+        let ended = self.ended.get_mut(number)?;
+        ended.removed |= ours.is_some();
         Some(ended.removed)
     }
 

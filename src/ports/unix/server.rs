@@ -6,11 +6,13 @@ use std::path::Path;
 
 use nix::errno::Errno;
 
-use crate::model::{ListenerId, Pid};
+use crate::model::{ListenerId, Pid, Rights};
 use crate::policy::unix::UnixKey;
 use crate::sys::epoll::Poller;
 use crate::sys::intercept::Notification;
+use crate::sys::network::OwnNetwork;
 use crate::sys::remote::Descriptor;
+use crate::sys::rights::rights;
 use crate::sys::unix::{self, Address, FileId, Kind, Maker, Place};
 use crate::sys::{io, listener};
 
@@ -60,6 +62,10 @@ pub(in crate::ports) struct UnixServer {
     pub(super) names: HashMap<UnixKey, Names>,
     /// What the files of this process get.
     pub(super) own: Option<Maker>,
+    /// To it the abstract names belong.
+    pub(super) network: OwnNetwork,
+    /// What this process may do.
+    pub(super) own_rights: Option<Rights>,
     next_serial: u32,
     /// The listener whose arrivals turn the path, for each group.
     pub(super) watched: HashMap<u32, ListenerId>,
@@ -96,6 +102,8 @@ impl UnixServer {
             ports,
             names: HashMap::new(),
             own: unix::maker(None).ok(),
+            network: OwnNetwork::read(),
+            own_rights: rights(None).ok(),
             next_serial: 0,
             watched: HashMap::new(),
             resting: Vec::new(),
@@ -122,14 +130,10 @@ impl UnixServer {
         let fd = descriptor(caller.notification, fd).ok_or(Errno::EBADF)?;
         let flags = fd.flags()?;
         let bound = fd.inode()?;
-        let program = unix::maker(Some(caller.notification.task))?.with_socket(fd.task, fd.fd);
+        let program = unix::maker(Some(fd.task))?.with_socket(fd.task, fd.fd);
+        let may = self.may_make(fd.task, &place)?;
         // What was read belongs to this caller only if its call still waits.
-        if !caller.trapped.notifier.is_valid(caller.notification) {
-            return Ok(None);
-        }
-        // The runtime may be allowed to do what the program is not.
-        let foreign = self.own.is_some_and(|own| own.uid != program.uid);
-        if foreign && !place.lets_make(program)? {
+        if !may || !caller.trapped.notifier.is_valid(caller.notification) {
             return Ok(None);
         }
         let listener = caller.trapped.listener;

@@ -10,6 +10,7 @@ mod listed;
 pub mod opening;
 mod options;
 mod programs;
+mod rights;
 mod second_bind;
 mod taken;
 mod udp;
