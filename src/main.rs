@@ -20,6 +20,7 @@ use rpm_runtime::sys::clock::Clock;
 use rpm_runtime::sys::clone3::{self, Clone3};
 use rpm_runtime::sys::inherited::Inherited;
 use rpm_runtime::sys::pid1;
+use rpm_runtime::sys::place;
 use rpm_runtime::sys::signals::{self, Signals};
 use tokio::net::UnixStream;
 
@@ -56,7 +57,7 @@ fn main() -> ExitCode {
         args,
         cpus,
         memory: limits.memory,
-        read_file: &|path| std::fs::read(path),
+        read_file: &|path| place::read_path(path, place::SETTINGS),
         found: &revision::here,
     };
     match config::open(input) {

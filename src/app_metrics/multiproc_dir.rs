@@ -2,8 +2,10 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+
+use nix::fcntl::OFlag;
 
 /// Where to create a private directory: in memory if possible, because the files are written with each request and are
 /// worthless afterwards.
@@ -81,7 +83,7 @@ fn make_private(room: &Path) -> io::Result<(PathBuf, File)> {
             Err(error) if error.kind() == ErrorKind::AlreadyExists => continue,
             other => other?,
         }
-        let lock = File::open(&path)?;
+        let lock = open_directory(&path)?;
         // Another runtime may have removed it before it was locked.
         let locked = lock.try_lock().is_ok() && lock.metadata()?.nlink() > 0;
         if locked {
@@ -106,12 +108,22 @@ fn sweep(room: &Path) {
         let found = entry.metadata();
         if named
             && found.is_ok_and(|found| found.is_dir())
-            && let Ok(lock) = File::open(entry.path())
+            && let Ok(lock) = open_directory(&entry.path())
             && lock.try_lock().is_ok()
         {
             let _ = fs::remove_dir_all(entry.path());
         }
     }
+}
+
+/// Opens a directory, and nothing else: others may write to the room, and exchange it for a FIFO, which would be waited
+/// for.
+fn open_directory(path: &Path) -> io::Result<File> {
+    let flags = OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
+    OpenOptions::new()
+        .read(true)
+        .custom_flags(flags.bits())
+        .open(path)
 }
 
 /// Writes a file of the needed size. Never writes to an existing file or through a link.
@@ -146,6 +158,19 @@ mod tests {
         fs::write(path.join("counter_1.db"), b"x").unwrap();
         drop(one);
         assert!(!path.exists() && other.path().exists());
+    }
+
+    #[test]
+    fn only_a_directory_is_opened_and_nothing_is_waited_for() {
+        let room = std::env::temp_dir().join(format!("rpm-room-kinds-{}", std::process::id()));
+        fs::create_dir_all(&room).unwrap();
+        let fifo = room.join("fifo");
+        nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        std::os::unix::fs::symlink(".", room.join("link")).unwrap();
+        assert!(open_directory(&room).is_ok());
+        assert!(open_directory(&fifo).is_err());
+        assert!(open_directory(&room.join("link")).is_err());
+        fs::remove_dir_all(&room).unwrap();
     }
 
     #[test]

@@ -8,6 +8,7 @@
 //! - everything else is taken literally: nothing is expanded, and a `#` in a value without quotes is part of it;
 //! - if a name occurs twice, the later line applies.
 
+use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -29,15 +30,51 @@ impl fmt::Display for BadLine {
     }
 }
 
+/// Most lines that a message names.
+const NAMED: usize = 5;
+
+/// The lines that are not variables: at least one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BadLines {
+    /// The first ones, at most [`NAMED`].
+    pub first: Vec<BadLine>,
+    /// How many more there are.
+    pub more: usize,
+}
+
+impl BadLines {
+    fn push(&mut self, line: usize, what: String) {
+        if self.first.len() < NAMED {
+            self.first.push(BadLine { line, what });
+        } else {
+            self.more += 1;
+        }
+    }
+}
+
+impl fmt::Display for BadLines {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, bad) in self.first.iter().enumerate() {
+            write!(f, "{}{bad}", if at == 0 { "" } else { ", " })?;
+        }
+        match self.more {
+            0 => Ok(()),
+            more => write!(f, ", and {more} lines more"),
+        }
+    }
+}
+
 /// The byte order mark, which some editors write before the first line.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// Returns the variables in order, each once, or all invalid lines.
-pub fn env_file(bytes: &[u8]) -> Result<Vec<(OsString, OsString)>, Vec<BadLine>> {
+/// Returns the variables in order, each once, or the invalid lines.
+pub fn env_file(bytes: &[u8]) -> Result<Vec<(OsString, OsString)>, BadLines> {
     let bytes = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes);
     let text = with_unix_lines(bytes);
     let mut variables: Vec<(OsString, OsString)> = Vec::new();
-    let mut bad = Vec::new();
+    // A search through a list of a hundred thousand names would take PID 1 minutes.
+    let mut places: HashMap<OsString, usize> = HashMap::new();
+    let mut bad = BadLines::default();
     let mut rest = text.as_slice();
     let mut at = 1;
     while !rest.is_empty() {
@@ -49,19 +86,22 @@ pub fn env_file(bytes: &[u8]) -> Result<Vec<(OsString, OsString)>, Vec<BadLine>>
             match variable(rest) {
                 Ok((name, value, length)) => {
                     taken = length;
-                    match variables.iter_mut().find(|(known, _)| *known == name) {
-                        Some((_, place)) => *place = value,
-                        None => variables.push((name, value)),
+                    let known = places.get(&name).and_then(|at| variables.get_mut(*at));
+                    if let Some((_, place)) = known {
+                        *place = value;
+                    } else {
+                        places.insert(name.clone(), variables.len());
+                        variables.push((name, value));
                     }
                 }
-                Err(what) => bad.push(BadLine { line: at, what }),
+                Err(what) => bad.push(at, what),
             }
         }
         let (done, left) = rest.split_at(taken.min(rest.len()));
         at += done.split(|byte| *byte == b'\n').skip(1).count();
         rest = left;
     }
-    if bad.is_empty() {
+    if bad.first.is_empty() {
         Ok(variables)
     } else {
         Err(bad)
@@ -70,11 +110,14 @@ pub fn env_file(bytes: &[u8]) -> Result<Vec<(OsString, OsString)>, Vec<BadLine>>
 
 /// The text with LF in the place of each CRLF.
 fn with_unix_lines(bytes: &[u8]) -> Vec<u8> {
-    let lines: Vec<&[u8]> = bytes
-        .split(|byte| *byte == b'\n')
-        .map(|line| line.strip_suffix(b"\r").unwrap_or(line))
-        .collect();
-    lines.join(&b'\n')
+    let mut text = Vec::with_capacity(bytes.len());
+    for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+        let end = line.strip_suffix(b"\n");
+        let start = end.unwrap_or(line);
+        text.extend_from_slice(start.strip_suffix(b"\r").unwrap_or(start));
+        text.extend(end.map(|_| b'\n'));
+    }
+    text
 }
 
 /// The position of the next line end, or the end of the text.
@@ -228,28 +271,56 @@ mod tests {
         );
     }
 
+    fn told(text: &[u8]) -> Vec<String> {
+        let bad = env_file(text).unwrap_err();
+        bad.first.iter().map(ToString::to_string).collect()
+    }
+
     #[test]
     fn every_wrong_line_is_told_by_its_number() {
-        let text = b"A=1\nhello\n=x\nA B=1\n\nA =1\nB='x\nC=\"x\" y\nD=\0\nexport E\nE='a'b'\n";
-        let told: Vec<String> = env_file(text)
-            .unwrap_err()
-            .iter()
-            .map(ToString::to_string)
-            .collect();
+        let text = b"A=1\nhello\n=x\nA B=1\n\nA =1\nB='x\nC=\"x\" y\n";
         assert_eq!(
-            told,
+            told(text),
             [
                 "line 2: there is no =",
                 "line 3: there is no name before the =",
                 "line 4: \"A B\" is not a name, because of a blank or a control character",
                 "line 6: \"A \" is not a name, because of a blank or a control character",
-                "line 7: something stands behind the closing quote",
-                "line 8: something stands behind the closing quote",
-                "line 9: holds a NUL byte",
-                "line 10: there is no =",
-                "line 11: something stands behind the closing quote",
+                "line 7: the quote is not closed",
             ]
         );
+        let text = b"B='x\nC=\"x\" y\nD=\0\nexport E\nE='a'b'\n";
+        assert_eq!(
+            told(text),
+            [
+                "line 1: something stands behind the closing quote",
+                "line 2: something stands behind the closing quote",
+                "line 3: holds a NUL byte",
+                "line 4: there is no =",
+                "line 5: something stands behind the closing quote",
+            ]
+        );
+    }
+
+    #[test]
+    fn of_many_wrong_lines_the_first_are_told_and_the_others_counted() {
+        let bad = env_file("x\n".repeat(1 << 19).as_bytes()).unwrap_err();
+        assert_eq!((bad.first.len(), bad.more), (5, (1 << 19) - 5));
+        let text = bad.to_string();
+        assert!(
+            text.starts_with("line 1: there is no =, line 2: "),
+            "{text}"
+        );
+        assert!(text.ends_with(", line 5: there is no =, and 524283 lines more"));
+    }
+
+    #[test]
+    fn a_hundred_thousand_names_are_each_found_once() {
+        let lines = |value: u8| (0..100_000).map(move |name| format!("N{name}={value}\n"));
+        let text: String = lines(1).chain(lines(2)).collect();
+        let variables = env_file(text.as_bytes()).unwrap();
+        assert_eq!(variables.len(), 100_000);
+        assert!(variables.iter().all(|(_, value)| value == "2"));
     }
 
     #[test]
@@ -261,8 +332,7 @@ mod tests {
         assert_eq!(read(text.as_bytes()), expected);
         let crlf = text.replace('\n', "\r\n");
         assert_eq!(read(crlf.as_bytes()), expected);
-        let told = env_file(b"A='1\n2'\nhello\nKEY=\"x\ny\nB=1\n").unwrap_err();
-        let told: Vec<String> = told.iter().map(ToString::to_string).collect();
+        let told = told(b"A='1\n2'\nhello\nKEY=\"x\ny\nB=1\n");
         let expected = [
             "line 3: there is no =",
             "line 4: the quote is not closed",

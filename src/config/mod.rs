@@ -47,7 +47,7 @@ pub use admin::{Admin, AppMetrics, MetricsSource};
 pub use check::{stop_budget, table};
 pub use cli::{Cli, Usage, help};
 pub use config::{Config, GROUPS, settings};
-pub use env_file::{BadLine, env_file};
+pub use env_file::{BadLine, BadLines, env_file};
 pub use environment::{Input, LATER, Source};
 pub use faults::{Fault, Faults, Wrong};
 pub use health::Health;

@@ -23,7 +23,7 @@ most people need.
 - Lists are separated by commas. Fixed words may be in any case.
 - A signal is a name, with or without `SIG`, or a number.
 - Any variable can be given as `NAME_FILE` instead: the path of a file that holds the value. A line break at the end of the
-  file does not count.
+  file does not count. It is a regular file, or a symbolic link to one, of at most 1 MiB.
 - All mistakes are told at once, before anything starts, and the runtime ends with exit code 64.
 - An unknown `RPM_*` name is a warning that names the nearest known one. Variables that Kubernetes sets for a Service named
   `rpm` or `rpm-...` are ignored.

@@ -1,5 +1,6 @@
 //! The environment of a worker.
 
+use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 use std::num::NonZeroU16;
 use std::path::Path;
@@ -10,6 +11,7 @@ use tracing::error;
 use crate::config::{Config, env_file};
 use crate::model::{Generation, SlotId, worker_vars};
 use crate::policy::watchdog;
+use crate::sys::place;
 
 /// The environment that all workers get.
 #[derive(Debug)]
@@ -18,6 +20,8 @@ pub(super) struct Environment {
     own: Vec<(OsString, OsString)>,
     /// RPM_ENV_FILE, as last read without an error.
     file: Vec<(OsString, OsString)>,
+    /// The last error of reading it, and the generation that was told.
+    told: Option<(Generation, String)>,
     /// WATCHDOG_USEC of the runtime's own environment, which the workers inherit.
     pub(super) watchdog: Option<Duration>,
 }
@@ -29,32 +33,50 @@ impl Environment {
         Self {
             own,
             file: Vec::new(),
+            told: None,
             watchdog,
         }
     }
 
-    /// Returns the runtime's own environment with the current content of RPM_ENV_FILE over it. If the file cannot be
-    /// read, its last content is used.
-    pub(super) fn read(&mut self, file: Option<&Path>) -> Vec<(OsString, OsString)> {
+    /// Returns the runtime's own environment with the current content of RPM_ENV_FILE over it, for a worker of this
+    /// generation. If the file cannot be read, its last good content is used. Each generation is told that once.
+    pub(super) fn read(
+        &mut self,
+        file: Option<&Path>,
+        generation: Generation,
+    ) -> Vec<(OsString, OsString)> {
         let mut env = self.own.clone();
         let Some(path) = file else {
             return env;
         };
-        let read = std::fs::read(path).map_err(|error| error.to_string());
-        let parsed = read.and_then(|bytes| {
-            env_file(&bytes).map_err(|bad| {
-                let lines: Vec<String> = bad.iter().map(ToString::to_string).collect();
-                lines.join("; ")
-            })
-        });
-        match parsed {
-            Ok(variables) => self.file = variables,
+        let read = place::read_path(path, place::SETTINGS).map_err(|error| error.to_string());
+        match read.and_then(|bytes| env_file(&bytes).map_err(|bad| bad.to_string())) {
+            Ok(variables) => {
+                self.file = variables;
+                self.told = None;
+            }
             Err(error) => {
-                error!(path = %path.display(), error, "cannot read RPM_ENV_FILE; the worker gets its last known content");
+                let told = self.told.replace((generation, error.clone()));
+                if told.as_ref() != self.told.as_ref() {
+                    error!(
+                        path = %path.display(),
+                        error,
+                        next = "workers get its last good content; mend the file, and reload",
+                        "cannot read RPM_ENV_FILE"
+                    );
+                }
             }
         }
+        // The file may hold many variables, so each finds its place without a search.
+        let mut places: HashMap<OsString, usize> = HashMap::new();
+        for (at, (name, _)) in env.iter().enumerate() {
+            places.entry(name.clone()).or_insert(at);
+        }
         for (name, value) in &self.file {
-            set(&mut env, name, value);
+            match places.get(name).and_then(|at| env.get_mut(*at)) {
+                Some((_, place)) => place.clone_from(value),
+                None => env.push((name.clone(), value.clone())),
+            }
         }
         env
     }
@@ -129,6 +151,31 @@ mod tests {
             assert_eq!(of("PORT", other), None, "{other}");
         }
         assert_eq!(of("port", "3000"), None);
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_leaves_its_last_good_content() {
+        let path = std::env::temp_dir().join(format!("rpm-env-{}", std::process::id()));
+        let own = vec![("A".into(), "0".into()), ("B".into(), "0".into())];
+        let mut environment = Environment::new(own);
+        let pairs = |pairs: &[(&str, &str)]| -> Vec<(OsString, OsString)> {
+            let pair = |(name, value): &(&str, &str)| (name.into(), value.into());
+            pairs.iter().map(pair).collect()
+        };
+        std::fs::write(&path, "B=1\nC=2\n").unwrap();
+        let good = pairs(&[("A", "0"), ("B", "1"), ("C", "2")]);
+        assert_eq!(environment.read(Some(&path), Generation(0)), good);
+        let told = |environment: &Environment| environment.told.clone().map(|(_, error)| error);
+        assert_eq!(told(&environment), None);
+        std::fs::write(&path, vec![b'#'; place::SETTINGS + 1]).unwrap();
+        assert_eq!(environment.read(Some(&path), Generation(1)), good);
+        let error = "it holds more than 1048576 bytes";
+        assert_eq!(told(&environment).as_deref(), Some(error));
+        std::fs::write(&path, vec![b'#'; place::SETTINGS]).unwrap();
+        let own = pairs(&[("A", "0"), ("B", "0")]);
+        assert_eq!(environment.read(Some(&path), Generation(1)), own);
+        assert_eq!(told(&environment), None);
+        std::fs::remove_file(&path).unwrap();
     }
 
     #[test]

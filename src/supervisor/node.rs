@@ -30,7 +30,7 @@ use super::{Supervisor, environment};
 pub(super) use told::{asks, refusal, tell_of_scheduling, warn_of_no_drain};
 
 /// So much of a script is enough to see which program its `#!` line names.
-const HEAD: u64 = 256;
+const HEAD: usize = 256;
 
 /// Node reads options from it.
 const NODE_OPTIONS: &str = "NODE_OPTIONS";

@@ -70,7 +70,8 @@ impl Supervisor {
             .iter()
             .map(|(fd, name)| (fd.as_fd(), name.clone()))
             .collect();
-        let base = self.environment.read(config.program.env_file.as_deref());
+        let file = config.program.env_file.as_deref();
+        let base = self.environment.read(file, generation);
         let workers = self.fleet.desired();
         let mut env = environment::build(&base, &config, slot, generation, workers);
         if let Some((name, value)) = self.app_metrics.variable() {

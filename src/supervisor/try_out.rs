@@ -24,7 +24,8 @@ pub struct Tried {
 
 /// Tries it in the runtime's own environment.
 pub fn try_out(config: &Config, env: Vec<(OsString, OsString)>) -> Tried {
-    let base = Environment::new(env).read(config.program.env_file.as_deref());
+    let file = config.program.env_file.as_deref();
+    let base = Environment::new(env).read(file, Generation(0));
     let workers = config.program.instances.get();
     let env = environment::build(&base, config, SlotId(0), Generation(0), workers);
     let fault = config.program.argv.first().and_then(|program| {

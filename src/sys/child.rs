@@ -12,8 +12,10 @@ use nix::errno::Errno;
 /// Whether the file is an ELF binary. If exec refused it, it is for another machine. A shell would read it as a script
 /// and print a misleading error.
 pub(super) fn is_elf(path: &CStr) -> bool {
+    // A FIFO may have taken the place of the program since exec refused it.
+    let flags = libc::O_RDONLY | libc::O_CLOEXEC | libc::O_NONBLOCK | libc::O_NOCTTY;
     // SAFETY: the path ends in NUL.
-    let fd = unsafe { libc::open(path.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC) };
+    let fd = unsafe { libc::open(path.as_ptr(), flags) };
     let mut magic = [0_u8; 4];
     // SAFETY: the buffer is live and the length is its own. An invalid descriptor fails harmlessly.
     let got = unsafe { libc::read(fd, magic.as_mut_ptr().cast(), magic.len()) };

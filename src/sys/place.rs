@@ -1,15 +1,16 @@
 //! Files below a directory whose content somebody else wrote: it is walked into step by step, no step waits, and nothing
 //! but regular files is opened. Unlike [`super::directory`], the directories need not be readable, only searchable.
+//! [`read_path`] is for a file that the configuration names.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, openat, readlinkat};
-use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat};
+use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat, stat};
 
 use super::retry;
 
@@ -66,13 +67,49 @@ impl Place {
             Links::Refuse => (AtFlags::AT_SYMLINK_NOFOLLOW, OFlag::O_NOFOLLOW),
         };
         regular(&retry(|| fstatat(&self.0, name, look))?)?;
-        // If it was replaced meanwhile: without O_NONBLOCK, opening a FIFO would wait for a writer.
-        let flags =
-            OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC | follow;
-        let fd = retry(|| openat(&self.0, name, flags, Mode::empty()))?;
-        regular(&fstat(&fd)?)?;
-        Ok(File::from(fd))
+        open_at(&self.0, name, follow)
     }
+}
+
+/// Maximal size of a file that holds settings, bytes: RPM_ENV_FILE and each `NAME_FILE`.
+pub const SETTINGS: usize = 1 << 20;
+
+/// Reads the regular file at `path`, which may be a symbolic link, to its end. It never waits: anything but a regular
+/// file is refused before it is opened. The error says what it is instead, or that it holds more than `most` bytes.
+pub fn read_path(path: &Path, most: usize) -> io::Result<Vec<u8>> {
+    let stat = retry(|| stat(path))?;
+    if let Some(other) = other_kind(&stat) {
+        let text = format!("it is {other}, and only a regular file is read");
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+    }
+    let too_large = || {
+        let text = format!("it holds more than {most} bytes");
+        io::Error::new(io::ErrorKind::FileTooLarge, text)
+    };
+    if usize::try_from(stat.st_size).is_ok_and(|size| size > most) {
+        return Err(too_large());
+    }
+    let file = open_at(AT_FDCWD, path.as_os_str(), OFlag::empty())?;
+    read(file, most).map_err(|errno| match errno {
+        // It grew meanwhile, or has no size, as in /proc.
+        Errno::EFBIG => too_large(),
+        other => other.into(),
+    })
+}
+
+/// The first bytes of the regular file at `path`, at most `most`. Symbolic links are followed, and nothing waits.
+pub fn read_head(path: &Path, most: usize) -> nix::Result<Vec<u8>> {
+    regular(&retry(|| stat(path))?)?;
+    read_start(open_at(AT_FDCWD, path.as_os_str(), OFlag::empty())?, most)
+}
+
+/// Opens what is a regular file. Another one may have taken its name since that was seen: without O_NONBLOCK, opening a
+/// FIFO would wait for a writer.
+fn open_at(directory: impl AsFd, name: &OsStr, more: OFlag) -> nix::Result<File> {
+    let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC | more;
+    let fd = retry(|| openat(&directory, name, flags, Mode::empty()))?;
+    regular(&fstat(&fd)?)?;
+    Ok(File::from(fd))
 }
 
 /// Reads a file to its end. EFBIG if it holds more than `most` bytes.
@@ -124,16 +161,28 @@ fn errno(error: &io::Error) -> Errno {
     error.raw_os_error().map_or(Errno::EIO, Errno::from_raw)
 }
 
+fn kind(stat: &FileStat) -> SFlag {
+    SFlag::from_bits_truncate(stat.st_mode & SFlag::S_IFMT.bits())
+}
+
 fn regular(stat: &FileStat) -> nix::Result<()> {
-    let kind = stat.st_mode & SFlag::S_IFMT.bits();
-    if kind == SFlag::S_IFREG.bits() {
-        Ok(())
-    } else if kind == SFlag::S_IFDIR.bits() {
-        Err(Errno::EISDIR)
-    } else if kind == SFlag::S_IFLNK.bits() {
-        Err(Errno::ELOOP)
-    } else {
-        Err(Errno::EINVAL)
+    match kind(stat) {
+        SFlag::S_IFREG => Ok(()),
+        SFlag::S_IFDIR => Err(Errno::EISDIR),
+        SFlag::S_IFLNK => Err(Errno::ELOOP),
+        _ => Err(Errno::EINVAL),
+    }
+}
+
+/// What a file is in words, if it is not a regular one.
+fn other_kind(stat: &FileStat) -> Option<&'static str> {
+    match kind(stat) {
+        SFlag::S_IFREG => None,
+        SFlag::S_IFDIR => Some("a directory"),
+        SFlag::S_IFIFO => Some("a FIFO"),
+        SFlag::S_IFCHR | SFlag::S_IFBLK => Some("a device"),
+        SFlag::S_IFSOCK => Some("a socket"),
+        _ => Some("something else"),
     }
 }
 

@@ -1,13 +1,13 @@
 //! Search for a program in PATH, and what may be written.
 
 use std::ffi::{CString, OsStr, OsString};
-use std::fs::File;
-use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use nix::errno::Errno;
 use nix::unistd::{AccessFlags, eaccess};
+
+use super::place;
 
 /// Fails with EINVAL if `bytes` contains a NUL.
 pub(super) fn c_string(bytes: &[u8]) -> nix::Result<CString> {
@@ -67,15 +67,12 @@ pub fn find(program: &OsStr, env: &[(OsString, OsString)]) -> nix::Result<()> {
 }
 
 /// The first bytes of the program that a shell would find, at most `most`; `None` if it cannot be read.
-pub fn head(program: &OsStr, env: &[(OsString, OsString)], most: u64) -> Option<Vec<u8>> {
+pub fn head(program: &OsStr, env: &[(OsString, OsString)], most: usize) -> Option<Vec<u8>> {
     let found = candidates(program, env).ok()?.into_iter().find(|path| {
         let path = Path::new(OsStr::from_bytes(path.as_bytes()));
         path.is_file() && eaccess(path, AccessFlags::X_OK).is_ok()
     })?;
-    let file = File::open(OsStr::from_bytes(found.as_bytes())).ok()?;
-    let mut head = Vec::new();
-    file.take(most).read_to_end(&mut head).ok()?;
-    Some(head)
+    place::read_head(Path::new(OsStr::from_bytes(found.as_bytes())), most).ok()
 }
 
 /// Whether this file can be written, or files can be made in this directory.

@@ -89,7 +89,8 @@ const ENV_FILE: Setting<PathBuf> = Setting {
     default: Preset::Unset,
     help: "file of NAME=VALUE lines for workers, read at each start of one",
     doc: "The path of a file of variables for the workers. The file is read at each start of a worker, so a \
-          reload takes new values. What it sets overrides the runtime's own environment in the workers. `RPM_*` names in it \
+          reload takes new values. It is a regular file, or a symbolic link to one, of at most 1 MiB. If it cannot be read or has a wrong line, a line of the log says so, \
+          and workers get the values that were good last. What it sets overrides the runtime's own environment in the workers. `RPM_*` names in it \
           are passed on to the workers and do not configure the runtime.\n\n\
           The file is written as for `docker run --env-file`, with the quotes of docker compose: lines `NAME=VALUE`, with \
           `export` before the name if you like; lines that begin with `#` and blank lines are skipped. Blanks around a \
@@ -304,9 +305,6 @@ fn first_number(name: &str, vars: &[(OsString, OsString)]) -> Result<u64, Wrong>
         })
 }
 
-/// Maximal number of invalid lines of RPM_ENV_FILE in a message.
-const BAD_LINES: usize = 5;
-
 /// RPM_ENV_FILE; reads the file once to check it.
 fn checked_env_file(reader: &mut Reader<'_>) -> Value<Option<PathBuf>> {
     let Some(file) = reader.given(&ENV_FILE)? else {
@@ -341,12 +339,8 @@ fn checked_env_file(reader: &mut Reader<'_>) -> Value<Option<PathBuf>> {
 
 fn well_formed(bytes: &[u8]) -> Result<Vec<(OsString, OsString)>, Wrong> {
     env_file(bytes).map_err(|bad| {
-        let mut told: Vec<String> = bad.iter().take(BAD_LINES).map(ToString::to_string).collect();
-        if bad.len() > BAD_LINES {
-            told.push(format!("and {} lines more", bad.len() - BAD_LINES));
-        }
         let accepted = "lines NAME=VALUE, export NAME=VALUE, NAME='VALUE' or NAME=\"VALUE\", and comment lines that begin with #";
-        Wrong::new(told.join(", "), accepted)
+        Wrong::new(bad.to_string(), accepted)
     })
 }
 

@@ -8,6 +8,9 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
+
 use crate::harness::reloads::reload;
 use crate::harness::shared_port::{field, send, stop, v4, wait_ready, wait_rotation, worker};
 use crate::harness::status::{
@@ -223,6 +226,46 @@ fn a_file_of_variables_that_is_broken_or_gone_leaves_what_it_said_last() {
     // A variable that is no longer in the file has the runtime's own value again.
     assert_eq!(service.value("COLOUR"), "grey");
     assert_eq!(service.value("SHAPE"), "round");
+    stop(service.runtime);
+}
+
+/// A FIFO was waited for, for ever, and a large file was read whole, by PID 1.
+#[test]
+fn a_file_of_variables_that_is_no_bounded_regular_file_is_refused_and_nothing_hangs() {
+    let service = Variables::start("COLOUR=red\n");
+    let refused = |number: usize, why: &str| {
+        reload(&service.runtime);
+        let told = service
+            .runtime
+            .wait_for_lines(number, |line| line.contains("cannot read RPM_ENV_FILE"));
+        assert!(told[number - 1].contains(why), "{told:?}");
+        assert!(told[number - 1].contains("mend the file, and reload"));
+        assert_eq!(service.value("COLOUR"), "red");
+    };
+    let put = |make: &dyn Fn(&Path)| {
+        let _ = fs::remove_file(&service.file);
+        make(&service.file);
+    };
+    put(&|path| mkfifo(path, Mode::S_IRWXU).unwrap());
+    refused(1, "it is a FIFO");
+    put(&|path| symlink("/dev/zero", path).unwrap());
+    refused(2, "it is a device");
+    put(&|path| fs::File::create(path).unwrap().set_len(1 << 40).unwrap());
+    refused(3, "it holds more than 1048576 bytes");
+    put(&|path| fs::create_dir(path).unwrap());
+    refused(4, "it is a directory");
+    fs::remove_dir(&service.file).unwrap();
+    // As a ConfigMap or a Secret shows a file.
+    let directory = service.file.parent().unwrap();
+    fs::create_dir(directory.join("..2026")).unwrap();
+    fs::write(directory.join("..2026/env"), "COLOUR=blue\n").unwrap();
+    symlink("..2026", directory.join("..data")).unwrap();
+    put(&|path| symlink("..data/env", path).unwrap());
+    reload(&service.runtime);
+    assert_eq!(service.value("COLOUR"), "blue");
+    // One that nobody writes to is no reason to ignore a stop either.
+    put(&|path| mkfifo(path, Mode::S_IRWXU).unwrap());
+    send(worker(&service.runtime, 0), Signal::SIGKILL);
     stop(service.runtime);
 }
 
