@@ -1,6 +1,6 @@
 'use strict';
-// Logs `SLOT PID NUMBER MILLISECOND end` through log4js, numbers from 0, to the file LOG_FILE or else to stdout. LOG4JS has more of
-// log4js's configuration, such as {"pm2":true}. Number 0 comes before anything else.
+// Logs `SLOT PID NUMBER PREVIOUS end` through log4js, numbers from 0, to the file LOG_FILE or else to stdout. LOG4JS has more of
+// log4js's configuration, such as {"pm2":true}. Number 0 comes before anything else. PREVIOUS: when the event before was logged, in ms since 1970.
 // COUNT: so many in all, the rest at SIGUSR2. Without: one each millisecond from `listening` to SIGUSR2 or SIGTERM.
 // At the end it prints `sent PID COUNT` to stdout. HTTP on PORT, so that it becomes ready.
 const http = require('node:http');
@@ -15,7 +15,12 @@ log4js.configure({ appenders: { out }, categories, ...JSON.parse(LOG4JS) });
 
 const logger = log4js.getLogger('test');
 let number = 0;
-const log = () => logger.info('%s %d', slot, process.pid, number++, Date.now(), 'end');
+let previous = 0;
+const log = () => {
+  const now = Date.now();
+  logger.info('%s %d', slot, process.pid, number++, previous, 'end');
+  previous = now;
+};
 log();
 
 let timer;
