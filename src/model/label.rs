@@ -129,7 +129,8 @@ pub enum Cause {
     Oom,
     /// The runtime replaced it because it used more than RPM_MAX_MEMORY.
     MemoryLimit,
-    /// The runtime replaced it because its checks failed (RPM_HEALTH, or the watchdog of sd_notify).
+    /// The runtime replaced it because its checks failed (RPM_HEALTH, the watchdog of sd_notify), or its Node channel
+    /// could not be served.
     Unhealthy,
     /// A reload replaced it, or it was a new worker of a failed reload.
     Reload,

@@ -295,7 +295,7 @@ impl LogLines {
             Note::Renews { slot, pid, cause } => {
                 let why = match cause {
                     Cause::MemoryLimit => "it has grown beyond RPM_MAX_MEMORY",
-                    _ => "it failed its checks",
+                    _ => "it is unhealthy: a check, its watchdog or its Node channel failed",
                 };
                 warn!(slot = slot.0, pid = pid.get(), why, "replacing a worker");
             }
@@ -320,7 +320,9 @@ impl LogLines {
                 let missing = missing::words(missing, &self.config, told);
                 format!("it was not ready after {}, {missing}", human(after))
             }
-            NotUp::Unfit => "it failed its checks".to_owned(),
+            NotUp::Unfit => {
+                "it is unhealthy: a check, its watchdog or its Node channel failed".to_owned()
+            }
         };
         let lines = told.last_lines;
         let stderr = (!lines.is_empty()).then(|| lines.join(" | "));

@@ -65,7 +65,7 @@ fn a_sick_worker_leaves_the_steering_and_is_replaced_while_the_others_serve() {
     }
     runtime.wait_for_line(|line| line.contains("worker failed a check") && line.contains("503"));
     runtime.wait_for_line(|line| {
-        line.contains("replacing a worker slot=1 ") && line.contains("it failed its checks")
+        line.contains("replacing a worker slot=1 ") && line.contains("it is unhealthy")
     });
     gate.open(1);
     wait_rotation(&runtime, &[0, 1, 2]);

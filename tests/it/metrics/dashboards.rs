@@ -269,6 +269,8 @@ fn every_query_finds_what_it_asks_for() {
         .env("RPM_BACKOFF_MIN", "10ms")
         .env("RPM_MAX_MEMORY", "1G")
         .env("RPM_APP_METRICS", "/metrics")
+        // Metrics of the channel exist where workers have one.
+        .env("RPM_NODE", "on")
         .arg(example("echo_server"))
         .start();
     runtime.wait_for_status("/startupz", 200);
