@@ -2,6 +2,7 @@
 
 mod aggregation;
 mod application;
+mod kinship;
 mod label;
 mod log;
 mod node;
@@ -19,6 +20,7 @@ use std::time::Duration;
 
 pub use aggregation::Aggregation;
 pub use application::{AppInfo, Checkout, Found, Package};
+pub use kinship::Kinship;
 pub use label::{Cause, DrainEnd, ReadyBy, ReloadResult, RunState, Trigger, WorkerState};
 pub use log::{
     FileLossReason, FileLosses, Language, LogOrigin, LogTotals, LossReason, Losses, Overflow,

@@ -9,8 +9,11 @@ use tokio::io::Interest;
 use tokio::net::UnixDatagram;
 use tokio::time::sleep;
 
-use crate::policy::notify::{Message, merge, parse};
-use crate::sys::notify::{open, receive};
+use crate::model::{Kinship, Pid};
+use crate::policy::notify::{Message, is_believed, merge, parse};
+use crate::sys::notify::{Sender, open, receive};
+use crate::sys::proc::Proc;
+use crate::sys::{caller, links};
 
 /// Longest datagram that is read completely, bytes.
 const LONGEST: usize = 64 * 1024;
@@ -22,10 +25,24 @@ const MOST_A_TURN: u32 = 8;
 /// else.
 const PAUSE: Duration = Duration::from_millis(10);
 
+/// What was heard in one turn.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Heard {
+    /// Messages of the worker, in order.
+    pub messages: Vec<Message>,
+    /// Datagrams that no process of the worker sent. They are not read.
+    pub refused: u32,
+    /// The last of their senders.
+    pub stranger: Option<Sender>,
+}
+
 /// The socket of one worker. Its name is passed to the worker in NOTIFY_SOCKET.
 #[derive(Debug)]
 pub struct NotifySocket {
     socket: UnixDatagram,
+    /// NOTIFY_SOCKET as it stands in the environment of the worker.
+    variable: Vec<u8>,
+    proc: Proc,
     /// The last turn left datagrams in the socket.
     full: AtomicBool,
 }
@@ -38,14 +55,16 @@ impl NotifySocket {
         let socket = UnixDatagram::from_std(StdDatagram::from(fd))?;
         let notify = Self {
             socket,
+            variable: format!("NOTIFY_SOCKET={name}").into_bytes(),
+            proc: Proc::new("/proc"),
             full: AtomicBool::new(false),
         };
         Ok((notify, name))
     }
 
-    /// Waits for messages of the worker and returns at least one, in order. Descriptors that came with them are closed.
-    /// Cancel-safe: dropping the future loses nothing.
-    pub async fn next(&self) -> Vec<Message> {
+    /// Waits until something is heard for this worker. Descriptors that came with a message are closed. Cancel-safe:
+    /// dropping the future loses nothing.
+    pub async fn next(&self, worker: Pid) -> Heard {
         loop {
             if self.full.load(Ordering::Relaxed) {
                 sleep(PAUSE).await;
@@ -55,28 +74,32 @@ impl NotifySocket {
                 // The async runtime is shutting down, so wait forever.
                 Err(_) => std::future::pending().await,
             }
-            let messages = self.turn();
-            if !messages.is_empty() {
-                return messages;
+            let heard = self.turn(worker);
+            if heard != Heard::default() {
+                return heard;
             }
         }
     }
 
     /// Reads waiting datagrams, up to a limit.
-    fn turn(&self) -> Vec<Message> {
+    fn turn(&self, worker: Pid) -> Heard {
         let mut buffer = vec![0; LONGEST];
-        let mut messages = Vec::new();
+        let mut heard = Heard::default();
         let mut full = true;
         for _ in 0..MOST_A_TURN {
             let received = self.socket.try_io(Interest::READABLE, || {
                 receive(&self.socket, &mut buffer).map_err(io::Error::from)
             });
             match received {
-                Ok(datagram) if datagram.seen => {
+                Ok(datagram) if self.believes(datagram.sender, worker) => {
                     let bytes = buffer.get(..datagram.len).unwrap_or_default();
-                    messages.extend(parse(whole_lines(bytes, datagram.cut)));
+                    let messages = parse(whole_lines(bytes, datagram.cut));
+                    heard.messages.extend(messages);
                 }
-                Ok(_) => {}
+                Ok(datagram) => {
+                    heard.refused += 1;
+                    heard.stranger = datagram.sender;
+                }
                 // Without memory, the datagrams stay in the socket.
                 Err(error) => {
                     full = error.kind() != io::ErrorKind::WouldBlock;
@@ -85,7 +108,23 @@ impl NotifySocket {
             }
         }
         self.full.store(full, Ordering::Relaxed);
-        merge(messages)
+        heard.messages = merge(heard.messages);
+        heard
+    }
+
+    /// Whether this process speaks for the worker.
+    fn believes(&self, sender: Option<Sender>, worker: Pid) -> bool {
+        let Some(Sender { pid, uid }) = sender else {
+            return false;
+        };
+        let adopted = |pid| self.proc.has_variable(pid, &self.variable);
+        let kinship = self.proc.kinship(pid, worker, adopted);
+        // The user of a worker that has ended is not known any more.
+        let user = || {
+            caller::maker(Some(worker.get()))
+                .map_or_else(|_| links::effective_user(), |maker| maker.uid)
+        };
+        kinship == Kinship::Own || is_believed(kinship, uid, user())
     }
 }
 

@@ -92,6 +92,7 @@ pub struct Metrics {
     spawn_failures: IntCounter,
     ready_duration: Histogram,
     orphans: IntCounter,
+    notify_refused: IntCounter,
     signals: IntCounterVec,
     pub(super) rolls: Rolls,
 }
@@ -158,6 +159,13 @@ impl Metrics {
                     "Ended processes that were not workers and that the runtime reaped as PID 1.",
                 )?,
             )?,
+            notify_refused: register(
+                &registry,
+                IntCounter::new(
+                    "rpm_notify_refused_total",
+                    "Messages of sd_notify that no process of the worker sent.",
+                )?,
+            )?,
             signals: register(
                 &registry,
                 IntCounterVec::new(
@@ -217,6 +225,11 @@ impl Metrics {
     /// A process that is not a worker was reaped.
     pub fn orphan_reaped(&self) {
         self.orphans.inc();
+    }
+
+    /// Messages of sd_notify were refused.
+    pub fn notify_refused(&self, messages: u64) {
+        self.notify_refused.inc_by(messages);
     }
 
     /// The runtime received `sig`.

@@ -51,7 +51,8 @@ pub const WEB_CONCURRENCY: WorkerVar = var(
 /// Where a worker says that it is ready.
 pub const NOTIFY_SOCKET: WorkerVar = var(
     "NOTIFY_SOCKET",
-    "With `RPM_READY=notify`: the socket for sd_notify(3).",
+    "With `RPM_READY=notify`: the socket for sd_notify(3). Only processes of the worker are believed: see \
+     [reload.md](reload.md#who-speaks-for-a-worker).",
 );
 
 /// The directory of prometheus_client.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::model::Tick;
+use crate::model::{Kinship, Tick};
 
 /// Maximal length of a stored STATUS text, bytes.
 pub const MOST_STATUS: usize = 256;
@@ -94,6 +94,19 @@ fn printable(text: &[u8]) -> String {
     shown
 }
 
+/// Whether a message of sd_notify(3) is taken for one of the worker. `uid` is the sender's, `worker` the worker's.
+///
+/// The name of the socket is no secret, so the sender decides. Who has ended before the message is read (`systemd-notify`
+/// in a script) cannot be looked up any more, and the parents of a daemon cannot either. They are believed if they ran as
+/// root or as the worker's user: such a process could end the worker by a signal as well.
+pub fn is_believed(kinship: Kinship, uid: u32, worker: u32) -> bool {
+    match kinship {
+        Kinship::Own => true,
+        Kinship::Adopted | Kinship::Gone => uid == 0 || uid == worker,
+        Kinship::Foreign => false,
+    }
+}
+
 /// Removes messages that later ones replace: all but the last STATUS, all but the last watchdog message, and
 /// repetitions.
 pub fn merge(mut messages: Vec<Message>) -> Vec<Message> {
@@ -167,6 +180,20 @@ mod tests {
         ];
         for (datagram, expected) in cases {
             assert_eq!(parse(datagram), expected, "{}", datagram.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn only_processes_of_the_worker_are_believed() {
+        use Kinship::{Adopted, Foreign, Gone, Own};
+        for (kinship, same, root, other) in [
+            (Own, true, true, true),
+            (Adopted, true, true, false),
+            (Gone, true, true, false),
+            (Foreign, false, false, false),
+        ] {
+            let believed = [1000, 0, 1001].map(|uid| is_believed(kinship, uid, 1000));
+            assert_eq!(believed, [same, root, other], "{kinship:?}");
         }
     }
 

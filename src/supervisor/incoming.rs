@@ -7,8 +7,8 @@ use tracing::warn;
 use crate::checks::Check;
 use crate::model::{ReadyBy, Received};
 use crate::node::{Member, Said};
+use crate::notify::Heard;
 use crate::policy::Event;
-use crate::policy::notify::Message;
 use crate::ports::PortEvent;
 use crate::triggers::Fired;
 
@@ -43,8 +43,8 @@ pub(super) enum Report {
     Status,
     /// The worker has passed the check of RPM_READY.
     Accepted(ReadyBy),
-    /// The worker has sent messages (sd_notify).
-    Said(Vec<Message>),
+    /// Something was heard for the worker (sd_notify).
+    Said(Heard),
     /// A health check has ended.
     Checked(Check, Option<u16>),
     /// The final scrape has ended.
@@ -121,7 +121,7 @@ impl Supervisor {
                 worker.readiness = None;
                 events.push(Event::Ready { pid, by });
             }
-            Report::Said(messages) => self.said(pid, &messages, events),
+            Report::Said(heard) => self.said(pid, &heard, events),
             Report::Checked(check, port) => {
                 events.extend(self.checked(pid, slot, &check, port));
             }

@@ -1,13 +1,16 @@
 //! Messages of workers through sd_notify(3), with RPM_READY=notify.
 
+use std::time::Duration;
+
 use tracing::{debug, warn};
 
 use crate::config::Ready;
 use crate::model::{Cause, Pid, ReadyBy, Snapshot, Tick};
-use crate::notify;
+use crate::notify::{self, Heard};
 use crate::policy::notify::Message;
 use crate::policy::watchdog::Watchdog;
 use crate::policy::{Action, Event};
+use crate::sys::notify::Sender;
 
 use super::Supervisor;
 use super::incoming::{Incoming, Report};
@@ -21,6 +24,26 @@ pub(super) struct Notify {
     /// The expiry of the watchdog was logged and reported to the fleet.
     expired: bool,
     status: Option<String>,
+    /// Messages of strangers that no line has told yet.
+    untold: u32,
+    /// When the last line about them was written.
+    told: Option<Tick>,
+}
+
+/// Shortest time between two lines about the messages of strangers to one worker. All are counted.
+const STRANGERS: Duration = Duration::from_mins(1);
+
+impl Notify {
+    /// Counts messages that were refused. Returns how many to tell of now.
+    fn refuse(&mut self, now: Tick, more: u32) -> Option<u32> {
+        self.untold = self.untold.saturating_add(more);
+        let lately = self.told.is_some_and(|told| now.since(told) < STRANGERS);
+        if self.untold == 0 || lately {
+            return None;
+        }
+        self.told = Some(now);
+        Some(std::mem::take(&mut self.untold))
+    }
 }
 
 impl Workers {
@@ -64,7 +87,7 @@ impl Supervisor {
         let outbox = self.outbox.clone();
         let task = AbortOnDrop::spawn(async move {
             loop {
-                let report = Report::Said(socket.next().await);
+                let report = Report::Said(socket.next(id.pid).await);
                 if outbox.send(Incoming::Worker(id, report)).is_err() {
                     return;
                 }
@@ -75,17 +98,31 @@ impl Supervisor {
             watchdog: Watchdog::new(self.environment.watchdog),
             expired: false,
             status: None,
+            untold: 0,
+            told: None,
         }
     }
 
     /// Handles messages of a worker.
-    pub(super) fn said(&mut self, pid: Pid, messages: &[Message], events: &mut Vec<Event>) {
+    pub(super) fn said(&mut self, pid: Pid, heard: &Heard, events: &mut Vec<Event>) {
         let now = self.now;
+        self.metrics.notify_refused(u64::from(heard.refused));
         let worker = self.workers.get_mut(pid);
         let Some(notify) = worker.and_then(|worker| worker.notify.as_mut()) else {
             return;
         };
-        for message in messages {
+        if let Some(messages) = notify.refuse(now, heard.refused) {
+            let stranger = heard.stranger.unwrap_or(Sender { pid: 0, uid: 0 });
+            warn!(
+                pid = pid.get(),
+                sender = stranger.pid,
+                uid = stranger.uid,
+                messages,
+                next = "ignoring them; only processes of the worker are believed",
+                "somebody else speaks for a worker (sd_notify)"
+            );
+        }
+        for message in &heard.messages {
             notify.watchdog.hear(now, message);
             let event = match message {
                 Message::Ready => Event::Ready {

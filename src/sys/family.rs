@@ -6,8 +6,9 @@ use std::fs;
 use std::io::{self, Read};
 use std::path::Path;
 
-use crate::model::Pid;
+use crate::model::{Kinship, Pid};
 
+use super::place;
 use super::proc::Proc;
 
 /// Bytes read of /proc/PID/stat. The fields up to the time of its start come early.
@@ -147,6 +148,51 @@ impl Proc {
         stat_head(&self.root().join(pid.to_string()).join("stat")).ok()?
     }
 
+    /// What the process `sender` is to the worker of `leader`. `adopted` says whether a process without parents belongs
+    /// to it. Reads one file for each generation between the two, and not all of /proc.
+    pub fn kinship(&self, sender: i32, leader: Pid, adopted: impl FnOnce(Pid) -> bool) -> Kinship {
+        /// Looks, if parents end meanwhile.
+        const LOOKS: u32 = 4;
+        /// More generations than anybody has.
+        const MOST: u32 = 1024;
+        let Some(sender) = Pid::new(sender) else {
+            return Kinship::Foreign;
+        };
+        'look: for _ in 0..LOOKS {
+            let mut at = sender;
+            for _ in 0..MOST {
+                if at == leader {
+                    return Kinship::Own;
+                }
+                let Some(process) = self.process(at) else {
+                    if at == sender {
+                        return Kinship::Gone;
+                    }
+                    continue 'look;
+                };
+                if process.group == leader.get() {
+                    return Kinship::Own;
+                }
+                match Pid::new(process.parent) {
+                    Some(parent) if parent.get() != own_pid() => at = parent,
+                    // The parent is init or ourselves: all orphans come there.
+                    _ if adopted(sender) => return Kinship::Adopted,
+                    _ => return Kinship::Foreign,
+                }
+            }
+        }
+        Kinship::Foreign
+    }
+
+    /// Whether a process was started with this variable (proc(5), `environ`). False if that cannot be read.
+    pub fn has_variable(&self, pid: Pid, variable: &[u8]) -> bool {
+        /// Most bytes of an environment that are looked through.
+        const MOST: usize = 1 << 20;
+        let path = self.root().join(pid.to_string()).join("environ");
+        place::read_head(&path, MOST)
+            .is_ok_and(|text| text.split(|byte| *byte == 0).any(|one| one == variable))
+    }
+
     /// Reads every process that is readable. Processes that end meanwhile, or that are hidden from us (`hidepid`), are
     /// missing.
     pub fn processes(&self) -> io::Result<Processes> {
@@ -164,6 +210,10 @@ impl Proc {
         }
         Ok(Processes::new(rows))
     }
+}
+
+fn own_pid() -> i32 {
+    i32::try_from(std::process::id()).unwrap_or(0)
 }
 
 /// Reads a `stat` file; `None` if its format is unknown.

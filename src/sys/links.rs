@@ -65,7 +65,8 @@ fn resolve_as(path: &Path, user: u32) -> Result<PathBuf, LinkError> {
     Err(LinkError::Os(Errno::ELOOP))
 }
 
-fn effective_user() -> u32 {
+/// The user that we act as.
+pub fn effective_user() -> u32 {
     // SAFETY: geteuid(2) takes nothing, touches no memory and always succeeds.
     unsafe { libc::geteuid() }
 }

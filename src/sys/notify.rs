@@ -32,9 +32,18 @@ pub struct Datagram {
     pub len: usize,
     /// The datagram was longer than the buffer.
     pub cut: bool,
-    /// The sender has a PID in our namespace. A process of another PID namespace has none here (unix(7),
-    /// SCM_CREDENTIALS), so it is not one of ours.
-    pub seen: bool,
+    /// The process that sent it; `None` without credentials.
+    pub sender: Option<Sender>,
+}
+
+/// Who sent a datagram, as the kernel vouches for it. Only root can name another process than itself (unix(7),
+/// SCM_CREDENTIALS).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sender {
+    /// The PID; 0 for a process of another PID namespace.
+    pub pid: i32,
+    /// The real uid.
+    pub uid: u32,
 }
 
 /// Room for the sender's credentials and nothing else: CMSG_SPACE of `struct ucred`, laid out as in cmsg(3).
@@ -70,6 +79,9 @@ pub fn receive(fd: impl AsFd, buffer: &mut [u8]) -> nix::Result<Datagram> {
     Ok(Datagram {
         len: usize::try_from(len).unwrap_or(0),
         cut: message.msg_flags & libc::MSG_TRUNC != 0,
-        seen: told && control.credentials.pid > 0,
+        sender: told.then_some(Sender {
+            pid: control.credentials.pid,
+            uid: control.credentials.uid,
+        }),
     })
 }

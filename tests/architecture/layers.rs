@@ -81,7 +81,7 @@ pub const LAYERS: [Layer; 18] = [
         &["log", "model", "policy", "ports", "sys"],
         &["memchr", "nix", "serde", "serde_json", "tracing"],
     ),
-    layer("notify", &["policy", "sys"], &["tokio"]),
+    layer("notify", &["model", "policy", "sys"], &["tokio"]),
     layer("ports", &["model", "policy", "sys"], &["nix", "tokio"]),
     layer("drain", &["model", "policy", "sys"], &[]),
     layer("triggers", &["model", "policy", "sys"], &["nix", "tokio"]),

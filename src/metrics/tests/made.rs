@@ -160,6 +160,7 @@ pub(super) fn full(facts: Facts) -> Page {
     metrics.worker_ready(SlotId(0), Duration::from_millis(300));
     metrics.spawn_failed();
     metrics.orphan_reaped();
+    metrics.notify_refused(4);
     metrics.signal_received(Sig::HUP);
     metrics.signal_received(Sig::parse("RTMIN+1").unwrap());
     page(

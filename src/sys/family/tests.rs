@@ -134,3 +134,72 @@ fn real_children_are_found_behind_shells_and_beyond_the_group() {
     assert!(!family.contains(&own));
     assert!(pids(all.family(leader(own))).contains(&inner));
 }
+
+/// A fake /proc of these processes.
+fn tree(name: &str, rows: &[Process]) -> Proc {
+    let root = std::env::temp_dir().join(format!("rpm-kin-{name}-{}", std::process::id()));
+    // Left by an earlier process with our PID.
+    let _ = fs::remove_dir_all(&root);
+    for row in rows {
+        let dir = root.join(row.pid.to_string());
+        fs::create_dir_all(&dir).unwrap();
+        let (pid, parent, group) = (row.pid, row.parent, row.group);
+        let stat = format!(
+            "{pid} (a b) S {parent} {group} 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 5 1000 1 0 0"
+        );
+        fs::write(dir.join("stat"), stat).unwrap();
+    }
+    Proc::new(root)
+}
+
+#[test]
+fn the_kinship_of_a_process_is_found_by_its_ancestors() {
+    let proc = tree(
+        "of",
+        &[
+            process(10, 1, 10),
+            process(11, 10, 10),
+            // A session of its own, and a child there.
+            process(12, 11, 12),
+            process(13, 12, 12),
+            // It has lost its parent and is in the group still.
+            process(14, 1, 10),
+            process(15, 14, 15),
+            // Another worker, and its child.
+            process(20, 1, 20),
+            process(21, 20, 20),
+            // A process that somebody started in the container from outside.
+            process(30, 0, 30),
+            // Its parent ends while it is looked up, and there is nobody who takes it.
+            process(40, 41, 40),
+        ],
+    );
+    let kin = |pid: i32| proc.kinship(pid, leader(10), |pid| pid.get() == 21);
+    for own in 10..=15 {
+        assert_eq!(kin(own), Kinship::Own, "{own}");
+    }
+    assert_eq!(kin(20), Kinship::Foreign);
+    assert_eq!(kin(21), Kinship::Adopted);
+    assert_eq!(kin(30), Kinship::Foreign);
+    assert_eq!(kin(40), Kinship::Foreign);
+    assert_eq!(kin(99), Kinship::Gone);
+    for nobody in [0, 1, -1] {
+        assert_eq!(kin(nobody), Kinship::Foreign);
+    }
+    fs::remove_dir_all(proc.root()).unwrap();
+}
+
+#[test]
+fn a_variable_is_found_whole() {
+    let proc = tree("variable", &[process(10, 1, 10)]);
+    fs::write(
+        proc.root().join("10/environ"),
+        b"A=1\0NOTIFY_SOCKET=@a\0B=2\0",
+    )
+    .unwrap();
+    let has = |text: &str| proc.has_variable(leader(10), text.as_bytes());
+    assert!(has("NOTIFY_SOCKET=@a") && has("B=2"));
+    assert!(!has("NOTIFY_SOCKET=@") && !has("SOCKET=@a"));
+    assert!(!proc.has_variable(leader(11), b"A=1"));
+    fs::remove_dir_all(proc.root()).unwrap();
+}

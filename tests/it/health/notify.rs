@@ -1,11 +1,15 @@
 //! RPM_READY=notify: the worker's own reports by sd_notify(3) count.
 
 use std::ffi::OsString;
+use std::fs;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::process::Command;
 use std::time::Instant;
 
 use crate::harness::reloads::{pids, reload, reload_fails};
 use crate::harness::shared_port::{Gate, field, stop, v4, wait_ready, wait_rotation, worker};
-use crate::harness::status::{ask_slot, exits, status, wait_status};
+use crate::harness::status::{ask_slot, counter, exits, status, wait_status};
 use crate::harness::{Builder, Runtime, free_port, http_get, source, until};
 
 fn notified(program: impl IntoIterator<Item = impl Into<OsString>>) -> Builder {
@@ -231,5 +235,66 @@ fn a_worker_that_says_it_stops_gets_nothing_new_and_is_followed_when_it_ends() {
     wait_rotation(&runtime, &[0, 1]);
     assert_ne!(status(&runtime).pid(0), leaves);
     assert_eq!(exits(&runtime, "exit"), 1);
+    stop(runtime);
+}
+
+/// The name of the socket of the worker in slot 0.
+fn socket_of(runtime: &Runtime) -> SocketAddr {
+    let pid = worker(runtime, 0);
+    let environment = fs::read(format!("/proc/{pid}/environ")).unwrap();
+    let name = environment
+        .split(|byte| *byte == 0)
+        .find_map(|variable| variable.strip_prefix(b"NOTIFY_SOCKET=@"));
+    SocketAddr::from_abstract_name(name.unwrap()).unwrap()
+}
+
+/// `WATCHDOG=trigger` of anybody in the pod replaced every worker.
+#[test]
+fn what_a_stranger_says_for_a_worker_is_refused_counted_and_told_once() {
+    let runtime = example(free_port(), 1).start();
+    wait_ready(&runtime, 1);
+    let before = worker(&runtime, 0);
+    let to = socket_of(&runtime);
+    let stranger = UnixDatagram::unbound().unwrap();
+    let words = ["WATCHDOG=trigger", "STOPPING=1", "STATUS=mine"];
+    for word in words {
+        stranger.send_to_addr(word.as_bytes(), &to).unwrap();
+    }
+    // One that has ended when it is read, and is another user.
+    let name = String::from_utf8(to.as_abstract_name().unwrap().to_vec()).unwrap();
+    let script = "import os, socket, sys\n\
+                  os.setuid(65534)\n\
+                  socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM).sendto(b'STOPPING=1', chr(0) + sys.argv[1])";
+    let ended = Command::new("/usr/bin/python3")
+        .args(["-c", script, &name])
+        .status();
+    assert!(ended.unwrap().success());
+    until("all are counted", || {
+        counter(&runtime, "rpm_notify_refused_total") == 4
+    });
+    let told = runtime.wait_for_line(|line| line.contains("somebody else speaks for a worker"));
+    assert_eq!(field(&told, "pid"), before.to_string());
+    assert_eq!(field(&told, "sender"), std::process::id().to_string());
+    // What the worker itself says counts as before: a reload waits for it.
+    reload(&runtime);
+    let lines = runtime.wait_for_lines(1, |line| line.contains("somebody else speaks"));
+    assert_eq!(lines.len(), 1);
+    for cause in ["unhealthy", "exit"] {
+        assert_eq!(exits(&runtime, cause), 0);
+    }
+    stop(runtime);
+}
+
+/// As a program does that keeps its first process as root.
+#[test]
+fn a_child_that_became_another_user_speaks_for_its_worker() {
+    let script = "/usr/bin/python3 -c 'import os, socket, time\n\
+                  os.setuid(65534)\n\
+                  name = os.environ[\"NOTIFY_SOCKET\"].replace(\"@\", \"\\0\", 1)\n\
+                  socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM).sendto(b\"READY=1\", name)\n\
+                  time.sleep(1000)' & wait";
+    let runtime = shell(script).start();
+    wait_ready(&runtime, 1);
+    assert_eq!(counter(&runtime, "rpm_notify_refused_total"), 0);
     stop(runtime);
 }

@@ -16,7 +16,7 @@ use crate::harness::{Signal, free_port, patience, source, until};
 use nix::sys::signal::kill;
 use nix::unistd::Pid;
 use rpm_runtime::checks::{Check, Target, http};
-use rpm_runtime::model::{Page, Scheme};
+use rpm_runtime::model::{Page, Pid as WorkerPid, Scheme};
 use rpm_runtime::notify::NotifySocket;
 use rpm_runtime::policy::notify::Message;
 
@@ -44,6 +44,10 @@ fn status(text: &str) -> Message {
 
 /// sd_notify as in every language. `script` may use `say(text, descriptors)`.
 fn python(name: &str, script: &str) -> Child {
+    python_with(name, script, &[])
+}
+
+fn python_with(name: &str, script: &str, args: &[&str]) -> Child {
     let prelude = "\
 import array, os, socket
 def say(text, descriptors=()):
@@ -54,17 +58,27 @@ def say(text, descriptors=()):
 ";
     Command::new("/usr/bin/python3")
         .args(["-c", &format!("{prelude}{script}")])
+        .args(args)
         .env("NOTIFY_SOCKET", name)
+        .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
         .unwrap()
+}
+
+/// The messages of this process and of its children.
+async fn next(notify: &NotifySocket) -> Vec<Message> {
+    let this = i32::try_from(std::process::id()).unwrap();
+    let heard = notify.next(WorkerPid::new(this).unwrap()).await;
+    assert_eq!(heard.refused, 0);
+    heard.messages
 }
 
 /// All messages until `last` arrives.
 async fn hear(notify: &NotifySocket, last: &Message) -> Vec<Message> {
     let mut all = Vec::new();
     while !all.contains(last) {
-        all.extend(notify.next().await);
+        all.extend(next(notify).await);
     }
     all
 }
@@ -126,7 +140,7 @@ fn the_example_says_how_it_does() {
         ];
         assert_eq!(said, expected);
         for _ in 0..3 {
-            assert_eq!(notify.next().await, [Message::Watchdog]);
+            assert_eq!(next(&notify).await, [Message::Watchdog]);
         }
         let target = Target {
             addr: ([127, 0, 0, 1], port).into(),
@@ -137,15 +151,15 @@ fn the_example_says_how_it_does() {
             Check::Passed
         );
         // One message may still have been on the way.
-        let _ = tokio::time::timeout(period, notify.next()).await;
+        let _ = tokio::time::timeout(period, next(&notify)).await;
         assert!(
-            tokio::time::timeout(period * 3, notify.next())
+            tokio::time::timeout(period * 3, next(&notify))
                 .await
                 .is_err()
         );
         let pid = Pid::from_raw(i32::try_from(child.id()).unwrap());
         kill(pid, Signal::SIGTERM).unwrap();
-        let said = notify.next().await;
+        let said = next(&notify).await;
         assert_eq!(said, [Message::Stopping, status("stopping")]);
         assert!(child.wait().unwrap().success());
     });
@@ -201,8 +215,8 @@ fn a_turn_takes_so_much_and_the_rest_is_for_the_next() {
             let ready = *message == Message::Ready;
             say(&name, if ready { "READY=1" } else { "RELOADING=1" });
         }
-        assert_eq!(notify.next().await, said[..8]);
-        assert_eq!(notify.next().await, said[8..]);
+        assert_eq!(next(&notify).await, said[..8]);
+        assert_eq!(next(&notify).await, said[8..]);
     });
 }
 
@@ -230,7 +244,7 @@ fn a_worker_that_never_stops_talking_takes_nobodys_time() {
         let (seen, most) = (Arc::clone(&turns), Arc::clone(&longest));
         let listening = tokio::spawn(async move {
             loop {
-                let messages = u64::try_from(notify.next().await.len()).unwrap();
+                let messages = u64::try_from(next(&notify).await.len()).unwrap();
                 most.fetch_max(messages, Ordering::Relaxed);
                 seen.fetch_add(1, Ordering::Relaxed);
             }
@@ -289,8 +303,57 @@ fn listen_inside() {
         let mut line = String::new();
         std::io::stdin().read_line(&mut line).unwrap();
         assert_eq!(line, "go on\n");
-        say(&name, "STATUS=from inside");
-        assert_eq!(notify.next().await, [status("from inside")]);
+        let mut child = python(&name, "say(b'STATUS=from inside')");
+        let worker = WorkerPid::new(i32::try_from(child.id()).unwrap()).unwrap();
+        let mut refused = 0;
+        let said = loop {
+            let heard = notify.next(worker).await;
+            refused += heard.refused;
+            if !heard.messages.is_empty() {
+                break heard.messages;
+            }
+            assert_eq!(heard.stranger.unwrap().pid, 0);
+        };
+        assert_eq!((said, refused), (vec![status("from inside")], 1));
+        assert!(child.wait().unwrap().success());
         println!("heard");
+    });
+}
+
+/// Others of the container know the name of the socket as well.
+#[test]
+fn only_processes_of_the_worker_are_heard() {
+    block_on(async {
+        let (notify, name) = NotifySocket::new().unwrap();
+        let worker = "\
+import subprocess, sys
+say(b'STATUS=itself')
+subprocess.run([sys.executable, '-c', sys.argv[1]], check=True)
+input()";
+        let child = "import os, socket\n\
+            out = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)\n\
+            out.sendto(b'STATUS=child', os.environ['NOTIFY_SOCKET'].replace('@', chr(0), 1))";
+        let mut process = python_with(&name, worker, &[child]);
+        let leader = WorkerPid::new(i32::try_from(process.id()).unwrap()).unwrap();
+        let mut said = Vec::new();
+        while said.len() < 2 {
+            let heard = notify.next(leader).await;
+            assert_eq!(heard.refused, 0);
+            said.extend(heard.messages);
+        }
+        assert_eq!(said, [status("itself"), status("child")]);
+        // This process is neither of them.
+        say(&name, "WATCHDOG=trigger");
+        say(&name, "STATUS=stranger");
+        let mut refused = 0;
+        while refused < 2 {
+            let heard = notify.next(leader).await;
+            assert_eq!(heard.messages, []);
+            refused += heard.refused;
+            let this = i32::try_from(std::process::id()).unwrap();
+            assert_eq!(heard.stranger.map(|sender| sender.pid), Some(this));
+        }
+        process.stdin.take().unwrap().write_all(b"\n").unwrap();
+        assert!(process.wait().unwrap().success());
     });
 }
