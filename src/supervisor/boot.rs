@@ -26,6 +26,7 @@ use super::app_metrics::AppMetrics;
 use super::drains::DrainWatch;
 use super::environment::Environment;
 use super::handover::{Chosen, Means, choose};
+use super::incoming::Lateness;
 use super::leftovers::Leftovers;
 use super::node::Node;
 use super::observation::Observation;
@@ -161,6 +162,7 @@ pub async fn boot(boot: Boot) -> Result<(Supervisor, Log), BootError> {
         port_table,
         paths: BoundPaths::default(),
         now: clock.now(),
+        lateness: Lateness::default(),
         clock,
         log: log.clone(),
         metrics,

@@ -5,21 +5,35 @@ use std::time::Duration;
 use tracing::warn;
 
 use crate::checks::Check;
-use crate::model::{ReadyBy, Received};
+use crate::model::{ReadyBy, Received, Tick};
 use crate::node::{Member, Said};
 use crate::notify::Heard;
-use crate::policy::Event;
+use crate::policy::{Event, Late};
 use crate::ports::PortEvent;
+use crate::sys::schedstat::Activity;
 use crate::triggers::Fired;
 
 use super::Supervisor;
 use super::worker::WorkerId;
 
-/// If a wake-up is later than this, the runtime itself did not run.
-const FROZEN: Duration = Duration::from_secs(1);
+/// A wake-up that is later than this leaves it to the other tasks to read first what came meanwhile.
+const DELAYED: Duration = Duration::from_millis(50);
+
+/// At most one line in this time says that the runtime waited for a CPU.
+const STARVED: Duration = Duration::from_mins(1);
 
 /// While a deadline is pending, the loop reads the clock this often: a freeze is measured from the last reading.
 const BEAT: Duration = Duration::from_millis(500);
+
+/// What tells a freeze from a wait for a CPU.
+#[derive(Debug, Default)]
+pub(super) struct Lateness {
+    activity: Activity,
+    /// The activity of the loop's thread when it last read the clock.
+    before: Option<Duration>,
+    /// When a line last said that the runtime waited for a CPU.
+    told: Option<Tick>,
+}
 
 /// A message that wakes the loop.
 #[derive(Debug)]
@@ -58,8 +72,8 @@ impl Supervisor {
     ///
     /// The length of the freeze is known from the delayed wake-up, which was due a [`BEAT`] after the last reading of
     /// the clock, or at the deadline. So a regular wait is never removed. A freeze is removed except for at most one
-    /// beat, also if it began earlier in the turn or if the turn itself took that long. Without a deadline there is
-    /// nothing to postpone, and no beat.
+    /// beat, also if it began earlier in the turn. Time in which this thread worked or waited for a CPU is no freeze.
+    /// Without a deadline there is nothing to postpone, and no beat.
     pub(super) async fn next_events(&mut self) -> Vec<Event> {
         let incoming = loop {
             let deadlines = [
@@ -72,23 +86,22 @@ impl Supervisor {
             ];
             let Some(deadline) = deadlines.into_iter().flatten().min() else {
                 let incoming = self.inbox.recv().await;
-                self.now = self.clock.now();
+                self.read_clock();
                 break incoming;
             };
             let due = deadline.max(self.now).min(self.now.after(BEAT));
             let at = tokio::time::Instant::from_std(self.clock.instant(due));
-            let incoming = tokio::time::timeout_at(at, self.inbox.recv())
+            let mut incoming = tokio::time::timeout_at(at, self.inbox.recv())
                 .await
                 .unwrap_or_default();
-            let frozen = self.clock.now().since(due);
-            if frozen > FROZEN {
-                self.clock.skip(frozen);
-                warn!(
-                    seconds = frozen.as_secs_f32(),
-                    "the runtime did not run for a while; deadlines are postponed by that time"
-                );
+            let late = self.clock.now().since(due);
+            self.judge_late(late);
+            if incoming.is_none() && late > DELAYED {
+                // What a worker said in time must not be read after its deadline was judged.
+                tokio::task::yield_now().await;
+                incoming = self.inbox.try_recv().ok();
             }
-            self.now = self.clock.now();
+            self.read_clock();
             if incoming.is_some() || deadline <= self.now {
                 break incoming;
             }
@@ -98,6 +111,44 @@ impl Supervisor {
             self.translate(incoming, &mut events);
         }
         events
+    }
+
+    fn read_clock(&mut self) {
+        self.now = self.clock.now();
+        self.lateness.before = self.lateness.activity.so_far();
+    }
+
+    /// Handles a wake-up that came `late`.
+    fn judge_late(&mut self, late: Duration) {
+        if late <= DELAYED {
+            return;
+        }
+        let Lateness {
+            activity,
+            before,
+            told,
+        } = &mut self.lateness;
+        let active = activity.so_far().zip(*before);
+        match Late::judge(late, active.map(|(now, then)| now.saturating_sub(then))) {
+            Late::No => {}
+            Late::Frozen(time) => {
+                self.clock.skip(time);
+                warn!(
+                    seconds = time.as_secs_f32(),
+                    "the runtime did not run for a while; deadlines are postponed by that time"
+                );
+            }
+            Late::Starved(time) => {
+                let now = self.clock.now();
+                if told.is_none_or(|told| now.since(told) > STARVED) {
+                    *told = Some(now);
+                    warn!(
+                        seconds = time.as_secs_f32(),
+                        "the runtime waited for a CPU; deadlines are not postponed by that time"
+                    );
+                }
+            }
+        }
     }
 
     fn translate(&mut self, incoming: Incoming, events: &mut Vec<Event>) {

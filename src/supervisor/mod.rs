@@ -47,7 +47,7 @@ use crate::sys::signals::Signals;
 use app_metrics::AppMetrics;
 use drains::DrainWatch;
 use environment::Environment;
-use incoming::Incoming;
+use incoming::{Incoming, Lateness};
 use leftovers::Leftovers;
 use node::Node;
 use observation::Observation;
@@ -95,6 +95,8 @@ pub struct Supervisor {
     clock: Clock,
     /// The time of this turn, read once. A freeze in the middle of a turn is seen by the next turn.
     now: Tick,
+    /// What tells a freeze from a wait for a CPU.
+    lateness: Lateness,
 
     // Objects that the loop uses and shares with other tasks and threads.
     log: Log,

@@ -37,6 +37,7 @@ pub mod reaper;
 pub mod register;
 pub mod remote;
 pub mod rights;
+pub mod schedstat;
 pub mod search;
 mod send_fd;
 pub mod signals;

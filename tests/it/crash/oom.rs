@@ -5,91 +5,34 @@
 //! and the test prints that.
 
 use std::fs;
-use std::io;
-use std::path::{Path, PathBuf};
-use std::time::Instant;
 
+use crate::harness::cgroup::{Cgroup, Limit};
 use crate::harness::shared_port::{send, stop, v4, wait_ready, wait_rotation, worker};
 use crate::harness::status::{Status, counter, exits, status, to_slot, wait_status};
-use crate::harness::{Runtime, Signal, example, free_port, http_get, patience, scratch, until};
+use crate::harness::{Runtime, Signal, example, free_port, http_get, scratch, until};
 use rpm_runtime::sys::cgroup::{Kills, Oom};
 
-const LIMIT: &str = "100663296"; // 96 Mi
+const LIMIT: u64 = 96 << 20;
 const KILLS: &str = "rpm_oom_kills_total";
 
-/// A separate cgroup with little memory. Removed on drop, when it is empty.
-struct Cgroup {
-    path: PathBuf,
-}
-
-impl Cgroup {
-    fn make(name: &str) -> io::Result<Self> {
-        let missing = || io::Error::other("this process has no cgroup with memory");
-        let own = fs::read_to_string("/proc/self/cgroup")?;
-        let member = |controllers: &str| {
-            own.lines().find_map(|line| {
-                let mut parts = line.splitn(3, ':').skip(1);
-                let fits = parts.next()?.split(',').any(|name| name == controllers);
-                Some(parts.next()?.trim_start_matches('/')).filter(|_| fits)
-            })
-        };
-        // Version 1; or version 2 if version 1 has no memory controller.
-        let (parent, files) = match member("memory") {
-            Some(path) => (
-                Path::new("/sys/fs/cgroup/memory").join(path),
-                ["memory.limit_in_bytes", "memory.memsw.limit_in_bytes"],
-            ),
-            None => (
-                Path::new("/sys/fs/cgroup").join(member("").ok_or_else(missing)?),
-                ["memory.max", "memory.swap.max"],
-            ),
-        };
-        let path = parent.join(format!("rpm-runtime-{name}-{}", std::process::id()));
-        fs::create_dir(&path)?;
-        let cgroup = Self { path };
-        let [memory, swap] = files.map(|file| cgroup.path.join(file));
-        fs::write(memory, LIMIT)?;
-        if swap.exists() {
-            fs::write(swap, LIMIT)?;
-        }
-        Ok(cgroup)
-    }
-
-    /// The runtime with two workers of `examples/echo_server` in this cgroup.
-    fn start(&self, port: u16) -> Runtime {
-        let procs = self.path.join("cgroup.procs");
-        let enter = format!("echo $$ > {} && exec \"$@\"", procs.display());
-        let runtime = Runtime::builder()
-            .under(["sh", "-c", &enter, "sh"])
-            .env("RPM_INSTANCES", "2")
-            .env("RPM_READY", "listen")
-            .env("PORT", port.to_string())
-            .arg(example("echo_server"))
-            .start();
-        wait_ready(&runtime, 2);
-        wait_rotation(&runtime, &[0, 1]);
-        let members = fs::read_to_string(procs).unwrap();
-        let inside = |pid: i32| members.lines().any(|line| line == pid.to_string());
-        assert!(
-            inside(runtime.pid()) && inside(worker(&runtime, 1)),
-            "{members}"
-        );
-        runtime
-    }
-}
-
-impl Drop for Cgroup {
-    fn drop(&mut self) {
-        let end = Instant::now() + patience();
-        while fs::remove_dir(&self.path).is_err() && Instant::now() < end {
-            std::thread::yield_now();
-        }
-    }
+/// The runtime with two workers of `examples/echo_server` in this cgroup.
+fn start(cgroup: &Cgroup, port: u16) -> Runtime {
+    let runtime = Runtime::builder()
+        .under(cgroup.enter())
+        .env("RPM_INSTANCES", "2")
+        .env("RPM_READY", "listen")
+        .env("PORT", port.to_string())
+        .arg(example("echo_server"))
+        .start();
+    wait_ready(&runtime, 2);
+    wait_rotation(&runtime, &[0, 1]);
+    assert!(cgroup.holds(runtime.pid()) && cgroup.holds(worker(&runtime, 1)));
+    runtime
 }
 
 /// The cgroup, or a test of what is possible without one.
 fn cgroup(name: &str) -> Option<Cgroup> {
-    match Cgroup::make(name) {
+    match Cgroup::new(name, &[Limit::Memory(LIMIT)]) {
         Ok(cgroup) => Some(cgroup),
         Err(error) => {
             println!("no cgroup with a memory limit can be made here ({error}): a fixture must do");
@@ -155,7 +98,7 @@ fn a_worker_that_the_kernel_kills_for_memory_is_counted_as_that() {
         return;
     };
     let port = free_port();
-    let runtime = cgroup.start(port);
+    let runtime = start(&cgroup, port);
     for slot in 0..2 {
         assert!(score(worker(&runtime, slot)) > score(runtime.pid()));
     }
@@ -175,7 +118,7 @@ fn a_worker_that_somebody_kills_is_not_taken_for_one_that_the_kernel_killed() {
         return;
     };
     let port = free_port();
-    let runtime = cgroup.start(port);
+    let runtime = start(&cgroup, port);
     // The kernel killed a worker before, and this is known by now.
     outgrow(&runtime, port);
     let (_, struck) = ended(&runtime);
@@ -198,12 +141,8 @@ fn a_process_that_the_runtime_does_not_reap_is_counted_too() {
     let Some(cgroup) = cgroup("not-ours") else {
         return;
     };
-    let enter = format!(
-        "echo $$ > {}/cgroup.procs && exec \"$@\"",
-        cgroup.path.display()
-    );
     let runtime = Runtime::builder()
-        .under(["sh", "-c", &enter, "sh"])
+        .under(cgroup.enter())
         .env("RPM_PORTS", "off")
         .program(["/usr/bin/python3", "-c", GREEDY])
         .start();

@@ -15,6 +15,7 @@
 mod asio;
 mod builder;
 mod certificate;
+pub mod cgroup;
 pub mod datagrams;
 pub mod exposition;
 mod formats;

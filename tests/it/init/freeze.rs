@@ -1,9 +1,12 @@
 //! A runtime that did not run for a while (SIGSTOP, a paused container, a suspended machine) kills no worker for that.
 
 use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 use std::{fs, thread};
 
+use crate::harness::cgroup::{Cgroup, Limit};
+use crate::harness::shared_port::send;
 use crate::harness::{self, Builder, Runtime, Signal, process, scratch, until};
 
 const DEADLINE: &str = "2s";
@@ -119,6 +122,62 @@ fn the_wait_before_a_freeze_is_not_put_off_with_it() {
     let put_off: f32 = value.split(' ').next().unwrap().parse().unwrap();
     assert!(put_off <= longest, "{put_off} of {longest}");
     assert_eq!(runtime.wait_exit().code(), Some(0), "{}", runtime.shown());
+}
+
+/// A runtime that gets no CPU is not frozen: its deadlines go on, because whoever stops the container counts the time too.
+#[test]
+fn a_stop_is_not_put_off_by_a_wait_for_a_cpu() {
+    // A thousandth of a CPU, and others that want it.
+    let quota = Limit::Cpu {
+        quota: 1_000,
+        period: 1_000_000,
+    };
+    let cgroup = match Cgroup::new("starved", &[quota]) {
+        Ok(cgroup) => cgroup,
+        Err(error) => {
+            println!(
+                "no cgroup with a CPU limit can be made here ({error}): the test of the decision must do"
+            );
+            return;
+        }
+    };
+    let mut runtime = Runtime::builder()
+        .env("RPM_PORTS", "off")
+        .env("RPM_STOP_TIMEOUT", "10s")
+        .program([
+            "sh",
+            "-c",
+            "trap '' TERM; echo up; while :; do sleep 1000; done",
+        ])
+        .start();
+    runtime.wait_for_line(|line| line == "up");
+    runtime.signal(Signal::SIGTERM);
+    runtime.wait_for_line(|line| line.contains("stopping all workers"));
+    let mut others = Vec::new();
+    for _ in 0..4 {
+        let busy = Command::new("sh")
+            .args(["-c", "while :; do :; done"])
+            .spawn();
+        others.push(busy.unwrap());
+    }
+    let ids = others.iter().map(|busy| i32::try_from(busy.id()).unwrap());
+    let ids: Vec<i32> = ids.collect();
+    for pid in [&ids[..], &[runtime.pid()]].concat() {
+        cgroup.take(pid);
+    }
+    let before = waited_for_cpu(&runtime);
+    until("the runtime has waited for a CPU", || {
+        waited_for_cpu(&runtime) > before + Duration::from_secs(3)
+    });
+    cgroup.release(runtime.pid());
+    for (busy, pid) in others.iter_mut().zip(ids) {
+        send(pid, Signal::SIGKILL);
+        busy.wait().unwrap();
+    }
+    runtime.wait_for_line(|line| line.contains("the runtime waited for a CPU"));
+    assert_eq!(runtime.wait_exit().code(), Some(1));
+    let shown = runtime.shown();
+    assert!(!shown.contains("did not run for a while"), "{shown}");
 }
 
 /// How long the loop's thread has waited for a CPU so far (sched(7), /proc/PID/schedstat).
