@@ -2,10 +2,10 @@
 
 use std::os::fd::OwnedFd;
 
+use nix::errno::Errno;
 use tokio::sync::oneshot;
 
 use crate::model::{Bpf, ListenerId, QueueKind, QueueSample, SlotId};
-use crate::policy::Rotation;
 use crate::policy::handover::PortKey;
 use crate::sys::sockopt::SocketOption;
 use crate::sys::{listener, steering};
@@ -41,7 +41,15 @@ pub(super) struct Listener {
 impl Listener {
     /// Creates a bound listener that no worker has.
     pub(super) fn bound(key: PortKey, reuse: bool) -> nix::Result<Self> {
-        let fd = listener::bound(key.addr, key.v6only, reuse)?;
+        Self::of(listener::bound(key.addr, key.v6only, reuse)?)
+    }
+
+    /// As [`Self::bound`], but nobody else can have the address until it listens and is shared.
+    fn first(key: PortKey) -> nix::Result<Self> {
+        Self::of(listener::first(key.addr, key.v6only)?)
+    }
+
+    fn of(fd: OwnedFd) -> nix::Result<Self> {
         Ok(Self {
             inode: listener::inode(&fd)?,
             fd,
@@ -95,9 +103,12 @@ impl Group {
         key: PortKey,
         settings: &PortSettings,
         (first, anteroom): (Option<ListenerId>, Option<ListenerId>),
-        rotation: &Rotation,
+        (rotation, beside): (&Rotation, bool),
     ) -> nix::Result<Self> {
         let reuse = settings.steering.is_some();
+    ///
+    /// Fails with EADDRINUSE if another process has the port, unless we are `beside` another port of ours that includes
+    /// the address: the kernel cannot tell that from another process.
         let mut group = Self {
             key,
             listeners: Vec::new(),
@@ -131,6 +142,12 @@ impl Group {
         }
         let apart = group.anteroom.map(|listener| group.number(listener));
         if let Some(listener) = apart.and_then(|at| group.listeners.get_mut(at)) {
+        if reuse && !beside {
+            let head = Listener::first(key)?;
+            let at = order.first().copied().unwrap_or(0);
+            group.extend(at)?;
+            group.listeners.push(head);
+        }
             listener.apart = true;
         }
         group.listen_in(order, rotation)?;
@@ -182,6 +199,9 @@ impl Group {
             }
         }
         Ok(())
+                if place == 0 && self.steering.is_some() {
+                    listener::share(&listener.fd)?;
+                }
     }
 
     /// Its index in `listeners`; always 0 for a common socket.

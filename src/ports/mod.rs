@@ -11,6 +11,7 @@ mod balance;
 mod bind_server;
 mod epoll_sets;
 mod group;
+mod holder;
 mod inodes;
 mod lookup;
 mod registry;
@@ -88,6 +89,8 @@ pub enum PortEvent {
         /// The reason.
         reason: String,
     },
+        /// Who has it, if another process has it and can be found.
+        holder: Option<Holder>,
     /// A worker binds a port that RPM_PORTS does not list, so it is not shared.
     Unlisted {
         /// The leader of the worker's group.

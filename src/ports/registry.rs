@@ -68,7 +68,9 @@ impl State {
     /// Opens the group of a port.
     fn open(&self, key: PortKey, first: Option<ListenerId>) -> nix::Result<Group> {
         let anteroom = self.anteroom(key);
-        Group::open(key, &self.settings, (first, anteroom), &self.rotation)
+        let beside = self.groups.iter().any(|group| group.key.conflicts(&key));
+        let of = (&self.rotation, beside);
+        Group::open(key, &self.settings, (first, anteroom), of)
     }
 
     /// Closes an unused port that conflicts with `bound`: it has the same port number and was opened before the program
@@ -330,7 +332,7 @@ impl SharedPorts {
         let mut state = self.lock();
         let state = &mut *state;
         let group = state.groups.iter_mut().find(|group| group.key == key)?;
-        let repaired = group.repair(&state.rotation);
+        let repaired = group.repair(&state.rotation, state.clock.now());
         state.tell_balancer();
         Some(repaired)
     }

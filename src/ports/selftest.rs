@@ -3,6 +3,7 @@
 
 use std::fmt::Display;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use crate::model::{Bpf, Exit, Sig};
@@ -66,14 +67,14 @@ pub fn steering() -> Result<(), String> {
 }
 
 /// A listener on the loopback address, IPv4 or IPv6, whichever exists.
-fn loopback_listener() -> Result<(std::os::fd::OwnedFd, SocketAddr), String> {
+fn loopback_listener() -> Result<(OwnedFd, SocketAddr), String> {
     let addrs = [
         IpAddr::V4(Ipv4Addr::LOCALHOST),
         IpAddr::V6(Ipv6Addr::LOCALHOST),
     ];
     let mut refused = String::new();
     for ip in addrs {
-        match listener::open(SocketAddr::new(ip, 0), true, CLIENTS, true) {
+        match first_listener(SocketAddr::new(ip, 0)) {
             Ok(fd) => {
                 let addr = listener::local_addr(&fd).map_err(named("getsockname"))?;
                 return Ok((fd, addr));
@@ -82,6 +83,14 @@ fn loopback_listener() -> Result<(std::os::fd::OwnedFd, SocketAddr), String> {
         }
     }
     Err(refused)
+}
+
+/// Opens it as the first one of a shared port is opened.
+fn first_listener(addr: SocketAddr) -> nix::Result<OwnedFd> {
+    let fd = listener::first(addr, true)?;
+    listener::listen(&fd, CLIENTS)?;
+    listener::share(&fd)?;
+    Ok(fd)
 }
 
 /// Tests whether a child's `bind` can be intercepted and its descriptor replaced, by really doing it once.
@@ -101,7 +110,7 @@ pub fn interception(filter: &Filter) -> Result<(), String> {
     }
 }
 
-fn intercept_once(socket: &std::os::fd::OwnedFd) -> Result<(), String> {
+fn intercept_once(socket: &OwnedFd) -> Result<(), String> {
     let answered = io::wait_readable(socket, PATIENCE).map_err(named("poll"))?;
     if !answered {
         return Err("the test process does not answer".to_owned());

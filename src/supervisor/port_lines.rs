@@ -9,7 +9,7 @@ use crate::model::{ListenerId, Pid, SlotId};
 use crate::policy::epoll_sets::Unregistered;
 use crate::policy::handover::{PortKey, Transport};
 use crate::policy::unix::{Endpoint, UnixKey};
-use crate::ports::{Excluded, PortEvent};
+use crate::ports::{Excluded, Holder, PortEvent};
 
 use super::drains::UNSEEN_HINT;
 
@@ -17,7 +17,11 @@ use super::drains::UNSEEN_HINT;
 pub(super) fn log_event(event: &PortEvent, admin: Option<SocketAddr>) {
     match event {
         PortEvent::Opened { key, listeners } => info!(port = %key, listeners, "sharing a port"),
-        PortEvent::NotOpened { key, reason } => not_opened(key, reason, admin),
+        PortEvent::NotOpened {
+            key,
+            reason,
+            holder,
+        } => not_opened(key, reason, holder.as_ref(), admin),
         PortEvent::Unlisted { worker, slot, key } => {
             info!(slot = slot.0, pid = worker.get(), port = %key, "a worker binds a port that RPM_PORTS does not list; it is not shared, so only one process can have it");
         }
@@ -127,7 +131,7 @@ fn left(worker: Pid, slot: SlotId, key: &Endpoint, last: bool) {
     }
 }
 
-fn not_opened(key: &Endpoint, error: &str, admin: Option<SocketAddr>) {
+fn not_opened(key: &Endpoint, error: &str, holder: Option<&Holder>, admin: Option<SocketAddr>) {
     if error == Errno::EADDRINUSE.desc() {
         let place = match key {
             Endpoint::Port(key) => key.addr.port().to_string(),
@@ -138,7 +142,8 @@ fn not_opened(key: &Endpoint, error: &str, admin: Option<SocketAddr>) {
                 "give the runtime another address by RPM_ADMIN_ADDR, or set RPM_ADMIN_ADDR=off";
             error!(port = %key, hint, "the admin endpoints (RPM_ADMIN_ADDR) already listen on {place}; the program cannot bind it");
         } else {
-            error!(port = %key, error, "another process already listens on {place}; the program's own bind fails too");
+            let holder = holder.map(tracing::field::display);
+            error!(port = %key, error, holder, "another process already listens on {place}; the program's own bind fails too");
         }
     } else if error == Errno::EACCES.desc() {
         let hint = "ports below net.ipv4.ip_unprivileged_port_start need CAP_NET_BIND_SERVICE";

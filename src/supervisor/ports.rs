@@ -1,6 +1,5 @@
 //! Opens the listed shared ports and starts the handover.
 
-use std::iter;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use nix::errno::Errno;
@@ -11,7 +10,6 @@ use crate::config::Config;
 use crate::drain::Frozen;
 use crate::model::{ListenerId, Pid, PortId, Tick};
 use crate::policy::handover::{PortKey, PortRule, PortSpec};
-use crate::policy::paths::OWN_PATH;
 use crate::policy::steering::Balance;
 use crate::policy::unix::Endpoint;
 use crate::policy::{Event, Rotation, Standstill};
@@ -143,7 +141,7 @@ impl Sharing {
     }
 
     /// Whether stranded connections were logged recently. If not, marks them as logged now.
-    fn told_stranded_before(&mut self, now: Tick) -> bool {
+    pub(super) fn told_stranded_before(&mut self, now: Tick) -> bool {
         let lately = |told| now.since(told) < BETWEEN_STRANDED;
         if self.told_stranded.is_some_and(lately) {
             return true;
@@ -181,7 +179,6 @@ fn open_listed(ports: &SharedPorts, key: PortKey) -> Result<PortKey, BootError> 
     };
     outcome.map_err(|errno| {
         let hint = match errno {
-            Errno::EADDRINUSE => " (another process has it)",
             Errno::EACCES => {
                 " (ports below net.ipv4.ip_unprivileged_port_start need CAP_NET_BIND_SERVICE)"
             }

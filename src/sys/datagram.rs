@@ -8,7 +8,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use nix::errno::Errno;
 use nix::sys::socket::{self, MsgFlags, SockType, SockaddrStorage, sockopt};
 
-use super::inet;
+use super::inet::{self, Group};
 
 /// State of the receive queue of a socket (SO_MEMINFO, linux/sock_diag.h).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -26,7 +26,17 @@ pub struct ReceiveQueue {
 /// all datagrams. SO_BROADCAST is set, because a program may have set it before `bind`, and it only permits to send.
 /// Fails with EADDRINUSE, EACCES (ports below 1024), EADDRNOTAVAIL, EAFNOSUPPORT or EMFILE.
 pub fn bound(addr: SocketAddr, v6only: bool, reuse: bool) -> nix::Result<OwnedFd> {
-    inet::bound(SockType::Datagram, sockopt::Broadcast, addr, v6only, reuse)
+    let group = Group::from(reuse);
+    inet::bound(SockType::Datagram, sockopt::Broadcast, addr, v6only, group)
+}
+
+/// As [`bound`], for the first socket of a group: fails with EADDRINUSE if anybody has the address, whatever options he
+/// set. Also fails as [`super::steering::attach`].
+pub fn first(addr: SocketAddr, v6only: bool) -> nix::Result<OwnedFd> {
+    let (kind, option) = (SockType::Datagram, sockopt::Broadcast);
+    let fd = inet::bound(kind, option, addr, v6only, Group::First)?;
+    inet::share(&fd)?;
+    Ok(fd)
 }
 
 /// Reads the state of the receive queue.

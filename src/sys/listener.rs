@@ -12,7 +12,7 @@ use nix::errno::Errno;
 use nix::sys::socket::{self, SockFlag, SockType, SockaddrStorage, sockopt};
 use nix::sys::stat::fstat;
 
-use super::inet;
+use super::inet::{self, Group};
 
 /// State of one listener, from TCP_INFO (tcp(7)). For a listening socket, `tcpi_unacked` is the length of the accept
 /// queue and `tcpi_sacked` its limit.
@@ -37,7 +37,21 @@ pub fn open(addr: SocketAddr, v6only: bool, backlog: u32, reuse: bool) -> nix::R
 
 /// Opens and binds a socket as [`open`] does, but does not listen yet.
 pub fn bound(addr: SocketAddr, v6only: bool, reuse: bool) -> nix::Result<OwnedFd> {
-    inet::bound(SockType::Stream, sockopt::ReuseAddr, addr, v6only, reuse)
+    let group = Group::from(reuse);
+    inet::bound(SockType::Stream, sockopt::ReuseAddr, addr, v6only, group)
+}
+
+/// As [`bound`], for the first listener of a group: nobody else can have the address, whatever options he sets, until the
+/// listener listens and [`share`] lets others join. If two processes try, one of the `listen` calls fails with
+/// EADDRINUSE. Also fails as [`super::steering::attach`].
+pub fn first(addr: SocketAddr, v6only: bool) -> nix::Result<OwnedFd> {
+    let (kind, option) = (SockType::Stream, sockopt::ReuseAddr);
+    inet::bound(kind, option, addr, v6only, Group::First)
+}
+
+/// From now on other listeners may join the group of this one.
+pub fn share(fd: impl AsFd) -> nix::Result<()> {
+    inet::share(fd)
 }
 
 /// Takes a listener out of the state LISTEN, and so out of its group. The connections in its queue are reset.

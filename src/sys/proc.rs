@@ -106,6 +106,12 @@ impl Proc {
         Ok(found)
     }
 
+    /// The name of a process (`comm`): the first 15 bytes of its program's file name, unless it chose another.
+    pub fn name(&self, pid: Pid) -> io::Result<String> {
+        let name = fs::read(self.path(ProcDir::Of(pid), "comm"))?;
+        Ok(String::from_utf8_lossy(&name).trim_end().to_owned())
+    }
+
     /// Proportional memory (PSS): each shared page is divided by the number of its users (proc_pid_smaps(5)). The
     /// kernel walks all memory of the process for it.
     pub fn proportional_bytes(&self, dir: ProcDir) -> io::Result<u64> {

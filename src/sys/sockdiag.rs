@@ -16,6 +16,10 @@ use nix::sys::time::{TimeVal, TimeValLike};
 use super::retry;
 use super::tcp::{Past, Query, Row, State, States, canonical};
 
+mod bound;
+
+pub use bound::Bound;
+
 /// Longest wait for an answer, seconds. Linux writes the answer before `sendto` returns, so only an emulation of Linux
 /// lets us wait.
 const PATIENCE_SECONDS: i64 = 1;
@@ -86,8 +90,18 @@ impl SockDiag {
     pub fn dump(&mut self, query: Query<'_>, row: &mut dyn FnMut(&Row)) -> nix::Result<Dump> {
         self.sequence = self.sequence.wrapping_add(1);
         let request = request(query, self.sequence)?;
+        self.ask(&request, &mut |payload| {
+            if let Some(found) = parse(payload)? {
+                row(&found);
+            }
+            Ok(())
+        })
+    }
+
+    /// Sends a request and calls `each` with every socket of the answer.
+    fn ask(&mut self, request: &[u8], each: &mut Each<'_>) -> nix::Result<Dump> {
         let (fd, kernel) = (self.socket.as_raw_fd(), NetlinkAddr::new(0, 0));
-        retry(|| socket::sendto(fd, &request, &kernel, MsgFlags::empty()))?;
+        retry(|| socket::sendto(fd, request, &kernel, MsgFlags::empty()))?;
         let mut end = Dump::Complete;
         loop {
             let (len, from_kernel) = retry(|| receive(fd, &mut self.buffer))?;
@@ -95,7 +109,7 @@ impl SockDiag {
                 continue;
             }
             let bytes = self.buffer.get(..len).unwrap_or_default();
-            let batch = read(bytes, self.sequence, row)?;
+            let batch = read(bytes, self.sequence, each)?;
             if batch.interrupted {
                 end = Dump::Interrupted;
             }
@@ -117,7 +131,14 @@ fn receive(fd: i32, buffer: &mut [u8]) -> nix::Result<(usize, bool)> {
     }
 }
 
+/// Reads one `struct inet_diag_msg` and its attributes.
+type Each<'a> = dyn FnMut(&[u8]) -> nix::Result<()> + 'a;
+
 fn request(query: Query<'_>, sequence: u32) -> nix::Result<Vec<u8>> {
+    request_over(libc::IPPROTO_TCP, query, sequence)
+}
+
+fn request_over(protocol: i32, query: Query<'_>, sequence: u32) -> nix::Result<Vec<u8>> {
     let family = if query.ipv6 {
         libc::AF_INET6
     } else {
@@ -138,7 +159,7 @@ fn request(query: Query<'_>, sequence: u32) -> nix::Result<Vec<u8>> {
     bytes.extend(flags.to_ne_bytes());
     bytes.extend(sequence.to_ne_bytes());
     bytes.extend([0; 4]);
-    bytes.extend([byte(family)?, byte(libc::IPPROTO_TCP)?, extension, 0]);
+    bytes.extend([byte(family)?, byte(protocol)?, extension, 0]);
     bytes.extend(query.states.bits().to_ne_bytes());
     if let [port] = query.ports {
         bytes.extend(port.to_be_bytes());
@@ -190,7 +211,7 @@ struct Batch {
 
 /// Parses one datagram, which is a sequence of messages. Messages with another sequence number are late answers to an
 /// abandoned query and are skipped. Fails with EBADMSG for an impossible length.
-fn read(mut bytes: &[u8], sequence: u32, row: &mut dyn FnMut(&Row)) -> nix::Result<Batch> {
+fn read(mut bytes: &[u8], sequence: u32, each: &mut Each<'_>) -> nix::Result<Batch> {
     let mut batch = Batch::default();
     while !bytes.is_empty() {
         let len = usize::try_from(u32_at(bytes, 0)?).map_err(|_| Errno::EBADMSG)?;
@@ -209,9 +230,7 @@ fn read(mut bytes: &[u8], sequence: u32, row: &mut dyn FnMut(&Row)) -> nix::Resu
                 }
                 libc::NLMSG_OVERRUN => return Err(Errno::EOVERFLOW),
                 _ if kind == i32::from(SOCK_DIAG_BY_FAMILY) => {
-                    if let Some(found) = parse(payload)? {
-                        row(&found);
-                    }
+                    each(payload)?;
                 }
                 _ => {}
             }

@@ -1,7 +1,10 @@
 //! Reports of the hand-over thread that are made once for each worker.
 
+use nix::errno::Errno;
+
 use crate::policy::handover::PortKey;
 use crate::policy::unix::Endpoint;
+use crate::ports::Holder;
 
 use super::{PortEvent, ServedWorker, Thread};
 
@@ -47,7 +50,16 @@ impl<F: Fn(PortEvent)> Thread<F> {
         if !served.once.refused {
             served.once.refused = true;
             let key = key.into();
-            (self.events)(PortEvent::NotOpened { key, reason });
+            let taken = reason == Errno::EADDRINUSE.desc();
+            let holder = match &key {
+                Endpoint::Port(key) if taken => Holder::of(key),
+                Endpoint::Port(_) | Endpoint::Unix(_) => None,
+            };
+            (self.events)(PortEvent::NotOpened {
+                key,
+                reason,
+                holder,
+            });
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Tests on real sockets, on addresses that no other test binds.
 
 use super::*;
-use crate::model::SlotId;
+use crate::model::{SlotId, Tick};
 use crate::policy::steering::Balance;
 use crate::ports::repair::Repaired;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -10,7 +10,7 @@ use std::os::fd::AsRawFd;
 const SLOTS: u16 = 5;
 
 fn group() -> Group {
-    Group::open(free_port(), &settings(), (None, None), &nobody()).unwrap()
+    Group::open(free_port(), &settings(), (None, None), (&nobody(), false)).unwrap()
 }
 
 /// A port that was free a moment ago, on an address that no other test binds.
@@ -62,7 +62,7 @@ fn every_slot_is_where_it_should_be(group: &mut Group) {
     for slot in (0..SLOTS).map(ListenerId) {
         group.take(slot);
     }
-    for slot in (0..SLOTS).map(ListenerId) {
+    for slot in slots.into_iter().map(ListenerId) {
         let rotation = Rotation {
             live: vec![slot],
             expected: vec![slot],
@@ -173,8 +173,13 @@ fn the_spare_gets_nothing_while_the_port_opens() {
         let settings = settings();
         let key = PortKey::new(addr, false);
         for _ in 0..50 {
-            let group =
-                Group::open(key, &settings, (Some(ListenerId(3)), None), &nobody()).unwrap();
+            let group = Group::open(
+                key,
+                &settings,
+                (Some(ListenerId(3)), None),
+                (&nobody(), false),
+            )
+            .unwrap();
             let spare = group.listeners.last().unwrap();
             assert_eq!(listener::queue(&spare.fd).unwrap().length, 0);
             assert_eq!(group.order[0], 3);
@@ -282,7 +287,7 @@ fn a_group_that_is_opened_in_a_reload_has_the_newcomer_first() {
     let key = PortKey::new(free.local_addr().unwrap(), false);
     drop(free);
     let spare = ListenerId(SLOTS);
-    let group = Group::open(key, &settings(), (Some(spare), None), &nobody()).unwrap();
+    let group = Group::open(key, &settings(), (Some(spare), None), (&nobody(), false)).unwrap();
     assert_eq!(group.order, [5, 0, 1, 2, 3, 4]);
 }
 
@@ -294,7 +299,7 @@ fn clients_wait_apart_until_somebody_serves() {
         free_port(),
         &settings(),
         (Some(first), Some(anteroom)),
-        &nobody(),
+        (&nobody(), false),
     )
     .unwrap();
     group.take(first);
@@ -307,7 +312,13 @@ fn clients_wait_apart_until_somebody_serves() {
     let late = clients(&group, 10, first);
     assert_eq!(group.queue_length(anteroom), Some(10));
     // It may become necessary later.
-    let mut group = Group::open(free_port(), &settings(), (Some(first), None), &nobody()).unwrap();
+    let mut group = Group::open(
+        free_port(),
+        &settings(),
+        (Some(first), None),
+        (&nobody(), false),
+    )
+    .unwrap();
     group.take(first);
     group.anteroom = Some(anteroom);
     group.steer(&nobody()).unwrap();

@@ -72,3 +72,20 @@ fn a_worker_is_not_waited_for_at_a_port_that_it_has_not_bound() {
     ports.release(SLOT, worker);
     assert_eq!(ports.queued(SLOT), 3, "its successor has bound none");
 }
+
+/// It sets SO_REUSEPORT and has the same user, so the kernel would let us join it.
+#[test]
+fn a_port_of_another_process_is_refused_and_one_beside_our_own_is_opened() {
+    use crate::sys::listener;
+    let (ports, key) = ports();
+    let other = listener::open("127.73.0.3:0".parse().unwrap(), false, 4, true).unwrap();
+    let taken = PortKey::new(listener::local_addr(&other).unwrap(), false);
+    assert_eq!(ports.open(taken), Err(Errno::EADDRINUSE));
+    let wild = std::net::SocketAddr::new("0.0.0.0".parse().unwrap(), taken.addr.port());
+    assert_eq!(
+        ports.open(PortKey::new(wild, false)),
+        Err(Errno::EADDRINUSE)
+    );
+    let wild = std::net::SocketAddr::new("0.0.0.0".parse().unwrap(), key.addr.port());
+    assert_eq!(ports.open(PortKey::new(wild, false)), Ok(()));
+}

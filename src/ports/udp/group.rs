@@ -32,7 +32,10 @@ pub(super) struct Member {
 
 impl Member {
     fn bound(key: PortKey, reuse: bool) -> nix::Result<Self> {
-        let fd = datagram::bound(key.addr, key.v6only, reuse)?;
+        Self::of(datagram::bound(key.addr, key.v6only, reuse)?)
+    }
+
+    fn of(fd: OwnedFd) -> nix::Result<Self> {
         Ok(Self {
             inode: listener::inode(&fd)?,
             fd,
@@ -80,12 +83,13 @@ pub(in crate::ports) struct DatagramGroup {
 }
 
 impl DatagramGroup {
-    /// Opens all sockets at once, that of `first` before all others.
+    /// Opens all sockets at once, that of `first` before all others. Fails with EADDRINUSE if another process has the port,
+    /// unless we are `beside` another port of ours that includes the address.
     pub fn open(
         key: PortKey,
         settings: &PortSettings,
         first: Option<ListenerId>,
-        rotation: &Rotation,
+        (rotation, beside): (&Rotation, bool),
     ) -> nix::Result<Self> {
         let mut group = Self {
             key,
@@ -110,7 +114,11 @@ impl DatagramGroup {
         };
         let first = first.map_or(0, |first| group.number(first));
         // A datagram that comes before the program is attached is the first member's: it has a worker.
-        let mut early = Some(Member::bound(key, group.steered)?);
+        let mut early = Some(if group.steered && !beside {
+            Member::of(datagram::first(key.addr, key.v6only)?)?
+        } else {
+            Member::bound(key, group.steered)?
+        });
         if let Some(member) = early.as_ref().filter(|_| group.steered)
             && let Some(code) = flow_program(1, &[], &[0])
         {

@@ -19,7 +19,9 @@ use super::DatagramGroup;
 impl State {
     /// Opens a UDP port.
     pub fn open_datagrams(&mut self, key: PortKey, first: Option<ListenerId>) -> nix::Result<()> {
-        let group = DatagramGroup::open(key, &self.settings, first, &self.rotation)?;
+        let beside = self.datagrams.iter().any(|group| group.key.conflicts(&key));
+        let of = (&self.rotation, beside);
+        let group = DatagramGroup::open(key, &self.settings, first, of)?;
         self.datagrams.push(group);
         Ok(())
     }

@@ -109,6 +109,7 @@ impl UnixServer {
                     events(PortEvent::NotOpened {
                         key: key.clone().into(),
                         reason: errno.desc().to_owned(),
+                        holder: None,
                     });
                     self.forget(&key);
                     return false;

@@ -73,7 +73,10 @@ fn expected() -> Row {
 
 fn read_all(bytes: &[u8]) -> (nix::Result<Batch>, Vec<Row>) {
     let mut rows = Vec::new();
-    let batch = read(bytes, SEQUENCE, &mut |row| rows.push(*row));
+    let batch = read(bytes, SEQUENCE, &mut |payload| {
+        rows.extend(parse(payload)?);
+        Ok(())
+    });
     (batch, rows)
 }
 

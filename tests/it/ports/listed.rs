@@ -139,16 +139,33 @@ fn refused(builder: Builder, says: &[&str]) {
 }
 
 #[test]
-fn a_taken_port_refuses_the_start() {
+fn a_taken_port_refuses_the_start_and_its_holder_is_named() {
     let port = free_port();
     let _holder = TcpListener::bind(("0.0.0.0", port)).unwrap();
-    let says = [
-        format!("cannot open the shared port 0.0.0.0:{port} of RPM_PORTS"),
-        "another process has it".to_owned(),
-        "nothing was started".to_owned(),
-    ];
-    let says: Vec<&str> = says.iter().map(String::as_str).collect();
-    refused(listed(&format!("0.0.0.0:{port}")), &says);
+    let own = std::process::id();
+    let words = format!(
+        "cannot open the shared port 0.0.0.0:{port} of RPM_PORTS: another process has this port (pid {own}, "
+    );
+    refused(
+        listed(&format!("0.0.0.0:{port}")),
+        &[&words, "nothing was started"],
+    );
+}
+
+/// Both set SO_REUSEPORT and have the same user, so the kernel would let them share.
+#[test]
+fn a_second_runtime_on_the_same_port_is_refused() {
+    for protocol in ["", "udp:"] {
+        let port = free_port();
+        let entry = format!("{protocol}127.0.0.1:{port}");
+        let first = listed(&entry).program(["sleep", "1000"]).start();
+        first.wait_for_line(|line| line.contains("worker started"));
+        let words = format!(
+            "another process has this port (pid {}, rpm-runtime)",
+            first.pid()
+        );
+        refused(listed(&entry), &[&words, "nothing was started"]);
+    }
 }
 
 #[test]

@@ -1,10 +1,10 @@
 //! A port that another process holds, another worker, or the runtime itself.
 
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 
 use crate::harness::reloads::reload;
-use crate::harness::shared_port::{field, stop, wait_ready};
-use crate::harness::{Runtime, example, free_port, source, until};
+use crate::harness::shared_port::{field, spread, stop, v4, wait_ready};
+use crate::harness::{Runtime, Signal, example, free_port, source, until};
 
 #[test]
 fn a_port_that_another_process_holds_is_called_that() {
@@ -22,6 +22,58 @@ fn a_port_that_another_process_holds_is_called_that() {
     assert!(line.contains(&words), "{line}");
     // Its own bind fails too, and the program says so.
     assert_ne!(runtime.wait_exit().code(), Some(0));
+}
+
+/// Both set SO_REUSEPORT and have the same user, so the kernel would let the second runtime join the first. A quarter of the
+/// clients would meet it.
+#[test]
+fn a_worker_of_a_second_runtime_cannot_bind_the_port_of_the_first() {
+    let port = free_port();
+    let server = || {
+        Runtime::builder()
+            .env("RPM_INSTANCES", "2")
+            .env("RPM_MAX_RESTARTS", "1")
+            .env("PORT", port.to_string())
+            .arg(example("echo_server"))
+            .start()
+    };
+    let first = server();
+    wait_ready(&first, 2);
+    let mut second = server();
+    let line = second.wait_for_line(|line| line.contains("another process already listens on"));
+    let holder = format!("holder=\"pid {}, rpm-runtime\"", first.pid());
+    assert!(line.contains(&holder), "{line}");
+    assert_ne!(second.wait_exit().code(), Some(0));
+    assert_eq!(spread(v4(port), 50).values().sum::<usize>(), 50);
+    stop(first);
+}
+
+/// The connections of its clients are still there, as after a restart of a container in the network of the host.
+#[test]
+fn a_runtime_after_one_that_was_killed_has_its_port() {
+    let port = free_port();
+    let server = || {
+        Runtime::builder()
+            .env("RPM_INSTANCES", "2")
+            .env("RPM_PORTS", port.to_string())
+            .env("PORT", port.to_string())
+            .arg(example("echo_server"))
+            .start()
+    };
+    let mut first = server();
+    wait_ready(&first, 2);
+    let clients: Vec<TcpStream> = (0..20)
+        .map(|_| TcpStream::connect(v4(port)).unwrap())
+        .collect();
+    spread(v4(port), 20);
+    first.signal(Signal::SIGKILL);
+    first.wait_exit();
+    until("its workers are gone", || first.alive().is_empty());
+    let second = server();
+    wait_ready(&second, 2);
+    spread(v4(port), 20);
+    drop(clients);
+    stop(second);
 }
 
 /// 9464 is the default of RPM_ADMIN_ADDR, and of OpenTelemetry's exporter for Prometheus.

@@ -82,8 +82,13 @@ impl Clients {
 fn served(address: &str) -> DatagramGroup {
     // The second worker was the first to bind: its socket has index 0.
     let seats = rotation(&[0, 1, 2], &[]);
-    let mut group =
-        DatagramGroup::open(key(address), &settings(3), Some(ListenerId(1)), &seats).unwrap();
+    let mut group = DatagramGroup::open(
+        key(address),
+        &settings(3),
+        Some(ListenerId(1)),
+        (&seats, false),
+    )
+    .unwrap();
     for listener in 0..3 {
         group.take(ListenerId(listener));
     }
