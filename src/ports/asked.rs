@@ -124,6 +124,7 @@ impl SharedPorts {
         let as_is = (true, &Options::default());
         let handed = match self.hand(key, asker.listener, as_is, &mut events) {
             Err(Errno::EDQUOT) => return Err(Errno::EMFILE),
+            Err(Errno::EBUSY) => return Err(Errno::EADDRINUSE),
             handed => handed?.ok_or(Errno::ESHUTDOWN)?,
         };
         if handed.opened {

@@ -308,6 +308,8 @@ impl<F: Fn(PortEvent)> Thread<F> {
         &mut self,
         served: &mut ServedWorker,
         notification: &Notification,
+            // It is to be replaced, because it has shut its listener down too often.
+            Err(Errno::EBUSY) => return Answer::Fail(Errno::EADDRINUSE),
         key: PortKey,
         inode: u64,
     ) -> Answer {

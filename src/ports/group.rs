@@ -7,6 +7,7 @@ use tokio::sync::oneshot;
 
 use crate::model::{Bpf, ListenerId, QueueKind, QueueSample, SlotId};
 use crate::policy::handover::PortKey;
+use crate::policy::{Rotation, Shuts};
 use crate::sys::sockopt::SocketOption;
 use crate::sys::{listener, steering};
 
@@ -30,6 +31,10 @@ pub(super) struct Listener {
     pub(super) standing: Standing,
     /// Clients wait there for a ready worker, and no worker ever has it.
     pub(super) apart: bool,
+    /// How often its present worker has shut it down.
+    pub(super) shut: Shuts,
+    /// Its worker has shut it down too often. It is in no group until that worker has ended.
+    pub(super) barred: bool,
     /// The balancing thread watches it for arrivals.
     pub(super) watched: bool,
     /// While this is set, the runtime accepts here itself (see [`super::stranded`]). Take it away only under the lock.
@@ -59,6 +64,8 @@ impl Listener {
             left: false,
             standing: Standing::default(),
             apart: false,
+            shut: Shuts::default(),
+            barred: false,
             watched: false,
             claim: None,
             back: Vec::new(),
@@ -164,10 +171,13 @@ impl Group {
     }
 
     /// Ensures that the listener exists and listens. A new one joins the group at the end, so no other index changes.
-    /// It gets no connections until the rotation includes it.
+    /// It gets no connections until the rotation includes it. Fails with EBUSY if its worker has shut it down too often.
     pub fn join(&mut self, listener: ListenerId, rotation: &Rotation) -> nix::Result<()> {
         let number = self.number(listener);
         self.extend(number + 1)?;
+        if self.is_barred(number) {
+            return Err(Errno::EBUSY);
+        }
         if self.order.contains(&number) {
             return Ok(());
         }
@@ -270,6 +280,7 @@ impl Group {
             listener.handed = false;
             listener.left = false;
         }
+        self.admit(listener);
     }
 
     /// Whether a worker has the listener.

@@ -240,6 +240,15 @@ pub enum PortEvent {
         /// Number of connections since the last event of this kind.
         count: u32,
         /// They were steered there, to wait for a ready worker.
+    /// A worker has shut its listener down too often. It does not get it back, and is to be replaced.
+    Barred {
+        /// The port.
+        key: PortKey,
+        /// The listener.
+        listener: ListenerId,
+        /// The worker that has it.
+        worker: Option<Pid>,
+    },
         waited: bool,
     },
     /// The steering program could not be replaced; the previous one stays attached.

@@ -215,6 +215,7 @@ impl SharedPorts {
         let mut state = self.lock();
         state.present.insert(listener, worker);
         for group in &mut state.groups {
+            group.admit(listener);
             group.reclaim(listener, false);
         }
     }
@@ -325,6 +326,11 @@ impl SharedPorts {
             .chain(sockets.flat_map(DatagramGroup::descriptors))
             .map(AsFd::as_fd)
             .for_each(show);
+    }
+
+    /// The present worker of a listener.
+    pub(super) fn holder(&self, listener: ListenerId) -> Option<Pid> {
+        self.lock().present.get(&listener).copied()
     }
 
     /// Mends the listeners of a port that left their group. `None` if the port is no longer shared.

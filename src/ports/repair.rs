@@ -1,6 +1,7 @@
 //! Repairs a group whose listeners a worker has shut down.
 
-use crate::policy::Rotation;
+use crate::model::{ListenerId, Tick};
+use crate::policy::{Rotation, Shuts};
 use crate::sys::listener;
 
 use super::group::{Group, Listener};
@@ -12,6 +13,8 @@ pub(super) struct Repaired {
     pub mended: Vec<usize>,
     /// All listeners were made to listen again.
     pub rebuilt: bool,
+    /// Numbers of the listeners that had left too often. They stay out until their workers have ended.
+    pub barred: Vec<usize>,
     /// The error, if something could not be repaired.
     pub error: Option<nix::errno::Errno>,
 }
@@ -24,11 +27,31 @@ impl Group {
     /// If several left, their order is unknown, and so are all indexes: then all listeners leave the group and listen
     /// again. That resets every queue of this port, and a blocked `accept` returns EINVAL. It happens only if two
     /// workers shut down their listeners at nearly the same time.
-    pub fn repair(&mut self, rotation: &Rotation) -> Repaired {
+    ///
+    /// A listener that leaves again and again is barred: it does not come back for its present worker.
+    pub fn repair(&mut self, rotation: &Rotation, now: Tick) -> Repaired {
         let mut repaired = Repaired::default();
-        self.shuts |= !self.gone().is_empty();
-        match self.gone().as_slice() {
+        let gone = self.gone();
+        self.shuts |= !gone.is_empty();
+        // Only one worker has a listener of a group; a common socket cannot be taken away from one.
+        if self.steering.is_some() {
+            repaired.barred.extend(&gone);
+            let listeners = &mut self.listeners;
+            repaired.barred.retain(|number| {
+                let one = listeners.get_mut(*number);
+                one.is_some_and(|one| !one.shut.may_repair(now))
+            });
+            self.bar(&repaired.barred);
+        }
+        match gone.as_slice() {
             [] => return repaired,
+            [one] if repaired.barred.contains(one) => {
+                self.program = None;
+                // Another listener may have left meanwhile.
+                if !self.gone().is_empty() {
+                    self.rebuild(rotation, &mut repaired);
+                }
+            }
             [one] if self.steering.is_some() => {
                 repaired.mended.push(*one);
                 if let Some(index) = self.order.iter().position(|other| other == one) {
@@ -48,7 +71,9 @@ impl Group {
                 }
             }
             several => {
-                repaired.mended.extend(several);
+                let barred = |number: &&usize| repaired.barred.contains(number);
+                let back = several.iter().filter(|number| !barred(number));
+                repaired.mended.extend(back);
                 self.rebuild(rotation, &mut repaired);
             }
         }
@@ -56,6 +81,41 @@ impl Group {
             repaired.error = Some(errno);
         }
         repaired
+    }
+
+    /// Takes listeners out of the order, as the kernel has taken them out of the group.
+    fn bar(&mut self, numbers: &[usize]) {
+        for number in numbers {
+            if let Some(index) = self.order.iter().position(|other| other == number) {
+                self.order.swap_remove(index);
+            }
+            if let Some(listener) = self.listeners.get_mut(*number) {
+                listener.barred = true;
+            }
+        }
+    }
+
+    /// Whether this listener is kept out of the group.
+    pub(super) fn is_barred(&self, number: usize) -> bool {
+        let listener = self.listeners.get(number);
+        listener.is_some_and(|listener| listener.barred)
+    }
+
+    /// The worker of this listener has ended, or the next one is about to get it. One that was barred is replaced: processes
+    /// that the worker left may have it still.
+    pub(super) fn admit(&mut self, listener: ListenerId) {
+        let number = self.number(listener);
+        let reuse = self.steering.is_some();
+        if let Some(one) = self.listeners.get_mut(number) {
+            one.shut = Shuts::default();
+            // If this fails for lack of descriptors, it stays out and is tried again for the next worker.
+            if one.barred
+                && let Ok(anew) = Listener::bound(self.key, reuse)
+            {
+                let ever = one.ever;
+                *one = Listener { ever, ..anew };
+            }
+        }
     }
 
     /// Members that left the state LISTEN.

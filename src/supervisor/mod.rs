@@ -17,6 +17,7 @@ mod node;
 mod notify;
 mod observation;
 mod perform;
+mod port_events;
 mod port_lines;
 mod ports;
 mod publish;

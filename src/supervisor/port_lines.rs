@@ -109,6 +109,14 @@ pub(super) fn log_event(event: &PortEvent, admin: Option<SocketAddr>) {
             waited,
         } => stranded(key, *listener, *count, *waited),
         PortEvent::SteeringFailed { key, reason } => {
+        PortEvent::Barred {
+            key,
+            listener,
+            worker,
+        } => {
+            let pid = worker.map(Pid::get);
+            error!(port = %key, listener = listener.0, pid, "a worker shuts its listener down again and again; it does not get it back and is replaced");
+        }
             error!(port = %key, error = reason, "cannot update the steering of new connections; the previous steering stays");
         }
     }

@@ -11,9 +11,10 @@ use crate::drain::Frozen;
 use crate::model::{ListenerId, Pid, PortId, Tick};
 use crate::policy::handover::{PortKey, PortRule, PortSpec};
 use crate::policy::steering::Balance;
-use crate::policy::unix::Endpoint;
-use crate::policy::{Event, Rotation, Standstill};
-use crate::ports::{self, Balancer, BindServer, PortEvent, SharedPorts, Steering, StrandedRelay};
+use crate::policy::{Rotation, Seldom, Standstill};
+use crate::ports::{
+    self, Balancer, BindServer, Holder, PortEvent, SharedPorts, Steering, StrandedRelay,
+};
 use crate::sys::intercept::{Extra, Filter};
 use crate::sys::pid1::FileLimit;
 
@@ -21,6 +22,7 @@ use super::Supervisor;
 use super::boot::{BootError, refused};
 use super::handover::{Means, open_paths};
 use super::incoming::Incoming;
+use super::port_events::Subject;
 use super::port_lines::log_event;
 
 /// Shortest time between two log lines about stranded connections; all are counted.
@@ -48,6 +50,8 @@ pub(super) struct Sharing {
     told_stranded: Option<Tick>,
     /// Slots without a worker, whose clients are passed on after a short time.
     standstill: Standstill,
+    /// Which of the lines are written that workers cause.
+    pub(super) lines: Seldom<Subject>,
 }
 
 pub(super) fn share(
@@ -113,6 +117,7 @@ pub(super) fn share(
         let_go: false,
         told_stranded: None,
         standstill: Standstill::default(),
+        lines: Seldom::default(),
     })
 }
 
@@ -323,65 +328,6 @@ impl Supervisor {
         }
         for port in sharing.ports.close_abandoned_paths() {
             warn!(%port, "no worker binds this path any more, closing it");
-        }
-    }
-
-    /// Handles an event of the shared ports.
-    pub(super) fn port_event(&mut self, event: &PortEvent) -> Vec<Event> {
-        if let PortEvent::Stranded { count, .. } = event {
-            self.metrics.stranded(u64::from(*count));
-            let sharing = self.sharing.as_mut();
-            if sharing.is_some_and(|sharing| sharing.told_stranded_before(self.now)) {
-                return Vec::new();
-            }
-        }
-        log_event(event, self.config.admin.addr);
-        let (worker, names) = match event {
-            PortEvent::Listening { worker, key, .. } => (*worker, self.names_of(*worker, key)),
-            PortEvent::ListensAlone { worker, .. } => (*worker, vec!["(not shared)".to_owned()]),
-            PortEvent::Excludes { worker, .. } => {
-                let known = self.workers.get(*worker);
-                let excludes = known.map(|_| Event::Excludes { pid: *worker });
-                return excludes.into_iter().collect();
-            }
-            PortEvent::FoundInUse { worker } => {
-                let known = self.workers.get(*worker);
-                let found = known.map(|_| Event::FoundInUse { pid: *worker });
-                return found.into_iter().collect();
-            }
-            _ => return Vec::new(),
-        };
-        // The worker may have ended since, and its PID must not be taken for its successor's.
-        if self.workers.get(worker).is_none() {
-            return Vec::new();
-        }
-        self.ask_if_ready(worker);
-        let ports = names.iter().filter_map(|name| self.port_id(name));
-        ports
-            .map(|port| Event::Listens { pid: worker, port })
-            .collect()
-    }
-
-    /// What the ready rules call the port or path at which a worker listens.
-    fn names_of(&mut self, worker: Pid, key: &Endpoint) -> Vec<String> {
-        let name = key.port_name();
-        match (key, &self.config.ports.shared) {
-            (Endpoint::Unix(path), PortRule::Any) => {
-                let of_the_service = self.paths.bound(path, worker).then_some(name);
-                // The second name too, because the first worker of this path has no other.
-                let own = iter::once(OWN_PATH.to_owned());
-                of_the_service.into_iter().chain(own).collect()
-            }
-            _ => vec![name],
-        }
-    }
-
-    /// Logs what the hand-over thread reported before the end: it may say why the workers ended.
-    pub(super) fn log_last_port_events(&mut self) {
-        while let Ok(incoming) = self.inbox.try_recv() {
-            if let Incoming::Port(event) = incoming {
-                log_event(&event, self.config.admin.addr);
-            }
         }
     }
 

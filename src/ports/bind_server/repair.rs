@@ -1,5 +1,6 @@
 //! Listeners that left their group, because a worker called `shutdown` on them.
 
+use crate::model::ListenerId;
 use crate::policy::handover::{PortKey, Transport};
 use crate::sys::epoll::Interest;
 
@@ -32,6 +33,15 @@ impl<F: Fn(PortEvent)> Thread<F> {
         if repaired.rebuilt {
             // A listener may have been replaced. Adding one that is already watched has no effect.
             self.watch(key);
+        }
+        for number in repaired.barred {
+            let listener = u16::try_from(number).map(ListenerId);
+            let listener = listener.unwrap_or(ListenerId(u16::MAX));
+            (self.events)(PortEvent::Barred {
+                key,
+                listener,
+                worker: self.ports.holder(listener),
+            });
         }
         if !repaired.mended.is_empty() {
             (self.events)(PortEvent::Repaired {

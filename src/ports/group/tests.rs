@@ -59,7 +59,11 @@ fn shut(group: &Group, number: usize) {
 
 /// Steers to each slot alone and checks that a connection arrives there.
 fn every_slot_is_where_it_should_be(group: &mut Group) {
-    for slot in (0..SLOTS).map(ListenerId) {
+    slots_are_where_they_should_be(group, (0..SLOTS).collect());
+}
+
+fn slots_are_where_they_should_be(group: &mut Group, slots: Vec<u16>) {
+    for slot in slots.iter().copied().map(ListenerId) {
         group.take(slot);
     }
     for slot in slots.into_iter().map(ListenerId) {
@@ -99,13 +103,16 @@ fn a_listener_comes_back_at_the_end() {
     every_slot_is_where_it_should_be(&mut group);
     for number in [1, 4, 1, 0] {
         shut(&group, number);
-        let repaired = group.repair(&nobody());
+        let repaired = group.repair(&nobody(), Tick::default());
         let expected = Repaired {
             mended: vec![number],
             ..Repaired::default()
         };
         assert_eq!(repaired, expected);
-        assert_eq!(group.repair(&nobody()), Repaired::default());
+        assert_eq!(
+            group.repair(&nobody(), Tick::default()),
+            Repaired::default()
+        );
         every_slot_is_where_it_should_be(&mut group);
     }
 }
@@ -123,7 +130,7 @@ fn listeners_that_left_together_come_back_together() {
         for number in &left {
             shut(&group, *number);
         }
-        let repaired = group.repair(&nobody());
+        let repaired = group.repair(&nobody(), Tick::default());
         assert!(repaired.rebuilt && repaired.error.is_none(), "{repaired:?}");
         every_slot_is_where_it_should_be(&mut group);
     }
@@ -140,7 +147,7 @@ fn steering_while_a_listener_is_out_does_not_keep_it_out() {
         ..nobody()
     };
     group.steer(&rotation).unwrap();
-    assert_eq!(group.repair(&rotation).error, None);
+    assert_eq!(group.repair(&rotation, Tick::default()).error, None);
     every_slot_is_where_it_should_be(&mut group);
 }
 
@@ -152,7 +159,7 @@ fn a_listener_that_cannot_come_back_is_replaced() {
     let program = group.wanted(&nobody()).unwrap();
     steering::attach(&group.listeners[1].fd, &program).unwrap();
     let before = group.listeners[1].inode;
-    assert_eq!(group.repair(&nobody()).error, None);
+    assert_eq!(group.repair(&nobody(), Tick::default()).error, None);
     assert_ne!(group.listeners[1].inode, before);
     every_slot_is_where_it_should_be(&mut group);
 }
@@ -203,7 +210,7 @@ fn connections_of_a_listener_that_was_shut_down_twice_are_whole() {
             let again = nix::sys::socket::shutdown(fd, nix::sys::socket::Shutdown::Both);
             assert_eq!(again, Err(nix::errno::Errno::ENOTCONN));
         }
-        assert_eq!(group.repair(&nobody()).error, None);
+        assert_eq!(group.repair(&nobody(), Tick::default()).error, None);
         let slot = ListenerId(2);
         group.take(slot);
         let rotation = Rotation {
@@ -244,7 +251,7 @@ fn a_spare_gets_nothing_while_a_listener_is_out() {
                 .unwrap()
                 .listening
         );
-        group.repair(&nobody());
+        group.repair(&nobody(), Tick::default());
     }
 }
 
@@ -275,9 +282,12 @@ fn a_spare_joins_at_the_end_and_is_reached_there() {
     every_slot_is_where_it_should_be(&mut group);
     // A repair finds all of them again.
     shut(&group, usize::from(beyond.0));
-    assert_eq!(group.repair(&nobody()).mended, [usize::from(beyond.0)]);
+    assert_eq!(
+        group.repair(&nobody(), Tick::default()).mended,
+        [usize::from(beyond.0)]
+    );
     shut(&group, 1);
-    assert_eq!(group.repair(&nobody()).mended, [1]);
+    assert_eq!(group.repair(&nobody(), Tick::default()).mended, [1]);
     every_slot_is_where_it_should_be(&mut group);
 }
 
@@ -324,4 +334,54 @@ fn clients_wait_apart_until_somebody_serves() {
     group.steer(&nobody()).unwrap();
     let last = clients(&group, 10, anteroom);
     drop((early, late, last));
+}
+
+/// It does not come back for its worker, whose successor has a new one. The others are not disturbed.
+#[test]
+fn a_listener_that_leaves_again_and_again_is_barred_until_its_worker_ends() {
+    let mut group = group();
+    every_slot_is_where_it_should_be(&mut group);
+    let now = Tick::default();
+    for _ in 0..3 {
+        shut(&group, 1);
+        assert_eq!(group.repair(&nobody(), now).mended, [1]);
+    }
+    shut(&group, 1);
+    let barred = Repaired {
+        barred: vec![1],
+        ..Repaired::default()
+    };
+    assert_eq!(group.repair(&nobody(), now), barred);
+    assert_eq!(group.repair(&nobody(), now), Repaired::default());
+    slots_are_where_they_should_be(&mut group, vec![0, 2, 3, 4]);
+    let again = group.join(ListenerId(1), &nobody());
+    assert_eq!(again, Err(nix::errno::Errno::EBUSY));
+    let old = listener::duplicate(&group.listeners[1].fd).unwrap();
+    group.release(ListenerId(1));
+    group.join(ListenerId(1), &nobody()).unwrap();
+    every_slot_is_where_it_should_be(&mut group);
+    // What the ended worker has left cannot harm its successor.
+    assert!(nix::sys::socket::shutdown(old.as_raw_fd(), nix::sys::socket::Shutdown::Both).is_err());
+    assert_eq!(group.repair(&nobody(), now), Repaired::default());
+    every_slot_is_where_it_should_be(&mut group);
+}
+
+#[test]
+fn listeners_that_are_barred_together_leave_the_others_in_order() {
+    let mut group = group();
+    let now = Tick::default();
+    for round in 0..4 {
+        shut(&group, 1);
+        shut(&group, 3);
+        let repaired = group.repair(&nobody(), now);
+        let both = vec![1, 3];
+        let told = if round < 3 {
+            repaired.mended
+        } else {
+            repaired.barred
+        };
+        assert_eq!(told, both, "{round}");
+        assert_eq!(repaired.error, None);
+    }
+    slots_are_where_they_should_be(&mut group, vec![0, 2, 4]);
 }

@@ -8,6 +8,7 @@ use crate::harness::shared_port::{
     all_answer, ask, connect_to, connect_to_slot, freeze, queue_length, say, send, sockets, spread,
     stop, v4, wait_ready, wait_rotation, worker,
 };
+use crate::harness::status::exits;
 use crate::harness::{
     Builder, Connection, Reply, Runtime, Signal, example, free_port, scratch, until,
 };
@@ -177,5 +178,49 @@ fn clients_of_a_slot_that_keeps_crashing_are_passed_on_to_a_live_worker() {
         assert_eq!(ask(client).unwrap().trim(), "slot 0", "{}", runtime.shown());
     }
     runtime.wait_for_line(|line| line.contains("connections came to a listener without a worker"));
+    stop(runtime);
+}
+
+/// As fast as it can, so that the port would be closed half of the time and every line of it would be logged.
+#[test]
+fn a_worker_that_shuts_its_listener_down_for_ever_is_replaced_and_the_others_serve() {
+    let port = free_port();
+    let mark = scratch("shutting").join("mark");
+    let program = format!(
+        "import os, socket\n\
+         slot = os.environ['NODE_APP_INSTANCE']\n\
+         s = socket.create_server(('127.0.0.1', {port}), backlog=64)\n\
+         if slot == '0' and not os.path.exists('{0}'):\n\
+         \x20   open('{0}', 'w')\n\
+         \x20   while True:\n\
+         \x20       try: s.shutdown(socket.SHUT_RDWR)\n\
+         \x20       except OSError: pass\n\
+         while True:\n\
+         \x20   c = s.accept()[0]\n\
+         \x20   c.recv(64)\n\
+         \x20   c.sendall(b'slot ' + slot.encode() + b'\\n')\n\
+         \x20   c.close()\n",
+        mark.display()
+    );
+    let runtime = Runtime::builder()
+        .env("RPM_INSTANCES", "2")
+        .env("RPM_READY", "listen")
+        .program(["/usr/bin/python3", "-c", &program])
+        .start();
+    wait_ready(&runtime, 2);
+    runtime.wait_for_line(|line| line.contains("shuts its listener down again and again"));
+    for _ in 0..200 {
+        let reply = ask(&mut connect_to(v4(port))).unwrap();
+        assert!(reply.starts_with("slot "), "{reply}");
+    }
+    until("it is replaced", || exits(&runtime, "unhealthy") == 1);
+    until("its successor serves", || {
+        ask(&mut connect_to(v4(port))).unwrap().trim() == "slot 0"
+    });
+    let texts = runtime.texts();
+    let told = texts
+        .iter()
+        .filter(|line| line.contains("a worker shut its listener down"));
+    assert!(told.count() <= 5, "{}", runtime.shown());
     stop(runtime);
 }
