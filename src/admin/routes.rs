@@ -35,6 +35,8 @@ pub struct View {
     pub about: About,
     /// The application.
     pub app: Box<dyn Fn() -> AppInfo>,
+    /// Why the runtime cannot do its work any more, if so.
+    pub fault: Box<dyn Fn() -> Option<String>>,
     /// The present time, on the clock of the snapshot.
     pub now: Box<dyn Fn() -> Tick>,
     /// The fleet.
@@ -70,7 +72,7 @@ pub(super) fn answer<B>(view: &View, request: &Request<B>) -> Reply {
     let method = request.method();
     let page: fn(&View, &HeaderMap) -> Reply = match request.uri().path() {
         "/" => |_, _| Reply::Ready(body(StatusCode::OK, HTML, LINKS)),
-        "/livez" => |_, _| Reply::Ready(body(StatusCode::OK, TEXT, "ok\n")),
+        "/livez" => |view, _| Reply::Ready(alive(view)),
         "/readyz" => |view, _| probe(&(view.snapshot)(), |snapshot| snapshot.ready),
         "/startupz" => |view, _| probe(&(view.snapshot)(), |snapshot| snapshot.started),
         "/status" => |view, _| Reply::Ready(status(view)),
@@ -112,6 +114,13 @@ pub(super) fn metrics(page: MetricsPage) -> Response<Full<Bytes>> {
 pub(super) fn too_many() -> Response<Full<Bytes>> {
     let text = "too many metrics pages are being made; ask again later\n";
     body(StatusCode::SERVICE_UNAVAILABLE, TEXT, text)
+}
+
+fn alive(view: &View) -> Response<Full<Bytes>> {
+    match (view.fault)() {
+        None => body(StatusCode::OK, TEXT, "ok\n"),
+        Some(fault) => body(StatusCode::SERVICE_UNAVAILABLE, TEXT, fault + "\n"),
+    }
 }
 
 fn probe(snapshot: &Snapshot, passes: fn(&Snapshot) -> bool) -> Reply {

@@ -180,6 +180,7 @@ fn view(snapshot: Arc<Mutex<Snapshot>>, page: usize) -> View {
             revision: None,
             pid: 1,
         },
+        fault: Box::new(|| None),
         now: Box::new(|| Tick(Duration::from_micros(10_500_700))),
         snapshot: Box::new(move || snapshot.lock().unwrap().clone()),
         observation: ObservationInfo {

@@ -2,42 +2,48 @@
 //! event loop, the workers would wait too.
 
 use std::collections::HashMap;
-use std::os::fd::OwnedFd;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::Receiver;
 use std::thread::JoinHandle;
 
 use nix::errno::Errno;
 
 use crate::model::{ListenerId, Pid, SlotId};
 use crate::policy::handover::{BindAnswer, PortKey, Transport};
-use crate::policy::unix::UnixKey;
+use crate::sys::bounded;
 use crate::sys::clock::Clock;
 use crate::sys::epoll::{Interest, Poller, ReadyFd, Waker};
 use crate::sys::intercept::{Call, Notification, Notifier};
 use crate::sys::network::OwnNetwork;
-use crate::sys::thread;
 
 use self::alone::Alone;
 use self::closed::ClosedWatch;
 use self::decide::Decided;
+use self::handle::Order;
 use self::once::Once;
+use self::parked::{PATIENCE, Parked};
+use self::pulse::Pulse;
+use super::PortEvent;
 use super::epoll_sets::EpollSets;
 use super::registry::SharedPorts;
 use super::second_bind::Bounds;
-use super::told::{Told, v6only_default};
+use super::told::Told;
 use super::trapped_call::descriptor;
 use super::unix::UnixServer;
-use super::{Asker, PortEvent};
 
 mod alone;
 mod closed;
 mod datagrams;
 mod decide;
+mod handle;
 mod listen;
 mod once;
+mod parked;
+mod pulse;
 mod repair;
 mod sets;
 mod unix;
+
+pub use handle::BindServer;
 
 /// A worker whose calls are answered.
 #[derive(Debug)]
@@ -52,75 +58,6 @@ pub struct TrappedWorker {
     pub listener: ListenerId,
 }
 
-/// The event loop's handle of the thread.
-#[derive(Debug, Clone)]
-pub struct BindServer {
-    orders: Sender<Order>,
-    waker: Waker,
-}
-
-#[derive(Debug)]
-enum Order {
-    ServeWorker(TrappedWorker),
-    Watch(PortKey),
-    /// Tells the sender when it is done.
-    OpenPaths(Sender<()>),
-    /// A path, the worker that asks for a listener of it, and where the answer goes.
-    AskPath(Vec<u8>, Asker, Sender<nix::Result<(OwnedFd, UnixKey)>>),
-}
-
-impl BindServer {
-    /// Starts the thread. `events` is called on the thread and must not block.
-    pub fn start(
-        ports: SharedPorts,
-        events: impl Fn(PortEvent) + Send + 'static,
-    ) -> std::io::Result<Self> {
-        let (orders, inbox) = channel();
-        let waker = Waker::new()?;
-        let poller = Poller::new()?;
-        poller.add(&waker, WAKER, Interest::Readable)?;
-        let closed = ClosedWatch::new()?;
-        poller.add(&closed.poller, ARRIVALS, Interest::Readable)?;
-        ports.wake_for_paths(&waker);
-        let unix = UnixServer::new(ports.clone());
-        let state = Thread {
-            ports,
-            events,
-            poller,
-            waker: waker.clone(),
-            inbox,
-            workers: HashMap::new(),
-            watched: HashMap::new(),
-            next_token: ARRIVALS + 1,
-            v6only_default: v6only_default(),
-            network: OwnNetwork::read(),
-            clock: Clock::start(),
-            changing: None,
-            closed,
-            unix,
-            alone: Alone::default(),
-        };
-        thread::start("handover", thread::STACK, move || state.run())?;
-        Ok(Self { orders, waker })
-    }
-
-    /// Answers the calls of this worker until its last descendant has ended.
-    pub fn serve_worker(&self, trapped: TrappedWorker) {
-        self.order(Order::ServeWorker(trapped));
-    }
-
-    /// Watches the listeners of a port that was opened before the first worker.
-    pub fn watch(&self, key: PortKey) {
-        self.order(Order::Watch(key));
-    }
-
-    fn order(&self, order: Order) {
-        // The thread runs until the process ends, so sending never fails.
-        let _ = self.orders.send(order);
-        self.waker.wake();
-    }
-}
-
 const WAKER: u64 = 0;
 const ARRIVALS: u64 = 1;
 
@@ -133,6 +70,8 @@ struct ServedWorker {
     /// What was reported of it.
     once: Once,
     sets: EpollSets,
+    /// A call of it that cannot be answered yet.
+    parked: Option<Parked>,
 }
 
 /// The answer to a trapped call.
@@ -165,18 +104,24 @@ struct Thread<F> {
     closed: ClosedWatch,
     unix: UnixServer,
     alone: Alone,
+    pulse: Pulse,
 }
 
 impl<F: Fn(PortEvent)> Thread<F> {
     fn run(mut self) {
+        let waker = self.waker.clone();
+        bounded::limit(PATIENCE, move || waker.wake());
         let mut ready = Vec::new();
         while self.poller.wait(&mut ready, self.until_next()).is_ok() {
+            self.pulse.works();
             self.unix.rested(&self.poller);
             for one in &ready {
                 self.serve(*one);
             }
             self.expire_sets();
             self.look_at_queues();
+            self.tell_of_parked();
+            self.pulse.rests();
         }
     }
 
@@ -190,17 +135,28 @@ impl<F: Fn(PortEvent)> Thread<F> {
                 self.execute(order);
             }
             self.unix.attend(&self.poller, &self.events);
+            self.resume();
         } else if ready.token == ARRIVALS {
             self.arrived();
         } else if let Some(key) = self.watched.get(&ready.token).copied() {
             self.repair_port(key);
-        } else if let Some(mut served) = self.workers.remove(&ready.token) {
+        } else {
             // EPOLLHUP with nothing left to read: the last process with the filter has ended.
             let over = ready.hangup && !ready.readable;
+            self.serve_worker(ready.token, over);
+        }
+    }
+
+    fn serve_worker(&mut self, token: u64, over: bool) {
+        if let Some(mut served) = self.workers.remove(&token) {
             if over || !self.answer_next(&mut served) {
                 let _ = self.poller.remove(&served.trapped.notifier);
             } else {
-                self.workers.insert(ready.token, served);
+                if served.parked.is_some() {
+                    // Its other calls wait too. Added again by `resume`.
+                    let _ = self.poller.remove(&served.trapped.notifier);
+                }
+                self.workers.insert(token, served);
             }
         }
     }
@@ -225,6 +181,7 @@ impl<F: Fn(PortEvent)> Thread<F> {
                             bounds: Bounds::default(),
                             once: Once::default(),
                             sets: EpollSets::new(self.clock.now()),
+                            parked: None,
                         },
                     );
                 }
@@ -240,10 +197,15 @@ impl<F: Fn(PortEvent)> Thread<F> {
     /// Answers one call. False if the notifier is of no further use. If sending the answer fails, the caller has ended,
     /// so the error is ignored.
     fn answer_next(&mut self, served: &mut ServedWorker) -> bool {
-        let notification = match served.trapped.notifier.receive() {
-            Ok(Some(notification)) => notification,
-            Ok(None) => return true,
-            Err(_) => return false,
+        let parked = served.parked.take();
+        let notification = if let Some(parked) = parked {
+            parked.notification
+        } else {
+            match served.trapped.notifier.receive() {
+                Ok(Some(notification)) => notification,
+                Ok(None) => return true,
+                Err(_) => return false,
+            }
         };
         let notifier = &served.trapped.notifier;
         let answer = match notification.call {
@@ -263,6 +225,10 @@ impl<F: Fn(PortEvent)> Thread<F> {
             Call::Connect => self.answer_connect(served, &notification),
             Call::Unlink | Call::UnlinkAt => self.remove_path(served, &notification),
         };
+        if let Some(stuck) = bounded::take_stuck() {
+            served.parked = Some(Parked::new(notification, stuck, self.clock.now()));
+            return true;
+        }
         let notifier = &served.trapped.notifier;
         let _ = match answer {
             Answer::Proceed => notifier.proceed(&notification),
@@ -308,8 +274,6 @@ impl<F: Fn(PortEvent)> Thread<F> {
         &mut self,
         served: &mut ServedWorker,
         notification: &Notification,
-            // It is to be replaced, because it has shut its listener down too often.
-            Err(Errno::EBUSY) => return Answer::Fail(Errno::EADDRINUSE),
         key: PortKey,
         inode: u64,
     ) -> Answer {
@@ -343,6 +307,8 @@ impl<F: Fn(PortEvent)> Thread<F> {
         let handed = match handed {
             Ok(Some(handed)) => handed,
             Ok(None) => return Answer::Proceed,
+            // It is to be replaced, because it has shut its listener down too often.
+            Err(Errno::EBUSY) => return Answer::Fail(Errno::EADDRINUSE),
             Err(errno) => {
                 let reason = match errno {
                     Errno::EDQUOT => {

@@ -106,6 +106,9 @@ impl Group {
     /// but do not listen until a worker takes them: no process serves them, and a member of the group may get
     /// connections at any moment, whatever the program says (when a listener leaves, the last member moves to its
     /// index).
+    ///
+    /// Fails with EADDRINUSE if another process has the port, unless we are `beside` another port of ours that includes
+    /// the address: the kernel cannot tell that from another process.
     pub fn open(
         key: PortKey,
         settings: &PortSettings,
@@ -113,9 +116,6 @@ impl Group {
         (rotation, beside): (&Rotation, bool),
     ) -> nix::Result<Self> {
         let reuse = settings.steering.is_some();
-    ///
-    /// Fails with EADDRINUSE if another process has the port, unless we are `beside` another port of ours that includes
-    /// the address: the kernel cannot tell that from another process.
         let mut group = Self {
             key,
             listeners: Vec::new(),
@@ -142,6 +142,12 @@ impl Group {
         } else {
             1
         };
+        if reuse && !beside {
+            let head = Listener::first(key)?;
+            let at = order.first().copied().unwrap_or(0);
+            group.extend(at)?;
+            group.listeners.push(head);
+        }
         group.extend(count)?;
         let first = first.map(|listener| group.number(listener));
         if let Some(listener) = first.and_then(|at| group.listeners.get_mut(at)) {
@@ -149,12 +155,6 @@ impl Group {
         }
         let apart = group.anteroom.map(|listener| group.number(listener));
         if let Some(listener) = apart.and_then(|at| group.listeners.get_mut(at)) {
-        if reuse && !beside {
-            let head = Listener::first(key)?;
-            let at = order.first().copied().unwrap_or(0);
-            group.extend(at)?;
-            group.listeners.push(head);
-        }
             listener.apart = true;
         }
         group.listen_in(order, rotation)?;
@@ -199,6 +199,9 @@ impl Group {
         for (place, number) in self.order.iter().enumerate() {
             if let Some(listener) = self.listeners.get(*number) {
                 listener::listen(&listener.fd, self.backlog)?;
+                if place == 0 && self.steering.is_some() {
+                    listener::share(&listener.fd)?;
+                }
             }
             if place == 0
                 && let Some(code) = self.wanted(rotation)
@@ -209,9 +212,6 @@ impl Group {
             }
         }
         Ok(())
-                if place == 0 && self.steering.is_some() {
-                    listener::share(&listener.fd)?;
-                }
     }
 
     /// Its index in `listeners`; always 0 for a common socket.

@@ -41,6 +41,7 @@ pub use abandoned::Closed;
 pub use asked::{Asker, Given, Wanted};
 pub use balance::Balancer;
 pub use bind_server::{BindServer, TrappedWorker};
+pub use holder::Holder;
 pub use registry::SharedPorts;
 pub use rescue::Waiting;
 pub use selftest::{interception, probe_ports, steering};
@@ -88,9 +89,9 @@ pub enum PortEvent {
         key: Endpoint,
         /// The reason.
         reason: String,
-    },
         /// Who has it, if another process has it and can be found.
         holder: Option<Holder>,
+    },
     /// A worker binds a port that RPM_PORTS does not list, so it is not shared.
     Unlisted {
         /// The leader of the worker's group.
@@ -156,6 +157,15 @@ pub enum PortEvent {
         /// Its slot.
         slot: SlotId,
     },
+    /// A worker does not let one of its calls be read: it fills that memory when it likes. The call waits.
+    Stalls {
+        /// The leader of the worker's group.
+        worker: Pid,
+        /// Its slot.
+        slot: SlotId,
+    },
+    /// The thread that answers the workers' calls has ended. Their calls fail from now on.
+    ServerEnded,
     /// A worker joined a multicast group with its socket of a shared UDP port. Such datagrams reach every socket there.
     Everybody {
         /// The leader of the worker's group.
@@ -230,6 +240,15 @@ pub enum PortEvent {
         /// All listeners of the port were reopened, and every queue was reset.
         rebuilt: bool,
     },
+    /// A worker has shut its listener down too often. It does not get it back, and is to be replaced.
+    Barred {
+        /// The port.
+        key: PortKey,
+        /// The listener.
+        listener: ListenerId,
+        /// The worker that has it.
+        worker: Option<Pid>,
+    },
     /// Connections arrived on a listener that has no worker and gets none soon: a handshake completed late, a worker was
     /// killed with connections in its queue, or no worker was ready. They are passed on to a live worker.
     Stranded {
@@ -240,15 +259,6 @@ pub enum PortEvent {
         /// Number of connections since the last event of this kind.
         count: u32,
         /// They were steered there, to wait for a ready worker.
-    /// A worker has shut its listener down too often. It does not get it back, and is to be replaced.
-    Barred {
-        /// The port.
-        key: PortKey,
-        /// The listener.
-        listener: ListenerId,
-        /// The worker that has it.
-        worker: Option<Pid>,
-    },
         waited: bool,
     },
     /// The steering program could not be replaced; the previous one stays attached.

@@ -1,5 +1,6 @@
 //! Starts the admin endpoints with the data of the supervisor.
 
+use std::cell::Cell;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, PoisonError};
@@ -16,6 +17,7 @@ use crate::exposition::render;
 use crate::metrics::{Metrics, Scrape};
 use crate::model::{HandoverInfo, LogTotals, MetricsScope, NodeTotals, QueueSample, Snapshot};
 use crate::node::Channels;
+use crate::policy::heartbeat::{Heartbeat, Standing};
 use crate::ports::SharedPorts;
 use crate::sys::listener;
 
@@ -106,6 +108,17 @@ pub(super) fn serve(supervisor: &Supervisor, handover: HandoverInfo) -> Result<(
             revision: option_env!("RPM_BUILD_REVISION"),
             pid: std::process::id(),
         },
+        fault: {
+            let server = supervisor.sharing.as_ref();
+            let server = server.map(|sharing| sharing.server.clone());
+            let (heartbeat, now) = (Cell::new(Heartbeat::default()), supervisor.clock.reader());
+            Box::new(move || {
+                let mut seen = heartbeat.get();
+                let standing = seen.look(server.as_ref()?.beat(), now());
+                heartbeat.set(seen);
+                standing.map(told)
+            })
+        },
         now: Box::new(supervisor.clock.reader()),
         snapshot: Box::new(snapshot),
         app: {
@@ -123,6 +136,15 @@ pub(super) fn serve(supervisor: &Supervisor, handover: HandoverInfo) -> Result<(
         admin::ConnectionLimits::default(),
     ));
     Ok(())
+}
+
+/// What /livez says of the thread that answers the workers' calls.
+fn told(standing: Standing) -> String {
+    let what = "the thread that answers the workers' bind calls";
+    match standing {
+        Standing::Ended => format!("{what} has ended"),
+        Standing::Stuck(time) => format!("{what} has not moved for {} s", time.as_secs()),
+    }
 }
 
 /// The inputs of the runtime's own page.

@@ -1,5 +1,6 @@
 //! What the events of the shared ports mean for the fleet, and which of them are logged.
 
+use std::fmt::Display;
 use std::iter;
 use std::mem::{Discriminant, discriminant};
 
@@ -28,19 +29,20 @@ pub(super) type Subject = (Discriminant<PortEvent>, String);
 /// The port of an event whose number a worker decides: it may bind and close, or shut its listener down, ten thousand
 /// times a second. `None` for an event that is rare, or is not logged by default.
 fn repeated(event: &PortEvent) -> Option<String> {
-    match event {
+    let port: &dyn Display = match event {
         PortEvent::Opened { key, .. }
         | PortEvent::NotOpened { key, .. }
+        | PortEvent::SteeringFailed { key, .. }
         | PortEvent::Left {
             key, last: true, ..
-        } => Some(key.to_string()),
+        } => key,
         PortEvent::Superseded { bound: key, .. }
         | PortEvent::Closed { key, .. }
         | PortEvent::Barred { key, .. }
-        | PortEvent::Repaired { key, .. } => Some(key.to_string()),
-        PortEvent::SteeringFailed { key, .. } => Some(key.to_string()),
-        _ => None,
-    }
+        | PortEvent::Repaired { key, .. } => key,
+        _ => return None,
+    };
+    Some(port.to_string())
 }
 
 impl Supervisor {

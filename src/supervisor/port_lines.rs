@@ -56,24 +56,14 @@ pub(super) fn log_event(event: &PortEvent, admin: Option<SocketAddr>) {
                 "worker listens on a port that is not shared"
             );
         }
-        PortEvent::Everybody { worker, slot, key } => {
-            let hint =
-                "set RPM_INSTANCES=1 and RPM_RELOAD_SURGE=0, so that one process has the socket";
-            warn!(slot = slot.0, pid = worker.get(), port = %key, hint, "the worker is in a multicast group: every worker of this port gets each datagram of it");
-        }
+        PortEvent::Stalls { worker, slot } => stalls(*worker, *slot),
+        PortEvent::ServerEnded => server_ended(),
+        PortEvent::Everybody { worker, slot, key } => everybody((*worker, *slot), key),
         PortEvent::KernelChooses { key } => {
             info!(port = %key, "the program connects each UDP socket of this port to one client; from now on the kernel chooses among the workers, and what waits at a worker that ends is lost");
         }
         PortEvent::Excludes { worker, key, why } => excludes(*worker, key, *why),
-        PortEvent::Unseen { worker, slot } => {
-            let hint = UNSEEN_HINT;
-            warn!(
-                slot = slot.0,
-                pid = worker.get(),
-                hint,
-                "cannot inspect a process of the worker (another uid, or not dumpable); the ports that it binds are not shared"
-            );
-        }
+        PortEvent::Unseen { worker, slot } => unseen(*worker, *slot),
         PortEvent::Unregistered {
             worker,
             slot,
@@ -97,6 +87,11 @@ pub(super) fn log_event(event: &PortEvent, admin: Option<SocketAddr>) {
             key,
             last,
         } => left(*worker, *slot, key, *last),
+        PortEvent::Barred {
+            key,
+            listener,
+            worker,
+        } => barred(key, *listener, *worker),
         PortEvent::Repaired {
             key,
             listeners,
@@ -109,17 +104,43 @@ pub(super) fn log_event(event: &PortEvent, admin: Option<SocketAddr>) {
             waited,
         } => stranded(key, *listener, *count, *waited),
         PortEvent::SteeringFailed { key, reason } => {
-        PortEvent::Barred {
-            key,
-            listener,
-            worker,
-        } => {
-            let pid = worker.map(Pid::get);
-            error!(port = %key, listener = listener.0, pid, "a worker shuts its listener down again and again; it does not get it back and is replaced");
-        }
             error!(port = %key, error = reason, "cannot update the steering of new connections; the previous steering stays");
         }
     }
+}
+
+fn stalls(worker: Pid, slot: SlotId) {
+    warn!(
+        slot = slot.0,
+        pid = worker.get(),
+        "a call of the worker waits, because the worker does not let its memory be read (userfaultfd, FUSE); the calls of other workers are answered"
+    );
+}
+
+fn server_ended() {
+    error!(
+        "the thread that answers the workers' bind calls has ended; the workers that serve go on, new ones cannot bind, and /livez fails"
+    );
+}
+
+fn everybody((worker, slot): (Pid, SlotId), key: &PortKey) {
+    let hint = "set RPM_INSTANCES=1 and RPM_RELOAD_SURGE=0, so that one process has the socket";
+    warn!(slot = slot.0, pid = worker.get(), port = %key, hint, "the worker is in a multicast group: every worker of this port gets each datagram of it");
+}
+
+fn unseen(worker: Pid, slot: SlotId) {
+    let hint = UNSEEN_HINT;
+    warn!(
+        slot = slot.0,
+        pid = worker.get(),
+        hint,
+        "cannot inspect a process of the worker (another uid, or not dumpable); the ports that it binds are not shared"
+    );
+}
+
+fn barred(key: &PortKey, listener: ListenerId, worker: Option<Pid>) {
+    let pid = worker.map(Pid::get);
+    error!(port = %key, listener = listener.0, pid, "a worker shuts its listener down again and again; it does not get it back and is replaced");
 }
 
 fn stranded(key: &PortKey, listener: ListenerId, connections: u32, waited: bool) {

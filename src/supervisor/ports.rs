@@ -183,6 +183,13 @@ fn open_listed(ports: &SharedPorts, key: PortKey) -> Result<PortKey, BootError> 
         other => other.map(|()| key),
     };
     outcome.map_err(|errno| {
+        if errno == Errno::EADDRINUSE {
+            let holder = Holder::of(&key).map(|holder| format!(" ({holder})"));
+            return refused(format!(
+                "cannot open the shared port {key} of RPM_PORTS: another process has this port{}",
+                holder.unwrap_or_default()
+            ));
+        }
         let hint = match errno {
             Errno::EACCES => {
                 " (ports below net.ipv4.ip_unprivileged_port_start need CAP_NET_BIND_SERVICE)"

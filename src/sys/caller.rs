@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 use nix::sys::stat::stat;
 
+use super::bounded;
 use super::rights::{status, words};
 use super::unix::{errno, identity};
 
@@ -27,7 +28,11 @@ impl Maker {
     /// As it makes the file of this socket.
     #[must_use]
     pub fn with_socket(self, task: i32, fd: i32) -> Self {
-        let socket = fs::metadata(format!("/proc/{task}/fd/{fd}"));
+        // If it is a file by now, its file system answers.
+        let socket = bounded::ask(move || {
+            let path = format!("/proc/{task}/fd/{fd}");
+            fs::metadata(path).map_err(|error| errno(&error))
+        });
         Self {
             mode: socket.map_or(self.mode, |socket| socket.mode() & 0o777),
             ..self
@@ -53,7 +58,10 @@ fn parse_maker(text: &[u8]) -> Option<Maker> {
 /// Whether paths mean the same to this thread and to us: the same root directory and the same mounts. Fails with EACCES
 /// if the process runs under another uid or is not dumpable.
 pub fn sees_the_same(task: i32) -> nix::Result<bool> {
-    let root = |of: &str| stat(format!("/proc/{of}/root").as_str()).map(|stat| identity(&stat));
+    let root = |of: &str| {
+        let path = format!("/proc/{of}/root");
+        bounded::ask(move || stat(path.as_str()).map(|stat| identity(&stat)))
+    };
     let mounts = |of: &str| {
         let link = fs::read_link(format!("/proc/{of}/ns/mnt"));
         link.map_err(|error| errno(&error))

@@ -11,6 +11,8 @@ use nix::errno::Errno;
 use nix::sys::uio::{RemoteIoVec, process_vm_readv};
 use nix::unistd;
 
+use super::bounded;
+
 /// A descriptor of another process. `task` is a thread id in our PID namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Descriptor {
@@ -35,20 +37,22 @@ impl Descriptor {
     pub fn protocol(self) -> nix::Result<String> {
         let path = CString::new(format!("/proc/{}/fd/{}", self.task, self.fd))
             .map_err(|_| Errno::EINVAL)?;
-        let mut name = [0_u8; 64];
-        // SAFETY: both strings end in NUL; the length is that of the buffer.
-        let len = Errno::result(unsafe {
-            libc::getxattr(
-                path.as_ptr(),
-                c"system.sockprotoname".as_ptr(),
-                name.as_mut_ptr().cast(),
-                name.len(),
-            )
+        // If it is a file by now, its file system answers.
+        let name = bounded::ask(move || {
+            let mut name = vec![0_u8; 64];
+            // SAFETY: both strings end in NUL; the length is that of the buffer.
+            let len = Errno::result(unsafe {
+                libc::getxattr(
+                    path.as_ptr(),
+                    c"system.sockprotoname".as_ptr(),
+                    name.as_mut_ptr().cast(),
+                    name.len(),
+                )
+            })?;
+            name.truncate(usize::try_from(len).map_err(|_| Errno::ERANGE)?);
+            Ok(name)
         })?;
-        let name = usize::try_from(len)
-            .ok()
-            .and_then(|len| name.get(..len))
-            .ok_or(Errno::ERANGE)?;
+        let name = name.as_slice();
         let name = name.strip_suffix(b"\0").unwrap_or(name);
         String::from_utf8(name.to_vec()).map_err(|_| Errno::EILSEQ)
     }
@@ -81,21 +85,25 @@ impl Descriptor {
 }
 
 /// Copies `buffer.len()` bytes from `address` in the memory of `task`. Fails with EPERM if the process runs under
-/// another uid or is not dumpable (process_vm_readv(2)).
+/// another uid or is not dumpable (process_vm_readv(2)); as [`bounded::limit`] says if the process fills that memory when it likes.
 pub fn read_memory(task: i32, address: u64, buffer: &mut [u8]) -> nix::Result<()> {
     let base = usize::try_from(address).map_err(|_| Errno::EFAULT)?;
     let len = buffer.len();
-    let remote = [RemoteIoVec { base, len }];
-    let got = process_vm_readv(
-        unistd::Pid::from_raw(task),
-        &mut [IoSliceMut::new(buffer)],
-        &remote,
-    )?;
-    if got == len {
-        Ok(())
-    } else {
-        Err(Errno::EFAULT)
-    }
+    let bytes = bounded::ask(move || {
+        let mut bytes = vec![0; len];
+        let got = process_vm_readv(
+            unistd::Pid::from_raw(task),
+            &mut [IoSliceMut::new(&mut bytes)],
+            &[RemoteIoVec { base, len }],
+        )?;
+        if got == len {
+            Ok(bytes)
+        } else {
+            Err(Errno::EFAULT)
+        }
+    })?;
+    buffer.copy_from_slice(&bytes);
+    Ok(())
 }
 
 /// Reads a string that ends in NUL, as a path (PATH_MAX). Fails as [`read_memory`], and with ENAMETOOLONG.

@@ -1,8 +1,12 @@
+use std::sync::{Arc, Mutex};
+
+use hyper::{Request, StatusCode};
 use serde_json::json;
 
+use crate::admin::routes::{Reply, answer};
 use crate::model::{RunState, Snapshot};
 
-use super::{Answer, Server, roomy};
+use super::{Answer, Server, roomy, view};
 
 #[test]
 fn every_link_of_the_first_page_leads_somewhere() {
@@ -31,6 +35,17 @@ fn liveness_is_the_answer_itself() {
         answer.header("content-type"),
         Some("text/plain; charset=utf-8")
     );
+}
+
+#[test]
+fn liveness_ends_with_what_the_runtime_cannot_go_on_without() {
+    let mut view = view(Arc::new(Mutex::new(Snapshot::default())), 1);
+    view.fault = Box::new(|| Some("a thread has ended".to_owned()));
+    let request = Request::builder().uri("/livez").body(()).unwrap();
+    let Reply::Ready(answer) = answer(&view, &request) else {
+        panic!("it is no page of metrics")
+    };
+    assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
 }
 
 #[test]

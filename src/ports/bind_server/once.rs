@@ -10,11 +10,14 @@ use super::{PortEvent, ServedWorker, Thread};
 
 /// What was reported of one worker.
 #[derive(Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts")]
 pub(super) struct Once {
     /// One of its processes could not be inspected.
     pub unseen: bool,
     /// A port of it could not be shared.
     pub refused: bool,
+    /// It does not let one of its calls be read.
+    pub stalls: bool,
     /// It joined a multicast group.
     pub everybody: bool,
     /// The port that it binds and RPM_PORTS does not list.

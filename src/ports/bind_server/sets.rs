@@ -103,7 +103,7 @@ impl<F: Fn(PortEvent)> Thread<F> {
     pub(super) fn until_expiry(&self) -> Option<Duration> {
         let now = self.clock.now();
         let until = self.workers.values().filter_map(|one| one.sets.until());
-        let until = until.chain(self.closed.until());
+        let until = until.chain(self.closed.until()).chain(self.until_told());
         until.min().map(|first| first.since(now))
     }
 

@@ -12,6 +12,7 @@ mod options;
 mod programs;
 mod rights;
 mod second_bind;
+mod stalling;
 mod taken;
 mod udp;
 mod unix;

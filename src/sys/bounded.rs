@@ -1,0 +1,240 @@
+//! Questions about another process that it may leave unanswered for ever: it fills a page of its memory itself
+//! (userfaultfd(2)), or a file of its is in a file system of its own (FUSE).
+//!
+//! A thread that serves others too calls [`limit`] once. From then on its questions are asked by a helper, and one that is
+//! not answered in time fails with ETIMEDOUT. The helper waits on, because nothing ends such a call but an answer or the
+//! end of that process; the next question has a helper of its own.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use nix::errno::Errno;
+
+use super::thread;
+
+/// A helper without questions ends after this time.
+const IDLE: Duration = Duration::from_secs(1);
+
+thread_local! {
+    /// `None`: questions of this thread may take as long as they do.
+    static ASKER: RefCell<Option<Asker>> = const { RefCell::new(None) };
+}
+
+type Job = Box<dyn FnOnce() + Send>;
+
+struct Asker {
+    patience: Duration,
+    wake: Arc<dyn Fn() + Send + Sync>,
+    helper: Option<Sender<Job>>,
+    /// The question that was not answered.
+    stuck: Option<Stuck>,
+}
+
+/// A question that was not answered in time.
+#[derive(Clone)]
+pub struct Stuck(Arc<Progress>);
+
+impl fmt::Debug for Stuck {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Stuck").field(&self.is_over()).finish()
+    }
+}
+
+#[derive(Default)]
+struct Progress {
+    /// Nobody waits for the answer any more.
+    abandoned: AtomicBool,
+    over: AtomicBool,
+}
+
+impl Stuck {
+    /// The call has returned, so it makes sense to ask again.
+    pub fn is_over(&self) -> bool {
+        self.0.over.load(Ordering::SeqCst)
+    }
+}
+
+/// From now on, no question of the calling thread takes longer than `patience`. `wake` is called on another thread when
+/// one that was not answered in time is over.
+pub fn limit(patience: Duration, wake: impl Fn() + Send + Sync + 'static) {
+    let asker = Asker {
+        patience,
+        wake: Arc::new(wake),
+        helper: None,
+        stuck: None,
+    };
+    ASKER.with_borrow_mut(|own| *own = Some(asker));
+}
+
+/// The question that was not answered since the last call of this function. All after it have failed at once.
+pub fn take_stuck() -> Option<Stuck> {
+    ASKER.with_borrow_mut(|own| own.as_mut()?.stuck.take())
+}
+
+/// Asks. Fails with ETIMEDOUT if the time that [`limit`] has set is over.
+pub(super) fn ask<T: Send + 'static>(
+    question: impl FnOnce() -> nix::Result<T> + Send + 'static,
+) -> nix::Result<T> {
+    ASKER.with_borrow_mut(|own| match own {
+        None => question(),
+        Some(asker) => asker.ask(question),
+    })
+}
+
+impl Asker {
+    fn ask<T: Send + 'static>(
+        &mut self,
+        question: impl FnOnce() -> nix::Result<T> + Send + 'static,
+    ) -> nix::Result<T> {
+        if self.stuck.is_some() {
+            return Err(Errno::ETIMEDOUT);
+        }
+        let place = Arc::new(Mutex::new(Some(question)));
+        loop {
+            let progress = Arc::new(Progress::default());
+            let (tell, told) = channel();
+            let (wake, inner, from) = (
+                Arc::clone(&self.wake),
+                Arc::clone(&progress),
+                Arc::clone(&place),
+            );
+            let sent = self.send(Box::new(move || {
+                if let Some(question) = take(&from) {
+                    // If nobody waits for the answer, it is asked again later.
+                    drop(tell.send(question()));
+                }
+                inner.over.store(true, Ordering::SeqCst);
+                if inner.abandoned.load(Ordering::SeqCst) {
+                    wake();
+                }
+            }));
+            if sent.is_err() {
+                // No thread can be started. A late answer is better than none.
+                return take(&place).map_or(Err(Errno::EIO), |question| question());
+            }
+            match told.recv_timeout(self.patience) {
+                Ok(answer) => return answer,
+                Err(RecvTimeoutError::Disconnected) => {
+                    self.helper = None;
+                    let Some(question) = take(&place) else {
+                        return Err(Errno::EIO);
+                    };
+                    // The helper ended at this very moment and has not asked.
+                    *place.lock().unwrap_or_else(PoisonError::into_inner) = Some(question);
+                }
+                Err(RecvTimeoutError::Timeout) => {
+                    progress.abandoned.store(true, Ordering::SeqCst);
+                    self.helper = None;
+                    if progress.over.load(Ordering::SeqCst) {
+                        // It came just now, and perhaps nobody was woken for it.
+                        return told.try_recv().unwrap_or(Err(Errno::EIO));
+                    }
+                    self.stuck = Some(Stuck(progress));
+                    return Err(Errno::ETIMEDOUT);
+                }
+            }
+        }
+    }
+
+    /// Gives the helper a job, and starts one if there is none.
+    fn send(&mut self, job: Job) -> nix::Result<()> {
+        let job = match &self.helper {
+            Some(helper) => match helper.send(job) {
+                Ok(()) => return Ok(()),
+                Err(unsent) => unsent.0,
+            },
+            None => job,
+        };
+        let (helper, jobs) = channel();
+        // The receiver is here still, so this cannot fail.
+        drop(helper.send(job));
+        thread::start("questions", thread::STACK, move || work(&jobs))?;
+        self.helper = Some(helper);
+        Ok(())
+    }
+}
+
+fn take<Q>(place: &Mutex<Option<Q>>) -> Option<Q> {
+    place.lock().unwrap_or_else(PoisonError::into_inner).take()
+}
+
+fn work(jobs: &Receiver<Job>) {
+    while let Ok(job) = jobs.recv_timeout(IDLE) {
+        job();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SHORT: Duration = Duration::from_millis(20);
+    const LONG: Duration = Duration::from_mins(1);
+
+    #[test]
+    fn a_question_without_an_answer_costs_its_time_and_the_next_is_answered() {
+        let (woken, wakes) = channel();
+        let tell = Mutex::new(woken);
+        limit(SHORT, move || tell.lock().unwrap().send(()).unwrap());
+        let (release, held) = channel::<()>();
+        let hangs = move || {
+            let _ = held.recv();
+            Ok(1)
+        };
+        assert_eq!(ask(hangs), Err(Errno::ETIMEDOUT));
+        // All that belongs to the same answer fails at once.
+        assert_eq!(ask(|| Ok(2)), Err(Errno::ETIMEDOUT));
+        let stuck = take_stuck().unwrap();
+        assert!(!stuck.is_over());
+        assert!(take_stuck().is_none());
+        limit(LONG, || ());
+        assert_eq!(ask(|| Ok(3)), Ok(3));
+        assert!(wakes.try_recv().is_err());
+        drop(release);
+        assert_eq!(wakes.recv_timeout(LONG), Ok(()));
+        assert!(stuck.is_over());
+    }
+
+    #[test]
+    fn questions_are_asked_by_one_helper_that_ends_when_there_are_none() {
+        limit(LONG, || ());
+        let helper = || ask(|| Ok(std::thread::current().id()));
+        let first = helper().unwrap();
+        assert_ne!(first, std::thread::current().id());
+        assert_eq!(helper(), Ok(first));
+        ASKER.with_borrow_mut(|own| {
+            let jobs = own.as_mut().unwrap().helper.take().unwrap();
+            let (tell, told) = channel();
+            // It ends without a job, though more may come.
+            let job: Job = Box::new(move || tell.send(()).unwrap());
+            jobs.send(job).unwrap();
+            told.recv_timeout(LONG).unwrap();
+            while jobs.send(Box::new(|| ())).is_ok() {
+                let (_never, nothing) = channel::<()>();
+                let _ = nothing.recv_timeout(IDLE * 2);
+            }
+        });
+        assert_ne!(helper(), Ok(first));
+    }
+
+    #[test]
+    fn a_thread_without_a_limit_asks_by_itself() {
+        let own = std::thread::current().id();
+        assert_eq!(
+            ask(move || Ok(std::thread::current().id() == own)),
+            Ok(true)
+        );
+        assert!(take_stuck().is_none());
+    }
+
+    #[test]
+    fn a_helper_that_panics_is_an_error_and_is_replaced() {
+        limit(LONG, || ());
+        assert_eq!(ask::<()>(|| panic!("made up")), Err(Errno::EIO));
+        assert_eq!(ask(|| Ok(4)), Ok(4));
+    }
+}
