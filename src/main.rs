@@ -15,7 +15,7 @@ use rpm_runtime::model::Sig;
 use rpm_runtime::policy::{CpuBudget, SignalTable};
 use rpm_runtime::revision;
 use rpm_runtime::supervisor::{Boot, BootError, Ending, boot, try_out, write_termination_log};
-use rpm_runtime::sys::cgroup::{self, CgroupLimits};
+use rpm_runtime::sys::cgroup::{self, Places};
 use rpm_runtime::sys::clock::Clock;
 use rpm_runtime::sys::clone3::{self, Clone3};
 use rpm_runtime::sys::inherited::Inherited;
@@ -44,12 +44,14 @@ fn main() -> ExitCode {
         reason = "the one place that reads the environment"
     )]
     let env: Vec<(OsString, OsString)> = std::env::vars_os().collect();
-    let limits = cgroup::read(Path::new("/"));
+    let places = Places::find(Path::new("/"));
+    let limits = places.limits();
     let cpus = CpuBudget {
         quota_milli: limits.cpu_milli,
         cpuset: limits.cpuset,
         affinity: cgroup::affinity(),
         online: cgroup::online(Path::new("/")),
+        hidden: places.is_hidden(),
     };
     let args = std::env::args_os().skip(1).collect();
     let input = Input {
@@ -72,7 +74,7 @@ fn main() -> ExitCode {
             *resolved,
             Host {
                 env,
-                limits,
+                places,
                 clock,
                 inherited,
             },
@@ -83,7 +85,7 @@ fn main() -> ExitCode {
 /// What was found at the start.
 struct Host {
     env: Vec<(OsString, OsString)>,
-    limits: CgroupLimits,
+    places: Places,
     clock: Clock,
     /// The sockets that the process was started with.
     inherited: Inherited,
@@ -147,7 +149,7 @@ fn settle_and_run(resolved: Resolved, host: Host) -> Result<Ending, BootError> {
             role,
             files,
             inherited: host.inherited,
-            limits: host.limits,
+            places: host.places,
             clock: host.clock,
         };
         let (supervisor, log) = boot(parts).await?;

@@ -136,10 +136,16 @@ fn instances(reader: &mut Reader<'_>) -> Value<NonZeroU16> {
     let memory = memory_budget(reader, unshared);
     let (count, how) = instances.resolve(reader.input().cpus, memory);
     reader.settle(&INSTANCES, &Instances::Count(count), how);
-    if matches!(instances, Instances::Max { .. })
-        && count > NonZeroU16::MIN
-        && reader.input().cpus.is_unlimited()
-    {
+    let cpus = reader.input().cpus;
+    let max = matches!(instances, Instances::Max { .. }) && count > NonZeroU16::MIN;
+    if max && cpus.hidden && cpus.quota_milli.is_none() {
+        reader.warn(format!(
+            "the CPU limit of this container cannot be seen: it has a cgroup namespace of its own, and /sys/fs/cgroup is a mount \
+             from outside of it. RPM_INSTANCES={} counts all CPUs that it may run on: {count} workers; write the number into \
+             RPM_INSTANCES",
+            (INSTANCES.show)(&instances)
+        ));
+    } else if max && cpus.is_unlimited() {
         reader.warn(format!(
             "no CPU limit is set, so RPM_INSTANCES={} counts all CPUs of this machine: {count} workers; for another number, \
              set a CPU limit of the container (it is rounded up: 1500m, or --cpus 1.5, is 2 workers) or write the number into \

@@ -52,6 +52,7 @@ fn full(
         cpus: CpuBudget {
             quota_milli,
             cpuset: None,
+            hidden: false,
             affinity: Some(8),
             online: Some(8),
         },

@@ -1,8 +1,6 @@
 //! Limits and counters of the cgroup.
 
-use std::path::Path;
-
-use crate::sys::cgroup::{CgroupLimits, Oom, Pressure};
+use crate::sys::cgroup::{CgroupLimits, Oom, Places, Pressure, Usage};
 
 use super::family::{Family, number};
 
@@ -13,21 +11,23 @@ pub struct CgroupCounters {
     /// Kills in this cgroup before the runtime started.
     killed_before: u64,
     pressure: Pressure,
+    usage: Usage,
 }
 
 impl CgroupCounters {
-    /// Looks for the counters. `root` is the root directory: `/`, or a fixture in tests. Only later kills count.
-    pub fn find(root: &Path) -> Self {
-        let oom = Oom::find(root);
+    /// Looks for the counters. Only later kills count.
+    pub fn find(places: &Places) -> Self {
+        let oom = Oom::find(places);
         Self {
             killed_before: oom.kills().map_or(0, |kills| kills.processes),
             oom,
-            pressure: Pressure::find(root),
+            pressure: Pressure::find(places),
+            usage: Usage::find(places),
         }
     }
 
     /// Counters that the kernel does not have are left out.
-    pub(super) fn families(&self) -> [Family; 3] {
+    pub(super) fn families(&self) -> [Family; 5] {
         let kills = self.oom.kills();
         let kills = kills.map(|kills| kills.processes.saturating_sub(self.killed_before));
         let mut waiting = Family::counter(
@@ -52,7 +52,17 @@ impl CgroupCounters {
             "Processes of this container that the kernel killed for want of memory.",
         )
         .only(kills.map(number));
-        [kills, waiting, stalled]
+        let memory = Family::gauge(
+            "rpm_cgroup_memory_bytes",
+            "Memory that is charged to the cgroup, with the page cache.",
+        )
+        .only(self.usage.memory().map(number));
+        let throttled = Family::counter(
+            "rpm_cgroup_cpu_throttled_seconds_total",
+            "Time in which the CPU quota kept processes of the cgroup from running, summed over the CPUs.",
+        )
+        .only(self.usage.throttled().map(|time| time.as_secs_f64()));
+        [kills, memory, throttled, waiting, stalled]
     }
 }
 
@@ -81,7 +91,7 @@ pub(super) fn limits(limits: &CgroupLimits) -> [Family; 3] {
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::path::PathBuf;
+    use std::path::Path;
 
     use super::*;
 
@@ -102,9 +112,9 @@ mod tests {
         all
     }
 
-    fn fixture(case: &str) -> PathBuf {
+    fn fixture(case: &str) -> Places {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/cgroup");
-        root.join(case)
+        Places::find(&root.join(case))
     }
 
     #[test]
@@ -113,6 +123,8 @@ mod tests {
             series(&CgroupCounters::find(&fixture("v2"))),
             [
                 "rpm_oom_kills_total  0",
+                "rpm_cgroup_memory_bytes  123456789",
+                "rpm_cgroup_cpu_throttled_seconds_total  4.5",
                 "rpm_cgroup_pressure_waiting_seconds_total cpu 12.345678",
                 "rpm_cgroup_pressure_waiting_seconds_total io 0.5",
                 "rpm_cgroup_pressure_waiting_seconds_total memory 0.000007",
@@ -127,7 +139,11 @@ mod tests {
     fn what_is_not_counted_is_absent() {
         assert_eq!(
             series(&CgroupCounters::find(&fixture("v1"))),
-            ["rpm_oom_kills_total  0"]
+            [
+                "rpm_oom_kills_total  0",
+                "rpm_cgroup_memory_bytes  33554432",
+                "rpm_cgroup_cpu_throttled_seconds_total  2.5",
+            ]
         );
         assert_eq!(series(&CgroupCounters::find(&fixture("garbage"))), [""; 0]);
     }
@@ -145,7 +161,7 @@ mod tests {
             fs::write(cgroup.join("memory.events"), format!("oom_kill {kills}\n")).unwrap();
         };
         say(7);
-        let counters = CgroupCounters::find(&dir);
+        let counters = CgroupCounters::find(&Places::find(&dir));
         assert_eq!(series(&counters), ["rpm_oom_kills_total  0"]);
         say(9);
         assert_eq!(series(&counters), ["rpm_oom_kills_total  2"]);

@@ -32,6 +32,8 @@ pub struct CpuBudget {
     pub affinity: Option<u32>,
     /// CPUs of the machine that are online.
     pub online: Option<u32>,
+    /// The place of our cgroup is not known, so that a quota may hold which cannot be seen.
+    pub hidden: bool,
 }
 
 impl CpuBudget {
@@ -75,10 +77,15 @@ impl CpuBudget {
         let cpuset = self.cpuset.map(|cpus| format!("cpuset {cpus}"));
         let affinity = self.affinity.map(|cpus| format!("affinity {cpus}"));
         let known: Vec<String> = [quota, cpuset, affinity].into_iter().flatten().collect();
-        if known.is_empty() {
+        let known = if known.is_empty() {
             "number of CPUs not known".to_owned()
         } else {
             known.join(", ")
+        };
+        if self.hidden {
+            format!("the cgroup's own quota cannot be seen, {known}")
+        } else {
+            known
         }
     }
 }
@@ -168,6 +175,7 @@ mod tests {
             cpuset,
             affinity,
             online: None,
+            hidden: false,
         }
     }
 
@@ -285,6 +293,17 @@ mod tests {
         ] {
             assert_eq!(budget.is_unlimited(), expected, "{budget:?}");
         }
+    }
+
+    #[test]
+    fn a_quota_that_cannot_be_seen_is_told() {
+        let hidden = CpuBudget {
+            hidden: true,
+            ..budget(None, None, Some(4))
+        };
+        let (count, how) = Instances::Max { less: 0 }.resolve(hidden, None);
+        let said = "the cgroup's own quota cannot be seen, affinity 4 -> 4";
+        assert_eq!((count.get(), how.as_deref()), (4, Some(said)));
     }
 
     #[test]

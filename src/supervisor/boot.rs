@@ -3,7 +3,6 @@
 
 use std::ffi::OsString;
 use std::fmt;
-use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::mpsc::unbounded_channel;
@@ -16,7 +15,7 @@ use crate::model::{HandoverInfo, PortSet, Snapshot};
 use crate::policy::handover::PortRule;
 use crate::policy::paths::BoundPaths;
 use crate::policy::{Fleet, Params, PortTable, Share};
-use crate::sys::cgroup::CgroupLimits;
+use crate::sys::cgroup::Places;
 use crate::sys::clock::Clock;
 use crate::sys::inherited::Inherited;
 use crate::sys::pid1::{FileLimit, Role};
@@ -54,8 +53,8 @@ pub struct Boot {
     pub files: Option<FileLimit>,
     /// The sockets that it was started with.
     pub inherited: Inherited,
-    /// The limits of the cgroup.
-    pub limits: CgroupLimits,
+    /// Where the cgroups are.
+    pub places: Places,
     /// A clock that was started before everything else.
     pub clock: Clock,
 }
@@ -133,12 +132,12 @@ pub async fn boot(boot: Boot) -> Result<(Supervisor, Log), BootError> {
     let ports = sharing.as_ref().map(|sharing| sharing.ports.clone());
     let app_metrics = AppMetrics::start(&config, ports, observation.app_metrics)?;
     let snapshot = Arc::new(Mutex::new(Snapshot::default()));
-    let facts = facts(&boot.clock, &boot.limits, &config, chosen.info.clone());
+    let facts = facts(&boot.clock, &boot.places, &config, chosen.info.clone());
     let metrics = Metrics::new(config.program.instances.get(), facts)
         .map_err(|error| refused(format!("cannot set up the metrics: {error}")))?;
     let metrics = Arc::new(metrics);
     *snapshot.lock().unwrap_or_else(PoisonError::into_inner) = fleet.snapshot();
-    let oom = OomKills::find();
+    let oom = OomKills::find(&boot.places);
     if oom.takes_all() {
         warn!(
             "memory.oom.group is set here: if one worker exceeds the container's memory, the kernel kills all processes \
@@ -311,7 +310,7 @@ fn params(
     }
 }
 
-fn facts(clock: &Clock, limits: &CgroupLimits, config: &Config, handover: HandoverInfo) -> Facts {
+fn facts(clock: &Clock, places: &Places, config: &Config, handover: HandoverInfo) -> Facts {
     Facts {
         version: env!("CARGO_PKG_VERSION"),
         revision: option_env!("RPM_BUILD_REVISION"),
@@ -319,8 +318,8 @@ fn facts(clock: &Clock, limits: &CgroupLimits, config: &Config, handover: Handov
         app: config.program.app(&config.program.found),
         handover,
         wall_start: clock.wall_start(),
-        cgroup: *limits,
-        counters: CgroupCounters::find(Path::new("/")),
+        cgroup: places.limits(),
+        counters: CgroupCounters::find(places),
         worker_memory: config.reload.max_memory.map(|limit| limit.0),
         proc: Proc::new("/proc"),
     }

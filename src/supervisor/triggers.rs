@@ -1,14 +1,13 @@
 //! Automatic triggers of reloads and replacements: a time of day, a changed file, a worker that uses too much memory.
 //! Also the counter of the kernel's OOM killer.
 
-use std::path::Path;
 use std::sync::{Arc, PoisonError};
 
 use tracing::{info, warn};
 
 use crate::model::{Cause, Command, Exit, Pid, Sig, Trigger, WorkerState, WorkerView};
 use crate::policy::{Bytes, Event, MemoryGuard, Strikes};
-use crate::sys::cgroup::Oom;
+use crate::sys::cgroup::{Oom, Places};
 use crate::sys::clock;
 use crate::sys::proc::Proc;
 use crate::triggers::{self, Fired, WatchedPaths};
@@ -25,8 +24,8 @@ pub(super) struct OomKills {
 
 impl OomKills {
     /// Starts counting now.
-    pub(super) fn find() -> Self {
-        let oom = Oom::find(Path::new("/"));
+    pub(super) fn find(places: &Places) -> Self {
+        let oom = Oom::find(places);
         let seen = oom.kills().map(|kills| kills.processes);
         Self {
             oom,

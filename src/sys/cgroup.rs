@@ -3,18 +3,20 @@
 //! counts as no limit and is never an error.
 
 mod oom;
+mod places;
 mod pressure;
+mod usage;
 
-use std::ffi::{OsStr, OsString};
 use std::fs;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::{Component, Path, PathBuf};
+use std::path::Path;
 
 use nix::sched::{CpuSet, sched_getaffinity};
 use nix::unistd::Pid;
 
 pub use oom::{Kills, Oom};
+pub use places::Places;
 pub use pressure::{Pressure, Stall};
+pub use usage::Usage;
 
 /// The tightest visible limits; `None` where there is no limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -33,44 +35,20 @@ pub struct CgroupLimits {
 /// size).
 const NO_MEMORY_LIMIT: u64 = 1 << 62;
 
-/// Reads the limits of this process. `root` is the root directory: `/`, or a fixture in tests.
-pub fn read(root: &Path) -> CgroupLimits {
-    let mounts = mounts(root);
-    let mut limits = CgroupLimits::default();
-    for (controllers, path) in memberships(root) {
-        if controllers.is_empty() {
-            for dir in levels(root, &mounts, None, &path) {
-                limits.tighten(&version_2(&dir));
+impl Places {
+    /// The tightest limits of our cgroups and their parents.
+    pub fn limits(&self) -> CgroupLimits {
+        let mut limits = CgroupLimits::default();
+        for dir in self.unified() {
+            limits.tighten(&version_2(dir));
+        }
+        for (controller, dirs) in self.legacy() {
+            for dir in dirs {
+                limits.tighten(&version_1(dir, controller));
             }
         }
-        for controller in controllers {
-            for dir in levels(root, &mounts, Some(&controller), &path) {
-                limits.tighten(&version_1(&dir, &controller));
-            }
-        }
+        limits
     }
-    limits
-}
-
-/// The cgroups of this process: their controllers (empty for version 2) and path.
-fn memberships(root: &Path) -> Vec<(Vec<Vec<u8>>, PathBuf)> {
-    let own = fs::read(root.join("proc/self/cgroup")).unwrap_or_default();
-    let of = |line: &[u8]| {
-        let mut parts = line.splitn(3, |byte| *byte == b':').skip(1);
-        let (controllers, path) = (parts.next()?, parts.next()?);
-        let controllers = controllers.split(|byte| *byte == b',');
-        let controllers = controllers.filter(|name| !name.is_empty());
-        Some((
-            controllers.map(<[u8]>::to_vec).collect(),
-            PathBuf::from(OsStr::from_bytes(path)),
-        ))
-    };
-    lines(&own).filter_map(of).collect()
-}
-
-fn mounts(root: &Path) -> Vec<Mount> {
-    let mounts = fs::read(root.join("proc/self/mountinfo")).unwrap_or_default();
-    lines(&mounts).filter_map(mount).collect()
 }
 
 /// CPUs that this thread may run on; `None` if the kernel has more CPUs than the mask has bits (1024).
@@ -168,91 +146,6 @@ fn count_cpus(list: &str) -> Option<u32> {
         next = next.max(after);
     }
     u32::try_from(count).ok()
-}
-
-/// A mounted cgroup hierarchy, or a part of one.
-struct Mount {
-    /// The cgroup that the mount shows.
-    root: PathBuf,
-    point: PathBuf,
-    /// The controllers and options of a version 1 mount; `None` is version 2.
-    options: Option<Vec<Vec<u8>>>,
-}
-
-/// One line of mountinfo (proc_pid_mountinfo(5)): id, parent, device, root, mount point, options, tags, `-`, type,
-/// source, super block's options.
-fn mount(line: &[u8]) -> Option<Mount> {
-    let mut fields = line.split(|byte| *byte == b' ');
-    let root = unescape(fields.nth(3)?);
-    let point = unescape(fields.next()?);
-    let mut fields = fields.skip_while(|field| *field != b"-").skip(1);
-    let kind = fields.next()?;
-    let options = match kind {
-        b"cgroup2" => None,
-        b"cgroup" => Some(
-            fields
-                .nth(1)?
-                .split(|byte| *byte == b',')
-                .map(<[u8]>::to_vec)
-                .collect(),
-        ),
-        _ => return None,
-    };
-    Some(Mount {
-        root: root.into(),
-        point: point.into(),
-        options,
-    })
-}
-
-/// Decodes blanks, tabs, line ends and backslashes, which mountinfo writes as `\ooo`.
-fn unescape(field: &[u8]) -> OsString {
-    let mut out = Vec::with_capacity(field.len());
-    let mut rest = field;
-    while let Some((first, after)) = rest.split_first() {
-        let code = (*first == b'\\')
-            .then(|| after.get(..3))
-            .flatten()
-            .and_then(|digits| std::str::from_utf8(digits).ok())
-            .and_then(|digits| u8::from_str_radix(digits, 8).ok());
-        out.push(code.unwrap_or(*first));
-        rest = match code {
-            Some(_) => after.get(3..).unwrap_or_default(),
-            None => after,
-        };
-    }
-    OsString::from_vec(out)
-}
-
-/// The directories of the cgroup `path` and of its parents, as far as they are mounted. If the root of our cgroup
-/// namespace is not the root of the mount, our place below the mount is unknown; then the mount point itself is used.
-fn levels(root: &Path, mounts: &[Mount], controller: Option<&[u8]>, path: &Path) -> Vec<PathBuf> {
-    let ours: Vec<&Mount> = mounts
-        .iter()
-        .filter(|mount| match (&mount.options, controller) {
-            (None, None) => true,
-            (Some(options), Some(controller)) => options.iter().any(|option| option == controller),
-            _ => false,
-        })
-        .collect();
-    let plain = |path: &Path| !path.components().any(|part| part == Component::ParentDir);
-    let below = |mount: &&Mount| {
-        let rest = path.strip_prefix(&mount.root).ok()?;
-        plain(path).then(|| (mount.point.clone(), rest.to_owned()))
-    };
-    let mut found: Vec<(PathBuf, PathBuf)> = ours.iter().filter_map(below).collect();
-    if found.is_empty() {
-        let first = ours
-            .first()
-            .map(|mount| (mount.point.clone(), PathBuf::new()));
-        found.extend(first);
-    }
-    let mut dirs = Vec::new();
-    for (point, rest) in found {
-        let point = root.join(point.strip_prefix("/").unwrap_or(&point));
-        dirs.extend(rest.ancestors().map(|part| point.join(part)));
-    }
-    dirs
 }
 
 fn lines(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {

@@ -193,6 +193,33 @@ fn instances_by_cpus() {
 }
 
 #[test]
+fn max_with_a_cpu_limit_that_cannot_be_seen_is_told() {
+    let warnings = |hidden, quota_milli| {
+        let cpus = CpuBudget {
+            quota_milli,
+            affinity: Some(4),
+            online: Some(8),
+            hidden,
+            ..CpuBudget::default()
+        };
+        let input = Input {
+            vars: vec![("RPM_INSTANCES".into(), "max".into())],
+            args: vec!["true".into()],
+            cpus,
+            memory: None,
+            read_file: &|_| Err(io::Error::from_raw_os_error(2)),
+            found: &crate::model::Found::default,
+        };
+        resolve(&input).unwrap().warnings
+    };
+    let told = warnings(true, None);
+    let said = "RPM_INSTANCES=max counts all CPUs that it may run on: 4 workers";
+    assert!(told.len() == 1 && told[0].contains(said), "{told:?}");
+    assert_eq!(warnings(true, Some(1500)), [""; 0]);
+    assert_eq!(warnings(false, None), [""; 0]);
+}
+
+#[test]
 fn max_without_a_cpu_limit_is_told_with_its_number() {
     let warnings = |instances: &str, quota| {
         let vars = [("RPM_INSTANCES", instances)];

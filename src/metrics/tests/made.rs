@@ -11,7 +11,7 @@ use crate::model::{
     AppInfo, BalanceSample, Cause, Exit, Generation, HandoverInfo, LogTotals, NodeTotals, Pid,
     QueueKind, QueueSample, RunState, Sig, SlotId, Snapshot, Tick, WorkerState, WorkerView,
 };
-use crate::sys::cgroup::CgroupLimits;
+use crate::sys::cgroup::{CgroupLimits, Places};
 use crate::sys::proc::Proc;
 
 use super::slots;
@@ -39,7 +39,7 @@ pub(super) fn facts(proc: impl AsRef<Path>) -> Facts {
             cpuset: None,
             pids: None,
         },
-        counters: CgroupCounters::find(&slots::cgroup_tree()),
+        counters: CgroupCounters::find(&Places::find(&slots::cgroup_tree())),
         worker_memory: Some(128 << 20),
         proc: Proc::new(proc.as_ref()),
     }

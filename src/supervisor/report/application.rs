@@ -126,7 +126,6 @@ fn lock(reading: &Mutex<Reading>) -> MutexGuard<'_, Reading> {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
     use std::sync::mpsc::{Sender, channel};
     use std::time::SystemTime;
 
@@ -134,7 +133,7 @@ mod tests {
     use crate::config::testing::with;
     use crate::metrics::{CgroupCounters, Facts};
     use crate::model::HandoverInfo;
-    use crate::sys::cgroup::CgroupLimits;
+    use crate::sys::cgroup::{CgroupLimits, Places};
     use crate::sys::proc::Proc;
     use crate::sys::testing::until;
 
@@ -151,7 +150,7 @@ mod tests {
             },
             wall_start: SystemTime::UNIX_EPOCH,
             cgroup: CgroupLimits::default(),
-            counters: CgroupCounters::find(Path::new("/nonexistent")),
+            counters: CgroupCounters::find(&Places::default()),
             worker_memory: None,
             proc: Proc::new("/nonexistent"),
         };

@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{levels, lines, memberships, mounts, number};
+use super::{Places, lines, number};
 
 /// Number of OOM kills since the cgroup was created.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -24,31 +24,18 @@ pub struct Oom {
 }
 
 impl Oom {
-    /// Looks for the files. `root` is the root directory: `/`, or a fixture in tests. A missing file is not an error.
-    pub fn find(root: &Path) -> Self {
-        let mounts = mounts(root);
-        let mut found = Self::default();
-        for (controllers, path) in memberships(root) {
-            let dirs = if controllers.is_empty() {
-                levels(root, &mounts, None, &path)
-            } else if controllers.iter().any(|name| name == b"memory") {
-                levels(root, &mounts, Some(b"memory"), &path)
-            } else {
-                continue;
-            };
-            let name = if controllers.is_empty() {
-                "memory.events"
-            } else {
-                "memory.oom_control"
-            };
-            let own = dirs.first().map(|dir| dir.join(name));
-            // Where both versions are mounted, only one of them has the memory controller.
-            found.counters = own.filter(|file| file.exists()).or(found.counters);
-            if controllers.is_empty() {
-                found.groups = dirs;
-            }
+    /// Looks for the files. A missing file is not an error.
+    pub fn find(places: &Places) -> Self {
+        let file = |dir: Option<&Path>, name: &str| {
+            let file = dir?.join(name);
+            file.exists().then_some(file)
+        };
+        // Where both versions are mounted, only one of them has the memory controller.
+        let legacy = file(places.own_legacy(b"memory"), "memory.oom_control");
+        Self {
+            counters: legacy.or_else(|| file(places.own_unified(), "memory.events")),
+            groups: places.unified().to_vec(),
         }
-        found
     }
 
     /// The number of kills; `None` if the kernel does not report it (version 1 before Linux 4.13, or no memory
@@ -83,7 +70,7 @@ mod tests {
 
     fn find(case: &str) -> Oom {
         let root = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/cgroup");
-        Oom::find(&Path::new(root).join(case))
+        Oom::find(&Places::find(&Path::new(root).join(case)))
     }
 
     fn kills(processes: u64, groups: u64) -> Kills {
@@ -138,7 +125,7 @@ mod tests {
         std::fs::write(dir.join("proc/self/mountinfo"), mount).unwrap();
         let say = |text: &str| std::fs::write(cgroup.join("memory.events"), text).unwrap();
         say("low 0\noom 1\noom_kill 0\noom_group_kill 0\n");
-        let oom = Oom::find(&dir);
+        let oom = Oom::find(&Places::find(&dir));
         assert_eq!(oom.kills(), Some(kills(0, 0)));
         say("low 0\noom 2\noom_kill 1\noom_group_kill 0\n");
         assert_eq!(oom.kills(), Some(kills(1, 0)));

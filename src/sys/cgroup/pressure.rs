@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::{levels, memberships, mounts, text};
+use super::{Places, text};
 
 /// The resources and their files.
 const RESOURCES: [(&str, &str); 3] = [
@@ -31,14 +31,10 @@ pub struct Pressure {
 }
 
 impl Pressure {
-    /// Looks for our cgroup. `root` is the root directory: `/`, or a fixture in tests.
-    pub fn find(root: &Path) -> Self {
-        let own = memberships(root)
-            .into_iter()
-            .find(|(controllers, _)| controllers.is_empty());
-        let dirs = own.map(|(_, path)| levels(root, &mounts(root), None, &path));
+    /// Our cgroup of version 2.
+    pub fn find(places: &Places) -> Self {
         Self {
-            dir: dirs.and_then(|dirs| dirs.into_iter().next()),
+            dir: places.own_unified().map(Path::to_owned),
         }
     }
 
@@ -79,7 +75,7 @@ mod tests {
 
     fn read(case: &str) -> Vec<Stall> {
         let root = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/cgroup");
-        Pressure::find(&Path::new(root).join(case)).read()
+        Pressure::find(&Places::find(&Path::new(root).join(case))).read()
     }
 
     fn stall(resource: &'static str, some: Option<u64>, full: Option<u64>) -> Stall {

@@ -6,7 +6,7 @@ use super::*;
 
 fn fixture(case: &str) -> CgroupLimits {
     let root = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/cgroup");
-    read(&Path::new(root).join(case))
+    Places::find(&Path::new(root).join(case)).limits()
 }
 
 fn limits(
@@ -76,8 +76,6 @@ fn odd_characters_in_paths() {
         fixture("v2_escaped"),
         limits(Some(4000), None, None, Some(7))
     );
-    assert_eq!(unescape(br"a\040b\134c\"), r"a b\c\");
-    assert_eq!(unescape(br"\04\999\7777"), r"\04\999\7777");
 }
 
 #[test]
@@ -141,6 +139,6 @@ proptest! {
 
     #[test]
     fn no_line_upsets_the_reader(line in proptest::collection::vec(any::<u8>(), 0..60)) {
-        let _ = (mount(&line), unescape(&line), count_cpus(&String::from_utf8_lossy(&line)));
+        let _ = (places::read_line(&line), count_cpus(&String::from_utf8_lossy(&line)));
     }
 }

@@ -10,7 +10,7 @@ use crate::harness::cgroup::{Cgroup, Limit};
 use crate::harness::shared_port::{send, stop, v4, wait_ready, wait_rotation, worker};
 use crate::harness::status::{Status, counter, exits, status, to_slot, wait_status};
 use crate::harness::{Runtime, Signal, example, free_port, http_get, scratch, until};
-use rpm_runtime::sys::cgroup::{Kills, Oom};
+use rpm_runtime::sys::cgroup::{Kills, Oom, Places};
 
 const LIMIT: u64 = 96 << 20;
 const KILLS: &str = "rpm_oom_kills_total";
@@ -52,7 +52,7 @@ fn the_counter_of_a_fixture_is_read(name: &str) {
     let mount = "30 23 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n";
     fs::write(root.join("proc/self/mountinfo"), mount).unwrap();
     fs::write(cgroup.join("memory.events"), "oom 0\noom_kill 0\n").unwrap();
-    let oom = Oom::find(&root);
+    let oom = Oom::find(&Places::find(&root));
     let kills = |processes| {
         Some(Kills {
             processes,

@@ -8,7 +8,7 @@ use crate::harness::shared_port::{
 };
 use crate::harness::status::{self, echo, exits, status, wait_status};
 use crate::harness::{Builder, Connection, Runtime, Signal, example, free_port, process, until};
-use rpm_runtime::sys::cgroup::Pressure;
+use rpm_runtime::sys::cgroup::{Places, Pressure};
 
 /// A family of whole numbers with only the label `worker`, by slot.
 fn by_slot(runtime: &Runtime, name: &str) -> BTreeMap<u16, u64> {
@@ -203,7 +203,7 @@ fn memory_is_told_as_the_kernel_tells_it() {
 
 #[test]
 fn pressure_is_what_the_kernel_counts() {
-    let pressure = Pressure::find(Path::new("/"));
+    let pressure = Pressure::find(&Places::find(Path::new("/")));
     let port = free_port();
     let runtime = serving(echo(port, 2).env("RPM_READY", "listen"), 2);
     let before = pressure.read();
