@@ -28,6 +28,9 @@ static: ## target/static/rpm-runtime, one file that needs no library
 image: ## the container image, from the Dockerfile (LOCAL=1 where no registry can be reached)
 	scripts/image $(if $(LOCAL),--local)
 
+packages: static ## target/packages: Debian package, wheel, npm packages, tarball, SBOM, checksums
+	scripts/packages
+
 check: deps ## the quick loop: formats, lints, unit tests, the architecture, the random walk
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
@@ -52,7 +55,7 @@ lint: deps ## formats and lints of the code and of the scripts
 	$(CARGO) fmt --check
 	$(CARGO) fmt --check --manifest-path fuzz/Cargo.toml
 	$(CARGO) clippy --locked --all-targets -- -D warnings
-	shellcheck .ci/run scripts/*
+	shellcheck .ci/run scripts/* packaging/npm/launcher
 
 deny: ## licences, duplicates and sources of the packages
 	scripts/tools cargo-deny
@@ -71,4 +74,4 @@ bench: deps ## the measurements of benches/, side by side with other tools (ONLY
 clean: ## remove what was built
 	scripts/clean
 
-.PHONY: help build run static image check test reference soak fuzz deps lint deny advisories other-target bench clean
+.PHONY: help build run static image packages check test reference soak fuzz deps lint deny advisories other-target bench clean

@@ -30,6 +30,7 @@ mod load;
 mod logs;
 mod metrics;
 mod node;
+mod packages;
 mod ports;
 mod reload;
 mod scale;

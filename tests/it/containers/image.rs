@@ -1,6 +1,5 @@
 //! Images for the containers: the static runtime with payloads in an otherwise empty image.
 
-use std::env;
 use std::fmt::Write as _;
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -8,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use super::engine::{Engine, text};
-use crate::harness::asio_server;
+use crate::harness::{asio_server, static_runtime};
 
 const PAYLOADS: &str = "localhost/rpm-payloads";
 
@@ -40,45 +39,10 @@ fn package() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// The static binary; fails if it is missing or older than the sources.
-#[track_caller]
-fn runtime() -> PathBuf {
-    let path = env::var_os("RPM_STATIC_BINARY").map_or_else(
-        || package().join("target/static/rpm-runtime"),
-        PathBuf::from,
-    );
-    let built = fs::metadata(&path).and_then(|data| data.modified());
-    let built =
-        built.unwrap_or_else(|error| panic!("{}: {error}; run `make static`", path.display()));
-    let mut sources = vec![
-        package().join("src"),
-        package().join("Cargo.toml"),
-        package().join("Cargo.lock"),
-    ];
-    while let Some(source) = sources.pop() {
-        if source.is_dir() {
-            sources.extend(
-                fs::read_dir(&source)
-                    .unwrap()
-                    .map(|entry| entry.unwrap().path()),
-            );
-        } else {
-            let changed = fs::metadata(&source).unwrap().modified().unwrap();
-            assert!(
-                changed <= built,
-                "{} is older than {}; run `make static`",
-                path.display(),
-                source.display()
-            );
-        }
-    }
-    path
-}
-
 /// The image with all payloads, built once for each state of its parts.
 pub fn payloads(engine: &Engine) -> &'static str {
     let _lock = engine.lock();
-    let runtime = runtime();
+    let runtime = static_runtime();
     let examples = package().join("examples");
     let parts = [
         "echo_server.rs",

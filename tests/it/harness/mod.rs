@@ -35,6 +35,7 @@ pub mod reloads;
 mod runtime;
 pub mod scraping;
 pub mod shared_port;
+mod static_runtime;
 pub mod status;
 mod terminal;
 mod tests;
@@ -61,6 +62,7 @@ pub use processes::{children, descendants, process, waited_for_cpu};
 pub use prometheus::Prometheus;
 pub use reader::{Reader, Speed, lines_of};
 pub use runtime::Runtime;
+pub use static_runtime::static_runtime;
 pub use terminal::terminal;
 pub use written::{Tally, account, tally};
 

@@ -1,0 +1,136 @@
+//! The npm packages, installed by npm from a registry on loopback.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::json;
+
+use super::registry::{Offer, Registry};
+use super::{
+    Packed, VERSION, files, is_the_binary, names_the_licences, succeed, two_workers_serve,
+};
+use crate::harness::{Runtime, source};
+
+/// The names that Node has for this machine and for the other one.
+fn platforms() -> (&'static str, &'static str) {
+    if cfg!(target_arch = "aarch64") {
+        ("linux-arm64", "linux-x64")
+    } else {
+        ("linux-x64", "linux-arm64")
+    }
+}
+
+/// `npm WORDS` in a directory, without the network and with a cache of its own.
+#[track_caller]
+fn npm(directory: &Path, registry: &Registry, words: &[&str]) -> String {
+    let mut command = Command::new("npm");
+    command
+        .args(words)
+        .arg("--registry")
+        .arg(format!("http://{}", registry.address));
+    command.args(["--no-audit", "--no-fund", "--no-update-notifier"]);
+    command
+        .arg("--cache")
+        .arg(directory.join("cache"))
+        .current_dir(directory);
+    succeed(&mut command)
+}
+
+/// The packed packages, in a registry that also has one for the other platform.
+fn registry(packed: &Packed) -> Registry {
+    let (here, there) = platforms();
+    let main = Offer::of(&packed.one(&format!("rpm-runtime-{VERSION}"), ".tgz"));
+    let ours = Offer::of(&packed.one(&format!("rpm-runtime-{here}-"), ".tgz"));
+    let mut manifest = ours.manifest.clone();
+    manifest["name"] = json!(format!("@rpm-runtime/{there}"));
+    manifest["cpu"] = json!([there.trim_start_matches("linux-")]);
+    let theirs = Offer {
+        manifest,
+        archive: None,
+    };
+    for offer in [&main, &ours] {
+        assert_eq!(offer.manifest["version"], VERSION);
+        assert!(
+            offer.manifest.get("scripts").is_none(),
+            "something runs at the installation"
+        );
+        assert!(offer.manifest.get("dependencies").is_none());
+    }
+    assert_eq!(
+        main.manifest["optionalDependencies"],
+        json!({"@rpm-runtime/linux-arm64": VERSION, "@rpm-runtime/linux-x64": VERSION})
+    );
+    Registry::start(vec![main, ours, theirs])
+}
+
+fn serves(command: &Path, binary: &Path) {
+    let builder = Runtime::builder()
+        .pid1()
+        .binary(command)
+        .program(["node".into(), source("examples/node/server.js")]);
+    two_workers_serve(builder, |runtime| {
+        // The shell of the launcher is gone: it became the runtime, which is PID 1.
+        let executable = fs::read_link(format!("/proc/{}/exe", runtime.pid())).unwrap();
+        assert_eq!(executable, fs::canonicalize(binary).unwrap());
+        assert!(runtime.texts().iter().any(|line| line.contains(" pid=1 ")));
+    });
+}
+
+#[test]
+fn npm_installs_the_package_of_this_platform_alone_and_its_command_is_pid_1() {
+    let packed = Packed::new("packages-npm", &["npm"]);
+    let registry = registry(&packed);
+    let root = packed.place.join("app");
+    fs::create_dir(&root).unwrap();
+    fs::write(root.join("package.json"), "{\"private\": true}").unwrap();
+    npm(&root, &registry, &["install", "rpm-runtime"]);
+    let mut downloaded = registry.downloaded();
+    downloaded.sort();
+    let (here, _) = platforms();
+    assert_eq!(downloaded, [&format!("@rpm-runtime/{here}"), "rpm-runtime"]);
+    let modules = root.join("node_modules");
+    let installed = files(&modules.join("@rpm-runtime"));
+    assert_eq!(installed, [modules.join("@rpm-runtime").join(here)]);
+    let binary = installed[0].join("bin/rpm-runtime");
+    is_the_binary(&binary);
+    names_the_licences(&fs::read_to_string(installed[0].join("THIRD-PARTY")).unwrap());
+    serves(&modules.join(".bin/rpm-runtime"), &binary);
+    // What docs/packages.md names for images without a shell.
+    serves(&binary, &binary);
+}
+
+#[test]
+fn npm_installs_it_globally_and_its_command_is_pid_1() {
+    let packed = Packed::new("packages-npm-global", &["npm"]);
+    let registry = registry(&packed);
+    let root = packed.place.join("usr");
+    fs::create_dir(&root).unwrap();
+    npm(
+        &root,
+        &registry,
+        &[
+            "install",
+            "--global",
+            "--prefix",
+            root.to_str().unwrap(),
+            "rpm-runtime",
+        ],
+    );
+    let mut below = vec![root.join("lib/node_modules")];
+    let mut binaries = Vec::<PathBuf>::new();
+    while let Some(directory) = below.pop() {
+        for path in files(&directory) {
+            if path.is_dir() {
+                below.push(path);
+            } else if path.ends_with("bin/rpm-runtime")
+                && !path.ends_with("rpm-runtime/bin/rpm-runtime")
+            {
+                binaries.push(path);
+            }
+        }
+    }
+    assert_eq!(binaries.len(), 1, "{binaries:?}");
+    is_the_binary(&binaries[0]);
+    serves(&root.join("bin/rpm-runtime"), &binaries[0]);
+}
