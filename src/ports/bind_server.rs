@@ -22,6 +22,7 @@ use self::handle::Order;
 use self::once::Once;
 use self::parked::{PATIENCE, Parked};
 use self::pulse::Pulse;
+use self::strangers::StrangerWatch;
 use super::PortEvent;
 use super::epoll_sets::EpollSets;
 use super::registry::SharedPorts;
@@ -41,6 +42,7 @@ mod parked;
 mod pulse;
 mod repair;
 mod sets;
+mod strangers;
 mod unix;
 
 pub use handle::BindServer;
@@ -105,6 +107,7 @@ struct Thread<F> {
     unix: UnixServer,
     alone: Alone,
     pulse: Pulse,
+    strangers: StrangerWatch,
 }
 
 impl<F: Fn(PortEvent)> Thread<F> {
@@ -121,6 +124,7 @@ impl<F: Fn(PortEvent)> Thread<F> {
             self.expire_sets();
             self.look_at_queues();
             self.tell_of_parked();
+            self.look_for_strangers();
             self.pulse.rests();
         }
     }

@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 
 use crate::model::{Bpf, ListenerId, QueueKind, QueueSample, SlotId};
 use crate::policy::handover::PortKey;
-use crate::policy::{Rotation, Shuts};
+use crate::policy::{Members, Rotation, Shuts};
 use crate::sys::sockopt::SocketOption;
 use crate::sys::{listener, steering};
 
@@ -86,9 +86,8 @@ struct Place {
 pub(super) struct Group {
     pub key: PortKey,
     pub(super) listeners: Vec<Listener>,
-    /// The numbers of the listeners, in the order of their indexes in the kernel's group. The kernel assigns indexes in
-    /// the order of `listen` (socket(7)).
-    pub(super) order: Vec<usize>,
+    /// The members of the kernel's group, by their indexes. The kernel assigns indexes in the order of `listen` (socket(7)).
+    pub(super) order: Members,
     pub(super) steering: Option<Steering>,
     pub(super) program: Option<Vec<Bpf>>,
     pub(super) backlog: u32,
@@ -119,7 +118,7 @@ impl Group {
         let mut group = Self {
             key,
             listeners: Vec::new(),
-            order: Vec::new(),
+            order: Members::default(),
             steering: settings.steering,
             program: None,
             backlog: settings.backlog,
@@ -157,7 +156,7 @@ impl Group {
         if let Some(listener) = apart.and_then(|at| group.listeners.get_mut(at)) {
             listener.apart = true;
         }
-        group.listen_in(order, rotation)?;
+        group.listen_in(&order, rotation)?;
         Ok(group)
     }
 
@@ -178,13 +177,10 @@ impl Group {
         if self.is_barred(number) {
             return Err(Errno::EBUSY);
         }
-        if self.order.contains(&number) {
+        if self.order.contains(number) {
             return Ok(());
         }
-        if let Some(new) = self.listeners.get(number) {
-            listener::listen(&new.fd, self.backlog)?;
-        }
-        self.order.push(number);
+        self.enter(vec![number])?;
         // From now on a probe can reach it.
         self.steer(rotation).map(drop)
     }
@@ -193,10 +189,13 @@ impl Group {
     /// the group exists. While only some members listen, an index beyond them falls back to the kernel's hash over
     /// those that do. It cannot be attached earlier: `listen` on a socket with a program fails with EADDRINUSE if
     /// another socket already listens.
-    pub(super) fn listen_in(&mut self, order: Vec<usize>, rotation: &Rotation) -> nix::Result<()> {
-        self.order = order;
+    pub(super) fn listen_in(&mut self, order: &[usize], rotation: &Rotation) -> nix::Result<()> {
+        self.begin_with_strangers();
+        for number in order {
+            self.order.join(*number);
+        }
         self.program = None;
-        for (place, number) in self.order.iter().enumerate() {
+        for (place, number) in order.iter().enumerate() {
             if let Some(listener) = self.listeners.get(*number) {
                 listener::listen(&listener.fd, self.backlog)?;
                 if place == 0 && self.steering.is_some() {
@@ -210,6 +209,10 @@ impl Group {
                 steering::attach(&member.fd, &code)?;
                 self.program = Some(code);
             }
+        }
+        if self.strangers_changed() {
+            // Somebody came while we listened, and may be between two of ours.
+            return Err(Errno::EAGAIN);
         }
         Ok(())
     }
@@ -293,6 +296,9 @@ impl Group {
     /// Replaces the steering program if the rotation needs another one. True if it was replaced.
     pub fn steer(&mut self, rotation: &Rotation) -> nix::Result<bool> {
         self.open_anteroom(rotation);
+        if self.order.is_fragile() {
+            self.compare();
+        }
         let wanted = self.wanted(rotation);
         if let Some(code) = &wanted
             && wanted != self.program
@@ -335,8 +341,8 @@ impl Group {
     pub fn queues(&self, rotation: &Rotation) -> Vec<QueueSample> {
         let common = self.steering.is_none();
         let mut places = vec![Place::default(); self.listeners.len()];
-        for number in &self.order {
-            if let Some(place) = places.get_mut(*number) {
+        for number in self.order.numbers() {
+            if let Some(place) = places.get_mut(number) {
                 place.listens = true;
             }
         }

@@ -37,6 +37,28 @@ impl Holder {
         Some(Self::with(socket.inode, socket.uid))
     }
 
+    /// Whether it descends from this process, as a worker does.
+    pub(super) fn is_ours(&self) -> bool {
+        let Some((pid, _)) = &self.process else {
+            return false;
+        };
+        let own = i32::try_from(std::process::id()).unwrap_or(0);
+        let Ok(processes) = Proc::new("/proc").processes() else {
+            return false;
+        };
+        let mut at = pid.get();
+        // No line of ancestors is longer; a parent that ends meanwhile could make a ring of reused numbers.
+        for _ in 0..processes.all().len() {
+            if at == own {
+                return true;
+            }
+            let row = processes.all().iter().find(|row| row.pid == at);
+            let Some(row) = row else { return false };
+            at = row.parent;
+        }
+        false
+    }
+
     /// The process that has this socket.
     pub(super) fn with(inode: u64, uid: u32) -> Self {
         let proc = Proc::new("/proc");

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::num::NonZeroU16;
 
-use crate::model::{ListenerId, QueueSample};
+use crate::model::{ListenerId, Pid, QueueSample};
 use crate::policy::handover::PortKey;
 
 use super::group::Group;
@@ -12,7 +12,8 @@ use super::registry::SharedPorts;
 impl SharedPorts {
     /// The queue of every listener and of every UDP socket.
     pub fn queues(&self) -> Vec<QueueSample> {
-        let state = self.lock();
+        let mut state = self.lock();
+        state.want_look();
         let rotation = &state.rotation;
         let listeners = state.groups.iter().flat_map(|group| group.queues(rotation));
         let sockets = state.datagrams.iter();
@@ -59,6 +60,11 @@ impl SharedPorts {
             .filter(|group| none || group.taken(listener));
         let ports: u32 = its.filter_map(|group| group.queue_length(listener)).sum();
         ports.saturating_add(state.unix.queued(listener, &state.rotation))
+    }
+
+    /// The present worker of a listener.
+    pub(super) fn holder(&self, listener: ListenerId) -> Option<Pid> {
+        self.lock().present.get(&listener).copied()
     }
 
     /// Addresses of the shared TCP ports.

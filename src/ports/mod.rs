@@ -21,6 +21,7 @@ mod rescue;
 mod second_bind;
 mod selftest;
 mod stranded;
+mod strangers;
 mod targets;
 #[cfg(test)]
 mod testing;
@@ -28,6 +29,9 @@ mod told;
 mod trapped_call;
 mod udp;
 mod unix;
+
+use std::net::SocketAddr;
+use std::time::Duration;
 
 use nix::errno::Errno;
 
@@ -166,6 +170,19 @@ pub enum PortEvent {
     },
     /// The thread that answers the workers' calls has ended. Their calls fail from now on.
     ServerEnded,
+    /// Another process of the same user has joined the group of a port, or listens at an address of it.
+    Stranger {
+        /// The port.
+        key: PortKey,
+        /// The address of its socket.
+        addr: SocketAddr,
+        /// Who it is.
+        holder: Holder,
+        /// It is in the group and gets nothing. Else it gets what comes to its address.
+        joined: bool,
+        /// It came within this time.
+        within: Duration,
+    },
     /// A worker joined a multicast group with its socket of a shared UDP port. Such datagrams reach every socket there.
     Everybody {
         /// The leader of the worker's group.

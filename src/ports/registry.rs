@@ -15,6 +15,7 @@ use crate::sys::{io, listener};
 
 use super::group::Group;
 use super::repair::Repaired;
+use super::strangers::Looks;
 use super::told::Options;
 use super::udp::DatagramGroup;
 use super::unix::UnixSockets;
@@ -44,6 +45,7 @@ pub(super) struct State {
     /// Number of steering programs that the balancing thread replaced.
     pub balanced: u64,
     pub unix: UnixSockets,
+    pub looks: Looks,
     /// It tells how long nobody has had a socket.
     pub clock: Clock,
 }
@@ -157,6 +159,7 @@ impl SharedPorts {
             balancer: None,
             balanced: 0,
             unix: UnixSockets::default(),
+            looks: Looks::default(),
             clock: Clock::start(),
         };
         Self(Arc::new(Mutex::new(state)))
@@ -312,6 +315,9 @@ impl SharedPorts {
             if let Err(errno) = group.steer(&state.rotation) {
                 events.push(PortEvent::steering_failed(key, errno));
             }
+            if group.order.is_fragile() {
+                state.looks.want();
+            }
         }
         events
     }
@@ -326,11 +332,6 @@ impl SharedPorts {
             .chain(sockets.flat_map(DatagramGroup::descriptors))
             .map(AsFd::as_fd)
             .for_each(show);
-    }
-
-    /// The present worker of a listener.
-    pub(super) fn holder(&self, listener: ListenerId) -> Option<Pid> {
-        self.lock().present.get(&listener).copied()
     }
 
     /// Mends the listeners of a port that left their group. `None` if the port is no longer shared.

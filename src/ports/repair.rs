@@ -41,32 +41,30 @@ impl Group {
                 let one = listeners.get_mut(*number);
                 one.is_some_and(|one| !one.shut.may_repair(now))
             });
-            self.bar(&repaired.barred);
         }
+        // If others came or went meanwhile, it is not known who moved to the index of the one that left.
+        let moved = !gone.is_empty() && self.strangers_changed();
+        self.bar(&repaired.barred);
         match gone.as_slice() {
             [] => return repaired,
             [one] if repaired.barred.contains(one) => {
                 self.program = None;
                 // Another listener may have left meanwhile.
-                if !self.gone().is_empty() {
+                if moved || !self.gone().is_empty() {
                     self.rebuild(rotation, &mut repaired);
                 }
             }
             [one] if self.steering.is_some() => {
                 repaired.mended.push(*one);
-                if let Some(index) = self.order.iter().position(|other| other == one) {
-                    self.order.swap_remove(index);
-                }
+                self.order.leave(*one);
                 self.program = None;
-                if let Some(listener) = self.listeners.get(*one) {
+                if let Some(listener) = self.listeners.get(*one).filter(|_| !moved) {
                     repaired.error = listener::stop_listening(&listener.fd)
-                        .and_then(|()| listener::listen(&listener.fd, self.backlog))
+                        .and_then(|()| self.enter(vec![*one]))
                         .err();
                 }
                 // Another listener may have left before this one was back.
-                if repaired.error.is_none() && self.gone().is_empty() {
-                    self.order.push(*one);
-                } else {
+                if moved || repaired.error.is_some() || !self.gone().is_empty() {
                     self.rebuild(rotation, &mut repaired);
                 }
             }
@@ -86,9 +84,7 @@ impl Group {
     /// Takes listeners out of the order, as the kernel has taken them out of the group.
     fn bar(&mut self, numbers: &[usize]) {
         for number in numbers {
-            if let Some(index) = self.order.iter().position(|other| other == number) {
-                self.order.swap_remove(index);
-            }
+            self.order.leave(*number);
             if let Some(listener) = self.listeners.get_mut(*number) {
                 listener.barred = true;
             }
@@ -122,7 +118,7 @@ impl Group {
     fn gone(&self) -> Vec<usize> {
         let left =
             |listener: &Listener| listener::queue(&listener.fd).is_ok_and(|queue| !queue.listening);
-        let mut gone: Vec<usize> = self.order.clone();
+        let mut gone: Vec<usize> = self.order.numbers().collect();
         gone.retain(|number| self.listeners.get(*number).is_some_and(left));
         gone.sort_unstable();
         gone
@@ -131,16 +127,17 @@ impl Group {
     fn rebuild(&mut self, rotation: &Rotation, repaired: &mut Repaired) {
         repaired.rebuilt = true;
         // A listener that left may already be missing in the order.
-        self.order.extend(&repaired.mended);
-        self.order.sort_unstable();
-        self.order.dedup();
-        repaired.error = self.listen_anew(rotation).err();
+        let mut numbers: Vec<usize> = self.order.numbers().collect();
+        numbers.extend(&repaired.mended);
+        numbers.sort_unstable();
+        numbers.dedup();
+        repaired.error = self.listen_anew(&numbers, rotation).err();
         if repaired.error.is_none() {
             return;
         }
         // A listener that cannot return is replaced by a new one for the next worker of its slot.
         for (number, listener) in self.listeners.iter_mut().enumerate() {
-            if !self.order.contains(&number)
+            if !numbers.contains(&number)
                 || listener::queue(&listener.fd).is_ok_and(|queue| queue.listening)
             {
                 continue;
@@ -150,15 +147,15 @@ impl Group {
                 *listener = Listener { ever, ..anew };
             }
         }
-        repaired.error = self.listen_anew(rotation).err();
+        repaired.error = self.listen_anew(&numbers, rotation).err();
     }
 
-    /// Takes every listener out of the group and makes all members listen again, in the order of their numbers.
-    fn listen_anew(&mut self, rotation: &Rotation) -> nix::Result<()> {
+    /// Takes every listener out of the group and makes these listen again, in this order.
+    fn listen_anew(&mut self, numbers: &[usize], rotation: &Rotation) -> nix::Result<()> {
         for listener in &self.listeners {
             // If this fails, `listen` below fails as well and reports it.
             let _ = listener::stop_listening(&listener.fd);
         }
-        self.listen_in(self.order.clone(), rotation)
+        self.listen_in(numbers, rotation)
     }
 }

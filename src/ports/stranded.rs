@@ -251,7 +251,7 @@ impl Group {
     /// Whether a worker serves new connections.
     pub fn is_served(&self, rotation: &Rotation) -> bool {
         let mut live = rotation.live.iter();
-        live.any(|listener| self.taken(*listener) && self.order.contains(&self.number(*listener)))
+        live.any(|listener| self.taken(*listener) && self.order.contains(self.number(*listener)))
     }
 }
 

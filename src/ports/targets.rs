@@ -1,11 +1,8 @@
 //! Which listeners of a group get new connections, and where clients wait while no worker serves.
 
-use nix::errno::Errno;
-
 use crate::model::{Bpf, ListenerId};
 use crate::policy::Rotation;
 use crate::policy::steering::program;
-use crate::sys::listener;
 
 use super::group::{Group, Listener};
 
@@ -36,7 +33,7 @@ impl Group {
             targets = pick(&rotation.expected, |_| true);
         }
         if targets.is_empty() {
-            targets.clone_from(&self.order);
+            targets.extend(self.order.numbers());
         }
         targets
     }
@@ -44,8 +41,8 @@ impl Group {
     /// The index in the kernel's group for each listener number; `None` if the listener is not in the group.
     fn places(&self) -> Vec<Option<u32>> {
         let mut places = vec![None; self.listeners.len()];
-        for (index, number) in (0_u32..).zip(&self.order) {
-            if let Some(place) = places.get_mut(*number) {
+        for (index, number) in self.order.places() {
+            if let Some(place) = places.get_mut(number) {
                 *place = Some(index);
             }
         }
@@ -63,8 +60,8 @@ impl Group {
         let place = |number: &usize| places.get(*number).copied().flatten();
         let live: Vec<u32> = targets.iter().filter_map(place).collect();
         let nowhere = live.first().copied().unwrap_or(0);
-        let members = u32::try_from(self.order.len()).ok()?;
-        let numbers = self.order.iter().max().map_or(0, |highest| highest + 1);
+        let members = u32::try_from(self.order.count()).ok()?;
+        let numbers = self.order.numbers().max().map_or(0, |highest| highest + 1);
         let places: Vec<u32> = (0..numbers)
             .map(|number| place(&number).unwrap_or(nowhere))
             .collect();
@@ -78,16 +75,16 @@ impl Group {
             return;
         };
         let number = self.number(anteroom);
-        if self.order.contains(&number) || self.is_served(rotation) {
+        if self.order.contains(number) || self.is_served(rotation) {
             return;
         }
-        let opened = self.extend(number + 1).and_then(|()| {
-            let new = self.listeners.get_mut(number).ok_or(Errno::ENOENT)?;
-            new.apart = true;
-            listener::listen(&new.fd, self.backlog)
-        });
-        if opened.is_ok() {
-            self.order.push(number);
+        if self.extend(number + 1).is_err() {
+            return;
         }
+        if let Some(new) = self.listeners.get_mut(number) {
+            new.apart = true;
+        }
+        // If it fails, the next call tries again.
+        let _ = self.enter(vec![number]);
     }
 }

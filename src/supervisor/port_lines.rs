@@ -1,6 +1,7 @@
 //! The log lines of the shared ports.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use nix::errno::Errno;
 use tracing::{debug, error, info, warn};
@@ -58,6 +59,13 @@ pub(super) fn log_event(event: &PortEvent, admin: Option<SocketAddr>) {
         }
         PortEvent::Stalls { worker, slot } => stalls(*worker, *slot),
         PortEvent::ServerEnded => server_ended(),
+        PortEvent::Stranger {
+            key,
+            addr,
+            holder,
+            joined,
+            within,
+        } => stranger((key, addr), holder, *joined, *within),
         PortEvent::Everybody { worker, slot, key } => everybody((*worker, *slot), key),
         PortEvent::KernelChooses { key } => {
             info!(port = %key, "the program connects each UDP socket of this port to one client; from now on the kernel chooses among the workers, and what waits at a worker that ends is lost");
@@ -121,6 +129,16 @@ fn server_ended() {
     error!(
         "the thread that answers the workers' bind calls has ended; the workers that serve go on, new ones cannot bind, and /livez fails"
     );
+}
+
+fn stranger((key, addr): (&PortKey, &SocketAddr), holder: &Holder, joined: bool, within: Duration) {
+    let within = within.as_secs();
+    let hint = "end that process, or give one of the two another port";
+    if joined {
+        warn!(port = %key, %holder, came_within_seconds = within, hint, "another process of this user has joined the shared port (SO_REUSEPORT); the steering gives it no client");
+    } else {
+        warn!(port = %key, %addr, %holder, came_within_seconds = within, hint, "another process of this user listens at an address of the shared port (SO_REUSEPORT) and takes the clients that come to it");
+    }
 }
 
 fn everybody((worker, slot): (Pid, SlotId), key: &PortKey) {

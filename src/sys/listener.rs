@@ -125,6 +125,11 @@ pub fn inode(fd: impl AsFd) -> nix::Result<u64> {
     fstat(fd.as_fd()).map(|stat| stat.st_ino)
 }
 
+/// The user that owns the socket.
+pub fn owner(fd: impl AsFd) -> nix::Result<u32> {
+    fstat(fd.as_fd()).map(|stat| stat.st_uid)
+}
+
 /// The address it is bound to.
 pub fn local_addr(fd: impl AsFd) -> nix::Result<SocketAddr> {
     let storage: SockaddrStorage = socket::getsockname(fd.as_fd().as_raw_fd())?;

@@ -19,6 +19,7 @@ use crate::sys::thread;
 use super::alone::Alone;
 use super::closed::ClosedWatch;
 use super::pulse::Pulse;
+use super::strangers::StrangerWatch;
 use super::{ARRIVALS, Thread, TrappedWorker, WAKER};
 
 /// The event loop's handle of the thread.
@@ -52,6 +53,7 @@ impl BindServer {
         let closed = ClosedWatch::new()?;
         poller.add(&closed.poller, ARRIVALS, Interest::Readable)?;
         ports.wake_for_paths(&waker);
+        ports.wake_for_strangers(&waker);
         let unix = UnixServer::new(ports.clone());
         let pulse = Pulse::default();
         let end = pulse.end({
@@ -75,6 +77,7 @@ impl BindServer {
             unix,
             alone: Alone::default(),
             pulse: pulse.clone(),
+            strangers: StrangerWatch::default(),
         };
         thread::start("handover", thread::STACK, move || {
             let _end = end;

@@ -104,6 +104,7 @@ impl<F: Fn(PortEvent)> Thread<F> {
         let now = self.clock.now();
         let until = self.workers.values().filter_map(|one| one.sets.until());
         let until = until.chain(self.closed.until()).chain(self.until_told());
+        let until = until.chain(self.strangers.until());
         until.min().map(|first| first.since(now))
     }
 

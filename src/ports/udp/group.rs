@@ -72,7 +72,7 @@ pub(in crate::ports) struct DatagramGroup {
     pub(super) members: Vec<Member>,
     /// The numbers of the members, in the order of their indexes in the kernel's group: that of the `bind` calls.
     pub(super) order: Vec<usize>,
-    pub(super) steered: bool,
+    pub steered: bool,
     program: Attached,
     /// Once the kernel chooses; see [`super::own`].
     pub(super) own: Option<Own>,
@@ -144,7 +144,7 @@ impl DatagramGroup {
     /// Ensures that the socket exists, unless the kernel chooses.
     pub fn join(&mut self, listener: ListenerId) -> nix::Result<()> {
         let number = self.number(listener);
-        if self.members.len() <= number && self.strangers {
+        if self.members.len() <= number && (self.strangers || self.has_strangers()) {
             // The index of a new socket would not be known.
             self.let_the_kernel_choose();
         }

@@ -13,6 +13,7 @@ mod programs;
 mod rights;
 mod second_bind;
 mod stalling;
+mod strangers;
 mod taken;
 mod udp;
 mod unix;

@@ -345,3 +345,18 @@ fn more_workers_than_at_the_start_get_sockets_too() {
     let reached: BTreeSet<usize> = reached.into_iter().collect();
     assert_eq!(reached, BTreeSet::from([0, 1, 2, 5]));
 }
+
+/// The index of a socket that joins after it would not be known for ever.
+#[test]
+fn beside_a_stranger_the_kernel_chooses_once_a_worker_is_added() {
+    let mut group = served("127.73.0.29");
+    let stranger = datagram::bound(group.key.addr, false, true).unwrap();
+    group.join(ListenerId(3)).unwrap();
+    assert!(group.own_socket().is_none(), "the spare was there before");
+    group.join(ListenerId(4)).unwrap();
+    assert!(group.own_socket().is_some());
+    drop(stranger);
+    let mut group = served("127.73.0.29");
+    group.join(ListenerId(4)).unwrap();
+    assert!(group.own_socket().is_none());
+}
