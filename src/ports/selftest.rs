@@ -74,9 +74,12 @@ fn loopback_listener() -> Result<(OwnedFd, SocketAddr), String> {
     ];
     let mut refused = String::new();
     for ip in addrs {
-        match first_listener(SocketAddr::new(ip, 0)) {
+        // Without a program first, so that the reason names what is refused.
+        match listener::open(SocketAddr::new(ip, 0), true, CLIENTS, true) {
             Ok(fd) => {
                 let addr = listener::local_addr(&fd).map_err(named("getsockname"))?;
+                drop(fd);
+                let fd = first_listener(addr).map_err(named("SO_ATTACH_REUSEPORT_CBPF"))?;
                 return Ok((fd, addr));
             }
             Err(errno) => refused = named("a test listener on the loopback address")(errno),
