@@ -7,10 +7,10 @@ use std::mem::{Discriminant, discriminant};
 use tracing::info;
 
 use crate::model::{Cause, Pid};
-use crate::policy::Event;
 use crate::policy::handover::PortRule;
 use crate::policy::paths::OWN_PATH;
 use crate::policy::unix::Endpoint;
+use crate::policy::{Event, Seldom};
 use crate::ports::PortEvent;
 
 use super::Supervisor;
@@ -23,8 +23,12 @@ const MOST_OF_A_PORT: u32 = 5;
 /// Most lines of one kind in a minute.
 const MOST: u32 = 100;
 
-/// What a line is about: the kind of the event, and the port, or no port for all of that kind.
-pub(super) type Subject = (Discriminant<PortEvent>, String);
+/// Which of the lines are written that workers cause.
+#[derive(Debug, Default)]
+pub(super) struct Lines {
+    of_ports: Seldom<(Discriminant<PortEvent>, String)>,
+    of_kinds: Seldom<Discriminant<PortEvent>>,
+}
 
 /// The port of an event whose number a worker decides: it may bind and close, or shut its listener down, ten thousand
 /// times a second. `None` for an event that is rare, or is not logged by default.
@@ -53,8 +57,11 @@ impl Supervisor {
         {
             let kind = discriminant(event);
             let lines = &mut sharing.lines;
-            let all = lines.write((kind, String::new()), MOST, self.now);
-            let own = all.and_then(|_| lines.write((kind, port.clone()), MOST_OF_A_PORT, self.now));
+            // A port with many lines must not use up those of the others.
+            let own = lines
+                .of_ports
+                .write((kind, port.clone()), MOST_OF_A_PORT, self.now);
+            let all = own.and_then(|_| lines.of_kinds.write(kind, MOST, self.now));
             let Some((all, own)) = all.zip(own) else {
                 return;
             };

@@ -11,7 +11,7 @@ use crate::drain::Frozen;
 use crate::model::{ListenerId, Pid, PortId, Tick};
 use crate::policy::handover::{PortKey, PortRule, PortSpec};
 use crate::policy::steering::Balance;
-use crate::policy::{Rotation, Seldom, Standstill};
+use crate::policy::{Rotation, Standstill};
 use crate::ports::{
     self, Balancer, BindServer, Holder, PortEvent, SharedPorts, Steering, StrandedRelay,
 };
@@ -22,7 +22,7 @@ use super::Supervisor;
 use super::boot::{BootError, refused};
 use super::handover::{Means, open_paths};
 use super::incoming::Incoming;
-use super::port_events::Subject;
+use super::port_events::Lines;
 use super::port_lines::log_event;
 
 /// Shortest time between two log lines about stranded connections; all are counted.
@@ -51,7 +51,7 @@ pub(super) struct Sharing {
     /// Slots without a worker, whose clients are passed on after a short time.
     standstill: Standstill,
     /// Which of the lines are written that workers cause.
-    pub(super) lines: Seldom<Subject>,
+    pub(super) lines: Lines,
 }
 
 pub(super) fn share(
@@ -117,7 +117,7 @@ pub(super) fn share(
         let_go: false,
         told_stranded: None,
         standstill: Standstill::default(),
-        lines: Seldom::default(),
+        lines: Lines::default(),
     })
 }
 

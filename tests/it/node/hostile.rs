@@ -87,3 +87,32 @@ fn a_worker_that_takes_nothing_for_long_is_replaced() {
     service.workers[1].run("clearInterval(timer), 1");
     is_replaced(service, "has read nothing");
 }
+
+/// Each round opens and closes a shared port, and a line tells of either.
+#[test]
+fn a_worker_that_listens_and_closes_for_ever_does_not_fill_the_log() {
+    let mut service = Service::start(22, 2, "serve(PORT)").ready();
+    let port = service.nodes.port + 1;
+    let code = format!(
+        "(async () => {{ for (let round = 0; round < 200; round++) {{\
+             const server = require('net').createServer();\
+             await new Promise((done, failed) => server.on('error', failed).listen({port}, done));\
+             await new Promise((done) => server.close(done));\
+         }} }})().then(() => 'done')"
+    );
+    assert_eq!(service.workers[0].run(&code), "done");
+    // What comes after it is told of after it.
+    service.workers[0].run(&format!("serve({}).then(() => 'up')", port + 1));
+    let last = format!(":{}", port + 1);
+    let opened = |line: &str| line.contains("sharing a port ");
+    service
+        .runtime
+        .wait_for_line(|line| opened(line) && line.contains(&last));
+    let here = format!(":{port} ");
+    let texts = service.runtime.texts();
+    let told = texts
+        .iter()
+        .filter(|line| opened(line) && line.contains(&here));
+    assert_eq!(told.count(), 5, "{}", service.runtime.shown());
+    service.stop();
+}
