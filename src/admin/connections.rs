@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::io;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -10,12 +11,16 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
+use tokio::task::yield_now;
 
+use super::places::{Class, Client, Doing, Seen, leaver};
 use crate::model::MetricsScope;
 
 /// One connection, as seen by the others.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Connection {
+    client: Client,
+    class: Cell<Class>,
     /// Wakes the connection when its place is needed.
     pub(super) close: Notify,
     /// It was told to close.
@@ -30,9 +35,37 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    /// Whether the runtime has something to do for it; otherwise it waits for its client.
-    pub(super) fn is_busy(&self) -> bool {
-        self.writing.get() || self.scraping.get().is_some()
+    fn seen(&self) -> Seen {
+        let doing = match (self.scraping.get(), self.writing.get()) {
+            (Some(_), _) => Doing::Working,
+            (None, true) => Doing::Writing,
+            (None, false) => Doing::Waiting,
+        };
+        Seen {
+            class: self.class.get(),
+            client: self.client,
+            doing,
+            closing: self.closing.get(),
+        }
+    }
+
+    /// Whether the runtime waits for its client; otherwise it has something to do for it.
+    pub(super) fn is_waiting(&self) -> bool {
+        self.seen().doing == Doing::Waiting
+    }
+
+    /// Whether it may hold a page of many megabytes: one that is being made, or one that its client does not read.
+    fn has_page(&self) -> bool {
+        self.scraping.get() == Some(MetricsScope::All) || self.unread() > 0
+    }
+
+    /// Bytes of metrics that its client has not read yet.
+    fn unread(&self) -> usize {
+        if self.writing.get() {
+            self.page_bytes.get()
+        } else {
+            0
+        }
     }
 }
 
@@ -41,8 +74,17 @@ impl Connection {
 pub(super) struct Connections(Rc<RefCell<VecDeque<Rc<Connection>>>>);
 
 impl Connections {
-    pub(super) fn add(&self) -> Rc<Connection> {
-        let connection = Rc::new(Connection::default());
+    /// Adds a connection of which nothing is known but its client.
+    pub(super) fn add(&self, client: IpAddr) -> Rc<Connection> {
+        let connection = Rc::new(Connection {
+            client: Client::from(client),
+            class: Cell::new(Class::Unknown),
+            close: Notify::new(),
+            closing: Cell::default(),
+            writing: Cell::default(),
+            scraping: Cell::default(),
+            page_bytes: Cell::default(),
+        });
         self.0.borrow_mut().push_back(Rc::clone(&connection));
         connection
     }
@@ -53,34 +95,75 @@ impl Connections {
             .retain(|connection| !Rc::ptr_eq(connection, gone));
     }
 
-    /// How many wait for metrics of workers, or do not read what they were sent: each may hold a page of many megabytes.
-    pub(super) fn waiting_for_metrics(&self) -> usize {
+    /// Gives `connection` one of `places` places of a class. If all are taken, another connection leaves first. Returns
+    /// whether there is a place: not if the runtime works for all that have one.
+    pub(super) async fn enter(&self, connection: &Connection, class: Class, places: usize) -> bool {
+        loop {
+            if connection.class.get() == class {
+                return true;
+            }
+            if self.number_of(class) < places {
+                connection.class.set(class);
+                return true;
+            }
+            if !self.close_one(class) {
+                return false;
+            }
+            // So that it can close now. If it has begun an answer instead, another one is asked.
+            yield_now().await;
+        }
+    }
+
+    /// Lets connections leave until a class has no more than this number.
+    pub(super) async fn trim(&self, class: Class, places: usize) {
+        while self.number_of(class) > places && self.close_one(class) {
+            yield_now().await;
+        }
+    }
+
+    /// How many connections there are.
+    pub(super) fn len(&self) -> usize {
+        self.0.borrow().len()
+    }
+
+    /// How many connections of this class there are, without those that are about to close.
+    fn number_of(&self, class: Class) -> usize {
         let connections = self.0.borrow();
-        let waits = |connection: &&Rc<Connection>| {
-            connection.scraping.get() == Some(MetricsScope::All) || connection.writing.get()
+        let stays = |one: &&Rc<Connection>| {
+            one.class.get() == class && !(one.closing.get() && one.is_waiting())
         };
-        connections.iter().filter(waits).count()
+        connections.iter().filter(stays).count()
     }
 
-    /// Bytes of metrics that clients have not read yet.
-    pub(super) fn unread(&self) -> usize {
+    /// Tells one connection of this class to close. False if none can.
+    pub(super) fn close_one(&self, class: Class) -> bool {
         let connections = self.0.borrow();
-        let unread = connections
-            .iter()
-            .filter(|connection| connection.writing.get());
-        unread.map(|connection| connection.page_bytes.get()).sum()
-    }
-
-    /// Closes the oldest that waits for its client and is not being closed.
-    pub(super) fn close_oldest(&self) {
-        let connections = self.0.borrow();
-        let oldest = connections
-            .iter()
-            .find(|connection| !connection.is_busy() && !connection.closing.get());
-        if let Some(connection) = oldest {
+        let seen: Vec<Seen> = connections.iter().map(|one| one.seen()).collect();
+        let leaver = leaver(&seen, class).and_then(|index| connections.get(index));
+        if let Some(connection) = leaver {
             connection.closing.set(true);
             connection.close.notify_one();
         }
+        leaver.is_some()
+    }
+
+    /// How many connections may hold a page of many megabytes: of all, and of the client of this one.
+    pub(super) fn pages(&self, of: &Connection) -> (usize, usize) {
+        self.sum(of, |one| usize::from(one.has_page()))
+    }
+
+    /// Bytes of metrics that were not read yet: of all clients, and of the client of this one.
+    pub(super) fn unread(&self, of: &Connection) -> (usize, usize) {
+        self.sum(of, Connection::unread)
+    }
+
+    fn sum(&self, of: &Connection, count: impl Fn(&Connection) -> usize) -> (usize, usize) {
+        let connections = self.0.borrow();
+        connections.iter().fold((0, 0), |(all, own), one| {
+            let count = count(one);
+            let is_own = one.client == of.client;
+            (all + count, own + if is_own { count } else { 0 })
+        })
     }
 }
 
@@ -88,6 +171,8 @@ impl Connections {
 #[derive(Debug)]
 pub(super) struct TrackedStream {
     pub(super) stream: TcpStream,
+    /// What was read from it before.
+    pub(super) head: Vec<u8>,
     pub(super) connection: Rc<Connection>,
 }
 
@@ -104,6 +189,13 @@ impl AsyncRead for TrackedStream {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if !self.head.is_empty() {
+            let count = self.head.len().min(buffer.remaining());
+            let rest = self.head.split_off(count);
+            buffer.put_slice(&self.head);
+            self.head = rest;
+            return Poll::Ready(Ok(()));
+        }
         Pin::new(&mut self.stream).poll_read(cx, buffer)
     }
 }

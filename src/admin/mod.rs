@@ -12,9 +12,11 @@
 mod connections;
 mod healthcheck;
 mod negotiation;
+mod places;
 mod routes;
 mod server;
 mod status;
+mod throttle;
 
 #[cfg(test)]
 mod tests;

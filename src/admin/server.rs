@@ -4,35 +4,55 @@ use std::cell::Cell;
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::io;
+use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use hyper::Request;
-use hyper::body::Incoming;
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
 use hyper::header::{CONNECTION, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
+use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio::task::{LocalSet, yield_now};
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 use super::connections::{Connection, Connections, TrackedStream};
+use super::negotiation::ScrapeRequest;
+use super::places::{Class, class_of, class_of_path};
 use super::routes::{Reply, View, answer, metrics, too_many};
+use super::throttle::{Pace, Trouble};
 use crate::model::MetricsScope;
 
 /// Limits on what clients can take from the runtime.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConnectionLimits {
-    /// Simultaneous connections. For a further one, the oldest connection that waits for its client is closed. If all
-    /// are writing answers, the new connection waits for a place, and others wait in the backlog.
-    pub connections: usize,
+    /// Connections of which the first request line has not arrived. For a further one, the oldest of the client that
+    /// has the most of them is closed.
+    pub unknown: usize,
+    /// Connections that ask /livez, /readyz or /startupz. For a further one, one that does not read its answer is
+    /// closed, else the oldest of the client with the most of them.
+    pub probes: usize,
+    /// Connections that ask anything else. For a further one, the oldest that waits for its client is closed, else the
+    /// oldest that does not read its answer, of the client with the most of them. If the runtime gathers metrics for
+    /// all of them, the new one is closed.
+    pub pages: usize,
+    /// Metrics pages that may be in work or unread at the same time for one client. For all of them it is a quarter of
+    /// `pages`.
+    pub pages_of_one: usize,
     /// Bytes of requested metrics that clients have not read, in all. A single page may always exceed this.
     pub unread: usize,
+    /// The same for one client.
+    pub unread_of_one: usize,
+    /// Requests that a connection may send as fast as they are answered. Each further one has to wait for `pace`, since
+    /// the last one that had to.
+    pub burst: u32,
+    /// Time for one request of a connection that sends too many.
+    pub pace: Duration,
     /// Bytes of a request head; at least 8192, the smallest buffer of the HTTP library.
     pub head: usize,
     /// Time from the start of a connection to its first complete request head, and from each head to the next. It
@@ -48,8 +68,14 @@ pub struct ConnectionLimits {
 impl Default for ConnectionLimits {
     fn default() -> Self {
         Self {
-            connections: 64,
+            unknown: 1024,
+            probes: 32,
+            pages: 64,
+            pages_of_one: 8,
             unread: 32 << 20,
+            unread_of_one: 16 << 20,
+            burst: 32,
+            pace: Duration::from_millis(100),
             head: 8192,
             idle: Duration::from_secs(5),
             lifetime: Duration::from_mins(1),
@@ -58,121 +84,213 @@ impl Default for ConnectionLimits {
     }
 }
 
+impl ConnectionLimits {
+    /// The default limits, or fewer connections where only this many descriptors can be open: not more than a quarter of
+    /// them, because the workers need descriptors too.
+    pub fn within(descriptors: u64) -> Self {
+        let limits = Self::default();
+        let most = usize::try_from(descriptors / 4).unwrap_or(usize::MAX);
+        let served = limits.probes + limits.pages;
+        if most >= 2 * served {
+            let unknown = limits.unknown.min(most - served);
+            return Self { unknown, ..limits };
+        }
+        let quarter = (most / 4).max(2);
+        Self {
+            unknown: quarter * 2,
+            probes: limits.probes.min(quarter),
+            pages: limits.pages.min(quarter),
+            ..limits
+        }
+    }
+
+    fn places(&self, class: Class) -> usize {
+        match class {
+            Class::Unknown => self.unknown,
+            Class::Probe => self.probes,
+            Class::Page => self.pages,
+        }
+    }
+
+    /// Most connections in all, with some that are about to close.
+    fn most(&self) -> usize {
+        self.unknown + self.probes + self.pages + self.pages.div_ceil(2)
+    }
+}
+
 /// Serves `listener` while the future is polled, inside a tokio runtime with I/O and time. It ends only by being
 /// dropped, which closes every connection.
 pub async fn serve(listener: TcpListener, view: View, limits: ConnectionLimits) -> Infallible {
-    let accept = async || listener.accept().await.map(|(stream, _)| stream);
-    serve_from(accept, view, limits).await
+    serve_from(async || listener.accept().await, view, limits).await
 }
 
+/// Every connection is accepted at once, since a probe may be behind any number of others, and gets a place when its
+/// first request line is known. In each turn of the loop, those that are not known yet and probes come before pages.
 pub(super) async fn serve_from(
-    accept: impl AsyncFn() -> io::Result<TcpStream>,
+    accept: impl AsyncFn() -> io::Result<(TcpStream, SocketAddr)>,
     view: View,
     limits: ConnectionLimits,
 ) -> Infallible {
-    let view = Rc::new(view);
-    let places = Arc::new(Semaphore::new(limits.connections));
-    let connections = Connections::default();
+    let (first, then) = (LocalSet::new(), Rc::new(LocalSet::new()));
+    let server = Server {
+        view: Rc::new(view),
+        connections: Connections::default(),
+        pages: Rc::clone(&then),
+        limits,
+    };
     let accepting = async {
+        let mut trouble = Trouble::default();
         loop {
-            let stream = accept_next(&accept, limits.accept_retry).await;
-            let place = loop {
-                // The semaphore is never closed.
-                if let Ok(place) = Arc::clone(&places).try_acquire_owned() {
-                    break Ok(place);
-                }
-                connections.close_oldest();
-                // The asked connection may have started an answer instead of closing; then the next one is asked.
-                let freed = Arc::clone(&places).acquire_owned();
-                if let Ok(place) = timeout(limits.accept_retry, freed).await {
-                    break place;
+            let (stream, client) = match accept().await {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    trouble.failed(&error);
+                    // One that nobody knows may have the descriptor that a probe needs.
+                    server.connections.close_one(Class::Unknown);
+                    sleep(limits.accept_retry).await;
+                    continue;
                 }
             };
-            let connection = connections.add();
-            let connections = connections.clone();
-            let (view, this) = (Rc::clone(&view), Rc::clone(&connection));
-            let serving = serve_connection(stream, view, limits, (this, connections.clone()));
-            tokio::task::spawn_local(async move {
-                serving.await;
-                connections.remove(&connection);
-                drop(place);
-            });
+            trouble.passed();
+            let connection = server.connections.add(client.ip());
+            first.spawn_local(server.clone().visit(stream, connection));
+            server
+                .connections
+                .trim(Class::Unknown, limits.unknown)
+                .await;
+            while server.connections.len() > limits.most() {
+                // Those that were told to close have not run yet.
+                yield_now().await;
+            }
         }
     };
-    LocalSet::new().run_until(accepting).await
+    then.run_until(first.run_until(accepting)).await
 }
 
-/// The next connection. An error mostly means a temporary lack of descriptors or memory, so this waits and tries again.
-/// It logs one line when the errors begin and one when they end.
-async fn accept_next(
-    accept: &impl AsyncFn() -> io::Result<TcpStream>,
-    accept_retry: Duration,
-) -> TcpStream {
-    let mut failures = 0_u64;
-    loop {
-        match accept().await {
-            Ok(stream) => {
-                if failures > 0 {
-                    tracing::info!(failures, "admin connections are accepted again");
-                }
-                return stream;
-            }
-            Err(error) => {
-                if failures == 0 {
-                    tracing::warn!(%error, "cannot accept admin connections; trying again");
-                }
-                failures = failures.saturating_add(1);
-                sleep(accept_retry).await;
-            }
+/// What each connection needs.
+#[derive(Clone)]
+struct Server {
+    view: Rc<View>,
+    connections: Connections,
+    /// Runs those that ask for pages.
+    pages: Rc<LocalSet>,
+    limits: ConnectionLimits,
+}
+
+impl Server {
+    /// Serves one connection to its end, or until it is known to ask for a page. Client errors are not reported, because
+    /// they concern only that client.
+    async fn visit(self, stream: TcpStream, connection: Rc<Connection>) {
+        let here = Guard(self.connections.clone(), Rc::clone(&connection));
+        // If this fails, the answer is only delayed.
+        let _ = stream.set_nodelay(true);
+        let born = Instant::now();
+        let first = timeout_at(born + self.limits.idle, first_bytes(&stream, &connection)).await;
+        let Ok(Some((head, class))) = first else {
+            return;
+        };
+        let places = self.limits.places(class);
+        if !self.connections.enter(&connection, class, places).await {
+            return;
+        }
+        let stream = TrackedStream {
+            stream,
+            head,
+            connection: Rc::clone(&connection),
+        };
+        let (pages, limits) = (Rc::clone(&self.pages), self.limits);
+        // In a box, since most connections never come so far.
+        let serving = Box::pin(async move {
+            let _here = here;
+            let all = (connection, self.connections.clone());
+            serve_connection(stream, born, &self.view, limits, all).await;
+        });
+        if class == Class::Page {
+            pages.spawn_local(serving);
+        } else {
+            serving.await;
         }
     }
 }
 
-/// Serves one connection to its end. Client errors are not reported, because they concern only that client.
+/// A connection is counted for as long as this lives.
+struct Guard(Connections, Rc<Connection>);
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.0.remove(&self.1);
+    }
+}
+
+/// Reads until it is known what the connection asks for. `None` if it ends before, or its place is needed before.
+async fn first_bytes(stream: &TcpStream, connection: &Connection) -> Option<(Vec<u8>, Class)> {
+    let mut head = Vec::new();
+    let mut bytes = [0; 512];
+    loop {
+        let count = {
+            let mut read = pin!(read_some(stream, &mut bytes));
+            let mut close = pin!(connection.close.notified());
+            // What has arrived is read before the place is given to another.
+            poll_fn(|cx| match read.as_mut().poll(cx) {
+                Poll::Ready(read) => Poll::Ready(read.ok()),
+                Poll::Pending => close.as_mut().poll(cx).map(|()| None),
+            })
+            .await?
+        };
+        if count == 0 {
+            return None;
+        }
+        head.extend_from_slice(bytes.get(..count)?);
+        if let Some(class) = class_of(&head) {
+            return Some((head, class));
+        }
+    }
+}
+
+async fn read_some(stream: &TcpStream, bytes: &mut [u8]) -> io::Result<usize> {
+    loop {
+        stream.readable().await?;
+        match stream.try_read(bytes) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            other => return other,
+        }
+    }
+}
+
 async fn serve_connection(
-    stream: TcpStream,
-    view: Rc<View>,
+    stream: TrackedStream,
+    born: Instant,
+    view: &View,
     limits: ConnectionLimits,
     (connection, connections): (Rc<Connection>, Connections),
 ) {
-    // If this fails, the answer is only delayed.
-    let _ = stream.set_nodelay(true);
-    let born = Instant::now();
     let deadline = Cell::new(born + limits.idle);
+    let pace = Pace::new(limits.burst, limits.pace);
     let service = service_fn(|request: Request<Incoming>| {
         let now = Instant::now();
         connection.page_bytes.set(0);
         deadline.set(now + limits.idle);
-        // The body of a request is not read. If it is still arriving, the connection is closed after the answer.
-        let mut reply = answer(&view, &request);
-        // Metrics may take long, and probes need places too.
-        if let Reply::Metrics(scrape) = &reply
-            && scrape.scope == MetricsScope::All
-            && connections.waiting_for_metrics() * 4 >= limits.connections.max(4)
-        {
-            reply = Reply::Ready(too_many());
-        }
-        let (view, connection, connections, deadline) =
-            (&view, &connection, &connections, &deadline);
+        let class = class_of_path(request.uri().path());
+        let due = pace.due(now);
+        let (connection, connections, deadline) = (&connection, &connections, &deadline);
         async move {
-            let mut response = match reply {
-                Reply::Ready(response) => response,
-                Reply::Metrics(scrape) => {
-                    // Now the client waits for us, so extend the deadline.
-                    connection.scraping.set(Some(scrape.scope));
-                    deadline.set(now + scrape.within + limits.idle);
-                    let page = (view.metrics)(scrape).await;
-                    connection.scraping.set(None);
-                    deadline.set(Instant::now() + limits.idle);
-                    let unread = connections.unread();
-                    if unread > 0 && unread + page.body.len() > limits.unread {
-                        connection.page_bytes.set(0);
-                        too_many()
-                    } else {
-                        connection.page_bytes.set(page.body.len());
-                        metrics(page)
+            if let Some(due) = due {
+                deadline.set(due + limits.idle);
+                sleep_until(due).await;
+            }
+            let places = limits.places(class);
+            let mut response = if connections.enter(connection, class, places).await {
+                // The body of a request is not read. If it is still arriving, the connection is closed after the answer.
+                match answer(view, &request) {
+                    Reply::Ready(response) => response,
+                    Reply::Metrics(scrape) => {
+                        let all = (connection.as_ref(), connections);
+                        page(scrape, view, all, deadline, &limits).await
                     }
                 }
+            } else {
+                connection.closing.set(true);
+                too_many()
             };
             if Instant::now().duration_since(born) >= limits.lifetime || connection.closing.get() {
                 let close = HeaderValue::from_static("close");
@@ -181,16 +299,12 @@ async fn serve_connection(
             Ok::<_, Infallible>(response)
         }
     });
-    let io = TokioIo::new(TrackedStream {
-        stream,
-        connection: Rc::clone(&connection),
-    });
     let mut http = pin!(
         http1::Builder::new()
             .max_buf_size(limits.head.max(8192))
             // The deadline below includes this.
             .header_read_timeout(None)
-            .serve_connection(io, service)
+            .serve_connection(TokioIo::new(stream), service)
     );
     loop {
         let until = deadline.get();
@@ -203,16 +317,49 @@ async fn serve_connection(
             })
             .await
         };
-        let over = if let Some(ended) = ended {
-            ended || deadline.get() <= until
-        } else {
-            // A request that has arrived but was not processed yet is answered before closing.
-            yield_now().await;
-            let ended = timeout_at(born, Pin::as_mut(&mut http)).await;
-            ended.is_ok() || !connection.is_busy()
+        let over = match ended {
+            Some(ended) => ended || deadline.get() <= until,
+            // Its client does not read, and another one needs the place.
+            None if connection.writing.get() => true,
+            None => {
+                // A request that has arrived but was not processed yet is answered before closing.
+                yield_now().await;
+                let ended = timeout_at(born, Pin::as_mut(&mut http)).await;
+                ended.is_ok() || connection.is_waiting()
+            }
         };
         if over {
             return;
         }
     }
+}
+
+/// Gathers a page of metrics. Metrics may take long and a page may be large, so there are few at a time.
+async fn page(
+    scrape: ScrapeRequest,
+    view: &View,
+    (connection, connections): (&Connection, &Connections),
+    deadline: &Cell<Instant>,
+    limits: &ConnectionLimits,
+) -> Response<Full<Bytes>> {
+    if scrape.scope == MetricsScope::All {
+        let (all, own) = connections.pages(connection);
+        if all * 4 >= limits.pages.max(4) || own >= limits.pages_of_one {
+            return too_many();
+        }
+    }
+    // Now the client waits for us, so extend the deadline.
+    connection.scraping.set(Some(scrape.scope));
+    deadline.set(Instant::now() + scrape.within + limits.idle);
+    let page = (view.metrics)(scrape).await;
+    connection.scraping.set(None);
+    deadline.set(Instant::now() + limits.idle);
+    let (all, own) = connections.unread(connection);
+    let more = page.body.len();
+    let too_much = |unread: usize, most: usize| unread > 0 && unread + more > most;
+    if too_much(all, limits.unread) || too_much(own, limits.unread_of_one) {
+        return too_many();
+    }
+    connection.page_bytes.set(more);
+    metrics(page)
 }

@@ -2,11 +2,13 @@
 
 mod connections;
 mod healthcheck;
+mod places;
 mod routes;
 
 use std::cell::Cell;
+use std::collections::VecDeque;
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -33,6 +35,8 @@ fn roomy() -> ConnectionLimits {
     ConnectionLimits {
         idle: PATIENCE * 2,
         lifetime: PATIENCE * 2,
+        pages_of_one: usize::MAX,
+        unread_of_one: usize::MAX,
         ..ConnectionLimits::default()
     }
 }
@@ -40,6 +44,8 @@ fn roomy() -> ConnectionLimits {
 struct Server {
     addr: SocketAddr,
     snapshot: Arc<Mutex<Snapshot>>,
+    /// The addresses that the next clients appear to have.
+    clients: Arc<Mutex<VecDeque<IpAddr>>>,
     stop: Option<tokio::sync::oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -56,6 +62,8 @@ impl Server {
         let addr = listener.local_addr().unwrap();
         let snapshot = Arc::new(Mutex::new(snapshot()));
         let seen = Arc::clone(&snapshot);
+        let clients = Arc::new(Mutex::new(VecDeque::new()));
+        let appear = Arc::clone(&clients);
         let (stop, stopped) = tokio::sync::oneshot::channel();
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread()
@@ -71,7 +79,11 @@ impl Server {
                         left.set(left.get() - 1);
                         return Err(io::Error::from_raw_os_error(24));
                     }
-                    listener.accept().await.map(|(stream, _)| stream)
+                    let (stream, mut client) = listener.accept().await?;
+                    if let Some(address) = appear.lock().unwrap().pop_front() {
+                        client.set_ip(address);
+                    }
+                    Ok((stream, client))
                 };
                 serve_from(accept, view(seen, page), limits).await;
             });
@@ -80,9 +92,16 @@ impl Server {
         Self {
             addr,
             snapshot,
+            clients,
             stop: Some(stop),
             thread: Some(thread),
         }
+    }
+
+    /// The next client comes from this address.
+    fn next_from(&self, address: &str) {
+        let address = address.parse().unwrap();
+        self.clients.lock().unwrap().push_back(address);
     }
 
     fn connect(&self) -> TcpStream {

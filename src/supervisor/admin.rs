@@ -10,7 +10,7 @@ use tokio::net::TcpListener;
 use tokio::time::timeout;
 use tracing::{info, warn};
 
-use crate::admin::{self, About, MetricsPage, PendingPage, ScrapeRequest, View};
+use crate::admin::{self, About, ConnectionLimits, MetricsPage, PendingPage, ScrapeRequest, View};
 use crate::app_metrics::{AppTotals, Gatherer};
 use crate::exposition::Page;
 use crate::exposition::render;
@@ -25,8 +25,9 @@ use super::Supervisor;
 use super::boot::{BootError, refused};
 use super::connections::Connections;
 
-/// Clients that may wait for the loop, as in tokio's own listeners.
-const BACKLOG: u32 = 1024;
+/// Clients that may wait for the loop. The kernel bounds it by net.core.somaxconn. For one that finds no room, the kernel
+/// tries again after a second, and by then a probe has failed.
+const BACKLOG: u32 = 4096;
 
 /// Opens the admin address. `[::]` takes clients of IPv4 too, whatever the system's default is
 /// (net.ipv6.bindv6only), and is `0.0.0.0` where there is no IPv6.
@@ -130,11 +131,12 @@ pub(super) fn serve(supervisor: &Supervisor, handover: HandoverInfo) -> Result<(
         queues: Box::new(queues),
         metrics: Box::new(page),
     };
-    tokio::task::spawn_local(admin::serve(
-        listener,
-        view,
-        admin::ConnectionLimits::default(),
-    ));
+    let files = supervisor
+        .host
+        .files
+        .map_or(u64::MAX, |files| files.current);
+    let limits = ConnectionLimits::within(files);
+    tokio::task::spawn_local(admin::serve(listener, view, limits));
     Ok(())
 }
 

@@ -3,6 +3,7 @@
 //!
 //! `RPM_TEST_SEED` repeats a run. The tests named `soak` are the long form; `make soak` runs them.
 
+mod admin;
 mod bad_version;
 mod endless_line;
 mod kill;
