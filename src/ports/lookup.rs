@@ -7,7 +7,7 @@ use crate::model::{ListenerId, Pid, QueueSample};
 use crate::policy::handover::PortKey;
 
 use super::group::Group;
-use super::registry::SharedPorts;
+use super::registry::{SharedPorts, State};
 
 impl SharedPorts {
     /// The queue of every listener and of every UDP socket.
@@ -25,18 +25,34 @@ impl SharedPorts {
     }
 
     /// A port on which a worker has this listener, and the source port that reaches only that listener. `wanted`
-    /// restricts the port number.
+    /// restricts the port number. If another process listens on the source port, all of them move first.
     pub fn probe_target(
         &self,
         listener: ListenerId,
         wanted: Option<NonZeroU16>,
     ) -> Option<(PortKey, u16)> {
-        let state = self.lock();
+        let mut state = self.lock();
         let fits = |group: &&Group| {
             wanted.is_none_or(|port| port.get() == group.key.addr.port()) && group.taken(listener)
         };
-        let group = state.groups.iter().find(fits)?;
-        Some((group.key, group.probe_port(listener)?))
+        let find = |state: &State| {
+            let group = state.groups.iter().find(fits)?;
+            Some((group.key, group.probe_port(listener)?))
+        };
+        let (key, port) = find(&state)?;
+        if state.is_free_or_moves(key, port) {
+            return Some((key, port));
+        }
+        find(&state)
+    }
+
+    /// The port to which the listener or socket with this inode belongs, if it is ours.
+    pub(super) fn owns(&self, inode: u64) -> Option<PortKey> {
+        let state = self.lock();
+        let listeners = state.groups.iter().find(|group| group.owns(inode));
+        let sockets = || state.datagrams.iter().find(|group| group.owns(inode));
+        let listens = listeners.map(|group| group.key);
+        listens.or_else(|| sockets().map(|group| group.key))
     }
 
     /// Length of the queue of this listener on this port.

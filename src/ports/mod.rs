@@ -14,6 +14,7 @@ mod group;
 mod holder;
 mod inodes;
 mod lookup;
+mod probes;
 mod registry;
 mod relay;
 mod repair;
@@ -46,9 +47,10 @@ pub use asked::{Asker, Given, Wanted};
 pub use balance::Balancer;
 pub use bind_server::{BindServer, TrappedWorker};
 pub use holder::Holder;
+pub use probes::probe_ports;
 pub use registry::SharedPorts;
 pub use rescue::Waiting;
-pub use selftest::{interception, probe_ports, steering};
+pub use selftest::{interception, steering};
 pub use stranded::StrandedRelay;
 
 /// Settings of the shared ports.
@@ -277,6 +279,14 @@ pub enum PortEvent {
         count: u32,
         /// They were steered there, to wait for a ready worker.
         waited: bool,
+    },
+    /// Another process listens on a source port by which the runtime reaches one worker, so no connection can come from
+    /// there. Reported once a minute at most.
+    SourcePortTaken {
+        /// The port.
+        port: u16,
+        /// The source ports that are used from now on; `None` if none are free.
+        moved: Option<ProbePorts>,
     },
     /// The steering program could not be replaced; the previous one stays attached.
     SteeringFailed {

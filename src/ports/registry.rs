@@ -14,6 +14,7 @@ use crate::sys::epoll::Waker;
 use crate::sys::{io, listener};
 
 use super::group::Group;
+use super::probes::Moves;
 use super::repair::Repaired;
 use super::strangers::Looks;
 use super::told::Options;
@@ -48,6 +49,7 @@ pub(super) struct State {
     pub looks: Looks,
     /// It tells how long nobody has had a socket.
     pub clock: Clock,
+    pub(super) moves: Moves,
 }
 
 /// A listener that replaces a worker's descriptor.
@@ -161,6 +163,7 @@ impl SharedPorts {
             unix: UnixSockets::default(),
             looks: Looks::default(),
             clock: Clock::start(),
+            moves: Moves::default(),
         };
         Self(Arc::new(Mutex::new(state)))
     }
@@ -238,15 +241,6 @@ impl SharedPorts {
             group.release(listener, now);
         }
         state.unix.release(listener, worker);
-    }
-
-    /// The port to which the listener or socket with this inode belongs, if it is ours.
-    pub(super) fn owns(&self, inode: u64) -> Option<PortKey> {
-        let state = self.lock();
-        let listeners = state.groups.iter().find(|group| group.owns(inode));
-        let sockets = || state.datagrams.iter().find(|group| group.owns(inode));
-        let listens = listeners.map(|group| group.key);
-        listens.or_else(|| sockets().map(|group| group.key))
     }
 
     /// Returns a descriptor for this listener of this port, and opens the port if needed. O_NONBLOCK and the options are

@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use crate::model::{Bpf, Exit, Sig};
 use crate::policy::handover::SocketKind;
-use crate::policy::steering::ProbePorts;
 use crate::sys::intercept::{Call, Filter, Notifier};
 use crate::sys::remote::{self, Descriptor};
 use crate::sys::status::{self, Status};
@@ -166,36 +165,6 @@ fn answer_trial(notifier: &Notifier) -> Result<(), String> {
         .map_err(named("SECCOMP_IOCTL_NOTIF_SEND"))
 }
 
-/// Source ports that address one listener each. They lie above or below the kernel's range of client ports, and none is
-/// a served port. `None` if there is no room.
-pub fn probe_ports(members: u16, served: &[u16]) -> Option<ProbePorts> {
-    /// The default of Linux, if the file cannot be read.
-    const DEFAULT: (u16, u16) = (32_768, 60_999);
-    let text =
-        std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
-    let mut numbers = text
-        .split_whitespace()
-        .map_while(|word| word.parse::<u16>().ok());
-    let range = numbers.next().zip(numbers.next()).unwrap_or(DEFAULT);
-    // Twice as many, for workers that are added later, if there is room.
-    let roomy = members.saturating_mul(2).saturating_add(14);
-    let find = |count: u16| {
-        let base = outside(range, count, served)?;
-        Some(ProbePorts { base, count })
-    };
-    find(roomy).or_else(|| find(members))
-}
-
-fn outside((low, high): (u16, u16), members: u16, served: &[u16]) -> Option<u16> {
-    let free = |base: &u16| {
-        let end = base.checked_add(members);
-        end.is_some_and(|end| !served.iter().any(|port| (*base..end).contains(port)))
-    };
-    let above = || (high.checked_add(1)?..=u16::MAX).find(free);
-    let below = || (1024..=low.checked_sub(members)?).rev().find(free);
-    above().or_else(below)
-}
-
 fn named<E: Display>(what: &'static str) -> impl Fn(E) -> String {
     move |error| format!("{what}: {error}")
 }
@@ -209,18 +178,5 @@ mod tests {
     fn this_kernel_steers_and_intercepts() {
         assert_eq!(steering(), Ok(()));
         assert_eq!(interception(&Filter::new(Extra::default())), Ok(()));
-    }
-
-    #[test]
-    fn probe_ports_lie_outside_the_clients_range_and_serve_nobody() {
-        let outside = |range, members| outside(range, members, &[]);
-        assert_eq!(outside((32_768, 60_999), 513), Some(61_000));
-        assert_eq!(outside((32_768, 65_535), 513), Some(32_255));
-        assert_eq!(outside((1024, 65_535), 513), None);
-        assert_eq!(outside((1024, 65_030), 513), None);
-        assert_eq!(outside((1024, 65_000), 513), Some(65_001));
-        let served = |served: &[u16]| super::outside((32_768, 60_999), 5, served);
-        assert_eq!(served(&[61_001]), Some(61_002));
-        assert_eq!(served(&[61_005]), Some(61_000));
     }
 }

@@ -9,6 +9,7 @@ use tracing::{debug, error, info, warn};
 use crate::model::{ListenerId, Pid, SlotId};
 use crate::policy::epoll_sets::Unregistered;
 use crate::policy::handover::{PortKey, Transport};
+use crate::policy::steering::ProbePorts;
 use crate::policy::unix::{Endpoint, UnixKey};
 use crate::ports::{Excluded, Holder, PortEvent};
 
@@ -111,6 +112,7 @@ pub(super) fn log_event(event: &PortEvent, admin: Option<SocketAddr>) {
             count,
             waited,
         } => stranded(key, *listener, *count, *waited),
+        PortEvent::SourcePortTaken { port, moved } => source_port_taken(*port, *moved),
         PortEvent::SteeringFailed { key, reason } => {
             error!(port = %key, error = reason, "cannot update the steering of new connections; the previous steering stays");
         }
@@ -166,6 +168,17 @@ fn stranded(key: &PortKey, listener: ListenerId, connections: u32, waited: bool)
         info!(port = %key, connections, "clients waited until a worker was ready; passing them on (logged once a minute)");
     } else {
         warn!(port = %key, listener = listener.0, connections, "connections came to a listener without a worker; passing them on to a live one (logged once a minute)");
+    }
+}
+
+fn source_port_taken(port: u16, moved: Option<ProbePorts>) {
+    let what = "another process listens on a source port by which the runtime reaches one worker (logged once a minute)";
+    if let Some(moved) = moved {
+        let now = format!("{} to {}", moved.base, moved.base + (moved.count - 1));
+        warn!(source_port = port, next = "using others", now, "{what}");
+    } else {
+        let next = "workers cannot be asked over their listeners until it ends, or net.ipv4.ip_local_port_range leaves others";
+        error!(source_port = port, next, "{what}");
     }
 }
 

@@ -81,6 +81,8 @@ pub(super) fn share(
         steering,
     };
     let ports = SharedPorts::new(settings);
+    let teller = outbox.clone();
+    ports.report_moves(move |event| drop(teller.send(Incoming::Port(event))));
     let outbox = outbox.clone();
     let server = BindServer::start(ports.clone(), move |event| {
         if matches!(event, PortEvent::Unregistered { .. }) {

@@ -2,6 +2,7 @@
 //! environment.
 
 use std::fs::File;
+use std::net::TcpListener;
 use std::thread;
 
 use nix::sched::{CloneFlags, setns};
@@ -10,6 +11,7 @@ use crate::harness::reloads::reload;
 use crate::harness::shared_port::{
     Gate, ask, connect_to, field, send, sockets, stop, v4, wait_ready,
 };
+use crate::harness::status::echo;
 use crate::harness::{Builder, Runtime, Signal, free_port, http_get, scratch, until};
 
 /// Workers that open the port of their metrics, wait at the gate, and open their main port.
@@ -257,5 +259,36 @@ fn a_unix_path_with_another_name_in_each_life_is_not_expected_of_the_next_worker
     let waited = |line: &String| line.contains("not ready") || line.contains("does not listen");
     assert!(!runtime.texts().iter().any(waited), "{}", runtime.shown());
     assert_eq!(ask(&mut connect_to(v4(port))).unwrap(), "served");
+    stop(runtime);
+}
+
+/// Nothing keeps another process from the ports by which the runtime reaches one worker.
+#[test]
+fn a_reload_succeeds_while_another_process_listens_on_the_source_ports() {
+    let script = "ip link set lo up && exec \"$@\"";
+    let runtime = echo(free_port(), 2)
+        .under(["unshare", "--net", "sh", "-c", script, "sh"])
+        .env("RPM_READY", "http:/")
+        .start();
+    runtime.wait_for_lines(2, |line| line.contains("worker ready"));
+    let inside = File::open(format!("/proc/{}/ns/net", runtime.pid())).unwrap();
+    // The first ones above the range of clients, which is the default in a new network.
+    let ports = 61_000..61_010_u16;
+    let listen = ports.clone();
+    let strangers = thread::spawn(move || {
+        setns(inside, CloneFlags::CLONE_NEWNET).unwrap();
+        let listen = listen.map(|port| TcpListener::bind(("0.0.0.0", port)).unwrap());
+        listen.collect::<Vec<TcpListener>>()
+    });
+    let strangers = strangers.join().unwrap();
+    runtime.signal(Signal::SIGHUP);
+    let ended = runtime.wait_for_line(|line| line.contains("reload finished"));
+    assert_eq!(field(&ended, "result"), "success", "{ended}");
+    let told =
+        runtime.wait_for_line(|line| line.contains("another process listens on a source port"));
+    let taken: u16 = field(&told, "source_port").parse().unwrap();
+    assert!(ports.contains(&taken), "{told}");
+    assert!(told.contains("using others"), "{told}");
+    drop(strangers);
     stop(runtime);
 }
