@@ -14,7 +14,7 @@ use nix::errno::Errno;
 use super::due::{Due, Pause};
 use super::event::{FileError, FileEvent};
 use super::name::{Form, Stamp, Turn};
-use super::open::{Links, Opened};
+use super::open::Opened;
 use super::rotation::Rotation;
 use super::sweeper::Sweeper;
 
@@ -68,7 +68,6 @@ impl Error for Failed {}
 #[derive(Debug)]
 pub struct LogFile {
     path: PathBuf,
-    links: Links,
     rotation: Arc<Rotation>,
     sweeper: Sweeper,
     file: Option<Opened>,
@@ -100,7 +99,6 @@ impl LogFile {
     pub fn new(path: PathBuf, rotation: Arc<Rotation>, sweeper: Sweeper) -> Self {
         Self {
             path,
-            links: Links::All,
             rotation,
             sweeper,
             file: None,
@@ -115,9 +113,8 @@ impl LogFile {
         }
     }
 
-    /// Follows only links of root and of our own user, and opens the file at once.
+    /// Opens the file at once, and not with the first line.
     pub fn guarded(mut self, now: SystemTime) -> (Self, Result<(), FileError>) {
-        self.links = Links::Trusted;
         let opened = self.open(now);
         let result = opened.as_ref().map(|_| ()).map_err(|why| *why);
         match opened {
@@ -226,7 +223,7 @@ impl LogFile {
         {
             return Err(why);
         }
-        let opened = Opened::open(&self.path, self.links, self.rotation.every.as_ref(), now);
+        let opened = Opened::open(&self.path, self.rotation.every.as_ref(), now);
         self.look.begin(now);
         self.broken = opened.as_ref().err().map(|why| (*why, self.look));
         opened

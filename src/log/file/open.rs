@@ -43,16 +43,6 @@ impl From<&Metadata> for FileId {
     }
 }
 
-/// Which symbolic links at the end of a path are followed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Links {
-    /// Everybody's.
-    #[default]
-    All,
-    /// Those of root and of our own user.
-    Trusted,
-}
-
 /// A file to append to.
 #[derive(Debug)]
 pub struct Opened {
@@ -71,22 +61,12 @@ pub struct Opened {
 }
 
 impl Opened {
-    /// Opens `path`, and creates it and its directories if they are missing. If the file has content, its rotation time
+    /// Opens `path`, and creates it and its directories if they are missing. If it is a symbolic link, it is followed only if
+    /// root or our own user made it: another one could lead us to any file. If the file has content, its rotation time
     /// is counted from its last change, so that a restart skips no rotation.
-    pub fn open(
-        path: &Path,
-        links: Links,
-        every: Option<&Every>,
-        now: SystemTime,
-    ) -> Result<Self, FileError> {
-        let resolved = match links {
-            Links::All => None,
-            Links::Trusted => Some(sys::links::resolve(path)?),
-        };
-        let (path, flags) = match &resolved {
-            None => (path, NO_WAIT),
-            Some(path) => (path.as_path(), NO_WAIT | OFlag::O_NOFOLLOW),
-        };
+    pub fn open(path: &Path, every: Option<&Every>, now: SystemTime) -> Result<Self, FileError> {
+        let path = &sys::links::resolve(path)?;
+        let flags = NO_WAIT | OFlag::O_NOFOLLOW;
         // Check before opening too: the reader of a FIFO would see the open as a writer that came and left.
         if let Ok(meta) = fs::metadata(path) {
             refuse_odd(&meta)?;
@@ -106,13 +86,11 @@ impl Opened {
         let size = if regular { meta.len() } else { 0 };
         let id = FileId::from(&meta);
         let changed = meta.modified().ok().filter(|_| size > 0).unwrap_or(now);
-        let is_link = fs::symlink_metadata(path).is_ok_and(|meta| meta.is_symlink());
-        let real = is_link.then(|| fs::canonicalize(path).ok()).flatten();
         Ok(Self {
             file,
             id,
             regular,
-            real: real.unwrap_or_else(|| path.to_owned()),
+            real: path.clone(),
             size,
             torn: size > 0 && ends_torn(path, id, size),
             due: Due::new(every, changed, now),

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::Write as _;
-use std::os::unix::fs::{PermissionsExt, chown, symlink};
+use std::os::unix::fs::{PermissionsExt, chown, lchown, symlink};
 use std::sync::Arc;
 
 use nix::errno::Errno;
@@ -258,6 +258,18 @@ fn a_link_is_followed() {
     assert_eq!(dir.read("app.log"), "two\n");
     assert_eq!(dir.read("disk/real.log"), "two\n");
     assert_eq!(dir.read("disk/real.log.20261122T044012Z"), "one\n");
+}
+
+#[test]
+fn a_link_that_another_user_made_is_not_followed() {
+    let dir = Dir::new("foreign-link");
+    fs::write(dir.path("target"), "kept\n").unwrap();
+    symlink("target", dir.path("app.log")).unwrap();
+    lchown(dir.path("app.log"), Some(1234), None).unwrap();
+    let mut file = log_file(dir.path("app.log"), by_size(4));
+    assert!(file.write(&[b"one\n".as_slice()], at(0)).is_err());
+    assert_eq!(dir.read("target"), "kept\n");
+    assert_eq!(file.events().len(), 1);
 }
 
 /// A name so long that no time stamp fits after it, so renaming fails even for root.
