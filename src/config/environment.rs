@@ -251,7 +251,7 @@ impl Texts {
             file,
             ..broken(&value, what.to_owned(), "UTF-8 text without NUL bytes")
         };
-        self.broken(name, fault)
+        self.broken(name, fault.without_secrets(value.len()))
     }
 
     /// Records that a setting is set to something that is not text.

@@ -41,6 +41,26 @@ pub struct Fault {
     pub accepted: String,
 }
 
+impl Fault {
+    /// Leaves out what a file holds, of `length` bytes: it may be a secret, or another file than was meant.
+    pub(super) fn without_secrets(self, length: usize) -> Self {
+        if self.file.is_none() {
+            return self;
+        }
+        // What is said of the value quotes parts of it.
+        let what = if self.what.contains('"') {
+            format!("its content ({length} bytes, not shown) is none of the accepted values")
+        } else {
+            self.what
+        };
+        Self {
+            value: None,
+            what,
+            ..self
+        }
+    }
+}
+
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.name)?;

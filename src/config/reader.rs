@@ -135,18 +135,20 @@ impl<'a> Reader<'a> {
 
     /// Records an error in the value of a setting.
     pub(super) fn fault(&mut self, setting: &dyn Definition, wrong: Wrong) -> Faulty {
-        let value = self.text(setting).map(quote);
+        let text = self.text(setting);
         let file = match self.texts.sources.get(setting.name()) {
             Some(Source::File(file)) => Some(file.clone()),
             _ => None,
         };
-        self.texts.faults.push(Fault {
+        let fault = Fault {
             name: setting.name().to_owned(),
-            value,
+            value: text.map(quote),
             file,
             what: wrong.what,
             accepted: wrong.accepted,
-        });
+        };
+        let length = text.map_or(0, str::len);
+        self.texts.faults.push(fault.without_secrets(length));
         Faulty(setting.name())
     }
 
