@@ -53,7 +53,9 @@ const PDEATHSIG: Setting<Option<Sig>> = Setting {
     default: Preset::Text("KILL"),
     help: "what workers get if a runtime that is not PID 1 dies; off",
     doc: "The signal that workers get from the kernel when a runtime that is not PID 1 dies. (If PID 1 of a container \
-          dies, the kernel kills everything in it.)",
+          dies, the kernel kills everything in it.) With `off` they outlive it: they go on serving what they have, but as nobody answers \
+          their `bind` and `listen` any more, the kernel answers both with ENOSYS for them and all that they start. No process can take \
+          its filter off again, so start the service anew.",
     parse: |text| or_off(text, signal),
     show: |sig| sig.as_ref().map_or_else(|| "off".to_owned(), show::signal),
 };
