@@ -14,10 +14,11 @@ def write(project, binary, out):
     place = f"usr/share/doc/{project.name}"
     files = {f"usr/bin/{name}": (data, 0o755) for name, data in binary.programs.items()}
     documents = {
+        "THIRD-PARTY.gz": archives.compressed(binary.notices, project.time),
         "README.md.gz": archives.compressed(project.text("README.md"), project.time),
         "changelog.gz": archives.compressed(project.text("CHANGELOG.md"), project.time),
         "changelog.Debian.gz": archives.compressed(changes(project, version), project.time),
-        "copyright": rights(project, binary),
+        "copyright": rights(project),
         "sbom.cdx.json.gz": archives.compressed(binary.sbom, project.time),
     }
     files.update({f"{place}/{name}": (data, 0o644) for name, data in documents.items()})
@@ -68,11 +69,11 @@ def changes(project, version):
     return f"{text} -- {MAINTAINER}  {date}\n".encode()
 
 
-def rights(project, binary):
-    """One file with every licence, as Debian demands. Apache-2.0 is one that Debian has on every machine."""
-    head = (
+def rights(project):
+    """The licences of the project itself. Apache-2.0 is one that Debian has on every machine, and wants nowhere else."""
+    text = (
         f"{project.name}, {project.url}\n\n{project.text('LICENSE').decode()}\n"
-        "On Debian the Apache License, Version 2.0 is in /usr/share/common-licenses/Apache-2.0,\n"
-        "the LGPL in /usr/share/common-licenses/LGPL-2.1.\n\n"
+        "On Debian the Apache License, Version 2.0 is in /usr/share/common-licenses/Apache-2.0.\n"
+        "The licences of what is linked into the program are in THIRD-PARTY.gz beside this file.\n\n"
     )
-    return head.encode() + project.text("LICENSE-MIT") + b"\n" + "-".encode() * 80 + b"\n" + binary.notices
+    return text.encode() + project.text("LICENSE-MIT")
