@@ -9,13 +9,38 @@
 #   ENTRYPOINT ["rpm-runtime"]
 #   CMD ["node", "server.js"]
 #
+# For another architecture: docker build --platform linux/arm64. The compiler runs on the architecture of the machine and
+# is told by TARGETARCH (amd64 or arm64) what to compile for; nothing is emulated. podman needs the arguments of
+# scripts/image.
+#
 # If no registry can be reached, scripts/image --local builds this file with the toolchain of the machine: BUILDER is
 # then an empty image, and the tools are mounted read-only.
 ARG BUILDER=docker.io/library/rust:1.95.0-bookworm
 ARG BASE=scratch
 
-FROM ${BUILDER} AS build
+FROM --platform=${BUILDPLATFORM} ${BUILDER} AS build
 WORKDIR /src
+# What to compile for, by its Rust name, is in /target. For another architecture its linker and libraries are installed.
+# Their versions are those of the Debian of BUILDER, and the list of packages is split at its spaces.
+ARG TARGETARCH
+# hadolint ignore=DL3008,SC2086
+RUN case "${TARGETARCH:-$(uname -m)}" in \
+        amd64 | x86_64) machine=x86_64 && debian="gcc-x86-64-linux-gnu libc6-dev-amd64-cross" ;; \
+        arm64 | aarch64) machine=aarch64 && debian="gcc-aarch64-linux-gnu libc6-dev-arm64-cross" ;; \
+        *) echo "TARGETARCH=${TARGETARCH}: amd64 or arm64" >&2; exit 1 ;; \
+    esac \
+    && target="${machine}-unknown-linux-gnu" \
+    && echo "${target}" > /target \
+    && if ! [ -d "$(rustc --print sysroot)/lib/rustlib/${target}" ]; then rustup target add "${target}"; fi \
+    && if ! command -v "${machine}-linux-gnu-gcc"; then \
+        apt-get update \
+        && apt-get install -y --no-install-recommends ${debian} \
+        && rm -rf /var/lib/apt/lists/*; \
+    fi
+# With an explicit target, the flags do not apply to build scripts and procedural macros. scripts/static has the same.
+ENV RUSTFLAGS="-C target-feature=+crt-static -C link-arg=-Wl,-z,pack-relative-relocs" \
+    CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_LINKER=x86_64-linux-gnu-gcc \
+    CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc
 # The toolchain is the one of BUILDER. rust-toolchain.toml is not copied: it lists components that a build does not
 # need.
 COPY Cargo.toml Cargo.lock ./
@@ -25,18 +50,30 @@ COPY benches ./benches
 RUN mkdir -p src \
     && echo '//! Stands in for the library.' > src/lib.rs \
     && echo 'fn main() {}' > src/main.rs \
-    && RUSTFLAGS='-C target-feature=+crt-static -C link-arg=-Wl,-z,pack-relative-relocs' cargo build --release --locked --bin rpm-runtime \
-        --target "$(rustc -vV | sed -n 's/^host: //p')" \
+    && cargo build --release --locked --bin rpm-runtime --target "$(cat /target)"
+# The licences of the packages that are linked ask for their text beside the binary.
+COPY packaging ./packaging
+RUN mkdir -p /out/licenses \
+    && python3 packaging/notices.py "$(cat /target)" > /out/licenses/THIRD-PARTY \
     && rm -r src
+COPY LICENSE LICENSE-APACHE LICENSE-MIT /out/licenses/
 COPY src ./src
 # `touch`: the copied sources may be older than the empty program, and cargo would not rebuild them.
 ARG REVISION=unknown
 RUN find src -name '*.rs' -exec touch {} + \
-    && RPM_BUILD_REVISION="${REVISION}" RUSTFLAGS='-C target-feature=+crt-static -C link-arg=-Wl,-z,pack-relative-relocs' cargo build --release --locked --bin rpm-runtime \
-        --target "$(rustc -vV | sed -n 's/^host: //p')" \
-    && cp "target/$(rustc -vV | sed -n 's/^host: //p')/release/rpm-runtime" /rpm-runtime
+    && RPM_BUILD_REVISION="${REVISION}" cargo build --release --locked --bin rpm-runtime --target "$(cat /target)" \
+    && cp "target/$(cat /target)/release/rpm-runtime" /out/
+# The build fails here if the binary is not static or is of another architecture, and where it can run, if it does not.
+RUN readelf -hldW /out/rpm-runtime > /headers \
+    && ! grep -q -e INTERP -e NEEDED /headers \
+    && case "$(cat /target)" in \
+        x86_64-*) grep -q 'Machine:.*X86-64' /headers ;; \
+        *) grep -q 'Machine:.*AArch64' /headers ;; \
+    esac \
+    && case "$(cat /target)" in "$(uname -m)"-*) /out/rpm-runtime --version ;; esac
 
 FROM ${BASE}
+# `make image` gives both; the version is the one of Cargo.toml, which a test compares.
 ARG VERSION=0.1.0
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="rpm-runtime" \
@@ -46,10 +83,9 @@ LABEL org.opencontainers.image.title="rpm-runtime" \
       org.opencontainers.image.licenses="MIT OR Apache-2.0" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"
-COPY --from=build /rpm-runtime /rpm-runtime
+# The programs, and their licences.
+COPY --from=build /out/ /
 USER 65532:65532
-# The build fails here if the binary is not static or is built for another architecture.
-RUN ["/rpm-runtime", "--version"]
 # For docker and podman; Kubernetes uses its own probes.
 HEALTHCHECK --interval=10s --timeout=3s --start-period=30s CMD ["/rpm-runtime", "--healthcheck"]
 ENTRYPOINT ["/rpm-runtime"]

@@ -1,7 +1,11 @@
-"""The licences of what is linked into the binary: each of them asks for its text beside it."""
+"""The licences of what is linked into the binary: each of them asks for its text beside it.
+
+`notices.py TARGET` writes them to standard output, for the image.
+"""
 
 import pathlib
 import re
+import sys
 
 import crates
 from project import fail
@@ -37,9 +41,9 @@ def files(crate):
     return found
 
 
-def of(binary):
+def of(target):
     users = {}
-    for crate in crates.linked(binary.target):
+    for crate in crates.linked(target):
         if crate["ours"]:
             continue
         text = "\n\n".join(path.read_text(errors="replace").strip() for path in files(crate))
@@ -49,3 +53,7 @@ def of(binary):
     for text, names in sorted(users.items(), key=lambda item: item[1]):
         parts.append("-" * 80 + "\n" + "\n".join(names) + "\n\n" + text + "\n")
     return "\n".join(parts).encode()
+
+
+if __name__ == "__main__":
+    sys.stdout.buffer.write(of(sys.argv[1]))

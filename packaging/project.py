@@ -104,7 +104,7 @@ class Binary:
         """The licences of what is linked into the binary."""
         import notices
 
-        return notices.of(self)
+        return notices.of(self.target)
 
 
 def machine(path, data):

@@ -1,5 +1,5 @@
-//! The documents: every relative link leads somewhere, docs/old-failures.md names tests that exist, and ARCHITECTURE.md
-//! shows the layers as they are held.
+//! The documents: every relative link leads somewhere, docs/old-failures.md names tests that exist, ARCHITECTURE.md
+//! shows the layers as they are held, and the version is that of Cargo.toml.
 
 use std::collections::HashSet;
 use std::fs;
@@ -24,6 +24,26 @@ fn documents() -> Vec<PathBuf> {
     }
     assert!(found.len() > 10, "only {} documents", found.len());
     found
+}
+
+/// Cargo.toml is the one place of the version. These cannot read it.
+#[test]
+fn the_version_of_cargo_toml_stands_in_the_dockerfile_and_the_document_of_the_packages() {
+    let version = env!("CARGO_PKG_VERSION");
+    let dockerfile = fs::read_to_string(root().join("Dockerfile")).unwrap();
+    let line = format!("ARG VERSION={version}");
+    assert!(dockerfile.lines().any(|found| found == line), "no {line}");
+
+    let page = fs::read_to_string(root().join("docs/packages.md")).unwrap();
+    let names = page.split("rpm-runtime").skip(1);
+    let named: Vec<&str> = names
+        .filter_map(|rest| rest.strip_prefix(['-', '_']))
+        .filter(|rest| rest.starts_with(|first: char| first.is_ascii_digit()))
+        .collect();
+    assert!(named.len() > 5, "{named:?}");
+    for rest in named {
+        assert!(rest.starts_with(version), "{:.40}", rest);
+    }
 }
 
 /// The text without fenced blocks, where brackets and `#` mean something else.

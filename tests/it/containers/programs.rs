@@ -8,7 +8,7 @@ use std::path::Path;
 use crate::containers::{Container, Engine, Root, build_dockerfile, payloads};
 use crate::harness::datagrams::Asker;
 use crate::harness::unix_paths::get_path;
-use crate::harness::{Reply, children, descendants, http_get, until, until_some};
+use crate::harness::{Reply, children, descendants, http_get, scratch, source, until, until_some};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -344,6 +344,10 @@ fn dockerfile() {
         );
     }
 
+    let label = "{{index .Labels \"org.opencontainers.image.version\"}}";
+    assert_eq!(inspect(label), env!("CARGO_PKG_VERSION"));
+    println!("the image has {} bytes", inspect("{{.Size}}"));
+
     let volume = format!("{}:/server:ro", payload.display());
     let rest = [
         "--env",
@@ -365,5 +369,41 @@ fn dockerfile() {
         "{}",
         String::from_utf8_lossy(&healthy.stderr)
     );
+    let licences = scratch("dockerfile-licences");
+    let from = format!("{}:/licenses", container.name);
+    engine.expect(["cp", &from, licences.to_str().unwrap()]);
+    let licences = licences.join("licenses");
+    for name in ["LICENSE", "LICENSE-APACHE", "LICENSE-MIT"] {
+        assert!(fs::read(licences.join(name)).unwrap() == fs::read(source(name)).unwrap());
+    }
+    let others = fs::read_to_string(licences.join("THIRD-PARTY")).unwrap();
+    assert!(others.contains("BSD-3-Clause"), "{others}");
+    serves_when_copied(&engine, image, &payload);
+    assert_eq!(container.stop(20), 0, "{}", container.logs());
+}
+
+/// What README says: one line takes the binary into an image with a program.
+fn serves_when_copied(engine: &Engine, built: &str, server: &Path) {
+    let context = scratch("copied-from");
+    fs::copy(server, context.join("server")).unwrap();
+    let file = format!(
+        "FROM scratch\nCOPY --from={built} /rpm-runtime /usr/local/bin/\nCOPY server /\nENV PATH=/usr/local/bin\nENTRYPOINT [\"rpm-runtime\"]\nCMD [\"/server\"]\n"
+    );
+    fs::write(context.join("Dockerfile"), file).unwrap();
+    let tag = "localhost/rpm-copied-from";
+    let context = context.to_str().unwrap();
+    engine.expect([
+        "build",
+        "--quiet",
+        "--network",
+        "none",
+        "--tag",
+        tag,
+        context,
+    ]);
+    let rest = ["--env", "RPM_INSTANCES=4", "--user", "12345:0", tag];
+    let container = Container::start(engine, "copied-from", &words(&[], rest));
+    is_confined(&container);
+    askers(&container, Reply::pid, WORKERS);
     assert_eq!(container.stop(20), 0, "{}", container.logs());
 }
