@@ -10,7 +10,7 @@ export RUSTUP_TOOLCHAIN := $(TOOLCHAIN)
 endif
 
 # Where scripts/tools puts what the machine lacks.
-export PATH := $(CURDIR)/target/tools/cargo-nextest/bin:$(CURDIR)/target/tools/cargo-deny/bin:$(PATH)
+export PATH := $(CURDIR)/target/tools/cargo-nextest/bin:$(CURDIR)/target/tools/cargo-deny/bin:$(CURDIR)/target/tools/hadolint/bin:$(PATH)
 
 help: ## these lines
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
@@ -56,6 +56,8 @@ lint: deps ## formats and lints of the code and of the scripts
 	$(CARGO) fmt --check --manifest-path fuzz/Cargo.toml
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	shellcheck .ci/run scripts/* packaging/npm/launcher
+	scripts/tools hadolint
+	! command -v hadolint >/dev/null || hadolint Dockerfile
 
 deny: ## licences, duplicates and sources of the packages
 	scripts/tools cargo-deny
