@@ -14,6 +14,7 @@ use crate::sys::clock::Clock;
 use crate::sys::epoll::{Interest, Poller, ReadyFd, Waker};
 use crate::sys::intercept::{Call, Notification, Notifier};
 use crate::sys::network::OwnNetwork;
+use crate::sys::reaper;
 
 use self::alone::Alone;
 use self::closed::ClosedWatch;
@@ -244,6 +245,13 @@ impl<F: Fn(PortEvent)> Thread<F> {
     }
 
     fn answer_bind(&mut self, served: &mut ServedWorker, notification: &Notification) -> Answer {
+        let trapped = &served.trapped;
+        let present = self.ports.is_present(trapped.listener, trapped.worker);
+        // The event loop may not have heard of its end yet.
+        if !present || reaper::has_ended(trapped.worker) {
+            // A process that outlived its worker. Its slot belongs to the successor, and nobody would end what it opens.
+            return Answer::Proceed;
+        }
         if let Some(answer) = self.bind_unix(served, notification) {
             return answer;
         }

@@ -42,6 +42,19 @@ fn wait_raw(which: i32, options: i32) -> nix::Result<(i32, i32)> {
     Errno::result(raw).map(|raw| (raw, status))
 }
 
+/// Whether a child has ended, reaped or not. It does not reap, so any thread may ask (waitid(2), WNOWAIT).
+pub fn has_ended(pid: Pid) -> bool {
+    let id = libc::id_t::from(pid.get().unsigned_abs());
+    let how = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+    // SAFETY: zeroes are a valid value of this structure.
+    let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+    // SAFETY: the pointer is to a live local.
+    let asked = unsafe { libc::waitid(libc::P_PID, id, &raw mut info, how) };
+    // ECHILD: it is reaped.
+    // SAFETY: waitid(2) fills this field, and leaves it zero if the child has not ended.
+    asked != 0 || unsafe { info.si_pid() } != 0
+}
+
 fn decode(status: i32) -> Option<Exit> {
     if libc::WIFEXITED(status) {
         u8::try_from(libc::WEXITSTATUS(status)).ok().map(Exit::Code)
@@ -72,4 +85,26 @@ pub fn group_left(leader: Pid, init: bool) -> bool {
     }
     // SAFETY: signal 0 only checks for existence. The negative number names one group because a `Pid` is above 1.
     init && Errno::result(unsafe { libc::kill(-leader.get(), 0) }).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Command, Stdio};
+
+    use super::*;
+
+    /// The child lives until its input ends.
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "a child of a test")]
+    fn a_child_has_ended_before_it_is_reaped_and_after() {
+        let mut child = Command::new("cat").stdin(Stdio::piped()).spawn().unwrap();
+        let pid = Pid::new(child.id().try_into().unwrap()).unwrap();
+        assert!(!has_ended(pid));
+        drop(child.stdin.take());
+        while !has_ended(pid) {
+            std::thread::yield_now();
+        }
+        assert!(child.wait().unwrap().success());
+        assert!(has_ended(pid));
+    }
 }

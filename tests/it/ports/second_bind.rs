@@ -2,8 +2,8 @@
 
 use std::process::Command;
 
-use crate::harness::shared_port::{stop, v4};
-use crate::harness::{Runtime, free_port, source};
+use crate::harness::shared_port::{send, stop, v4, wait_ready};
+use crate::harness::{Runtime, Signal, free_port, scratch, source};
 
 const PROGRAM: &str = "tests/payloads/second_bind.py";
 
@@ -85,5 +85,58 @@ fn a_second_server_of_one_program_gets_the_next_port_and_no_clients_of_the_first
             assert_eq!(answer, name);
         }
     }
+    stop(runtime);
+}
+
+/// It has closed its copy of the listener, so nothing of its own forbids it. The other worker has the port.
+#[test]
+fn a_process_that_outlived_its_worker_is_refused_the_port_of_the_others() {
+    let port = free_port();
+    let once = scratch("outlived").join("once");
+    let program = format!(
+        "import errno, os, signal, socket, time\n\
+         s = socket.socket()\n\
+         s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)\n\
+         s.bind(('0.0.0.0', {port}))\n\
+         s.listen(16)\n\
+         try: os.open('{}', os.O_CREAT | os.O_EXCL)\n\
+         except FileExistsError: pass\n\
+         else:\n\
+         \x20   worker = os.getpid()\n\
+         \x20   if os.fork() == 0:\n\
+         \x20       signal.signal(signal.SIGTERM, signal.SIG_IGN)\n\
+         \x20       s.close()\n\
+         \x20       print('outlives', worker, flush=True)\n\
+         \x20       while os.getppid() == worker: time.sleep(0.001)\n\
+         \x20       for address in ['127.0.0.1', '0.0.0.0']:\n\
+         \x20           t = socket.socket()\n\
+         \x20           t.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)\n\
+         \x20           try:\n\
+         \x20               t.bind((address, {port}))\n\
+         \x20               t.listen(16)\n\
+         \x20               print(address, 'listens', flush=True)\n\
+         \x20           except OSError as e: print(address, errno.errorcode[e.errno], flush=True)\n\
+         \x20       os._exit(0)\n\
+         while True: s.accept()[0].close()",
+        once.display()
+    );
+    let runtime = Runtime::builder()
+        .env("RPM_INSTANCES", "2")
+        .env("RPM_READY", "listen")
+        .program(["/usr/bin/python3", "-c", &program])
+        .start();
+    wait_ready(&runtime, 2);
+    let line = runtime.wait_for_line(|line| line.starts_with("outlives "));
+    let worker = line.split(' ').nth(1).unwrap().parse().unwrap();
+    send(worker, Signal::SIGKILL);
+    for address in ["127.0.0.1", "0.0.0.0"] {
+        let start = format!("{address} ");
+        let line = runtime.wait_for_line(|line| line.starts_with(&start));
+        assert_eq!(line, format!("{address} EADDRINUSE"));
+    }
+    wait_ready(&runtime, 3);
+    let opened = runtime.texts();
+    let opened = opened.iter().filter(|line| line.contains("sharing a port"));
+    assert_eq!(opened.count(), 1, "{}", runtime.shown());
     stop(runtime);
 }
