@@ -19,6 +19,7 @@ use rpm_runtime::sys::cgroup::{self, Places};
 use rpm_runtime::sys::clock::Clock;
 use rpm_runtime::sys::clone3::{self, Clone3};
 use rpm_runtime::sys::inherited::Inherited;
+use rpm_runtime::sys::own_binary;
 use rpm_runtime::sys::pid1;
 use rpm_runtime::sys::place;
 use rpm_runtime::sys::signals::{self, Signals};
@@ -69,6 +70,7 @@ fn main() -> ExitCode {
             ExitCode::from(said.code)
         }
         Opening::Healthcheck(addr) => healthcheck(addr),
+        Opening::CopyTo(path) => copy_to(&path),
         Opening::Check(resolved) => ExitCode::from(check(&resolved, env)),
         Opening::Run(resolved) => ExitCode::from(serve(
             *resolved,
@@ -232,6 +234,21 @@ fn healthcheck(addr: Option<std::net::SocketAddr>) -> ExitCode {
                 &format!("rpm-runtime: not healthy: {why}\n"),
                 std::io::stderr(),
             );
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// `--copy-to PATH`.
+fn copy_to(path: &Path) -> ExitCode {
+    match own_binary::copy_to(path) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let text = format!(
+                "rpm-runtime: cannot copy the binary to {}: {error}\n",
+                path.display()
+            );
+            say(&text, std::io::stderr());
             ExitCode::FAILURE
         }
     }

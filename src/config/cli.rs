@@ -22,6 +22,11 @@ pub enum Cli {
     },
     /// Ask a running runtime whether it is ready.
     Healthcheck,
+    /// Copy the binary to this path.
+    CopyTo {
+        /// The path of the copy.
+        path: OsString,
+    },
     /// Run the service.
     Run {
         /// The words of the command; empty if RPM_COMMAND has it.
@@ -74,6 +79,7 @@ impl Cli {
                 Some("--version" | "-V") => version = true,
                 Some("--check") => check = true,
                 Some("--healthcheck") => healthcheck = true,
+                Some("--copy-to") => return Self::copy_to(args),
                 _ => return Err(unknown(&word)),
             }
         }
@@ -95,6 +101,16 @@ impl Cli {
             Ok(Self::Run { words })
         }
     }
+
+    fn copy_to(mut rest: impl Iterator<Item = OsString>) -> Result<Self, Usage> {
+        match (rest.next(), rest.next()) {
+            (Some(path), None) if !path.is_empty() => Ok(Self::CopyTo { path }),
+            _ => Err(Usage {
+                what: "--copy-to takes one path and nothing else".to_owned(),
+                hint: "it writes a copy of rpm-runtime there".to_owned(),
+            }),
+        }
+    }
 }
 
 /// Whether the word begins with a dash and is longer than one character.
@@ -110,7 +126,10 @@ fn unknown(word: &OsString) -> Usage {
     Usage {
         what: format!("there is no option {}", quote(word)),
         hint: hint.map_or_else(
-            || "options are --help, --version, --check and --healthcheck; -- ends them".to_owned(),
+            || {
+                "options are --help, --version, --check, --healthcheck and --copy-to; -- ends them"
+                    .to_owned()
+            },
             |(_, hint)| (*hint).to_owned(),
         ),
     }
@@ -127,6 +146,7 @@ Usage: rpm-runtime [OPTION...] [--] COMMAND [ARG...]
 Options, before the command:
   --check        show the resolved configuration and what is wrong with it; start nothing
   --healthcheck  ask the runtime in this container whether it is ready; exit code 0 if it is
+  --copy-to PATH write a copy of rpm-runtime to PATH, for another container of the pod
   --help         show this text
   --version      show the version
 
@@ -204,6 +224,12 @@ mod tests {
             ("--version", Ok(Cli::Version)),
             ("--healthcheck", Ok(Cli::Healthcheck)),
             ("--healthcheck --", Ok(Cli::Healthcheck)),
+            (
+                "--copy-to /opt/rpm-runtime",
+                Ok(Cli::CopyTo {
+                    path: "/opt/rpm-runtime".into(),
+                }),
+            ),
         ];
         for (line, expected) in table {
             assert_eq!(Cli::parse(words(line)), expected, "{line}");
@@ -215,12 +241,20 @@ mod tests {
         let table = [
             (
                 "--chek true",
-                "rpm-runtime: there is no option \"--chek\"; options are --help, --version, --check and \
-                 --healthcheck; -- ends them; nothing was started",
+                "rpm-runtime: there is no option \"--chek\"; options are --help, --version, --check, \
+                 --healthcheck and --copy-to; -- ends them; nothing was started",
             ),
             (
                 "--instances=4 node",
                 "rpm-runtime: there is no option \"--instances=4\"; set RPM_INSTANCES; nothing was started",
+            ),
+            (
+                "--copy-to",
+                "rpm-runtime: --copy-to takes one path and nothing else; it writes a copy of rpm-runtime there; nothing was started",
+            ),
+            (
+                "--copy-to /opt/x node",
+                "rpm-runtime: --copy-to takes one path and nothing else; it writes a copy of rpm-runtime there; nothing was started",
             ),
             (
                 "--healthcheck node",

@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use super::EXIT_CONFIG;
 use super::cli::{Cli, Usage, help};
@@ -17,6 +18,8 @@ pub enum Opening {
     Say(Said),
     /// Ask the runtime at this address whether it is ready; `None` if RPM_ADMIN_ADDR is `off`.
     Healthcheck(Option<SocketAddr>),
+    /// Copy the binary to this path and exit.
+    CopyTo(PathBuf),
     /// Show this configuration, see whether it can work here, and exit.
     Check(Box<Resolved>),
     /// Run the service; the warnings go to the log.
@@ -54,6 +57,7 @@ pub fn open(mut input: Input<'_>) -> Opening {
             Ok(addr) => Opening::Healthcheck(addr),
             Err(faults) => refuse(&faults),
         },
+        Ok(Cli::CopyTo { path }) => Opening::CopyTo(path.into()),
         Ok(Cli::Check { words }) => match resolve(&with(input, words)) {
             Ok(resolved) => Opening::Check(Box::new(resolved)),
             Err(faults) => refuse(&faults),

@@ -28,6 +28,7 @@ pub mod listener;
 pub mod local_time;
 pub mod network;
 pub mod notify;
+pub mod own_binary;
 pub mod pid1;
 pub mod place;
 pub mod proc;
