@@ -42,8 +42,9 @@ test: deps lint deny other-target static ## everything that must hold: check, pr
 soak: deps ## the long form of the tests under load: hundreds of thousands of requests; takes many minutes
 	$(CARGO) nextest run --locked --run-ignored only -E 'test(/::soak_/)' --no-fail-fast --success-output final
 
-reference: ## docs/configuration.md, written anew from the definitions of the variables
+reference: ## docs/configuration.md and the values of the chart, written anew from the definitions of the variables
 	UPDATE_SNAPSHOTS=1 $(CARGO) nextest run --locked --test architecture reference
+	PYTHONPATH=target/kubernetes-validate python3 charts/reference.py
 
 fuzz: ## random input for the splitter and the writers of JSON, a minute each (FOR=600 for more seconds)
 	scripts/fuzz $(FOR)

@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
-use rpm_runtime::config::settings;
+use rpm_runtime::config::{Definition, settings};
 
 use layers::{CLOSED, NOT_PURE, PURE, PURE_INSIDE, PURE_OUTSIDE, PURE_PARTS};
 use source::{Source, none, packages, paths, root, sources, within};
@@ -324,4 +324,22 @@ fn the_reference_of_variables_is_up_to_date() {
         let heading = format!("\n### `{}`\n", setting.name());
         assert_eq!(made.matches(&heading).count(), 1, "{heading}");
     }
+}
+
+#[test]
+fn every_variable_is_a_value_of_the_chart() {
+    let text = fs::read_to_string(root().join("charts/rpm-runtime/values.schema.json")).unwrap();
+    let schema: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let values = &schema["properties"]["runtime"]["properties"];
+    let values: BTreeSet<&str> = values
+        .as_object()
+        .unwrap()
+        .keys()
+        .map(String::as_str)
+        .collect();
+    let known: BTreeSet<&str> = settings().map(Definition::name).collect();
+    assert!(
+        values == known,
+        "charts/rpm-runtime/values.schema.json is stale; `make reference` writes it anew"
+    );
 }

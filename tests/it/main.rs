@@ -21,6 +21,7 @@
 mod harness;
 
 mod admin;
+mod chart;
 mod config;
 mod containers;
 mod crash;

@@ -1,0 +1,10 @@
+//! The chart: what helm makes of it, held against the schemas of Kubernetes and of custom resources, and against the runtime.
+
+mod deployment;
+mod environment;
+mod helm;
+mod judges;
+mod objects;
+mod pod_security;
+mod refusals;
+mod stop;
