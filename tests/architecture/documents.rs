@@ -35,14 +35,14 @@ fn the_version_of_cargo_toml_stands_in_the_dockerfile_and_the_document_of_the_pa
     assert!(dockerfile.lines().any(|found| found == line), "no {line}");
 
     let page = fs::read_to_string(root().join("docs/packages.md")).unwrap();
-    let names = page.split("rpm-runtime").skip(1);
-    let named: Vec<&str> = names
+    let mentions = page.split("rpm-runtime").skip(1);
+    let named: Vec<&str> = mentions
         .filter_map(|rest| rest.strip_prefix(['-', '_']))
         .filter(|rest| rest.starts_with(|first: char| first.is_ascii_digit()))
         .collect();
     assert!(named.len() > 5, "{named:?}");
     for rest in named {
-        assert!(rest.starts_with(version), "{:.40}", rest);
+        assert!(rest.starts_with(version), "{rest:.40}");
     }
 }
 
