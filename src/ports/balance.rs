@@ -115,6 +115,10 @@ impl<F: Fn(PortEvent) + Send + 'static> Balancer<F> {
                 }
                 continue;
             }
+            self.ports
+                .mend_sometimes()
+                .into_iter()
+                .for_each(&self.events);
             let look = self.ports.look(pause);
             if let Some((key, errno)) = look.failed.filter(|_| !self.failing) {
                 (self.events)(PortEvent::steering_failed(key, errno));

@@ -39,6 +39,7 @@ mod decide;
 mod handle;
 mod listen;
 mod once;
+mod options;
 mod parked;
 mod pulse;
 mod repair;
@@ -212,17 +213,8 @@ impl<F: Fn(PortEvent)> Thread<F> {
                 Err(_) => return false,
             }
         };
-        let notifier = &served.trapped.notifier;
         let answer = match notification.call {
-            Call::SetOption => {
-                let is_valid = || notifier.is_valid(&notification);
-                let joined = served.told.remember(&notification, is_valid);
-                if let Some(key) = joined.and_then(|(inode, group)| self.ports.joins(inode, group))
-                {
-                    self.everybody(served, key);
-                }
-                Answer::Proceed
-            }
+            Call::SetOption => self.answer_option(served, &notification),
             Call::Bind => self.answer_bind(served, &notification),
             Call::Listen => self.answer_listen(served, &notification),
             Call::AskListening => self.answer_whether_it_listens(served, &notification),
@@ -331,6 +323,9 @@ impl<F: Fn(PortEvent)> Thread<F> {
                 return self.not_shared(served, (key, inode), reason);
             }
         };
+        if handed.renewed {
+            self.watch(key);
+        }
         if handed.opened {
             let listeners = self.watch(key);
             let key = key.into();
@@ -341,6 +336,7 @@ impl<F: Fn(PortEvent)> Thread<F> {
             Err(why) => return self.not_replaced(served, (key, inode), why),
         }
         served.told.forget(inode);
+        served.told.gave(handed.inode);
         if another {
             return Answer::Done;
         }

@@ -9,7 +9,7 @@ use crate::model::{Bpf, ListenerId, QueueKind, QueueSample, SlotId};
 use crate::policy::handover::PortKey;
 use crate::policy::{Members, Rotation, Shuts};
 use crate::sys::sockopt::SocketOption;
-use crate::sys::{listener, steering};
+use crate::sys::{guarded, listener, steering};
 
 use super::balance::Standing;
 use super::{PortSettings, Steering};
@@ -312,11 +312,13 @@ impl Group {
     }
 
     /// A listener that is in the group now. A listener that a worker shut down is not in it: attaching the program
-    /// there would create a separate group, and the listener could never return to this one.
+    /// there would create a separate group, and the listener could never return to this one. Through one that a process
+    /// has locked, nothing can be attached.
     fn member(&self) -> Option<&Listener> {
-        self.listeners
-            .iter()
-            .find(|listener| listener::queue(&listener.fd).is_ok_and(|queue| queue.listening))
+        let listens = |one: &&Listener| listener::queue(&one.fd).is_ok_and(|it| it.listening);
+        let members = || self.listeners.iter().filter(listens);
+        let free = members().find(|one| !guarded::is_locked(&one.fd));
+        free.or_else(|| members().next())
     }
 
     /// The source port that reaches this listener from a loopback address.

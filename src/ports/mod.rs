@@ -6,11 +6,13 @@
 //! `bind` and `listen` calls, so they never wait for the event loop.
 
 mod abandoned;
+mod activation;
 mod asked;
 mod balance;
 mod bind_server;
 mod epoll_sets;
 mod group;
+mod guarded;
 mod holder;
 mod inodes;
 mod lookup;
@@ -21,6 +23,7 @@ mod repair;
 mod rescue;
 mod second_bind;
 mod selftest;
+mod spoilt;
 mod stranded;
 mod strangers;
 mod targets;
@@ -267,6 +270,30 @@ pub enum PortEvent {
         listener: ListenerId,
         /// The worker that has it.
         worker: Option<Pid>,
+    },
+    /// A worker sets an option on its listener that would spoil it for others. It was not set.
+    Guarded {
+        /// The leader of the worker's group.
+        worker: Pid,
+        /// Its slot.
+        slot: SlotId,
+        /// The port.
+        key: PortKey,
+        /// Level and name of the option.
+        option: (i32, i32),
+        /// The call failed; otherwise it was answered as done.
+        refused: bool,
+    },
+    /// A process had spoilt a listener by a socket option.
+    Spoilt {
+        /// The port.
+        key: PortKey,
+        /// Which listener.
+        listener: usize,
+        /// The option.
+        what: &'static str,
+        /// A new listener is in its place; otherwise it was mended.
+        replaced: bool,
     },
     /// Connections arrived on a listener that has no worker and gets none soon: a handshake completed late, a worker was
     /// killed with connections in its queue, or no worker was ready. They are passed on to a live worker.

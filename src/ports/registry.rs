@@ -16,6 +16,7 @@ use crate::sys::{io, listener};
 use super::group::Group;
 use super::probes::Moves;
 use super::repair::Repaired;
+use super::spoilt::Mending;
 use super::strangers::Looks;
 use super::told::Options;
 use super::udp::DatagramGroup;
@@ -47,6 +48,7 @@ pub(super) struct State {
     pub balanced: u64,
     pub unix: UnixSockets,
     pub looks: Looks,
+    pub mending: Mending,
     /// It tells how long nobody has had a socket.
     pub clock: Clock,
     pub(super) moves: Moves,
@@ -59,6 +61,8 @@ pub(super) struct Handed {
     /// The inode of the listener.
     pub inode: u64,
     pub opened: bool,
+    /// A listener of the port was mended, and may be a new one.
+    pub renewed: bool,
 }
 
 impl State {
@@ -101,7 +105,7 @@ impl State {
     }
 
     /// Wakes the balancing thread if there are new listeners to watch.
-    fn tell_balancer(&mut self) {
+    pub(super) fn tell_balancer(&mut self) {
         let new = self
             .groups
             .iter_mut()
@@ -162,6 +166,7 @@ impl SharedPorts {
             balanced: 0,
             unix: UnixSockets::default(),
             looks: Looks::default(),
+            mending: Mending::default(),
             clock: Clock::start(),
             moves: Moves::default(),
         };
@@ -203,17 +208,13 @@ impl SharedPorts {
             .iter()
             .map(|group| state.anteroom(group.key))
             .collect();
-        let mut failed = Vec::new();
         for (group, anteroom) in state.groups.iter_mut().zip(anterooms) {
             group.anteroom = anteroom;
-            if let Err(errno) = group.steer(&state.rotation) {
-                failed.push(PortEvent::steering_failed(group.key, errno));
-            }
         }
-        for group in &mut state.datagrams {
-            group.steer_or_tell(&state.rotation, &mut failed);
-        }
-        failed
+        let mut events = Vec::new();
+        state.mend_all(&mut events);
+        state.tell_balancer();
+        events
     }
 
     /// Records the present worker of a listener.
@@ -277,6 +278,7 @@ impl SharedPorts {
             state.groups.push(group);
             state.groups.len() - 1
         };
+        let renewed = state.mend_for_next(at, listener, events);
         let Some(group) = state.groups.get_mut(at) else {
             return Err(Errno::ENOENT);
         };
@@ -290,7 +292,12 @@ impl SharedPorts {
         let fd = listener::duplicate(listener)?;
         let inode = listener::inode(&fd)?;
         state.tell_balancer();
-        Ok(Some(Handed { fd, inode, opened }))
+        Ok(Some(Handed {
+            fd,
+            inode,
+            opened,
+            renewed,
+        }))
     }
 
     /// Records that the worker has the listener, so it may get connections, unless the worker died and was released
@@ -336,35 +343,6 @@ impl SharedPorts {
         let repaired = group.repair(&state.rotation, state.clock.now());
         state.tell_balancer();
         Some(repaired)
-    }
-
-    /// Copies of this listener of every port, each with a name, for activation. They are in blocking mode, as systemd
-    /// passes them. From now on they count as taken by the worker that is about to start.
-    pub fn activation(&self, listener: ListenerId) -> nix::Result<Vec<(OwnedFd, String)>> {
-        let mut state = self.lock();
-        let mut handed = Vec::new();
-        let state = &mut *state;
-        for group in &mut state.groups {
-            group.join(listener, &state.rotation)?;
-            group.reclaim(listener, true);
-            let fd = group.listener(listener).ok_or(Errno::ENOENT)?;
-            if group.may_block() {
-                io::set_nonblocking(fd, false)?;
-            }
-            handed.push((
-                listener::duplicate(fd)?,
-                format!("port-{}", group.key.addr.port()),
-            ));
-            group.take(listener);
-        }
-        state.tell_balancer();
-        Ok(handed)
-    }
-
-    /// Resets the backlog of every listener to RPM_BACKLOG.
-    pub fn restore_backlog(&self) {
-        let state = self.lock();
-        state.groups.iter().for_each(Group::restore_backlog);
     }
 
     /// Closes all descriptors of the runtime because the stop begins. Each port then listens as long as a worker holds

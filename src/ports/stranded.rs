@@ -101,6 +101,9 @@ impl StrandedRelay {
     /// to them. Call it after each change and whenever a worker could
     /// not be started; repeating it costs little. Call it inside the async runtime.
     pub fn idle(&self, listeners: &[ListenerId]) {
+        for (key, client) in self.ports.take_clients() {
+            self.pass(key, client);
+        }
         for (key, (number, waited), fd, claim) in self.ports.claim(listeners) {
             // Fails only without memory. The claim then ends, and the next call tries again.
             let Ok(listener) = TcpListener::from_std(fd.into()) else {

@@ -6,6 +6,7 @@ use std::os::fd::AsFd;
 
 use crate::model::ListenerId;
 use crate::policy::handover::Reuse;
+use crate::sys::guarded::{ATTACH_BPF, ATTACH_FILTER, DETACH_FILTER, LOCK_FILTER};
 use crate::sys::intercept::Notification;
 use crate::sys::remote;
 use crate::sys::rights::{allows_congestion_control, rights};
@@ -15,6 +16,7 @@ use crate::sys::sockopt::{
 };
 
 use super::group::Group;
+use super::guarded::{is_steering, keeps_away};
 use super::trapped_call::descriptor;
 
 /// Most sockets of one worker whose options are remembered. Needed because Go sets IPV6_V6ONLY on every outgoing IPv6
@@ -22,7 +24,7 @@ use super::trapped_call::descriptor;
 const SOCKETS: usize = 64;
 
 /// Most options of one socket; more than there are in [`crate::sys::sockopt::REPORTED`] is never needed.
-const OPTIONS: usize = 24;
+const OPTIONS: usize = 32;
 
 /// `net.ipv6.bindv6only`: the default of IPV6_V6ONLY. The file is absent without IPv6.
 pub(super) fn v6only_default() -> bool {
@@ -71,7 +73,7 @@ impl Options {
         } else if self.is_in_group() {
             Some("its socket is in a multicast group, whose datagrams reach every worker")
         } else {
-            None
+            self.set.iter().find_map(|option| keeps_away(option.id()))
         }
     }
 
@@ -85,7 +87,9 @@ impl Options {
     pub fn carried(&self) -> impl Iterator<Item = &SocketOption> {
         self.set.iter().filter(|option| {
             let own = [REUSE_ADDR, REUSE_PORT, DEVICE, V6ONLY];
-            !own.contains(&option.id()) && !JOINS.contains(&option.id())
+            !own.contains(&option.id())
+                && !JOINS.contains(&option.id())
+                && keeps_away(option.id()).is_none()
         })
     }
 }
@@ -100,10 +104,23 @@ fn may_set(task: i32, option: &SocketOption) -> bool {
     free || rights(Some(task)).is_ok_and(|rights| rights.administers_network())
 }
 
+/// Arguments are 64-bit registers; an `int` is the lower half.
+fn low(argument: u64) -> u32 {
+    u32::try_from(argument & u64::from(u32::MAX)).unwrap_or(0)
+}
+
+/// The option that a call of setsockopt(2) sets.
+pub(super) fn option_of(notification: &Notification) -> OptionId {
+    let [_, level, name, ..] = notification.args;
+    (low(level).cast_signed(), low(name).cast_signed())
+}
+
 /// What a worker's processes set on their sockets, oldest socket first.
 #[derive(Debug, Default)]
 pub(super) struct Told {
     sockets: VecDeque<(u64, Options)>,
+    /// The inodes of the listeners and sockets that it got from us, oldest first.
+    given: VecDeque<u64>,
     /// A socket with SO_REUSEPORT was dropped for lack of room.
     forgot: bool,
 }
@@ -116,9 +133,8 @@ impl Told {
         notification: &Notification,
         is_valid: impl Fn() -> bool,
     ) -> Option<(u64, Joined)> {
-        let [fd, level, name, value, len, _] = notification.args;
-        let low = |argument: u64| u32::try_from(argument & u64::from(u32::MAX)).unwrap_or(0);
-        let id = (low(level).cast_signed(), low(name).cast_signed());
+        let [fd, _, _, value, len, _] = notification.args;
+        let id = option_of(notification);
         let len = usize::try_from(low(len)).unwrap_or(0);
         let mut raw = vec![0_u8; len.min(Joined::LONGEST)];
         let inode = descriptor(notification, fd)
@@ -134,13 +150,20 @@ impl Told {
     }
 
     fn add(&mut self, inode: u64, option: SocketOption) {
+        if is_steering(option.id()) || option.id() == LOCK_FILTER {
+            // The runtime steers, and what a filter does is told by its own option.
+            return;
+        }
         let known = self.sockets.iter().position(|(other, _)| *other == inode);
         let mut options = known
             .and_then(|at| self.sockets.remove(at))
             .map(|(_, options)| options)
             .unwrap_or_default();
         options.set.retain(|other| other.id() != option.id());
-        if options.set.len() < OPTIONS {
+        if option.id() == DETACH_FILTER {
+            let filters = [ATTACH_FILTER, ATTACH_BPF];
+            options.set.retain(|other| !filters.contains(&other.id()));
+        } else if options.set.len() < OPTIONS {
             options.set.push(option);
         }
         if self.sockets.len() >= SOCKETS {
@@ -172,6 +195,22 @@ impl Told {
         if let Some((_, options)) = self.sockets.iter_mut().find(|(other, _)| *other == inode) {
             options.refused = true;
         }
+    }
+
+    /// The worker has this socket from us.
+    pub fn gave(&mut self, inode: u64) {
+        if self.was_given(inode) {
+            return;
+        }
+        if self.given.len() >= SOCKETS {
+            self.given.pop_front();
+        }
+        self.given.push_back(inode);
+    }
+
+    /// Whether the worker has this socket from us.
+    pub fn was_given(&self, inode: u64) -> bool {
+        self.given.contains(&inode)
     }
 
     /// Forgets a socket that was replaced.
@@ -263,6 +302,23 @@ mod tests {
         assert!(!options.has_device());
         let name = SocketOption::new(DEVICE.0, DEVICE.1, b"lo\0").unwrap();
         assert!(these(&[name]).has_device());
+    }
+
+    #[test]
+    fn a_socket_with_a_filter_stays_the_programs_own_and_locks_are_not_carried_over() {
+        let filter = SocketOption::number(ATTACH_FILTER, 1);
+        let mut told = Told::default();
+        told.add(1, SocketOption::number(LOCK_FILTER, 1));
+        assert_eq!(told.of(1), Options::default());
+        told.add(1, filter);
+        assert!(told.of(1).unshareable().is_some());
+        assert_eq!(told.of(1).carried().count(), 0);
+        told.add(1, SocketOption::number(DETACH_FILTER, 0));
+        assert_eq!(told.of(1).unshareable(), None);
+        for inode in 0..100 {
+            told.gave(inode);
+        }
+        assert!(told.was_given(99) && !told.was_given(0));
     }
 
     #[test]

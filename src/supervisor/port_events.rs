@@ -43,6 +43,7 @@ fn repeated(event: &PortEvent) -> Option<String> {
         PortEvent::Superseded { bound: key, .. }
         | PortEvent::Closed { key, .. }
         | PortEvent::Barred { key, .. }
+        | PortEvent::Spoilt { key, .. }
         | PortEvent::Repaired { key, .. } => key,
         _ => return None,
     };
@@ -81,6 +82,9 @@ impl Supervisor {
             if sharing.is_some_and(|sharing| sharing.told_stranded_before(self.now)) {
                 return Vec::new();
             }
+        }
+        if let Some(sharing) = &self.sharing {
+            sharing.server.heed(event);
         }
         self.log_seldom(event);
         let (worker, names) = match event {

@@ -51,13 +51,7 @@ pub(super) fn log_event(event: &PortEvent, admin: Option<SocketAddr>) {
         PortEvent::Listening { worker, slot, key } => {
             debug!(slot = slot.0, pid = worker.get(), port = %key, "worker listens");
         }
-        PortEvent::ListensAlone { worker, slot } => {
-            debug!(
-                slot = slot.0,
-                pid = worker.get(),
-                "worker listens on a port that is not shared"
-            );
-        }
+        PortEvent::ListensAlone { worker, slot } => listens_alone(*worker, *slot),
         PortEvent::Stalls { worker, slot } => stalls(*worker, *slot),
         PortEvent::ServerEnded => server_ended(),
         PortEvent::Stranger {
@@ -106,6 +100,7 @@ pub(super) fn log_event(event: &PortEvent, admin: Option<SocketAddr>) {
             listeners,
             rebuilt,
         } => repaired(key, listeners, *rebuilt),
+        PortEvent::Guarded { .. } | PortEvent::Spoilt { .. } => changed(event),
         PortEvent::Stranded {
             key,
             listener,
@@ -161,6 +156,11 @@ fn unseen(worker: Pid, slot: SlotId) {
 fn barred(key: &PortKey, listener: ListenerId, worker: Option<Pid>) {
     let pid = worker.map(Pid::get);
     error!(port = %key, listener = listener.0, pid, "a worker shuts its listener down again and again; it does not get it back and is replaced");
+}
+
+fn listens_alone(worker: Pid, slot: SlotId) {
+    let (slot, pid) = (slot.0, worker.get());
+    debug!(slot, pid, "worker listens on a port that is not shared");
 }
 
 fn stranded(key: &PortKey, listener: ListenerId, connections: u32, waited: bool) {
@@ -259,6 +259,35 @@ fn repaired(key: &PortKey, listeners: &[usize], rebuilt: bool) {
         "its queue was"
     };
     warn!(port = %key, ?listeners, "a worker shut its listener down; listening again, {lost} reset");
+}
+
+/// A process sets options on a listener that is not its own alone.
+fn changed(event: &PortEvent) {
+    if let PortEvent::Guarded {
+        worker,
+        slot,
+        key,
+        option: (level, name),
+        refused,
+    } = event
+    {
+        let answer = if *refused { "EPERM" } else { "done" };
+        info!(slot = slot.0, pid = worker.get(), port = %key, level, option = name, answer, "a worker sets an option on its listener that would change it for others too; it is answered and not set (logged once for each worker)");
+    }
+    if let PortEvent::Spoilt {
+        key,
+        listener,
+        what,
+        replaced,
+    } = event
+    {
+        let done = if *replaced {
+            "it is replaced by a new one"
+        } else {
+            "that is undone"
+        };
+        warn!(port = %key, listener, option = what, "a process has spoilt a listener for others by a socket option; {done}");
+    }
 }
 
 fn unregistered((worker, slot): (Pid, SlotId), key: &PortKey, reason: &str, answer: Unregistered) {

@@ -301,8 +301,9 @@ impl Supervisor {
             sharing.rotation.clone_from(&rotation);
             let except = rotation.apart.and_then(|apart| apart.except);
             let except = except.map(|port| self.port_table.name(port).to_owned());
-            for failed in sharing.ports.steer(rotation, except) {
-                log_event(&failed, None);
+            for event in sharing.ports.steer(rotation, except) {
+                sharing.server.heed(&event);
+                log_event(&event, None);
             }
         }
     }

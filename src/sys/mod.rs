@@ -16,6 +16,7 @@ pub mod epoll;
 pub mod epoll_set;
 pub mod family;
 mod fork;
+pub mod guarded;
 mod inet;
 pub mod inherited;
 pub mod inotify;

@@ -6,6 +6,8 @@ use std::os::fd::{AsFd, AsRawFd};
 
 use nix::errno::Errno;
 
+use super::guarded;
+
 /// Longest value that is kept, bytes. All reported options have numbers or short names as values.
 pub const LONGEST: usize = 16;
 
@@ -49,6 +51,13 @@ pub const REPORTED: &[(i32, &[i32])] = &[
             libc::SO_RCVBUF,
             libc::SO_SNDBUFFORCE,
             libc::SO_RCVBUFFORCE,
+            guarded::ATTACH_FILTER.1,
+            guarded::DETACH_FILTER.1,
+            guarded::LOCK_FILTER.1,
+            guarded::ATTACH_BPF.1,
+            guarded::ATTACH_STEERING.1,
+            guarded::ATTACH_STEERING_BPF.1,
+            guarded::DETACH_STEERING.1,
         ],
     ),
     (
@@ -58,6 +67,10 @@ pub const REPORTED: &[(i32, &[i32])] = &[
             libc::TCP_DEFER_ACCEPT,
             libc::TCP_CONGESTION,
             libc::TCP_FASTOPEN,
+            guarded::SIGNATURE.1,
+            guarded::SIGNATURES.1,
+            guarded::KEY.1,
+            guarded::KEYS_REQUIRED.1,
         ],
     ),
     (
@@ -220,8 +233,19 @@ fn set(fd: impl AsFd, (level, name): OptionId, value: &[u8]) -> nix::Result<()> 
         .map(drop)
 }
 
+/// The length that the kernel returns for an option if it is asked for nothing.
+pub(super) fn count(fd: impl AsFd, (level, name): OptionId) -> nix::Result<libc::socklen_t> {
+    let mut len = 0;
+    let fd = fd.as_fd().as_raw_fd();
+    // SAFETY: the length is 0, so the kernel writes nothing to the buffer (getsockopt(2)).
+    Errno::result(unsafe {
+        libc::getsockopt(fd, level, name, std::ptr::null_mut(), &raw mut len)
+    })?;
+    Ok(len)
+}
+
 /// The present value.
-fn read(fd: impl AsFd, level: i32, name: i32) -> nix::Result<SocketOption> {
+pub(super) fn read(fd: impl AsFd, level: i32, name: i32) -> nix::Result<SocketOption> {
     let mut value = [0_u8; LONGEST];
     let mut len = libc::socklen_t::try_from(LONGEST).map_err(|_| Errno::EINVAL)?;
     let fd = fd.as_fd().as_raw_fd();

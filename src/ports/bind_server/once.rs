@@ -18,6 +18,8 @@ pub(super) struct Once {
     pub refused: bool,
     /// It does not let one of its calls be read.
     pub stalls: bool,
+    /// It tried to spoil its listener by an option.
+    pub guarded: bool,
     /// It joined a multicast group.
     pub everybody: bool,
     /// The port that it binds and RPM_PORTS does not list.

@@ -58,10 +58,10 @@ impl Member {
 
 /// The steering program.
 #[derive(Debug, Default)]
-struct Attached {
+pub(super) struct Attached {
     code: Option<Vec<Bpf>>,
     /// The kernel's group has it. If not, it may have none: a group ends with its last member.
-    certain: bool,
+    pub(super) certain: bool,
 }
 
 /// A SO_REUSEPORT group; or one common socket where steering is not possible. Unlike listeners, sockets are members from
@@ -73,7 +73,7 @@ pub(in crate::ports) struct DatagramGroup {
     /// The numbers of the members, in the order of their indexes in the kernel's group: that of the `bind` calls.
     pub(super) order: Vec<usize>,
     pub steered: bool,
-    program: Attached,
+    pub(super) program: Attached,
     /// Once the kernel chooses; see [`super::own`].
     pub(super) own: Option<Own>,
     /// A worker has or had a socket of this group.
@@ -245,7 +245,7 @@ impl DatagramGroup {
     }
 
     /// Replaces a socket. Without a new one, this member stays out of the steering.
-    fn renew(&mut self, number: usize) {
+    pub(super) fn renew(&mut self, number: usize) {
         if self.members.len() <= number {
             return;
         }
@@ -353,10 +353,7 @@ impl DatagramGroup {
         let wanted = flow_program(count, &homes, &live);
         if let Some(code) = &wanted
             && (!self.program.certain || wanted != self.program.code)
-            && let Some(member) = self
-                .order
-                .first()
-                .and_then(|first| self.members.get(*first))
+            && let Some(member) = self.steerable()
         {
             steering::attach(&member.fd, code)?;
             self.program = Attached {

@@ -2,6 +2,7 @@
 //! worker leaves, only its own clients may move (see [`crate::policy::steering::flow_program`]).
 
 mod group;
+mod mend;
 mod own;
 mod registry;
 

@@ -48,6 +48,8 @@ impl State {
         let mut groups = self.datagrams.iter_mut();
         let group = groups.find(|group| group.key == key).ok_or(Errno::ENOENT)?;
         group.join(listener)?;
+        let mended = group.mend_for_next(listener);
+        events.extend(mended.map(|mended| mended.told(key)));
         if group.reports() {
             events.push(PortEvent::KernelChooses { key });
         }
@@ -62,7 +64,13 @@ impl State {
             io::set_nonblocking(fd, nonblocking)?;
         }
         let fd = listener::duplicate(fd)?;
-        Ok(Handed { fd, inode, opened })
+        let renewed = false;
+        Ok(Handed {
+            fd,
+            inode,
+            opened,
+            renewed,
+        })
     }
 
     /// As [`State::supersede`], for UDP ports. Datagrams that wait there are lost, and nobody can count them.
@@ -126,8 +134,12 @@ fn as_told(fd: OwnedFd, nonblocking: bool, options: &Options) -> nix::Result<Han
     }
     io::set_nonblocking(&fd, nonblocking)?;
     let inode = listener::inode(&fd)?;
-    let opened = false;
-    Ok(Handed { fd, inode, opened })
+    Ok(Handed {
+        fd,
+        inode,
+        opened: false,
+        renewed: false,
+    })
 }
 
 impl SharedPorts {

@@ -12,6 +12,7 @@ mod options;
 mod programs;
 mod rights;
 mod second_bind;
+mod spoilt;
 mod stalling;
 mod strangers;
 mod taken;
