@@ -41,6 +41,8 @@ pub(super) struct Listener {
     pub(super) claim: Option<oneshot::Sender<()>>,
     /// What undoes the options that the program of a worker set before its `bind`.
     pub(super) back: Vec<SocketOption>,
+    /// What it had of some options when it was new.
+    pub(super) fresh: Vec<SocketOption>,
 }
 
 impl Listener {
@@ -57,6 +59,7 @@ impl Listener {
     fn of(fd: OwnedFd) -> nix::Result<Self> {
         Ok(Self {
             inode: listener::inode(&fd)?,
+            fresh: guarded::inherited(&fd),
             fd,
             taken: false,
             ever: false,

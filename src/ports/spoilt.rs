@@ -91,6 +91,9 @@ impl Group {
     ) -> Option<Mended> {
         let grouped = self.steering.is_some();
         let one = self.listeners.get(number)?;
+        if grouped && moment == Moment::Next {
+            guarded::restore(&one.fd, &one.fresh);
+        }
         let found = guarded::look(&one.fd, grouped);
         if !found.is_any() {
             return None;

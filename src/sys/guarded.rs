@@ -33,6 +33,35 @@ pub const KEY: OptionId = (libc::IPPROTO_TCP, 38);
 /// TCP_AO_INFO: it may require that every connection is authenticated.
 pub const KEYS_REQUIRED: OptionId = (libc::IPPROTO_TCP, 40);
 
+/// Options of a listener that its connections inherit, or that keep clients away, and that can be undone. What a program
+/// sets after `bind` is its own; the next worker's program sets it again if it wants it.
+const INHERITED: [OptionId; 5] = [
+    // A connection may be as slow as a byte in a second.
+    (libc::SOL_SOCKET, 47), // SO_MAX_PACING_RATE
+    (libc::SOL_SOCKET, libc::SO_LINGER),
+    (libc::IPPROTO_TCP, libc::TCP_USER_TIMEOUT),
+    // Packets that come from afar are dropped.
+    (libc::IPPROTO_IP, libc::IP_MINTTL),
+    (libc::IPPROTO_IPV6, libc::IPV6_MINHOPCOUNT),
+];
+
+/// What a new socket has of the options that its connections inherit.
+pub fn inherited(socket: impl AsFd) -> Vec<SocketOption> {
+    let own = |(level, name): &OptionId| read(&socket, *level, *name).ok();
+    INHERITED.iter().filter_map(own).collect()
+}
+
+/// Sets these options again, as far as a process has changed them.
+pub fn restore(socket: impl AsFd, options: &[SocketOption]) {
+    for option in options {
+        let (level, name) = option.id();
+        if read(&socket, level, name).as_ref() != Ok(option) {
+            // An error leaves it as the last worker had it.
+            let _ = option.set(&socket);
+        }
+    }
+}
+
 /// What a process did to a socket.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "independent facts")]
@@ -138,6 +167,26 @@ mod tests {
         assert!(look(&one, GROUPED).alone);
         assert!(!look(&one, false).is_any(), "it was never in a group");
         assert!(!look(&one, GROUPED).undo(&one).is_any());
+    }
+
+    #[test]
+    fn what_connections_inherit_is_set_back() {
+        for address in ["127.0.0.1:0", "[::1]:0"] {
+            let one = listener::open(address.parse().unwrap(), true, 9, true).unwrap();
+            let fresh = inherited(&one);
+            assert!(fresh.len() >= 3, "{fresh:?}");
+            for id in INHERITED {
+                let linger = (libc::SOL_SOCKET, libc::SO_LINGER);
+                let value = [1_i32, 0].map(i32::to_ne_bytes).concat();
+                let len = if id == linger { 8 } else { 4 };
+                let option = SocketOption::new(id.0, id.1, &value[..len]).unwrap();
+                // The ones of the other family are refused.
+                let _ = option.set(&one);
+            }
+            assert_ne!(inherited(&one), fresh);
+            restore(&one, &fresh);
+            assert_eq!(inherited(&one), fresh);
+        }
     }
 
     #[test]

@@ -3,6 +3,8 @@
 use std::net::TcpStream;
 use std::os::fd::AsFd;
 
+use nix::sys::socket::sockopt;
+
 use super::*;
 use crate::model::{Bpf, Pid, SlotId};
 use crate::policy::steering::Balance;
@@ -150,6 +152,32 @@ fn a_lock_freezes_no_steering_and_is_gone_for_the_next_worker() {
         assert!(!look(&fd, true).is_any());
     }
     stage.every_listener_is_where_it_should_be();
+}
+
+#[test]
+fn options_that_connections_inherit_are_not_the_next_workers() {
+    // Every connection is reset when it is closed.
+    let linger = |fd: &OwnedFd| nix::sys::socket::getsockopt(fd, sockopt::Linger).unwrap();
+    let stage = Stage::new();
+    let (fd, _) = stage.hand(1);
+    let fresh = linger(&fd);
+    let reset = nix::libc::linger {
+        l_onoff: 1,
+        l_linger: 0,
+    };
+    nix::sys::socket::setsockopt(&fd, sockopt::Linger, &reset).unwrap();
+    assert_ne!(linger(&fd), fresh);
+    // The worker that has it binds once more.
+    let (listener, mut events) = (ListenerId(1), Vec::new());
+    let as_is = (true, &Options::default());
+    stage
+        .ports
+        .hand(stage.key, listener, as_is, &mut events)
+        .unwrap();
+    assert_ne!(linger(&fd), fresh);
+    let (fd, told) = stage.hand(1);
+    assert_eq!(told, []);
+    assert_eq!(linger(&fd), fresh);
 }
 
 #[test]
