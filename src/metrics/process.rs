@@ -16,6 +16,9 @@ pub(super) struct Boot(OnceLock<Option<Duration>>);
 pub(super) fn families(proc: &Proc, boot: &Boot) -> [Family; 8] {
     let stat = proc.stat(ProcDir::Own).ok();
     let limits = proc.limits(ProcDir::Own).ok();
+    // The counters of `stat` are loose: they were seen at an eighth of a small process.
+    let exact = proc.memory(ProcDir::Own).ok().map(|memory| memory.resident);
+    let resident = exact.or(stat.map(|stat| stat.resident_bytes));
     let boot = *boot.0.get_or_init(|| proc.boot_time().ok());
     [
         Family::counter(
@@ -44,7 +47,7 @@ pub(super) fn families(proc: &Proc, boot: &Boot) -> [Family; 8] {
             "process_resident_memory_bytes",
             "Resident memory of the runtime.",
         )
-        .only(stat.map(|stat| number(stat.resident_bytes))),
+        .only(resident.map(number)),
         Family::gauge(
             "process_start_time_seconds",
             "When the runtime was started, in seconds since 1970.",

@@ -208,7 +208,10 @@ pub(super) fn resources(
             fds.add(label(), number(count));
         }
     }
-    let read = |pid| proc.proportional_bytes(ProcDir::Of(pid)).ok();
+    let read = |pid| {
+        let memory = proc.memory(ProcDir::Of(pid)).ok()?;
+        Some(memory.proportional)
+    };
     for (slot, bytes) in history.memory.update(&seated, read) {
         shares.add([("worker", slot.to_string())], number(bytes));
     }

@@ -1,5 +1,7 @@
 //! Reads facts about processes from /proc (proc(5)).
 
+mod memory;
+
 use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -8,6 +10,8 @@ use std::time::Duration;
 use nix::unistd::{SysconfVar, sysconf};
 
 use crate::model::Pid;
+
+pub use memory::ProcessMemory;
 
 /// Size of the read buffer, bytes. /proc/PID/stat (a name and about fifty numbers of at most twenty digits) and
 /// smaps_rollup (about twenty lines) are always shorter.
@@ -64,6 +68,8 @@ pub struct Proc {
 struct Units {
     ticks_per_second: u64,
     page_size: u64,
+    /// CPUs of the machine.
+    cpus: u64,
 }
 
 impl Proc {
@@ -74,6 +80,7 @@ impl Proc {
             units: Units {
                 ticks_per_second: setting(SysconfVar::CLK_TCK).unwrap_or(100),
                 page_size: setting(SysconfVar::PAGE_SIZE).unwrap_or(4096),
+                cpus: setting(SysconfVar::_NPROCESSORS_CONF).unwrap_or(1),
             },
             fd_size_counts: false,
         };
@@ -110,16 +117,6 @@ impl Proc {
     pub fn name(&self, pid: Pid) -> io::Result<String> {
         let name = fs::read(self.path(ProcDir::Of(pid), "comm"))?;
         Ok(String::from_utf8_lossy(&name).trim_end().to_owned())
-    }
-
-    /// Proportional memory (PSS): each shared page is divided by the number of its users (proc_pid_smaps(5)). The
-    /// kernel walks all memory of the process for it.
-    pub fn proportional_bytes(&self, dir: ProcDir) -> io::Result<u64> {
-        let mut lines = [0; MOST];
-        let text = self.read(dir, "smaps_rollup", &mut lines)?;
-        let text = std::str::from_utf8(text).ok();
-        text.and_then(parse_pss)
-            .ok_or_else(|| malformed("smaps_rollup"))
     }
 
     /// How many descriptors a process has open.
@@ -241,12 +238,6 @@ fn parse_boot_time(text: &str) -> Option<Duration> {
     seconds.trim().parse().ok().map(Duration::from_secs)
 }
 
-fn parse_pss(text: &str) -> Option<u64> {
-    let line = text.lines().find_map(|line| line.strip_prefix("Pss:"))?;
-    let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim_end().parse().ok()?;
-    Some(kilobytes.saturating_mul(1024))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -254,6 +245,7 @@ mod tests {
     const UNITS: Units = Units {
         ticks_per_second: 100,
         page_size: 4096,
+        cpus: 2,
     };
 
     fn stat_line(command: &[u8]) -> Vec<u8> {
@@ -327,14 +319,6 @@ mod tests {
     }
 
     #[test]
-    fn proportional_memory_is_found_among_the_sums() {
-        let text = "55d0-7ffc ---p 0 0:0 0   [rollup]\nRss:  9000 kB\nPss:        1234 kB\nPss_Anon: 5 kB\n";
-        assert_eq!(parse_pss(text), Some(1234 * 1024));
-        assert_eq!(parse_pss("Rss: 1 kB\nPss_Dirty: 1 kB\n"), None);
-        assert_eq!(parse_pss("Pss: x kB\n"), None);
-    }
-
-    #[test]
     fn our_own_files_can_be_read() {
         let proc = Proc::new("/proc");
         let stat = proc.stat(ProcDir::Own).unwrap();
@@ -342,7 +326,8 @@ mod tests {
         assert!(proc.open_fds(ProcDir::Own).unwrap() >= 3);
         assert!(proc.boot_time().unwrap() > Duration::from_secs(1_000_000_000));
         proc.limits(ProcDir::Own).unwrap();
-        assert!(proc.proportional_bytes(ProcDir::Own).unwrap() <= 2 * stat.resident_bytes);
+        let memory = proc.memory(ProcDir::Own).unwrap();
+        assert!(memory.proportional <= memory.resident);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::Fired;
 use crate::model::Pid;
 use crate::policy::MemoryGuard;
-use crate::sys::proc::{Proc, ProcDir};
+use crate::sys::proc::{Proc, ProcDir, ProcessStat};
 
 /// Sends [`Fired::Memory`] for each worker above its limit, and measures at the interval that `guard` sets. A worker is
 /// its leader and all processes of its group. `workers` returns the present leaders. Never ends.
@@ -23,10 +23,11 @@ pub async fn memory(
     }
 }
 
-/// Bytes per worker. Resident memory is cheap to read, but counts shared pages in each forked process. So where it is
-/// above the limit, the more expensive proportional size decides.
+/// Bytes per worker. The kernel's counters of resident memory are cheap to read, but loose, and shared pages count in each
+/// forked process. So where they, with all doubt, are above the limit, the exact proportional size decides, which is more
+/// expensive; or the counters, where it cannot be read.
 fn measure(guard: &MemoryGuard, proc: &Proc, workers: &[Pid]) -> Vec<(Pid, u64)> {
-    let mut members: BTreeMap<Pid, Vec<(Pid, u64)>> =
+    let mut members: BTreeMap<Pid, Vec<(Pid, ProcessStat)>> =
         workers.iter().map(|leader| (*leader, Vec::new())).collect();
     // Without /proc, nothing is measured.
     for pid in proc.pids().unwrap_or_default() {
@@ -41,19 +42,25 @@ fn measure(guard: &MemoryGuard, proc: &Proc, workers: &[Pid]) -> Vec<(Pid, u64)>
             stat.group
         };
         if let Some(worker) = leader.and_then(|leader| members.get_mut(&leader)) {
-            worker.push((pid, stat.resident_bytes));
+            worker.push((pid, stat));
         }
     }
-    let of_worker = |(leader, processes): (Pid, Vec<(Pid, u64)>)| {
-        let resident = processes
-            .iter()
-            .fold(0_u64, |sum, (_, bytes)| sum.saturating_add(*bytes));
-        if !guard.exceeds(resident) {
+    let of_worker = |(leader, processes): (Pid, Vec<(Pid, ProcessStat)>)| {
+        let stats = processes.iter().map(|(_, stat)| stat);
+        let (resident, most) = stats.fold((0_u64, 0_u64), |(sum, most), stat| {
+            let bytes = stat.resident_bytes;
+            let doubt = proc.resident_doubt(stat);
+            (
+                sum.saturating_add(bytes),
+                most.saturating_add(bytes).saturating_add(doubt),
+            )
+        });
+        if !guard.exceeds(most) {
             return (leader, resident);
         }
-        let proportional = processes.iter().map(|(pid, resident)| {
-            proc.proportional_bytes(ProcDir::Of(*pid))
-                .unwrap_or(*resident)
+        let proportional = processes.iter().map(|(pid, stat)| {
+            let memory = proc.memory(ProcDir::Of(*pid));
+            memory.map_or(stat.resident_bytes, |memory| memory.proportional)
         });
         (leader, proportional.fold(0, u64::saturating_add))
     };
@@ -139,8 +146,37 @@ mod tests {
             (20, 20, 300, None),
         ];
         let root = fake("shared", &rows);
-        assert_eq!(measured(&root, 200, &[10, 20]), [(10, 200), (20, 300)]);
+        // Far enough below the limit, the counters are believed.
+        let far = 200 + doubt(&root);
+        assert_eq!(measured(&root, far, &[10, 20]), [(10, 200), (20, 300)]);
+        assert_eq!(measured(&root, far - 1, &[10, 20]), [(10, 80), (20, 300)]);
         assert_eq!(measured(&root, 199, &[10, 20]), [(10, 80), (20, 300)]);
+        fs::remove_dir_all(root).unwrap();
+    }
+
+    /// How much more than their counters say the processes 10 and 11 may have, pages.
+    fn doubt(root: &Path) -> u64 {
+        let proc = Proc::new(root);
+        let of = |raw| {
+            let stat = proc.stat(ProcDir::Of(pid(raw))).unwrap();
+            proc.resident_doubt(&stat)
+        };
+        (of(10) + of(11)) / page(root)
+    }
+
+    /// The counters of a young process may tell an eighth of what it has.
+    #[test]
+    fn what_the_counters_miss_near_the_limit_is_seen() {
+        let root = fake("loose", &[(9, 9, 1, None)]);
+        let kilobytes = page(&root) / 1024;
+        fs::remove_dir_all(root).unwrap();
+        let rows = [
+            (9, 9, 1, None),
+            (10, 10, 13, Some(110 * kilobytes)),
+            (20, 20, 13, None),
+        ];
+        let root = fake("loose", &rows);
+        assert_eq!(measured(&root, 100, &[10, 20]), [(10, 110), (20, 13)]);
         fs::remove_dir_all(root).unwrap();
     }
 }

@@ -159,7 +159,7 @@ fn memory_that_is_shared_is_counted_once() {
     until("all are there", || group().len() >= 9);
     let sum = |bytes: &dyn Fn(Pid) -> u64| group().into_iter().map(bytes).sum::<u64>();
     let resident = sum(&|pid| proc.stat(ProcDir::Of(pid)).unwrap().resident_bytes);
-    let proportional = sum(&|pid| proc.proportional_bytes(ProcDir::Of(pid)).unwrap());
+    let proportional = sum(&|pid| proc.memory(ProcDir::Of(pid)).unwrap().proportional);
     assert!(resident > 140 * MI, "{resident}");
     assert!((30 * MI..70 * MI).contains(&proportional), "{proportional}");
 }
