@@ -9,7 +9,7 @@ use crate::policy::drain::{Aim, Disposition, Look};
 use crate::sys::family::{Process, Processes};
 use crate::sys::inspect::{Dispositions, Seen};
 use crate::sys::proc::Proc;
-use crate::sys::sockdiag::SockDiag;
+use crate::sys::sockdiag::{SockDiag, meaning};
 
 use super::sockets::{Existing, Handshakes, SocketSnapshot, Want};
 
@@ -36,8 +36,10 @@ pub struct Subject<'a> {
 #[derive(Debug)]
 pub struct Inspector {
     pub(super) proc: Proc,
-    /// `None` if netlink is refused.
+    /// `None` if netlink does not work.
     diag: Option<SockDiag>,
+    /// Why netlink does not work.
+    fault: Option<&'static str>,
     /// The owner of each socket as found by the last [`Inspector::connections`].
     pub(super) holders: Vec<(u64, Pid)>,
     /// The addresses of shared unix sockets, of which connections are read too.
@@ -53,9 +55,11 @@ impl Default for Inspector {
 impl Inspector {
     /// Tests which sources are available.
     pub fn new() -> Self {
+        let opened = SockDiag::open();
         Self {
             proc: Proc::new("/proc"),
-            diag: SockDiag::open().ok(),
+            fault: opened.as_ref().err().map(|errno| meaning(*errno)),
+            diag: opened.ok(),
             holders: Vec::new(),
             unix: Vec::new(),
         }
@@ -75,6 +79,11 @@ impl Inspector {
         } else {
             "/proc/net"
         }
+    }
+
+    /// Why netlink is not the source.
+    pub fn why_not_netlink(&self) -> Option<&'static str> {
+        self.fault
     }
 
     /// The handshakes in progress on `ports`. Taken right after a worker left the steering, these are all that may

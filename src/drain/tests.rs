@@ -254,6 +254,15 @@ fn who_waits_in_the_queue_is_not_held() {
 }
 
 #[test]
+fn a_module_that_is_missing_is_not_called_a_refusal() {
+    assert_eq!(Inspector::new().why_not_netlink(), None);
+    let [refused, missing] =
+        REFUSALS.map(|errno| without_sock_diag(errno, || Inspector::new().why_not_netlink()));
+    assert_eq!(refused, Some("a security profile refuses netlink"));
+    assert!(missing.is_some_and(|why| why.contains("modprobe tcp_diag")));
+}
+
+#[test]
 fn without_netlink_connections_are_seen_and_count_as_at_work() {
     let mut scene = Scene::new();
     scene.connect();

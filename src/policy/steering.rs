@@ -132,6 +132,17 @@ pub fn program(
     (code.len() <= MAX_INSTRUCTIONS).then_some(code)
 }
 
+/// The longest program that a group with this number of members needs: every second listener is live.
+pub fn longest(members: u16, balance: Balance, probe: Option<ProbePorts>) -> Option<Vec<Bpf>> {
+    let all: Vec<u32> = (0..u32::from(members)).collect();
+    let live: Vec<u32> = all.iter().copied().step_by(2).collect();
+    let homes: Vec<Option<u32>> = all
+        .iter()
+        .map(|index| live.contains(index).then_some(*index))
+        .collect();
+    program(u32::from(members), &all, &live, &homes, balance, probe)
+}
+
 fn op(code: u16, k: u32) -> Bpf {
     Bpf {
         code,

@@ -53,7 +53,7 @@ pub use holder::Holder;
 pub use probes::probe_ports;
 pub use registry::SharedPorts;
 pub use rescue::Waiting;
-pub use selftest::{interception, steering};
+pub use selftest::{interception, obstacle, steering};
 pub use stranded::StrandedRelay;
 
 /// Settings of the shared ports.

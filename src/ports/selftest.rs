@@ -6,6 +6,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
+use nix::errno::Errno;
+
 use crate::model::{Bpf, Exit, Sig};
 use crate::policy::handover::SocketKind;
 use crate::sys::intercept::{Call, Filter, Notifier};
@@ -24,8 +26,9 @@ const LOOKS: u32 = 400;
 const CLIENTS: u32 = 24;
 
 /// Tests whether a program on a SO_REUSEPORT group chooses the listener: a group of two gets a program that always
-/// selects the second, and all connections must arrive there.
-pub fn steering() -> Result<(), String> {
+/// selects the second, and all connections must arrive there. Before, it gets `longest`, the longest program that the
+/// service will need.
+pub fn steering(longest: &[Bpf]) -> Result<(), String> {
     /// `ret 1`.
     const SECOND: Bpf = Bpf {
         code: 0x06,
@@ -36,6 +39,17 @@ pub fn steering() -> Result<(), String> {
     let (first, addr) = loopback_listener()?;
     let second =
         listener::open(addr, true, CLIENTS, true).map_err(named("a second test listener"))?;
+    sys_steering::attach(&first, longest).map_err(|errno| {
+        if errno == Errno::ENOMEM {
+            let instructions = longest.len();
+            format!(
+                "net.core.optmem_max is too small for the steering program of so many workers ({instructions} instructions \
+                 of 8 bytes, and some more)"
+            )
+        } else {
+            named("SO_ATTACH_REUSEPORT_CBPF")(errno)
+        }
+    })?;
     sys_steering::attach(&first, &[SECOND]).map_err(named("SO_ATTACH_REUSEPORT_CBPF"))?;
     let mut clients = Vec::new();
     for _ in 0..CLIENTS {
@@ -165,6 +179,30 @@ fn answer_trial(notifier: &Notifier) -> Result<(), String> {
         .map_err(named("SECCOMP_IOCTL_NOTIF_SEND"))
 }
 
+/// What keeps the self-tests from working though the mechanism may be there, and what helps; `None` if nothing is seen.
+pub fn obstacle() -> Option<(&'static str, &'static str)> {
+    if !std::path::Path::new("/proc/self/fd").exists() {
+        return Some((
+            "/proc is not mounted",
+            "Mount a proc filesystem at /proc in the container",
+        ));
+    }
+    // Port 1, where nobody listens.
+    let tried = listener::connect_nonblocking(SocketAddr::from((Ipv4Addr::LOCALHOST, 1)));
+    let unreachable = [
+        Errno::ENETUNREACH,
+        Errno::EHOSTUNREACH,
+        Errno::EADDRNOTAVAIL,
+    ];
+    if tried.is_err_and(|errno| unreachable.contains(&errno)) {
+        return Some((
+            "the loopback interface is down or does not have the address 127.0.0.1",
+            "Bring it up (ip link set lo up; ip addr add 127.0.0.1/8 dev lo)",
+        ));
+    }
+    None
+}
+
 fn named<E: Display>(what: &'static str) -> impl Fn(E) -> String {
     move |error| format!("{what}: {error}")
 }
@@ -172,11 +210,13 @@ fn named<E: Display>(what: &'static str) -> impl Fn(E) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::policy::steering::{Balance, longest};
     use crate::sys::intercept::Extra;
 
     #[test]
     fn this_kernel_steers_and_intercepts() {
-        assert_eq!(steering(), Ok(()));
+        let longest = longest(512, Balance::Source, None).unwrap();
+        assert_eq!(steering(&longest), Ok(()));
         assert_eq!(interception(&Filter::new(Extra::default())), Ok(()));
     }
 }

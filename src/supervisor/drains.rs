@@ -91,10 +91,11 @@ impl Supervisor {
         let sight = watch.sight.get_or_insert_with(Inspector::new);
         if !watch.told && sight.means() != "sock_diag" {
             watch.told = true;
-            let means = sight.means();
+            let (means, why) = (sight.means(), sight.why_not_netlink());
             info!(
                 means,
-                "netlink is refused here; a drain reads more than it needs and cannot distinguish idle connections from busy ones"
+                why,
+                "connections cannot be read over netlink here; a drain reads more than it needs and cannot distinguish idle connections from busy ones"
             );
         }
         let mut new: Vec<Pid> = draining.iter().map(|one| one.pid).collect();

@@ -3,6 +3,7 @@
 use crate::config::{Config, Handover};
 use crate::model::{HandoverInfo, Word as _};
 use crate::policy::handover::PortRule;
+use crate::policy::steering::longest;
 use crate::ports::{self, Steering};
 use crate::sys::intercept::{Extra, Filter};
 
@@ -92,11 +93,14 @@ pub(super) fn choose(config: &Config, asks: bool) -> Result<Chosen, BootError> {
         }
         Err(why) if several || config.ports.handover == Handover::Intercept => {
             let workers = config.program.instances;
+            let (why, remedy) = match ports::obstacle() {
+                Some((obstacle, remedy)) => (format!("{obstacle}: {why}"), remedy),
+                None => (why, "Allow seccomp user notifications"),
+            };
             return Err(refused(format!(
                 "cannot share a port among {workers} workers: bind cannot be intercepted here ({why}), and \
                  RPM_HANDOVER=activation needs a program that takes LISTEN_FDS and a list in RPM_PORTS. \
-                 Allow seccomp user notifications, or set RPM_INSTANCES=1, or RPM_EXEC_MODE=fork if the workers \
-                 share no port"
+                 {remedy}, or set RPM_INSTANCES=1, or RPM_EXEC_MODE=fork if the workers share no port"
             )));
         }
         Err(why) => return Ok(unshared(format!("bind cannot be intercepted here ({why})"))),
@@ -107,12 +111,18 @@ pub(super) fn choose(config: &Config, asks: bool) -> Result<Chosen, BootError> {
         PortRule::Listed(list) => list.iter().map(|spec| spec.port.get()).collect(),
         PortRule::Any | PortRule::Nothing => Vec::new(),
     };
-    let steering = match ports::steering() {
-        Ok(()) => Some(Steering {
-            balance: config.ports.balance,
-            probe: ports::probe_ports(members, &served),
-        }),
+    let wanted = Steering {
+        balance: config.ports.balance,
+        probe: ports::probe_ports(members, &served),
+    };
+    let longest = longest(members, wanted.balance, wanted.probe).unwrap_or_default();
+    let steering = match ports::steering(&longest) {
+        Ok(()) => Some(wanted),
         Err(why) => {
+            let why = match ports::obstacle() {
+                Some((obstacle, remedy)) => format!("{obstacle} ({why}). {remedy}"),
+                None => why,
+            };
             reason = format!("{reason}; one common socket, because {why}");
             None
         }

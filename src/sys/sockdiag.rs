@@ -120,6 +120,19 @@ impl SockDiag {
     }
 }
 
+/// What an error of netlink means (sock_diag(7)).
+pub fn meaning(errno: Errno) -> &'static str {
+    match errno {
+        // A container cannot load modules.
+        Errno::ENOENT | Errno::EPROTONOSUPPORT => {
+            "the kernel lacks the modules inet_diag and tcp_diag: load them on the host (modprobe tcp_diag)"
+        }
+        Errno::EPERM | Errno::EACCES => "a security profile refuses netlink",
+        Errno::ETIMEDOUT => "nothing answers over netlink: an emulation of Linux",
+        other => other.desc(),
+    }
+}
+
 /// Receives one datagram; the flag says whether the kernel sent it. Any root process may write to this socket.
 fn receive(fd: i32, buffer: &mut [u8]) -> nix::Result<(usize, bool)> {
     let mut parts = [IoSliceMut::new(buffer)];

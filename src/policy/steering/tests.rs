@@ -140,6 +140,23 @@ fn the_largest_fleet_with_every_second_slot_fits() {
 }
 
 #[test]
+fn no_set_of_live_listeners_needs_a_longer_program() {
+    for balance in Balance::ALL {
+        let most = longest(6, *balance, PORTS).unwrap().len();
+        for set in 1_u32..64 {
+            let live: Vec<u32> = (0..6).filter(|n| set >> n & 1 == 1).collect();
+            let homes: Vec<Option<u32>> = (0..6).map(|n| live.contains(&n).then_some(n)).collect();
+            let code = program(6, &in_order(6), &live, &homes, *balance, PORTS).unwrap();
+            assert!(
+                code.len() <= most,
+                "{balance:?} {live:?}: {} of {most}",
+                code.len()
+            );
+        }
+    }
+}
+
+#[test]
 fn hash_spreads_and_is_stable() {
     let code = program(
         8,

@@ -169,8 +169,55 @@ fn without_proc_one_worker_runs_and_several_are_refused_in_plain_words() {
         .start();
     assert_eq!(runtime.wait_exit().code(), Some(71));
     runtime.wait_for_line(|line| {
-        line.contains("cannot share a port among 4 workers") && line.contains("/proc")
+        line.contains("cannot share a port among 4 workers")
+            && line.contains("/proc is not mounted")
+            && line.contains("Mount a proc filesystem")
+            && !line.contains("Allow seccomp")
     });
+}
+
+#[test]
+fn a_loopback_interface_that_is_down_is_named_and_not_seccomp() {
+    // Down as in every new network namespace; and up, without its address.
+    let without_address = "ip link set lo up && ip addr del 127.0.0.1/8 dev lo";
+    for loopback in ["true", without_address] {
+        let script = format!("{loopback} && exec \"$@\"");
+        let mut runtime = Runtime::builder()
+            .env("RPM_INSTANCES", "4")
+            .under(["unshare", "--net", "sh", "-c", &script, "sh"])
+            .env("RPM_RESTART", "never")
+            .program(["true"])
+            .start();
+        runtime.wait_exit();
+        runtime.wait_for_line(|line| {
+            line.contains("the loopback interface is down or does not have the address 127.0.0.1")
+                && line.contains("ip link set lo up")
+                && !line.contains("Allow seccomp")
+        });
+    }
+}
+
+/// The test at the start uses the program that the service will need, so a limit that is too low for it is found there.
+#[test]
+fn a_limit_that_is_too_low_for_the_steering_program_is_found_at_the_start() {
+    // Since Linux 6.8 each network namespace has its own.
+    let script = "ip link set lo up && { echo 400 > /proc/sys/net/core/optmem_max || echo not here; } && exec \"$@\"";
+    let runtime = Runtime::builder()
+        .env("RPM_INSTANCES", "4")
+        .under(["unshare", "--net", "sh", "-c", script, "sh"])
+        .arg(example("echo_server"))
+        .start();
+    let told = runtime.wait_for_line(|line| line.contains("ports handover=intercept"));
+    let texts = runtime.texts();
+    if texts.iter().any(|line| line == "not here") {
+        println!("this kernel has one limit for all namespaces");
+        return;
+    }
+    assert!(
+        told.contains("steering=none") && told.contains("net.core.optmem_max is too small"),
+        "{told}"
+    );
+    runtime.wait_for_lines(4, |line| line.contains("worker ready"));
 }
 
 #[test]
