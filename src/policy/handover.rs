@@ -2,10 +2,10 @@
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6};
-use std::num::NonZeroU16;
-use std::ops::Deref;
 
-use super::unix::UnixKey;
+mod rule;
+
+pub use rule::{PortList, PortRule, PortSpec};
 
 /// The kind of a worker's descriptor, by its protocol name (`system.sockprotoname`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -199,144 +199,6 @@ fn unmapped(addr: SocketAddr) -> SocketAddr {
         SocketAddr::new(addr.ip().to_canonical(), addr.port())
     } else {
         addr
-    }
-}
-
-/// One entry of RPM_PORTS.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PortSpec {
-    /// The protocol.
-    pub transport: Transport,
-    /// `None` for a bare port: whatever family and address the program binds. It is opened on every address, IPv6 and
-    /// IPv4 (`[::]`, dual stack).
-    pub ip: Option<IpAddr>,
-    /// The number.
-    pub port: NonZeroU16,
-}
-
-impl PortSpec {
-    /// The port without the address: see [`super::PortTable`].
-    pub fn port_name(&self) -> String {
-        format!("{}{}", self.transport.prefix(), self.port)
-    }
-}
-
-impl fmt::Display for PortSpec {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.transport.prefix())?;
-        match self.ip {
-            None => self.port.fmt(f),
-            Some(ip) => SocketAddr::new(ip, self.port.get()).fmt(f),
-        }
-    }
-}
-
-/// A list in RPM_PORTS: ports, and unix sockets.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct PortList {
-    /// The ports.
-    pub ports: Vec<PortSpec>,
-    /// The paths.
-    pub paths: Vec<UnixKey>,
-}
-
-impl PortList {
-    /// The names of all entries in a [`super::PortTable`].
-    pub fn port_names(&self) -> Vec<String> {
-        let ports = self.ports.iter().map(PortSpec::port_name);
-        let paths = self.paths.iter().map(UnixKey::port_name);
-        ports.chain(paths).collect()
-    }
-}
-
-impl From<Vec<PortSpec>> for PortList {
-    fn from(ports: Vec<PortSpec>) -> Self {
-        let paths = Vec::new();
-        Self { ports, paths }
-    }
-}
-
-impl Deref for PortList {
-    type Target = [PortSpec];
-
-    fn deref(&self) -> &[PortSpec] {
-        &self.ports
-    }
-}
-
-/// RPM_PORTS: selects the ports that are shared.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum PortRule {
-    /// `auto`: every fixed TCP or UDP port that a worker binds.
-    Any,
-    /// These and no others; they are opened before the first worker.
-    Listed(PortList),
-    /// `off`: none at all.
-    Nothing,
-}
-
-impl fmt::Display for PortRule {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Any => f.write_str("auto"),
-            Self::Nothing => f.write_str("off"),
-            Self::Listed(list) => {
-                let ports = list.ports.iter().map(ToString::to_string);
-                let paths = list.paths.iter().map(ToString::to_string);
-                let list: Vec<String> = ports.chain(paths).collect();
-                f.write_str(&list.join(","))
-            }
-        }
-    }
-}
-
-impl PortRule {
-    /// Whether any unix path may be shared.
-    pub fn shares_paths(&self) -> bool {
-        match self {
-            Self::Any => true,
-            Self::Listed(list) => !list.paths.is_empty(),
-            Self::Nothing => false,
-        }
-    }
-
-    /// Whether this port is listed without an address.
-    pub fn lists_bare(&self, transport: Transport, port: u16) -> bool {
-        self.lists(transport, port, |ip| ip.is_none())
-    }
-
-    /// Whether this port is listed, but with another address.
-    fn lists_elsewhere(&self, key: &PortKey) -> bool {
-        self.lists(key.transport, key.addr.port(), |_| true)
-    }
-
-    /// Whether RPM_PORTS lists this port.
-    pub fn is_listed(&self, key: &PortKey) -> bool {
-        matches!(self, Self::Listed(_)) && self.covers(key)
-    }
-
-    fn covers(&self, key: &PortKey) -> bool {
-        let here = |ip: Option<IpAddr>| {
-            ip.is_none_or(|ip| ip.to_canonical() == key.addr.ip().to_canonical())
-        };
-        match self {
-            Self::Any => true,
-            Self::Nothing => false,
-            Self::Listed(_) => self.lists(key.transport, key.addr.port(), here),
-        }
-    }
-
-    fn lists(
-        &self,
-        transport: Transport,
-        port: u16,
-        fits: impl Fn(Option<IpAddr>) -> bool,
-    ) -> bool {
-        let Self::Listed(list) = self else {
-            return false;
-        };
-        list.iter()
-            .any(|spec| spec.transport == transport && spec.port.get() == port && fits(spec.ip))
     }
 }
 

@@ -18,6 +18,7 @@ use crate::policy::{Fleet, Params, PortTable, Share};
 use crate::sys::cgroup::Places;
 use crate::sys::clock::Clock;
 use crate::sys::inherited::Inherited;
+use crate::sys::listener;
 use crate::sys::pid1::{FileLimit, Role};
 use crate::sys::proc::Proc;
 
@@ -98,14 +99,17 @@ pub(super) fn refused(what: String) -> BootError {
 /// Tests what the kernel allows, opens the listed ports, and starts the log, the handover and the admin endpoints. Must
 /// be called inside a `LocalSet`.
 pub async fn boot(boot: Boot) -> Result<(Supervisor, Log), BootError> {
-    let config = Arc::new(boot.config);
+    let mut config = boot.config;
+    let mut warnings = boot.warnings;
+    warnings.extend(without_ipv6(&mut config, listener::has_ipv6()));
+    let config = Arc::new(config);
     let kind = super::node::decide(&config, &boot.env);
     if let Some(what) = super::node::refusal(&config, kind) {
         return Err(misconfigured(what));
     }
     let chosen = choose(&config, super::node::asks(kind).is_ok())?;
     let log = super::logging::start(&config, &boot.env)?;
-    introduce(&config, boot.role, &boot.warnings, boot.files.as_ref());
+    introduce(&config, boot.role, &warnings, boot.files.as_ref());
     super::node::warn_of_no_drain(&config, kind.err());
     let info = &chosen.info;
     info!(handover = info.handover, steering = info.steering, reason = %info.reason, "ports");
@@ -178,6 +182,18 @@ pub async fn boot(boot: Boot) -> Result<(Supervisor, Log), BootError> {
     };
     super::admin::serve(&supervisor, chosen.info)?;
     Ok((supervisor, log))
+}
+
+/// Decides once what all addresses are here, before ports are opened and before workers bind them. Returns a warning if
+/// RPM_PORTS names addresses that this host does not have.
+fn without_ipv6(config: &mut Config, has_ipv6: bool) -> Option<String> {
+    let here = config.ports.shared.without_ipv6().filter(|_| !has_ipv6)?;
+    let warning = format!(
+        "there is no IPv6 on this host: RPM_PORTS={} is {here}",
+        config.ports.shared
+    );
+    config.ports.shared = here;
+    Some(warning)
 }
 
 fn introduce(config: &Config, role: Role, warnings: &[String], files: Option<&FileLimit>) {
@@ -338,6 +354,19 @@ const fn target() -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[test]
+    fn without_ipv6_all_addresses_are_those_of_ipv4_and_a_line_says_so() {
+        let mut config = crate::config::testing::with(&[("RPM_PORTS", "[::]:3000,9000")]);
+        assert_eq!(without_ipv6(&mut config, true), None);
+        let told = without_ipv6(&mut config, false).unwrap();
+        assert!(
+            told.ends_with("RPM_PORTS=[::]:3000,9000 is 0.0.0.0:3000,9000"),
+            "{told}"
+        );
+        assert_eq!(config.ports.shared.to_string(), "0.0.0.0:3000,9000");
+        assert_eq!(without_ipv6(&mut config, false), None);
+    }
+
     #[test]
     fn a_long_name_of_a_program_is_cut_between_two_letters() {
         let whole = "é".repeat(200);

@@ -65,9 +65,12 @@ pub(super) fn share(
         Means::Interception(filter) => Some(filter),
         Means::Channel | Means::Activation | Means::Nothing => None,
     };
-    let keys: Vec<PortKey> = match &config.ports.shared {
+    let keys: Vec<(PortKey, bool)> = match &config.ports.shared {
         PortRule::Any | PortRule::Nothing => Vec::new(),
-        PortRule::Listed(list) => list.iter().map(|spec| listed_key(*spec, list)).collect(),
+        PortRule::Listed(list) => list
+            .iter()
+            .map(|spec| (listed_key(*spec, list), spec.ip.is_none()))
+            .collect(),
     };
     let descriptors = files.map_or(1024, |files| {
         usize::try_from(files.current).unwrap_or(usize::MAX)
@@ -97,8 +100,8 @@ pub(super) fn share(
             "cannot start the thread that hands listeners over: {error}"
         ))
     })?;
-    for key in keys {
-        let key = open_listed(&ports, key)?;
+    for (key, bare) in keys {
+        let key = open_listed(&ports, key, bare)?;
         server.watch(key);
         info!(port = %key, "sharing a port (RPM_PORTS); clients wait until a worker serves");
     }
@@ -170,8 +173,8 @@ fn listed_key(spec: PortSpec, list: &[PortSpec]) -> PortKey {
     PortKey::new(SocketAddr::new(ip, spec.port.get()), v4_beside).over(spec.transport)
 }
 
-fn open_listed(ports: &SharedPorts, key: PortKey) -> Result<PortKey, BootError> {
-    let bare = key == PortKey::dual_stack(key.addr.port()).over(key.transport);
+/// `bare`: the port is listed without an address.
+fn open_listed(ports: &SharedPorts, key: PortKey, bare: bool) -> Result<PortKey, BootError> {
     let outcome = match ports.open(key) {
         // IPv6 is not available here, so all addresses means all IPv4 addresses.
         Err(Errno::EAFNOSUPPORT | Errno::EADDRNOTAVAIL) if bare => {

@@ -35,6 +35,15 @@ pub fn open(addr: SocketAddr, v6only: bool, backlog: u32, reuse: bool) -> nix::R
     Ok(fd)
 }
 
+/// Whether this host has IPv6: a socket of that family can be opened (not with the kernel's option ipv6.disable=1).
+pub fn has_ipv6() -> bool {
+    let any = SocketAddr::from((std::net::Ipv6Addr::UNSPECIFIED, 0));
+    !matches!(
+        inet::opened(SockType::Stream, SockFlag::SOCK_CLOEXEC, any),
+        Err(Errno::EAFNOSUPPORT)
+    )
+}
+
 /// Opens and binds a socket as [`open`] does, but does not listen yet.
 pub fn bound(addr: SocketAddr, v6only: bool, reuse: bool) -> nix::Result<OwnedFd> {
     let group = Group::from(reuse);

@@ -1,3 +1,5 @@
+use std::num::NonZeroU16;
+
 use super::*;
 
 fn decide(rule: &PortRule, kind: SocketKind, addr: &str) -> BindAnswer {
@@ -208,5 +210,35 @@ fn who_excludes_a_second_process() {
     ] {
         assert_eq!(reuse.excludes(Transport::Tcp), tcp, "{reuse:?}");
         assert_eq!(reuse.excludes(Transport::Udp), udp, "{reuse:?}");
+    }
+}
+
+#[test]
+fn without_ipv6_all_addresses_are_all_of_ipv4_and_what_a_worker_binds_there_is_shared() {
+    let spec = |ip: Option<&str>, port| PortSpec {
+        transport: Transport::Tcp,
+        ip: ip.map(|ip| ip.parse().unwrap()),
+        port: NonZeroU16::new(port).unwrap(),
+    };
+    let rule = |specs: Vec<PortSpec>| PortRule::Listed(specs.into());
+    let listed = rule(vec![
+        spec(Some("::"), 80),
+        spec(Some("0.0.0.0"), 80),
+        spec(None, 81),
+        spec(Some("::1"), 82),
+    ]);
+    let here = listed.without_ipv6().unwrap();
+    assert_eq!(
+        here,
+        rule(vec![
+            spec(Some("0.0.0.0"), 80),
+            spec(None, 81),
+            spec(Some("::1"), 82)
+        ])
+    );
+    let bound = decide(&here, SocketKind::Tcp4, "0.0.0.0:80");
+    assert!(matches!(bound, BindAnswer::Share(_)), "{bound:?}");
+    for same in [PortRule::Any, PortRule::Nothing, here] {
+        assert_eq!(same.without_ipv6(), None);
     }
 }

@@ -370,3 +370,39 @@ fn without_steering_the_common_queue_is_nobodys() {
     assert!(!series[0].contains("worker=\"0\""), "{series:?}");
     stop(runtime);
 }
+
+/// The runtime decides once what all addresses are, so that it does not refuse by its own rule what workers bind there.
+#[test]
+fn without_ipv6_a_port_on_all_addresses_is_shared_over_ipv4() {
+    let port = free_port();
+    let runtime = without("ipv6")
+        .env("RPM_INSTANCES", "2")
+        .env("RPM_PORTS", format!("[::]:{port}"))
+        .program(sockets([format!("a=0.0.0.0:{port}")]))
+        .start();
+    runtime.wait_for_line(|line| {
+        line.contains("there is no IPv6 on this host")
+            && line.contains(&format!("RPM_PORTS=[::]:{port} is 0.0.0.0:{port}"))
+    });
+    wait_ready(&runtime, 2);
+    all_answer(v4(port), "a", 2);
+    stop(runtime);
+}
+
+/// As where the module tcp_diag is not loaded.
+#[test]
+fn a_missing_module_of_the_kernel_is_named_in_a_drain() {
+    let port = free_port();
+    let runtime = without("sock_diag=93")
+        .env("RPM_PORTS", format!("0.0.0.0:{port}"))
+        .program(sockets([format!("a=0.0.0.0:{port}")]))
+        .start();
+    wait_ready(&runtime, 1);
+    runtime.signal(Signal::SIGHUP);
+    runtime.wait_for_line(|line| {
+        line.contains("connections cannot be read over netlink here")
+            && line.contains("modprobe tcp_diag")
+    });
+    runtime.wait_for_line(|line| line.contains("reload finished result=success"));
+    stop(runtime);
+}
