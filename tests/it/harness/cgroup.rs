@@ -14,6 +14,8 @@ pub enum Limit {
     Cpu { quota: u32, period: u32 },
     /// Memory with swap, bytes.
     Memory(u64),
+    /// Processes and threads.
+    Pids(u32),
 }
 
 /// A file, and what is written into it. It may be missing if it is optional (true).
@@ -24,6 +26,7 @@ impl Limit {
         match self {
             Self::Cpu { .. } => "cpu",
             Self::Memory(_) => "memory",
+            Self::Pids(_) => "pids",
         }
     }
 
@@ -37,6 +40,7 @@ impl Limit {
                 ("memory.limit_in_bytes", bytes.to_string(), false),
                 ("memory.memsw.limit_in_bytes", bytes.to_string(), true),
             ],
+            Self::Pids(count) => vec![("pids.max", count.to_string(), false)],
         }
     }
 
@@ -47,6 +51,7 @@ impl Limit {
                 ("memory.max", bytes.to_string(), false),
                 ("memory.swap.max", "0".into(), true),
             ],
+            Self::Pids(count) => vec![("pids.max", count.to_string(), false)],
         }
     }
 }
