@@ -171,11 +171,13 @@ impl Supervisor {
         let slot = worker.slot;
         let shares = listener.is_some();
         let unproved = by_itself && ended.inodes.is_empty();
-        if !shares && !unproved {
+        // In the role of tini nobody is told, so nothing is read at the end either.
+        let tells = unproved && !self.config.one_shot() && !self.fleet.stopping();
+        if !shares && !tells {
             return group_left;
         }
         let all = processes.get_or_insert_with(|| proc().processes().unwrap_or_default());
-        if unproved && !self.config.one_shot() && !self.fleet.stopping() {
+        if tells {
             self.tell_strangers(slot, &ended, all);
         }
         if !shares {

@@ -8,6 +8,7 @@ mod pressure;
 mod usage;
 
 use std::fs;
+use std::io::Read;
 use std::path::Path;
 
 use nix::sched::{CpuSet, sched_getaffinity};
@@ -155,7 +156,21 @@ fn lines(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
 }
 
 fn text(dir: &Path, file: &str) -> Option<String> {
-    fs::read_to_string(dir.join(file)).ok()
+    String::from_utf8(contents(&dir.join(file))?).ok()
+}
+
+/// Reads a file of the kernel. Such a file tells no size, and the standard library would begin with 32 bytes at a time.
+fn contents(file: &Path) -> Option<Vec<u8>> {
+    let (mut file, mut read) = (fs::File::open(file).ok()?, Vec::new());
+    loop {
+        let length = read.len();
+        read.resize(length + 4096, 0);
+        let count = file.read(read.get_mut(length..)?).ok()?;
+        read.truncate(length + count);
+        if count == 0 {
+            return Some(read);
+        }
+    }
 }
 
 /// Parses a file that holds one number; `None` for `max` and `-1`.

@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Component, Path, PathBuf};
 
-use super::lines;
+use super::{contents, lines};
 
 /// Most directories that are listed in a search for our cgroup.
 const SEARCH: u32 = 5000;
@@ -80,7 +80,7 @@ impl Places {
 
 /// The cgroups of this process: their controllers (empty for version 2) and path.
 fn memberships(root: &Path) -> Vec<(Vec<Vec<u8>>, PathBuf)> {
-    let own = fs::read(root.join("proc/self/cgroup")).unwrap_or_default();
+    let own = contents(&root.join("proc/self/cgroup")).unwrap_or_default();
     let of = |line: &[u8]| {
         let mut parts = line.splitn(3, |byte| *byte == b':').skip(1);
         let (controllers, path) = (parts.next()?, parts.next()?);
@@ -95,7 +95,7 @@ fn memberships(root: &Path) -> Vec<(Vec<Vec<u8>>, PathBuf)> {
 }
 
 fn mounts(root: &Path) -> Vec<Mount> {
-    let mounts = fs::read(root.join("proc/self/mountinfo")).unwrap_or_default();
+    let mounts = contents(&root.join("proc/self/mountinfo")).unwrap_or_default();
     lines(&mounts).filter_map(mount).collect()
 }
 
@@ -210,7 +210,7 @@ fn levels(root: &Path, mounts: &[&Mount], path: &Path, pid: u32) -> (Vec<PathBuf
 /// PID. Lists at most `left` directories.
 fn search(dir: &Path, depth: usize, within: &Path, pid: u32, left: &mut u32) -> Option<PathBuf> {
     let Some(depth) = depth.checked_sub(1) else {
-        let members = fs::read(dir.join(within).join("cgroup.procs")).ok()?;
+        let members = contents(&dir.join(within).join("cgroup.procs"))?;
         let pid = pid.to_string();
         let found = lines(&members).any(|line| line == pid.as_bytes());
         return found.then(|| dir.to_owned());
