@@ -1,9 +1,12 @@
-//! The documents: every relative link leads somewhere, docs/old-failures.md names tests that exist, ARCHITECTURE.md
-//! shows the layers as they are held, and the version is that of Cargo.toml.
+//! The documents: every relative link leads somewhere, every variable is a known one, docs/old-failures.md names tests that
+//! exist, ARCHITECTURE.md shows the layers as they are held, and the version is that of Cargo.toml.
 
 use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+
+use rpm_runtime::config::{Definition, LATER, settings};
+use rpm_runtime::model::worker_vars;
 
 use super::layers::LAYERS;
 use super::source::{none, root, rust_files};
@@ -117,6 +120,52 @@ fn anchors_are_those_of_github() {
     assert!(anchors.contains("what-it-is"));
     assert!(anchors.contains("readyz-and-x_y-again"));
     assert_eq!(anchors.len(), 2);
+}
+
+/// Names that are no variables of the runtime, and where they stand.
+const FOREIGN: [(&str, &str); 3] = [
+    // A variable that Kubernetes sets for a Service.
+    ("RPM_PORT", "docs/kubernetes.md"),
+    // A mistake, in an example of a message.
+    ("RPM_REDY", "docs/troubleshooting.md"),
+    // A variable of the tests.
+    ("RPM_TEST_PATIENCE", "CONTRIBUTING.md"),
+];
+
+/// Names that begin with `RPM_`, as long as they are.
+fn variables(text: &str) -> impl Iterator<Item = &str> {
+    let part =
+        |letter: char| letter.is_ascii_uppercase() || letter.is_ascii_digit() || letter == '_';
+    text.split(move |letter| !part(letter))
+        .filter(|word| word.starts_with("RPM_"))
+}
+
+#[test]
+fn every_variable_in_a_document_is_known() {
+    let workers = worker_vars::ALL.iter().map(|var| var.name);
+    let known: HashSet<&str> = settings()
+        .map(Definition::name)
+        .chain(workers)
+        .chain(LATER.iter().copied())
+        .collect();
+    let mut faults = Vec::new();
+    let mut seen = HashSet::new();
+    for document in documents() {
+        let text = fs::read_to_string(&document).unwrap();
+        let path = document.strip_prefix(root()).unwrap().to_str().unwrap();
+        for name in variables(&text) {
+            seen.insert(name.to_owned());
+            // `RPM_LOG_*` stands for all that begin so.
+            let family = name.ends_with('_') && known.iter().any(|other| other.starts_with(name));
+            let plain = name.strip_suffix("_FILE").unwrap_or(name);
+            let foreign = FOREIGN.contains(&(name, path));
+            if !family && !foreign && !known.contains(name) && !known.contains(plain) {
+                faults.push(format!("{path}: {name} is not a variable of the runtime"));
+            }
+        }
+    }
+    assert!(seen.len() > 60, "only {} variables", seen.len());
+    none(&faults);
 }
 
 #[test]
