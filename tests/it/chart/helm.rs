@@ -8,13 +8,13 @@ use std::process::{Command, Output, Stdio};
 use crate::harness::source;
 use serde_json::Value;
 
-pub(super) const CHART: &str = "charts/rpm-runtime";
+pub const CHART: &str = "charts/rpm-runtime";
 
 /// The least that must be said.
-pub(super) const MINIMAL: &str = "charts/rpm-runtime/ci/minimal-values.yaml";
+pub const MINIMAL: &str = "charts/rpm-runtime/ci/minimal-values.yaml";
 
 /// The names of the files of values in `ci`, sorted.
-pub(super) fn ci_files() -> Vec<String> {
+pub fn ci_files() -> Vec<String> {
     let entries = fs::read_dir(source(CHART).join("ci")).unwrap();
     let path = |entry: fs::DirEntry| format!("{CHART}/ci/{}", entry.file_name().to_str().unwrap());
     let mut files: Vec<_> = entries.map(|entry| path(entry.unwrap())).collect();
@@ -30,7 +30,7 @@ fn installed(path: &str) -> PathBuf {
 }
 
 /// A command with this input. Its output is returned even if it fails.
-pub(super) fn run(command: &mut Command, input: &str) -> Output {
+pub fn run(command: &mut Command, input: &str) -> Output {
     let piped = command
         .current_dir(source(""))
         .stdin(Stdio::piped())
@@ -49,14 +49,14 @@ pub(super) fn run(command: &mut Command, input: &str) -> Output {
 
 /// The standard output of a command that must have succeeded.
 #[track_caller]
-pub(super) fn text(output: &Output) -> String {
+pub fn text(output: &Output) -> String {
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{}: {said}", output.status);
     String::from_utf8(output.stdout.clone()).unwrap()
 }
 
 /// helm, without a look at the home of who runs the tests.
-pub(super) fn helm(words: &[&str]) -> Command {
+pub fn helm(words: &[&str]) -> Command {
     let home = Path::new(env!("CARGO_TARGET_TMPDIR")).join("helm");
     let mut helm = Command::new(installed("chart/helm/helm"));
     helm.args(words)
@@ -68,7 +68,7 @@ pub(super) fn helm(words: &[&str]) -> Command {
 }
 
 /// Python with PyYAML and the schemas of Kubernetes.
-pub(super) fn python(words: &[&str]) -> Command {
+pub fn python(words: &[&str]) -> Command {
     let mut python = Command::new("python3");
     python
         .args(words)
@@ -79,7 +79,7 @@ pub(super) fn python(words: &[&str]) -> Command {
 
 /// Manifests as JSON. `versions` of Kubernetes must take each of them.
 #[track_caller]
-pub(super) fn objects(manifests: &str, versions: &[&str]) -> Vec<Value> {
+pub fn objects(manifests: &str, versions: &[&str]) -> Vec<Value> {
     let words = [&["tests/payloads/chart/objects.py"], versions].concat();
     let json = text(&run(&mut python(&words), manifests));
     serde_json::from_str(&json).unwrap()
@@ -87,7 +87,7 @@ pub(super) fn objects(manifests: &str, versions: &[&str]) -> Vec<Value> {
 
 /// How many custom resources of these objects their published schemas take; all must be.
 #[track_caller]
-pub(super) fn custom(objects: &[Value]) -> usize {
+pub fn custom(objects: &[Value]) -> usize {
     let mut node = Command::new("node");
     node.args(["tests/payloads/chart/custom.mjs"])
         .arg(installed("chart"));
@@ -97,7 +97,7 @@ pub(super) fn custom(objects: &[Value]) -> usize {
 
 /// `helm template` for one set of values.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Render {
+pub struct Render {
     files: Vec<String>,
     values: String,
     kubernetes: Option<&'static str>,
@@ -105,7 +105,7 @@ pub(super) struct Render {
 
 impl Render {
     /// With the values of this file.
-    pub(super) fn of(file: &str) -> Self {
+    pub fn of(file: &str) -> Self {
         Self {
             files: vec![file.to_owned()],
             ..Self::default()
@@ -113,18 +113,18 @@ impl Render {
     }
 
     /// With the least values and these, in YAML.
-    pub(super) fn with(values: &str) -> Self {
+    pub fn with(values: &str) -> Self {
         Self::of(MINIMAL).and(values)
     }
 
     /// These values win over the others.
-    pub(super) fn and(mut self, values: &str) -> Self {
+    pub fn and(mut self, values: &str) -> Self {
         values.clone_into(&mut self.values);
         self
     }
 
     /// For a cluster of this version.
-    pub(super) fn for_kubernetes(mut self, version: &'static str) -> Self {
+    pub fn for_kubernetes(mut self, version: &'static str) -> Self {
         self.kubernetes = Some(version);
         self
     }
@@ -142,19 +142,19 @@ impl Render {
 
     /// The manifests.
     #[track_caller]
-    pub(super) fn manifests(&self) -> String {
+    pub fn manifests(&self) -> String {
         text(&self.output())
     }
 
     /// The objects.
     #[track_caller]
-    pub(super) fn objects(&self) -> Objects {
+    pub fn objects(&self) -> Objects {
         Objects(objects(&self.manifests(), &[]))
     }
 
     /// What helm says when it refuses these values.
     #[track_caller]
-    pub(super) fn refused(&self) -> String {
+    pub fn refused(&self) -> String {
         let output = self.output();
         assert!(!output.status.success(), "it was rendered: {}", self.values);
         assert!(
@@ -168,11 +168,11 @@ impl Render {
 
 /// What was rendered.
 #[derive(Debug)]
-pub(super) struct Objects(pub(super) Vec<Value>);
+pub struct Objects(pub Vec<Value>);
 
 impl Objects {
     /// The objects of this kind and name; a name begins with `rel-rpm-runtime`, which is left out.
-    pub(super) fn get(&self, kind: &str, suffix: &str) -> Option<&Value> {
+    pub fn get(&self, kind: &str, suffix: &str) -> Option<&Value> {
         let name = format!("rel-rpm-runtime{suffix}");
         let named = |object: &&Value| object["metadata"]["name"] == name.as_str();
         let mut found = self
@@ -187,7 +187,7 @@ impl Objects {
 
     /// The one object of this kind.
     #[track_caller]
-    pub(super) fn one(&self, kind: &str) -> &Value {
+    pub fn one(&self, kind: &str) -> &Value {
         let mut found = self.0.iter().filter(|object| object["kind"] == kind);
         let first = found.next().unwrap_or_else(|| panic!("no {kind}"));
         assert!(found.next().is_none(), "two of {kind}");
@@ -195,19 +195,19 @@ impl Objects {
     }
 
     /// Whether there is an object of this kind.
-    pub(super) fn has(&self, kind: &str) -> bool {
+    pub fn has(&self, kind: &str) -> bool {
         self.0.iter().any(|object| object["kind"] == kind)
     }
 
     /// `spec` of the pods of the Deployment.
     #[track_caller]
-    pub(super) fn pod(&self) -> &Value {
+    pub fn pod(&self) -> &Value {
         &self.one("Deployment")["spec"]["template"]["spec"]
     }
 
     /// The container of the program.
     #[track_caller]
-    pub(super) fn app(&self) -> &Value {
+    pub fn app(&self) -> &Value {
         let app = &self.pod()["containers"][0];
         assert_eq!(app["name"], "app");
         app
@@ -215,7 +215,7 @@ impl Objects {
 
     /// The value of a variable of the program's container.
     #[track_caller]
-    pub(super) fn variable(&self, name: &str) -> Option<&str> {
+    pub fn variable(&self, name: &str) -> Option<&str> {
         let env = self.app()["env"].as_array().unwrap();
         let mut found = env.iter().filter(|entry| entry["name"] == name);
         let first = found.next()?;

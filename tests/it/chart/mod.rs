@@ -2,7 +2,7 @@
 
 mod deployment;
 mod environment;
-mod helm;
+pub mod helm;
 mod judges;
 mod objects;
 mod pod_security;

@@ -142,6 +142,18 @@ impl<'a> Container<'a> {
         container
     }
 
+    /// The container `app` of a pod that runs already.
+    #[track_caller]
+    pub fn of_pod(engine: &'a Engine, pod: &str) -> Self {
+        let mut container = Self {
+            engine,
+            name: format!("{pod}-app"),
+            pid: 0,
+        };
+        container.pid = container.inspect("{{.State.Pid}}").parse().unwrap();
+        container
+    }
+
     #[track_caller]
     pub fn inspect(&self, format: &str) -> String {
         self.engine.expect([

@@ -2,6 +2,7 @@
 
 mod engine;
 mod image;
+mod pod;
 mod programs;
 
 pub use engine::{Container, Engine};

@@ -1,0 +1,247 @@
+//! The pods of the chart, as podman plays them: it takes the Deployment and its ConfigMap. It knows no probes and no grace period of
+//! pods, so the test asks and waits in their place.
+
+use std::collections::BTreeSet;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use crate::chart::helm::Render;
+use crate::containers::{Container, Engine, payloads};
+use crate::harness::{children, http_get, scratch, until};
+use serde_json::Value;
+
+/// A pod that podman plays. Removed on drop, with its volumes.
+struct Pod<'a> {
+    engine: &'a Engine,
+    manifest: PathBuf,
+    /// The seconds that its manifest grants a stop.
+    grace: u64,
+    /// Its name and that of its Deployment.
+    name: String,
+    deployment: String,
+}
+
+impl<'a> Pod<'a> {
+    /// Plays the pod of the chart with these values.
+    #[track_caller]
+    fn play(engine: &'a Engine, name: &str, values: &str) -> Self {
+        let (image, tag) = (payloads(engine), "latest");
+        let deployment = format!("{name}-{}", std::process::id());
+        let objects = Render::with(&format!(
+            "{{fullnameOverride: {deployment}, image: {{repository: {image}, tag: {tag}, pullPolicy: Never}}, {values}}}"
+        ))
+        .objects();
+        let grace = objects.pod()["terminationGracePeriodSeconds"]
+            .as_u64()
+            .unwrap();
+        let kinds = ["Deployment", "ConfigMap"];
+        let kept = objects.0.into_iter();
+        let kept = kept.filter(|object| kinds.iter().any(|kind| object["kind"] == *kind));
+        let documents: Vec<String> = kept.map(|object| playable(object).to_string()).collect();
+        let manifest = scratch(name).join("pod.yaml");
+        // JSON is YAML.
+        fs::write(&manifest, documents.join("\n---\n")).unwrap();
+        let pod = Self {
+            engine,
+            manifest,
+            grace,
+            name: format!("{deployment}-pod-0"),
+            deployment,
+        };
+        let words = [
+            "kube",
+            "play",
+            "--network",
+            "none",
+            pod.manifest.to_str().unwrap(),
+        ];
+        engine.expect(words);
+        pod
+    }
+
+    /// Where the file of the ConfigMap is on this machine.
+    fn file(&self, name: &str) -> PathBuf {
+        let volume = format!("{}-files", self.deployment);
+        let words = ["volume", "inspect", "--format", "{{.Mountpoint}}", &volume];
+        PathBuf::from(self.engine.expect(words)).join(name)
+    }
+
+    /// Stops the pod with the grace of its manifest.
+    fn stop(&self) {
+        let grace = self.grace.to_string();
+        self.engine
+            .expect(["pod", "stop", "--time", &grace, &self.name]);
+    }
+}
+
+impl Drop for Pod<'_> {
+    fn drop(&mut self) {
+        let manifest = self.manifest.to_str().unwrap();
+        // It may never have been played.
+        let _ = self.engine.podman(["kube", "down", manifest]);
+        let _ = self
+            .engine
+            .podman(["pod", "rm", "--force", "--time", "0", &self.name]);
+        let volume = format!("{}-files", self.deployment);
+        let _ = self.engine.podman(["volume", "rm", "--force", &volume]);
+    }
+}
+
+/// Without what this network has no place for, and without probes, for which podman needs a shell in the image.
+fn playable(mut object: Value) -> Value {
+    if object["kind"] == "Deployment" {
+        object["spec"]["replicas"] = 1.into();
+        let containers = object["spec"]["template"]["spec"]["containers"].as_array_mut();
+        for container in containers.unwrap() {
+            let container = container.as_object_mut().unwrap();
+            for field in ["ports", "startupProbe", "readinessProbe", "livenessProbe"] {
+                assert!(container.remove(field).is_some(), "{field}");
+            }
+        }
+    }
+    object
+}
+
+fn ask(container: &Container) -> std::io::Result<i64> {
+    container
+        .inside(|| http_get("127.0.0.1:3000", "/"))
+        .map(|reply| reply.pid())
+}
+
+/// Status of an admin endpoint.
+fn status(container: &Container, path: &str) -> u16 {
+    container
+        .inside(|| http_get("127.0.0.1:9464", path))
+        .map_or(0, |reply| reply.status)
+}
+
+fn workers(container: &Container) -> BTreeSet<i32> {
+    children(container.pid)
+        .iter()
+        .map(|process| process.pid)
+        .collect()
+}
+
+const VALUES: &str = "args: [/app/echo_server], ports: {http: {port: 3000}}, resources: {limits: {cpu: 1500m, memory: 256Mi}}, \
+                      configFiles: {files: {app.conf: one}}, \
+                      runtime: {RPM_INSTANCES: max, RPM_WATCH_DELAY: 100ms, RPM_MIN_READY: 0, RPM_SHUTDOWN_DELAY: 5s}";
+
+/// The life of a pod: confined as the manifest says, ready, reloaded by its ConfigMap, and stopped within its grace, while a client
+/// asks all the time.
+fn lives(pod: &Pod) {
+    let container = Container::of_pod(pod.engine, &pod.name);
+    let of_process = fs::read_to_string(format!("/proc/{}/status", container.pid)).unwrap();
+    let field = |name: &str| {
+        let line = of_process
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        line.unwrap().split_whitespace().last().unwrap().to_owned()
+    };
+    assert_eq!(field("NSpid"), "1");
+    assert_eq!(field("Uid"), "65532");
+    assert_eq!(field("CapBnd"), "0000000000000000");
+    assert_eq!(field("NoNewPrivs"), "1");
+    assert_eq!(field("Seccomp"), "2");
+    assert_eq!(container.inspect("{{.HostConfig.ReadonlyRootfs}}"), "true");
+
+    for probe in ["/startupz", "/readyz", "/livez"] {
+        until(&format!("{probe} is answered"), || {
+            status(&container, probe) == 200
+        });
+    }
+    let first = workers(&container);
+    assert_eq!(first.len(), 2, "a worker for each CPU of 1500m, rounded up");
+
+    let stopping = AtomicBool::new(false);
+    let answered = thread::scope(|scope| {
+        let client = scope.spawn(|| {
+            let mut answered = 0_u32;
+            // As a load balancer: it goes on until the pod says that it is not ready any more.
+            while !stopping.load(Ordering::SeqCst) || status(&container, "/readyz") == 200 {
+                ask(&container).expect("every request is answered");
+                answered += 1;
+            }
+            answered
+        });
+        fs::write(pod.file("app.conf"), "two").unwrap();
+        until("both workers are new", || {
+            let now = workers(&container);
+            now.len() == 2 && now.is_disjoint(&first)
+        });
+        assert_eq!(status(&container, "/readyz"), 200);
+        stopping.store(true, Ordering::SeqCst);
+        pod.stop();
+        client.join().unwrap()
+    });
+    assert!(answered > 0);
+    assert_eq!(
+        container.inspect("{{.State.ExitCode}}"),
+        "0",
+        "{}",
+        container.logs()
+    );
+    assert!(
+        container.logs().contains("stopped code=0"),
+        "{}",
+        container.logs()
+    );
+}
+
+#[test]
+fn the_pod_of_the_chart_is_confined_and_loses_no_request() {
+    let engine = Engine::new();
+    let pod = Pod::play(&engine, "chart-pod", VALUES);
+    lives(&pod);
+}
+
+/// The init container of the chart, then the program's container with another user. Each is started by itself: podman 4.3 tries to
+/// remove an init container before it sees its end.
+#[test]
+fn the_init_container_brings_a_binary_that_runs_in_another_container() {
+    let engine = Engine::new();
+    let image = payloads(&engine);
+    let pod = Render::with("{inject: {enabled: true}, args: [/app/echo_server]}").objects();
+    let words = |container: &Value, field: &str| -> Vec<String> {
+        serde_json::from_value(container[field].clone()).unwrap()
+    };
+    let init = &pod.pod()["initContainers"][0];
+    let mount = init["volumeMounts"][0]["mountPath"].as_str().unwrap();
+    let shared = scratch("chart-inject");
+    // As an emptyDir is.
+    fs::set_permissions(&shared, Permissions::from_mode(0o777)).unwrap();
+    let volume = format!("{}:{mount}", shared.display());
+
+    let command = words(init, "command");
+    let confined = "run --rm --network none --read-only --cap-drop all --security-opt no-new-privileges --user 65532:65532";
+    let mut run: Vec<&str> = confined.split(' ').collect();
+    run.extend(["--volume", &volume, "--entrypoint", &command[0], image]);
+    run.extend(command[1..].iter().map(String::as_str));
+    engine.expect(run);
+
+    let binary = words(pod.app(), "command").remove(0);
+    let options = [
+        "--user",
+        "65534:65534",
+        "--volume",
+        &format!("{volume}:ro"),
+        "--env",
+        "RPM_INSTANCES=2",
+        "--entrypoint",
+        &binary,
+        image,
+    ];
+    let mut options: Vec<String> = options.map(str::to_owned).to_vec();
+    options.extend(words(pod.app(), "args"));
+    let container = Container::start(&engine, "chart-inject", &options);
+    let executable = fs::read_link(format!("/proc/{}/exe", container.pid)).unwrap();
+    assert_eq!(executable.to_str(), Some(binary.as_str()));
+    let mut seen = BTreeSet::new();
+    until("both workers answer", || {
+        seen.extend(ask(&container));
+        seen.len() == 2
+    });
+    assert_eq!(container.stop(20), 0, "{}", container.logs());
+}
