@@ -117,13 +117,15 @@ impl NotifySocket {
         let Some(Sender { pid, uid }) = sender else {
             return false;
         };
-        let adopted = |pid| self.proc.has_variable(pid, &self.variable);
-        let kinship = self.proc.kinship(pid, worker, adopted);
         // The user of a worker that has ended is not known any more.
         let user = || {
             caller::maker(Some(worker.get()))
                 .map_or_else(|_| links::effective_user(), |maker| maker.uid)
         };
+        // Another user is not asked for more: a process can make whoever reads its memory wait.
+        let alike = || uid == 0 || uid == user();
+        let adopted = |pid| alike() && self.proc.has_variable(pid, &self.variable);
+        let kinship = self.proc.kinship(pid, worker, adopted);
         kinship == Kinship::Own || is_believed(kinship, uid, user())
     }
 }

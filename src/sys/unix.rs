@@ -18,7 +18,7 @@ use nix::sys::stat::{FchmodatFlags, FileStat, Mode, SFlag, fchmodat, fstat, fsta
 use nix::unistd::{UnlinkatFlags, linkat, unlinkat};
 
 use super::proc::Proc;
-use super::{procunix, rights};
+use super::{bounded, procunix, rights};
 use crate::model::Guard;
 
 pub use super::caller::{Maker, as_seen_by, is_in_our_network, maker, sees_the_same};
@@ -279,9 +279,15 @@ pub fn socket_at(path: &Path) -> Option<SocketFile> {
     socket_file(&stat)
 }
 
-/// Whether something other than the file of a socket is at a path.
-pub fn is_other_file(path: &Path) -> bool {
-    nix::sys::stat::lstat(path).is_ok_and(|stat| socket_file(&stat).is_none())
+/// Whether something other than the file of a socket is at a path. The file system may not answer (NFS, FUSE), so that is
+/// bounded as [`bounded::limit`] says.
+pub fn is_other_file(path: &Path) -> nix::Result<bool> {
+    let path = path.to_owned();
+    bounded::ask(move || match nix::sys::stat::lstat(&path) {
+        Ok(stat) => Ok(socket_file(&stat).is_none()),
+        Err(Errno::ENOENT) => Ok(false),
+        Err(errno) => Err(errno),
+    })
 }
 
 /// What poll(2) says of a listener: whether a connection waits, and whether it was shut down.

@@ -28,10 +28,7 @@ impl UnixServer {
         }
         let (_, path) = removed_path(notification)?;
         // Most removals are of other files: one look at each.
-        if unix::is_other_file(&path) {
-            return Ok(Removed::ByKernel);
-        }
-        if !unix::sees_the_same(task)? {
+        if !unix::sees_the_same(task)? || unix::is_other_file(&path)? {
             return Ok(Removed::ByKernel);
         }
         let (parent, base) = unix::split(&path).ok_or(Errno::EINVAL)?;

@@ -45,7 +45,7 @@ fn workers_that_remove_and_bind_unix_paths_at_the_same_moment_all_serve_them() {
         drop(UnixListener::bind(at(number)).unwrap());
     }
     let script = format!(
-        "import os, select, socket\nd = '{}'\nall = []\ndef everybody(n):\n  b = os.open('%s/%d.count' % (d, n), os.O_CREAT | os.O_APPEND | os.O_WRONLY)\n  os.write(b, b'.')\n  while os.fstat(b).st_size < {WORKERS}: pass\nfor n in range({PATHS}):\n  p = '%s/%d.sock' % (d, n)\n  everybody(n)\n  try: os.unlink(p)\n  except FileNotFoundError: pass\n  s = socket.socket(socket.AF_UNIX)\n  s.bind(p)\n  s.listen(16)\n  all.append(s)\nprint('serves', flush=True)\nwhile True:\n  for s in select.select(all, [], [])[0]:\n    s.setblocking(False)\n    try: c, _ = s.accept()\n    except BlockingIOError: continue\n    c.sendall(str(os.getpid()).encode())\n    c.close()",
+        "import os, select, socket\nd = '{}'\nall = []\ndef everybody(n):\n  b = os.open('%s/%d.count' % (d, n), os.O_CREAT | os.O_APPEND | os.O_WRONLY)\n  os.write(b, b'.')\n  while os.fstat(b).st_size < {WORKERS}: pass\nfor n in range({PATHS}):\n  p = '%s/%d.sock' % (d, n)\n  everybody(n)\n  try: os.unlink(p)\n  except FileNotFoundError: pass\n  s = socket.socket(socket.AF_UNIX)\n  s.bind(p)\n  all.append(s)\nfor s in all: s.listen(16)\nprint('serves', flush=True)\nwhile True:\n  for s in select.select(all, [], [])[0]:\n    s.setblocking(False)\n    try: c, _ = s.accept()\n    except BlockingIOError: continue\n    c.sendall(str(os.getpid()).encode())\n    c.close()",
         directory.display()
     );
     let runtime = UnixProgram::started_by(

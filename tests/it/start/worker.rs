@@ -8,6 +8,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
+use crate::harness::shared_port::field;
 use crate::harness::{self, Builder, Runtime, Signal, Stream, example, scratch};
 
 /// A service with this number of workers and without a shared port.
@@ -469,19 +470,20 @@ fn what_we_were_told_about_descriptors_is_not_told_to_a_worker_that_lacks_them()
     );
 }
 
+/// The stop is pending when the runtime begins: what executes it blocks the signal and sends it.
 #[test]
 fn pid_1_heeds_a_stop_that_comes_before_its_configuration_is_read() {
-    let pipe = scratch("early-stop").join("pipe");
-    nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let script = "import os, signal, sys\n\
+         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])\n\
+         os.kill(os.getpid(), signal.SIGTERM)\n\
+         os.execv(sys.argv[1], sys.argv[1:])";
     let mut runtime = Runtime::builder()
         .pid1()
+        .under(["/usr/bin/python3", "-c", script])
         .env("RPM_PORTS", "off")
-        .env("RPM_COMMAND_FILE", &pipe)
+        .program(["sleep", "1000"])
         .start();
-    // Opening succeeds when the runtime reads.
-    let mut command = fs::OpenOptions::new().write(true).open(&pipe).unwrap();
-    runtime.signal(Signal::SIGTERM);
-    command.write_all(b"sleep 1000").unwrap();
-    drop(command);
     assert_eq!(runtime.wait_exit().code(), Some(0));
+    let pid_1 = runtime.wait_for_line(|line| line.contains("starting "));
+    assert_eq!(field(&pid_1, "pid"), "1");
 }
