@@ -17,19 +17,22 @@ use crate::harness::{self, Builder, Runtime, Signal, patience};
 const CLIENTS: u32 = 8;
 
 /// A worker that was ready counts as started, however short it lived; the pauses after many deaths stay short.
-fn service(program: &Program) -> Builder {
-    program
-        .workers(WORKERS)
+pub(super) fn enduring(builder: Builder) -> Builder {
+    builder
         .env("RPM_MIN_UPTIME", "0s")
         .env("RPM_BACKOFF_MAX", "200ms")
         .env("RPM_MAX_RESTARTS", "0")
 }
 
+fn service(program: &Program) -> Builder {
+    enduring(program.workers(WORKERS))
+}
+
 /// A generator that gives the same numbers for the same seed (splitmix64).
-struct Random(u64);
+pub(super) struct Random(u64);
 
 impl Random {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let told = std::env::var("RPM_TEST_SEED").ok();
         let now = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
         let seed = told.map_or_else(
@@ -40,7 +43,7 @@ impl Random {
         Self(seed)
     }
 
-    fn below(&mut self, bound: usize) -> usize {
+    pub(super) fn below(&mut self, bound: usize) -> usize {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -60,14 +63,14 @@ impl Random {
 
 /// The IPv4 connections of some processes with a port of this machine.
 #[derive(Default)]
-struct Connections {
+pub(super) struct Connections {
     /// Ports of the clients whose connections they have accepted.
-    accepted: BTreeSet<u16>,
+    pub(super) accepted: BTreeSet<u16>,
     /// Their own ports, where they are the client.
-    opened: BTreeSet<u16>,
+    pub(super) opened: BTreeSet<u16>,
 }
 
-fn connections(pids: &[i32], port: u16) -> Connections {
+pub(super) fn connections(pids: &[i32], port: u16) -> Connections {
     let files = pids
         .iter()
         .flat_map(|pid| fs::read_dir(format!("/proc/{pid}/fd")).unwrap());

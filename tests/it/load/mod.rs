@@ -16,6 +16,7 @@ mod reload;
 mod scale;
 mod servers;
 mod shutdown;
+mod storm;
 mod tight;
 mod udp;
 mod unix;
