@@ -33,7 +33,7 @@ pub(super) const ADMIN_ADDR: Setting<Option<SocketAddr>> = Setting {
     help: "metrics, probes, status; off",
     doc: "The address of the admin endpoints: metrics, probes and status. They are read-only and ask for no password. \
           `[::]` is every address, of IPv4 too; where the host has no IPv6, it is `0.0.0.0`. With port 0 the kernel chooses \
-          a free port.",
+          a free port. `tcp://` before it is taken too, as Kubernetes writes it into the variables of a Service.",
     parse: admin_addr,
     show: show::or_off,
 };
@@ -170,6 +170,7 @@ fn admin_addr(text: &str) -> Result<Option<SocketAddr>, Wrong> {
     if is(text, "off") {
         return Ok(None);
     }
+    let text = text.strip_prefix("tcp://").unwrap_or(text);
     text.parse().map(Some).map_err(|_| {
         let what = if text.bytes().all(|byte| byte.is_ascii_digit()) {
             "is a port without an address"

@@ -302,6 +302,11 @@ fn admin_addresses() {
     for text in ["0.0.0.0:9464", "[::]:9464", "127.0.0.1:0"] {
         assert_eq!(admin_addr(text), Ok(Some(text.parse().unwrap())));
     }
+    // As Kubernetes names a Service in a variable.
+    for text in ["10.1.2.3:9464", "[fd00::1]:9464"] {
+        let named = format!("tcp://{text}");
+        assert_eq!(admin_addr(&named), Ok(Some(text.parse().unwrap())));
+    }
     assert_eq!(admin_addr("off"), Ok(None));
     let bad = [
         ("9464", "is a port without an address"),
