@@ -1,28 +1,34 @@
 {{/* Values that contradict each other: each is refused with its name. */}}
 
 {{- define "rpm-runtime.checks" -}}
+{{- $ports := include "rpm-runtime.portMap" . | fromJson }}
 {{- $admin := include "rpm-runtime.adminPort" . }}
 {{- $taken := dict }}
 {{- if $admin }}{{ $taken = dict (printf "TCP %s" $admin) "runtime.RPM_ADMIN_ADDR" }}{{ end }}
 {{- range $name, $value := .Values.env }}
 {{- if hasPrefix "RPM_" $name }}{{ fail (printf "env.%s: it belongs to the runtime, so its place is runtime.%s" $name $name) }}{{ end }}
 {{- end }}
-{{- if hasKey .Values.ports "admin" }}{{ fail "ports.admin: the name is that of the port of runtime.RPM_ADMIN_ADDR" }}{{ end }}
-{{- range $name, $port := .Values.ports }}
-{{- if $port }}
-{{- $key := printf "%s %d" ($port.protocol | default "TCP") (int64 $port.port) }}
+{{- if hasKey $ports "admin" }}{{ fail "ports.admin: the name is that of the port of runtime.RPM_ADMIN_ADDR" }}{{ end }}
+{{- $published := dict }}
+{{- range $name, $port := $ports }}
+{{- $key := printf "%s %d" $port.protocol (int64 $port.port) }}
 {{- if hasKey $taken $key }}
 {{- fail (printf "ports.%s: the port %d is that of %s" $name (int64 $port.port) (get $taken $key)) }}
 {{- end }}
 {{- $_ := set $taken $key (printf "ports.%s" $name) }}
+{{- if $port.expose }}
+{{- $number := $port.servicePort | default $port.port | int64 }}
+{{- $key = printf "%s %d" $port.protocol $number }}
+{{- if hasKey $published $key }}
+{{- fail (printf "ports.%s: the port %d of the Service is that of ports.%s" $name $number (get $published $key)) }}
+{{- end }}
+{{- $_ := set $published $key $name }}
 {{- end }}
 {{- end }}
-{{- if and .Values.ports (eq "off" (include "rpm-runtime.variable" (dict "root" . "name" "RPM_PORTS" "default" "") | lower)) }}
-{{- range $name, $port := .Values.ports }}
-{{- if $port }}
+{{- if and $ports (eq "off" (include "rpm-runtime.variable" (dict "root" . "name" "RPM_PORTS" "default" "") | lower)) }}
+{{- range $name, $port := $ports }}
 {{- if ne $port.shared false }}
 {{- fail (printf "runtime.RPM_PORTS: off, but ports.%s shall be shared" $name) }}
-{{- end }}
 {{- end }}
 {{- end }}
 {{- end }}
@@ -43,6 +49,25 @@
 {{- if and $files.files $files.existing }}
 {{- fail (printf "%s.existing: there are %s.files too; only one of them can be mounted" . .) }}
 {{- end }}
+{{- end }}
+{{- $mounted := dict }}
+{{- range $mount := include "rpm-runtime.mounts" . | fromYamlArray }}
+{{- $place := trimSuffix "/" $mount.mountPath }}
+{{- if hasKey $mounted $place }}
+{{- fail (printf "mountPath: %s is that of the volumes %s and %s" $mount.mountPath (get $mounted $place) $mount.name) }}
+{{- end }}
+{{- $_ := set $mounted $place $mount.name }}
+{{- end }}
+{{- range list "commonLabels" "podLabels" }}
+{{- $value := . }}
+{{- range $label := list "app.kubernetes.io/name" "app.kubernetes.io/instance" }}
+{{- if hasKey (get $.Values $value) $label }}
+{{- fail (printf "%s: the chart sets %s itself, and selects pods by it" $value $label) }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- if and .Values.service.externalTrafficPolicy (eq .Values.service.type "ClusterIP") }}
+{{- fail (printf "service.externalTrafficPolicy: %s is for the types NodePort and LoadBalancer; service.type is ClusterIP" .Values.service.externalTrafficPolicy) }}
 {{- end }}
 {{- if and .Values.podMonitor.enabled .Values.serviceMonitor.enabled }}
 {{- fail "serviceMonitor.enabled: podMonitor.enabled is true too, so each pod would be scraped twice" }}

@@ -14,34 +14,27 @@
 
 {{- define "rpm-runtime.selectorLabels" -}}
 app.kubernetes.io/name: {{ include "rpm-runtime.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end }}
 
-{{/* The version is that of the program, if its tag can be a label. */}}
+{{/* The version is that of the program, if its tag can be a label. commonLabels win, except over those that selectors use. */}}
 {{- define "rpm-runtime.labels" -}}
-helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
-{{ include "rpm-runtime.selectorLabels" . }}
+{{- $own := include "rpm-runtime.selectorLabels" . | fromYaml }}
+{{- $_ := set $own "helm.sh/chart" (printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-") }}
 {{- if regexMatch "^[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?$" .Values.image.tag }}
-app.kubernetes.io/version: {{ .Values.image.tag | quote }}
+{{- $_ := set $own "app.kubernetes.io/version" .Values.image.tag }}
 {{- end }}
-app.kubernetes.io/managed-by: {{ .Release.Service }}
-{{- with .Values.commonLabels }}
-{{ toYaml . }}
-{{- end }}
+{{- $_ := set $own "app.kubernetes.io/managed-by" .Release.Service }}
+{{- merge (dict) .Values.commonLabels $own | toYaml }}
 {{- end }}
 
 {{/* metadata of an object. Arguments: root, and optionally name, namespace, labels, annotations, component. */}}
 {{- define "rpm-runtime.metadata" -}}
 name: {{ .name | default (include "rpm-runtime.fullname" .root) }}
 namespace: {{ .namespace | default .root.Release.Namespace }}
+{{- $component := empty .component | ternary dict (dict "app.kubernetes.io/component" .component) }}
 labels:
-  {{- include "rpm-runtime.labels" .root | nindent 2 }}
-  {{- with .component }}
-  app.kubernetes.io/component: {{ . }}
-  {{- end }}
-  {{- with .labels }}
-  {{- toYaml . | nindent 2 }}
-  {{- end }}
+  {{- merge (dict) $component (.labels | default dict) (include "rpm-runtime.labels" .root | fromYaml) | toYaml | nindent 2 }}
 {{- with merge (dict) (.annotations | default dict) .root.Values.commonAnnotations }}
 annotations:
   {{- toYaml . | nindent 2 }}
@@ -79,12 +72,15 @@ ipFamilies:
 {{- end }}
 {{- end }}
 
-{{/* Whether there is a Service for the admin endpoints: "true", or nothing. */}}
+{{/*
+Who needs a Service for the admin endpoints: "release" if it belongs to the release, "test" if it is there only while `helm test`
+runs, or nothing.
+*/}}
 {{- define "rpm-runtime.adminService" -}}
 {{- $who := "" }}
 {{- if .Values.adminService.enabled }}{{ $who = "adminService.enabled" }}{{ end }}
 {{- if .Values.serviceMonitor.enabled }}{{ $who = "serviceMonitor.enabled" }}{{ end }}
-{{- if $who }}{{ $_ := include "rpm-runtime.neededAdminPort" (dict "root" . "value" $who) }}true
-{{- else if and .Values.tests.enabled (include "rpm-runtime.adminPort" .) }}true
+{{- if $who }}{{ $_ := include "rpm-runtime.neededAdminPort" (dict "root" . "value" $who) }}release
+{{- else if and .Values.tests.enabled (include "rpm-runtime.adminPort" .) }}test
 {{- end }}
 {{- end }}

@@ -41,19 +41,41 @@ What becomes of `runtime`: the text of each variable, and the numbers that are c
 {{- mul $number (get $units (regexFind "[a-z]*$" $text)) }}
 {{- end }}
 
+{{/* `ports` as JSON, without those that are null; `expose` is filled in. All templates read the ports from here. */}}
+{{- define "rpm-runtime.portMap" -}}
+{{- $ports := dict }}
+{{- range $name, $port := .Values.ports }}
+{{- if $port }}
+{{- $expose := kindIs "bool" $port.expose | ternary $port.expose (ne $port.shared false) }}
+{{- $_ := set $ports $name (merge (dict "expose" $expose "protocol" ($port.protocol | default "TCP")) $port) }}
+{{- end }}
+{{- end }}
+{{- toJson $ports }}
+{{- end }}
+
+{{/* As portMap, only the ports that others may reach: those of the Service and of the NetworkPolicy. */}}
+{{- define "rpm-runtime.exposedPorts" -}}
+{{- $ports := dict }}
+{{- range $name, $port := include "rpm-runtime.portMap" . | fromJson }}
+{{- if $port.expose }}{{ $_ := set $ports $name $port }}{{ end }}
+{{- end }}
+{{- toJson $ports }}
+{{- end }}
+
 {{/* The names of `ports`, in the order of RPM_PORTS: http first, then by name. */}}
 {{- define "rpm-runtime.portNames" -}}
-{{- $names := keys .Values.ports | sortAlpha }}
+{{- $names := include "rpm-runtime.portMap" . | fromJson | keys | sortAlpha }}
 {{- if has "http" $names }}{{ $names = prepend (without $names "http") "http" }}{{ end }}
 {{- join "," $names }}
 {{- end }}
 
-{{/* The name of the port that Ingress, HTTPRoute and notes mean if none is named; empty without a TCP port. */}}
+{{/* The name of the port that Ingress and HTTPRoute mean if none is named; empty without an exposed TCP port. */}}
 {{- define "rpm-runtime.mainPort" -}}
 {{- $found := "" }}
+{{- $ports := include "rpm-runtime.exposedPorts" . | fromJson }}
 {{- range splitList "," (include "rpm-runtime.portNames" .) }}
-{{- $port := get $.Values.ports . }}
-{{- if and $port (not $found) (ne ($port.protocol | default "TCP") "UDP") }}{{ $found = . }}{{ end }}
+{{- $port := get $ports . }}
+{{- if and $port (not $found) }}{{ if ne $port.protocol "UDP" }}{{ $found = . }}{{ end }}{{ end }}
 {{- end }}
 {{- $found }}
 {{- end }}
@@ -61,9 +83,13 @@ What becomes of `runtime`: the text of each variable, and the numbers that are c
 {{/* Checks the name of a port, or takes the main port. Arguments: root, name, value (who names it). */}}
 {{- define "rpm-runtime.port" -}}
 {{- $name := .name | default (include "rpm-runtime.mainPort" .root) }}
-{{- if not $name }}{{ fail (printf "%s: there is no TCP port in `ports`" .value) }}{{ end }}
-{{- if not (hasKey .root.Values.ports $name) }}
+{{- if not $name }}{{ fail (printf "%s: there is no exposed TCP port in `ports`" .value) }}{{ end }}
+{{- $port := get (include "rpm-runtime.portMap" .root | fromJson) $name }}
+{{- if not $port }}
 {{- fail (printf "%s: the port %s is not in `ports`" .value $name) }}
+{{- end }}
+{{- if not $port.expose }}
+{{- fail (printf "%s: the port %s is not in the Service, see ports.%s.expose" .value $name $name) }}
 {{- end }}
 {{- $name }}
 {{- end }}
@@ -71,8 +97,9 @@ What becomes of `runtime`: the text of each variable, and the numbers that are c
 {{/* RPM_PORTS: the shared ports of `ports`, or off. `runtime.RPM_PORTS` wins. */}}
 {{- define "rpm-runtime.ports" -}}
 {{- $shared := list }}
+{{- $ports := include "rpm-runtime.portMap" . | fromJson }}
 {{- range splitList "," (include "rpm-runtime.portNames" .) }}
-{{- $port := get $.Values.ports . }}
+{{- $port := get $ports . }}
 {{- if $port }}
 {{- if ne $port.shared false }}
 {{- $shared = append $shared (printf "%s%d" (eq $port.protocol "UDP" | ternary "udp:" "") (int64 $port.port)) }}
@@ -86,10 +113,14 @@ What becomes of `runtime`: the text of each variable, and the numbers that are c
 {{- define "rpm-runtime.adminPort" -}}
 {{- $address := include "rpm-runtime.variable" (dict "root" . "name" "RPM_ADMIN_ADDR" "default" "[::]:9464") }}
 {{- if ne (lower $address) "off" }}
-{{- if regexMatch "^(127\\.|\\[::1\\])" $address }}
+{{- if regexMatch "^(tcp://)?(127\\.|\\[::1\\])" $address }}
 {{- fail (printf "runtime.RPM_ADMIN_ADDR: %s cannot be reached by the kubelet, which asks the probes; use [::]:9464, or off" $address) }}
 {{- end }}
-{{- regexFind "[0-9]+$" $address }}
+{{- $port := regexFind "[0-9]+$" $address }}
+{{- if eq 0 (atoi $port) }}
+{{- fail (printf "runtime.RPM_ADMIN_ADDR: %s names no port that the kubelet can ask; use [::]:9464, or off" $address) }}
+{{- end }}
+{{- $port }}
 {{- end }}
 {{- end }}
 
@@ -165,17 +196,48 @@ are shared, then with application metrics a last scrape, then RPM_STOP_TIMEOUT, 
 {{- if mod . 1000 }}{{ . }}ms{{ else }}{{ div . 1000 }}s{{ end }}
 {{- end }}
 
-{{/* failureThreshold of the startup probe: all workers may need RPM_READY_TIMEOUT, `attempts` times. */}}
+{{/*
+failureThreshold of the startup probe, and the check that a start fits into it. Each of `attempts` may need RPM_READY_TIMEOUT;
+between two of them the worker that was not ready has RPM_STOP_TIMEOUT to end, and its successor waits for the back-off.
+*/}}
 {{- define "rpm-runtime.startupThreshold" -}}
 {{- $probe := .Values.probes.startup }}
 {{- $period := int64 $probe.periodSeconds }}
+{{- $attempts := int64 $probe.attempts }}
 {{- $ready := include "rpm-runtime.milliseconds" (dict "root" . "name" "RPM_READY_TIMEOUT" "default" "30s") | int64 }}
+{{- $stop := include "rpm-runtime.milliseconds" (dict "root" . "name" "RPM_STOP_TIMEOUT" "default" "10s") | int64 }}
+{{- $least := include "rpm-runtime.milliseconds" (dict "root" . "name" "RPM_BACKOFF_MIN" "default" "100ms") | int64 }}
+{{- $most := include "rpm-runtime.milliseconds" (dict "root" . "name" "RPM_BACKOFF_MAX" "default" "15s") | int64 }}
+{{- /* It doubles with each attempt, and is up to a tenth longer. */}}
+{{- $backoff := 0 }}
+{{- $next := $least }}
+{{- range until (int (sub $attempts 1)) }}
+{{- $backoff = add $backoff (min $most (div (mul $next 11) 10)) }}
+{{- $next = min $most (mul $next 2) }}
+{{- end }}
+{{- $budget := add (div (add (mul $ready $attempts) (mul $stop (sub $attempts 1)) $backoff 999) 1000) 10 }}
 {{- if kindIs "invalid" $probe.failureThreshold }}
-{{- $budget := add (div (add (mul $ready $probe.attempts) 999) 1000) 10 }}
 {{- div (sub (add $budget $period) 1) $period }}
-{{- else if lt (mul $period 1000 (int64 $probe.failureThreshold)) $ready }}
-{{- fail (printf "probes.startup.failureThreshold: %d x %ds is less than RPM_READY_TIMEOUT %s, so slow starts would be killed" (int64 $probe.failureThreshold) $period (include "rpm-runtime.showTime" $ready)) }}
+{{- else if lt (mul $period (int64 $probe.failureThreshold)) $budget }}
+{{- fail (printf "probes.startup.failureThreshold: %d x %ds is too short, a start takes up to %d seconds: %d x RPM_READY_TIMEOUT %s + %d x RPM_STOP_TIMEOUT %s + the back-off %s + 10s" (int64 $probe.failureThreshold) $period $budget $attempts (include "rpm-runtime.showTime" $ready) (sub $attempts 1) (include "rpm-runtime.showTime" $stop) (include "rpm-runtime.showTime" $backoff)) }}
 {{- else }}
 {{- int64 $probe.failureThreshold }}
+{{- end }}
+{{- end }}
+
+{{/*
+What a resize of a running pod does: `resizePolicy`, or from the variables. RPM_INSTANCES=max counts CPUs, and room for workers,
+at the start; so does a percentage in RPM_MAX_MEMORY. Only a restart counts anew.
+*/}}
+{{- define "rpm-runtime.resizePolicy" -}}
+{{- if .Values.resizePolicy }}
+{{- toYaml .Values.resizePolicy }}
+{{- else }}
+{{- $max := hasPrefix "max" (include "rpm-runtime.variable" (dict "root" . "name" "RPM_INSTANCES" "default" "1") | lower) }}
+{{- $part := hasSuffix "%" (include "rpm-runtime.variable" (dict "root" . "name" "RPM_MAX_MEMORY" "default" "")) }}
+- resourceName: cpu
+  restartPolicy: {{ ternary "RestartContainer" "NotRequired" $max }}
+- resourceName: memory
+  restartPolicy: {{ ternary "RestartContainer" "NotRequired" (or $max $part) }}
 {{- end }}
 {{- end }}

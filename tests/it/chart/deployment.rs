@@ -53,13 +53,16 @@ fn the_image_is_named_by_tag_or_digest() {
 #[test]
 fn an_image_without_the_binary_gets_it_by_an_init_container() {
     let rendered = Render::with(
-        "{inject: {enabled: true}, args: [python3, app.py], ports: {http: {port: 8000}}}",
+        "{inject: {enabled: true, image: {repository: registry.example/rpm-runtime}}, args: [python3, app.py], ports: {http: {port: 8000}}}",
     )
     .objects();
     let pod = rendered.pod();
     let init = &pod["initContainers"][0];
     let version = env!("CARGO_PKG_VERSION");
-    assert_eq!(init["image"], format!("rpm-runtime:{version}"));
+    assert_eq!(
+        init["image"],
+        format!("registry.example/rpm-runtime:{version}")
+    );
     assert_eq!(
         init["command"],
         json!(["/rpm-runtime", "--copy-to", "/opt/rpm-runtime/rpm-runtime"])
@@ -141,20 +144,81 @@ fn files_that_are_not_watched_replace_the_pods_when_they_change() {
     assert_ne!(checksum("a"), checksum("b"));
 }
 
+/// The runtime counts CPUs and memory at its start only.
 #[test]
-fn the_resize_policy_is_for_clusters_that_know_it() {
-    let policy = |version| {
-        let rendered = Render::with("{}").for_kubernetes(version).objects();
+fn a_resize_restarts_the_container_where_the_runtime_has_counted() {
+    let policy = |values: &str| {
+        let rendered = Render::with(values).for_kubernetes("1.33").objects();
         rendered.app()["resizePolicy"].clone()
     };
-    assert!(policy("1.32").is_null());
-    assert_eq!(
-        policy("1.33"),
-        json!([
-            {"resourceName": "cpu", "restartPolicy": "NotRequired"},
-            {"resourceName": "memory", "restartPolicy": "NotRequired"}
-        ])
+    let (keep, restart) = ("NotRequired", "RestartContainer");
+    let percent = "resources: {limits: {memory: 1Gi}}, runtime: {RPM_MAX_MEMORY: 50%}";
+    let cases = [
+        ("{}", keep, keep),
+        (
+            "runtime: {RPM_INSTANCES: 4, RPM_MAX_MEMORY: 300Mi}",
+            keep,
+            keep,
+        ),
+        ("runtime: {RPM_INSTANCES: max}", restart, restart),
+        ("runtime: {RPM_INSTANCES: max-1}", restart, restart),
+        (&format!("{{{percent}}}"), keep, restart),
+        (
+            "{runtime: {RPM_INSTANCES: max}, resizePolicy: [{resourceName: cpu, restartPolicy: NotRequired}, {resourceName: memory, \
+             restartPolicy: RestartContainer}]}",
+            keep,
+            restart,
+        ),
+    ];
+    for (values, cpu, memory) in cases {
+        let expected = json!([
+            {"resourceName": "cpu", "restartPolicy": cpu},
+            {"resourceName": "memory", "restartPolicy": memory}
+        ]);
+        assert_eq!(policy(values), expected, "{values}");
+    }
+    let old = Render::with("{}").for_kubernetes("1.32").objects();
+    assert!(
+        old.app()["resizePolicy"].is_null(),
+        "1.32 knows no such field"
     );
+}
+
+#[test]
+fn pods_that_are_all_stopped_first_are_not_rolled() {
+    let strategy = |values: &str| {
+        let rendered = Render::with(values).objects();
+        rendered.one("Deployment")["spec"]["strategy"].clone()
+    };
+    assert_eq!(
+        strategy("{}"),
+        json!({"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}})
+    );
+    assert_eq!(
+        strategy("strategy: {type: Recreate}"),
+        json!({"type": "Recreate"})
+    );
+}
+
+#[test]
+fn a_stop_signal_names_the_system_that_it_needs() {
+    let rendered = Render::with("lifecycle: {stopSignal: SIGINT}").objects();
+    assert_eq!(rendered.pod()["os"], json!({"name": "linux"}));
+    assert_eq!(rendered.app()["lifecycle"]["stopSignal"], "SIGINT");
+    assert!(Render::with("{}").objects().pod()["os"].is_null());
+}
+
+#[test]
+fn a_label_of_pods_wins_over_the_common_one() {
+    let rendered = Render::with(
+        "{commonLabels: {team: a, app.kubernetes.io/version: '7'}, podLabels: {team: b}}",
+    )
+    .objects();
+    let deployment = rendered.one("Deployment");
+    assert_eq!(deployment["metadata"]["labels"]["team"], "a");
+    let pod = &deployment["spec"]["template"]["metadata"]["labels"];
+    assert_eq!(pod["team"], "b");
+    assert_eq!(pod["app.kubernetes.io/version"], "7");
 }
 
 #[test]

@@ -4,6 +4,7 @@ mod deployment;
 mod environment;
 pub mod helm;
 mod judges;
+mod monitoring;
 mod objects;
 mod pod_security;
 mod refusals;

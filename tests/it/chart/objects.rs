@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use super::helm::{CHART, Render};
+use super::helm::Render;
 use crate::harness::source;
 
 const PORTS: &str = "ports: {api: {port: 8080}, http: {port: 3000, servicePort: 80, appProtocol: http}, dns: {port: 53, protocol: UDP}}";
@@ -33,6 +33,48 @@ fn the_service_has_the_ports_of_the_program() {
         Render::with("{}").objects().get("Service", "").is_none(),
         "a Service needs a port"
     );
+}
+
+/// The port of a debugger is for who is inside of the pod.
+#[test]
+fn only_exposed_ports_are_published() {
+    let published = |ports: &str| {
+        let rendered = Render::with(&format!(
+            "{{ports: {ports}, networkPolicy: {{enabled: true}}, service: {{type: LoadBalancer}}, tests: {{enabled: false}}}}"
+        ))
+        .objects();
+        let open = |list: &Value| -> Vec<u64> {
+            let list = list.as_array().cloned().unwrap_or_default();
+            list.iter()
+                .map(|port| port["port"].as_u64().unwrap())
+                .collect()
+        };
+        let service = rendered.get("Service", "");
+        let service = service.map(|service| open(&service["spec"]["ports"]));
+        let rules = rendered.one("NetworkPolicy")["spec"]["ingress"].clone();
+        let first = &rules[0]["ports"];
+        let policy = (first[0]["port"] != 9464).then(|| open(first));
+        assert_eq!(service, policy, "{ports}");
+        for rule in rules.as_array().unwrap() {
+            assert_ne!(rule["ports"], json!([]), "an empty list opens every port");
+        }
+        service
+    };
+    let debug = "{http: {port: 3000}, debug: {port: 9229, shared: false}}";
+    assert_eq!(published(debug), Some(vec![3000]));
+    let both = "{http: {port: 3000}, own: {port: 9000, shared: false, expose: true}}";
+    assert_eq!(published(both), Some(vec![3000, 9000]));
+    let inner = "{http: {port: 3000}, inner: {port: 9000, expose: false}}";
+    assert_eq!(published(inner), Some(vec![3000]));
+    // The container says all of its ports, and a port that is not published is shared all the same.
+    let rendered = Render::with(&format!("ports: {inner}")).objects();
+    assert_eq!(rendered.app()["ports"].as_array().unwrap().len(), 3);
+    assert_eq!(rendered.variable("RPM_PORTS"), Some("3000,9000"));
+    for none in ["{http: null}", "{debug: {port: 9229, shared: false}}", "{}"] {
+        assert_eq!(published(none), None, "{none}");
+    }
+    let without = "{ports: {http: null}, runtime: {RPM_ADMIN_ADDR: off}}";
+    assert!(Render::with(without).objects().app()["ports"].is_null());
 }
 
 #[test]
@@ -144,110 +186,17 @@ fn only_the_scraper_and_the_test_reach_the_admin_port() {
     assert_eq!(spec["egress"], json!([]));
 }
 
-fn monitor(kind: &str, field: &str) -> (Value, Value) {
-    let switch = format!("{}{}", kind[..1].to_lowercase(), &kind[1..]);
-    let rendered = Render::with(&format!(
-        "{switch}: {{enabled: true, namespace: monitoring, labels: {{release: prom}}, interval: 15s, scrapeTimeout: 10s, \
-         metricRelabelings: [{{action: drop, regex: go_.*, sourceLabels: [__name__]}}]}}"
-    ))
-    .objects();
-    let object = rendered.one(kind);
-    assert_eq!(object["metadata"]["namespace"], "monitoring");
-    assert_eq!(object["metadata"]["labels"]["release"], "prom");
-    assert_eq!(
-        object["spec"]["namespaceSelector"],
-        json!({"matchNames": ["shop"]})
-    );
-    assert_eq!(
-        object["spec"][field],
-        json!([{
-            "port": "admin", "path": "/metrics", "interval": "15s", "scrapeTimeout": "10s",
-            "metricRelabelings": [{"action": "drop", "regex": "go_.*", "sourceLabels": ["__name__"]}]
-        }])
-    );
-    let target = match kind {
-        "PodMonitor" => rendered.one("Deployment")["spec"]["template"].clone(),
-        _ => rendered.get("Service", "-admin").unwrap().clone(),
-    };
-    (
-        object["spec"]["selector"]["matchLabels"].clone(),
-        target["metadata"]["labels"].clone(),
-    )
-}
-
-#[test]
-fn monitors_select_what_they_shall_scrape() {
-    for (kind, field) in [
-        ("PodMonitor", "podMetricsEndpoints"),
-        ("ServiceMonitor", "endpoints"),
-    ] {
-        let (wanted, labels) = monitor(kind, field);
-        let wanted = wanted.as_object().unwrap();
-        assert!(wanted.len() >= 2, "{kind}");
-        for (name, value) in wanted {
-            assert_eq!(labels[name], *value, "{kind} {name}");
-        }
-    }
-    // The ServiceMonitor must not select the Service of the program: the port `admin` is not there.
-    let (wanted, _) = monitor("ServiceMonitor", "endpoints");
-    let rendered = Render::with(&format!("{{{PORTS}}}")).objects();
-    let program = &rendered.get("Service", "").unwrap()["metadata"]["labels"];
-    assert!(
-        wanted
-            .as_object()
-            .unwrap()
-            .iter()
-            .any(|(name, value)| program[name] != *value)
-    );
-}
-
-#[test]
-fn the_prometheus_rule_has_the_alerts_of_the_file() {
-    let rendered = Render::with("prometheusRule: {enabled: true, disabled: [RpmOomKill], alertLabels: {team: shop, severity: page}}").objects();
-    let rules = &rendered.one("PrometheusRule")["spec"]["groups"][0]["rules"];
-    let file = fs::read_to_string(source(CHART).join("alerts/rpm-runtime.rules.yaml")).unwrap();
-    let alerts = file
-        .lines()
-        .filter_map(|line| line.trim().strip_prefix("- alert: "));
-    let kept: Vec<&str> = alerts.filter(|alert| *alert != "RpmOomKill").collect();
-    let rendered: Vec<&str> = rules
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|rule| rule["alert"].as_str().unwrap())
-        .collect();
-    assert_eq!(rendered, kept);
-    assert!(file.contains("- alert: RpmOomKill"));
-    assert_eq!(
-        rules[0]["labels"],
-        json!({"team": "shop", "severity": "page"})
-    );
-    // Templates of Prometheus are not those of helm.
-    let description = rules[0]["annotations"]["description"].as_str().unwrap();
-    assert!(
-        description.starts_with("{{ $labels.instance }} has had"),
-        "{description}"
-    );
-}
-
-#[test]
-fn the_dashboard_is_the_file() {
-    let rendered = Render::with("dashboard: {enabled: true, namespace: grafana, labels: {grafana_dashboard: null, board: 'yes'}}").objects();
-    let map = rendered.get("ConfigMap", "-dashboard").unwrap();
-    assert_eq!(map["metadata"]["namespace"], "grafana");
-    let labels = &map["metadata"]["labels"];
-    assert_eq!(labels["board"], "yes");
-    assert!(labels["grafana_dashboard"].is_null());
-    let shown: Value =
-        serde_json::from_str(map["data"]["rpm-runtime.json"].as_str().unwrap()).unwrap();
-    let file = fs::read_to_string(source(CHART).join("dashboards/rpm-runtime.json")).unwrap();
-    assert_eq!(shown, serde_json::from_str::<Value>(&file).unwrap());
-}
-
 #[test]
 fn helm_test_asks_the_admin_service_with_the_image_of_the_program() {
     let rendered = Render::with("tests: {binary: /usr/local/bin/rpm-runtime}").objects();
     let pod = rendered.one("Pod");
+    // It asks again while the release comes up, and not for ever.
+    assert_eq!(pod["spec"]["restartPolicy"], "OnFailure");
+    assert_eq!(pod["spec"]["activeDeadlineSeconds"], 120);
+    assert!(
+        pod["spec"]["containers"][0]["resources"]["limits"]["memory"].is_string(),
+        "namespaces with a quota want it"
+    );
     assert_eq!(pod["metadata"]["annotations"]["helm.sh/hook"], "test");
     let container = &pod["spec"]["containers"][0];
     assert_eq!(container["image"], rendered.app()["image"]);
@@ -255,15 +204,28 @@ fn helm_test_asks_the_admin_service_with_the_image_of_the_program() {
         container["command"],
         json!(["/usr/local/bin/rpm-runtime", "--healthcheck"])
     );
-    // Kubernetes sets this variable for the Service, and puts its value in.
+    // Kubernetes sets this variable for the Service, such as tcp://[fd00::1]:9464, and puts its value in.
     let service = rendered.get("Service", "-admin").unwrap();
     let name = service["metadata"]["name"].as_str().unwrap();
-    let variable = format!("{}_SERVICE_HOST", name.to_uppercase().replace('-', "_"));
+    let variable = format!("{}_PORT", name.to_uppercase().replace('-', "_"));
     assert_eq!(
         container["env"],
-        json!([{"name": "RPM_ADMIN_ADDR", "value": format!("$({variable}):9464")}])
+        json!([{"name": "RPM_ADMIN_ADDR", "value": format!("$({variable})")}])
     );
     assert_eq!(pod["spec"]["enableServiceLinks"], json!(true));
+    // The Service is there for the test only, before its pod.
+    let hook = &service["metadata"]["annotations"];
+    assert_eq!(hook["helm.sh/hook"], "test");
+    assert_eq!(hook["helm.sh/hook-weight"], "-1");
+    assert_eq!(
+        hook["helm.sh/hook-delete-policy"],
+        "before-hook-creation,hook-succeeded"
+    );
+    for wanted in ["adminService", "serviceMonitor"] {
+        let rendered = Render::with(&format!("{wanted}: {{enabled: true}}")).objects();
+        let service = rendered.get("Service", "-admin").unwrap();
+        assert!(service["metadata"]["annotations"].is_null(), "{wanted}");
+    }
     // Or the Service of the program would send requests to the test.
     let selector = rendered.one("Deployment")["spec"]["selector"]["matchLabels"].clone();
     let labels = &pod["metadata"]["labels"];
@@ -281,7 +243,7 @@ fn objects_carry_common_labels_and_the_namespace() {
     let rendered = Render::of("charts/rpm-runtime/ci/web-values.yaml").objects();
     for object in &rendered.0 {
         let metadata = &object["metadata"];
-        let namespace = if metadata["name"] == "rel-rpm-runtime-dashboard" {
+        let namespace = if metadata["name"] == "shop-rel-rpm-runtime-dashboard" {
             "monitoring"
         } else {
             "shop"

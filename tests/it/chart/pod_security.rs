@@ -153,11 +153,18 @@ fn the_rules_see_what_is_not_restricted() {
 /// Where the cluster chooses the user, none is named; the rest stays.
 #[test]
 fn any_user_will_do() {
-    let rendered = Render::with("podSecurityContext: {runAsUser: null}").objects();
+    let rendered =
+        Render::with("podSecurityContext: {runAsUser: null, runAsGroup: null}").objects();
     let context = &rendered.pod()["securityContext"];
     assert_eq!(
         *context,
         json!({"runAsNonRoot": true, "seccompProfile": {"type": "RuntimeDefault"}})
     );
     assert_eq!(broken(rendered.pod()), Vec::<String>::new());
+    // By default neither is root: without a group, Kubernetes takes that of the image.
+    let rendered = Render::with("{}").objects();
+    for pod in [rendered.pod(), &rendered.one("Pod")["spec"]] {
+        assert_eq!(pod["securityContext"]["runAsUser"], 65532);
+        assert_eq!(pod["securityContext"]["runAsGroup"], 65532);
+    }
 }

@@ -53,6 +53,10 @@ const RUNTIME: &[(&str, &str)] = &[
         "runtime.RPM_ADMIN_ADDR: 127.0.0.1:9464 cannot be reached by the kubelet",
     ),
     (
+        "runtime: {RPM_ADMIN_ADDR: '[::]:0'}",
+        "runtime.RPM_ADMIN_ADDR: [::]:0 names no port that the kubelet can ask",
+    ),
+    (
         "env: {RPM_INSTANCES: 4}",
         "env.RPM_INSTANCES: it belongs to the runtime, so its place is runtime.RPM_INSTANCES",
     ),
@@ -87,7 +91,7 @@ const PORTS: &[(&str, &str)] = &[
     ),
     (
         "ingress: {enabled: true, hosts: [{host: a.example}]}",
-        "ingress.hosts: there is no TCP port in `ports`",
+        "ingress.hosts: there is no exposed TCP port in `ports`",
     ),
     (
         "{ports: {a: {port: 80}}, ingress: {enabled: true}}",
@@ -100,6 +104,26 @@ const PORTS: &[(&str, &str)] = &[
     (
         "{ports: {a: {port: 80}}, httpRoute: {enabled: true, parentRefs: [{name: g}], port: b}}",
         "httpRoute.port: the port b is not in `ports`",
+    ),
+    (
+        "{ports: {a: {port: 80, shared: false}}, ingress: {enabled: true, hosts: [{host: a.example}]}}",
+        "ingress.hosts: there is no exposed TCP port in `ports`",
+    ),
+    (
+        "{ports: {a: {port: 80}, b: {port: 81, expose: false}}, httpRoute: {enabled: true, parentRefs: [{name: g}], port: b}}",
+        "httpRoute.port: the port b is not in the Service, see ports.b.expose",
+    ),
+    (
+        "{ports: {a: null}, httpRoute: {enabled: true, parentRefs: [{name: g}], port: a}}",
+        "httpRoute.port: the port a is not in `ports`",
+    ),
+    (
+        "ports: {a: {port: 80}, b: {port: 81, servicePort: 80}}",
+        "ports.b: the port 80 of the Service is that of ports.a",
+    ),
+    (
+        "service: {externalTrafficPolicy: Local}",
+        "service.externalTrafficPolicy: Local is for the types NodePort and LoadBalancer",
     ),
     (
         "{ports: {a: {port: 80}}, service: {enabled: false}, ingress: {enabled: true, hosts: [{}]}}",
@@ -127,16 +151,44 @@ const OTHERS: &[(&str, &str)] = &[
         "image.tag: the image registry.example/shop has neither a tag nor a digest",
     ),
     (
-        "inject: {enabled: true}",
+        "inject: {enabled: true, image: {repository: x}}",
         "args: with inject.enabled the program must be named here",
     ),
     (
-        "{inject: {enabled: true}, args: [x], command: [z]}",
+        "{inject: {enabled: true}, args: [x]}",
+        "inject.image.repository: the image is not named",
+    ),
+    (
+        "{inject: {enabled: true, image: {repository: x}}, args: [x], command: [z]}",
         "command: inject.enabled sets it",
     ),
     (
         "configFiles: {files: {a: b}, existing: c}",
         "configFiles.existing: there are configFiles.files too",
+    ),
+    (
+        "{configFiles: {existing: a}, secretFiles: {existing: b, mountPath: /etc/app/}}",
+        "mountPath: /etc/app/ is that of the volumes config-files and secret-files",
+    ),
+    (
+        "{configFiles: {existing: a, mountPath: /tmp}}",
+        "mountPath: /tmp is that of the volumes tmp and config-files",
+    ),
+    (
+        "commonLabels: {app.kubernetes.io/name: x}",
+        "commonLabels: the chart sets app.kubernetes.io/name itself",
+    ),
+    (
+        "podLabels: {app.kubernetes.io/instance: x}",
+        "podLabels: the chart sets app.kubernetes.io/instance itself",
+    ),
+    (
+        "securityContext: {readOnlyRootFileSystem: true}",
+        "at '/securityContext': additional properties 'readOnlyRootFileSystem' not allowed",
+    ),
+    (
+        "podSecurityContext: {runAsUsr: 1}",
+        "at '/podSecurityContext': additional properties 'runAsUsr' not allowed",
     ),
     (
         "resources: {limits: {memory: 1 GB}}",

@@ -1,6 +1,9 @@
 //! The times of start and stop are calculated and checked.
 
+use std::fs;
+
 use super::helm::Render;
+use crate::harness::source;
 
 fn grace(values: &str) -> u64 {
     let rendered = Render::with(values).objects();
@@ -77,7 +80,7 @@ fn a_grace_period_that_is_too_short_is_refused_with_the_sum() {
 }
 
 #[test]
-fn the_startup_probe_leaves_room_for_ready_timeout() {
+fn the_startup_probe_leaves_room_for_each_attempt_and_the_stop_between() {
     let threshold = |values: &str| {
         let rendered = Render::with(values).objects();
         let deadline = rendered.one("Deployment")["spec"]["progressDeadlineSeconds"].as_u64();
@@ -88,11 +91,20 @@ fn the_startup_probe_leaves_room_for_ready_timeout() {
             deadline.unwrap(),
         )
     };
-    // 2 x 30s and 10s in steps of 2s.
-    assert_eq!(threshold("{}"), (35, 600));
-    assert_eq!(threshold("runtime: {RPM_READY_TIMEOUT: 500ms}"), (6, 600));
+    // 2 x 30s, a stop of 10s, a back-off of 110ms at most, and 10s: 81s in steps of 2s.
+    assert_eq!(threshold("{}"), (41, 600));
+    assert_eq!(threshold("runtime: {RPM_READY_TIMEOUT: 500ms}"), (11, 600));
+    assert_eq!(threshold("runtime: {RPM_STOP_TIMEOUT: 1m}"), (66, 600));
     // The rollout waits longer than a start may take.
-    assert_eq!(threshold("runtime: {RPM_READY_TIMEOUT: 5m}"), (305, 670));
+    assert_eq!(threshold("runtime: {RPM_READY_TIMEOUT: 5m}"), (311, 682));
+    // 4 x 1s, 3 x 1s, a back-off of 4400ms, 8s and 8s, and 10s.
+    assert_eq!(
+        threshold(
+            "{runtime: {RPM_READY_TIMEOUT: 1s, RPM_STOP_TIMEOUT: 1s, RPM_BACKOFF_MIN: 4s, RPM_BACKOFF_MAX: 8s}, probes: {startup: \
+             {attempts: 4}}}"
+        ),
+        (19, 600)
+    );
     assert_eq!(
         threshold(
             "{runtime: {RPM_READY_TIMEOUT: 100s}, probes: {startup: {periodSeconds: 7, attempts: 1}}}"
@@ -100,10 +112,24 @@ fn the_startup_probe_leaves_room_for_ready_timeout() {
         (16, 600)
     );
     assert_eq!(
-        threshold("probes: {startup: {failureThreshold: 15}}"),
-        (15, 600)
+        threshold("probes: {startup: {failureThreshold: 41}}"),
+        (41, 600)
     );
-    let said = Render::with("probes: {startup: {failureThreshold: 14}}").refused();
-    let expected = "probes.startup.failureThreshold: 14 x 2s is less than RPM_READY_TIMEOUT 30s";
+    let said = Render::with("probes: {startup: {failureThreshold: 40}}").refused();
+    let expected = "probes.startup.failureThreshold: 40 x 2s is too short, a start takes up to 81 seconds: 2 x RPM_READY_TIMEOUT 30s + \
+                    1 x RPM_STOP_TIMEOUT 10s + the back-off 110ms + 10s";
     assert!(said.contains(expected), "{said}");
+}
+
+/// The manifest of docs/kubernetes.md has the number of the chart.
+#[test]
+fn the_page_of_kubernetes_has_the_startup_probe_of_the_chart() {
+    let page = fs::read_to_string(source("docs/kubernetes.md")).unwrap();
+    let rendered = Render::with("{}").objects();
+    let probe = &rendered.app()["startupProbe"];
+    let period = probe["periodSeconds"].as_u64().unwrap();
+    let threshold = probe["failureThreshold"].as_u64().unwrap();
+    let budget = period * threshold;
+    assert!(page.contains(&format!("failureThreshold: {threshold}\n")));
+    assert!(page.contains(&format!("{period} s × {threshold} = {budget} s")));
 }

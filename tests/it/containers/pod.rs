@@ -142,6 +142,7 @@ fn lives(pod: &Pod) {
     };
     assert_eq!(field("NSpid"), "1");
     assert_eq!(field("Uid"), "65532");
+    assert_eq!(field("Gid"), "65532");
     assert_eq!(field("CapBnd"), "0000000000000000");
     assert_eq!(field("NoNewPrivs"), "1");
     assert_eq!(field("Seccomp"), "2");
@@ -203,7 +204,7 @@ fn the_pod_of_the_chart_is_confined_and_loses_no_request() {
 fn the_init_container_brings_a_binary_that_runs_in_another_container() {
     let engine = Engine::new();
     let image = payloads(&engine);
-    let pod = Render::with("{inject: {enabled: true}, args: [/app/echo_server]}").objects();
+    let pod = Render::with("{inject: {enabled: true, image: {repository: registry.example/rpm-runtime}}, args: [/app/echo_server]}").objects();
     let words = |container: &Value, field: &str| -> Vec<String> {
         serde_json::from_value(container[field].clone()).unwrap()
     };
