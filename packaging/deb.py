@@ -11,17 +11,20 @@ MAINTAINER = "rpm-runtime maintainers <rpm-runtime@users.noreply.github.com>"
 
 def write(project, binary, out):
     version = project.prerelease("~", ".") + "-1"
-    place = f"usr/share/doc/{project.name}"
     files = {f"usr/bin/{name}": (data, 0o755) for name, data in binary.programs.items()}
     documents = {
-        "THIRD-PARTY.gz": archives.compressed(binary.notices, project.time),
         "README.md.gz": archives.compressed(project.text("README.md"), project.time),
         "changelog.gz": archives.compressed(project.text("CHANGELOG.md"), project.time),
         "changelog.Debian.gz": archives.compressed(changes(project, version), project.time),
         "copyright": rights(project),
+    }
+    # Images leave out usr/share/doc, but for `copyright` (the path-exclude of debian:*-slim). These must be there.
+    kept = {
+        "THIRD-PARTY.gz": archives.compressed(binary.notices, project.time),
         "sbom.cdx.json.gz": archives.compressed(binary.sbom, project.time),
     }
-    files.update({f"{place}/{name}": (data, 0o644) for name, data in documents.items()})
+    for place, papers in {"doc/": documents, "": kept}.items():
+        files.update({f"usr/share/{place}{project.name}/{name}": (data, 0o644) for name, data in papers.items()})
 
     sums = "".join(f"{hashlib.md5(data).hexdigest()}  {path}\n" for path, (data, _) in sorted(files.items()))
     control = {"./control": (fields(project, binary, version, files), 0o644), "./md5sums": (sums.encode(), 0o644)}
@@ -74,6 +77,6 @@ def rights(project):
     text = (
         f"{project.name}, {project.url}\n\n{project.text('LICENSE').decode()}\n"
         "On Debian the Apache License, Version 2.0 is in /usr/share/common-licenses/Apache-2.0.\n"
-        "The licences of what is linked into the program are in THIRD-PARTY.gz beside this file.\n\n"
+        f"The licences of what is linked into the program are in\n/usr/share/{project.name}/THIRD-PARTY.gz.\n\n"
     )
     return text.encode() + project.text("LICENSE-MIT")
