@@ -51,7 +51,8 @@ def write_main(project, out):
         "keywords": project.keywords,
         "bin": {name: f"bin/{name}" for name in project.programs},
         "files": ["bin"],
-        "os": ["linux"],
+        # No `os`: `npm ci` would refuse the whole project on the macOS of a developer (EBADPLATFORM). The packages of the
+        # platforms have it: npm leaves out an optional package that does not fit.
         "optionalDependencies": {name: project.version for name in sorted(packages)},
     }
     launcher = project.text("packaging/npm/launcher")

@@ -18,8 +18,8 @@ fn install(root: &Path, package: &str) -> PathBuf {
     link
 }
 
-/// A program in the place of the platform's package. It prints its PID and its arguments.
-fn program(modules: &Path) {
+/// A program in the place of the platform's package. It prints its PID and its arguments. Returns its path.
+fn program(modules: &Path) -> PathBuf {
     let platform = if cfg!(target_arch = "aarch64") {
         "linux-arm64"
     } else {
@@ -32,6 +32,7 @@ fn program(modules: &Path) {
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     fs::write(&path, "#!/bin/sh\necho $$\nprintf '<%s>' \"$@\"\n").unwrap();
     fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    path
 }
 
 #[test]
@@ -88,5 +89,22 @@ fn a_missing_package_is_told_and_how_to_get_it() {
         "{said}"
     );
     assert!(said.contains("without --omit=optional"), "{said}");
+    fs::remove_dir_all(root).unwrap();
+}
+
+#[test]
+fn a_program_that_may_not_be_executed_is_not_called_missing() {
+    let root = scratch("launcher-mode");
+    let path = program(&root.join("node_modules"));
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+    let link = install(&root, "node_modules/rpm-runtime");
+    let failed = output(&mut Command::new(link));
+    assert_eq!(failed.status.code(), Some(126));
+    let said = String::from_utf8_lossy(&failed.stderr);
+    let path = fs::canonicalize(path).unwrap();
+    let begin = format!("rpm-runtime: {} may not be executed: ", path.display());
+    assert!(said.starts_with(&begin), "{said}");
+    assert!(!said.contains("missing"), "{said}");
+    assert_eq!(said.lines().count(), 1, "{said}");
     fs::remove_dir_all(root).unwrap();
 }

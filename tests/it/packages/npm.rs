@@ -1,6 +1,7 @@
 //! The npm packages, installed by npm from a registry on loopback.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -8,7 +9,7 @@ use serde_json::json;
 
 use super::registry::{Offer, Registry};
 use super::{
-    Packed, VERSION, files, is_the_binary, names_the_licences, succeed, two_workers_serve,
+    Packed, VERSION, files, is_the_binary, names_the_licences, output, succeed, two_workers_serve,
 };
 use crate::harness::{Runtime, source};
 
@@ -98,6 +99,58 @@ fn npm_installs_the_package_of_this_platform_alone_and_its_command_is_pid_1() {
     serves(&modules.join(".bin/rpm-runtime"), &binary);
     // What docs/packages.md names for images without a shell.
     serves(&binary, &binary);
+}
+
+/// A developer's machine: the project is installed there by the lock file that Linux wrote, and by itself.
+#[test]
+fn on_macos_npm_leaves_the_program_out_and_the_command_says_so() {
+    let packed = Packed::new("packages-npm-macos", &["npm"]);
+    let registry = registry(&packed);
+    let root = packed.place.join("app");
+    fs::create_dir(&root).unwrap();
+    fs::write(root.join("package.json"), "{\"private\": true}").unwrap();
+    let modules = root.join("node_modules");
+    let macos = ["--os=darwin", "--cpu=arm64"];
+    npm(&root, &registry, &["install", "rpm-runtime"]);
+    npm(&root, &registry, &[&["ci"], &macos[..]].concat());
+    assert!(!modules.join("@rpm-runtime").exists());
+
+    for file in ["package-lock.json", "node_modules"].map(|name| root.join(name)) {
+        if file.is_dir() {
+            fs::remove_dir_all(file).unwrap();
+        } else {
+            fs::remove_file(file).unwrap();
+        }
+    }
+    npm(&root, &registry, &[&["install"], &macos[..]].concat());
+    assert!(!modules.join("@rpm-runtime").exists());
+
+    // What the launcher sees of macOS.
+    let tools = packed.place.join("tools");
+    fs::create_dir(&tools).unwrap();
+    let uname = tools.join("uname");
+    let script = "#!/bin/sh\n[ \"$1\" = -s ] && echo Darwin || echo arm64\n";
+    fs::write(&uname, script).unwrap();
+    fs::set_permissions(&uname, fs::Permissions::from_mode(0o755)).unwrap();
+    let path = format!("{}:/usr/bin:/bin", tools.display());
+    for (path, said) in [
+        (
+            path.as_str(),
+            "rpm-runtime: it runs on Linux (x86_64, aarch64) alone; there is no package for Darwin on arm64\n".to_owned(),
+        ),
+        (
+            "/usr/bin:/bin",
+            format!(
+                "rpm-runtime: the package @rpm-runtime/{} is missing. Install without --omit=optional, and on the platform where it will run.\n",
+                platforms().0
+            ),
+        ),
+    ] {
+        let mut command = Command::new(modules.join(".bin/rpm-runtime"));
+        let failed = output(command.env("PATH", path));
+        assert_eq!(failed.status.code(), Some(127));
+        assert_eq!(String::from_utf8_lossy(&failed.stderr), said);
+    }
 }
 
 #[test]
