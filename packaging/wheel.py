@@ -16,7 +16,8 @@ def write(project, binary, out):
     version = project.prerelease("", "")
     name = project.name.replace("-", "_")
     about = f"{name}-{version}.dist-info"
-    # A static program needs no C library, so it runs on musl too. pip knows these names from version 20.3 on.
+    # A static program needs no C library, so it runs on musl too. pip knows manylinux2014 from version 19.3 on, and
+    # musllinux from 21.2 on; one tag that it knows is enough.
     tags = [f"manylinux2014_{binary.machine}", f"musllinux_1_1_{binary.machine}"]
     files = {f"{name}-{version}.data/scripts/{program}": (data, 0o755) for program, data in binary.programs.items()}
     licenses = {**project.licenses, "THIRD-PARTY": binary.notices}
