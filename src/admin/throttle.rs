@@ -13,7 +13,7 @@ pub(super) struct Pace {
     /// Requests that are answered at once.
     left: Cell<u32>,
     step: Duration,
-    /// When the last request that had to wait was due.
+    /// When the last request was answered, or will be.
     last: Cell<Option<Instant>>,
 }
 
@@ -26,15 +26,18 @@ impl Pace {
         }
     }
 
-    /// When a request that arrives now is answered; `None`: at once.
+    /// When a request that arrives now is answered; `None`: at once. After the burst that is a step after the one before
+    /// it, so a client that asks once in a step does not wait.
     pub(super) fn due(&self, now: Instant) -> Option<Instant> {
-        if let Some(left) = self.left.get().checked_sub(1) {
+        let due = if let Some(left) = self.left.get().checked_sub(1) {
             self.left.set(left);
-            return None;
-        }
-        let due = self.last.get().map_or(now, |last| last.max(now)) + self.step;
+            now
+        } else {
+            let next = self.last.get().map(|last| last + self.step);
+            next.map_or(now, |next| next.max(now))
+        };
         self.last.set(Some(due));
-        Some(due)
+        (due > now).then_some(due)
     }
 }
 
@@ -97,8 +100,23 @@ mod tests {
         assert_eq!(pace.due(at(1)), Some(at(2)));
         // Requests that were sent ahead wait for each other.
         assert_eq!(pace.due(at(1)), Some(at(3)));
-        // A pause earns nothing but the next step.
+        // A pause earns one answer and no further burst.
+        assert_eq!(pace.due(at(10)), None);
         assert_eq!(pace.due(at(10)), Some(at(11)));
+    }
+
+    #[test]
+    fn a_client_that_asks_no_oftener_than_the_pace_never_waits() {
+        let at = instants();
+        let pace = Pace::new(2, STEP);
+        for second in 0..100 {
+            assert_eq!(pace.due(at(second * 10)), None, "second {second}");
+        }
+        // Just as often.
+        for step in 991..1100 {
+            assert_eq!(pace.due(at(step)), None, "step {step}");
+        }
+        assert_eq!(pace.due(at(1099)), Some(at(1100)));
     }
 
     #[test]
