@@ -1,5 +1,6 @@
 //! The documents: every relative link leads somewhere, every variable is a known one, docs/old-failures.md names tests that
-//! exist, ARCHITECTURE.md shows the layers as they are held, and the version is that of Cargo.toml.
+//! exist, ARCHITECTURE.md shows the layers as they are held, the version is that of Cargo.toml, and .dockerignore fits the
+//! Dockerfile.
 
 use std::collections::HashSet;
 use std::fs;
@@ -46,6 +47,39 @@ fn the_version_of_cargo_toml_stands_in_the_dockerfile_and_the_document_of_the_pa
     assert!(named.len() > 5, "{named:?}");
     for rest in named {
         assert!(rest.starts_with(version), "{rest:.40}");
+    }
+}
+
+/// The build context is .dockerignore: `*`, and what it lets in.
+#[test]
+fn the_build_context_is_what_the_dockerfile_copies() {
+    let read = |name: &str| fs::read_to_string(root().join(name)).unwrap();
+    let (ignored, dockerfile) = (read(".dockerignore"), read("Dockerfile"));
+    assert!(ignored.lines().any(|line| line == "*"));
+    let let_in: Vec<&str> = ignored
+        .lines()
+        .filter_map(|line| line.strip_prefix('!'))
+        .collect();
+    let lines = dockerfile
+        .lines()
+        .filter_map(|line| line.strip_prefix("COPY "))
+        .filter(|words| !words.starts_with("--from"));
+    let copied: Vec<&str> = lines
+        .flat_map(|words| words.rsplit_once(' ').unwrap().0.split(' '))
+        .collect();
+    let fits = |pattern: &str, source: &str| {
+        let below = pattern.strip_prefix(source);
+        let begin = pattern.strip_suffix('*');
+        below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+            || begin.is_some_and(|begin| source.starts_with(begin))
+    };
+    for pattern in &let_in {
+        let found = copied.iter().any(|source| fits(pattern, source));
+        assert!(found, "{pattern} is let in and not copied: {copied:?}");
+    }
+    for source in copied {
+        let found = let_in.iter().any(|pattern| fits(pattern, source));
+        assert!(found, "{source} is copied and not let in: {let_in:?}");
     }
 }
 
