@@ -10,7 +10,7 @@ use std::thread;
 
 use crate::chart::helm::Render;
 use crate::containers::{Container, Engine, payloads};
-use crate::harness::{children, http_get, scratch, until};
+use crate::harness::{SetOnDrop, children, http_get, scratch, until};
 use serde_json::Value;
 
 /// A pod that podman plays. Removed on drop, with its volumes.
@@ -156,12 +156,16 @@ fn lives(pod: &Pod) {
     let first = workers(&container);
     assert_eq!(first.len(), 2, "a worker for each CPU of 1500m, rounded up");
 
-    let stopping = AtomicBool::new(false);
+    let (stopping, over) = (AtomicBool::new(false), AtomicBool::new(false));
     let answered = thread::scope(|scope| {
+        // A pod that is not stopped stays ready.
+        let _over = SetOnDrop(&over);
         let client = scope.spawn(|| {
             let mut answered = 0_u32;
+            let wanted =
+                || !stopping.load(Ordering::SeqCst) || status(&container, "/readyz") == 200;
             // As a load balancer: it goes on until the pod says that it is not ready any more.
-            while !stopping.load(Ordering::SeqCst) || status(&container, "/readyz") == 200 {
+            while !over.load(Ordering::SeqCst) && wanted() {
                 ask(&container).expect("every request is answered");
                 answered += 1;
             }

@@ -1,11 +1,12 @@
 //! Tests of the harness itself, on a minimal init, so that a bug of the runtime cannot hide one of the harness.
 
-use std::panic;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::{panic, thread};
 
 use crate::harness::load::{Load, Style};
 use crate::harness::{
-    self, Builder, Ledger, Runtime, Signal, Stream, account, children, example, free_ports,
-    http_get, tally, until,
+    self, Builder, Ledger, Runtime, SetOnDrop, Signal, Stream, account, children, example,
+    free_ports, http_get, tally, until,
 };
 
 fn init() -> Builder {
@@ -201,4 +202,23 @@ fn lines_of_the_killed_are_checked() {
     assert!(with(&[&next]) && with(&["w"]) && with(&["w a.1 out"]));
     assert!(!with(&[&next, "w a.1 out"]));
     assert!(!with(&["w a.1 out 1 "]) && !with(&["x"]));
+}
+
+#[test]
+fn the_threads_of_a_test_that_panics_end() {
+    let [over, waiting, ended] = [false; 3].map(AtomicBool::new);
+    let said = panic::catch_unwind(|| {
+        thread::scope(|scope| {
+            let _over = SetOnDrop(&over);
+            scope.spawn(|| {
+                waiting.store(true, Ordering::SeqCst);
+                until("the end", || over.load(Ordering::SeqCst));
+                ended.store(true, Ordering::SeqCst);
+            });
+            until("the thread waits", || waiting.load(Ordering::SeqCst));
+            panic!("a test fails");
+        });
+    });
+    assert_eq!(said.unwrap_err().downcast_ref(), Some(&"a test fails"));
+    assert!(ended.load(Ordering::SeqCst));
 }

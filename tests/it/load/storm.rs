@@ -21,7 +21,7 @@ use crate::harness::programs::Program;
 use crate::harness::reloads::{pids, reload, wait_scale};
 use crate::harness::shared_port::{send, stop, wait_ready};
 use crate::harness::{
-    Builder, Runtime, Signal, example, http_get, patience, process, source, until,
+    Builder, Runtime, SetOnDrop, Signal, example, http_get, patience, process, source, until,
 };
 
 const CLIENTS: u32 = 8;
@@ -213,6 +213,7 @@ fn storm(rounds: usize) {
     let kept = Load::run(plan(Style::Bounded(50)));
     let deeds = Deeds::default();
     let accounts = thread::scope(|scope| {
+        let ending = SetOnDrop(&deeds.over);
         scope.spawn(|| reload_again_and_again(&runtime, &deeds));
         scope.spawn(|| scale_up_and_down(&runtime, &deeds, &short));
         scope.spawn(|| be_silent(runtime.admin(), &deeds));
@@ -235,7 +236,7 @@ fn storm(rounds: usize) {
                 more || strikes.is_finished()
             });
         }
-        deeds.over.store(true, Ordering::Relaxed);
+        drop(ending);
         strikes.join().unwrap()
     });
     wait_scale(&runtime, 4);
@@ -275,10 +276,10 @@ fn holds(runtime: &Runtime) -> Holds {
     }
 }
 
-/// Resident memory, kB.
+/// Resident memory, kB. It is counted page by page; VmRSS of `status` lags behind by what each thread has not added yet.
 fn resident(runtime: &Runtime) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{}/status", runtime.pid())).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let rollup = fs::read_to_string(format!("/proc/{}/smaps_rollup", runtime.pid())).unwrap();
+    let line = rollup.lines().find_map(|line| line.strip_prefix("Rss:"));
     let value = line.unwrap().trim().trim_end_matches(" kB");
     value.parse().unwrap()
 }

@@ -13,7 +13,7 @@ use crate::harness::load::{Load, Pace, Plan, Style};
 use crate::harness::reloads::reload;
 use crate::harness::shared_port::{send, stop, v4, wait_ready};
 use crate::harness::status::drains;
-use crate::harness::{Builder, Runtime, Signal, free_port, http_get, patience};
+use crate::harness::{Builder, Runtime, SetOnDrop, Signal, free_port, http_get, patience};
 
 /// One thread, which answers one client at a time.
 const PROGRAM: &str = r"
@@ -124,13 +124,14 @@ fn serves(name: &str, percent: u32) {
     let load = Load::run(plan.strict());
     let end = AtomicBool::new(false);
     thread::scope(|scope| {
+        let ending = SetOnDrop(&end);
         let probes = scope.spawn(|| probe(&runtime, &end));
         for _ in 0..3 {
             load.wait_answers(20);
             reload(&runtime);
         }
         load.wait_answers(20);
-        end.store(true, Ordering::Relaxed);
+        drop(ending);
         assert!(probes.join().unwrap() > 0);
     });
     lost_nothing(name, &load.stop(), &runtime);
