@@ -6,8 +6,8 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use crate::harness::reloads::reload;
-use crate::harness::shared_port::{ask, connect_to, say, stop, v4, wait_ready};
-use crate::harness::{Builder, Runtime, free_port, source, until};
+use crate::harness::shared_port::{ask, connect_to, freeze, say, stop, v4, wait_ready};
+use crate::harness::{Builder, Runtime, Signal, free_port, source, until};
 
 /// Two workers of the payload.
 fn service(port: u16) -> Builder {
@@ -69,16 +69,21 @@ fn a_worker_is_told_that_its_options_are_set_or_that_it_may_not_and_nothing_is_c
     runtime.wait_for_lines(2, |line| line == own);
     wait_ready(&runtime, 2);
     all_is_well(port, "0");
-    let told = |line: &str| line.contains("it is answered and not set");
-    assert_eq!(
-        runtime.wait_for_lines(2, told).len(),
-        2,
-        "once for each worker"
-    );
     for generation in ["1", "2"] {
         reload(&runtime);
         all_is_well(port, generation);
     }
+    // Once for each worker, of three generations, though each sets several.
+    let told = |line: &str| line.contains("it is answered and not set");
+    runtime.wait_for_lines(6, told);
+    let lines = runtime.texts();
+    let lines: Vec<&String> = lines.iter().filter(|line| told(line)).collect();
+    let pids: BTreeSet<&str> = lines
+        .iter()
+        .map(|line| line.split(" pid=").nth(1).unwrap())
+        .map(|rest| rest.split(' ').next().unwrap())
+        .collect();
+    assert_eq!((lines.len(), pids.len()), (6, 6), "{lines:?}");
     stop(runtime);
 }
 
@@ -158,8 +163,15 @@ fn a_worker_that_steers_all_clients_to_one_slot_does_so_for_a_moment() {
     let port = free_port();
     let runtime = activated(port).start();
     wait_ready(&runtime, 2);
+    // While the runtime stands still, nobody undoes it: all clients come to one slot.
+    freeze(runtime.pid());
     let answer = say(&mut connect_to(v4(port)), "spoil steer").unwrap();
     assert!(answer.ends_with("steer=done"), "{answer}");
+    let steered: BTreeSet<String> = (0..60)
+        .map(|_| ask(&mut connect_to(v4(port))).unwrap())
+        .collect();
+    assert_eq!(steered.len(), 1, "{steered:?}");
+    runtime.signal(Signal::SIGCONT);
     let mut slots = BTreeSet::new();
     until("both slots answer", || {
         let answer = ask(&mut connect_to(v4(port))).unwrap();
