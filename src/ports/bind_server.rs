@@ -323,11 +323,9 @@ impl<F: Fn(PortEvent)> Thread<F> {
                 return self.not_shared(served, (key, inode), reason);
             }
         };
-        if handed.renewed {
-            self.watch(key);
-        }
+        // A change of scale may have added listeners, and a spoilt one may be replaced: all are watched.
+        let listeners = self.watch(key);
         if handed.opened {
-            let listeners = self.watch(key);
             let key = key.into();
             (self.events)(PortEvent::Opened { key, listeners });
         }

@@ -61,8 +61,6 @@ pub(super) struct Handed {
     /// The inode of the listener.
     pub inode: u64,
     pub opened: bool,
-    /// A listener of the port was mended, and may be a new one.
-    pub renewed: bool,
 }
 
 impl State {
@@ -278,7 +276,7 @@ impl SharedPorts {
             state.groups.push(group);
             state.groups.len() - 1
         };
-        let renewed = state.mend_for_next(at, listener, events);
+        state.mend_for_next(at, listener, events);
         let Some(group) = state.groups.get_mut(at) else {
             return Err(Errno::ENOENT);
         };
@@ -292,12 +290,7 @@ impl SharedPorts {
         let fd = listener::duplicate(listener)?;
         let inode = listener::inode(&fd)?;
         state.tell_balancer();
-        Ok(Some(Handed {
-            fd,
-            inode,
-            opened,
-            renewed,
-        }))
+        Ok(Some(Handed { fd, inode, opened }))
     }
 
     /// Records that the worker has the listener, so it may get connections, unless the worker died and was released

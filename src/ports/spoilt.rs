@@ -166,29 +166,27 @@ impl State {
         }
     }
 
-    /// Mends this listener of a port before the next worker gets it. True if something was wrong with it. What is to be
-    /// said goes to `events`.
+    /// Mends this listener of a port before the next worker gets it. What is to be said goes to `events`.
     pub(super) fn mend_for_next(
         &mut self,
         at: usize,
         listener: ListenerId,
         events: &mut Vec<PortEvent>,
-    ) -> bool {
+    ) {
         let Some(group) = self.groups.get_mut(at) else {
-            return false;
+            return;
         };
         let number = group.number(listener);
         if group.listeners.get(number).is_none_or(|one| one.handed) {
-            return false;
+            return;
         }
         let Some(mended) = group.mend(number, Moment::Next, &mut self.mending.clients) else {
-            return false;
+            return;
         };
         events.push(mended.told(group.key));
         if let Err(errno) = group.steer(&self.rotation) {
             events.push(PortEvent::steering_failed(group.key, errno));
         }
-        true
     }
 
     /// As [`Self::mend_for_next`], on all ports.

@@ -7,17 +7,14 @@
 
 use std::cell::RefCell;
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use nix::errno::Errno;
 
 use super::thread;
-
-/// A helper without questions ends after this time.
-const IDLE: Duration = Duration::from_secs(1);
 
 thread_local! {
     /// `None`: questions of this thread may take as long as they do.
@@ -93,54 +90,38 @@ impl Asker {
         if self.stuck.is_some() {
             return Err(Errno::ETIMEDOUT);
         }
-        let place = Arc::new(Mutex::new(Some(question)));
-        loop {
-            let progress = Arc::new(Progress::default());
-            let (tell, told) = channel();
-            let (wake, inner, from) = (
-                Arc::clone(&self.wake),
-                Arc::clone(&progress),
-                Arc::clone(&place),
-            );
-            let sent = self.send(Box::new(move || {
-                if let Some(question) = take(&from) {
-                    // If nobody waits for the answer, it is asked again later.
-                    drop(tell.send(question()));
-                }
-                inner.over.store(true, Ordering::SeqCst);
-                if inner.abandoned.load(Ordering::SeqCst) {
-                    wake();
-                }
-            }));
-            if sent.is_err() {
-                // No thread can be started. A late answer is better than none.
-                return take(&place).map_or(Err(Errno::EIO), |question| question());
+        let progress = Arc::new(Progress::default());
+        let (tell, told) = channel();
+        let (wake, inner) = (Arc::clone(&self.wake), Arc::clone(&progress));
+        self.send(Box::new(move || {
+            // If nobody waits for the answer, it is asked again later.
+            drop(tell.send(question()));
+            inner.over.store(true, Ordering::SeqCst);
+            if inner.abandoned.load(Ordering::SeqCst) {
+                wake();
             }
-            match told.recv_timeout(self.patience) {
-                Ok(answer) => return answer,
-                Err(RecvTimeoutError::Disconnected) => {
-                    self.helper = None;
-                    let Some(question) = take(&place) else {
-                        return Err(Errno::EIO);
-                    };
-                    // The helper ended at this very moment and has not asked.
-                    *place.lock().unwrap_or_else(PoisonError::into_inner) = Some(question);
+        }))?;
+        match told.recv_timeout(self.patience) {
+            Ok(answer) => answer,
+            Err(RecvTimeoutError::Disconnected) => {
+                self.helper = None;
+                Err(Errno::EIO)
+            }
+            Err(RecvTimeoutError::Timeout) => {
+                progress.abandoned.store(true, Ordering::SeqCst);
+                self.helper = None;
+                if progress.over.load(Ordering::SeqCst) {
+                    // It came just now, and perhaps nobody was woken for it.
+                    return told.try_recv().unwrap_or(Err(Errno::EIO));
                 }
-                Err(RecvTimeoutError::Timeout) => {
-                    progress.abandoned.store(true, Ordering::SeqCst);
-                    self.helper = None;
-                    if progress.over.load(Ordering::SeqCst) {
-                        // It came just now, and perhaps nobody was woken for it.
-                        return told.try_recv().unwrap_or(Err(Errno::EIO));
-                    }
-                    self.stuck = Some(Stuck(progress));
-                    return Err(Errno::ETIMEDOUT);
-                }
+                self.stuck = Some(Stuck(progress));
+                Err(Errno::ETIMEDOUT)
             }
         }
     }
 
-    /// Gives the helper a job, and starts one if there is none.
+    /// Gives the helper a job, and starts one if there is none. Fails if no thread can be started: the caller must not
+    /// ask by itself, because a worker that uses up all processes could then stop it.
     fn send(&mut self, job: Job) -> nix::Result<()> {
         let job = match &self.helper {
             Some(helper) => match helper.send(job) {
@@ -158,18 +139,16 @@ impl Asker {
     }
 }
 
-fn take<Q>(place: &Mutex<Option<Q>>) -> Option<Q> {
-    place.lock().unwrap_or_else(PoisonError::into_inner).take()
-}
-
 fn work(jobs: &Receiver<Job>) {
-    while let Ok(job) = jobs.recv_timeout(IDLE) {
+    while let Ok(job) = jobs.recv() {
         job();
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+
     use super::*;
 
     const SHORT: Duration = Duration::from_millis(20);
@@ -200,25 +179,12 @@ mod tests {
     }
 
     #[test]
-    fn questions_are_asked_by_one_helper_that_ends_when_there_are_none() {
+    fn questions_are_asked_by_one_helper() {
         limit(LONG, || ());
         let helper = || ask(|| Ok(std::thread::current().id()));
         let first = helper().unwrap();
         assert_ne!(first, std::thread::current().id());
         assert_eq!(helper(), Ok(first));
-        ASKER.with_borrow_mut(|own| {
-            let jobs = own.as_mut().unwrap().helper.take().unwrap();
-            let (tell, told) = channel();
-            // It ends without a job, though more may come.
-            let job: Job = Box::new(move || tell.send(()).unwrap());
-            jobs.send(job).unwrap();
-            told.recv_timeout(LONG).unwrap();
-            while jobs.send(Box::new(|| ())).is_ok() {
-                let (_never, nothing) = channel::<()>();
-                let _ = nothing.recv_timeout(IDLE * 2);
-            }
-        });
-        assert_ne!(helper(), Ok(first));
     }
 
     #[test]

@@ -64,13 +64,7 @@ impl State {
             io::set_nonblocking(fd, nonblocking)?;
         }
         let fd = listener::duplicate(fd)?;
-        let renewed = false;
-        Ok(Handed {
-            fd,
-            inode,
-            opened,
-            renewed,
-        })
+        Ok(Handed { fd, inode, opened })
     }
 
     /// As [`State::supersede`], for UDP ports. Datagrams that wait there are lost, and nobody can count them.
@@ -138,7 +132,6 @@ fn as_told(fd: OwnedFd, nonblocking: bool, options: &Options) -> nix::Result<Han
         fd,
         inode,
         opened: false,
-        renewed: false,
     })
 }
 

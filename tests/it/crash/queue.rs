@@ -139,6 +139,29 @@ fn a_listener_that_a_worker_shuts_down_is_mended() {
     stop(runtime);
 }
 
+/// At the start there was no listener for the last workers.
+#[test]
+fn a_listener_that_a_change_of_scale_added_is_mended_too() {
+    let port = free_port();
+    let runtime = Runtime::builder()
+        .env("RPM_INSTANCES", "1")
+        .program(sockets([format!("a=0.0.0.0:{port}")]))
+        .start();
+    wait_ready(&runtime, 1);
+    for workers in 2..=4 {
+        runtime.signal(Signal::SIGTTIN);
+        wait_ready(&runtime, workers);
+        all_answer(v4(port), "a", workers);
+    }
+    until("chance brings the slot", || {
+        let reply = say(&mut connect_to(v4(port)), "shutdown 3").unwrap();
+        reply.ends_with(" 3\n")
+    });
+    runtime.wait_for_line(|line| line.contains("a worker shut its listener down"));
+    all_answer(v4(port), "a", 4);
+    stop(runtime);
+}
+
 /// The worker of slot 1 dies with clients in its queue, and every next one dies at its start. The back-off is far longer
 /// than the clients would wait.
 #[test]
