@@ -6,7 +6,7 @@ use std::mem::{Discriminant, discriminant};
 
 use tracing::info;
 
-use crate::model::{Cause, Pid};
+use crate::model::Pid;
 use crate::policy::handover::PortRule;
 use crate::policy::paths::OWN_PATH;
 use crate::policy::unix::Endpoint;
@@ -96,12 +96,10 @@ impl Supervisor {
                 return excludes.into_iter().collect();
             }
             PortEvent::Barred { worker, .. } => {
-                let known = worker.filter(|pid| self.workers.get(*pid).is_some());
-                let cause = Cause::Unhealthy;
-                return known
-                    .map(|pid| Event::Unfit { pid, cause })
-                    .into_iter()
-                    .collect();
+                if let Some(worker) = worker.and_then(|pid| self.workers.get_mut(pid)) {
+                    worker.barred = true;
+                }
+                return Vec::new();
             }
             PortEvent::FoundInUse { worker } => {
                 let known = self.workers.get(*worker);

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use crate::model::Pid;
+use crate::model::{Cause, Pid};
 use crate::policy::{Action, Event};
 use crate::sys::pid1::Role;
 use crate::sys::reaper;
@@ -30,6 +30,7 @@ impl Supervisor {
         for event in events {
             self.decide(event, &mut actions);
         }
+        self.judge_barred(&mut actions);
         // Steers first, because forking a successor may take long, and no new connection must go to an ended worker in
         // that time.
         self.steer();
@@ -57,6 +58,20 @@ impl Supervisor {
             }
         }
         end
+    }
+
+    /// A worker without a listener is unfit for as long as it lives, whatever its checks say, and also if it becomes ready
+    /// only later.
+    fn judge_barred(&mut self, actions: &mut Vec<Action>) {
+        let barred = self
+            .workers
+            .iter_mut()
+            .filter(|one| one.barred && !one.told);
+        let barred: Vec<Pid> = barred.map(|worker| worker.id.pid).collect();
+        for pid in barred {
+            let cause = Cause::Unhealthy;
+            self.decide(Event::Unfit { pid, cause }, actions);
+        }
     }
 
     fn decide(&mut self, event: Event, out: &mut Vec<Action>) {

@@ -67,6 +67,8 @@ pub(super) struct Worker {
     pub(super) outsiders: Vec<Process>,
     /// It got its stop signal.
     pub(super) told: bool,
+    /// It has shut its listener down so often that it does not get it back: no client reaches it.
+    pub(super) barred: bool,
     /// The looks at its connections, while it drains.
     pub(super) drain: Option<WorkerDrain>,
 }
@@ -88,6 +90,7 @@ impl Worker {
             tail: None,
             outsiders: Vec::new(),
             told: false,
+            barred: false,
             drain: None,
         }
     }

@@ -204,6 +204,48 @@ fn clients_of_a_slot_that_keeps_crashing_are_passed_on_to_a_live_worker() {
     stop(runtime);
 }
 
+/// It says that it is ready only after its listener is gone.
+#[test]
+fn a_worker_that_shuts_its_listener_down_before_it_is_ready_is_replaced_too() {
+    let port = free_port();
+    let mark = scratch("shutting-early").join("mark");
+    let program = format!(
+        "import os, socket, threading, time\n\
+         s = socket.create_server(('127.0.0.1', {port}), backlog=64)\n\
+         def ready():\n\
+         \x20   n = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)\n\
+         \x20   name = os.environ['NOTIFY_SOCKET']\n\
+         \x20   n.sendto(b'READY=1', '\\0' + name[1:] if name[0] == '@' else name)\n\
+         if not os.path.exists('{0}'):\n\
+         \x20   open('{0}', 'w')\n\
+         \x20   def shut():\n\
+         \x20       while True:\n\
+         \x20           try: s.shutdown(socket.SHUT_RDWR)\n\
+         \x20           except OSError: pass\n\
+         \x20   threading.Thread(target=shut, daemon=True).start()\n\
+         \x20   while not os.path.exists('{0}.go'): time.sleep(0.001)\n\
+         ready()\n\
+         while True:\n\
+         \x20   try: c = s.accept()[0]\n\
+         \x20   except OSError: continue\n\
+         \x20   c.recv(64)\n\
+         \x20   c.sendall(b'slot 0\\n')\n\
+         \x20   c.close()\n",
+        mark.display()
+    );
+    let runtime = Runtime::builder()
+        .env("RPM_READY", "notify")
+        .program(["/usr/bin/python3", "-c", &program])
+        .start();
+    runtime.wait_for_line(|line| line.contains("shuts its listener down again and again"));
+    fs::write(format!("{}.go", mark.display()), "").unwrap();
+    until("it is replaced", || exits(&runtime, "unhealthy") == 1);
+    until("its successor serves", || {
+        ask(&mut connect_to(v4(port))).is_ok_and(|reply| reply.trim() == "slot 0")
+    });
+    stop(runtime);
+}
+
 /// As fast as it can, so that the port would be closed half of the time and every line of it would be logged.
 #[test]
 fn a_worker_that_shuts_its_listener_down_for_ever_is_replaced_and_the_others_serve() {
