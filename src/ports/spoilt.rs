@@ -211,7 +211,8 @@ impl BindServer {
 }
 
 impl SharedPorts {
-    /// Looks at all listeners if that was not done for a while. Call it while connections arrive.
+    /// Looks at all listeners if that was not done for a while. Call it while connections arrive, and when somebody asks
+    /// for the state.
     pub(super) fn mend_sometimes(&self) -> Vec<PortEvent> {
         let mut events = Vec::new();
         let mut state = self.lock();

@@ -40,6 +40,9 @@ impl<F: Fn(PortEvent)> Thread<F> {
         let look = self.ports.look_for_strangers();
         self.strangers.next = look.fragile.then(|| now.after(PAUSE));
         look.events.into_iter().for_each(&self.events);
+        // Where every listener is spoilt no connection arrives, which would be the other occasion.
+        let mended = self.ports.mend_sometimes();
+        mended.into_iter().for_each(&self.events);
         for stranger in look.strangers {
             let new = self.strangers.told.len() < MOST
                 && self.strangers.told.insert((stranger.key, stranger.inode));

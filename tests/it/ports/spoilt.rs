@@ -122,6 +122,22 @@ fn a_filter_that_no_interception_sees_is_taken_off_while_its_worker_lives() {
     stop(runtime);
 }
 
+/// No connection arrives any more, so only a look from elsewhere finds it.
+#[test]
+fn a_filter_on_the_only_listener_is_taken_off_when_the_metrics_are_read() {
+    let port = free_port();
+    let runtime = activated(port).env("RPM_INSTANCES", "1").start();
+    wait_ready(&runtime, 1);
+    say(&mut connect_to(v4(port)), "spoil filter").unwrap();
+    until("the filter is taken off", || {
+        runtime.get("/metrics");
+        let undone = |line: &String| line.contains("option=SO_ATTACH_FILTER");
+        runtime.texts().iter().any(undone)
+    });
+    assert!(ask(&mut connect_to(v4(port))).is_ok());
+    stop(runtime);
+}
+
 #[test]
 fn a_listener_with_a_filter_that_is_locked_is_replaced_and_its_successor_serves() {
     let port = free_port();
