@@ -57,9 +57,9 @@ fn whole_page(runtime: &Runtime) -> Page {
 
 #[test]
 fn scrapes_that_overlap_ask_the_workers_once() {
-    // One less than are answered at the same time.
-    const SCRAPES: usize = 15;
-    const ROUNDS: usize = 5;
+    // As many as one client may have at the same time.
+    const SCRAPES: usize = 8;
+    const ROUNDS: usize = 10;
     let program = Counting::new("overlap");
     let runtime = program.workers(WORKERS).start();
     wait_ready(&runtime, WORKERS);
@@ -90,7 +90,7 @@ fn scrapes_that_overlap_ask_the_workers_once() {
     let scrapes = SCRAPES * ROUNDS;
     println!("{scrapes} scrapes asked each worker {each} times");
     // Once in each round, once for the last page, and sometimes without a scrape, which happens once a second.
-    assert!(each <= scrapes as u64 / 5, "{each} for {scrapes}");
+    assert!(each <= scrapes as u64 / 4, "{each} for {scrapes}");
     stop(runtime);
 }
 
