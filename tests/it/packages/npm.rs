@@ -25,6 +25,10 @@ fn platforms() -> (&'static str, &'static str) {
 /// `npm WORDS` in a directory, without the network and with a cache of its own.
 #[track_caller]
 fn npm(directory: &Path, registry: &Registry, words: &[&str]) -> String {
+    succeed(&mut npm_command(directory, registry, words))
+}
+
+fn npm_command(directory: &Path, registry: &Registry, words: &[&str]) -> Command {
     let mut command = Command::new("npm");
     command
         .args(words)
@@ -35,7 +39,7 @@ fn npm(directory: &Path, registry: &Registry, words: &[&str]) -> String {
         .arg("--cache")
         .arg(directory.join("cache"))
         .current_dir(directory);
-    succeed(&mut command)
+    command
 }
 
 /// The packed packages, in a registry that also has one for the other platform.
@@ -62,6 +66,13 @@ fn registry(packed: &Packed) -> Registry {
         main.manifest["optionalDependencies"],
         json!({"@rpm-runtime/linux-arm64": VERSION, "@rpm-runtime/linux-x64": VERSION})
     );
+    // npm refuses a whole project for a package that does not fit, unless it is optional.
+    for (offer, confined) in [(&main, false), (&ours, true)] {
+        for field in ["os", "cpu"] {
+            let found = offer.manifest.get(field).is_some();
+            assert_eq!(found, confined, "{field} of {}", offer.name());
+        }
+    }
     Registry::start(vec![main, ours, theirs])
 }
 
@@ -110,9 +121,18 @@ fn on_macos_npm_leaves_the_program_out_and_the_command_says_so() {
     fs::create_dir(&root).unwrap();
     fs::write(root.join("package.json"), "{\"private\": true}").unwrap();
     let modules = root.join("node_modules");
-    let macos = ["--os=darwin", "--cpu=arm64"];
+    // `--os` is for packages that are optional. The others are compared with what Node says of the machine.
+    let preload = packed.place.join("macos.js");
+    let script = "Object.defineProperty(process, 'platform', {value: 'darwin'}); Object.defineProperty(process, 'arch', {value: 'arm64'});";
+    fs::write(&preload, script).unwrap();
+    let as_macos = |word: &str| {
+        let words = [word, "--os=darwin", "--cpu=arm64"];
+        let mut command = npm_command(&root, &registry, &words);
+        let option = format!("--require={}", preload.display());
+        succeed(command.env("NODE_OPTIONS", option))
+    };
     npm(&root, &registry, &["install", "rpm-runtime"]);
-    npm(&root, &registry, &[&["ci"], &macos[..]].concat());
+    as_macos("ci");
     assert!(!modules.join("@rpm-runtime").exists());
 
     for file in ["package-lock.json", "node_modules"].map(|name| root.join(name)) {
@@ -122,7 +142,7 @@ fn on_macos_npm_leaves_the_program_out_and_the_command_says_so() {
             fs::remove_file(file).unwrap();
         }
     }
-    npm(&root, &registry, &[&["install"], &macos[..]].concat());
+    as_macos("install");
     assert!(!modules.join("@rpm-runtime").exists());
 
     // What the launcher sees of macOS.

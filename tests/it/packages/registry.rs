@@ -31,7 +31,7 @@ impl Offer {
         }
     }
 
-    fn name(&self) -> &str {
+    pub fn name(&self) -> &str {
         self.manifest["name"].as_str().unwrap()
     }
 }
