@@ -104,6 +104,14 @@ impl Engine {
     pub fn expect<I: IntoIterator<Item: Into<OsString>>>(&self, words: I) -> String {
         text(&self.podman(words))
     }
+
+    /// Builds the image `tag` from a folder with a Dockerfile, without a network.
+    #[track_caller]
+    pub fn build(&self, tag: &str, context: &Path) {
+        let words = ["build", "--quiet", "--network", "none", "--tag", tag];
+        let words = words.map(OsString::from).into_iter();
+        self.expect(words.chain([context.into()]));
+    }
 }
 
 /// Standard output of a command that must have succeeded.
@@ -152,6 +160,16 @@ impl<'a> Container<'a> {
         };
         container.pid = container.inspect("{{.State.Pid}}").parse().unwrap();
         container
+    }
+
+    /// The last word behind a name in /proc/PID/status of its PID 1.
+    #[track_caller]
+    pub fn status(&self, name: &str) -> String {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid)).unwrap();
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        line.unwrap().split_whitespace().last().unwrap().to_owned()
     }
 
     #[track_caller]

@@ -100,16 +100,7 @@ pub fn payloads(engine: &Engine) -> &'static str {
     fs::copy(asio_server(), context.join("app/asio_server")).unwrap();
     let file = "FROM scratch\nCOPY . /\nENV PATH=/usr/local/bin:/usr/bin:/bin HOME=/tmp\nWORKDIR /app\nENTRYPOINT [\"/rpm-runtime\"]\n";
     fs::write(context.join("Dockerfile"), file).unwrap();
-    let context = context.to_str().unwrap();
-    engine.expect([
-        "build",
-        "--quiet",
-        "--network",
-        "none",
-        "--tag",
-        PAYLOADS,
-        context,
-    ]);
+    engine.build(PAYLOADS, &context);
     fs::write(stamp, state).unwrap();
     PAYLOADS
 }

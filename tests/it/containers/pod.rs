@@ -133,19 +133,12 @@ const VALUES: &str = "args: [/app/echo_server], ports: {http: {port: 3000}}, res
 /// asks all the time.
 fn lives(pod: &Pod) {
     let container = Container::of_pod(pod.engine, &pod.name);
-    let of_process = fs::read_to_string(format!("/proc/{}/status", container.pid)).unwrap();
-    let field = |name: &str| {
-        let line = of_process
-            .lines()
-            .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-        line.unwrap().split_whitespace().last().unwrap().to_owned()
-    };
-    assert_eq!(field("NSpid"), "1");
-    assert_eq!(field("Uid"), "65532");
-    assert_eq!(field("Gid"), "65532");
-    assert_eq!(field("CapBnd"), "0000000000000000");
-    assert_eq!(field("NoNewPrivs"), "1");
-    assert_eq!(field("Seccomp"), "2");
+    assert_eq!(container.status("NSpid"), "1");
+    assert_eq!(container.status("Uid"), "65532");
+    assert_eq!(container.status("Gid"), "65532");
+    assert_eq!(container.status("CapBnd"), "0000000000000000");
+    assert_eq!(container.status("NoNewPrivs"), "1");
+    assert_eq!(container.status("Seccomp"), "2");
     assert_eq!(container.inspect("{{.HostConfig.ReadonlyRootfs}}"), "true");
 
     for probe in ["/startupz", "/readyz", "/livez"] {
