@@ -9,6 +9,16 @@ use crate::policy::handover::PortKey;
 use super::group::Group;
 use super::registry::{SharedPorts, State};
 
+impl State {
+    /// The port to which the listener or socket with this inode belongs, if it is ours.
+    pub(super) fn owner(&self, inode: u64) -> Option<PortKey> {
+        let listeners = self.groups.iter().find(|group| group.owns(inode));
+        let sockets = || self.datagrams.iter().find(|group| group.owns(inode));
+        let listens = listeners.map(|group| group.key);
+        listens.or_else(|| sockets().map(|group| group.key))
+    }
+}
+
 impl SharedPorts {
     /// The queue of every listener and of every UDP socket.
     pub fn queues(&self) -> Vec<QueueSample> {
@@ -46,13 +56,9 @@ impl SharedPorts {
         find(&state)
     }
 
-    /// The port to which the listener or socket with this inode belongs, if it is ours.
+    /// As [`State::owner`].
     pub(super) fn owns(&self, inode: u64) -> Option<PortKey> {
-        let state = self.lock();
-        let listeners = state.groups.iter().find(|group| group.owns(inode));
-        let sockets = || state.datagrams.iter().find(|group| group.owns(inode));
-        let listens = listeners.map(|group| group.key);
-        listens.or_else(|| sockets().map(|group| group.key))
+        self.lock().owner(inode)
     }
 
     /// Length of the queue of this listener on this port.

@@ -55,7 +55,7 @@ impl Mended {
 }
 
 /// What a process did, in the order of the harm.
-pub(super) fn named(found: Spoilt) -> &'static str {
+fn named(found: Spoilt) -> &'static str {
     if found.filtered {
         "SO_ATTACH_FILTER"
     } else if found.device {
@@ -76,9 +76,37 @@ pub(super) enum Moment {
     Next,
 }
 
-/// What must be done once everything is undone that can be.
-pub(super) fn is_lost(left: Spoilt, moment: Moment) -> bool {
-    left.filtered || left.device || left.locked && moment == Moment::Next
+/// A listener or socket that was spoilt, after everything was undone that can be.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Undone {
+    found: Spoilt,
+    left: Spoilt,
+}
+
+impl Undone {
+    /// `None` if nothing is wrong. `grouped`: it is a member of a group.
+    pub fn look(fd: &OwnedFd, grouped: bool) -> Option<Self> {
+        let found = guarded::look(fd, grouped);
+        found.is_any().then(|| Self {
+            found,
+            left: found.undo(fd),
+        })
+    }
+
+    /// Whether only a new one helps.
+    pub fn is_lost(self, moment: Moment) -> bool {
+        self.left.filtered || self.left.device || self.left.locked && moment == Moment::Next
+    }
+
+    /// What was done. `None` if nothing was.
+    pub fn mended(self, number: usize, replaced: bool) -> Option<Mended> {
+        let what = named(self.found);
+        (replaced || self.left != self.found).then_some(Mended {
+            number,
+            what,
+            replaced,
+        })
+    }
 }
 
 impl Group {
@@ -94,18 +122,9 @@ impl Group {
         if grouped && moment == Moment::Next {
             guarded::restore(&one.fd, &one.fresh);
         }
-        let found = guarded::look(&one.fd, grouped);
-        if !found.is_any() {
-            return None;
-        }
-        let left = found.undo(&one.fd);
-        let replaced = grouped && is_lost(left, moment) && self.replace(number, clients).is_ok();
-        let what = named(found);
-        (replaced || left != found).then_some(Mended {
-            number,
-            what,
-            replaced,
-        })
+        let undone = Undone::look(&one.fd, grouped)?;
+        let replaced = grouped && undone.is_lost(moment) && self.replace(number, clients).is_ok();
+        undone.mended(number, replaced)
     }
 
     /// Puts a new listener in the place of this one. When a member leaves the group, the last one moves to its index.

@@ -189,11 +189,7 @@ impl State {
         let Some(sockets) = listed(key) else {
             return Vec::new();
         };
-        let ours = |socket: &Bound| {
-            let inode = socket.inode;
-            self.groups.iter().any(|group| group.owns(inode))
-                || self.datagrams.iter().any(|group| group.owns(inode))
-        };
+        let ours = |socket: &Bound| self.owner(socket.inode).is_some();
         let rival =
             |socket: &&Bound| !ours(socket) && key_of(socket, key.transport).conflicts(&key);
         let strangers = sockets.iter().filter(rival);

@@ -42,17 +42,23 @@ fn wait_raw(which: i32, options: i32) -> nix::Result<(i32, i32)> {
     Errno::result(raw).map(|raw| (raw, status))
 }
 
-/// Whether a child has ended, reaped or not. It does not reap, so any thread may ask (waitid(2), WNOWAIT).
+/// Whether a child has ended, reaped or not. It does not reap, so any thread may ask.
 pub fn has_ended(pid: Pid) -> bool {
+    // ECHILD: it is reaped.
+    peek(libc::P_PID, pid) != Ok(0)
+}
+
+/// A child that has ended, of those that `which` and `pid` name, or 0 if all of them live. It is left unreaped (waitid(2),
+/// WNOWAIT). ECHILD if none of them is our child.
+fn peek(which: libc::idtype_t, pid: Pid) -> nix::Result<libc::pid_t> {
     let id = libc::id_t::from(pid.get().unsigned_abs());
     let how = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
     // SAFETY: zeroes are a valid value of this structure.
     let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
     // SAFETY: the pointer is to a live local.
-    let asked = unsafe { libc::waitid(libc::P_PID, id, &raw mut info, how) };
-    // ECHILD: it is reaped.
-    // SAFETY: waitid(2) fills this field, and leaves it zero if the child has not ended.
-    asked != 0 || unsafe { info.si_pid() } != 0
+    retry(|| Errno::result(unsafe { libc::waitid(which, id, &raw mut info, how) }))?;
+    // SAFETY: waitid(2) fills this field, and leaves it zero if no child has ended.
+    Ok(unsafe { info.si_pid() })
 }
 
 fn decode(status: i32) -> Option<Exit> {
@@ -72,15 +78,7 @@ fn decode(status: i32) -> Option<Exit> {
 /// the PID namespace, every process descends from us, so a check with signal 0 is enough. Otherwise a member that is
 /// not our child is left alone.
 pub fn group_left(leader: Pid, init: bool) -> bool {
-    let Ok(id) = libc::id_t::try_from(leader.get()) else {
-        return false;
-    };
-    let options = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
-    let pinned = retry(|| {
-        // SAFETY: a null siginfo is allowed (waitid(2)); WNOWAIT leaves the child unreaped.
-        Errno::result(unsafe { libc::waitid(libc::P_PGID, id, std::ptr::null_mut(), options) })
-    });
-    if pinned.is_ok() {
+    if peek(libc::P_PGID, leader).is_ok() {
         return true;
     }
     // SAFETY: signal 0 only checks for existence. The negative number names one group because a `Pid` is above 1.

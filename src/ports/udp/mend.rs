@@ -2,7 +2,7 @@
 
 use crate::model::ListenerId;
 use crate::ports::PortEvent;
-use crate::ports::spoilt::{Mended, Moment, is_lost, named};
+use crate::ports::spoilt::{Mended, Moment, Undone};
 use crate::sys::guarded;
 
 use super::DatagramGroup;
@@ -13,21 +13,12 @@ impl DatagramGroup {
     /// sockets is known only if the old one is closed.
     fn mend(&mut self, number: usize, moment: Moment) -> Option<Mended> {
         let one = self.members.get(number)?;
-        let found = guarded::look(&one.fd, self.steered);
-        if !found.is_any() {
-            return None;
-        }
-        let left = found.undo(&one.fd);
-        let replaced = self.steered && moment == Moment::Next && is_lost(left, moment);
+        let undone = Undone::look(&one.fd, self.steered)?;
+        let replaced = self.steered && moment == Moment::Next && undone.is_lost(moment);
         if replaced {
             self.renew(number);
         }
-        let what = named(found);
-        (replaced || left != found).then_some(Mended {
-            number,
-            what,
-            replaced,
-        })
+        undone.mended(number, replaced)
     }
 
     /// Mends this socket before the next worker gets it.

@@ -10,6 +10,7 @@ use crate::policy::unix::UnixKey;
 use crate::ports::trapped_call::removed_path;
 use crate::sys::unix::{self, Place};
 
+use super::names::{Names, Present};
 use super::removal::Removed;
 use super::server::{Caller, UnixServer};
 
@@ -42,23 +43,22 @@ impl UnixServer {
         if !shared {
             return Ok(Removed::ByKernel);
         }
-        let file = place.socket(base)?;
+        let names = Names::new(place, base);
+        let present = names.present()?;
         // The runtime may be allowed to do what the program is not.
-        let may = match &file {
-            Some(file) => self.may_remove(task, &place, file)?,
-            None => self.may_make(task, &place)?,
+        let may = match &present {
+            Present::Socket(file) => self.may_remove(task, names.place(), file)?,
+            Present::Missing => self.may_make(task, names.place())?,
+            Present::Other => false,
         };
         // What was read belongs to this caller only if its call still waits.
         if !may || !caller.trapped.notifier.is_valid(notification) {
             return Ok(Removed::ByKernel);
         }
-        if file.is_some() {
-            place.remove(base)?;
-            Ok(Removed::Done)
-        } else if place.has(base) {
-            Ok(Removed::ByKernel)
-        } else {
-            Ok(Removed::Failed(Errno::ENOENT))
+        if present == Present::Missing {
+            return Ok(Removed::Failed(Errno::ENOENT));
         }
+        names.remove_path()?;
+        Ok(Removed::Done)
     }
 }
