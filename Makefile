@@ -39,8 +39,8 @@ check: deps ## the quick loop: formats, lints, unit tests, the architecture, the
 test: deps lint deny other-target static ## everything that must hold: check, process and container tests, licences
 	$(CARGO) nextest run --locked
 
-soak: deps ## the long form of the tests under load: hundreds of thousands of requests; takes many minutes
-	$(CARGO) nextest run --locked --run-ignored only -E 'test(/::soak_/)' --no-fail-fast --success-output final
+soak: deps ## the long form of the tests under load, with a release build: hundreds of thousands of requests; takes many minutes
+	$(CARGO) nextest run --release --locked --run-ignored only -E 'test(/::soak_/)' --no-fail-fast --success-output final
 
 reference: ## docs/configuration.md and the values of the chart, written anew from the definitions of the variables
 	UPDATE_SNAPSHOTS=1 $(CARGO) nextest run --locked --test architecture reference
