@@ -1,11 +1,11 @@
-# rpm-runtime: one static binary in an empty image.
+# rpm-runtime, and rpmctl beside it: static binaries in an empty image.
 #
 #   docker build -t rpm-runtime .
 #
 # To use it in your own image:
 #
 #   FROM node:20-slim
-#   COPY --from=rpm-runtime /rpm-runtime /usr/local/bin/rpm-runtime
+#   COPY --from=rpm-runtime /rpm-runtime /rpmctl /usr/local/bin/
 #   ENTRYPOINT ["rpm-runtime"]
 #   CMD ["node", "server.js"]
 #
@@ -46,11 +46,12 @@ ENV RUSTFLAGS="-C target-feature=+crt-static -C link-arg=-Wl,-z,pack-relative-re
 COPY Cargo.toml Cargo.lock ./
 # Cargo.toml names the benchmarks, so their files must exist.
 COPY benches ./benches
-# Builds the dependencies first, with an empty program: this layer stays cached until Cargo.lock changes.
-RUN mkdir -p src \
+# Builds the dependencies first, with empty programs: this layer stays cached until Cargo.lock changes.
+RUN mkdir -p src/rpmctl \
     && echo '//! Stands in for the library.' > src/lib.rs \
     && echo 'fn main() {}' > src/main.rs \
-    && cargo build --release --locked --bin rpm-runtime --target "$(cat /target)"
+    && cp src/main.rs src/rpmctl/ \
+    && cargo build --release --locked --bins --target "$(cat /target)"
 # The licences of the packages that are linked ask for their text beside the binary.
 COPY packaging ./packaging
 RUN mkdir -p /out/licenses \
@@ -61,16 +62,18 @@ COPY src ./src
 # `touch`: the copied sources may be older than the empty program, and cargo would not rebuild them.
 ARG REVISION=unknown
 RUN find src -name '*.rs' -exec touch {} + \
-    && RPM_BUILD_REVISION="${REVISION}" cargo build --release --locked --bin rpm-runtime --target "$(cat /target)" \
-    && cp "target/$(cat /target)/release/rpm-runtime" /out/
-# The build fails here if the binary is not static or is of another architecture, and where it can run, if it does not.
-RUN readelf -hldW /out/rpm-runtime > /headers \
-    && ! grep -q -e INTERP -e NEEDED /headers \
-    && case "$(cat /target)" in \
-        x86_64-*) grep -q 'Machine:.*X86-64' /headers ;; \
-        *) grep -q 'Machine:.*AArch64' /headers ;; \
-    esac \
-    && case "$(cat /target)" in "$(uname -m)"-*) /out/rpm-runtime --version ;; esac
+    && RPM_BUILD_REVISION="${REVISION}" cargo build --release --locked --bins --target "$(cat /target)" \
+    && cd "target/$(cat /target)/release" && cp rpm-runtime rpmctl /out/
+# The build fails here if a binary is not static or is of another architecture, and where it can run, if it does not.
+RUN set -e; for name in rpm-runtime rpmctl; do \
+        readelf -hldW "/out/${name}" > /headers; \
+        if grep -q -e INTERP -e NEEDED /headers; then exit 1; fi; \
+        case "$(cat /target)" in \
+            x86_64-*) grep -q 'Machine:.*X86-64' /headers ;; \
+            *) grep -q 'Machine:.*AArch64' /headers ;; \
+        esac; \
+        case "$(cat /target)" in "$(uname -m)"-*) "/out/${name}" --version ;; esac; \
+    done
 
 FROM ${BASE}
 # `make image` gives both; the version is the one of Cargo.toml, which a test compares.

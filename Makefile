@@ -15,14 +15,14 @@ export PATH := $(CURDIR)/target/tools/cargo-nextest/bin:$(CURDIR)/target/tools/c
 help: ## these lines
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
 
-build: ## the runtime, for this machine, with debug information
-	$(CARGO) build --bin rpm-runtime
+build: ## the runtime and rpmctl, for this machine, with debug information
+	$(CARGO) build --bins
 
 run: build ## four workers of the bundled Node server on port 3000, metrics on 9464; Ctrl-C stops
 	@command -v node >/dev/null || scripts/test-deps
 	RPM_INSTANCES=$${RPM_INSTANCES:-4} exec target/debug/rpm-runtime node examples/node/server.js
 
-static: ## target/static/rpm-runtime, one file that needs no library
+static: ## target/static/rpm-runtime and rpmctl, each one file that needs no library
 	scripts/static
 
 image: ## the container image, from the Dockerfile (LOCAL=1 where no registry can be reached)
@@ -34,7 +34,7 @@ packages: static ## target/packages: Debian package, wheel, npm packages, tarbal
 check: deps ## the quick loop: formats, lints, unit tests, the architecture, the random walk
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
-	$(CARGO) nextest run --locked --lib --test architecture --test fleet_walk
+	$(CARGO) nextest run --locked --lib --bin rpmctl --test architecture --test fleet_walk
 
 test: deps lint deny other-target static ## everything that must hold: check, process and container tests, licences
 	$(CARGO) nextest run --locked

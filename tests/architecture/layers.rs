@@ -19,7 +19,7 @@ const fn layer(
     }
 }
 
-pub const LAYERS: [Layer; 18] = [
+pub const LAYERS: [Layer; 19] = [
     layer("model", &[], &[]),
     layer("policy", &["model"], &[]),
     layer("sys", &["model"], &["libc", "nix", "signal_hook"]),
@@ -142,7 +142,11 @@ pub const LAYERS: [Layer; 18] = [
         ],
         &["tokio"],
     ),
+    layer("rpmctl", &["config", "model", "sys"], &["clap"]),
 ];
+
+/// Layers that are programs of their own: in them `crate::` is the program.
+pub const PROGRAMS: [&str; 2] = ["main", "rpmctl"];
 
 /// A module that no code outside of `config` may use.
 pub const CLOSED: &str = "config::environment";

@@ -362,6 +362,9 @@ fn dockerfile() {
         "{}",
         String::from_utf8_lossy(&healthy.stderr)
     );
+    let said = container.exec(&["/rpmctl", "--version"]);
+    let version = format!("rpmctl {}\n", env!("CARGO_PKG_VERSION"));
+    assert_eq!(String::from_utf8_lossy(&said.stdout), version);
     let licences = scratch("dockerfile-licences");
     let from = format!("{}:/licenses", container.name);
     engine.expect(["cp", &from, licences.to_str().unwrap()]);
