@@ -171,6 +171,8 @@ pub struct WorkerView {
     pub streak: u32,
     /// How the last worker of this slot ended.
     pub last_exit: Option<Exit>,
+    /// Why it ended.
+    pub last_cause: Option<Cause>,
     /// The worker's own status text (sd_notify, STATUS=).
     pub status: Option<String>,
     /// When the next start is due (`Backoff`), or when SIGKILL follows (`Retiring`).

@@ -5,8 +5,8 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::model::{
-    AppInfo, Exit, HandoverInfo, ObservationInfo, Pid, QueueKind, QueueSample, RunState, Snapshot,
-    Tick, WorkerState, WorkerView,
+    AppInfo, Cause, Exit, HandoverInfo, ObservationInfo, Pid, QueueKind, QueueSample, RunState,
+    Snapshot, Tick, WorkerState, WorkerView,
 };
 
 /// Facts that do not change while the runtime runs.
@@ -130,6 +130,8 @@ struct WorkerStatus {
     restarts: u64,
     streak: u32,
     last_exit: Option<Ended>,
+    /// Why the last worker ended: the causes of `rpm_worker_exits_total`.
+    last_cause: Option<&'static str>,
     /// The worker's own status text (sd_notify).
     status: Option<String>,
     /// Seconds until the next start (backoff), the end of the drain (draining), or SIGKILL (retiring).
@@ -225,6 +227,7 @@ impl WorkerStatus {
                 Exit::Code(code) => Ended::Code(code),
                 Exit::Signal(sig) => Ended::Signal(sig.to_string()),
             }),
+            last_cause: view.last_cause.map(Cause::label),
             status: view.status.clone(),
             due_seconds: view.due.map(|due| seconds(due.since(now))),
         }

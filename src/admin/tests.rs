@@ -16,7 +16,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::model::{
-    AppInfo, Exit, Generation, HandoverInfo, ObservationInfo, Pid, QueueKind, QueueSample,
+    AppInfo, Cause, Exit, Generation, HandoverInfo, ObservationInfo, Pid, QueueKind, QueueSample,
     RunState, Sig, SlotId, Snapshot, Tick, WorkerState, WorkerView,
 };
 
@@ -259,6 +259,7 @@ fn snapshot() -> Snapshot {
         restarts: 3,
         streak: 0,
         last_exit: Some(Exit::Signal(Sig::KILL)),
+        last_cause: Some(Cause::Oom),
         status: Some("42 jobs".to_owned()),
         due: None,
     };
@@ -269,6 +270,7 @@ fn snapshot() -> Snapshot {
         started: None,
         streak: 1,
         last_exit: Some(Exit::Code(1)),
+        last_cause: Some(Cause::Exit),
         due: Some(Tick(Duration::from_secs(12))),
         ..worker.clone()
     };

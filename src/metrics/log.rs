@@ -119,6 +119,7 @@ mod tests {
             restarts: 0,
             streak: 0,
             last_exit: None,
+            last_cause: None,
             status: None,
             due: None,
         };

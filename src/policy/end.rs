@@ -87,8 +87,8 @@ impl Fleet {
         } else {
             slot.unrest
         };
-        slot.last_exit = Some(exit);
         let cause = own_cause(worker, fall);
+        slot.remember_end(exit, cause);
         let (id, seat) = (slot.id, slot.seat);
         let new = self.reload.is_some() && worker.generation == self.generation;
         // A new version that ends again and again is no success, however long it is ready.

@@ -2,6 +2,7 @@
 
 use crate::model::Cause;
 
+use super::end::own_cause;
 use super::fleet::{Fall, Fleet};
 use super::slot::{Renewal, Retiring, Seat, Worker};
 use super::turn::Turn;
@@ -40,7 +41,7 @@ impl Fleet {
                 worker: old.worker,
                 since: turn.now,
             };
-            slot.last_exit = Some(fall.exit);
+            slot.remember_end(fall.exit, own_cause(worker, fall));
             // The reason why it was replaced is still there.
             slot.renewal = (old.cause != Cause::Reload).then(|| Renewal {
                 cause: old.cause,

@@ -86,7 +86,7 @@ impl Fleet {
         if let Some(slot) = self.slots.get_mut(place)
             && !matches!(next, Next::Replaced | Next::GivenUp)
         {
-            slot.last_exit = Some(exit);
+            slot.remember_end(exit, gone.cause);
         }
         if !gone.undead {
             turn.act(gone.worker.release());

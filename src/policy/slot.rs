@@ -189,6 +189,7 @@ pub struct Slot {
     /// Whether there was any worker.
     pub used: bool,
     pub last_exit: Option<Exit>,
+    pub last_cause: Option<Cause>,
     /// A worker of this slot was ready by more than its age.
     pub tells: bool,
     /// What its last worker served, if that was up for RPM_MIN_UPTIME.
@@ -211,9 +212,16 @@ impl Slot {
             restarts: 0,
             used: false,
             last_exit: None,
+            last_cause: None,
             tells: false,
             served: None,
         }
+    }
+
+    /// Remembers how a worker of the slot ended, and why.
+    pub fn remember_end(&mut self, exit: Exit, cause: Cause) {
+        self.last_exit = Some(exit);
+        self.last_cause = Some(cause);
     }
 
     /// Forgets how the earlier workers of the slot ended.

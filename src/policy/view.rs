@@ -61,6 +61,7 @@ impl Fleet {
             restarts: slot.map_or(0, |slot| slot.restarts),
             streak: slot.map_or(0, |slot| slot.streak),
             last_exit: slot.and_then(|slot| slot.last_exit),
+            last_cause: slot.and_then(|slot| slot.last_cause),
             status: None,
             due: match retiring.step {
                 Step::Grace { kill_at, .. } => Some(kill_at),
@@ -97,6 +98,7 @@ fn seat_view(slot: &Slot, seat: &Seat, current: Generation) -> WorkerView {
         restarts: slot.restarts,
         streak: slot.streak,
         last_exit: slot.last_exit,
+        last_cause: slot.last_cause,
         status: None,
         due,
     }

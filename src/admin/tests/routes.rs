@@ -96,12 +96,14 @@ fn the_status_tells_all() {
                 {
                     "slot": 0, "state": "ready", "pid": 7, "generation": 2, "uptime_seconds": 6.5, "restarts": 3,
                     "streak": 0,
-            "status": "42 jobs", "last_exit": {"signal": "SIGKILL"}, "due_seconds": null
+            "status": "42 jobs", "last_exit": {"signal": "SIGKILL"}, "last_cause": "oom",
+                    "due_seconds": null
                 },
                 {
                     "slot": 1, "state": "backoff", "pid": null, "generation": 2, "uptime_seconds": null,
                     "restarts": 3, "streak": 1,
-            "status": "42 jobs", "last_exit": {"code": 1}, "due_seconds": 1.499
+            "status": "42 jobs", "last_exit": {"code": 1}, "last_cause": "exit",
+                    "due_seconds": 1.499
                 }
             ],
             "rising": [],

@@ -55,6 +55,7 @@ pub(super) fn worker(slot: u16, state: WorkerState, pid: Option<i32>) -> WorkerV
         restarts: 0,
         streak: 0,
         last_exit: None,
+        last_cause: None,
         status: None,
         due: None,
     }

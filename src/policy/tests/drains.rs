@@ -133,6 +133,8 @@ fn the_oom_killer_is_told_apart() {
             oom,
         });
         assert_eq!(told(&actions).0, cause);
+        let slot = &table.seen().slots[0];
+        assert_eq!((slot.last_exit, slot.last_cause), (Some(exit), Some(cause)));
     }
 }
 
