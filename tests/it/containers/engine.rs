@@ -93,6 +93,8 @@ impl Engine {
         let mut command = Command::new("podman");
         command.arg("--tmpdir").arg(self.run.join("tmp"));
         command.args(words.into_iter().map(Into::into));
+        // conmon leaves a file named `oom` in its working directory when the kernel has killed for memory.
+        command.current_dir(&self.directory);
         self.configure(&mut command);
         command
             .output()

@@ -2,6 +2,7 @@
 
 mod engine;
 mod image;
+mod memory;
 mod pod;
 mod programs;
 
