@@ -12,6 +12,8 @@ pub mod checks;
 #[forbid(unsafe_code)]
 pub mod config;
 #[forbid(unsafe_code)]
+pub mod control;
+#[forbid(unsafe_code)]
 pub mod drain;
 #[forbid(unsafe_code)]
 pub mod exposition;

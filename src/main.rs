@@ -126,7 +126,7 @@ fn settle_and_run(resolved: Resolved, host: Host) -> Result<Ending, BootError> {
     let Resolved {
         config,
         mut warnings,
-        ..
+        lines,
     } = resolved;
     warnings.extend(threads()?);
     // Before anything that takes time: a SIGTERM during the start must not be lost.
@@ -147,6 +147,7 @@ fn settle_and_run(resolved: Resolved, host: Host) -> Result<Ending, BootError> {
         let parts = Boot {
             config,
             warnings,
+            lines,
             env: host.env,
             role,
             files,

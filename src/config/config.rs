@@ -1,6 +1,7 @@
 //! The configuration: its groups, in the order in which users see them.
 
 use super::admin::{self, Admin};
+use super::control::{self, Control};
 use super::health::{self, Health};
 use super::life::{self, Life};
 use super::log::{self, Logging};
@@ -24,6 +25,7 @@ pub const GROUPS: &[Group] = &[
     signals::GROUP,
     log::GROUP,
     admin::GROUP,
+    control::GROUP,
 ];
 
 /// The variables of this version, in order.
@@ -54,6 +56,8 @@ pub struct Config {
     pub log: Logging,
     /// The admin endpoints, the program's metrics, the file with the reason of the exit.
     pub admin: Admin,
+    /// The control socket.
+    pub control: Control,
 }
 
 impl Config {

@@ -18,7 +18,7 @@ const PREFIX: &str = "RPM_";
 
 /// Known names that this version does not support. Setting one is an error, because the service would run without a
 /// requested feature. A name is removed from this list when a group defines it.
-pub const LATER: &[&str] = &["RPM_HOME"];
+pub const LATER: &[&str] = &["RPM_LOG_RING"];
 
 /// The names with our prefix that tell a worker who it is, each with the setting that one who sets it probably means.
 const NUMBERS: [(&str, Option<&str>); 3] = [

@@ -25,7 +25,7 @@ pub(super) const SIGNALS: &str = "a signal by name or number, such as TERM, SIGU
 const PATH_BYTES: usize = 1024;
 
 /// `500ms`, `30s`, `2m`, `1h`; `0` needs no unit.
-pub(super) fn duration(text: &str) -> Result<Duration, Wrong> {
+pub fn duration(text: &str) -> Result<Duration, Wrong> {
     let text = text.trim();
     let wrong = |what: &str| Err(Wrong::new(what, DURATIONS));
     let end = text

@@ -1,7 +1,7 @@
 //! The configuration: takes arguments and `RPM_*` variables, and returns one checked [`Config`] or all errors at once.
 //! The environment, files and facts of the host are arguments; nothing here reads them by itself.
 //!
-//! Each group of settings is a module: `program`, `ports`, `life`, `reload`, `health`, `signals`, `log`, `admin`. It
+//! Each group of settings is a module: `program`, `ports`, `life`, `reload`, `health`, `signals`, `log`, `admin`, `control`. It
 //! contains the definition of each of its settings ([`Setting`]: name, default, help, documentation, and the
 //! conversions from text and to text), the type for their values, the rules between its settings, and their tests. **To
 //! add a variable**, write its definition in the module of its group, add it to `GROUP`, and read it in `read` into a
@@ -17,6 +17,7 @@ mod check;
 mod cli;
 #[expect(clippy::module_inception, reason = "it holds the type of that name")]
 mod config;
+mod control;
 mod env_file;
 mod environment;
 mod faults;
@@ -47,9 +48,11 @@ pub use admin::{Admin, AppMetrics, MetricsSource};
 pub use check::{stop_budget, table};
 pub use cli::{Cli, Usage, help};
 pub use config::{Config, GROUPS, settings};
+pub use control::Control;
 pub use env_file::{BadLine, BadLines, env_file};
 pub use environment::{Input, LATER, Source};
 pub use faults::{Fault, Faults, Wrong};
+pub use grammar::duration as parse_duration;
 pub use health::Health;
 pub use life::{Life, Ready};
 pub use log::{

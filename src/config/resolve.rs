@@ -5,6 +5,7 @@ use std::num::NonZeroU16;
 
 use super::admin::{ADMIN_ADDR, Admin};
 use super::config::{Config, settings};
+use super::control::Control;
 use super::environment::{Input, LATER, Texts};
 use super::faults::{Fault, Faults};
 use super::health::Health;
@@ -112,6 +113,7 @@ fn read(reader: &mut Reader<'_>) -> Value<Config> {
     let reload = Reload::read(reader, instances, unshared);
     let health = Health::read(reader);
     let admin = Admin::read(reader);
+    let control = Control::read(reader, one_shot);
     let log = Logging::read(reader, one_shot);
     let signals = Signals::read(reader, restart, one_shot);
     Ok(Config {
@@ -124,6 +126,7 @@ fn read(reader: &mut Reader<'_>) -> Value<Config> {
         signals: signals?,
         log: log?,
         admin: admin?,
+        control: control?,
     })
 }
 

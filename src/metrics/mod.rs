@@ -5,6 +5,7 @@
 
 mod app;
 mod cgroup;
+mod control;
 mod family;
 mod log;
 mod node;
@@ -18,4 +19,5 @@ mod workers;
 mod tests;
 
 pub use cgroup::CgroupCounters;
+pub use control::CONTROL_COMMANDS;
 pub use page::{Facts, Metrics, Scrape};

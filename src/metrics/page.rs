@@ -18,6 +18,7 @@ use crate::sys::proc::Proc;
 
 use super::app;
 use super::cgroup::{self, CgroupCounters};
+use super::control::Control;
 use super::family::{self, Family, flag};
 use super::process;
 use super::roll::Rolls;
@@ -95,6 +96,7 @@ pub struct Metrics {
     notify_refused: IntCounter,
     signals: IntCounterVec,
     pub(super) rolls: Rolls,
+    pub(super) control: Control,
 }
 
 impl Metrics {
@@ -177,6 +179,7 @@ impl Metrics {
                 )?,
             )?,
             rolls: Rolls::new(&registry)?,
+            control: Control::new(&registry)?,
             registry,
         };
         metrics.reload_is_current(since_1970(metrics.facts.wall_start));

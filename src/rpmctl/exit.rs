@@ -3,13 +3,21 @@
 use std::io::Write;
 use std::process::ExitCode;
 
+use rpm_runtime::control::protocol::{Kind, Refusal};
+
 /// It failed, or the runtime refused it.
 const FAILED: u8 = 1;
-/// Wrong words on the command line (sysexits.h, EX_USAGE), as rpm-runtime has it.
+/// The time of `--timeout` is over.
+const LATE: u8 = 2;
+/// Wrong words on the command line, or a choice is missing (sysexits.h, EX_USAGE), as rpm-runtime has it.
 const USAGE: u8 = 64;
+/// No runtime can be reached (EX_UNAVAILABLE).
+const NONE: u8 = 69;
+/// The runtime serves other users (EX_NOPERM).
+const NOT_ALLOWED: u8 = 77;
 
 /// Why a command did not succeed.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct Failure {
     code: u8,
     /// Whole lines, as they are printed.
@@ -17,12 +25,53 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// The command was understood and did not succeed.
-    pub fn failed(why: impl AsRef<str>) -> Self {
+    fn new(code: u8, why: impl AsRef<str>) -> Self {
         Self {
-            code: FAILED,
+            code,
             text: format!("rpmctl: {}\n", why.as_ref()),
         }
+    }
+
+    /// The command was understood and did not succeed.
+    pub fn failed(why: impl AsRef<str>) -> Self {
+        Self::new(FAILED, why)
+    }
+
+    /// The time is over.
+    pub fn late(why: impl AsRef<str>) -> Self {
+        Self::new(LATE, why)
+    }
+
+    /// The words do not say which.
+    pub fn unclear(why: impl AsRef<str>) -> Self {
+        Self::new(USAGE, why)
+    }
+
+    /// No runtime can be reached.
+    pub fn none(why: impl AsRef<str>) -> Self {
+        Self::new(NONE, why)
+    }
+
+    /// This user may not.
+    pub fn not_allowed(why: impl AsRef<str>) -> Self {
+        Self::new(NOT_ALLOWED, why)
+    }
+
+    /// The exit code says it all: `health --json` of a service that is not ready.
+    pub fn quiet() -> Self {
+        Self {
+            code: FAILED,
+            text: String::new(),
+        }
+    }
+
+    /// What the runtime answered.
+    pub fn refused(refusal: &Refusal) -> Self {
+        let code = match refusal.kind {
+            Kind::NotAllowed => NOT_ALLOWED,
+            Kind::Busy | Kind::Malformed | Kind::Unknown | Kind::Refused | Kind::Other => FAILED,
+        };
+        Self::new(code, &refusal.text)
     }
 
     /// What clap found. `--help` and `--version` are such an outcome too, with exit code 0.
@@ -31,6 +80,17 @@ impl Failure {
             code: if error.use_stderr() { USAGE } else { 0 },
             text: error.to_string(),
         }
+    }
+
+    /// Whether the same question may succeed later.
+    pub fn may_pass(&self) -> bool {
+        self.code == NONE
+    }
+
+    /// What it says, without the name of the program.
+    pub fn why(&self) -> &str {
+        let text = self.text.trim_end();
+        text.strip_prefix("rpmctl: ").unwrap_or(text)
     }
 
     /// Prints it and gives the exit code. Errors of printing are ignored: there is no other place to report to.

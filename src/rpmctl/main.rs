@@ -1,12 +1,24 @@
 //! `rpmctl`, the operator's tool: a binary of its own, so that PID 1 carries neither a parser of command lines nor what
 //! draws tables. It works in an image with nothing but itself: no shell, no HOME, any user, a terminal or none.
+//!
+//! `args` has the command line; `connection` finds the runtime and asks it; each command is a module. `table` and `words`
+//! say how things are shown, `exit` how the program ends.
 #![forbid(unsafe_code)]
 
 mod args;
+mod connection;
+mod env;
 mod exit;
+mod health;
+mod list;
+mod table;
+mod version;
+mod wait;
+mod words;
 
 use std::io::Write;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
 
@@ -25,8 +37,13 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &Args) -> Result<(), Failure> {
-    match args.command {
-        Command::Version => print(&format!("rpmctl {}\n", env!("CARGO_PKG_VERSION"))),
+    let globals = &args.globals;
+    match &args.command {
+        Command::List => list::run(globals),
+        Command::Health => health::run(globals),
+        Command::Env => env::run(globals),
+        Command::Wait(what) => wait::run(globals, what),
+        Command::Version => version::run(globals),
     }
 }
 
@@ -36,4 +53,13 @@ fn print(text: &str) -> Result<(), Failure> {
     out.write_all(text.as_bytes())
         .and_then(|()| out.flush())
         .map_err(|error| Failure::failed(format!("cannot write to standard output: {error}")))
+}
+
+/// Lets time pass between two questions. The runtime wakes for nobody who waits, so who waits asks again.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a program of its own: nothing else waits for this thread"
+)]
+fn pause(time: Duration) {
+    std::thread::sleep(time);
 }

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::mpsc::unbounded_channel;
 use tracing::{info, warn};
 
-use crate::config::{Config, EXIT_CONFIG};
+use crate::config::{Config, EXIT_CONFIG, Line};
 use crate::log::Log;
 use crate::metrics::{CgroupCounters, Facts, Metrics};
 use crate::model::{HandoverInfo, PortSet, Snapshot};
@@ -31,7 +31,7 @@ use super::leftovers::Leftovers;
 use super::node::Node;
 use super::observation::Observation;
 use super::ports::share;
-use super::report::Reporter;
+use super::report::{Reloads, Reporter};
 use super::triggers::OomKills;
 use super::worker::Workers;
 use super::{Host, Supervisor};
@@ -46,6 +46,8 @@ pub struct Boot {
     pub config: Config,
     /// Warnings about the configuration.
     pub warnings: Vec<String>,
+    /// The configuration, as `--check` shows it.
+    pub lines: Vec<Line>,
     /// The runtime's own environment.
     pub env: Vec<(OsString, OsString)>,
     /// The role of this process: init, subreaper, or neither.
@@ -148,7 +150,8 @@ pub async fn boot(boot: Boot) -> Result<(Supervisor, Log), BootError> {
              of the container; RPM_MAX_MEMORY replaces workers before that"
         );
     }
-    let reporter = Reporter::new(&config, &metrics);
+    let reloads = Reloads::default();
+    let reporter = Reporter::new(&config, &metrics, &reloads);
     let host = Host {
         role: boot.role,
         files: boot.files,
@@ -156,7 +159,7 @@ pub async fn boot(boot: Boot) -> Result<(Supervisor, Log), BootError> {
         oom_score_adj: crate::sys::pid1::worker_oom_score_adj().filter(|_| !config.one_shot()),
         oom,
     };
-    let supervisor = Supervisor {
+    let mut supervisor = Supervisor {
         config,
         environment: Environment::new(boot.env),
         host,
@@ -177,10 +180,13 @@ pub async fn boot(boot: Boot) -> Result<(Supervisor, Log), BootError> {
         drains: DrainWatch::default(),
         leftovers: Leftovers::default(),
         reporter,
+        reloads,
+        control: None,
         inbox,
         outbox,
     };
     super::admin::serve(&supervisor, chosen.info)?;
+    supervisor.control = super::control::serve(&supervisor, boot.lines);
     Ok((supervisor, log))
 }
 

@@ -6,6 +6,7 @@ mod app_metrics;
 mod boot;
 mod checks;
 mod connections;
+mod control;
 mod drains;
 mod environment;
 mod forward;
@@ -36,6 +37,7 @@ use tokio::net::UnixStream;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 
 use crate::config::Config;
+use crate::control::Held;
 use crate::log::Log;
 use crate::metrics::Metrics;
 use crate::model::{Snapshot, Tick};
@@ -53,7 +55,7 @@ use leftovers::Leftovers;
 use node::Node;
 use observation::Observation;
 use ports::Sharing;
-use report::Reporter;
+use report::{Reloads, Reporter};
 use triggers::OomKills;
 use worker::Workers;
 
@@ -116,6 +118,10 @@ pub struct Supervisor {
 
     /// Reports decisions.
     reporter: Reporter,
+    /// The last reloads.
+    reloads: Reloads,
+    /// The name of the control socket, which goes with the service.
+    control: Option<Held>,
 
     // Messages to the loop.
     inbox: UnboundedReceiver<Incoming>,

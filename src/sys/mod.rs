@@ -30,6 +30,7 @@ pub mod local_time;
 pub mod network;
 pub mod notify;
 pub mod own_binary;
+pub mod peer;
 pub mod pid1;
 pub mod place;
 pub mod proc;

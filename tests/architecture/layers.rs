@@ -19,7 +19,7 @@ const fn layer(
     }
 }
 
-pub const LAYERS: [Layer; 19] = [
+pub const LAYERS: [Layer; 20] = [
     layer("model", &[], &[]),
     layer("policy", &["model"], &[]),
     layer("sys", &["model"], &["libc", "nix", "signal_hook"]),
@@ -72,6 +72,11 @@ pub const LAYERS: [Layer; 19] = [
         ],
     ),
     layer(
+        "control",
+        &["model", "sys"],
+        &["serde", "serde_json", "tokio"],
+    ),
+    layer(
         "checks",
         &["model", "policy", "sys"],
         &["aes_gcm", "hmac", "nix", "p256", "sha2", "tokio"],
@@ -113,6 +118,7 @@ pub const LAYERS: [Layer; 19] = [
             "app_metrics",
             "checks",
             "config",
+            "control",
             "drain",
             "exposition",
             "log",
@@ -126,7 +132,14 @@ pub const LAYERS: [Layer; 19] = [
             "sys",
             "triggers",
         ],
-        &["nix", "tokio", "tracing", "tracing_subscriber"],
+        &[
+            "nix",
+            "serde",
+            "serde_json",
+            "tokio",
+            "tracing",
+            "tracing_subscriber",
+        ],
     ),
     layer(
         "main",
@@ -142,7 +155,11 @@ pub const LAYERS: [Layer; 19] = [
         ],
         &["tokio"],
     ),
-    layer("rpmctl", &["config", "model", "sys"], &["clap"]),
+    layer(
+        "rpmctl",
+        &["config", "control", "model", "sys"],
+        &["clap", "serde", "serde_json"],
+    ),
 ];
 
 /// Layers that are programs of their own: in them `crate::` is the program.

@@ -24,6 +24,7 @@ mod admin;
 mod chart;
 mod config;
 mod containers;
+mod control;
 mod crash;
 mod health;
 mod init;

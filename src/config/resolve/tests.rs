@@ -23,6 +23,7 @@ fn nothing_set_is_a_good_configuration() {
         signals: _,
         log: _,
         admin: _,
+        control: _,
     } = resolved.config;
     assert_eq!(
         resolved.lines[0],
@@ -323,7 +324,7 @@ fn a_health_check_needs_its_address_only() {
         input(&[("RPM_ADMIN_ADDR", "off"), ("RPM_READY", "x")]),
         Ok(None)
     );
-    let told = input(&[("RPM_ADMIN_ADDR", "x"), ("RPM_HOME", "x")]).unwrap_err();
+    let told = input(&[("RPM_ADMIN_ADDR", "x"), ("RPM_LOG_RING", "x")]).unwrap_err();
     assert_eq!(told.faults.len(), 1);
     assert_eq!(
         input(&[("RPM_ADMIN_ADDR_FILE", "/x")])

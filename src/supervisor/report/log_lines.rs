@@ -312,18 +312,7 @@ impl LogLines {
     }
 
     fn not_up(&self, slot: SlotId, pid: Option<Pid>, why: NotUp, told: &Told<'_>) {
-        let what = match why {
-            NotUp::NotStarted => "it could not be started".to_owned(),
-            NotUp::Ended(Exit::Code(code)) => format!("it exited with code {code}"),
-            NotUp::Ended(Exit::Signal(signal)) => format!("{signal} ended it"),
-            NotUp::NotReady { after, missing } => {
-                let missing = missing::words(missing, &self.config, told);
-                format!("it was not ready after {}, {missing}", human(after))
-            }
-            NotUp::Unfit => {
-                "it is unhealthy: a check, its watchdog or its Node channel failed".to_owned()
-            }
-        };
+        let what = missing::not_up(why, &self.config, told);
         let lines = told.last_lines;
         let stderr = (!lines.is_empty()).then(|| lines.join(" | "));
         match (pid, stderr) {

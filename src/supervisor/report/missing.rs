@@ -1,10 +1,27 @@
-//! What a worker that is not ready has not done, in words.
+//! Why a worker did not come up, and what one that is not ready has not done, in words.
 
 use crate::config::{Config, Ready};
-use crate::policy::Missing;
+use crate::model::Exit;
 use crate::policy::handover::PortRule;
+use crate::policy::{Missing, NotUp};
 
-use super::Told;
+use super::{Told, human};
+
+/// Why a new worker did not come up: a sentence without a full stop.
+pub(super) fn not_up(why: NotUp, config: &Config, told: &Told<'_>) -> String {
+    match why {
+        NotUp::NotStarted => "it could not be started".to_owned(),
+        NotUp::Ended(Exit::Code(code)) => format!("it exited with code {code}"),
+        NotUp::Ended(Exit::Signal(signal)) => format!("{signal} ended it"),
+        NotUp::NotReady { after, missing } => {
+            let missing = words(missing, config, told);
+            format!("it was not ready after {}, {missing}", human(after))
+        }
+        NotUp::Unfit => {
+            "it is unhealthy: a check, its watchdog or its Node channel failed".to_owned()
+        }
+    }
+}
 
 /// What it has not done yet: a sentence without a full stop.
 pub(super) fn words(missing: Missing, config: &Config, told: &Told<'_>) -> String {

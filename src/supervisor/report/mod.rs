@@ -1,11 +1,12 @@
 //! Reports decisions. Each [`Note`] of the policy goes to every [`Listener`], in order: counters, the history for the
-//! termination log, the log, what is shown of the application. Reports have no other effect: the consequences of a decision are actions.
+//! termination log, the log, what is shown of the application and of the last reloads. Reports have no other effect: the consequences of a decision are actions.
 
 mod application;
 mod counters;
 mod history;
 mod log_lines;
 mod missing;
+mod reloads;
 mod starting;
 mod termination;
 
@@ -23,7 +24,9 @@ use application::Application;
 use counters::Counters;
 use history::History;
 use log_lines::LogLines;
+use reloads::Listening;
 
+pub(super) use reloads::{ReloadRecord, Reloads};
 pub use termination::{Ending, write_termination_log};
 
 /// A note, with data that the policy does not have.
@@ -59,10 +62,12 @@ pub(super) struct Reporter {
 }
 
 impl Reporter {
-    pub(super) fn new(config: &Arc<Config>, metrics: &Arc<Metrics>) -> Self {
+    /// `reloads` gets the last reloads.
+    pub(super) fn new(config: &Arc<Config>, metrics: &Arc<Metrics>, reloads: &Reloads) -> Self {
         Self {
             history: History::new(config),
             listeners: vec![
+                Box::new(Listening::new(config, reloads)),
                 Box::new(Counters::new(metrics)),
                 Box::new(LogLines::new(config)),
                 Box::new(Application::new(config, metrics)),

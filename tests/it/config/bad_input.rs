@@ -146,7 +146,7 @@ const CASES: &[Case] = &[
     ("times of metrics that cannot be", TRUE, &[("RPM_APP_METRICS", b"/metrics"), ("RPM_APP_METRICS_INTERVAL", b"500ms")]),
     ("gauges of metrics that are off", TRUE, &[("RPM_APP_METRICS_GAUGES", b"queue_*=sum"), ("RPM_APP_METRICS_INTERVAL", b"5")]),
     ("a path that is not absolute", TRUE, &[("RPM_TERMINATION_LOG", b"end.log")]),
-    ("settings of a later version", TRUE, &[("RPM_HOME", b"/run"), ("RPM_HOME_FILE", b"/run/home")]),
+    ("settings of a later version", TRUE, &[("RPM_LOG_RING", b"1Mi"), ("RPM_LOG_RING_FILE", b"/run/ring")]),
     ("a file that is not there", TRUE, &[("RPM_INSTANCES_FILE", b"/nonexistent/instances")]),
     ("a file that is a directory", TRUE, &[("RPM_INSTANCES_FILE", b"/")]),
     ("a file without end", TRUE, &[("RPM_INSTANCES_FILE", b"/dev/zero")]),

@@ -151,6 +151,8 @@ impl Builder {
         command.env("PATH", env::var_os("PATH").unwrap_or_default());
         command
             .env("RPM_ADMIN_ADDR", format!("127.0.0.1:{admin}"))
+            // Tests of the control socket switch it on, in a directory of their own.
+            .env("RPM_CONTROL", "off")
             .env("HARNESS_MARK", value);
         for (name, value) in self.variables {
             match value {

@@ -1,0 +1,25 @@
+//! The control socket: how `rpmctl` speaks to a runtime. docs/control.md describes the protocol.
+//!
+//! `protocol` has the words, `place` and `find` the names of sockets, `server` the connections. What a command does is
+//! decided by the supervisor.
+
+mod find;
+mod place;
+pub mod protocol;
+mod server;
+
+pub use find::{Address, Found, connect, find, of_runtime};
+pub use place::{Held, Opened, open, socket_name};
+pub use server::{Answer, Limits, Service, serve};
+
+/// The directory of the sockets, if the runtime can write there.
+pub const RUN: &str = "/run/rpm-runtime";
+
+/// Begin of the directory that a user has otherwise; the number of the user follows.
+pub const PRIVATE: &str = "/tmp/rpm-runtime-";
+
+/// Begin of an abstract name; the name of the socket follows.
+const ABSTRACT: &str = "rpm-runtime/";
+
+/// End of the file name of a socket.
+const SUFFIX: &str = ".sock";

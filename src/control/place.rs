@@ -1,0 +1,233 @@
+//! Opens the control socket of a runtime where it can be written.
+//!
+//! A socket gets its name only once it listens: it is bound under another name and renamed. So nobody listens at a socket
+//! with the name of a runtime only if that runtime has ended, and it may be removed.
+
+use std::fs::{self, DirBuilder, Permissions};
+use std::io;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::find::{Address, is_gone, sockets};
+use super::{ABSTRACT, PRIVATE, RUN, SUFFIX};
+
+/// An open control socket.
+#[derive(Debug)]
+pub struct Opened {
+    /// Listens.
+    pub listener: UnixListener,
+    /// Its name.
+    pub held: Held,
+    /// Why it is not where it was wanted.
+    pub trouble: Option<String>,
+    /// Sockets of ended runtimes that were removed.
+    pub stale: usize,
+}
+
+/// The name of an open control socket. Dropping it removes the file.
+#[derive(Debug)]
+pub struct Held(Address);
+
+impl Held {
+    /// The name.
+    pub fn address(&self) -> &Address {
+        &self.0
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if let Address::Path(path) = &self.0 {
+            // It may be gone with its directory.
+            let _ = fs::remove_file(path);
+        }
+    }
+}
+
+/// The name of a runtime's socket: its pid, and its start since the boot of the system in milliseconds, because pids are
+/// used again.
+pub fn socket_name(pid: u32, started: Duration) -> String {
+    format!("{pid}-{}", started.as_millis())
+}
+
+/// Opens the socket `name` in the directory `home`, or in the first usual one that can be written, or else under an
+/// abstract name. Fails if that is impossible too, as without unix sockets.
+pub fn open(home: Option<&Path>, uid: u32, name: &str) -> io::Result<Opened> {
+    let usual = || vec![PathBuf::from(RUN), PathBuf::from(format!("{PRIVATE}{uid}"))];
+    let homes = home.map_or_else(usual, |home| vec![home.to_owned()]);
+    let mut trouble = None;
+    for path in homes {
+        let ready = if home.is_some() {
+            given(&path)
+        } else {
+            private(&path, uid)
+        };
+        match ready.and_then(|()| in_directory(&path, name)) {
+            Ok(mut opened) => {
+                opened.stale = remove_stale(&path);
+                return Ok(opened);
+            }
+            Err(error) if home.is_some() => {
+                trouble = Some(format!("{} cannot be used: {error}", path.display()));
+            }
+            Err(_) => {}
+        }
+    }
+    let name = format!("{ABSTRACT}{name}");
+    let listener = UnixListener::bind_addr(&SocketAddr::from_abstract_name(&name)?)?;
+    Ok(Opened {
+        listener,
+        held: Held(Address::Abstract(name)),
+        trouble,
+        stale: 0,
+    })
+}
+
+/// Makes the directory that the user has named, if it is not there. Its rights are the user's choice; the socket has its
+/// own, and each peer is checked.
+fn given(path: &Path) -> io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+/// Makes a directory that only we can enter, or makes sure that it is one. In /tmp, somebody else may have made it first.
+fn private(path: &Path, uid: u32) -> io::Result<()> {
+    match DirBuilder::new().mode(0o700).create(path) {
+        Ok(()) => return Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        Err(error) => return Err(error),
+    }
+    let seen = fs::symlink_metadata(path)?;
+    if seen.is_dir() && seen.uid() == uid && seen.mode() & 0o777 == 0o700 {
+        Ok(())
+    } else {
+        Err(io::Error::other(
+            "it is not a private directory of this user",
+        ))
+    }
+}
+
+fn in_directory(home: &Path, name: &str) -> io::Result<Opened> {
+    let path = home.join(format!("{name}{SUFFIX}"));
+    let new = home.join(format!("{name}.new"));
+    // Left by a runtime of the same name that was killed just there.
+    let _ = fs::remove_file(&new);
+    let listener = UnixListener::bind(&new)?;
+    let ready = fs::set_permissions(&new, Permissions::from_mode(0o600))
+        .and_then(|()| fs::rename(&new, &path));
+    if let Err(error) = ready {
+        let _ = fs::remove_file(&new);
+        return Err(error);
+    }
+    Ok(Opened {
+        listener,
+        held: Held(Address::Path(path)),
+        trouble: None,
+        stale: 0,
+    })
+}
+
+/// Removes the sockets of runtimes that have ended. Returns how many.
+fn remove_stale(home: &Path) -> usize {
+    let dead = |path: &Path| {
+        let refused = UnixStream::connect(path).is_err_and(|error| is_gone(&error));
+        refused && fs::remove_file(path).is_ok()
+    };
+    let found = sockets(home).into_iter().filter(|address| match address {
+        Address::Path(path) => dead(path),
+        Address::Abstract(_) => false,
+    });
+    found.count()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    fn scratch(name: &str) -> PathBuf {
+        let path = std::env::temp_dir().join(format!("rpm-place-{name}-{}", std::process::id()));
+        // Left by an earlier process with our PID.
+        let _ = fs::remove_dir_all(&path);
+        fs::create_dir_all(&path).unwrap();
+        path
+    }
+
+    fn own_uid() -> u32 {
+        crate::sys::links::effective_user()
+    }
+
+    #[test]
+    fn the_directory_and_the_socket_are_private_and_the_socket_goes_with_its_runtime() {
+        let scratch = scratch("private");
+        let home = scratch.join("deep/home");
+        let opened = open(Some(&home), own_uid(), "1-5").unwrap();
+        let mode = |path: &Path| fs::symlink_metadata(path).unwrap().mode() & 0o777;
+        assert_eq!(mode(&home), 0o700);
+        let path = home.join("1-5.sock");
+        assert_eq!(*opened.held.address(), Address::Path(path.clone()));
+        assert_eq!(mode(&path), 0o600);
+        drop(opened);
+        assert!(!path.exists());
+        fs::remove_dir_all(&scratch).unwrap();
+    }
+
+    #[test]
+    fn sockets_of_ended_runtimes_are_removed_and_nothing_else_is() {
+        let scratch = scratch("stale");
+        let alive = open(Some(&scratch), own_uid(), "2-6").unwrap();
+        drop(UnixListener::bind(scratch.join("3-7.sock")).unwrap());
+        drop(UnixListener::bind(scratch.join("other.sock")).unwrap());
+        fs::write(scratch.join("note"), "").unwrap();
+        let opened = open(Some(&scratch), own_uid(), "1-5").unwrap();
+        assert_eq!(opened.stale, 1);
+        let mut left: Vec<_> = fs::read_dir(&scratch)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .collect();
+        left.sort();
+        assert_eq!(left, ["1-5.sock", "2-6.sock", "note", "other.sock"]);
+        drop(alive);
+        fs::remove_dir_all(&scratch).unwrap();
+    }
+
+    #[test]
+    fn a_directory_that_others_made_or_may_enter_is_not_taken_for_private() {
+        let scratch = scratch("foreign");
+        let open_to_all = scratch.join("open");
+        fs::create_dir(&open_to_all).unwrap();
+        fs::set_permissions(&open_to_all, Permissions::from_mode(0o755)).unwrap();
+        assert!(private(&open_to_all, own_uid()).is_err());
+        let link = scratch.join("link");
+        symlink(&scratch, &link).unwrap();
+        assert!(private(&link, own_uid()).is_err());
+        let own = scratch.join("own");
+        private(&own, own_uid()).unwrap();
+        private(&own, own_uid()).unwrap();
+        assert!(private(&own, own_uid() + 1).is_err());
+        fs::remove_dir_all(&scratch).unwrap();
+    }
+
+    #[test]
+    fn where_no_file_can_be_made_the_name_is_abstract_and_the_reason_is_told() {
+        let scratch = scratch("abstract");
+        let file = scratch.join("file");
+        fs::write(&file, "").unwrap();
+        let name = format!("{}-1", std::process::id());
+        let opened = open(Some(&file.join("home")), own_uid(), &name).unwrap();
+        assert_eq!(
+            *opened.held.address(),
+            Address::Abstract(format!("rpm-runtime/{name}"))
+        );
+        assert!(opened.trouble.as_ref().unwrap().contains("cannot be used"));
+        crate::control::connect(opened.held.address()).unwrap();
+        drop(opened);
+        fs::remove_dir_all(&scratch).unwrap();
+    }
+}

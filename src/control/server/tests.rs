@@ -1,0 +1,187 @@
+//! The server with clients of this process.
+
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream as Client;
+use std::time::Duration;
+
+use super::*;
+use crate::sys::links::effective_user;
+
+/// Serves with these limits while `clients` runs on a thread of its own. Returns what that gives, and how many peers were
+/// refused.
+fn served<T: Send + 'static>(
+    limits: Limits,
+    uid: u32,
+    clients: impl FnOnce(&std::path::Path) -> T + Send + 'static,
+) -> (T, usize) {
+    let place = std::env::temp_dir().join(format!(
+        "rpm-control-{}-{:?}.sock",
+        std::process::id(),
+        std::thread::current().id()
+    ));
+    // Left by an earlier process with our PID.
+    let _ = std::fs::remove_file(&place);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let refused = Rc::new(Cell::new(0));
+    let counts = Rc::clone(&refused);
+    let found = tokio::task::LocalSet::new().block_on(&runtime, async {
+        let listener = UnixListener::bind(&place).unwrap();
+        let service = Service {
+            uid,
+            obey: Box::new(|command, _| {
+                let text = format!("{:?}", command.name());
+                Box::pin(async move { Ok(RawValue::from_string(text).unwrap()) })
+            }),
+            refused: Box::new(move |_| counts.set(counts.get() + 1)),
+            trouble: Box::new(|error| panic!("{error}")),
+        };
+        let server = tokio::task::spawn_local(serve(listener, service, limits));
+        let (tell, told) = tokio::sync::oneshot::channel();
+        let path = place.clone();
+        std::thread::spawn(move || tell.send(clients(&path)));
+        let found = told.await.unwrap();
+        server.abort();
+        found
+    });
+    std::fs::remove_file(&place).unwrap();
+    (found, refused.get())
+}
+
+fn ours() -> u32 {
+    effective_user()
+}
+
+/// Sends bytes, and reads all that comes until the server closes, or until `lines` lines have come.
+fn asked(path: &std::path::Path, bytes: &[u8], lines: usize) -> Vec<String> {
+    let mut client = Client::connect(path).unwrap();
+    client
+        .set_read_timeout(Some(Duration::from_secs(30)))
+        .unwrap();
+    // The server may close before it has read all.
+    let _ = client.write_all(bytes);
+    let mut text = Vec::new();
+    let mut more = [0; 4096];
+    while text.split(|byte| *byte == b'\n').count() <= lines {
+        match client.read(&mut more) {
+            Ok(0) => break,
+            Ok(count) => text.extend_from_slice(&more[..count]),
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => break,
+            Err(error) => panic!("{error}: {}", String::from_utf8_lossy(&text)),
+        }
+    }
+    let text = String::from_utf8(text).unwrap();
+    text.lines().map(str::to_owned).collect()
+}
+
+const LIST: &str = "{\"v\":1,\"command\":\"list\"}\n";
+
+#[test]
+fn requests_on_one_connection_are_answered_in_their_order() {
+    let (lines, _) = served(Limits::default(), ours(), |path| {
+        let both = format!("{LIST}{{\"command\":\"health\",\"v\":1,\"more\":[]}}\n");
+        asked(path, both.as_bytes(), 2)
+    });
+    assert_eq!(
+        lines,
+        [
+            "{\"v\":1,\"result\":\"list\"}",
+            "{\"v\":1,\"result\":\"health\"}"
+        ]
+    );
+}
+
+#[test]
+fn what_is_no_request_is_told_and_ends_the_connection() {
+    let bad: [&[u8]; 7] = [
+        b"\n",
+        b"nonsense\n",
+        b"[]\n",
+        b"{\"v\":\"1\",\"command\":\"list\"}\n",
+        b"{\"command\":\"list\"}\n",
+        b"{\"v\":1,\"v\":1,\"command\":\"list\"}\n",
+        b"\xff\xfe\n",
+    ];
+    let (answers, _) = served(Limits::default(), ours(), move |path| {
+        bad.map(|bytes| asked(path, &[bytes, LIST.as_bytes()].concat(), 2))
+    });
+    for (lines, bytes) in answers.iter().zip(bad) {
+        assert_eq!(
+            lines.len(),
+            1,
+            "{lines:?}, {}",
+            String::from_utf8_lossy(bytes)
+        );
+        assert!(lines[0].contains("\"kind\":\"malformed\""), "{lines:?}");
+    }
+}
+
+#[test]
+fn unknown_commands_and_versions_are_told_and_the_connection_goes_on() {
+    let (lines, _) = served(Limits::default(), ours(), |path| {
+        let all =
+            format!("{{\"v\":1,\"command\":\"dance\"}}\n{{\"v\":2,\"command\":\"list\"}}\n{LIST}");
+        asked(path, all.as_bytes(), 3)
+    });
+    assert!(lines[0].contains("\"kind\":\"unknown\""), "{lines:?}");
+    assert!(lines[0].contains("there are list, "), "{lines:?}");
+    assert!(lines[1].contains("speaks version 1"), "{lines:?}");
+    assert_eq!(lines[2], "{\"v\":1,\"result\":\"list\"}");
+}
+
+#[test]
+fn an_endless_line_is_cut_off() {
+    let limits = Limits {
+        line: 1000,
+        ..Limits::default()
+    };
+    let (lines, _) = served(limits, ours(), |path| asked(path, &vec![b'x'; 100_000], 2));
+    // The rest of the line was not read, so the answer may be lost with the connection.
+    assert!(lines.len() <= 1, "{lines:?}");
+    if let Some(line) = lines.first() {
+        assert!(line.contains("at most 1000 bytes"), "{line}");
+    }
+}
+
+#[test]
+fn a_client_that_says_nothing_is_left_and_one_more_than_the_limit_is_told() {
+    let limits = Limits {
+        clients: 1,
+        request: Duration::from_millis(200),
+        ..Limits::default()
+    };
+    let (answers, _) = served(limits, ours(), |path| {
+        let mut silent = Client::connect(path).unwrap();
+        // Answered, so it is counted; then it is silent.
+        silent.write_all(LIST.as_bytes()).unwrap();
+        let mut some = [0; 1];
+        silent.read_exact(&mut some).unwrap();
+        let told = asked(path, LIST.as_bytes(), 1);
+        let mut rest = Vec::new();
+        silent.read_to_end(&mut rest).unwrap();
+        // Its place is free now.
+        let served = asked(path, LIST.as_bytes(), 1);
+        (told, served)
+    });
+    assert!(answers.0[0].contains("\"kind\":\"busy\""), "{answers:?}");
+    assert_eq!(answers.1, ["{\"v\":1,\"result\":\"list\"}"]);
+}
+
+#[test]
+fn a_client_that_takes_no_answer_is_left_after_its_time() {
+    let limits = Limits {
+        clients: 1,
+        answer: Duration::from_millis(200),
+        burst: 1 << 20,
+        ..Limits::default()
+    };
+    let (lines, _) = served(limits, ours(), |path| {
+        let mut deaf = Client::connect(path).unwrap();
+        // Until the server gives up on it: more answers than any buffer holds.
+        while deaf.write_all(LIST.as_bytes()).is_ok() {}
+        asked(path, LIST.as_bytes(), 1)
+    });
+    assert_eq!(lines, ["{\"v\":1,\"result\":\"list\"}"]);
+}

@@ -1,0 +1,46 @@
+//! Metrics of the control socket: commands by result.
+
+use prometheus::{IntCounterVec, Opts, Registry};
+
+use super::page::register;
+
+/// The commands, as the label names them. `connect` is a peer that was refused before it could say a command.
+pub const CONTROL_COMMANDS: [&str; 5] = ["list", "health", "env", "version", "connect"];
+
+/// The results.
+const RESULTS: [&str; 2] = ["ok", "refused"];
+
+#[derive(Debug)]
+pub(super) struct Control {
+    commands: IntCounterVec,
+}
+
+impl Control {
+    pub(super) fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let options = Opts::new(
+            "rpm_control_commands_total",
+            "Commands that came by the control socket, by command and result.",
+        );
+        let commands = IntCounterVec::new(options, &["command", "result"])?;
+        let commands = register(registry, commands)?;
+        for command in CONTROL_COMMANDS {
+            for result in RESULTS {
+                if (command, result) != ("connect", "ok") {
+                    commands.get_metric_with_label_values(&[command, result])?;
+                }
+            }
+        }
+        Ok(Self { commands })
+    }
+}
+
+impl super::Metrics {
+    /// A command came by the control socket, and was obeyed or refused.
+    pub fn control_command(&self, command: &str, obeyed: bool) {
+        let [ok, refused] = RESULTS;
+        let labels = [command, if obeyed { ok } else { refused }];
+        if let Ok(counter) = self.control.commands.get_metric_with_label_values(&labels) {
+            counter.inc();
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! The control socket: opens it, and answers its questions from the published state.
+
+use std::cell::{OnceCell, RefCell};
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+use tokio::net::UnixListener;
+use tracing::{debug, info, warn};
+
+use crate::config::{Config, Line};
+use crate::control::protocol::{Command, Env, Kind, List, Refusal, Variable, Version};
+use crate::control::{self, Answer, Held, Limits, Opened, Service, socket_name};
+use crate::metrics::Metrics;
+use crate::model::{Snapshot, Tick};
+use crate::policy::Seldom;
+use crate::ports::SharedPorts;
+use crate::sys::clock::Clock;
+use crate::sys::links::effective_user;
+use crate::sys::peer::Peer;
+use crate::sys::proc::{Proc, ProcDir};
+
+use super::Supervisor;
+use super::connections::Connections;
+use super::report::Reloads;
+
+mod views;
+
+/// Opens the control socket and serves it, if RPM_CONTROL says so. That it cannot be opened ends nothing: the service is
+/// more important. `lines` is the configuration for `env`. Returns the name of the socket, which is to be kept.
+pub(super) fn serve(supervisor: &Supervisor, lines: Vec<Line>) -> Option<Held> {
+    let config = &supervisor.config;
+    if !config.control.on {
+        return None;
+    }
+    let opened = open(config).and_then(|opened| {
+        opened.listener.set_nonblocking(true)?;
+        Ok(opened)
+    });
+    let listening = opened.and_then(
+        |Opened {
+             listener,
+             held,
+             trouble,
+             stale,
+         }| {
+            let listener = UnixListener::from_std(listener)?;
+            Ok((listener, held, trouble, stale))
+        },
+    );
+    let (listener, held, trouble, stale) = match listening {
+        Ok(listening) => listening,
+        Err(error) => {
+            warn!(%error, "no control socket (RPM_CONTROL), so rpmctl cannot be used");
+            return None;
+        }
+    };
+    if let Some(trouble) = trouble {
+        warn!(
+            trouble,
+            "the control socket has an abstract name instead of a file in RPM_HOME"
+        );
+    }
+    if stale > 0 {
+        debug!(stale, "removed the control sockets of ended runtimes");
+    }
+    info!(socket = %held.address(), "control socket: rpmctl");
+    let metrics = Arc::clone(&supervisor.metrics);
+    let desk = Desk::new(supervisor, lines);
+    let told = RefCell::new(Seldom::<Option<u32>>::default());
+    let troubles = RefCell::new(Seldom::<()>::default());
+    let (now, again) = (supervisor.clock.reader(), supervisor.clock.reader());
+    let service = Service {
+        uid: effective_user(),
+        obey: Box::new(move |command, peer| desk.obey(&command, peer)),
+        refused: Box::new(move |peer| {
+            metrics.control_command("connect", false);
+            let uid = peer.map(|peer| peer.uid);
+            if let Some(left_out) = told.borrow_mut().write(uid, 1, now()) {
+                let pid = peer.map(|peer| peer.pid);
+                warn!(
+                    peer_uid = uid,
+                    peer_pid = pid,
+                    left_out,
+                    "a peer of the control socket was refused: it is neither root nor our user"
+                );
+            }
+        }),
+        trouble: Box::new(move |error| {
+            if let Some(left_out) = troubles.borrow_mut().write((), 1, again()) {
+                warn!(%error, left_out, "cannot accept connections of the control socket; trying again");
+            }
+        }),
+    };
+    tokio::task::spawn_local(control::serve(listener, service, Limits::default()));
+    Some(held)
+}
+
+fn open(config: &Config) -> io::Result<Opened> {
+    let started = Proc::new("/proc").stat(ProcDir::Own);
+    let started = started.map(|stat| stat.started).unwrap_or_default();
+    let name = socket_name(std::process::id(), started);
+    control::open(config.control.home.as_deref(), effective_user(), &name)
+}
+
+/// What the answers are made of.
+struct Desk {
+    lines: Vec<Line>,
+    metrics: Arc<Metrics>,
+    snapshot: Arc<Mutex<Snapshot>>,
+    reloads: Reloads,
+    clock: Clock,
+    ports: Option<SharedPorts>,
+    /// Made by the first question.
+    connections: OnceCell<Option<Connections>>,
+    proc: OnceCell<Proc>,
+}
+
+impl Desk {
+    fn new(supervisor: &Supervisor, lines: Vec<Line>) -> Self {
+        let shared = supervisor.sharing.as_ref();
+        Self {
+            lines,
+            metrics: Arc::clone(&supervisor.metrics),
+            snapshot: Arc::clone(&supervisor.snapshot),
+            reloads: supervisor.reloads.clone(),
+            clock: supervisor.clock.clone(),
+            ports: shared.map(|sharing| sharing.ports.clone()),
+            connections: OnceCell::new(),
+            proc: OnceCell::new(),
+        }
+    }
+
+    fn obey(&self, command: &Command, peer: Peer) -> Answer {
+        let name = command.name();
+        let outcome = match command {
+            Command::List => written(&self.list()),
+            Command::Health => written(&self.health()),
+            Command::Env => written(&self.env()),
+            Command::Version => written(&self.version()),
+        };
+        self.metrics.control_command(name, outcome.is_ok());
+        debug!(
+            command = name,
+            peer_uid = peer.uid,
+            peer_pid = peer.pid,
+            "control command"
+        );
+        Box::pin(async move { outcome })
+    }
+
+    fn snapshot(&self) -> Snapshot {
+        let seen = self.snapshot.lock();
+        seen.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn version(&self) -> Version {
+        Version {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            revision: option_env!("RPM_BUILD_REVISION").map(str::to_owned),
+            pid: std::process::id(),
+            app: self.metrics.app().name,
+        }
+    }
+
+    fn env(&self) -> Env {
+        let variable = |line: &Line| Variable {
+            name: line.name.to_owned(),
+            value: line.value.clone(),
+            source: line.source.to_string(),
+            note: line.note.clone(),
+        };
+        Env {
+            variables: self.lines.iter().map(variable).collect(),
+        }
+    }
+
+    fn health(&self) -> control::protocol::Health {
+        views::health(
+            &self.snapshot(),
+            &self.reloads.all(),
+            self.clock.unix_seconds(),
+        )
+    }
+
+    /// Reads a file of /proc for each worker, and the connections from the kernel.
+    fn list(&self) -> List {
+        let (snapshot, now) = (self.snapshot(), self.clock.now());
+        let proc = self.proc.get_or_init(|| Proc::new("/proc"));
+        let on = || self.ports.as_ref().map(Connections::on);
+        let connections = self.connections.get_or_init(on).as_ref();
+        let connections = connections.and_then(|connections| connections.count(&snapshot));
+        let queues = self
+            .ports
+            .as_ref()
+            .map(SharedPorts::queues)
+            .unwrap_or_default();
+        List {
+            runtime: self.version(),
+            uptime_seconds: views::seconds(now.since(Tick::default())),
+            health: self.health(),
+            workers: views::workers(&snapshot, now, proc, connections.as_ref(), &queues),
+        }
+    }
+}
+
+fn written(value: &impl Serialize) -> Result<Box<RawValue>, Refusal> {
+    serde_json::value::to_raw_value(value)
+        .map_err(|error| Refusal::new(Kind::Refused, format!("cannot write the answer: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::metrics::CONTROL_COMMANDS;
+
+    use super::*;
+
+    #[test]
+    fn every_command_is_counted_from_the_start() {
+        let mut names = Command::NAMES.to_vec();
+        names.push("connect");
+        assert_eq!(names, CONTROL_COMMANDS);
+    }
+}

@@ -1,0 +1,228 @@
+//! The last reloads, for the control socket: how far the present one is, and how and why the others ended.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::config::Config;
+use crate::model::{Generation, ReloadResult, SlotId};
+use crate::policy::Note;
+
+use super::{Listener, Told, missing};
+
+/// How many reloads are kept: who waits for one asks many times while it runs.
+const KEPT: usize = 8;
+
+/// Longest text of why a reload failed, bytes.
+const LONGEST: usize = 2000;
+
+/// One reload.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::supervisor) struct ReloadRecord {
+    /// Counted from 1.
+    pub(in crate::supervisor) number: u64,
+    pub(in crate::supervisor) generation: Generation,
+    /// Workers to replace.
+    pub(in crate::supervisor) workers: usize,
+    /// When it began, seconds since 1970.
+    pub(in crate::supervisor) began: u64,
+    /// How it ended; `None` while it runs.
+    pub(in crate::supervisor) ended: Option<Ended>,
+    /// Why a new worker did not come up.
+    pub(in crate::supervisor) why: Option<String>,
+}
+
+/// The end of a reload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::supervisor) struct Ended {
+    pub(in crate::supervisor) result: ReloadResult,
+    pub(in crate::supervisor) replaced: usize,
+    pub(in crate::supervisor) took: std::time::Duration,
+}
+
+/// The last reloads, the latest at the end. Clones share them.
+#[derive(Clone, Debug, Default)]
+pub(in crate::supervisor) struct Reloads(Arc<Mutex<VecDeque<ReloadRecord>>>);
+
+impl Reloads {
+    /// A copy.
+    pub(in crate::supervisor) fn all(&self) -> Vec<ReloadRecord> {
+        self.locked(|records| records.iter().cloned().collect())
+    }
+
+    /// The number that the next reload gets.
+    pub(in crate::supervisor) fn next(&self) -> u64 {
+        self.locked(|records| records.back().map_or(1, |last| last.number + 1))
+    }
+
+    /// A panic elsewhere leaves the list valid.
+    fn locked<T>(&self, then: impl FnOnce(&mut VecDeque<ReloadRecord>) -> T) -> T {
+        then(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn begin(&self, generation: Generation, workers: usize, began: u64) {
+        let number = self.next();
+        self.locked(|records| {
+            if records.len() >= KEPT {
+                records.pop_front();
+            }
+            records.push_back(ReloadRecord {
+                number,
+                generation,
+                workers,
+                began,
+                ended: None,
+                why: None,
+            });
+        });
+    }
+
+    /// Changes the reload that runs.
+    fn change(&self, then: impl FnOnce(&mut ReloadRecord)) {
+        self.locked(|records| {
+            if let Some(last) = records.back_mut().filter(|last| last.ended.is_none()) {
+                then(last);
+            }
+        });
+    }
+}
+
+/// Writes what the notes tell of reloads.
+#[derive(Debug)]
+pub(super) struct Listening {
+    config: Arc<Config>,
+    reloads: Reloads,
+}
+
+impl Listening {
+    pub(super) fn new(config: &Arc<Config>, reloads: &Reloads) -> Self {
+        Self {
+            config: Arc::clone(config),
+            reloads: reloads.clone(),
+        }
+    }
+}
+
+impl Listener for Listening {
+    fn hear(&mut self, told: &Told<'_>) {
+        match told.note {
+            Note::ReloadBegins {
+                generation,
+                workers,
+                ..
+            } => self.reloads.begin(generation, workers, told.unix_seconds),
+            Note::NotUp { slot, why, .. } => {
+                let why = missing::not_up(why, &self.config, told);
+                let text = sentence(slot, &why, told.last_lines);
+                self.reloads.change(|last| last.why = Some(text));
+            }
+            Note::ReloadEnded {
+                result,
+                replaced,
+                took,
+            } => self.reloads.change(|last| {
+                last.ended = Some(Ended {
+                    result,
+                    replaced,
+                    took,
+                });
+            }),
+            _ => {}
+        }
+    }
+}
+
+fn sentence(slot: SlotId, why: &str, last_lines: &[String]) -> String {
+    let mut text = format!("the new worker of slot {slot} did not come up: {why}");
+    if !last_lines.is_empty() {
+        text.push_str("; its last lines: ");
+        text.push_str(&last_lines.join(" | "));
+    }
+    if text.len() > LONGEST {
+        text.truncate(text.floor_char_boundary(LONGEST));
+        text.push('…');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::model::{Exit, Pid, Trigger};
+    use crate::policy::{NotUp, PortTable};
+
+    fn hear(listening: &mut Listening, note: Note, last_lines: &[String]) {
+        listening.hear(&Told {
+            note,
+            unix_seconds: 7,
+            ports: &PortTable::default(),
+            last_lines,
+            not_passed: None,
+            unseen: None,
+            blind: false,
+        });
+    }
+
+    fn begins(generation: u32) -> Note {
+        Note::ReloadBegins {
+            trigger: Trigger::Operator,
+            generation: Generation(generation),
+            workers: 2,
+        }
+    }
+
+    fn ended(result: ReloadResult) -> Note {
+        Note::ReloadEnded {
+            result,
+            replaced: 1,
+            took: Duration::from_secs(3),
+        }
+    }
+
+    #[test]
+    fn the_end_of_a_reload_is_kept_with_its_reason() {
+        let reloads = Reloads::default();
+        let mut listening = Listening::new(&Arc::new(crate::config::testing::with(&[])), &reloads);
+        assert_eq!(reloads.next(), 1);
+        hear(&mut listening, begins(1), &[]);
+        assert_eq!(reloads.next(), 2);
+        let why = NotUp::Ended(Exit::Code(3));
+        let note = Note::NotUp {
+            slot: SlotId(1),
+            pid: Pid::new(77),
+            why,
+        };
+        hear(&mut listening, note, &["Error: no such file".to_owned()]);
+        hear(&mut listening, ended(ReloadResult::Failure), &[]);
+        let last = reloads.all().pop().unwrap();
+        assert_eq!(last.ended.unwrap().result, ReloadResult::Failure);
+        assert_eq!(
+            last.why.unwrap(),
+            "the new worker of slot 1 did not come up: it exited with code 3; its last lines: Error: no such file"
+        );
+        // A replacement that fails without a reload changes no record.
+        hear(&mut listening, note, &[]);
+        assert_eq!(reloads.all().len(), 1);
+        assert_eq!(reloads.next(), 2);
+    }
+
+    #[test]
+    fn only_the_last_reloads_are_kept_and_their_numbers_go_on() {
+        let reloads = Reloads::default();
+        let mut listening = Listening::new(&Arc::new(crate::config::testing::with(&[])), &reloads);
+        for generation in 1..=20 {
+            hear(&mut listening, begins(generation), &[]);
+            hear(&mut listening, ended(ReloadResult::Success), &[]);
+        }
+        let numbers: Vec<u64> = reloads.all().iter().map(|record| record.number).collect();
+        assert_eq!(numbers, (13..=20).collect::<Vec<u64>>());
+    }
+
+    #[test]
+    fn a_long_reason_is_cut_between_two_letters() {
+        let text = sentence(SlotId(0), "it ended", &["é".repeat(4000)]);
+        assert!(text.len() <= LONGEST + '…'.len_utf8(), "{}", text.len());
+        assert!(text.ends_with('…'));
+    }
+}
