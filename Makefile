@@ -55,10 +55,11 @@ deps: ## install what the tests need and this machine lacks
 lint: deps ## formats and lints of the code and of the scripts
 	$(CARGO) fmt --check
 	$(CARGO) fmt --check --manifest-path fuzz/Cargo.toml
+	$(CARGO) fmt --check --manifest-path examples/rust/axum/Cargo.toml
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	shellcheck .ci/run scripts/* packaging/npm/launcher
 	scripts/tools hadolint
-	! command -v hadolint >/dev/null || hadolint Dockerfile
+	! command -v hadolint >/dev/null || hadolint Dockerfile $$(find examples -name node_modules -prune -o -name Dockerfile -print)
 
 deny: ## licences, duplicates and sources of the packages
 	scripts/tools cargo-deny

@@ -18,6 +18,7 @@ const FOLDERS: [&str; 5] = ["", "docs", "examples", "charts/rpm-runtime", "fuzz"
 
 fn documents() -> Vec<PathBuf> {
     let mut found = Vec::new();
+    readmes(&root().join("examples"), &mut found);
     for folder in FOLDERS {
         for entry in fs::read_dir(root().join(folder)).unwrap() {
             let path = entry.unwrap().path();
@@ -28,6 +29,19 @@ fn documents() -> Vec<PathBuf> {
     }
     assert!(found.len() > 10, "only {} documents", found.len());
     found
+}
+
+/// The READMEs in the folders below this one.
+fn readmes(below: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(below).unwrap() {
+        let path = entry.unwrap().path();
+        // What somebody installed there is not ours.
+        if path.is_dir() && !path.ends_with("node_modules") {
+            let readme = path.join("README.md");
+            found.extend(readme.exists().then_some(readme));
+            readmes(&path, found);
+        }
+    }
 }
 
 /// Cargo.toml is the one place of the version. These cannot read it.

@@ -26,6 +26,7 @@ mod config;
 mod containers;
 mod control;
 mod crash;
+mod examples;
 mod health;
 mod init;
 mod load;

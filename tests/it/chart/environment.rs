@@ -5,7 +5,7 @@ use std::env;
 use std::fs;
 use std::process::Command;
 
-use super::helm::{Objects, Render, ci_files, run, text};
+use super::helm::{Objects, Render, all_files, run, text};
 use crate::harness::scratch;
 use rpm_runtime::config::{Definition, settings};
 
@@ -42,7 +42,7 @@ fn checked(objects: &Objects) -> String {
 fn the_runtime_takes_what_every_file_of_values_renders() {
     let file = scratch("chart-environment").join("env");
     fs::write(&file, "A=1\n").unwrap();
-    for values in ci_files() {
+    for values in all_files() {
         let mut render = Render::of(&values);
         if values.contains("every-variable") {
             render = render.and(&format!("runtime: {{RPM_ENV_FILE: {}}}", file.display()));

@@ -5,6 +5,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use crate::harness::deployed::folders;
 use crate::harness::source;
 use serde_json::Value;
 
@@ -21,6 +22,15 @@ pub fn ci_files() -> Vec<String> {
     files.sort();
     assert!(files.len() >= 5, "{files:?}");
     files
+}
+
+/// Those of `ci`, and those of the folders of `examples`.
+pub fn all_files() -> Vec<String> {
+    let examples = folders()
+        .into_iter()
+        .map(|name| format!("examples/{name}/values.yaml"));
+    let there = examples.filter(|file| source(file).exists());
+    ci_files().into_iter().chain(there).collect()
 }
 
 fn installed(path: &str) -> PathBuf {

@@ -6,6 +6,6 @@ pub mod helm;
 mod judges;
 mod monitoring;
 mod objects;
-mod pod_security;
+pub mod pod_security;
 mod refusals;
 mod stop;

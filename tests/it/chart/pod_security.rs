@@ -2,10 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::helm::{Render, ci_files};
+use super::helm::{Render, all_files};
 
 /// What a pod breaks.
-fn broken(pod: &Value) -> Vec<String> {
+pub fn broken(pod: &Value) -> Vec<String> {
     let mut faults = Vec::new();
     let mut rule = |holds: bool, what: String| {
         if !holds {
@@ -96,7 +96,7 @@ fn broken(pod: &Value) -> Vec<String> {
 
 #[test]
 fn every_rendered_pod_is_restricted() {
-    for file in ci_files() {
+    for file in all_files() {
         let rendered = Render::of(&file).objects();
         assert_eq!(broken(rendered.pod()), Vec::<String>::new(), "{file}");
         let tests = rendered.0.iter().filter(|object| object["kind"] == "Pod");

@@ -1,4 +1,4 @@
-//! A C++ program on Asio, compiled here.
+//! C++ programs on Asio, compiled here.
 
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -7,18 +7,23 @@ use std::process::Command;
 
 use super::source;
 
-/// The program of `tests/payloads/asio_server.cpp`. Compiled once, because that takes some seconds.
+/// The program of `tests/payloads/asio_server.cpp`.
 #[track_caller]
 pub fn asio_server() -> PathBuf {
-    let from = source("tests/payloads/asio_server.cpp");
-    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("asio");
+    cpp_program(&source("tests/payloads/asio_server.cpp"), "asio")
+}
+
+/// A static program of one file. Compiled once, because that takes some seconds; `name` is its directory below `target/tmp`.
+#[track_caller]
+pub fn cpp_program(from: &Path, name: &str) -> PathBuf {
+    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     fs::create_dir_all(&directory).unwrap();
     // Released on drop.
     let lock = File::create(directory.join("lock")).unwrap();
     lock.lock().unwrap();
     let (target, new) = (directory.join("server"), directory.join("new"));
     let changed = |path: &Path| fs::metadata(path).and_then(|data| data.modified()).ok();
-    if changed(&target) >= changed(&from) {
+    if changed(&target) >= changed(from) {
         return target;
     }
     let words = [

@@ -17,6 +17,8 @@ mod builder;
 mod certificate;
 pub mod cgroup;
 pub mod datagrams;
+pub mod deployed;
+pub mod dockerfile;
 mod ending;
 pub mod exposition;
 mod formats;
@@ -48,7 +50,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 use std::{env, thread};
 
-pub use asio::asio_server;
+pub use asio::{asio_server, cpp_program};
 pub use builder::Builder;
 pub use certificate::certificate;
 pub use ending::SetOnDrop;

@@ -6,6 +6,7 @@
 mod admin;
 mod bad_version;
 mod endless_line;
+mod examples;
 mod kill;
 mod log_lines;
 mod metrics;
