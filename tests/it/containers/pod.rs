@@ -1,17 +1,17 @@
-//! The pods of the chart, as podman plays them: it takes the Deployment and its ConfigMap. It knows no probes and no grace period of
-//! pods, so the test asks and waits in their place.
+//! The pods of the chart, as podman plays them: it takes the Deployment and its ConfigMap. It knows no probes, no grace period of
+//! pods and no termination log, so the test stands in for the kubelet there.
 
 use std::collections::BTreeSet;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use crate::chart::helm::Render;
 use crate::containers::{Container, Engine, payloads};
 use crate::harness::{SetOnDrop, children, http_get, scratch, until};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// A pod that podman plays. Removed on drop, with its volumes.
 struct Pod<'a> {
@@ -22,6 +22,8 @@ struct Pod<'a> {
     /// Its name and that of its Deployment.
     name: String,
     deployment: String,
+    /// What the kubelet mounts at /dev/termination-log.
+    termination: PathBuf,
 }
 
 impl<'a> Pod<'a> {
@@ -37,11 +39,16 @@ impl<'a> Pod<'a> {
         let grace = objects.pod()["terminationGracePeriodSeconds"]
             .as_u64()
             .unwrap();
+        let directory = scratch(name);
+        let termination = directory.join("termination");
+        fs::write(&termination, "").unwrap();
+        fs::set_permissions(&termination, Permissions::from_mode(0o666)).unwrap();
         let kinds = ["Deployment", "ConfigMap"];
         let kept = objects.0.into_iter();
         let kept = kept.filter(|object| kinds.iter().any(|kind| object["kind"] == *kind));
-        let documents: Vec<String> = kept.map(|object| playable(object).to_string()).collect();
-        let manifest = scratch(name).join("pod.yaml");
+        let kept = kept.map(|object| playable(object, &termination).to_string());
+        let documents: Vec<String> = kept.collect();
+        let manifest = directory.join("pod.yaml");
         // JSON is YAML.
         fs::write(&manifest, documents.join("\n---\n")).unwrap();
         let pod = Self {
@@ -50,6 +57,7 @@ impl<'a> Pod<'a> {
             grace,
             name: format!("{deployment}-pod-0"),
             deployment,
+            termination,
         };
         let words = [
             "kube",
@@ -67,6 +75,11 @@ impl<'a> Pod<'a> {
         let volume = format!("{}-files", self.deployment);
         let words = ["volume", "inspect", "--format", "{{.Mountpoint}}", &volume];
         PathBuf::from(self.engine.expect(words)).join(name)
+    }
+
+    /// What Kubernetes shows as the message of the end.
+    fn message(&self) -> String {
+        fs::read_to_string(&self.termination).unwrap()
     }
 
     /// Stops the pod with the grace of its manifest.
@@ -90,11 +103,19 @@ impl Drop for Pod<'_> {
     }
 }
 
-/// Without what this network has no place for, and without probes, for which podman needs a shell in the image.
-fn playable(mut object: Value) -> Value {
+/// Without what this network has no place for, and without probes, for which podman needs a shell in the image. With a
+/// termination log. A container that ends stays as it is, so that the test sees how.
+fn playable(mut object: Value, termination: &Path) -> Value {
     if object["kind"] == "Deployment" {
         object["spec"]["replicas"] = 1.into();
-        let containers = object["spec"]["template"]["spec"]["containers"].as_array_mut();
+        let pod = &mut object["spec"]["template"]["spec"];
+        pod["restartPolicy"] = "Never".into();
+        let file =
+            json!({"name": "termination", "hostPath": {"path": termination, "type": "File"}});
+        let mount = json!({"name": "termination", "mountPath": "/dev/termination-log"});
+        add(&mut pod["volumes"], file);
+        add(&mut pod["containers"][0]["volumeMounts"], mount);
+        let containers = pod["containers"].as_array_mut();
         for container in containers.unwrap() {
             let container = container.as_object_mut().unwrap();
             for field in ["ports", "startupProbe", "readinessProbe", "livenessProbe"] {
@@ -103,6 +124,14 @@ fn playable(mut object: Value) -> Value {
         }
     }
     object
+}
+
+/// Adds an element to a list that may be missing.
+fn add(list: &mut Value, element: Value) {
+    if list.is_null() {
+        *list = json!([]);
+    }
+    list.as_array_mut().unwrap().push(element);
 }
 
 fn ask(container: &Container) -> std::io::Result<i64> {
@@ -148,6 +177,15 @@ fn lives(pod: &Pod) {
     }
     let first = workers(&container);
     assert_eq!(first.len(), 2, "a worker for each CPU of 1500m, rounded up");
+    // The limits of the manifest, as the runtime sees them.
+    let metrics = container.inside(|| http_get("127.0.0.1:9464", "/metrics"));
+    let metrics = metrics.unwrap().text();
+    for limit in [
+        "rpm_cgroup_cpu_limit_cores 1.5",
+        "rpm_cgroup_memory_limit_bytes 268435456",
+    ] {
+        assert!(metrics.lines().any(|line| line == limit), "{metrics}");
+    }
 
     let (stopping, over) = (AtomicBool::new(false), AtomicBool::new(false));
     let answered = thread::scope(|scope| {
@@ -185,6 +223,31 @@ fn lives(pod: &Pod) {
         container.logs().contains("stopped code=0"),
         "{}",
         container.logs()
+    );
+    let message = pod.message();
+    assert!(message.starts_with("rpm-runtime: stopped"), "{message}");
+}
+
+/// With a program that cannot run. The CPU limit is below what the machine has.
+#[test]
+fn a_pod_that_gives_up_ends_with_the_code_of_its_program_and_says_why() {
+    let engine = Engine::new();
+    let values = "args: [/app/echo_server, --no-such-option], ports: {http: {port: 3000}}, resources: {limits: {cpu: 1, memory: 256Mi}}, \
+                  runtime: {RPM_INSTANCES: max, RPM_MAX_RESTARTS: 1}";
+    let pod = Pod::play(&engine, "chart-gives-up", values);
+    let container = Container::of_pod(&engine, &pod.name);
+    until("it ends", || {
+        container.inspect("{{.State.Status}}") == "exited"
+    });
+    let logs = container.logs();
+    assert_eq!(container.inspect("{{.State.ExitCode}}"), "2", "{logs}");
+    let message = pod.message();
+    let why = "rpm-runtime: gave up: slot 0 cannot stay up (short lives in a row: 1), exit code 2";
+    assert!(message.starts_with(why), "{message}\n{logs}");
+    assert!(message.contains("slot 0 pid "), "{message}");
+    assert!(
+        logs.contains(" instances=1 "),
+        "one worker for one CPU: {logs}"
     );
 }
 
