@@ -88,7 +88,8 @@ impl Fleet {
             slot.unrest
         };
         let cause = own_cause(worker, fall);
-        slot.remember_end(exit, cause);
+        slot.last_exit = Some(exit);
+        slot.last_cause = Some(cause);
         let (id, seat) = (slot.id, slot.seat);
         let new = self.reload.is_some() && worker.generation == self.generation;
         // A new version that ends again and again is no success, however long it is ready.

@@ -41,7 +41,8 @@ impl Fleet {
                 worker: old.worker,
                 since: turn.now,
             };
-            slot.remember_end(fall.exit, own_cause(worker, fall));
+            slot.last_exit = Some(fall.exit);
+            slot.last_cause = Some(own_cause(worker, fall));
             // The reason why it was replaced is still there.
             slot.renewal = (old.cause != Cause::Reload).then(|| Renewal {
                 cause: old.cause,

@@ -86,7 +86,8 @@ impl Fleet {
         if let Some(slot) = self.slots.get_mut(place)
             && !matches!(next, Next::Replaced | Next::GivenUp)
         {
-            slot.remember_end(exit, gone.cause);
+            slot.last_exit = Some(exit);
+            slot.last_cause = Some(gone.cause);
         }
         if !gone.undead {
             turn.act(gone.worker.release());

@@ -218,12 +218,6 @@ impl Slot {
         }
     }
 
-    /// Remembers how a worker of the slot ended, and why.
-    pub fn remember_end(&mut self, exit: Exit, cause: Cause) {
-        self.last_exit = Some(exit);
-        self.last_cause = Some(cause);
-    }
-
     /// Forgets how the earlier workers of the slot ended.
     pub fn calm(&mut self) {
         (self.streak, self.unrest) = (0, 0);
