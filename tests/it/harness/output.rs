@@ -20,6 +20,8 @@ pub enum Stream {
 pub struct Line {
     pub stream: Stream,
     pub text: String,
+    /// When it was read.
+    pub came: Instant,
 }
 
 #[derive(Default)]
@@ -60,11 +62,13 @@ impl Output {
                 };
                 let text: Vec<u8> = partial.drain(..complete).collect();
                 let lines = text.split_inclusive(|byte| *byte == b'\n');
+                let came = Instant::now();
                 collected.lines.extend(lines.map(|line| {
                     Line {
                         stream,
                         text: String::from_utf8_lossy(line.strip_suffix(b"\n").unwrap_or(line))
                             .into_owned(),
+                        came,
                     }
                 }));
                 collected.open -= usize::from(count == 0);

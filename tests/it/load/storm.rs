@@ -8,12 +8,14 @@ use std::io::Write as _;
 use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use nix::sys::ptrace;
 use nix::sys::signal::kill;
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
-use super::kill::{Random, connections, enduring};
+use super::kill::{Connections, Random, connections, enduring};
 use super::{WORKERS, not_cut};
 use crate::harness::load::{Load, Plan, Style};
 
@@ -90,24 +92,57 @@ struct Accounts {
     inside: BTreeSet<u16>,
     /// The runtime had accepted them for a slot without a worker, and passed them on.
     relayed: BTreeSet<u16>,
+    /// When which worker was killed, and whose connections it and the runtime had then.
+    kills: Vec<(Instant, Pid, Connections, Connections)>,
 }
 
-/// Kills one worker, and notes whose connections it had. False if it did not stand still meanwhile.
+/// What happened in the half second around `moment`, for a person to read.
+fn around(runtime: &Runtime, accounts: &Accounts, moment: Instant) -> String {
+    const NEAR: Duration = Duration::from_millis(500);
+    let near = |at: Instant| at + NEAR > moment && at < moment + NEAR;
+    let beside = |at: Instant| at.saturating_duration_since(moment - NEAR).as_micros();
+    let lines = runtime.lines().into_iter();
+    let lines = lines.filter(|line| near(line.came));
+    let mut all: Vec<(u128, String)> = lines.map(|line| (beside(line.came), line.text)).collect();
+    let kills = accounts.kills.iter().filter(|kill| near(kill.0));
+    all.extend(kills.map(|(at, pid, inside, relayed)| {
+        let text = format!("killed {pid}, which had {inside:?}, the runtime {relayed:?}");
+        (beside(*at), text)
+    }));
+    all.push((NEAR.as_micros(), "the request was lost".into()));
+    all.sort();
+    let lines = all.iter().map(|(at, text)| format!("{at:>7} us: {text}\n"));
+    lines.collect()
+}
+
+/// Kills one worker, and notes whose connections it had. False if it has ended before.
+///
+/// It is traced meanwhile: the runtime sends SIGCONT with its stop signal, and that wakes a worker which stands still by
+/// SIGSTOP, but not one in a stop of ptrace(2). A zombie that is traced stays until its tracer has waited for it, so the
+/// signal cannot meet another process.
 fn kill_one(runtime: &Runtime, victim: i32, port: u16, accounts: &mut Accounts) -> bool {
-    if !stands_still(victim) {
+    let victim = Pid::from_raw(victim);
+    // The main thread is the one that accepts; the others answer.
+    if ptrace::seize(victim, ptrace::Options::empty()).is_err() {
         return false;
     }
-    let accepted = connections(&[victim], port).accepted;
-    let relayed = connections(&[runtime.pid()], port).accepted;
-    let still = process(victim).is_some_and(|one| one.state == 'T');
-    if still {
-        send(victim, Signal::SIGKILL);
-        accounts.inside.extend(accepted);
-        accounts.relayed.extend(relayed);
-    } else {
-        let _ = kill(Pid::from_raw(victim), Signal::SIGCONT);
+    let wait = || waitpid(victim, Some(WaitPidFlag::__WALL)).unwrap();
+    let ended = |status| matches!(status, WaitStatus::Exited(..) | WaitStatus::Signaled(..));
+    // It fails for one that has just ended.
+    let _ = ptrace::interrupt(victim);
+    if ended(wait()) {
+        return false;
     }
-    still
+    let inside = connections(&[victim.as_raw()], port);
+    let relayed = connections(&[runtime.pid()], port);
+    accounts.inside.extend(&inside.accepted);
+    accounts.relayed.extend(&relayed.accepted);
+    accounts
+        .kills
+        .push((Instant::now(), victim, inside, relayed));
+    kill(victim, Signal::SIGKILL).unwrap();
+    while !ended(wait()) {}
+    true
 }
 
 fn one_of(random: &mut Random, runtime: &Runtime) -> Option<i32> {
@@ -207,6 +242,7 @@ fn storm(rounds: usize) {
         patience: patience(),
         ..program.plan(CLIENTS, style).abrupt()
     };
+    let began = Instant::now();
     let short = Load::run(plan(Style::Bounded(1)).strict());
     // They send again what met the end of a kept connection, as every client does: the runtime may have passed the
     // connection on, and its other end is not to be seen in the list of the killed.
@@ -251,7 +287,8 @@ fn storm(rounds: usize) {
         let client = failure.client.unwrap().port();
         assert!(
             accounts.inside.contains(&client) || accounts.relayed.contains(&client),
-            "no killed worker had accepted it: {failure:?}"
+            "no killed worker had accepted it: {failure:?}\n{}",
+            around(&runtime, &accounts, began + failure.at)
         );
     }
     until("no zombie is left", || runtime.zombies() == 0);
@@ -332,7 +369,7 @@ fn reloads_and_kills_leave_no_descriptor_and_no_thread_behind() {
 #[test]
 #[ignore = "long: make soak"]
 fn soak_a_storm_of_hundreds_of_reloads_kills_and_stops() {
-    storm(300);
+    storm(400);
 }
 
 #[test]
