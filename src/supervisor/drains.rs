@@ -5,7 +5,7 @@ use tracing::{info, warn};
 use crate::drain::{Existing, FreezeOutcome, Handshakes, Inspector, Subject};
 use crate::model::{ListenerId, Pid, Tick};
 use crate::policy::drain::{Aim, Drain, Look, pause};
-use crate::policy::{Action, Drains, Event, Seek};
+use crate::policy::{Action, Drains, Event, Seek, Stall};
 use crate::sys::clock;
 
 use super::Supervisor;
@@ -21,6 +21,8 @@ pub(super) struct DrainWatch {
     stop: Option<Drain>,
     next: Option<Tick>,
     told: bool,
+    /// Workers that accept nobody of those who wait.
+    stalled: Vec<Pid>,
     /// The warning about processes that cannot be inspected was logged.
     told_hidden: bool,
 }
@@ -29,6 +31,7 @@ pub(super) struct DrainWatch {
 #[derive(Debug)]
 pub(super) struct WorkerDrain {
     drain: Drain,
+    stall: Stall,
     /// Handshakes that may still reach this worker.
     handshakes: Handshakes,
     /// Some of its processes cannot be inspected: the connections that may be theirs.
@@ -49,6 +52,13 @@ impl WorkerDrain {
     /// Whether the kernel did not report any connections in the last look, so that only the queue decided.
     pub(super) fn blind(&self) -> bool {
         self.blind
+    }
+
+    /// Judges a look: whether the worker accepts nobody of those who wait, and whether it has drained.
+    fn judge(&mut self, now: Tick, look: &Look) -> (bool, bool) {
+        self.note_unseen(look);
+        let stalls = self.stall.look(now, look.queued);
+        (stalls, self.drain.look(now, look))
     }
 
     /// Records what a look could not see.
@@ -108,6 +118,7 @@ impl Supervisor {
                 if let Some(worker) = self.workers.get_mut(pid) {
                     worker.drain = Some(WorkerDrain {
                         drain: Drain::new(Aim::Empty),
+                        stall: Stall::default(),
                         handshakes: sight.handshakes(&ports),
                         existing: sight.existing(pid, &ports),
                         unseen: None,
@@ -142,6 +153,9 @@ impl Supervisor {
             self.rescue_queue(pid);
         }
         let events = self.looks();
+        for pid in std::mem::take(&mut self.drains.stalled) {
+            self.rescue_queue(pid);
+        }
         for event in events {
             self.take(event, actions);
         }
@@ -212,8 +226,9 @@ impl Supervisor {
                 continue;
             };
             tell_hidden(&mut self.drains.told_hidden, &look);
-            known.note_unseen(&look);
-            if known.drain.look(self.now, &look) {
+            let (stalls, drained) = known.judge(self.now, &look);
+            self.drains.stalled.extend(stalls.then_some(pid));
+            if drained {
                 events.push(Event::Drained { pid });
             }
         }

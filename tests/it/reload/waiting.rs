@@ -4,9 +4,12 @@
 use std::fs;
 use std::io::Write;
 
-use crate::harness::shared_port::{connect_to, field, queue_length, stop, v4, wait_ready};
+use crate::harness::reloads::pids;
+use crate::harness::shared_port::{connect_to, field, freeze, queue_length, stop, v4, wait_ready};
 use crate::harness::status::wait_reload_ends;
-use crate::harness::{Builder, Connection, Runtime, Signal, free_port, scratch, source, until};
+use crate::harness::{
+    Builder, Connection, Runtime, Signal, example, free_port, scratch, source, until,
+};
 
 const CLIENTS: u32 = 6;
 
@@ -47,6 +50,38 @@ fn nobody_who_waits_is_lost(service: Builder, port: u16, place: &Place<'_>) {
     // Now the program can stop, as it likes to.
     (place.free)();
     drop(kept);
+    for mut client in clients {
+        let reply = client.reply();
+        let reply = reply.unwrap_or_else(|error| panic!("{error}: {}", runtime.shown()));
+        assert_eq!(reply.status, 200);
+    }
+    let end = wait_reload_ends(&runtime, mark);
+    assert!(end.contains("success"), "{end}");
+    stop(runtime);
+}
+
+/// The worker is suspended, so it accepts nobody, and the drain has no limit.
+#[test]
+fn clients_in_the_queue_of_a_draining_worker_that_accepts_nobody_are_served_by_its_successor() {
+    let port = free_port();
+    let runtime = Runtime::builder()
+        .env("PORT", port.to_string())
+        .env("RPM_READY", "listen")
+        .env("RPM_DRAIN_TIMEOUT", "1h")
+        .program([example("echo_server")])
+        .start();
+    wait_ready(&runtime, 1);
+    let old = *pids(&runtime).first().unwrap();
+    freeze(old);
+    let clients: Vec<Connection> = (0..CLIENTS)
+        .map(|_| {
+            let mut client = connect_to(v4(port));
+            client.write_all(b"GET / HTTP/1.0\r\n\r\n").unwrap();
+            client.into()
+        })
+        .collect();
+    let mark = runtime.mark();
+    runtime.signal(Signal::SIGHUP);
     for mut client in clients {
         let reply = client.reply();
         let reply = reply.unwrap_or_else(|error| panic!("{error}: {}", runtime.shown()));

@@ -3,7 +3,7 @@
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::libc::linger;
@@ -14,6 +14,7 @@ use nix::sys::socket::{
 
 use super::outcome::{Failure, Kind};
 use super::report::Report;
+use super::slow::{SLOW, Slow};
 use super::{Plan, Style};
 
 /// Longer answers do not come from the tested programs.
@@ -28,8 +29,18 @@ struct Kept {
 /// A right answer.
 struct Answer {
     came: Instant,
+    took: Took,
+    client: Option<SocketAddr>,
     pid: Option<i64>,
     kept: Option<Kept>,
+}
+
+/// How long the parts of a request took.
+#[derive(Clone, Copy)]
+struct Took {
+    /// `None`: the connection was open already.
+    connect: Option<Duration>,
+    first_byte: Duration,
 }
 
 /// One client of a load; its results are in `report`.
@@ -38,6 +49,8 @@ pub(super) struct Client<'a> {
     began: Instant,
     kept: Option<Kept>,
     buffer: Vec<u8>,
+    /// When the first byte of the present answer came.
+    first_byte: Option<Instant>,
     /// Number of connections so far, and the first source address.
     connections: u32,
     pub report: Report,
@@ -50,6 +63,7 @@ impl<'a> Client<'a> {
             began,
             kept: None,
             buffer: Vec::with_capacity(4096),
+            first_byte: None,
             connections: number,
             report: Report::default(),
         }
@@ -59,6 +73,7 @@ impl<'a> Client<'a> {
     pub(super) fn ask(&mut self, number: u64, due: Instant) -> bool {
         let nonce = super::nonce(number % self.plan.nonces.unwrap_or(u64::MAX));
         let mut result = self.attempt(&nonce);
+        let resent = self.report.resent;
         if !self.plan.strict
             && result
                 .as_ref()
@@ -75,6 +90,18 @@ impl<'a> Client<'a> {
         match result {
             Ok(answer) => {
                 self.report.answered += 1;
+                let took = answer.came.saturating_duration_since(due);
+                if took > SLOW {
+                    self.report.slow(Slow {
+                        at: due.saturating_duration_since(self.began),
+                        took,
+                        connect: answer.took.connect,
+                        first_byte: answer.took.first_byte,
+                        client: answer.client,
+                        pid: answer.pid,
+                        resent: self.report.resent > resent,
+                    });
+                }
                 self.report.latency.add(micros(answer.came));
                 if let Some(pid) = answer.pid {
                     *self.report.by_pid.entry(pid).or_default() += 1;
@@ -103,6 +130,7 @@ impl<'a> Client<'a> {
             mut stream,
             answers,
         } = kept.map_or_else(|| self.open(), Ok)?;
+        let connect = (!reused).then(|| sent.elapsed());
 
         self.buffer.clear();
         let connection = match self.plan.style {
@@ -119,6 +147,7 @@ impl<'a> Client<'a> {
             return Err(self.fault(&error, reused, 0, Some(&stream)));
         }
         self.buffer.clear();
+        let asked = Instant::now();
         let head = match self.receive(&mut stream, sent) {
             Ok(head) => head,
             Err(error) => {
@@ -133,6 +162,10 @@ impl<'a> Client<'a> {
             text,
         })?;
         let came = Instant::now();
+        let first_byte = self.first_byte.map_or(Duration::ZERO, |first| {
+            first.saturating_duration_since(asked)
+        });
+        let client = stream.local_addr().ok();
         let answers = answers + 1;
         let wanted = match self.plan.style {
             Style::Short => false,
@@ -146,12 +179,22 @@ impl<'a> Client<'a> {
             // The side that closes first keeps the port in TIME_WAIT. Let it be the server, which announced the close.
             let _ = stream.read(&mut [0]);
         }
-        Ok(Answer { came, pid, kept })
+        Ok(Answer {
+            came,
+            took: Took {
+                connect,
+                first_byte,
+            },
+            client,
+            pid,
+            kept,
+        })
     }
 
     /// Reads a complete answer into the buffer.
     fn receive(&mut self, stream: &mut TcpStream, sent: Instant) -> io::Result<Head> {
         let mut head: Option<Head> = None;
+        self.first_byte = None;
         loop {
             let from = self.buffer.len();
             self.buffer.resize(from + 4096, 0);
@@ -159,6 +202,7 @@ impl<'a> Client<'a> {
             self.buffer
                 .truncate(from + result.as_ref().copied().unwrap_or(0));
             let end = result? == 0;
+            self.first_byte.get_or_insert_with(Instant::now);
             if head.is_none() {
                 head = Head::parse(&self.buffer)?;
             }

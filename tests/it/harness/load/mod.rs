@@ -8,6 +8,7 @@ mod client;
 mod histogram;
 mod outcome;
 mod report;
+mod slow;
 #[cfg(test)]
 mod tests;
 

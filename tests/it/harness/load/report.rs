@@ -5,6 +5,7 @@ use std::fmt;
 
 use super::histogram::Histogram;
 use super::outcome::{Failure, Kind};
+use super::slow::Slow;
 
 /// Number of failures that a report keeps individually; it counts all.
 const KEPT: usize = 10_000;
@@ -22,6 +23,8 @@ pub struct Report {
     pub lost: BTreeMap<Kind, u64>,
     /// The first failures.
     pub failures: Vec<Failure>,
+    /// The first requests that were answered late.
+    pub slow: Vec<Slow>,
     /// Requests that were resent on a new connection; their final result is counted above.
     pub resent: u64,
     /// Kept connections that the server closed before the next request; nothing was sent on them.
@@ -38,6 +41,12 @@ impl Report {
         }
     }
 
+    pub(super) fn slow(&mut self, slow: Slow) {
+        if self.slow.len() < KEPT {
+            self.slow.push(slow);
+        }
+    }
+
     /// Adds the results of others.
     pub fn merge(&mut self, other: Self) {
         self.answered += other.answered;
@@ -51,6 +60,8 @@ impl Report {
         }
         let room = KEPT.saturating_sub(self.failures.len());
         self.failures.extend(other.failures.into_iter().take(room));
+        let room = KEPT.saturating_sub(self.slow.len());
+        self.slow.extend(other.slow.into_iter().take(room));
         self.latency.merge(&other.latency);
     }
 
@@ -109,6 +120,9 @@ impl fmt::Display for Report {
         let more = self.failures.len().saturating_sub(SHOWN);
         if more > 0 {
             write!(f, "\n  and {more} more")?;
+        }
+        for slow in self.slow.iter().take(SHOWN) {
+            write!(f, "\n  slow {slow}")?;
         }
         Ok(())
     }
