@@ -102,7 +102,7 @@ impl Fleet {
         };
         self.settle(turn.now, at, next);
         self.remember(next, worker, exit);
-        turn.act(worker.release());
+        self.release(turn, &worker);
         turn.say(Note::Ended {
             slot: id,
             pid: worker.pid,
@@ -148,7 +148,7 @@ impl Fleet {
         fall: Fall,
     ) {
         let cause = own_cause(worker, fall);
-        turn.act(worker.release());
+        self.release(turn, &worker);
         turn.say(Note::Ended {
             slot,
             pid: worker.pid,

@@ -214,7 +214,8 @@ pub enum Action {
     /// Set the backlog of the listeners again, where the runtime does not see listen(2) calls: a worker has become
     /// ready.
     RestoreBacklog,
-    /// Close the shared ports that no worker binds any more: every worker runs the new version.
+    /// Close the shared ports that no worker binds any more: every worker runs the new version, or has bound all its ports
+    /// since one has ended.
     CloseAbandonedPorts,
     /// Log and count the note. It has no other effect.
     Say(Note),

@@ -146,6 +146,8 @@ pub struct Fleet {
     pub(super) told_slow: Option<Tick>,
     /// Ports that opened only after their workers were ready, and people were told.
     pub(super) told_late: PortSet,
+    /// A worker has ended since ports without a worker were last closed.
+    pub(super) released: bool,
     /// A process had to be killed in the stop.
     pub(super) killed: bool,
     /// The first failure among the workers that stay down; in the role of tini, the exit code of the only worker.
@@ -183,6 +185,7 @@ impl Fleet {
             port_unused: None,
             told_slow: None,
             told_late: PortSet::EMPTY,
+            released: false,
             killed: false,
             code: 0,
         }
@@ -282,6 +285,7 @@ impl Fleet {
             .chain(seats.filter_map(Seat::deadline))
             .chain(self.retiring.iter().filter_map(Retiring::deadline))
             .chain(self.conclusion_deadline())
+            .chain(self.unclaimed_at().filter(|at| *at > self.looked))
             .min()
     }
 
@@ -353,6 +357,7 @@ impl Fleet {
             .iter()
             .any(|slot| matches!(slot.seat, Seat::Ready { .. }));
         self.started |= serving && self.slots.iter().all(staffed);
+        self.close_unclaimed(turn);
         self.looked = turn.now;
         self.finish(turn);
     }

@@ -77,6 +77,7 @@ mod stop;
 #[cfg(test)]
 mod tests;
 mod turn;
+mod unclaimed;
 pub mod unix;
 mod view;
 pub mod watchdog;

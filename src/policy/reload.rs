@@ -146,6 +146,7 @@ impl Fleet {
             self.generation = reload.generation;
         }
         if result == ReloadResult::Success {
+            self.released = false;
             turn.act(Action::CloseAbandonedPorts);
         }
         turn.say(Note::ReloadEnded {

@@ -90,7 +90,7 @@ impl Fleet {
             slot.last_cause = Some(gone.cause);
         }
         if !gone.undead {
-            turn.act(gone.worker.release());
+            self.release(turn, &gone.worker);
         }
         let uptime = turn.now.since(gone.worker.started);
         turn.say(Note::Ended {
@@ -222,7 +222,7 @@ impl Fleet {
     fn give_up_on(&mut self, turn: &mut Turn<'_>, gone: Retiring) {
         let (slot, pid) = (gone.slot, gone.worker.pid);
         if !gone.sweeping {
-            turn.act(gone.worker.release());
+            self.release(turn, &gone.worker);
         }
         turn.say(Note::Undead {
             slot,

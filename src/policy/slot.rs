@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use super::Action;
 use super::drain::Patience;
 use super::fleet::Which;
 use super::scrape::LastScrape;
@@ -52,14 +51,6 @@ impl Worker {
         Service {
             ports: self.opened,
             named: self.port,
-        }
-    }
-
-    /// The action for its listener after its end.
-    pub fn release(&self) -> Action {
-        Action::Release {
-            pid: self.pid,
-            listener: self.listener,
         }
     }
 }

@@ -32,8 +32,8 @@ fn covers(heir: &PortKey, old: &PortKey) -> bool {
 }
 
 impl StrandedRelay {
-    /// Closes ports that no worker has any more: under `auto` all of them, so that clients are refused instead of waiting
-    /// for nothing, and otherwise those whose clients reach another port that workers serve. What waits in their queues is
+    /// Closes ports that no worker has any more: those that RPM_PORTS does not list, so that clients are refused instead of
+    /// waiting for nothing, and others whose clients reach another port that workers serve. What waits in their queues is
     /// passed on to that port. Call it inside the async runtime.
     pub fn close_abandoned(&self) -> Vec<Closed> {
         let gone = self.ports.take_abandoned();
@@ -87,10 +87,10 @@ impl SharedPorts {
             let mut heirs = served.iter().filter(|key| covers(key, &group.key));
             heirs.find(|key| **key != group.key).copied()
         };
-        let auto = state.settings.rule == PortRule::Any;
+        let rule = &state.settings.rule;
         let (gone, kept): (Vec<Group>, Vec<Group>) = state.groups.drain(..).partition(|group| {
             let abandoned = group.used() && !group.is_held();
-            abandoned && (auto || heir(group).is_some())
+            abandoned && (!rule.is_listed(&group.key) || heir(group).is_some())
         });
         state.groups = kept;
         let with_heir = |group: Group| {

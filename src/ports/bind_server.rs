@@ -20,6 +20,7 @@ use self::alone::Alone;
 use self::closed::ClosedWatch;
 use self::decide::Decided;
 use self::handle::Order;
+use self::holders::Holders;
 use self::once::Once;
 use self::parked::{PATIENCE, Parked};
 use self::pulse::Pulse;
@@ -37,6 +38,7 @@ mod closed;
 mod datagrams;
 mod decide;
 mod handle;
+mod holders;
 mod listen;
 mod once;
 mod options;
@@ -106,6 +108,7 @@ struct Thread<F> {
     /// The last thread that changed an epoll set. It holds copies of all descriptors until it ends.
     changing: Option<JoinHandle<()>>,
     closed: ClosedWatch,
+    holders: Holders,
     unix: UnixServer,
     alone: Alone,
     pulse: Pulse,
@@ -146,7 +149,7 @@ impl<F: Fn(PortEvent)> Thread<F> {
             self.arrived();
         } else if let Some(key) = self.watched.get(&ready.token).copied() {
             self.repair_port(key);
-        } else {
+        } else if !self.holder_ended(ready.token) {
             // EPOLLHUP with nothing left to read: the last process with the filter has ended.
             let over = ready.hangup && !ready.readable;
             self.serve_worker(ready.token, over);

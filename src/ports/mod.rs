@@ -231,7 +231,8 @@ pub enum PortEvent {
         /// The answer to `bind`.
         answer: Unregistered,
     },
-    /// A worker closed its listener and lives on, while connections wait in the queue.
+    /// A worker closed its listener and lives on, while connections wait in the queue; or the process of it that listened
+    /// has ended.
     Closed {
         /// The leader of the worker's group.
         worker: Pid,
@@ -241,6 +242,8 @@ pub enum PortEvent {
         key: PortKey,
         /// Number of connections in the queue.
         waiting: u32,
+        /// The process that listened has ended.
+        ended: bool,
     },
     /// A worker has closed its listener and lives on. It gets no new connections there.
     Left {

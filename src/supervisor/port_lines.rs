@@ -81,9 +81,8 @@ pub(super) fn log_event(event: &PortEvent, admin: Option<SocketAddr>) {
             slot,
             key,
             waiting,
-        } => {
-            warn!(slot = slot.0, pid = worker.get(), port = %key, waiting, "a worker closed its listener and lives on; it gets no new connections there, and clients that wait there are passed on");
-        }
+            ended,
+        } => closed((*worker, *slot), key, *waiting, *ended),
         PortEvent::Left {
             worker,
             slot,
@@ -179,6 +178,16 @@ fn source_port_taken(port: u16, moved: Option<ProbePorts>) {
     } else {
         let next = "workers cannot be asked over their listeners until it ends, or net.ipv4.ip_local_port_range leaves others";
         error!(source_port = port, next, "{what}");
+    }
+}
+
+fn closed((worker, slot): (Pid, SlotId), key: &PortKey, waiting: u32, ended: bool) {
+    let (slot, pid) = (slot.0, worker.get());
+    let next = "it gets no new connections there, and clients that wait there are passed on";
+    if ended {
+        warn!(slot, pid, port = %key, waiting, "the process of a worker that listened here has ended, and the worker lives on; {next}");
+    } else {
+        warn!(slot, pid, port = %key, waiting, "a worker closed its listener and lives on; {next}");
     }
 }
 

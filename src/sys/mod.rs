@@ -32,6 +32,7 @@ pub mod notify;
 pub mod own_binary;
 pub mod peer;
 pub mod pid1;
+pub mod pidfd;
 pub mod place;
 pub mod proc;
 pub mod procnet;

@@ -1,16 +1,14 @@
 //! Which network namespace a socket of another process belongs to (network_namespaces(7)). `bind` means an address of
 //! that network, wherever the thread is that calls it.
-#![expect(
-    unsafe_code,
-    reason = "pidfd_open(2) and pidfd_getfd(2) have no safe wrapper"
-)]
+#![expect(unsafe_code, reason = "pidfd_getfd(2) has no safe wrapper")]
 
 use std::mem::size_of;
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::PathBuf;
 
 use nix::errno::Errno;
 
+use super::pidfd;
 use super::remote::Descriptor;
 use super::rights::namespace;
 
@@ -63,21 +61,11 @@ fn cookie(socket: impl AsFd) -> Option<u64> {
 /// A copy of a descriptor of another process. Fails with EPERM if we may not trace that process.
 fn copy(socket: Descriptor) -> nix::Result<OwnedFd> {
     // Since Linux 6.9 for each thread; before, for the first thread of a process.
-    let process = open(socket.task, libc::O_EXCL).or_else(|_| open(socket.task, 0))?;
+    let process =
+        pidfd::open(socket.task, libc::O_EXCL).or_else(|_| pidfd::open(socket.task, 0))?;
     // SAFETY: integers only.
     let fd = unsafe { libc::syscall(libc::SYS_pidfd_getfd, process.as_raw_fd(), socket.fd, 0) };
-    owned(fd)
-}
-
-fn open(task: i32, flags: i32) -> nix::Result<OwnedFd> {
-    // SAFETY: integers only.
-    owned(unsafe { libc::syscall(libc::SYS_pidfd_open, task, flags) })
-}
-
-fn owned(fd: libc::c_long) -> nix::Result<OwnedFd> {
-    let fd = RawFd::try_from(Errno::result(fd)?).map_err(|_| Errno::EBADF)?;
-    // SAFETY: the kernel has just made this descriptor for us, and nobody else knows it.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+    pidfd::owned(fd)
 }
 
 #[cfg(test)]

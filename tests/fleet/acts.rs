@@ -32,12 +32,21 @@ impl Books {
             Action::Message { pid } => self.told_by_message(now, pid),
             Action::Stop { pid } => self.signalled(now, pid),
             Action::Resume { pid } => self.resumed(pid),
-            Action::Release { pid, listener } => self.released(now, pid, listener),
+            Action::Release { pid, listener } => {
+                self.unclaimed = true;
+                self.released(now, pid, listener);
+            }
             Action::RestoreBacklog => {
                 assert!(!std::mem::replace(&mut self.restored, true));
             }
-            Action::CloseAbandonedPorts => {
+            Action::CloseAbandonedPorts if self.reload.is_some() => {
                 assert!(!std::mem::replace(&mut self.closed, true));
+                self.unclaimed = false;
+            }
+            Action::CloseAbandonedPorts => {
+                assert!(self.ports_settle().is_some_and(|at| at <= now), "{self:?}");
+                self.unclaimed = false;
+                self.tally.hit("ports of ended workers closed");
             }
             Action::Kill { pid } => {
                 let life = self.lives.get_mut(&pid).unwrap();

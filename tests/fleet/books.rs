@@ -209,6 +209,8 @@ pub struct Books {
     restored: bool,
     /// Abandoned ports were closed, for the reload that ends next.
     closed: bool,
+    /// A worker has ended since ports were last closed that nobody has.
+    unclaimed: bool,
     /// The workers that were reported late in this decision.
     late: Vec<Pid>,
     /// How late the fleet was woken in total.
@@ -261,6 +263,7 @@ impl Books {
             releases: Vec::new(),
             restored: false,
             closed: false,
+            unclaimed: false,
             late: Vec::new(),
             overslept: Duration::ZERO,
             listeners: 0,

@@ -1,8 +1,10 @@
 //! After a turn nothing is overdue, and the snapshot of the fleet is right.
 #![forbid(unsafe_code)]
 
+use std::time::Duration;
+
 use rpm_runtime::model::{Pid, RunState, Snapshot, Tick, WorkerState};
-use rpm_runtime::policy::{Drains, Fleet, KILL_PATIENCE, Rotation};
+use rpm_runtime::policy::{Drains, Fleet, KILL_PATIENCE, ReadyRule, Rotation};
 
 use super::{Books, Chair, Life, SlotBook, id};
 
@@ -85,7 +87,32 @@ impl Books {
             assert!(group.told, "{group:?}");
             due.extend(Some(group.killed.map_or(group.kill_due, patience)));
         }
+        due.extend(self.ports_settle());
         due.into_iter().min()
+    }
+
+    /// When every worker has bound its ports, after one has ended.
+    pub fn ports_settle(&self) -> Option<Tick> {
+        let quiet = self.stop.is_none() && self.reload.is_none() && self.groups.is_empty();
+        if !quiet || !self.unclaimed {
+            return None;
+        }
+        let at_least = self.params.min_uptime.max(Duration::from_secs(1));
+        let within = match self.params.ready {
+            ReadyRule::Listens { .. } | ReadyRule::Asked => at_least,
+            ReadyRule::Told | ReadyRule::Alive(_) => at_least.max(self.params.ready_timeout),
+        };
+        let mut last = None;
+        for (pid, life) in self.lives.iter().filter(|(_, life)| !life.undead) {
+            let slot = self.slots.get(life.slot);
+            let seated = slot.is_some_and(|slot| slot.chair == Chair::Seated(*pid));
+            if !seated || life.ready.is_none() {
+                return None;
+            }
+            last = last.max(Some(life.started.after(within)));
+        }
+        let there = |slot: &SlotBook| matches!(slot.chair, Chair::Down | Chair::Seated(_));
+        last.filter(|_| self.slots.iter().all(there))
     }
 
     /// When a ready worker has been ready for long enough, or for too long without a check.

@@ -19,7 +19,10 @@ fn the_end_of_a_worker_releases_its_listener_whatever_it_was() {
     let (mut table, old) = Table::serving(two());
     let _ = table.tell(RELOAD);
     let next = rises(&mut table, SLOT, 2);
-    assert_eq!(upkeep(&table.ends(next, KILLED)), [release(next, 2)]);
+    assert_eq!(
+        upkeep(&table.ends(next, KILLED)),
+        [release(next, 2), Action::CloseAbandonedPorts]
+    );
     // A worker that drained and got the stop signal.
     let _ = table.tell(RELOAD);
     let next = rises(&mut table, SLOT, 2);
@@ -44,12 +47,13 @@ fn a_worker_that_cannot_be_killed_releases_its_listener_once() {
 }
 
 #[test]
-fn ports_that_nobody_binds_any_more_are_closed_after_a_success_alone() {
+fn ports_that_nobody_binds_any_more_are_closed_after_the_last_worker_of_a_reload() {
     let (mut table, old) = Table::serving(two());
     let _ = table.tell(RELOAD);
     let failed = rises(&mut table, SLOT, 2);
     let end = table.ends(failed, Exit::Code(1));
-    assert!(!end.contains(&Action::CloseAbandonedPorts));
+    // Those that the failed one alone had: the old ones are up.
+    assert!(end.contains(&Action::CloseAbandonedPorts));
     let _ = table.tell(RELOAD);
     let mut spare = 2;
     for (slot, old) in [SLOT, OTHER].into_iter().zip(old) {
@@ -61,4 +65,56 @@ fn ports_that_nobody_binds_any_more_are_closed_after_a_success_alone() {
         assert_eq!(closes, slot == OTHER, "not before the last: {end:?}");
         spare = slot.0;
     }
+}
+
+/// What is due for ports that nobody has, of these actions.
+fn closes(actions: &[Action]) -> bool {
+    actions.contains(&Action::CloseAbandonedPorts)
+}
+
+#[test]
+fn ports_of_an_ended_worker_are_closed_when_every_worker_has_bound_its_own() {
+    // A worker listens on what is expected of it before it is ready; then RPM_MIN_UPTIME counts.
+    let listens = Params {
+        ready: ReadyRule::Listens { or_alive: None },
+        ..two()
+    };
+    let port = PortId::new(0).unwrap();
+    let (mut table, old) = Table::running(listens);
+    for pid in &old {
+        let _ = table.tell(Event::Listens { pid: *pid, port });
+    }
+    assert!(!closes(&table.wait(60_000)), "nobody has ended");
+    assert!(!closes(&table.ends(old[1], KILLED)));
+    let next = table.runs(OTHER);
+    assert!(!closes(&table.wait(5000)), "the next one is not ready");
+    assert!(!closes(&table.wait(24_999)));
+    let ready = table.tell(Event::Listens { pid: next, port });
+    assert!(closes(&ready), "it is up for long enough: {ready:?}");
+    assert!(!closes(&table.wait(60_000)), "once");
+}
+
+#[test]
+fn a_worker_that_is_ready_by_its_own_word_may_bind_until_the_ready_timeout() {
+    let (mut table, old) = Table::serving(Params {
+        ready: ReadyRule::Told,
+        ..two()
+    });
+    let _ = table.ends(old[1], KILLED);
+    let next = table.runs(OTHER);
+    assert!(!closes(&table.tell(is_ready(next))));
+    assert!(!closes(&table.wait(29_999)));
+    assert_eq!(table.due_in(), Some(millis(1)));
+    assert!(closes(&table.wait(1)));
+}
+
+#[test]
+fn no_port_is_closed_while_workers_come_and_go() {
+    let (mut table, old) = Table::serving(two());
+    let _ = table.ends(old[1], KILLED);
+    let next = table.runs(OTHER);
+    let _ = table.tell(is_ready(next));
+    // A reload closes them itself.
+    let _ = table.tell(RELOAD);
+    assert!(!closes(&table.wait(1000)));
 }

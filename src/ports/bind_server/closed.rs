@@ -7,10 +7,12 @@
 //!
 //! Nobody reports that a descriptor is closed, and only connections in the queue do harm. So an arrival starts the
 //! clock. After a pause, a queue that is empty is waited for again, and for one that is not, somebody must have the
-//! listener.
+//! listener. Where another process than the worker itself listens, its end starts the clock too ([`super::holders`]).
 
 use std::collections::HashMap;
 use std::time::Duration;
+
+use nix::errno::Errno;
 
 use crate::model::{Pid, Tick};
 use crate::policy::handover::PortKey;
@@ -18,6 +20,7 @@ use crate::ports::{Asker, PortEvent};
 use crate::sys::epoll::{Interest, Poller, ReadyFd};
 use crate::sys::inspect::Seen;
 use crate::sys::listener;
+use crate::sys::pidfd;
 use crate::sys::proc::Proc;
 use crate::sys::remote::Descriptor;
 
@@ -42,6 +45,18 @@ struct Listening {
     place: Descriptor,
     /// When to look. `None`: it waits for an arrival.
     look: Option<Tick>,
+    /// The process that had it has ended: look whether the queue is empty or not.
+    ended: bool,
+}
+
+/// Who has a listener.
+enum Having {
+    /// One of the worker's processes, if it could be found out which.
+    Somebody(Option<i32>),
+    /// None of them.
+    Nobody,
+    /// The worker has ended.
+    Over,
 }
 
 impl ClosedWatch {
@@ -56,6 +71,18 @@ impl ClosedWatch {
     /// When something is to be looked at.
     pub(super) fn until(&self) -> Option<Tick> {
         self.listeners.values().filter_map(|one| one.look).min()
+    }
+
+    fn has_ended(&self, inode: u64) -> bool {
+        self.listeners.get(&inode).is_some_and(|one| one.ended)
+    }
+
+    /// A process has ended that had this listener. The program may start another one.
+    pub(super) fn holder_ended(&mut self, inode: u64, now: Tick) {
+        if let Some(one) = self.listeners.get_mut(&inode) {
+            one.ended = true;
+            one.look = Some(now.after(PAUSE));
+        }
     }
 }
 
@@ -80,8 +107,14 @@ impl<F: Fn(PortEvent)> Thread<F> {
                 key,
                 place,
                 look: None,
+                ended: false,
             },
         );
+        if let Ok(process) = pidfd::of_thread(place.task)
+            && process != worker.get()
+        {
+            self.watch_holder(process, inode);
+        }
         if before.is_none_or(|before| before.look.is_some()) {
             self.wait_for_arrival(inode);
         }
@@ -90,9 +123,12 @@ impl<F: Fn(PortEvent)> Thread<F> {
     fn wait_for_arrival(&mut self, inode: u64) {
         let poller = &self.closed.poller;
         // Without memory for it, the listener is not watched.
-        let added = self
-            .ports
-            .with_listener(inode, |fd| poller.add(fd, inode, Interest::Arrival).is_ok());
+        let added = self.ports.with_listener(inode, |fd| {
+            matches!(
+                poller.add(fd, inode, Interest::Arrival),
+                Ok(()) | Err(Errno::EEXIST)
+            )
+        });
         match self.closed.listeners.get_mut(&inode) {
             Some(one) if added == Some(true) => one.look = None,
             _ => drop(self.closed.listeners.remove(&inode)),
@@ -128,7 +164,9 @@ impl<F: Fn(PortEvent)> Thread<F> {
         for inode in due {
             let queue = self.ports.with_listener(inode, |fd| listener::queue(fd));
             match queue {
-                Some(Ok(queue)) if queue.length == 0 => self.wait_for_arrival(inode),
+                Some(Ok(queue)) if queue.length == 0 && !self.closed.has_ended(inode) => {
+                    self.wait_for_arrival(inode);
+                }
                 Some(Ok(queue)) => self.look_at_holder(inode, queue.length, now),
                 // The port is closed.
                 _ => drop(self.closed.listeners.remove(&inode)),
@@ -136,17 +174,34 @@ impl<F: Fn(PortEvent)> Thread<F> {
         }
     }
 
-    /// Looks whether the worker still has the listener, in whose queue connections wait.
+    /// Looks whether the worker still has the listener, in whose queue connections wait or which a process had that has
+    /// ended.
     fn look_at_holder(&mut self, inode: u64, waiting: u32, now: Tick) {
         let Some(one) = self.closed.listeners.get_mut(&inode) else {
             return;
         };
-        if one.place.inode() == Ok(inode) || !is_closed(one.worker, inode) {
-            one.look = Some(now.after(PAUSE));
+        let having = if one.place.inode() == Ok(inode) {
+            Having::Somebody(None)
+        } else {
+            having(one.worker, inode)
+        };
+        let (worker, key, ended) = (one.worker, one.key, one.ended);
+        match having {
+            Having::Somebody(process) => {
+                one.look = Some(now.after(PAUSE));
+                if std::mem::take(&mut one.ended) && waiting == 0 {
+                    self.wait_for_arrival(inode);
+                }
+                if let Some(process) = process.filter(|process| *process != worker.get()) {
+                    self.watch_holder(process, inode);
+                }
+                return;
+            }
+            Having::Nobody | Having::Over => drop(self.closed.listeners.remove(&inode)),
+        }
+        if matches!(having, Having::Over) {
             return;
         }
-        let (worker, key) = (one.worker, one.key);
-        self.closed.listeners.remove(&inode);
         let served = self
             .workers
             .values()
@@ -167,25 +222,26 @@ impl<F: Fn(PortEvent)> Thread<F> {
             slot: asker.slot,
             key,
             waiting,
+            ended,
         });
         let left = self.ports.leave_port(&key.into(), asker);
         left.into_iter().for_each(&self.events);
     }
 }
 
-/// Whether the worker has processes, all of which could be read, and none of them has the listener.
-fn is_closed(worker: Pid, inode: u64) -> bool {
+/// Who of the worker has the listener. A process that could not be read may have it.
+fn having(worker: Pid, inode: u64) -> Having {
     let proc = Proc::new("/proc");
     let Ok(processes) = proc.processes() else {
-        return false;
+        return Having::Somebody(None);
     };
     let mut alive = false;
     for process in processes.family(worker) {
         let (has, seen) = proc.has_socket(&process, &[inode]);
         if has || seen == Seen::Hidden {
-            return false;
+            return Having::Somebody(Some(process.pid));
         }
         alive |= seen == Seen::Whole;
     }
-    alive
+    if alive { Having::Nobody } else { Having::Over }
 }

@@ -18,6 +18,7 @@ use crate::sys::thread;
 
 use super::alone::Alone;
 use super::closed::ClosedWatch;
+use super::holders::Holders;
 use super::pulse::Pulse;
 use super::strangers::StrangerWatch;
 use super::{ARRIVALS, Thread, TrappedWorker, WAKER};
@@ -74,6 +75,7 @@ impl BindServer {
             clock: Clock::start(),
             changing: None,
             closed,
+            holders: Holders::default(),
             unix,
             alone: Alone::default(),
             pulse: pulse.clone(),

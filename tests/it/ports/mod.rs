@@ -7,6 +7,7 @@ mod epoll_sets;
 mod fallbacks;
 mod families;
 mod listed;
+mod nobody;
 pub mod opening;
 mod options;
 mod programs;
