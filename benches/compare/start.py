@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Time from the exec of the supervisor to the exec of the first worker, and to the first answer of a Node program."""
 
+import os
 import subprocess
 import sys
 import time
@@ -8,6 +9,7 @@ import time
 from common import *
 
 ROUNDS = 15
+RUNS = 200
 
 
 def first_words(what):
@@ -28,6 +30,43 @@ def first_answer(what):
         return (time.monotonic() - before) * 1e3
 
 
+def whole(words, variables):
+    """Microseconds from just before the start to the end of the run, with as little as possible around it."""
+    null = [(os.POSIX_SPAWN_OPEN, fd, os.devnull, os.O_RDWR, 0) for fd in (0, 1, 2)]
+    env = {"PATH": os.environ["PATH"], **{name: str(value) for name, value in variables.items()}}
+    words = [str(word) for word in words]
+    before = time.perf_counter_ns()
+    pid = os.posix_spawn(words[0], words, env, file_actions=null)
+    os.waitpid(pid, 0)
+    return (time.perf_counter_ns() - before) / 1e3
+
+
+def whole_rows(cases):
+    """They take turns, so that each run has a neighbour under the same load. The last one is what they are compared with."""
+    quiet()
+    for _, what in cases:
+        whole(*what)
+    runs = [[whole(*what) for _, what in cases] for _ in range(RUNS)]
+    for at, (name, _) in enumerate(cases):
+        own, ratios = [run[at] for run in runs], [run[at] / run[-1] for run in runs]
+        least = min(own) / min(run[-1] for run in runs)
+        yield [name, median(own, 0), round(min(own)), median(ratios, 2), round(least, 2)]
+
+
+def whole_run():
+    lonely = {"RPM_RESTART": "never"}
+    cases = [
+        ("/bin/true alone", (["/bin/true"], {})),
+        ("rpm-runtime --version", ([RUNTIME, "--version"], {})),
+        ("rpm-runtime", ([RUNTIME, "/bin/true"], lonely)),
+        ("rpm-runtime, RPM_ADMIN_ADDR=off", ([RUNTIME, "/bin/true"], {**lonely, "RPM_ADMIN_ADDR": "off"})),
+        ("tini", ([tini()[0][0], "-s", "/bin/true"], {})),
+    ]
+    head = ["what", "median", "least", "median of the ratios", "ratio of the least"]
+    title = f"/bin/true in tini's role, from start to end, us, {RUNS} runs of each in turn, beside tini"
+    table(title, head, whole_rows(cases))
+
+
 def rows(measure, cases, rounds):
     for name, what in cases:
         quiet()
@@ -38,7 +77,10 @@ def rows(measure, cases, rounds):
 
 
 def main():
+    if "whole" in sys.argv:
+        return whole_run()
     held = begin("Start", [PM2])
+    whole_run()
     clock = EXAMPLES / "clock"
     cases = [
         ("the worker alone", ([clock], {})),

@@ -17,6 +17,7 @@ use super::files::Files;
 use super::results::ScrapeTarget;
 use super::scraper::FindEndpoint;
 use super::thread;
+use crate::sys::thread::LateThread;
 
 /// Where the workers' metrics come from.
 pub enum ScrapeSource {
@@ -41,6 +42,8 @@ pub struct GathererSettings {
     pub rules: Rules,
     /// How often workers are asked if there is no scrape; `None`: only for scrapes.
     pub interval: Option<Duration>,
+    /// The thread starts with the first message, because perhaps nobody ever asks.
+    pub late: bool,
 }
 
 /// Builds the runtime's own page. It contains the state from when the closure was created, and the totals of the
@@ -84,18 +87,27 @@ pub(super) type LastPage = Arc<Mutex<Arc<Page>>>;
 #[derive(Clone, Debug)]
 pub struct Gatherer {
     messages: UnboundedSender<Message>,
+    thread: Arc<LateThread>,
     /// `None`: there are no metrics except the runtime's.
     last: Option<LastPage>,
 }
 
 impl Gatherer {
-    /// Starts the thread.
+    /// Starts the thread, unless it is to start late.
     pub fn start(settings: GathererSettings) -> nix::Result<Self> {
         let (messages, inbox) = unbounded_channel();
         let on = !matches!(settings.source, ScrapeSource::Nothing);
         let last = on.then(LastPage::default);
-        thread::start(settings, inbox, last.clone())?;
-        Ok(Self { messages, last })
+        let late = settings.late;
+        let thread = Arc::new(thread::prepare(settings, inbox, last.clone()));
+        if !late {
+            thread.ensure()?;
+        }
+        Ok(Self {
+            messages,
+            thread,
+            last,
+        })
     }
 
     /// Returns a page at once, for callers that cannot wait for the thread: the runtime's own page `own` and the
@@ -134,7 +146,7 @@ impl Gatherer {
     }
 
     /// A page in the form that these request headers ask for. Workers that do not answer within the time are shown
-    /// without gauges. `None` if the thread has ended.
+    /// without gauges. `None` if the thread has ended or cannot be started.
     pub async fn page(
         &self,
         scope: MetricsScope,
@@ -155,7 +167,9 @@ impl Gatherer {
     }
 
     fn tell(&self, message: Message) {
-        // If the thread has ended, dropping the message informs the caller.
-        let _ = self.messages.send(message);
+        // If the thread has ended or cannot be started, dropping the message informs the caller. The next one tries again.
+        if self.thread.ensure().is_ok() {
+            let _ = self.messages.send(message);
+        }
     }
 }

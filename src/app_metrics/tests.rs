@@ -100,6 +100,7 @@ fn gatherer(programs: &[&Program], interval: Option<Duration>) -> Gatherer {
         },
         rules: Rules::default(),
         interval,
+        late: false,
     })
     .unwrap()
 }

@@ -13,7 +13,7 @@ use crate::app_metrics::merge::ProcessKey;
 use crate::exposition::Page;
 use crate::exposition::render;
 use crate::model::MetricsScope;
-use crate::sys;
+use crate::sys::thread::LateThread;
 
 use super::combine::combine;
 use super::files::Files;
@@ -27,11 +27,11 @@ const STACK: usize = 512 * 1024;
 /// Time limit for asking workers if no scrape waits.
 const UNHURRIED: Duration = Duration::from_secs(5);
 
-pub(super) fn start(
+pub(super) fn prepare(
     settings: GathererSettings,
     inbox: UnboundedReceiver<Message>,
     last: Option<LastPage>,
-) -> nix::Result<()> {
+) -> LateThread {
     let body = move || {
         let mut runtime = tokio::runtime::Builder::new_current_thread();
         runtime.enable_time();
@@ -45,7 +45,7 @@ pub(super) fn start(
             LocalSet::new().block_on(&runtime, serve(settings, inbox, last));
         }
     };
-    sys::thread::start("metrics", STACK, body).map(drop)
+    LateThread::new("metrics", STACK, body)
 }
 
 /// The source of pages of the running thread.

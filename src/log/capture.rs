@@ -21,7 +21,7 @@ use crate::model::{Overflow, Timestamp};
 use crate::sys::clock;
 use crate::sys::epoll::{Interest, Poller, ReadyFd, Waker};
 use crate::sys::io::{self, Read};
-use crate::sys::thread;
+use crate::sys::thread::{self, LateThread};
 
 /// Most bytes in one read, equal to the capacity of a pipe (pipe(7), "Pipe capacity"). All streams share one such
 /// buffer.
@@ -29,7 +29,7 @@ const READ: usize = 64 * 1024;
 /// The token of the inbox. The token of a stream is its index in the table plus one.
 const INBOX: u64 = 0;
 
-/// Starts the log thread, and that of the runtime's own file.
+/// Starts the log thread, unless it is to start late, and that of the runtime's own file.
 pub fn start(mut settings: LogSettings) -> Result<Log, StartError> {
     settings.app_name = settings.app_name.replace(char::is_control, "?");
     let form = OwnFormat {
@@ -46,6 +46,7 @@ pub fn start(mut settings: LogSettings) -> Result<Log, StartError> {
         colour: false,
         ..form.clone()
     };
+    let late = settings.late && settings.own_file.is_none();
     let shared = Arc::new(Shared::new(form, settings.buffer)?);
     if let Some(own) = settings.own_file.take() {
         let file = OwnFile::start(own, in_file, Arc::downgrade(&shared))?;
@@ -69,7 +70,7 @@ pub fn start(mut settings: LogSettings) -> Result<Log, StartError> {
         stamper: Stamper::new(&settings.timestamp),
         sources: Vec::new(),
         inserted: InsertedStreams::default(),
-        buffer: vec![0; READ],
+        buffer: Vec::new(),
         tails: match settings.overflow {
             Overflow::Block => settings.buffer / 2,
             // The other half belongs to the queues.
@@ -79,8 +80,11 @@ pub fn start(mut settings: LogSettings) -> Result<Log, StartError> {
         shared: Arc::clone(&shared),
         over: false,
     };
-    thread::start("log", thread::STACK, move || capture.run())?;
-    Ok(Log::new(shared))
+    let thread = LateThread::new("log", thread::STACK, move || capture.run());
+    if !late {
+        thread.ensure()?;
+    }
+    Ok(Log::new(shared, thread))
 }
 
 /// Result of reading from a stream once.
@@ -108,6 +112,7 @@ struct Capture {
 
 impl Capture {
     fn run(mut self) {
+        self.buffer = vec![0; READ];
         let mut ready = Vec::new();
         loop {
             let wait = self

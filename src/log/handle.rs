@@ -13,6 +13,7 @@ use super::shared::{Shared, locked};
 use super::{Stream, Tail};
 use crate::model::{Generation, LogTotals, Pid, SlotId};
 use crate::sys::epoll::Waker;
+use crate::sys::thread::LateThread;
 use crate::sys::{clock, io};
 
 /// A worker, as its log lines identify it.
@@ -85,22 +86,32 @@ pub enum Flushed {
 pub struct Log(Arc<Handle>);
 
 #[derive(Debug)]
-struct Handle(Arc<Shared>);
+struct Handle {
+    shared: Arc<Shared>,
+    thread: LateThread,
+}
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        self.0.inbox().over = true;
-        self.0.waker.wake();
+        self.shared.inbox().over = true;
+        self.shared.waker.wake();
     }
 }
 
 impl Log {
-    pub(super) fn new(shared: Arc<Shared>) -> Self {
-        Self(Arc::new(Handle(shared)))
+    pub(super) fn new(shared: Arc<Shared>, thread: LateThread) -> Self {
+        Self(Arc::new(Handle { shared, thread }))
     }
 
     fn shared(&self) -> &Shared {
-        &self.0.0
+        &self.0.shared
+    }
+
+    /// Wakes the thread because its inbox has something. Starts it if it is not there yet; if that fails, the content of
+    /// the inbox waits for the next call.
+    fn wake(&self) {
+        let _ = self.0.thread.ensure();
+        self.shared().waker.wake();
     }
 
     /// Starts to read a worker's pipe, until its end. `read_end` must be non-blocking ([`io::OutputPipe`]). The last
@@ -127,7 +138,7 @@ impl Log {
             after,
         });
         drop(inbox);
-        self.shared().waker.wake();
+        self.wake();
     }
 
     /// Writes one line of the runtime's own, whatever RPM_LOG_LEVEL says; the level is only shown. Control characters
@@ -140,6 +151,7 @@ impl Log {
     /// inbox, so that there is only one gap.
     pub(super) fn log_own(&self, said: &OwnEvent) {
         self.shared().log_own(said);
+        let _ = self.0.thread.ensure();
     }
 
     /// Puts an event that `worker` sent over its channel into the stream, once and in one piece, after the events and
@@ -173,7 +185,7 @@ impl Log {
         drop(inbox);
         // Whoever inserted the first one wakes the thread.
         if first {
-            shared.waker.wake();
+            self.wake();
         }
     }
 
@@ -183,7 +195,7 @@ impl Log {
             file.reopen();
         }
         self.shared().inbox().reopen = true;
-        self.shared().waker.wake();
+        self.wake();
     }
 
     /// The totals since the start.
@@ -198,6 +210,13 @@ impl Log {
     /// Before each flush of the outputs, waits for the file of the runtime's own lines, in all at most [`OWN_FLUSH`]
     /// more, because a problem of that file is told in the outputs.
     pub fn flush(&self, limit: Duration) -> Flushed {
+        if !self.0.thread.has_started() {
+            match self.unwritten() {
+                0 => return Flushed::Done,
+                bytes if self.0.thread.ensure().is_err() => return Flushed::Unfinished { bytes },
+                _ => {}
+            }
+        }
         let begin = clock::instant();
         let waited = self.flush_own(OWN_FLUSH);
         let limit = limit + waited;
@@ -226,7 +245,7 @@ impl Log {
     fn flush_once(&self, limit: Duration) -> Flushed {
         let (done, wait) = channel();
         self.shared().inbox().flush.push(done);
-        self.shared().waker.wake();
+        self.wake();
         match wait.recv_timeout(limit) {
             // Every output has dropped its sender.
             Ok(()) | Err(RecvTimeoutError::Disconnected) => Flushed::Done,

@@ -117,6 +117,8 @@ pub struct LogSettings {
     pub files: FileSettings,
     /// The file of the runtime's own lines.
     pub own_file: Option<OwnFileSettings>,
+    /// The thread starts with the first line, because perhaps there is none.
+    pub late: bool,
 }
 
 impl LogSettings {

@@ -62,14 +62,16 @@ impl AppMetrics {
         }
         let gauges = app.gauges.iter();
         let settings = GathererSettings {
-            source,
             rules: Rules {
                 gauges: gauges
                     .filter_map(|(pattern, way)| Some((Pattern::new(pattern)?, *way)))
                     .collect(),
                 ..Rules::default()
             },
+            // In the role of tini, most programs end before anybody asks.
+            late: config.one_shot() && matches!(source, ScrapeSource::Nothing),
             interval: app.interval,
+            source,
         };
         let start = |_| Gatherer::start(settings);
         let gatherer = config.admin.addr.map(start).transpose();

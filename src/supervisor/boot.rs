@@ -15,7 +15,7 @@ use crate::model::{HandoverInfo, PortSet, Snapshot};
 use crate::policy::handover::PortRule;
 use crate::policy::paths::BoundPaths;
 use crate::policy::{Fleet, Params, PortTable, Share};
-use crate::sys::cgroup::Places;
+use crate::sys::cgroup::{CgroupLimits, Places};
 use crate::sys::clock::Clock;
 use crate::sys::inherited::Inherited;
 use crate::sys::listener;
@@ -58,6 +58,8 @@ pub struct Boot {
     pub inherited: Inherited,
     /// Where the cgroups are.
     pub places: Places,
+    /// Their limits.
+    pub limits: CgroupLimits,
     /// A clock that was started before everything else.
     pub clock: Clock,
 }
@@ -103,7 +105,7 @@ pub(super) fn refused(what: String) -> BootError {
 pub async fn boot(boot: Boot) -> Result<(Supervisor, Log), BootError> {
     let mut config = boot.config;
     let mut warnings = boot.warnings;
-    warnings.extend(without_ipv6(&mut config, listener::has_ipv6()));
+    warnings.extend(without_ipv6(&mut config, listener::has_ipv6));
     let config = Arc::new(config);
     let kind = super::node::decide(&config, &boot.env);
     if let Some(what) = super::node::refusal(&config, kind) {
@@ -138,7 +140,8 @@ pub async fn boot(boot: Boot) -> Result<(Supervisor, Log), BootError> {
     let ports = sharing.as_ref().map(|sharing| sharing.ports.clone());
     let app_metrics = AppMetrics::start(&config, ports, observation.app_metrics)?;
     let snapshot = Arc::new(Mutex::new(Snapshot::default()));
-    let facts = facts(&boot.clock, &boot.places, &config, chosen.info.clone());
+    let cgroup = (boot.limits, CgroupCounters::find(&boot.places));
+    let facts = facts(&clock, cgroup, &config, chosen.info.clone());
     let metrics = Metrics::new(config.program.instances.get(), facts)
         .map_err(|error| refused(format!("cannot set up the metrics: {error}")))?;
     let metrics = Arc::new(metrics);
@@ -156,7 +159,9 @@ pub async fn boot(boot: Boot) -> Result<(Supervisor, Log), BootError> {
         role: boot.role,
         files: boot.files,
         // In the role of tini, the score of the only worker is not changed.
-        oom_score_adj: crate::sys::pid1::worker_oom_score_adj().filter(|_| !config.one_shot()),
+        oom_score_adj: (!config.one_shot())
+            .then(crate::sys::pid1::worker_oom_score_adj)
+            .flatten(),
         oom,
     };
     let mut supervisor = Supervisor {
@@ -192,8 +197,9 @@ pub async fn boot(boot: Boot) -> Result<(Supervisor, Log), BootError> {
 
 /// Decides once what all addresses are here, before ports are opened and before workers bind them. Returns a warning if
 /// RPM_PORTS names addresses that this host does not have.
-fn without_ipv6(config: &mut Config, has_ipv6: bool) -> Option<String> {
-    let here = config.ports.shared.without_ipv6().filter(|_| !has_ipv6)?;
+fn without_ipv6(config: &mut Config, has_ipv6: impl FnOnce() -> bool) -> Option<String> {
+    let here = config.ports.shared.without_ipv6();
+    let here = here.filter(|_| !has_ipv6())?;
     let warning = format!(
         "there is no IPv6 on this host: RPM_PORTS={} is {here}",
         config.ports.shared
@@ -333,7 +339,12 @@ fn params(
     }
 }
 
-fn facts(clock: &Clock, places: &Places, config: &Config, handover: HandoverInfo) -> Facts {
+fn facts(
+    clock: &Clock,
+    (limits, counters): (CgroupLimits, CgroupCounters),
+    config: &Config,
+    handover: HandoverInfo,
+) -> Facts {
     Facts {
         version: env!("CARGO_PKG_VERSION"),
         revision: option_env!("RPM_BUILD_REVISION"),
@@ -341,8 +352,8 @@ fn facts(clock: &Clock, places: &Places, config: &Config, handover: HandoverInfo
         app: config.program.app(&config.program.found),
         handover,
         wall_start: clock.wall_start(),
-        cgroup: places.limits(),
-        counters: CgroupCounters::find(places),
+        cgroup: limits,
+        counters,
         worker_memory: config.reload.max_memory.map(|limit| limit.0),
         proc: Proc::new("/proc"),
     }
@@ -363,14 +374,14 @@ mod tests {
     #[test]
     fn without_ipv6_all_addresses_are_those_of_ipv4_and_a_line_says_so() {
         let mut config = crate::config::testing::with(&[("RPM_PORTS", "[::]:3000,9000")]);
-        assert_eq!(without_ipv6(&mut config, true), None);
-        let told = without_ipv6(&mut config, false).unwrap();
+        assert_eq!(without_ipv6(&mut config, || true), None);
+        let told = without_ipv6(&mut config, || false).unwrap();
         assert!(
             told.ends_with("RPM_PORTS=[::]:3000,9000 is 0.0.0.0:3000,9000"),
             "{told}"
         );
         assert_eq!(config.ports.shared.to_string(), "0.0.0.0:3000,9000");
-        assert_eq!(without_ipv6(&mut config, false), None);
+        assert_eq!(without_ipv6(&mut config, || false), None);
     }
 
     #[test]

@@ -58,6 +58,8 @@ pub(super) fn start(config: &Config, env: &[(OsString, OsString)]) -> Result<Log
         err: splits.then(|| copy(stderr())).transpose()?,
         files: files(logging),
         own_file: own_file(logging),
+        // In the role of tini, a program writes to the runtime's own output, and the runtime says nothing by default.
+        late: inherits && config.one_shot(),
     };
     let log = log::start(settings).map_err(|error| match error {
         StartError::Os(_) => refused(error.to_string()),

@@ -15,6 +15,14 @@ impl Supervisor {
         self.gather(&seen);
         self.mind_channels(&seen);
         *self.snapshot.lock().unwrap_or_else(PoisonError::into_inner) = seen;
+        if self.sharing.is_some() {
+            self.follow_ports();
+        }
+    }
+
+    /// Not inlined: it has 64 KiB of locals, and each page of them costs a page fault where no port is shared.
+    #[inline(never)]
+    fn follow_ports(&mut self) {
         let Some(sharing) = &mut self.sharing else {
             return;
         };

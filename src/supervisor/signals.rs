@@ -13,7 +13,7 @@ use super::Supervisor;
 use super::incoming::Incoming;
 
 impl Supervisor {
-    /// Sends every pending signal to the loop. Registered signals stay registered until the process ends.
+    /// Sends every pending signal to the loop. Signals stay taken until the process ends.
     pub(super) fn watch_signals(&self, mut signals: Signals, wakes: UnixStream) {
         let outbox = self.outbox.clone();
         tokio::spawn(async move {

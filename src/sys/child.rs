@@ -38,27 +38,37 @@ const DEFAULT_ACTION: [u64; 4] = [0; 4];
 /// Size of a signal mask in the kernel, bytes.
 const MASK_LEN: usize = 8;
 
-/// Sets the disposition of every signal to its default, because ignored signals would stay ignored after exec
-/// (signal(7)). Calls the kernel directly: the C library refuses to touch the two signals that it reserves for itself,
-/// and a parent may have ignored those too. SIGKILL and SIGSTOP fail; that is harmless.
+/// Signals whose dispositions the runtime needs: the standard library ignores SIGPIPE, so that writes fail with EPIPE
+/// instead, and tells of a stack overflow in handlers for the other two. All others have their default disposition in the
+/// runtime ([`super::signals::Signals::take`]).
+pub(super) const KEPT: [i32; 3] = [libc::SIGPIPE, libc::SIGSEGV, libc::SIGBUS];
+
+/// Sets the disposition of the signals that the runtime [keeps](KEPT) to their default, because ignored signals would stay
+/// ignored after exec (signal(7)).
 pub(super) fn reset_signals() {
-    for signal in 1..=64_i64 {
-        let none = std::ptr::null_mut::<u64>();
-        // SAFETY: the action is live and as long as the kernel reads. A null pointer means that the old action is not
-        // wanted.
-        unsafe {
-            libc::syscall(
-                libc::SYS_rt_sigaction,
-                signal,
-                DEFAULT_ACTION.as_ptr(),
-                none,
-                MASK_LEN,
-            )
-        };
+    for signal in KEPT {
+        reset_signal(signal);
     }
 }
 
-/// Unblocks every signal. Calls the kernel directly for the same reason as [`reset_signals`].
+/// Sets the disposition of a signal to its default. Calls the kernel directly: the C library refuses to touch the two
+/// signals that it reserves for itself, and a parent may have ignored those too. SIGKILL and SIGSTOP fail; that is
+/// harmless.
+pub(super) fn reset_signal(signal: i32) {
+    let none = std::ptr::null_mut::<u64>();
+    // SAFETY: the action is live and as long as the kernel reads. A null pointer means that the old action is not wanted.
+    unsafe {
+        libc::syscall(
+            libc::SYS_rt_sigaction,
+            signal,
+            DEFAULT_ACTION.as_ptr(),
+            none,
+            MASK_LEN,
+        )
+    };
+}
+
+/// Unblocks every signal. Calls the kernel directly for the same reason as [`reset_signal`].
 pub(super) fn unblock_signals() {
     let (empty, none) = (0_u64, std::ptr::null_mut::<u64>());
     // SAFETY: the mask is live and the length is its own. A null pointer means that the old mask is not wanted.
@@ -75,7 +85,6 @@ pub(super) fn unblock_signals() {
 
 /// Copies the descriptor to a number of at least `above`. Returns the descriptor itself if its number is high enough,
 /// because the limit may leave no room for a copy.
-/// may be no room for another.
 pub(super) fn lift(fd: BorrowedFd<'_>, above: RawFd) -> Result<BorrowedFd<'_>, Errno> {
     if fd.as_raw_fd() >= above {
         return Ok(fd);

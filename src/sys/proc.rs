@@ -5,6 +5,7 @@ mod memory;
 use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use nix::unistd::{SysconfVar, sysconf};
@@ -60,8 +61,9 @@ pub struct ProcessLimits {
 #[derive(Debug)]
 pub struct Proc {
     root: PathBuf,
-    units: Units,
-    fd_size_counts: bool,
+    /// Found out at the first use, as below.
+    units: OnceLock<Units>,
+    fd_size_counts: OnceLock<bool>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -75,28 +77,35 @@ struct Units {
 impl Proc {
     /// Uses the proc filesystem at `root`: `/proc`, or a fixture in tests. Never fails; the reads may.
     pub fn new(root: impl Into<PathBuf>) -> Self {
-        let mut proc = Self {
+        Self {
             root: root.into(),
-            units: Units {
-                ticks_per_second: setting(SysconfVar::CLK_TCK).unwrap_or(100),
-                page_size: setting(SysconfVar::PAGE_SIZE).unwrap_or(4096),
-                cpus: setting(SysconfVar::_NPROCESSORS_CONF).unwrap_or(1),
-            },
-            fd_size_counts: false,
-        };
-        // Since Linux 6.2 the size of an fd directory is its number of entries, so it need not be listed. Elsewhere the
-        // size may mean anything, so trust it only if it agrees once with our own count and is not 0.
-        if let (Ok(size), Ok(listed)) = (proc.fd_size(ProcDir::Own), proc.open_fds(ProcDir::Own)) {
-            proc.fd_size_counts = size > 0 && size == listed;
+            units: OnceLock::new(),
+            fd_size_counts: OnceLock::new(),
         }
-        proc
+    }
+
+    fn units(&self) -> Units {
+        *self.units.get_or_init(|| Units {
+            ticks_per_second: setting(SysconfVar::CLK_TCK).unwrap_or(100),
+            page_size: setting(SysconfVar::PAGE_SIZE).unwrap_or(4096),
+            cpus: setting(SysconfVar::_NPROCESSORS_CONF).unwrap_or(1),
+        })
+    }
+
+    /// Since Linux 6.2 the size of an fd directory is its number of entries, so it need not be listed. Elsewhere the size
+    /// may mean anything, so trust it only if it agrees once with our own count and is not 0.
+    fn fd_size_counts(&self) -> bool {
+        *self.fd_size_counts.get_or_init(|| {
+            let (size, listed) = (self.fd_size(ProcDir::Own), self.list_fds(ProcDir::Own));
+            matches!((size, listed), (Ok(size @ 1..), Ok(listed)) if size == listed)
+        })
     }
 
     /// CPU time, memory, threads and start of a process.
     pub fn stat(&self, dir: ProcDir) -> io::Result<ProcessStat> {
         let mut line = [0; MOST];
         let text = self.read(dir, "stat", &mut line)?;
-        parse_stat(text, self.units).ok_or_else(|| malformed("stat"))
+        parse_stat(text, self.units()).ok_or_else(|| malformed("stat"))
     }
 
     /// The PIDs of all visible processes, except our own and init.
@@ -121,9 +130,13 @@ impl Proc {
 
     /// How many descriptors a process has open.
     pub fn open_fds(&self, dir: ProcDir) -> io::Result<u64> {
-        if self.fd_size_counts {
+        if self.fd_size_counts() {
             return self.fd_size(dir);
         }
+        self.list_fds(dir)
+    }
+
+    fn list_fds(&self, dir: ProcDir) -> io::Result<u64> {
         let mut count = 0;
         for entry in fs::read_dir(self.path(dir, "fd"))? {
             entry?;

@@ -1,56 +1,63 @@
 //! Takes and sends signals. The only calls that send a signal are here.
-#![expect(unsafe_code, reason = "kill(2), banned elsewhere")]
+#![expect(
+    unsafe_code,
+    reason = "kill(2), banned elsewhere, and sets with real-time signals"
+)]
 
 use std::io;
+use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 
 use nix::errno::Errno;
 use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
-use signal_hook::iterator::backend::SignalDelivery;
-use signal_hook::iterator::exfiltrator::raw::WithRawSiginfo;
+use nix::sys::signalfd::{SfdFlags, SignalFd};
 
 use crate::model::{Pid, Received, Sig};
 
-/// Delivers signals to the event loop. The handlers only store what the kernel says of a signal and write a byte.
+use super::child::{KEPT, reset_signal};
+
+/// Delivers signals to the event loop: they stay blocked and are read from a descriptor (signalfd(2)). The kernel drops no
+/// blocked signal, whatever its disposition is, also for PID 1.
 #[derive(Debug)]
 pub struct Signals {
-    delivery: SignalDelivery<UnixStream, WithRawSiginfo>,
+    fd: SignalFd,
 }
 
 impl Signals {
-    /// Installs handlers for the signals in `which` that are catchable and no faults (signal-hook panics for the
-    /// others, hence the filter). Then unblocks all signals, because our parent may have started us with signals
-    /// blocked.
+    /// Takes the signals in `which` that are catchable and no faults. Unblocks all others, because our parent may have
+    /// started us with signals blocked. Gives every signal its default disposition, because our parent may have ignored
+    /// some: then the kernel would reap our children itself (SIGCHLD), and workers would inherit the rest.
+    ///
+    /// To be called before the first thread starts, which inherits what is blocked.
     pub fn take(which: impl IntoIterator<Item = Sig>) -> io::Result<Self> {
-        let (read, write) = UnixStream::pair()?;
-        read.set_nonblocking(true)?;
-        write.set_nonblocking(true)?;
-        let numbers: Vec<i32> = which
+        let which = which
             .into_iter()
-            .filter(|sig| sig.is_catchable() && !sig.is_fault())
-            .map(Sig::get)
-            .collect();
-        let delivery = SignalDelivery::with_pipe(read, write, WithRawSiginfo, numbers)?;
-        sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)?;
-        Ok(Self { delivery })
+            .filter(|sig| sig.is_catchable() && !sig.is_fault());
+        let set = set_of(which);
+        sigprocmask(SigmaskHow::SIG_SETMASK, Some(&set), None)?;
+        let others = (1..=64).filter(|signal| !KEPT.contains(signal));
+        others.for_each(reset_signal);
+        let fd = SignalFd::with_flags(&set, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
+        Ok(Self { fd })
     }
 
-    /// A descriptor that becomes readable when a signal arrives. [`Signals::pending`] empties it.
+    /// A copy of the descriptor, which is readable while signals are pending. [`Signals::pending`] reads them. It is no
+    /// socket: the type is one that the event loop can wait for.
     pub fn wakes(&self) -> io::Result<UnixStream> {
-        self.delivery.get_read().try_clone()
+        self.fd.as_fd().try_clone_to_owned().map(UnixStream::from)
     }
 
-    /// The signals that arrived since the last call, each at most once, in the order of their numbers. If one arrived
-    /// more than once and a process sent one of them, it counts as sent.
+    /// The signals that arrived since the last call, each at most once, in the order in which they are read. If more than
+    /// one is read and a process sent one of them, it counts as sent.
     pub fn pending(&mut self) -> Vec<Received> {
         let mut received: Vec<Received> = Vec::new();
-        for info in self.delivery.pending() {
-            let Some(sig) = Sig::new(info.si_signo) else {
-                continue;
-            };
+        // An error other than "none left" is not possible for this descriptor.
+        while let Ok(Some(info)) = self.fd.read_signal() {
+            let sig = i32::try_from(info.ssi_signo).ok().and_then(Sig::new);
+            let Some(sig) = sig else { continue };
             // kill(2), tgkill(2) and sigqueue(3) have a code of 0 or below, the kernel has one above (sigaction(2)). The
             // PID would not do: that of a sender outside of our PID namespace is 0.
-            let sent = info.si_code <= 0;
+            let sent = info.ssi_code <= 0;
             match received.iter_mut().find(|one| one.sig == sig) {
                 Some(one) => one.sent |= sent,
                 None => received.push(Received { sig, sent }),
@@ -58,6 +65,16 @@ impl Signals {
         }
         received
     }
+}
+/// Built directly, because nix knows no real-time signals.
+fn set_of(which: impl IntoIterator<Item = Sig>) -> SigSet {
+    let mut set = *SigSet::empty().as_ref();
+    for sig in which {
+        // SAFETY: the set is initialized. The call fails only for a number that is no signal.
+        unsafe { libc::sigaddset(&raw mut set, sig.get()) };
+    }
+    // SAFETY: it was made by sigemptyset(3).
+    unsafe { SigSet::from_sigset_t_unchecked(set) }
 }
 
 /// Sends `sig` to one process of ours that is not reaped yet. Such a process at least exists as a zombie, which accepts
@@ -80,4 +97,58 @@ pub fn send_group(leader: Pid, sig: Sig) -> nix::Result<()> {
 pub fn block_all() {
     // It fails only for an invalid `how`.
     let _ = SigSet::all().thread_block();
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsRawFd;
+
+    use super::*;
+    use crate::sys::thread;
+
+    /// What the kernel says of the calling thread.
+    fn mask(name: &str) -> u64 {
+        let text = std::fs::read_to_string("/proc/thread-self/status").unwrap();
+        let mut lines = text.lines();
+        let value = lines.find_map(|line| line.strip_prefix(name)).unwrap();
+        u64::from_str_radix(value.trim(), 16).unwrap()
+    }
+
+    fn bit(sig: i32) -> u64 {
+        1 << (sig - 1)
+    }
+
+    /// In a thread of its own, because it changes what the thread blocks. What it changes of the process lasts.
+    #[test]
+    fn signals_are_read_with_who_sent_them_and_nothing_stays_ignored() {
+        let body = || {
+            reset_signal(libc::SIGHUP);
+            // SAFETY: no handler.
+            unsafe { libc::signal(libc::SIGUSR2, libc::SIG_IGN) };
+            let which = [Sig::TERM, Sig::KILL, Sig::RTMIN_3, Sig::new(11).unwrap()];
+            let mut signals = Signals::take(which).unwrap();
+            assert_eq!(
+                mask("SigBlk:"),
+                bit(15) | bit(37),
+                "KILL and a fault are not taken"
+            );
+            assert_eq!(mask("SigIgn:") & !bit(libc::SIGPIPE), 0);
+            assert_eq!(signals.pending(), []);
+            for _ in 0..2 {
+                for sig in [libc::SIGTERM, 37] {
+                    // SAFETY: no arguments.
+                    let own = unsafe { libc::pthread_self() };
+                    // SAFETY: the thread runs.
+                    unsafe { libc::pthread_kill(own, sig) };
+                }
+            }
+            let wakes = signals.wakes().unwrap();
+            assert_ne!(wakes.as_raw_fd(), signals.fd.as_fd().as_raw_fd());
+            let sent = |sig| Received { sig, sent: true };
+            assert_eq!(signals.pending(), [sent(Sig::TERM), sent(Sig::RTMIN_3)]);
+            assert_eq!(signals.pending(), []);
+        };
+        let taking = thread::start("taking", thread::STACK, body);
+        taking.unwrap().join().unwrap();
+    }
 }

@@ -22,7 +22,7 @@ const fn layer(
 pub const LAYERS: [Layer; 20] = [
     layer("model", &[], &[]),
     layer("policy", &["model"], &[]),
-    layer("sys", &["model"], &["libc", "nix", "signal_hook"]),
+    layer("sys", &["model"], &["libc", "nix"]),
     layer(
         "config",
         &["model", "policy"],

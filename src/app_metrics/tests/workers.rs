@@ -89,6 +89,7 @@ fn without_application_metrics_there_is_the_runtimes_page() {
         source: ScrapeSource::Nothing,
         rules: Rules::default(),
         interval: None,
+        late: false,
     })
     .unwrap();
     for scope in [MetricsScope::All, MetricsScope::Runtime] {

@@ -38,7 +38,7 @@ impl Proc {
 
     /// How much higher the resident memory of a process may be than its `stat` says, bytes.
     pub fn resident_doubt(&self, stat: &ProcessStat) -> u64 {
-        stat.resident_doubt(self.units.cpus, self.units.page_size)
+        stat.resident_doubt(self.units().cpus, self.units().page_size)
     }
 }
 

@@ -269,3 +269,66 @@ fn control_c_on_the_terminal_reaches_the_program_once() {
         );
     }
 }
+
+/// Nobody scrapes a program that ends at once, and the runtime says nothing about it, so the start needs no thread.
+#[test]
+fn the_start_makes_few_system_calls_no_thread_and_reads_no_file_twice() {
+    let calls = scratch("one-shot-calls").join("calls");
+    let mut runtime = player("rpm-runtime")
+        .under([
+            "/usr/bin/strace",
+            "-f",
+            "-qq",
+            "-o",
+            calls.to_str().unwrap(),
+        ])
+        .program(["/bin/true"])
+        .start();
+    assert_eq!(runtime.wait_exit().code(), Some(0), "{}", runtime.shown());
+    let text = fs::read_to_string(&calls).unwrap();
+    let calls = text.lines().filter_map(|line| line.split_once(' '));
+    let calls: Vec<(&str, &str)> = calls.map(|(pid, call)| (pid, call.trim_start())).collect();
+    let threads = calls
+        .iter()
+        .filter(|(_, call)| call.contains("CLONE_THREAD"));
+    assert_eq!(threads.count(), 0, "{text}");
+    let (own, mut once) = (calls[0].0, BTreeSet::new());
+    let ours = calls.iter().filter(|(pid, _)| *pid == own);
+    for (_, call) in ours.filter(|(_, call)| call.starts_with("openat(")) {
+        let path = call.split('"').nth(1).unwrap();
+        // How many were killed is read again after the end of a worker.
+        let counts = path.ends_with("memory.events") || path.ends_with("memory.oom_control");
+        if (path.starts_with("/proc/") || path.starts_with("/sys/")) && !counts {
+            assert!(once.insert(path), "{path} twice: {text}");
+        }
+    }
+    // Of those, a hundred belong to the debug build and to the dynamic linking of both programs, and 62 set the disposition
+    // of each signal once.
+    assert!(calls.len() < 500, "{}: {text}", calls.len());
+}
+
+/// The first line of the runtime's own and the first scrape start their threads.
+#[test]
+fn what_starts_late_starts_when_it_is_needed() {
+    let runtime = player("rpm-runtime")
+        .env("RPM_LOG_LEVEL", "info")
+        .program(["sleep", "1000"])
+        .start();
+    runtime.wait_for_line(|line| line.contains("starting"));
+    assert_eq!(threads(&runtime), ["log", "rpm-runtime"]);
+    let quiet = player("rpm-runtime").program(["sleep", "1000"]).start();
+    quiet.wait_for_status("/livez", 200);
+    assert_eq!(threads(&quiet), ["rpm-runtime"]);
+    assert_eq!(quiet.get("/metrics").status, 200);
+    assert_eq!(threads(&quiet), ["metrics", "rpm-runtime"]);
+}
+
+/// Their names, in order.
+fn threads(runtime: &Runtime) -> Vec<String> {
+    let tasks = fs::read_dir(format!("/proc/{}/task", runtime.pid())).unwrap();
+    let name = |task: fs::DirEntry| fs::read_to_string(task.path().join("comm")).unwrap();
+    let names = tasks.map(|task| name(task.unwrap()).trim().to_owned());
+    let mut names: Vec<String> = names.collect();
+    names.sort();
+    names
+}
