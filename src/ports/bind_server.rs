@@ -247,10 +247,18 @@ impl<F: Fn(PortEvent)> Thread<F> {
             // A process that outlived its worker. Its slot belongs to the successor, and nobody would end what it opens.
             return Answer::Proceed;
         }
-        if let Some(answer) = self.bind_unix(served, notification) {
+        let Some(fd) = descriptor(notification, notification.args[0]) else {
+            return Answer::Proceed;
+        };
+        // Asked once: the answer comes from another thread.
+        let protocol = fd.protocol();
+        if let Ok(protocol) = &protocol
+            && let Some(answer) = self.bind_unix(served, notification, (fd, protocol))
+        {
             return answer;
         }
-        let wanted = self.decide_bind(served, notification);
+        let wanted =
+            protocol.and_then(|protocol| self.decide_bind(served, notification, (fd, &protocol)));
         // What was read belongs to this caller only if its call still waits.
         if !served.trapped.notifier.is_valid(notification) {
             return Answer::Proceed;

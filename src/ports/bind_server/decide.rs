@@ -1,7 +1,5 @@
 //! What is decided about a `bind` before anything is done.
 
-use nix::errno::Errno;
-
 use crate::policy::handover::{BindAnswer, PortKey, SocketKind, on_bind};
 use crate::policy::rights::Denied;
 use crate::sys::intercept::Notification;
@@ -9,7 +7,7 @@ use crate::sys::remote::Descriptor;
 use crate::sys::rights::{first_free_port, rights};
 
 use super::{Answer, PortEvent, ServedWorker, Thread};
-use crate::ports::trapped_call::{descriptor, read_address};
+use crate::ports::trapped_call::read_address;
 
 /// A decision about a `bind`.
 pub(super) struct Decided {
@@ -26,10 +24,10 @@ impl<F: Fn(PortEvent)> Thread<F> {
         &self,
         served: &ServedWorker,
         notification: &Notification,
+        (fd, protocol): (Descriptor, &str),
     ) -> nix::Result<Decided> {
-        let [fd, address, len, ..] = notification.args;
-        let fd = descriptor(notification, fd).ok_or(Errno::EBADF)?;
-        let kind = SocketKind::from_protocol(&fd.protocol()?);
+        let [_, address, len, ..] = notification.args;
+        let kind = SocketKind::from_protocol(protocol);
         let inode = fd.inode()?;
         let mut decided = Decided {
             answer: BindAnswer::Leave,

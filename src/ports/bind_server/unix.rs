@@ -8,11 +8,11 @@ use nix::errno::Errno;
 
 use crate::policy::unix::UnixKey;
 use crate::sys::intercept::Notification;
+use crate::sys::remote::Descriptor;
 
 use super::{Answer, BindServer, Order, PortEvent, ServedWorker, Thread};
 use crate::ports::Asker;
 use crate::ports::epoll_sets::NotReplaced;
-use crate::ports::trapped_call::descriptor;
 use crate::ports::unix::{Caller, Left, Offered, Removed, UnixServer};
 
 /// How long a caller waits for the thread, in case that the file system hangs.
@@ -69,9 +69,9 @@ impl<F: Fn(PortEvent)> Thread<F> {
         &mut self,
         served: &mut ServedWorker,
         notification: &Notification,
+        (fd, protocol): (Descriptor, &str),
     ) -> Option<Answer> {
-        let fd = descriptor(notification, notification.args[0])?;
-        let kind = UnixServer::kind(fd, &fd.protocol().ok()?)?;
+        let kind = UnixServer::kind(fd, protocol)?;
         let inode = fd.inode().ok()?;
         self.settle();
         let caller = Caller {

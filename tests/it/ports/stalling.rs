@@ -57,3 +57,33 @@ fn a_worker_that_stalls_its_bind_can_be_killed_and_its_successor_is_served() {
     until("it serves", || answer(port) == "slot 0");
     stop(runtime);
 }
+
+/// Each question is a change of threads, twice.
+#[test]
+fn a_bind_asks_once_what_socket_it_is() {
+    let (port, calls) = (free_port(), scratch("asked-once").join("calls"));
+    let bind = format!(
+        "import os, socket; one = socket.socket(); one.bind(('127.0.0.1', {port})); print('pid', os.getpid(), flush=True)"
+    );
+    let mut runtime = Runtime::builder()
+        .under([
+            "/usr/bin/strace",
+            "-f",
+            "-qq",
+            "-o",
+            calls.to_str().unwrap(),
+        ])
+        .env("RPM_RESTART", "never")
+        .env("RPM_EXEC_MODE", "cluster")
+        .env("RPM_HANDOVER", "intercept")
+        .program(["/usr/bin/python3", "-c", &bind])
+        .start();
+    assert_eq!(runtime.wait_exit().code(), Some(0), "{}", runtime.shown());
+    let text = std::fs::read_to_string(&calls).unwrap();
+    let texts = runtime.texts();
+    let worker = texts.iter().find_map(|line| line.strip_prefix("pid "));
+    let worker = worker.unwrap();
+    let asked = format!("getxattr(\"/proc/{worker}/fd/");
+    let asked = text.lines().filter(|line| line.contains(&asked)).count();
+    assert_eq!(asked, 1, "{text}");
+}
