@@ -23,6 +23,7 @@
 //! Stop follows when half of the grace is over. A retiring worker gets SIGKILL when its grace is over. Processes that a worker
 //! leaves in its process group retire too.
 
+mod allowance;
 mod backoff;
 pub mod balance;
 mod bytes;
@@ -82,6 +83,7 @@ pub mod unix;
 mod view;
 pub mod watchdog;
 
+pub use allowance::Allowance;
 pub use backoff::{Backoff, BackoffBounds};
 pub use bytes::Bytes;
 pub use debounce::Debounce;

@@ -7,7 +7,8 @@ use std::thread::JoinHandle;
 
 use nix::errno::Errno;
 
-use crate::model::{ListenerId, Pid, SlotId};
+use crate::model::{ListenerId, Pid, SlotId, Tick};
+use crate::policy::Allowance;
 use crate::policy::handover::{BindAnswer, PortKey, Transport};
 use crate::sys::bounded;
 use crate::sys::clock::Clock;
@@ -78,6 +79,9 @@ struct ServedWorker {
     sets: EpollSets,
     /// A call of it that cannot be answered yet.
     parked: Option<Parked>,
+    allowance: Allowance,
+    /// Until then others are answered.
+    rests: Option<Tick>,
 }
 
 /// The answer to a trapped call.
@@ -127,6 +131,7 @@ impl<F: Fn(PortEvent)> Thread<F> {
                 self.serve(*one);
             }
             self.expire_sets();
+            self.resume_rested();
             self.look_at_queues();
             self.tell_of_parked();
             self.look_for_strangers();
@@ -158,10 +163,14 @@ impl<F: Fn(PortEvent)> Thread<F> {
 
     fn serve_worker(&mut self, token: u64, over: bool) {
         if let Some(mut served) = self.workers.remove(&token) {
+            // What was waited for until now was not about this worker.
+            bounded::take_waited();
             if over || !self.answer_next(&mut served) {
                 let _ = self.poller.remove(&served.trapped.notifier);
             } else {
-                if served.parked.is_some() {
+                let now = self.clock.now();
+                served.rests = served.allowance.spend(now, bounded::take_waited());
+                if served.parked.is_some() || served.rests.is_some() {
                     // Its other calls wait too. Added again by `resume`.
                     let _ = self.poller.remove(&served.trapped.notifier);
                 }
@@ -191,6 +200,8 @@ impl<F: Fn(PortEvent)> Thread<F> {
                             once: Once::default(),
                             sets: EpollSets::new(self.clock.now()),
                             parked: None,
+                            allowance: Allowance::default(),
+                            rests: None,
                         },
                     );
                 }

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 
-use super::thread;
+use super::{clock, thread};
 
 thread_local! {
     /// `None`: questions of this thread may take as long as they do.
@@ -29,6 +29,8 @@ struct Asker {
     helper: Option<Sender<Job>>,
     /// The question that was not answered.
     stuck: Option<Stuck>,
+    /// How long the thread has waited for answers.
+    waited: Duration,
 }
 
 /// A question that was not answered in time.
@@ -63,6 +65,7 @@ pub fn limit(patience: Duration, wake: impl Fn() + Send + Sync + 'static) {
         wake: Arc::new(wake),
         helper: None,
         stuck: None,
+        waited: Duration::ZERO,
     };
     ASKER.with_borrow_mut(|own| *own = Some(asker));
 }
@@ -70,6 +73,14 @@ pub fn limit(patience: Duration, wake: impl Fn() + Send + Sync + 'static) {
 /// The question that was not answered since the last call of this function. All after it have failed at once.
 pub fn take_stuck() -> Option<Stuck> {
     ASKER.with_borrow_mut(|own| own.as_mut()?.stuck.take())
+}
+
+/// How long the calling thread has waited for answers since the last call of this function.
+pub fn take_waited() -> Duration {
+    ASKER.with_borrow_mut(|own| {
+        let asker = own.as_mut();
+        asker.map_or(Duration::ZERO, |asker| std::mem::take(&mut asker.waited))
+    })
 }
 
 /// Asks. Fails with ETIMEDOUT if the time that [`limit`] has set is over.
@@ -101,7 +112,10 @@ impl Asker {
                 wake();
             }
         }))?;
-        match told.recv_timeout(self.patience) {
+        let begin = clock::instant();
+        let answer = told.recv_timeout(self.patience);
+        self.waited += begin.elapsed();
+        match answer {
             Ok(answer) => answer,
             Err(RecvTimeoutError::Disconnected) => {
                 self.helper = None;
@@ -165,6 +179,8 @@ mod tests {
             Ok(1)
         };
         assert_eq!(ask(hangs), Err(Errno::ETIMEDOUT));
+        assert!(take_waited() >= SHORT);
+        assert_eq!(take_waited(), Duration::ZERO);
         // All that belongs to the same answer fails at once.
         assert_eq!(ask(|| Ok(2)), Err(Errno::ETIMEDOUT));
         let stuck = take_stuck().unwrap();

@@ -49,7 +49,7 @@ impl<F: Fn(PortEvent)> Thread<F> {
         let due: Vec<u64> = workers
             .filter(|(_, served)| {
                 let parked = served.parked.as_ref();
-                parked.is_some_and(|parked| parked.stuck.is_over())
+                parked.is_some_and(|parked| parked.stuck.is_over()) && served.rests.is_none()
             })
             .map(|(token, _)| *token)
             .collect();
@@ -66,10 +66,38 @@ impl<F: Fn(PortEvent)> Thread<F> {
         }
     }
 
-    /// When a call that waits is to be told of.
+    /// Answers the workers again that have rested.
+    pub(super) fn resume_rested(&mut self) {
+        let now = self.clock.now();
+        let mut rested = Vec::new();
+        for (token, served) in &mut self.workers {
+            if served.rests.is_some_and(|until| until <= now) {
+                served.rests = None;
+                rested.push((*token, served.parked.is_some()));
+            }
+        }
+        let waits = rested.iter().any(|(_, parked)| *parked);
+        for (token, _) in rested.into_iter().filter(|(_, parked)| !parked) {
+            if let Some(served) = self.workers.get(&token)
+                && let Err(_) = self
+                    .poller
+                    .add(&served.trapped.notifier, token, Interest::Readable)
+            {
+                // Without memory for it the worker is not served any more, as at its start.
+                self.serve_worker(token, true);
+            }
+        }
+        if waits {
+            self.resume();
+        }
+    }
+
+    /// When a call that waits is to be told of, or a worker has rested.
     pub(super) fn until_told(&self) -> Option<Tick> {
         let parked = self.workers.values().filter_map(|one| one.parked.as_ref());
-        parked.filter_map(Parked::tell_at).min()
+        let told = parked.filter_map(Parked::tell_at);
+        let rests = self.workers.values().filter_map(|one| one.rests);
+        told.chain(rests).min()
     }
 
     /// Tells of the calls that have waited for long.
