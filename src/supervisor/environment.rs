@@ -6,12 +6,20 @@ use std::num::NonZeroU16;
 use std::path::Path;
 use std::time::Duration;
 
+use nix::errno::Errno;
 use tracing::error;
 
 use crate::config::{Config, env_file};
 use crate::model::{Generation, SlotId, worker_vars};
 use crate::policy::watchdog;
+use crate::sys::bounded::Patient;
 use crate::sys::place;
+
+/// How long the start of a worker waits for RPM_ENV_FILE. The event loop waits too.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// The same for the first worker, for which there is no earlier content.
+const FIRST: Duration = Duration::from_secs(30);
 
 /// The environment that all workers get.
 #[derive(Debug)]
@@ -20,6 +28,9 @@ pub(super) struct Environment {
     own: Vec<(OsString, OsString)>,
     /// RPM_ENV_FILE, as last read without an error.
     file: Vec<(OsString, OsString)>,
+    /// RPM_ENV_FILE was read once.
+    known: bool,
+    reader: Patient,
     /// The last error of reading it, and the generation that was told.
     told: Option<(Generation, String)>,
     /// WATCHDOG_USEC of the runtime's own environment, which the workers inherit.
@@ -33,6 +44,8 @@ impl Environment {
         Self {
             own,
             file: Vec::new(),
+            known: false,
+            reader: Patient::default(),
             told: None,
             watchdog,
         }
@@ -49,10 +62,18 @@ impl Environment {
         let Some(path) = file else {
             return env;
         };
-        let read = place::read_path(path, place::SETTINGS).map_err(|error| error.to_string());
+        let patience = if self.known { PATIENCE } else { FIRST };
+        let place = path.to_owned();
+        let read = move || place::read_path(&place, place::SETTINGS);
+        let read = match self.reader.ask(patience, read) {
+            Ok(read) => read.map_err(|error| error.to_string()),
+            Err(Errno::ETIMEDOUT) => Err("its file system does not answer".to_owned()),
+            Err(errno) => Err(errno.desc().to_owned()),
+        };
         match read.and_then(|bytes| env_file(&bytes).map_err(|bad| bad.to_string())) {
             Ok(variables) => {
                 self.file = variables;
+                self.known = true;
                 self.told = None;
             }
             Err(error) => {

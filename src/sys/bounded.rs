@@ -93,6 +93,45 @@ pub(super) fn ask<T: Send + 'static>(
     })
 }
 
+/// Asks questions that may never be answered, such as one to a file system whose server is gone, for a caller that must go
+/// on. At most one question is open.
+pub struct Patient(Asker);
+
+impl Default for Patient {
+    fn default() -> Self {
+        Self(Asker {
+            patience: Duration::ZERO,
+            wake: Arc::new(|| ()),
+            helper: None,
+            stuck: None,
+            waited: Duration::ZERO,
+        })
+    }
+}
+
+impl fmt::Debug for Patient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Patient").field(&self.0.stuck).finish()
+    }
+}
+
+impl Patient {
+    /// Asks on another thread. Fails with ETIMEDOUT if there is no answer in this time, and at once while an earlier
+    /// question is still open; with EAGAIN if no thread can be started.
+    pub fn ask<T: Send + 'static>(
+        &mut self,
+        patience: Duration,
+        question: impl FnOnce() -> T + Send + 'static,
+    ) -> nix::Result<T> {
+        self.0.stuck.take_if(|stuck| stuck.is_over());
+        self.0.patience = patience;
+        let answer = self.0.ask(move || Ok(question()));
+        // The next question is asked much later, if ever.
+        self.0.helper = None;
+        answer
+    }
+}
+
 impl Asker {
     fn ask<T: Send + 'static>(
         &mut self,
@@ -192,6 +231,22 @@ mod tests {
         drop(release);
         assert_eq!(wakes.recv_timeout(LONG), Ok(()));
         assert!(stuck.is_over());
+    }
+
+    #[test]
+    fn one_question_may_stay_open_and_the_next_is_asked_when_it_is_over() {
+        let mut patient = Patient::default();
+        assert_eq!(patient.ask(LONG, || 1), Ok(1));
+        let (release, held) = channel::<()>();
+        let hangs = move || {
+            let _ = held.recv();
+        };
+        assert_eq!(patient.ask(SHORT, hangs), Err(Errno::ETIMEDOUT));
+        assert_eq!(patient.ask(LONG, || 2), Err(Errno::ETIMEDOUT), "at once");
+        let stuck = patient.0.stuck.clone().unwrap();
+        drop(release);
+        crate::sys::testing::until("it is over", || stuck.is_over());
+        assert_eq!(patient.ask(LONG, || 3), Ok(3));
     }
 
     #[test]

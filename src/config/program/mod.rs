@@ -90,7 +90,8 @@ const ENV_FILE: Setting<PathBuf> = Setting {
     help: "file of NAME=VALUE lines for workers, read at each start of one",
     doc: "The path of a file of variables for the workers. The file is read at each start of a worker, so a \
           reload takes new values. It is a regular file, or a symbolic link to one, of at most 1 MiB. If it cannot be read or has a wrong line, a line of the log says so, \
-          and workers get the values that were good last. What it sets overrides the runtime's own environment in the workers. `RPM_*` names in it \
+          and workers get the values that were good last. The same holds if its file system does not answer within a second; at the start \
+          the runtime waits for it. What it sets overrides the runtime's own environment in the workers. `RPM_*` names in it \
           are passed on to the workers and do not configure the runtime.\n\n\
           The file is written as for `docker run --env-file`, with the quotes of docker compose: lines `NAME=VALUE`, with \
           `export` before the name if you like; lines that begin with `#` and blank lines are skipped. Blanks around a \

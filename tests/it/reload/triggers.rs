@@ -3,8 +3,10 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -17,7 +19,7 @@ use crate::harness::status::{
     self, Sampler, ask_slot, counter, echo, exits, most_alive, status, wait_reload_ends,
     wait_status,
 };
-use crate::harness::{self, Builder, Runtime, Signal, free_port, http_get, scratch, until};
+use crate::harness::{self, Builder, Runtime, Signal, free_port, http_get, scratch, source, until};
 
 fn absolute(name: &str) -> PathBuf {
     scratch(name).canonicalize().unwrap()
@@ -227,6 +229,35 @@ fn a_file_of_variables_that_is_broken_or_gone_leaves_what_it_said_last() {
     assert_eq!(service.value("COLOUR"), "grey");
     assert_eq!(service.value("SHAPE"), "round");
     stop(service.runtime);
+}
+
+/// As on a network file system whose server is gone.
+#[test]
+fn a_file_of_variables_whose_file_system_hangs_holds_up_neither_a_reload_nor_the_stop() {
+    let service = Variables::start("COLOUR=red\n");
+    let mut holder = Command::new("/usr/bin/python3")
+        .arg(source("tests/payloads/hold_open.py"))
+        .arg(&service.file)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut said = String::new();
+    let mut told = BufReader::new(holder.stdout.take().unwrap());
+    told.read_line(&mut said).unwrap();
+    assert_eq!(said, "held\n", "it needs CAP_SYS_ADMIN");
+    for number in 1..=2 {
+        reload(&service.runtime);
+        let told = service
+            .runtime
+            .wait_for_lines(number, |line| line.contains("cannot read RPM_ENV_FILE"));
+        assert!(told[number - 1].contains("its file system does not answer"));
+        assert_eq!(service.value("COLOUR"), "red");
+    }
+    assert_eq!(service.runtime.get("/livez").status, 200);
+    stop(service.runtime);
+    drop(holder.stdin.take());
+    holder.wait().unwrap();
 }
 
 /// A FIFO was waited for, for ever, and a large file was read whole, by PID 1.
