@@ -102,7 +102,7 @@ impl Rights {
         self.has(CAP_DAC_OVERRIDE) || self.has(CAP_DAC_READ_SEARCH) || self.bits(guard, 1)
     }
 
-    /// Whether it may make a file in the last of these directories. The others lead there, from the root.
+    /// Whether it may make a file in the last of these directories. The others lead there, from where the path begins.
     pub fn make_file(&self, way: &[Guard]) -> bool {
         let Some((last, before)) = way.split_last() else {
             return false;

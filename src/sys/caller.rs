@@ -9,7 +9,7 @@ use nix::sys::stat::stat;
 
 use super::bounded;
 use super::rights::{status, words};
-use super::unix::{errno, identity};
+use super::unix::{FileId, errno, identity};
 
 /// What a process passes on to the files that it makes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,17 +25,21 @@ pub struct Maker {
 }
 
 impl Maker {
-    /// As it makes the file of this socket.
-    #[must_use]
-    pub fn with_socket(self, task: i32, fd: i32) -> Self {
+    /// As it makes the file of this socket. Fails with ETIMEDOUT if that is not known yet.
+    pub fn with_socket(self, task: i32, fd: i32) -> nix::Result<Self> {
         // If it is a file by now, its file system answers.
         let socket = bounded::ask(move || {
             let path = format!("/proc/{task}/fd/{fd}");
             fs::metadata(path).map_err(|error| errno(&error))
         });
-        Self {
-            mode: socket.map_or(self.mode, |socket| socket.mode() & 0o777),
-            ..self
+        match socket {
+            Ok(socket) => Ok(Self {
+                mode: socket.mode() & 0o777,
+                ..self
+            }),
+            // The call is answered later. Until then nothing must be made for it.
+            Err(Errno::ETIMEDOUT) => Err(Errno::ETIMEDOUT),
+            Err(_) => Ok(self),
         }
     }
 }
@@ -68,6 +72,12 @@ pub fn sees_the_same(task: i32) -> nix::Result<bool> {
     };
     let task = task.to_string();
     Ok(root(&task)? == root("self")? && mounts(&task)? == mounts("self")?)
+}
+
+/// The working directory of a thread, at which its relative paths begin. Fails as [`sees_the_same`].
+pub fn working_directory(task: i32) -> nix::Result<FileId> {
+    let path = format!("/proc/{task}/cwd");
+    bounded::ask(move || stat(path.as_str()).map(|stat| identity(&stat)))
 }
 
 /// Whether this thread is in our network namespace, to which abstract names belong. Fails as [`sees_the_same`].
@@ -103,7 +113,31 @@ pub fn as_seen_by(task: i32, directory: Option<i32>, path: &Path) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
+    use std::os::fd::AsRawFd;
+    use std::sync::mpsc::channel;
+    use std::time::Duration;
+
     use super::*;
+
+    #[test]
+    fn a_socket_whose_mode_is_not_known_yet_is_not_made() {
+        let (socket, _other) = std::os::unix::net::UnixStream::pair().unwrap();
+        let (task, fd) = (nix::unistd::gettid().as_raw(), socket.as_raw_fd());
+        let own = maker(None).unwrap();
+        nix::sys::stat::fchmod(&socket, nix::sys::stat::Mode::from_bits_truncate(0o640)).unwrap();
+        let known = own.with_socket(task, fd).unwrap();
+        assert_eq!(known, Maker { mode: 0o640, ..own });
+        assert_eq!(own.with_socket(task, -1), Ok(own), "it cannot be seen");
+        // A question before it is not answered.
+        let (_release, held) = channel::<()>();
+        bounded::limit(Duration::from_millis(1), || ());
+        let hangs = move || {
+            let _ = held.recv();
+            Ok(())
+        };
+        assert_eq!(bounded::ask(hangs), Err(Errno::ETIMEDOUT));
+        assert_eq!(own.with_socket(task, fd), Err(Errno::ETIMEDOUT));
+    }
 
     #[test]
     fn a_path_is_that_of_the_process_that_names_it() {

@@ -11,7 +11,7 @@ use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::{Mode, fstat};
 
-use super::unix::{errno, identity};
+use super::unix::{FileId, errno, identity};
 use crate::model::{Guard, Rights};
 
 /// Longest way from the root to a directory. A path of PATH_MAX has at most 2048 steps; nobody has these.
@@ -79,8 +79,8 @@ pub fn allows_congestion_control(name: &[u8]) -> bool {
     })
 }
 
-/// The directories from the root to this one, which is the last.
-pub(super) fn way(directory: impl AsFd) -> nix::Result<Vec<Guard>> {
+/// The directories from `from` to this one, which is the last. From the root if `from` is `None` or not above it.
+pub(super) fn way(directory: impl AsFd, from: Option<FileId>) -> nix::Result<Vec<Guard>> {
     const LOOK: OFlag = OFlag::O_PATH
         .union(OFlag::O_DIRECTORY)
         .union(OFlag::O_CLOEXEC);
@@ -89,7 +89,7 @@ pub(super) fn way(directory: impl AsFd) -> nix::Result<Vec<Guard>> {
     let mut above = openat(directory, "..", LOOK, Mode::empty())?;
     while way.len() < STEPS {
         let next = identity(&fstat(&above)?);
-        if next == id {
+        if next == id || from == Some(id) {
             way.reverse();
             return Ok(way);
         }
@@ -162,13 +162,20 @@ mod tests {
         let inner = base.join("one/two");
         fs::create_dir_all(&inner).unwrap();
         let open = |path: &std::path::Path| fs::File::open(path).unwrap();
-        let found = way(open(&inner)).unwrap();
+        let found = way(open(&inner), None).unwrap();
         let steps: Vec<Guard> = inner
             .ancestors()
             .map(|path| guard(open(path)).unwrap())
             .collect();
         assert!(found.iter().rev().eq(&steps), "{found:?} {steps:?}");
-        assert_eq!(way(open(std::path::Path::new("/"))).unwrap().len(), 1);
+        let root = open(std::path::Path::new("/"));
+        assert_eq!(way(root, None).unwrap().len(), 1);
+        let id = |path: &std::path::Path| identity(&fstat(open(path)).unwrap());
+        let from = |path: &std::path::Path| way(open(&inner), Some(id(path))).unwrap();
+        assert_eq!(from(&base), found[found.len() - 3..]);
+        assert_eq!(from(&inner), found[found.len() - 1..]);
+        let elsewhere = std::path::Path::new("/proc");
+        assert_eq!(from(elsewhere), found, "it does not lead there");
         assert!(found.iter().all(|guard| !guard.listed));
         fs::remove_dir_all(&base).unwrap();
     }

@@ -21,7 +21,9 @@ use super::proc::Proc;
 use super::{bounded, procunix, rights};
 use crate::model::Guard;
 
-pub use super::caller::{Maker, as_seen_by, is_in_our_network, maker, sees_the_same};
+pub use super::caller::{
+    Maker, as_seen_by, is_in_our_network, maker, sees_the_same, working_directory,
+};
 
 /// The address in a `bind` of a unix socket.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -190,9 +192,10 @@ impl Place {
         })
     }
 
-    /// The directories from the root to this one, as far as they decide who may do what here.
-    pub fn way(&self) -> nix::Result<Vec<Guard>> {
-        rights::way(&self.fd)
+    /// The directories from `from` to this one, as far as they decide who may do what here. From the root if it is `None`
+    /// or does not lead here.
+    pub fn way(&self, from: Option<FileId>) -> nix::Result<Vec<Guard>> {
+        rights::way(&self.fd, from)
     }
 
     /// The socket file of this name. `None` if there is no such name, or if it is something else.

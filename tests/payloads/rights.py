@@ -69,9 +69,9 @@ def probe(how, where):
     return taken(kind, socket.AF_INET, ("127.0.0.1", int(where)))[1]
 
 
-def ask(name, tool, how, where):
+def ask(name, tool, how, where, inside=None):
     words = [*tool, sys.executable, __file__, "probe", how, str(where)]
-    answer = subprocess.run(words, stdout=subprocess.PIPE, text=True).stdout
+    answer = subprocess.run(words, stdout=subprocess.PIPE, text=True, cwd=inside).stdout
     print("result", name, how, answer.strip(), flush=True)
 
 
@@ -101,6 +101,7 @@ def main():
     ask("user-in-root", NOBODY, "unix", inside("root", "new.sock"))
     ask("user-in-sticky", NOBODY, "unix", inside("sticky", "new.sock"))
     ask("user-behind-closed", NOBODY, "unix", inside("closed", "open", "new.sock"))
+    ask("user-inside-closed", NOBODY, "unix", "here.sock", inside("closed", "open"))
     ask("bare-root-in-nobodys", bare, "unix", inside("nobody", "new.sock"))
     ask("root-in-nobodys", [], "unix", inside("nobody", "new.sock"))
     ask("user-in-root", NOBODY, "unlink", path)

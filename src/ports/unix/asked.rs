@@ -46,7 +46,7 @@ impl UnixServer {
             let (key, place) = found.ok_or(Errno::EACCES)?;
             self.may_ask(&key)?;
             let program = unix::maker(Some(task))?;
-            if !self.may_make(task, &place)? {
+            if !self.may_make(task, &place, None)? {
                 return Err(Errno::EACCES);
             }
             let request = Asked {

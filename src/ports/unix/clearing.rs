@@ -48,7 +48,7 @@ impl UnixServer {
         // The runtime may be allowed to do what the program is not.
         let may = match &present {
             Present::Socket(file) => self.may_remove(task, names.place(), file)?,
-            Present::Missing => self.may_make(task, names.place())?,
+            Present::Missing => self.may_make(task, names.place(), None)?,
             Present::Other => false,
         };
         // What was read belongs to this caller only if its call still waits.

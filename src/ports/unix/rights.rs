@@ -5,7 +5,7 @@ use nix::errno::Errno;
 
 use crate::model::Rights;
 use crate::sys::rights::rights;
-use crate::sys::unix::{Place, SocketFile};
+use crate::sys::unix::{FileId, Place, SocketFile};
 
 use super::server::UnixServer;
 
@@ -17,10 +17,16 @@ impl UnixServer {
         Ok((!its.cover_files_of(own)).then_some(its))
     }
 
-    /// Whether the kernel would let this thread make a file in the directory.
-    pub(super) fn may_make(&self, task: i32, place: &Place) -> nix::Result<bool> {
+    /// Whether the kernel would let this thread make a file in the directory, which it reaches from `from`: its working
+    /// directory for a relative path, or the root.
+    pub(super) fn may_make(
+        &self,
+        task: i32,
+        place: &Place,
+        from: Option<FileId>,
+    ) -> nix::Result<bool> {
         let fewer = self.fewer_rights(task)?;
-        fewer.map_or(Ok(true), |its| Ok(its.make_file(&place.way()?)))
+        fewer.map_or(Ok(true), |its| Ok(its.make_file(&place.way(from)?)))
     }
 
     /// Whether the kernel would let this thread remove this file in the directory.
@@ -32,7 +38,7 @@ impl UnixServer {
     ) -> nix::Result<bool> {
         let fewer = self.fewer_rights(task)?;
         fewer.map_or(Ok(true), |its| {
-            Ok(its.remove_file(&place.way()?, file.access.uid))
+            Ok(its.remove_file(&place.way(None)?, file.access.uid))
         })
     }
 }

@@ -130,8 +130,12 @@ impl UnixServer {
         let fd = descriptor(caller.notification, fd).ok_or(Errno::EBADF)?;
         let flags = fd.flags()?;
         let bound = fd.inode()?;
-        let program = unix::maker(Some(fd.task))?.with_socket(fd.task, fd.fd);
-        let may = self.may_make(fd.task, &place)?;
+        let program = unix::maker(Some(fd.task))?.with_socket(fd.task, fd.fd)?;
+        let from = match &address {
+            Address::Path(path) if path.is_relative() => Some(unix::working_directory(fd.task)?),
+            _ => None,
+        };
+        let may = self.may_make(fd.task, &place, from)?;
         // What was read belongs to this caller only if its call still waits.
         if !may || !caller.trapped.notifier.is_valid(caller.notification) {
             return Ok(None);

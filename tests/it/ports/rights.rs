@@ -102,6 +102,8 @@ fn a_process_gets_no_port_and_no_path_that_the_kernel_would_deny_to_it() {
         ("user-in-root unix", "EACCES"),
         ("user-in-sticky unix", "shared"),
         ("user-behind-closed unix", "EACCES"),
+        // A relative path begins where it is already.
+        ("user-inside-closed unix", "shared"),
         ("bare-root-in-nobodys unix", "EACCES"),
         ("root-in-nobodys unix", "shared"),
         ("user-in-root unlink", "EACCES"),
