@@ -127,7 +127,8 @@ impl Group {
         undone.mended(number, replaced)
     }
 
-    /// Puts a new listener in the place of this one. When a member leaves the group, the last one moves to its index.
+    /// Puts a new listener in the place of this one. When a member leaves the group, the last one moves to its index. Fails
+    /// if there is no new one; the old one stays then.
     fn replace(&mut self, number: usize, clients: &mut Vec<(PortKey, OwnedFd)>) -> nix::Result<()> {
         let anew = Listener::bound(self.key, true)?;
         let Some(place) = self.listeners.get_mut(number) else {
@@ -149,8 +150,14 @@ impl Group {
         self.compare();
         self.order.leave(number);
         self.program = None;
-        listener::stop_listening(&old.fd)?;
-        self.enter(vec![number])
+        let left = listener::stop_listening(&old.fd);
+        let entered = left.and_then(|()| self.enter(vec![number]));
+        if entered.is_err() && !self.order.contains(number) {
+            // It has taken the place, but does not listen. The hand-over thread watches it from now on, and makes a member
+            // that does not listen return.
+            self.order.join(number);
+        }
+        Ok(())
     }
 
     /// Mends all listeners, and attaches the steering program anew: the kernel does not tell whether it is still ours.

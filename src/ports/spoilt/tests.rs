@@ -232,3 +232,21 @@ fn a_spoilt_udp_socket_is_mended_and_one_that_is_locked_is_new_for_the_next_work
     assert_ne!(next.inode, first.inode);
     assert!(!look(&next.fd, true).is_any());
 }
+
+/// It has left the group by itself, and something else went wrong.
+#[test]
+fn a_replacement_that_could_not_listen_is_repaired_as_one_that_was_shut_down() {
+    let stage = Stage::new();
+    {
+        let mut held = stage.ports.lock();
+        let mut groups = held.groups.iter_mut();
+        let group = groups.find(|group| group.key == stage.key).unwrap();
+        let (no_socket, _) = nix::unistd::pipe().unwrap();
+        let one = group.listeners.get_mut(1).unwrap();
+        drop(std::mem::replace(&mut one.fd, no_socket));
+        group.replace(1, &mut Vec::new()).unwrap();
+    }
+    let repaired = stage.ports.repair(stage.key).unwrap();
+    assert_eq!((repaired.error, repaired.mended), (None, vec![1]));
+    stage.every_listener_is_where_it_should_be();
+}
