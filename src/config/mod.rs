@@ -57,8 +57,9 @@ pub use health::Health;
 pub use life::{Life, Ready};
 pub use log::{
     Every, FileName, Files, Level, Levels, LogFormat, LogStderr, Logging, Multiline, Own, OwnLines,
-    Rotation,
+    Rotation, from_dayjs,
 };
+pub use nearest::nearest;
 pub use node::{ForDrain, ForNode, Node};
 pub use open::{Opening, Said, open, warnings};
 pub use ports::{Handover, Ports};

@@ -2,7 +2,7 @@
 
 /// The known name that is nearest to `name`, if it is near enough: at most three typing errors, and at most one for every
 /// three letters after the common prefix `RPM_`.
-pub(super) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+pub fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let own = name.strip_prefix("RPM_").unwrap_or(name);
     let letters = own.chars().count();
     let most = (letters / 3).min(3);

@@ -6,6 +6,8 @@ use std::time::Duration;
 use clap::{Args as Arguments, Parser, Subcommand};
 use rpm_runtime::config::parse_duration;
 
+use crate::from_pm2::FromPm2;
+
 /// Shows and steers a running rpm-runtime.
 #[derive(Debug, Parser)]
 #[command(
@@ -57,6 +59,13 @@ pub enum Command {
     /// Wait until the service is ready. It also waits for the runtime itself to start.
     #[command(after_help = "Example:\n  rpmctl wait --started --timeout 2m && run-the-tests")]
     Wait(Wait),
+    /// Translate an ecosystem file of pm2, or a command line of pm2-runtime, to variables of rpm-runtime.
+    #[command(
+        after_help = "Examples:\n  rpmctl from-pm2 ecosystem.config.js --env production --only api > api.env\n  \
+                            rpmctl from-pm2 ecosystem.config.js --dir env\n  \
+                            rpmctl from-pm2 -- app.js -i 4 --name web"
+    )]
+    FromPm2(FromPm2),
     /// Show the versions of rpmctl and of the runtime, if one runs.
     #[command(after_help = "Example:\n  rpmctl version")]
     Version,

@@ -9,6 +9,7 @@ mod args;
 mod connection;
 mod env;
 mod exit;
+mod from_pm2;
 mod health;
 mod list;
 mod table;
@@ -44,6 +45,12 @@ fn run(args: &Args) -> Result<(), Failure> {
         Command::Env => env::run(globals),
         Command::Wait(what) => wait::run(globals, what),
         Command::Version => version::run(globals),
+        Command::FromPm2(words) => {
+            let home = home();
+            let printed = from_pm2::run(words, globals.json, home.as_deref())?;
+            eprint(&printed.err);
+            print(&printed.out)
+        }
     }
 }
 
@@ -62,4 +69,18 @@ fn print(text: &str) -> Result<(), Failure> {
 )]
 fn pause(time: Duration) {
     std::thread::sleep(time);
+}
+
+/// Writes to standard error. A reader that is gone is no failure: what is said there is beside the outcome.
+fn eprint(text: &str) {
+    let _ = std::io::stderr().write_all(text.as_bytes());
+}
+
+/// The home directory.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is the main of rpmctl, which reads the environment here"
+)]
+fn home() -> Option<String> {
+    std::env::var_os("HOME")?.into_string().ok()
 }

@@ -157,8 +157,22 @@ pub const LAYERS: [Layer; 20] = [
     ),
     layer(
         "rpmctl",
-        &["config", "control", "model", "sys"],
-        &["clap", "serde", "serde_json"],
+        &[
+            "config",
+            "control",
+            "model",
+            "policy::CpuBudget",
+            "policy::node",
+            "sys",
+        ],
+        &[
+            "clap",
+            "json5",
+            "saphyr_parser",
+            "serde",
+            "serde_json",
+            "shlex",
+        ],
     ),
 ];
 

@@ -34,6 +34,7 @@ mod logs;
 mod metrics;
 mod node;
 mod packages;
+mod pm2;
 mod ports;
 mod reload;
 mod scale;

@@ -13,6 +13,7 @@ pub use levels::{Level, Levels};
 pub use multiline::Multiline;
 pub use own::{Own, OwnLines};
 pub use rotation::{Every, Rotation};
+pub use timestamp::from_dayjs;
 
 use super::faults::{Wrong, quote};
 use super::grammar::{number, show_word, word};

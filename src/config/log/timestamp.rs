@@ -98,8 +98,9 @@ fn check(text: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// A pattern of dayjs (pm2's `log_date_format`) as a pattern of strftime; `None` if it is no such pattern.
-fn from_dayjs(text: &str) -> Option<String> {
+/// A pattern of dayjs (pm2's `log_date_format`) as a pattern of strftime that RPM_LOG_TIMESTAMP takes; `None` if it is no
+/// such pattern.
+pub fn from_dayjs(text: &str) -> Option<String> {
     if text.contains('%') || text.len() > LONGEST {
         return None;
     }
