@@ -29,11 +29,36 @@ pub enum Command {
     Env,
     /// Which runtime this is: [`Version`].
     Version,
+    /// Replace every worker, one by one: [`Begun`].
+    Reload,
+    /// Stop all workers at once and start them again: [`Done`].
+    Restart,
+    /// Change the number of workers: [`Scaled`].
+    Scale {
+        /// To so many.
+        #[serde(default)]
+        to: Option<u16>,
+        /// By so many more or, below 0, fewer.
+        #[serde(default)]
+        by: Option<i32>,
+    },
+    /// Send a signal to workers: [`Signalled`].
+    Signal {
+        /// Name or number.
+        signal: String,
+        /// Only to the worker of this slot.
+        #[serde(default)]
+        slot: Option<u16>,
+    },
+    /// Open the log files anew: [`Done`].
+    Reopen,
 }
 
 impl Command {
     /// The names of all commands, in the order of the documentation.
-    pub const NAMES: [&'static str; 4] = ["list", "health", "env", "version"];
+    pub const NAMES: [&'static str; 9] = [
+        "list", "health", "env", "version", "reload", "restart", "scale", "signal", "reopen",
+    ];
 
     /// The name in a request, in the log and in the metric.
     pub fn name(&self) -> &'static str {
@@ -42,8 +67,62 @@ impl Command {
             Self::Health => "health",
             Self::Env => "env",
             Self::Version => "version",
+            Self::Reload => "reload",
+            Self::Restart => "restart",
+            Self::Scale { .. } => "scale",
+            Self::Signal { .. } => "signal",
+            Self::Reopen => "reopen",
         }
     }
+
+    /// The command as a person writes it, for the log: one line without control characters, of bounded length.
+    pub fn words(&self) -> String {
+        let name = self.name();
+        let target =
+            |slot: &Option<u16>| slot.map_or_else(|| "all".to_owned(), |slot| slot.to_string());
+        match self {
+            Self::Restart => format!("{name} all"),
+            Self::Scale { to: Some(to), .. } => format!("{name} {to}"),
+            Self::Scale { by, .. } => format!("{name} {:+}", by.unwrap_or_default()),
+            Self::Signal { signal, slot } => {
+                let plain = signal.chars().filter(char::is_ascii_alphanumeric);
+                let signal: String = plain.take(20).collect();
+                format!("{name} {signal} {}", target(slot))
+            }
+            Self::List | Self::Health | Self::Env | Self::Version | Self::Reload | Self::Reopen => {
+                name.to_owned()
+            }
+        }
+    }
+}
+
+/// `reload`: it has begun, or will.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Begun {
+    /// Its number among the reloads of [`Health`].
+    pub reload: u64,
+    /// Another one is in progress; it follows.
+    pub remembered: bool,
+}
+
+/// Nothing more is to be said: an empty object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Done {}
+
+/// `scale`: the number of workers wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Scaled {
+    /// Before.
+    pub from: u16,
+    /// Now.
+    pub to: u16,
+}
+
+/// `signal`: who got it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Signalled {
+    /// Number of workers.
+    pub workers: usize,
 }
 
 /// The answer to a request. It has `result` or `error`.
@@ -251,4 +330,62 @@ pub struct Worker {
     pub due_seconds: Option<f64>,
     /// Its own status text (sd_notify, STATUS=).
     pub status: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_command_has_its_name_in_a_request_and_in_the_list() {
+        let signal = |signal: &str, slot| Command::Signal {
+            signal: signal.to_owned(),
+            slot,
+        };
+        let (to, by) = (Some(4), None);
+        let all = [
+            (Command::List, "list"),
+            (Command::Health, "health"),
+            (Command::Env, "env"),
+            (Command::Version, "version"),
+            (Command::Reload, "reload"),
+            (Command::Restart, "restart all"),
+            (Command::Scale { to, by }, "scale 4"),
+            (signal("HUP", Some(3)), "signal HUP 3"),
+            (Command::Reopen, "reopen"),
+        ];
+        for ((command, words), name) in all.into_iter().zip(Command::NAMES) {
+            assert_eq!(command.name(), name);
+            assert_eq!(command.words(), words);
+            let request = Request {
+                v: VERSION,
+                command,
+            };
+            let line = serde_json::to_string(&request).unwrap();
+            assert!(line.contains(&format!("\"command\":\"{name}\"")), "{line}");
+            assert_eq!(serde_json::from_str::<Request>(&line).unwrap(), request);
+        }
+        let (to, by) = (None, Some(-1));
+        assert_eq!(Command::Scale { to, by }.words(), "scale -1");
+        let hostile = signal(&"a\nb\x1b".repeat(99), None);
+        assert_eq!(hostile.words(), format!("signal {} all", "ab".repeat(10)));
+    }
+
+    #[test]
+    fn what_may_be_left_out_may_be_left_out() {
+        let read = |text: &str| serde_json::from_str::<Request>(text).unwrap().command;
+        let scale = Command::Scale {
+            to: None,
+            by: Some(1),
+        };
+        assert_eq!(read("{\"v\":1,\"command\":\"scale\",\"by\":1}"), scale);
+        let signal = Command::Signal {
+            signal: "1".to_owned(),
+            slot: None,
+        };
+        assert_eq!(
+            read("{\"v\":1,\"command\":\"signal\",\"signal\":\"1\",\"new\":true}"),
+            signal
+        );
+    }
 }

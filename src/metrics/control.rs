@@ -5,7 +5,9 @@ use prometheus::{IntCounterVec, Opts, Registry};
 use super::page::register;
 
 /// The commands, as the label names them. `connect` is a peer that was refused before it could say a command.
-pub const CONTROL_COMMANDS: [&str; 5] = ["list", "health", "env", "version", "connect"];
+pub const CONTROL_COMMANDS: [&str; 10] = [
+    "list", "health", "env", "version", "reload", "restart", "scale", "signal", "reopen", "connect",
+];
 
 /// The results.
 const RESULTS: [&str; 2] = ["ok", "refused"];

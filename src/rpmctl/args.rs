@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args as Arguments, Parser, Subcommand};
+use clap::{Args as Arguments, Parser, Subcommand, ValueEnum};
 use rpm_runtime::config::parse_duration;
 
 use crate::from_pm2::FromPm2;
@@ -69,6 +69,81 @@ pub enum Command {
     /// Show the versions of rpmctl and of the runtime, if one runs.
     #[command(after_help = "Example:\n  rpmctl version")]
     Version,
+    /// Replace every worker by a new one, one by one, while the others serve.
+    #[command(
+        after_help = "With --wait the exit code is 1, and the reason is told, if a new worker does not come up; the old workers \
+                      serve on then.\n\nExample:\n  rpmctl reload --wait --timeout 5m"
+    )]
+    Reload(Waiting),
+    /// Stop all workers at once and start them again; `reload` does it one by one.
+    #[command(
+        after_help = "Clients wait in the queue meanwhile.\n\nExample:\n  rpmctl restart all --wait"
+    )]
+    Restart {
+        /// All workers
+        #[arg(value_name = "all")]
+        all: All,
+        #[command(flatten)]
+        waiting: Waiting,
+    },
+    /// Change the number of workers.
+    #[command(
+        after_help = "Example:\n  rpmctl scale 4\n  rpmctl scale +1 --wait\n  rpmctl scale -1"
+    )]
+    Scale {
+        /// So many workers, or so many more (+N) or fewer (-N)
+        #[arg(value_name = "N|+N|-N", value_parser = number, allow_hyphen_values = true)]
+        number: Number,
+        #[command(flatten)]
+        waiting: Waiting,
+    },
+    /// Send a signal to workers.
+    #[command(after_help = "Example:\n  rpmctl signal USR2 all\n  rpmctl signal QUIT 3")]
+    Signal {
+        /// By name or number: HUP, SIGUSR2, 12
+        name: String,
+        /// The slot, or all workers
+        #[arg(value_name = "SLOT|all", value_parser = target)]
+        target: Target,
+    },
+    /// Open the log files of the runtime anew, after another program has renamed them.
+    #[command(
+        after_help = "Programs that write their own log files get a signal instead: rpmctl signal USR1 all.\n\nExample:\n  \
+                            rpmctl reopen"
+    )]
+    Reopen,
+}
+
+/// The only word that `restart` takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum All {
+    /// Every worker
+    All,
+}
+
+/// A number of workers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Number {
+    To(u16),
+    By(i32),
+}
+
+/// One worker, or all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    All,
+    Slot(u16),
+}
+
+/// Whether to wait for the end.
+#[derive(Debug, Arguments)]
+pub struct Waiting {
+    /// Wait until it is done, and show how far it is
+    #[arg(long)]
+    pub wait: bool,
+    /// How long to wait at most: 30s, 5m
+    #[arg(long, value_name = "TIME", value_parser = time, default_value = "10m", requires = "wait")]
+    pub timeout: Duration,
 }
 
 /// What to wait for.
@@ -88,6 +163,24 @@ pub struct Wait {
 /// A duration as in a variable.
 fn time(text: &str) -> Result<Duration, String> {
     parse_duration(text).map_err(|wrong| format!("it {}; accepted: {}", wrong.what, wrong.accepted))
+}
+
+fn number(text: &str) -> Result<Number, String> {
+    let relative = text.starts_with(['+', '-']);
+    let number = if relative {
+        text.parse().map(Number::By).ok()
+    } else {
+        text.parse().map(Number::To).ok()
+    };
+    number.ok_or_else(|| "it is not a number of workers; accepted: 4, +1, -1".to_owned())
+}
+
+fn target(text: &str) -> Result<Target, String> {
+    if text.eq_ignore_ascii_case("all") {
+        return Ok(Target::All);
+    }
+    let slot = text.parse().map(Target::Slot);
+    slot.map_err(|_| "it is not a slot; accepted: a slot number such as 0, or all".to_owned())
 }
 
 #[cfg(test)]
@@ -131,6 +224,37 @@ mod tests {
         assert!(globals.json);
         assert_eq!(globals.home, Some(PathBuf::from("/x")));
         assert_eq!(globals.pid, Some(1));
+    }
+
+    #[test]
+    fn numbers_of_workers_have_a_sign_if_they_are_relative() {
+        let table = [
+            ("4", Some(Number::To(4))),
+            ("+1", Some(Number::By(1))),
+            ("-2", Some(Number::By(-2))),
+            ("", None),
+            ("four", None),
+            ("-", None),
+        ];
+        for (text, expected) in table {
+            assert_eq!(number(text).ok(), expected, "{text}");
+        }
+        let args = Args::try_parse_from(["rpmctl", "scale", "-1", "--wait"]).unwrap();
+        let Command::Scale { number, waiting } = args.command else {
+            panic!("{args:?}");
+        };
+        assert_eq!(number, Number::By(-1));
+        assert!(waiting.wait);
+    }
+
+    #[test]
+    fn a_target_is_a_slot_or_all() {
+        assert_eq!(target("all"), Ok(Target::All));
+        assert_eq!(target("3"), Ok(Target::Slot(3)));
+        assert!(target("-1").is_err());
+        assert!(target("some").is_err());
+        let error = Args::try_parse_from(["rpmctl", "restart"]).unwrap_err();
+        assert!(error.use_stderr());
     }
 
     #[test]

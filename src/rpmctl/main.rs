@@ -12,6 +12,9 @@ mod exit;
 mod from_pm2;
 mod health;
 mod list;
+mod progress;
+mod reload;
+mod steer;
 mod table;
 mod version;
 mod wait;
@@ -51,6 +54,11 @@ fn run(args: &Args) -> Result<(), Failure> {
             eprint(&printed.err);
             print(&printed.out)
         }
+        Command::Reload(waiting) => reload::run(globals, waiting),
+        Command::Restart { all: _, waiting } => steer::restart(globals, waiting),
+        Command::Scale { number, waiting } => steer::scale(globals, *number, waiting),
+        Command::Signal { name, target } => steer::signal(globals, name, *target),
+        Command::Reopen => steer::reopen(globals),
     }
 }
 

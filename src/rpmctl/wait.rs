@@ -1,18 +1,14 @@
 //! `rpmctl wait`.
 
-use std::time::Duration;
-
 use rpm_runtime::control::protocol::{Command, Health};
 use rpm_runtime::sys::clock::instant;
 
 use super::args::{Globals, Wait};
 use super::connection::Connection;
 use super::exit::Failure;
+use super::progress::STEP;
 use super::words::{human, state};
 use super::{pause, print};
-
-/// Between two questions.
-pub const STEP: Duration = Duration::from_millis(200);
 
 pub fn run(globals: &Globals, what: &Wait) -> Result<(), Failure> {
     let begin = instant();

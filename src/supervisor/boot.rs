@@ -23,6 +23,7 @@ use crate::sys::pid1::{FileLimit, Role};
 use crate::sys::proc::Proc;
 
 use super::app_metrics::AppMetrics;
+use super::control::Answers;
 use super::drains::DrainWatch;
 use super::environment::Environment;
 use super::handover::{Chosen, Means, choose};
@@ -187,6 +188,7 @@ pub async fn boot(boot: Boot) -> Result<(Supervisor, Log), BootError> {
         reporter,
         reloads,
         control: None,
+        answers: Answers::default(),
         inbox,
         outbox,
     };

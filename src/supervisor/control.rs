@@ -7,6 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use tokio::net::UnixListener;
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::oneshot;
 use tracing::{debug, info, warn};
 
 use crate::config::{Config, Line};
@@ -23,9 +25,13 @@ use crate::sys::proc::{Proc, ProcDir};
 
 use super::Supervisor;
 use super::connections::Connections;
+use super::incoming::Incoming;
 use super::report::Reloads;
 
+mod orders;
 mod views;
+
+pub(super) use orders::{Answers, Order};
 
 /// Opens the control socket and serves it, if RPM_CONTROL says so. That it cannot be opened ends nothing: the service is
 /// more important. `lines` is the configuration for `env`. Returns the name of the socket, which is to be kept.
@@ -111,6 +117,8 @@ struct Desk {
     snapshot: Arc<Mutex<Snapshot>>,
     reloads: Reloads,
     clock: Clock,
+    /// To the loop.
+    outbox: UnboundedSender<Incoming>,
     ports: Option<SharedPorts>,
     /// Made by the first question.
     connections: OnceCell<Option<Connections>>,
@@ -126,6 +134,7 @@ impl Desk {
             snapshot: Arc::clone(&supervisor.snapshot),
             reloads: supervisor.reloads.clone(),
             clock: supervisor.clock.clone(),
+            outbox: supervisor.outbox.clone(),
             ports: shared.map(|sharing| sharing.ports.clone()),
             connections: OnceCell::new(),
             proc: OnceCell::new(),
@@ -139,6 +148,11 @@ impl Desk {
             Command::Health => written(&self.health()),
             Command::Env => written(&self.env()),
             Command::Version => written(&self.version()),
+            Command::Reload
+            | Command::Restart
+            | Command::Scale { .. }
+            | Command::Signal { .. }
+            | Command::Reopen => return self.order(command.clone(), peer),
         };
         self.metrics.control_command(name, outcome.is_ok());
         debug!(
@@ -148,6 +162,22 @@ impl Desk {
             "control command"
         );
         Box::pin(async move { outcome })
+    }
+
+    /// Passes a command to the loop, and waits for its turn.
+    fn order(&self, command: Command, peer: Peer) -> Answer {
+        let (answer, told) = oneshot::channel();
+        let order = Order {
+            command,
+            peer,
+            answer,
+        };
+        // If the loop has ended, nobody answers.
+        let _ = self.outbox.send(Incoming::Control(order));
+        Box::pin(async move {
+            let ending = |_| Err(Refusal::new(Kind::Refused, "the runtime is ending"));
+            told.await.unwrap_or_else(ending)
+        })
     }
 
     fn snapshot(&self) -> Snapshot {

@@ -14,6 +14,7 @@ use crate::sys::schedstat::Activity;
 use crate::triggers::Fired;
 
 use super::Supervisor;
+use super::control::Order;
 use super::worker::WorkerId;
 
 /// A wake-up that is later than this leaves it to the other tasks to read first what came meanwhile.
@@ -46,6 +47,8 @@ pub(super) enum Incoming {
     Fired(Fired),
     /// Something that was heard over the channel of a Node worker.
     Channel(Member, Said),
+    /// A command that came by the control socket.
+    Control(Order),
     /// A report about a worker. It is ignored once that worker is reaped.
     Worker(WorkerId, Report),
 }
@@ -157,6 +160,7 @@ impl Supervisor {
             Incoming::Port(event) => events.extend(self.port_event(&event)),
             Incoming::Fired(fired) => events.extend(self.fired(fired)),
             Incoming::Channel(member, said) => self.heard(member, said, events),
+            Incoming::Control(order) => self.ordered(order, events),
             Incoming::Worker(id, report) => self.reported(id, report, events),
         }
     }

@@ -48,6 +48,7 @@ use crate::sys::pid1::{FileLimit, Role};
 use crate::sys::signals::Signals;
 
 use app_metrics::AppMetrics;
+use control::Answers;
 use drains::DrainWatch;
 use environment::Environment;
 use incoming::{Incoming, Lateness};
@@ -122,6 +123,8 @@ pub struct Supervisor {
     reloads: Reloads,
     /// The name of the control socket, which goes with the service.
     control: Option<Held>,
+    /// What clients of it are told after this turn.
+    answers: Answers,
 
     // Messages to the loop.
     inbox: UnboundedReceiver<Incoming>,

@@ -38,6 +38,7 @@ impl Supervisor {
         self.leftovers.forget_seen();
         self.publish();
         self.workers.forget_reaped();
+        self.answers.send();
         end
     }
 

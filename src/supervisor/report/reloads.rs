@@ -49,6 +49,11 @@ impl Reloads {
         self.locked(|records| records.iter().cloned().collect())
     }
 
+    /// Whether one runs.
+    pub(in crate::supervisor) fn runs(&self) -> bool {
+        self.locked(|records| records.back().is_some_and(|last| last.ended.is_none()))
+    }
+
     /// The number that the next reload gets.
     pub(in crate::supervisor) fn next(&self) -> u64 {
         self.locked(|records| records.back().map_or(1, |last| last.number + 1))

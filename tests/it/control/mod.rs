@@ -3,6 +3,7 @@
 mod peers;
 mod places;
 mod shown;
+mod steering;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,0 +1,73 @@
+//! Shows how far something is that `--wait` waits for: one line that moves on a terminal, else a line for each change.
+
+use std::io::{IsTerminal, Write};
+use std::time::{Duration, Instant};
+
+use rpm_runtime::sys::clock::instant;
+
+use super::exit::Failure;
+use super::pause;
+use super::words::human;
+
+/// Between two questions.
+pub const STEP: Duration = Duration::from_millis(200);
+
+/// A wait, from its begin.
+#[derive(Debug)]
+pub struct Progress {
+    began: Instant,
+    limit: Duration,
+    moves: bool,
+    /// The line that was shown last.
+    shown: Option<String>,
+}
+
+impl Progress {
+    /// Begins now, and takes at most `limit`.
+    pub fn new(limit: Duration) -> Self {
+        Self {
+            began: instant(),
+            limit,
+            moves: std::io::stderr().is_terminal(),
+            shown: None,
+        }
+    }
+
+    /// The time so far.
+    pub fn elapsed(&self) -> String {
+        human(self.began.elapsed().as_secs_f64())
+    }
+
+    /// Shows `what`, and lets time pass until the next question. Fails when the time is over.
+    pub fn step(&mut self, what: &str) -> Result<(), Failure> {
+        if self.moves {
+            // To the begin of the line, which is cleared.
+            write(&format!("\r\x1b[K{what}, {}", self.elapsed()));
+            self.shown = Some(what.to_owned());
+        } else if self.shown.as_deref() != Some(what) {
+            write(&format!("{what}\n"));
+            self.shown = Some(what.to_owned());
+        }
+        let left = self.limit.saturating_sub(self.began.elapsed());
+        if left.is_zero() {
+            self.end();
+            let time = human(self.limit.as_secs_f64());
+            return Err(Failure::late(format!("after {time}: {what}")));
+        }
+        pause(STEP.min(left));
+        Ok(())
+    }
+
+    /// Clears the line that moves.
+    pub fn end(&mut self) {
+        if self.moves && self.shown.take().is_some() {
+            write("\r\x1b[K");
+        }
+    }
+}
+
+/// Errors are ignored: the outcome is what counts.
+fn write(text: &str) {
+    let mut out = std::io::stderr().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}

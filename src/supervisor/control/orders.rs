@@ -1,0 +1,224 @@
+//! Commands that change something. They come to the loop as messages; the decision and its effects are those of one turn,
+//! and the answer follows the turn.
+
+use serde_json::value::RawValue;
+use tokio::sync::oneshot::Sender;
+use tracing::info;
+
+use crate::control::protocol::{Begun, Command, Done, Kind, Refusal, Scaled, Signalled};
+use crate::model::{self, Pid, RunState, Sig, SlotId, Snapshot, Trigger};
+use crate::policy::{Event, MAX_INSTANCES};
+use crate::supervisor::Supervisor;
+use crate::sys::peer::Peer;
+
+use super::written;
+
+/// What is said to the client.
+pub(in crate::supervisor) type Outcome = Result<Box<RawValue>, Refusal>;
+
+/// A command that changes something, and who waits for the answer.
+#[derive(Debug)]
+pub(in crate::supervisor) struct Order {
+    pub(super) command: Command,
+    pub(super) peer: Peer,
+    pub(super) answer: Sender<Outcome>,
+}
+
+/// Answers that are sent after the turn: what a client asks next is answered from the state after it.
+#[derive(Debug, Default)]
+pub(in crate::supervisor) struct Answers(Vec<(Sender<Outcome>, Outcome)>);
+
+impl Answers {
+    /// Sends them.
+    pub(in crate::supervisor) fn send(&mut self) {
+        for (answer, outcome) in self.0.drain(..) {
+            // The client may be gone.
+            let _ = answer.send(outcome);
+        }
+    }
+}
+
+impl Supervisor {
+    /// Begins what an order says, as events of this turn, or refuses it. One line of the log tells who said it.
+    pub(in crate::supervisor) fn ordered(&mut self, order: Order, events: &mut Vec<Event>) {
+        let Order {
+            command,
+            peer,
+            answer,
+        } = order;
+        let outcome = self.begin(&command, events);
+        let refused = outcome.as_ref().err().map(|refusal| refusal.text.as_str());
+        let Peer { pid, uid } = peer;
+        info!(command = %command.words(), peer_uid = uid, peer_pid = pid, refused, "control command");
+        self.metrics
+            .control_command(command.name(), outcome.is_ok());
+        self.answers.0.push((answer, outcome));
+    }
+
+    fn begin(&self, command: &Command, events: &mut Vec<Event>) -> Outcome {
+        let seen = self.fleet.snapshot();
+        let mut tell = |command| events.push(Event::Operator(command));
+        match command {
+            Command::Reload => {
+                serves(&seen)?;
+                let number = self.reloads.next();
+                let remembered = self.reloads.runs();
+                tell(model::Command::Reload(Trigger::Operator));
+                written(&Begun {
+                    reload: number,
+                    remembered,
+                })
+            }
+            Command::Restart => {
+                serves(&seen)?;
+                tell(model::Command::Restart);
+                written(&Done {})
+            }
+            Command::Scale { to, by } => {
+                serves(&seen)?;
+                let to = target(seen.desired, *to, *by)?;
+                for _ in seen.desired..to {
+                    tell(model::Command::ScaleUp);
+                }
+                for _ in to..seen.desired {
+                    tell(model::Command::ScaleDown);
+                }
+                written(&Scaled {
+                    from: seen.desired,
+                    to,
+                })
+            }
+            Command::Signal { signal, slot } => {
+                let sig = Sig::parse(signal).ok_or_else(|| {
+                    let text =
+                        "there is no such signal; signals go by name or number: HUP, SIGUSR2, 12";
+                    Refusal::new(Kind::Refused, text)
+                })?;
+                let workers = self.signal(sig, &seen, *slot)?;
+                written(&Signalled { workers })
+            }
+            Command::Reopen => {
+                let logging = &self.config.log;
+                if !logging.files.any() && logging.own.file.is_none() {
+                    let text = "there are no log files (RPM_LOG_FILE, RPM_LOG_ERROR_FILE, RPM_LOG_OWN_FILE)";
+                    return Err(Refusal::new(Kind::Refused, text));
+                }
+                self.log.reopen();
+                written(&Done {})
+            }
+            Command::List | Command::Health | Command::Env | Command::Version => {
+                Err(Refusal::new(Kind::Unknown, "this command changes nothing"))
+            }
+        }
+    }
+
+    /// Sends a signal to the worker of a slot, or to all workers. Returns how many got it.
+    fn signal(&self, sig: Sig, seen: &Snapshot, slot: Option<u16>) -> Result<usize, Refusal> {
+        let to: Vec<Pid> = match slot {
+            None => self.fleet.workers().map(|(_, pid)| pid).collect(),
+            Some(slot) => {
+                let slot = existing(seen, slot)?;
+                let views = seen.slots.iter().filter(|view| view.slot == slot);
+                views.filter_map(|view| view.pid).collect()
+            }
+        };
+        if to.is_empty() {
+            return Err(Refusal::new(
+                Kind::Refused,
+                "there is no process to signal now",
+            ));
+        }
+        let mut fault = None;
+        let sent = to.iter().filter(|pid| match self.send(**pid, sig) {
+            Ok(()) => true,
+            Err(errno) => {
+                fault = Some(errno);
+                false
+            }
+        });
+        match (sent.count(), fault) {
+            (0, Some(errno)) => {
+                let text = format!("cannot send {sig}: {}", errno.desc());
+                Err(Refusal::new(Kind::Refused, text))
+            }
+            (count, _) => Ok(count),
+        }
+    }
+}
+
+/// Nothing is replaced or added any more once the stop has begun.
+fn serves(seen: &Snapshot) -> Result<(), Refusal> {
+    match seen.state {
+        RunState::Starting | RunState::Running | RunState::Reloading => Ok(()),
+        RunState::Draining | RunState::Stopping => {
+            Err(Refusal::new(Kind::Refused, "the runtime is stopping"))
+        }
+    }
+}
+
+fn existing(seen: &Snapshot, slot: u16) -> Result<SlotId, Refusal> {
+    if slot < seen.desired {
+        return Ok(SlotId(slot));
+    }
+    let slots = match seen.desired {
+        1 => "the only slot is 0".to_owned(),
+        count => format!("slots are 0 to {}", count - 1),
+    };
+    let text = format!("there is no slot {slot}; {slots}");
+    Err(Refusal::new(Kind::Refused, text))
+}
+
+/// The number of workers that `scale` asks for.
+fn target(now: u16, to: Option<u16>, by: Option<i32>) -> Result<u16, Refusal> {
+    let wanted = match (to, by) {
+        (Some(to), None) => i64::from(to),
+        (None, Some(by)) => i64::from(now) + i64::from(by),
+        _ => {
+            let text = "scale has either `to` or `by`";
+            return Err(Refusal::new(Kind::Refused, text));
+        }
+    };
+    let fits = u16::try_from(wanted).ok();
+    let fits = fits.filter(|to| (1..=MAX_INSTANCES).contains(to));
+    fits.ok_or_else(|| {
+        let text = format!("{wanted} workers: there can be 1 to {MAX_INSTANCES}");
+        Refusal::new(Kind::Refused, text)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_number_of_workers_stays_within_its_limits() {
+        let table = [
+            ((4, Some(6), None), Some(6)),
+            ((4, None, Some(2)), Some(6)),
+            ((4, None, Some(-3)), Some(1)),
+            ((4, None, Some(-4)), None),
+            ((4, Some(0), None), None),
+            ((4, Some(MAX_INSTANCES), None), Some(MAX_INSTANCES)),
+            ((4, Some(u16::MAX), None), None),
+            ((4, None, Some(i32::MAX)), None),
+            ((4, None, Some(i32::MIN)), None),
+            ((4, None, None), None),
+            ((4, Some(5), Some(1)), None),
+        ];
+        for ((now, to, by), expected) in table {
+            assert_eq!(target(now, to, by).ok(), expected, "{now} {to:?} {by:?}");
+        }
+    }
+
+    #[test]
+    fn a_slot_that_is_not_there_is_refused_with_those_that_are() {
+        let seen = |desired| Snapshot {
+            desired,
+            ..Snapshot::default()
+        };
+        assert_eq!(existing(&seen(2), 1), Ok(SlotId(1)));
+        let text = |desired| existing(&seen(desired), 2).unwrap_err().text;
+        assert_eq!(text(2), "there is no slot 2; slots are 0 to 1");
+        assert_eq!(text(1), "there is no slot 2; the only slot is 0");
+    }
+}
