@@ -150,6 +150,9 @@ pub enum Command {
     ScaleUp,
     /// Removes the highest slot.
     ScaleDown,
+    /// Replaces the worker of this slot as a reload would, or starts one in an empty slot now. Ignored during a reload, which
+    /// replaces every worker.
+    Replace(SlotId),
 }
 
 /// One slot, or one retiring worker, as shown to users.

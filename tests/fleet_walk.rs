@@ -107,6 +107,7 @@ fn whatever_happens_the_fleet_keeps_its_promises() {
             ("given up", 45),
             ("undead", 45),
             ("stale word", 70),
+            ("started by hand", 10),
             ("rest", 65),
         ],
     );
@@ -141,6 +142,7 @@ fn a_program_that_mostly_works_is_replaced_while_it_serves() {
             ("scale up", 70),
             ("scale down in a reload", 50),
             ("too large", 30),
+            ("replaced by hand", 30),
             ("rest", 65),
         ],
     );

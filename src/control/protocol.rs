@@ -31,8 +31,12 @@ pub enum Command {
     Version,
     /// Replace every worker, one by one: [`Begun`].
     Reload,
-    /// Stop all workers at once and start them again: [`Done`].
-    Restart,
+    /// Stop all workers at once and start them again; or replace the worker of one slot: [`Done`].
+    Restart {
+        /// Only the worker of this slot.
+        #[serde(default)]
+        slot: Option<u16>,
+    },
     /// Change the number of workers: [`Scaled`].
     Scale {
         /// To so many.
@@ -68,7 +72,7 @@ impl Command {
             Self::Env => "env",
             Self::Version => "version",
             Self::Reload => "reload",
-            Self::Restart => "restart",
+            Self::Restart { .. } => "restart",
             Self::Scale { .. } => "scale",
             Self::Signal { .. } => "signal",
             Self::Reopen => "reopen",
@@ -81,7 +85,7 @@ impl Command {
         let target =
             |slot: &Option<u16>| slot.map_or_else(|| "all".to_owned(), |slot| slot.to_string());
         match self {
-            Self::Restart => format!("{name} all"),
+            Self::Restart { slot } => format!("{name} {}", target(slot)),
             Self::Scale { to: Some(to), .. } => format!("{name} {to}"),
             Self::Scale { by, .. } => format!("{name} {:+}", by.unwrap_or_default()),
             Self::Signal { signal, slot } => {
@@ -226,6 +230,10 @@ pub struct Health {
     pub workers: Counts,
     /// The last reloads, the latest at the end.
     pub reloads: Vec<Reload>,
+    /// How many new workers did not come up, in reloads or as replacements, since the start.
+    pub failures: u64,
+    /// Why the last of them did not.
+    pub last_failure: Option<String>,
 }
 
 /// How many workers are in which state. A slot without a worker counts as `backoff` or `stopped`.
@@ -349,7 +357,7 @@ mod tests {
             (Command::Env, "env"),
             (Command::Version, "version"),
             (Command::Reload, "reload"),
-            (Command::Restart, "restart all"),
+            (Command::Restart { slot: None }, "restart all"),
             (Command::Scale { to, by }, "scale 4"),
             (signal("HUP", Some(3)), "signal HUP 3"),
             (Command::Reopen, "reopen"),

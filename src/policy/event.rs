@@ -82,7 +82,7 @@ pub enum Event {
     Unfit {
         /// The worker.
         pid: Pid,
-        /// `Unhealthy` or `MemoryLimit`.
+        /// `Unhealthy`, `MemoryLimit`, or `Restart` if an operator wants it.
         cause: Cause,
     },
     /// The worker announced that it will end by itself (sd_notify, STOPPING=1); it must get no new connections.

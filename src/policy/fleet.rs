@@ -270,6 +270,7 @@ impl Fleet {
             Event::Operator(Command::Reload(trigger)) => self.asked_to_reload(turn, trigger),
             Event::Operator(Command::ScaleUp) => self.scale_up(turn),
             Event::Operator(Command::ScaleDown) => self.scale_down(turn),
+            Event::Operator(Command::Replace(slot)) => self.replace(turn, slot),
         }
     }
 

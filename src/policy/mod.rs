@@ -58,6 +58,7 @@ mod queries;
 mod rate;
 pub mod ready;
 mod reload;
+mod replace;
 mod retire;
 pub mod rights;
 mod roll;

@@ -123,6 +123,7 @@ impl Fleet {
         let Some(slot) = self.slots.get_mut(at) else {
             return;
         };
+        slot.end_of_wish();
         if let Some(renewal) = &mut slot.renewal {
             renewal.tries = renewal.tries.saturating_add(1);
             let wait = backoff.delay(renewal.tries, turn.jitter);

@@ -10,6 +10,7 @@ mod in_use;
 mod listeners;
 mod message;
 mod ready;
+mod replace;
 mod roll;
 mod scrape;
 mod start;

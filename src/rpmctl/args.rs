@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args as Arguments, Parser, Subcommand, ValueEnum};
+use clap::{Args as Arguments, Parser, Subcommand};
 use rpm_runtime::config::parse_duration;
 
 use crate::from_pm2::FromPm2;
@@ -75,14 +75,16 @@ pub enum Command {
                       serve on then.\n\nExample:\n  rpmctl reload --wait --timeout 5m"
     )]
     Reload(Waiting),
-    /// Stop all workers at once and start them again; `reload` does it one by one.
+    /// Replace the worker of one slot; or stop all workers at once and start them again.
     #[command(
-        after_help = "Clients wait in the queue meanwhile.\n\nExample:\n  rpmctl restart all --wait"
+        after_help = "For a slot, the new worker starts first, as in a reload, and the old one stays if it does not come up. An empty slot \
+                      gets its worker now. With `all` clients wait in the queue meanwhile; `rpmctl reload` does it one by one.\n\n\
+                      Example:\n  rpmctl restart 2 --wait\n  rpmctl restart all"
     )]
     Restart {
-        /// All workers
-        #[arg(value_name = "all")]
-        all: All,
+        /// The slot, or all workers
+        #[arg(value_name = "SLOT|all", value_parser = target)]
+        target: Target,
         #[command(flatten)]
         waiting: Waiting,
     },
@@ -114,13 +116,6 @@ pub enum Command {
     Reopen,
 }
 
-/// The only word that `restart` takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum All {
-    /// Every worker
-    All,
-}
-
 /// A number of workers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Number {
@@ -133,6 +128,16 @@ pub enum Number {
 pub enum Target {
     All,
     Slot(u16),
+}
+
+impl Target {
+    /// The slot; `None`: all.
+    pub fn slot(self) -> Option<u16> {
+        match self {
+            Self::All => None,
+            Self::Slot(slot) => Some(slot),
+        }
+    }
 }
 
 /// Whether to wait for the end.

@@ -135,6 +135,8 @@ mod tests {
                     ..Counts::default()
                 },
                 reloads: Vec::new(),
+                failures: 0,
+                last_failure: None,
             },
             workers: vec![
                 worker(0, Place::Slot, "ready"),

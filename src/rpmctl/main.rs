@@ -55,7 +55,7 @@ fn run(args: &Args) -> Result<(), Failure> {
             print(&printed.out)
         }
         Command::Reload(waiting) => reload::run(globals, waiting),
-        Command::Restart { all: _, waiting } => steer::restart(globals, waiting),
+        Command::Restart { target, waiting } => steer::restart(globals, *target, waiting),
         Command::Scale { number, waiting } => steer::scale(globals, *number, waiting),
         Command::Signal { name, target } => steer::signal(globals, name, *target),
         Command::Reopen => steer::reopen(globals),

@@ -148,6 +148,8 @@ mod tests {
                 ..Counts::default()
             },
             reloads,
+            failures: 0,
+            last_failure: None,
         }
     }
 

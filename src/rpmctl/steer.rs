@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use rpm_runtime::control::protocol::{Command, Done, List, Place, Scaled, Signalled};
+use rpm_runtime::control::protocol::{Command, Done, Health, List, Place, Scaled, Signalled};
 
 use super::args::{Globals, Number, Target, Waiting};
 use super::connection::Connection;
 use super::exit::Failure;
 use super::print;
 use super::progress::Progress;
-use super::words::others;
+use super::words::{others, plain};
 
 pub fn scale(globals: &Globals, number: Number, waiting: &Waiting) -> Result<(), Failure> {
     let mut connection = Connection::open(globals)?;
@@ -21,7 +21,7 @@ pub fn scale(globals: &Globals, number: Number, waiting: &Waiting) -> Result<(),
     let Scaled { from, to } = answer.value;
     if waiting.wait {
         let mut progress = Progress::new(waiting.timeout);
-        let outcome = settle(&mut connection, &BTreeMap::new(), &mut progress);
+        let outcome = settle(&mut connection, &BTreeMap::new(), None, &mut progress);
         progress.end();
         outcome?;
     }
@@ -35,23 +35,28 @@ pub fn scale(globals: &Globals, number: Number, waiting: &Waiting) -> Result<(),
     }
 }
 
-pub fn restart(globals: &Globals, waiting: &Waiting) -> Result<(), Failure> {
+pub fn restart(globals: &Globals, target: Target, waiting: &Waiting) -> Result<(), Failure> {
     let mut connection = Connection::open(globals)?;
-    let before = pids(&connection.ask::<List>(Command::List)?.value);
-    let answer = connection.ask::<Done>(Command::Restart)?;
+    let seen = connection.ask::<List>(Command::List)?.value;
+    let slot = target.slot();
+    let mut before = pids(&seen);
+    before.retain(|at, _| slot.is_none_or(|slot| slot == *at));
+    let answer = connection.ask::<Done>(Command::Restart { slot })?;
     if waiting.wait {
         let mut progress = Progress::new(waiting.timeout);
-        let outcome = settle(&mut connection, &before, &mut progress);
+        let failures = slot.map(|_| seen.health.failures);
+        let outcome = settle(&mut connection, &before, failures, &mut progress);
         progress.end();
         outcome?;
     }
     if globals.json {
         return print(&format!("{}\n", answer.raw));
     }
-    let what = if waiting.wait {
-        "all workers were restarted"
-    } else {
-        "all workers restart"
+    let what = match (slot, waiting.wait) {
+        (None, true) => "all workers were restarted".to_owned(),
+        (None, false) => "all workers restart".to_owned(),
+        (Some(slot), true) => format!("the worker of slot {slot} was replaced"),
+        (Some(slot), false) => format!("the worker of slot {slot} is replaced"),
     };
     print(&format!("{what}\n"))
 }
@@ -59,10 +64,7 @@ pub fn restart(globals: &Globals, waiting: &Waiting) -> Result<(), Failure> {
 pub fn signal(globals: &Globals, name: &str, target: Target) -> Result<(), Failure> {
     let command = Command::Signal {
         signal: name.to_owned(),
-        slot: match target {
-            Target::All => None,
-            Target::Slot(slot) => Some(slot),
-        },
+        slot: target.slot(),
     };
     let answer = Connection::open(globals)?.ask::<Signalled>(command)?;
     if globals.json {
@@ -89,14 +91,25 @@ fn pids(list: &List) -> BTreeMap<u16, i32> {
         .collect()
 }
 
-/// Asks until every slot has a worker that is ready and is another one than `before`, and nobody leaves any more.
+/// Asks until every slot has a worker that is ready and is another one than `before`, and nobody leaves any more. With
+/// `failures`, it fails as soon as one more new worker did not come up.
 fn settle(
     connection: &mut Connection,
     before: &BTreeMap<u16, i32>,
+    failures: Option<u64>,
     progress: &mut Progress,
 ) -> Result<(), Failure> {
     loop {
         let list = connection.ask::<List>(Command::List)?.value;
+        let Health {
+            failures: now,
+            last_failure,
+            ..
+        } = &list.health;
+        if failures.is_some_and(|before| before < *now) {
+            let why = last_failure.as_deref().map_or_else(String::new, plain);
+            return Err(Failure::failed(format!("{why}; the old worker stays")));
+        }
         match missing(&list, before)? {
             None => return Ok(()),
             Some(what) => progress.step(&what)?,
@@ -139,7 +152,7 @@ fn missing(list: &List, before: &BTreeMap<u16, i32>) -> Result<Option<String>, F
 
 #[cfg(test)]
 mod tests {
-    use rpm_runtime::control::protocol::{Counts, Health, Version, Worker};
+    use rpm_runtime::control::protocol::{Counts, Version, Worker};
 
     use super::*;
 
@@ -186,6 +199,8 @@ mod tests {
                     ..Counts::default()
                 },
                 reloads: Vec::new(),
+                failures: 0,
+                last_failure: None,
             },
             workers,
         }

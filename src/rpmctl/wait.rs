@@ -65,6 +65,8 @@ mod tests {
             generation: 0,
             workers: Counts::default(),
             reloads: Vec::new(),
+            failures: 0,
+            last_failure: None,
         }
     }
 

@@ -149,7 +149,7 @@ impl Desk {
             Command::Env => written(&self.env()),
             Command::Version => written(&self.version()),
             Command::Reload
-            | Command::Restart
+            | Command::Restart { .. }
             | Command::Scale { .. }
             | Command::Signal { .. }
             | Command::Reopen => return self.order(command.clone(), peer),
@@ -207,11 +207,7 @@ impl Desk {
     }
 
     fn health(&self) -> control::protocol::Health {
-        views::health(
-            &self.snapshot(),
-            &self.reloads.all(),
-            self.clock.unix_seconds(),
-        )
+        views::health(&self.snapshot(), &self.reloads, self.clock.unix_seconds())
     }
 
     /// Reads a file of /proc for each worker, and the connections from the kernel.

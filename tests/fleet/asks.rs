@@ -96,6 +96,24 @@ impl Books {
         }
     }
 
+    pub(super) fn asked_to_replace(&mut self, now: Tick, at: usize) {
+        if self.stop.is_some() || self.reload.is_some() {
+            return;
+        }
+        let Some(slot) = self.slots.get_mut(at) else {
+            return;
+        };
+        match slot.chair {
+            Chair::Down | Chair::Due(_) => {
+                slot.chair = Chair::Due(now);
+                slot.calm();
+                self.tally.hit("started by hand");
+            }
+            Chair::Seated(pid) => self.unfit(now, pid, Cause::Restart),
+            Chair::Held(_) | Chair::Asked => {}
+        }
+    }
+
     pub(super) fn asked_to_reload(&mut self, now: Tick, trigger: Trigger) {
         if self.stop.is_some() {
             return;

@@ -382,6 +382,9 @@ impl Books {
             Event::Operator(Command::Reload(trigger)) => self.asked_to_reload(now, trigger),
             Event::Operator(Command::ScaleUp) => self.asked_for_one_more(now),
             Event::Operator(Command::ScaleDown) => self.asked_for_one_less(now),
+            Event::Operator(Command::Replace(slot)) => {
+                self.asked_to_replace(now, usize::from(slot.0));
+            }
         }
     }
 }

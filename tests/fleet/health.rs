@@ -70,8 +70,11 @@ impl Books {
                 renewal.cause = cause;
             }
         }
-        self.tally
-            .hit(if grown { "too large" } else { "unhealthy" });
+        self.tally.hit(match cause {
+            Cause::MemoryLimit => "too large",
+            Cause::Restart => "replaced by hand",
+            _ => "unhealthy",
+        });
         let slot = id(life.slot);
         self.owed.push(Note::Renews { slot, pid, cause });
         if self.on_trial(now, life) {

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use proptest::prelude::*;
-use rpm_runtime::model::{Cause, Command, Exit, Pid, PortId, Sig, Trigger};
+use rpm_runtime::model::{Cause, Command, Exit, Pid, PortId, Sig, SlotId, Trigger};
 use rpm_runtime::policy::drain::Disposition;
 
 /// Selects one of the existing processes.
@@ -146,6 +146,10 @@ impl Dice {
         Command::Reload(self.one_of(&all))
     }
 
+    fn replace(&mut self) -> Command {
+        Command::Replace(SlotId(u16::try_from(self.below(5)).unwrap()))
+    }
+
     fn command(&mut self) -> Command {
         let reload = self.reload();
         self.one_of(&[
@@ -228,6 +232,7 @@ fn table(weights: Weights) -> Vec<(u32, Draw)> {
         (6 * roll, |dice, _| Move::Asks(dice.reload())),
         (2 * roll, |_, _| Move::Asks(Command::ScaleUp)),
         (2 * roll, |_, _| Move::Asks(Command::ScaleDown)),
+        (roll, |dice, _| Move::Asks(dice.replace())),
         (2, |_, _| Move::Asks(Command::Restart)),
         (1, |_, _| Move::Asks(Command::Stop)),
         (2, |dice, _| {

@@ -241,6 +241,12 @@ impl Books {
             NotUp::NotStarted => (Cause::Reload, Some(PAUSE)),
         };
         self.cull(now, at, cause);
+        let renewal = &mut self.slots[at].renewal;
+        if let Some(wish) = renewal.filter(|renewal| renewal.cause == Cause::Restart) {
+            // The operator is told, and it is not tried again.
+            let cause = Cause::MemoryLimit;
+            *renewal = wish.grown.then_some(Renewal { cause, ..wish });
+        }
         if let Some(renewal) = &mut self.slots[at].renewal {
             renewal.tries += 1;
             let wait = self.params.backoff.delay(renewal.tries, self.jitter);

@@ -191,6 +191,7 @@ impl World {
             Command::Reload(Trigger::Operator),
             Command::ScaleUp,
             Command::ScaleDown,
+            Command::Replace(rpm_runtime::model::SlotId(0)),
         ];
         let mut events = vec![Event::Quiet];
         events.extend(commands.map(Event::Operator));

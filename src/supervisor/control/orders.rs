@@ -6,7 +6,7 @@ use tokio::sync::oneshot::Sender;
 use tracing::info;
 
 use crate::control::protocol::{Begun, Command, Done, Kind, Refusal, Scaled, Signalled};
-use crate::model::{self, Pid, RunState, Sig, SlotId, Snapshot, Trigger};
+use crate::model::{self, Pid, RunState, Sig, SlotId, Snapshot, Trigger, WorkerState, WorkerView};
 use crate::policy::{Event, MAX_INSTANCES};
 use crate::supervisor::Supervisor;
 use crate::sys::peer::Peer;
@@ -69,9 +69,14 @@ impl Supervisor {
                     remembered,
                 })
             }
-            Command::Restart => {
+            Command::Restart { slot } => {
                 serves(&seen)?;
-                tell(model::Command::Restart);
+                tell(match slot {
+                    None => model::Command::Restart,
+                    Some(slot) => {
+                        model::Command::Replace(replaceable(&seen, *slot, self.reloads.runs())?)
+                    }
+                });
                 written(&Done {})
             }
             Command::Scale { to, by } => {
@@ -166,6 +171,28 @@ fn existing(seen: &Snapshot, slot: u16) -> Result<SlotId, Refusal> {
     };
     let text = format!("there is no slot {slot}; {slots}");
     Err(Refusal::new(Kind::Refused, text))
+}
+
+/// A slot that can get another worker now.
+fn replaceable(seen: &Snapshot, slot: u16, reloads: bool) -> Result<SlotId, Refusal> {
+    let slot = existing(seen, slot)?;
+    let refuse = |text: String| Err(Refusal::new(Kind::Refused, text));
+    if reloads {
+        return refuse("a reload is in progress, which replaces every worker".to_owned());
+    }
+    let of = |views: &[WorkerView]| {
+        views
+            .iter()
+            .find(|view| view.slot == slot)
+            .map(|view| view.state)
+    };
+    match of(&seen.slots) {
+        _ if of(&seen.rising).is_some() => {
+            refuse(format!("a new worker starts in slot {slot} already"))
+        }
+        Some(WorkerState::Starting) => refuse(format!("the worker of slot {slot} is starting")),
+        _ => Ok(slot),
+    }
 }
 
 /// The number of workers that `scale` asks for.

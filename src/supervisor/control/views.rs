@@ -7,11 +7,12 @@ use crate::control::protocol::{Counts, Health, Place, Reload, Worker};
 use crate::model::{Pid, QueueKind, QueueSample, SlotId, Snapshot, Tick, WorkerState, WorkerView};
 use crate::sys::proc::{Proc, ProcDir, ProcessStat};
 
-use crate::supervisor::report::ReloadRecord;
+use crate::supervisor::report::{ReloadRecord, Reloads};
 
 /// The state in short. `wall` is the present time in seconds since 1970.
-pub(super) fn health(snapshot: &Snapshot, reloads: &[ReloadRecord], wall: u64) -> Health {
+pub(super) fn health(snapshot: &Snapshot, reloads: &Reloads, wall: u64) -> Health {
     let workers = counts(snapshot);
+    let (failures, last_failure) = reloads.failures();
     let reload = |record: &ReloadRecord| {
         let ended = record.ended;
         let running = Duration::from_secs(wall.saturating_sub(record.began));
@@ -32,7 +33,9 @@ pub(super) fn health(snapshot: &Snapshot, reloads: &[ReloadRecord], wall: u64) -
         desired: snapshot.desired,
         generation: snapshot.generation.0,
         workers,
-        reloads: reloads.iter().map(reload).collect(),
+        reloads: reloads.all().iter().map(reload).collect(),
+        failures,
+        last_failure,
     }
 }
 

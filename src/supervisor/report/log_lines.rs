@@ -295,6 +295,7 @@ impl LogLines {
             Note::Renews { slot, pid, cause } => {
                 let why = match cause {
                     Cause::MemoryLimit => "it has grown beyond RPM_MAX_MEMORY",
+                    Cause::Restart => "an operator asked for it",
                     _ => "it is unhealthy: a check, its watchdog or its Node channel failed",
                 };
                 warn!(slot = slot.0, pid = pid.get(), why, "replacing a worker");

@@ -1,4 +1,5 @@
-//! The last reloads, for the control socket: how far the present one is, and how and why the others ended.
+//! The last reloads, for the control socket: how far the present one is, and how and why the others ended. Also why new
+//! workers did not come up.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -41,7 +42,16 @@ pub(in crate::supervisor) struct Ended {
 
 /// The last reloads, the latest at the end. Clones share them.
 #[derive(Clone, Debug, Default)]
-pub(in crate::supervisor) struct Reloads(Arc<Mutex<VecDeque<ReloadRecord>>>);
+pub(in crate::supervisor) struct Reloads(Arc<Mutex<Kept>>);
+
+#[derive(Debug, Default)]
+struct Kept {
+    records: VecDeque<ReloadRecord>,
+    /// New workers that did not come up, in reloads or as replacements.
+    failures: u64,
+    /// Why the last of them did not.
+    last_failure: Option<String>,
+}
 
 impl Reloads {
     /// A copy.
@@ -59,9 +69,23 @@ impl Reloads {
         self.locked(|records| records.back().map_or(1, |last| last.number + 1))
     }
 
+    /// How many new workers did not come up since the start, and why the last one did not.
+    pub(in crate::supervisor) fn failures(&self) -> (u64, Option<String>) {
+        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        (kept.failures, kept.last_failure.clone())
+    }
+
+    fn failed(&self, why: String) {
+        self.change(|last| last.why = Some(why.clone()));
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.failures = kept.failures.saturating_add(1);
+        kept.last_failure = Some(why);
+    }
+
     /// A panic elsewhere leaves the list valid.
     fn locked<T>(&self, then: impl FnOnce(&mut VecDeque<ReloadRecord>) -> T) -> T {
-        then(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        then(&mut kept.records)
     }
 
     fn begin(&self, generation: Generation, workers: usize, began: u64) {
@@ -118,7 +142,7 @@ impl Listener for Listening {
             Note::NotUp { slot, why, .. } => {
                 let why = missing::not_up(why, &self.config, told);
                 let text = sentence(slot, &why, told.last_lines);
-                self.reloads.change(|last| last.why = Some(text));
+                self.reloads.failed(text);
             }
             Note::ReloadEnded {
                 result,
@@ -209,6 +233,7 @@ mod tests {
         // A replacement that fails without a reload changes no record.
         hear(&mut listening, note, &[]);
         assert_eq!(reloads.all().len(), 1);
+        assert_eq!(reloads.failures().0, 2);
         assert_eq!(reloads.next(), 2);
     }
 

@@ -274,3 +274,31 @@ fn nothing_is_steered_any_more_while_the_runtime_stops() {
     // The second one ends the delay.
     stop(runtime);
 }
+
+#[test]
+fn one_slot_gets_another_worker_and_the_others_keep_theirs() {
+    let home = Home::new("slot");
+    let runtime = home.start(3);
+    let before = pids(&home);
+    let said = home.ctl(&["restart", "1", "--wait"]);
+    assert_eq!(
+        (said.code, said.out.as_str()),
+        (0, "the worker of slot 1 was replaced\n"),
+        "{said:?}"
+    );
+    let after = pids(&home);
+    assert_eq!((before[0], before[2]), (after[0], after[2]));
+    assert!(
+        after[1] != 0 && after[1] != before[1],
+        "{before:?} {after:?}"
+    );
+    assert_eq!(home.json(&["health"])["generation"], 0);
+    runtime.wait_for_line(|line| line.contains("an operator asked for it"));
+    let refused = home.ctl(&["restart", "3"]);
+    assert_eq!(refused.code, 1, "{refused:?}");
+    assert!(
+        refused.err.contains("there is no slot 3; slots are 0 to 2"),
+        "{refused:?}"
+    );
+    stop(runtime);
+}

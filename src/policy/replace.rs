@@ -1,0 +1,42 @@
+//! Replaces the worker of one slot, because an operator says so.
+
+use crate::model::{Cause, SlotId};
+
+use super::fleet::{Fleet, Mode};
+use super::slot::{Seat, Slot};
+use super::turn::Turn;
+
+impl Slot {
+    /// A replacement that an operator wanted has failed. It is not tried again: the operator is told.
+    pub(super) fn end_of_wish(&mut self) {
+        if let Some(renewal) = &mut self.renewal
+            && renewal.cause == Cause::Restart
+        {
+            if renewal.grown {
+                renewal.cause = Cause::MemoryLimit;
+            } else {
+                self.renewal = None;
+            }
+        }
+    }
+}
+
+impl Fleet {
+    pub(super) fn replace(&mut self, turn: &mut Turn<'_>, id: SlotId) {
+        if self.mode != Mode::Serving || self.reload.is_some() {
+            return;
+        }
+        let Some(slot) = self.slots.get_mut(usize::from(id.0)) else {
+            return;
+        };
+        match slot.seat {
+            Seat::Ready { worker, .. } => self.unfit(turn, worker.pid, Cause::Restart),
+            Seat::Waiting { .. } | Seat::Stopped => {
+                slot.seat = Seat::Waiting { until: turn.now };
+                slot.calm();
+            }
+            // One starts already.
+            Seat::Held | Seat::Launching | Seat::Starting { .. } => {}
+        }
+    }
+}
