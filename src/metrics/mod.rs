@@ -6,12 +6,12 @@
 mod app;
 mod cgroup;
 mod control;
+mod exact_memory;
 mod family;
 mod log;
 mod node;
 mod page;
 mod process;
-mod proportional;
 mod roll;
 mod workers;
 

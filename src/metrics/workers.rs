@@ -6,8 +6,8 @@ use std::time::{Duration, SystemTime};
 use crate::model::{BalanceSample, Pid, QueueKind, QueueSample, SlotId, Snapshot, WorkerState};
 use crate::sys::proc::{Proc, ProcDir, ProcessStat};
 
+use super::exact_memory::ExactMemory;
 use super::family::{Family, flag, number};
-use super::proportional::Proportional;
 
 /// From the snapshot alone. `zero` is the wall time of tick zero.
 pub(super) fn states(snapshot: &Snapshot, zero: SystemTime) -> [Family; 3] {
@@ -159,7 +159,7 @@ pub(super) fn memory_limit(snapshot: &Snapshot, limit: Option<u64>) -> Family {
 #[derive(Debug, Default)]
 pub(super) struct ResourceHistory {
     cpu: CpuLedger,
-    memory: Proportional,
+    memory: ExactMemory,
 }
 
 /// From /proc. Memory, descriptors and threads are those of the process in the slot; CPU time includes earlier
@@ -200,7 +200,6 @@ pub(super) fn resources(
         let seat = seats.get(&worker.slot).into_iter().flatten();
         let own = seat.filter(|(other, _)| *other == pid);
         if let Some(stat) = own.into_iter().find_map(|(_, stat)| *stat) {
-            memory.add(label(), number(stat.resident_bytes));
             threads.add(label(), number(stat.threads));
             seated.push((worker.slot, pid, stat));
         }
@@ -208,12 +207,16 @@ pub(super) fn resources(
             fds.add(label(), number(count));
         }
     }
-    let read = |pid| {
-        let memory = proc.memory(ProcDir::Of(pid)).ok()?;
-        Some(memory.proportional)
-    };
-    for (slot, bytes) in history.memory.update(&seated, read) {
-        shares.add([("worker", slot.to_string())], number(bytes));
+    let read = |pid| proc.memory(ProcDir::Of(pid)).ok();
+    let known = history.memory.update(&seated, read);
+    for (slot, _, stat) in &seated {
+        let label = || [("worker", slot.to_string())];
+        let exact = known.get(slot);
+        let resident = exact.map_or(stat.resident_bytes, |exact| exact.resident);
+        memory.add(label(), number(resident));
+        if let Some(exact) = exact {
+            shares.add(label(), number(exact.proportional));
+        }
     }
     for (slot, total) in history.cpu.update(&seats) {
         for (mode, time) in [("system", total.system), ("user", total.user)] {

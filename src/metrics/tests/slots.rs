@@ -1,10 +1,13 @@
 //! Metrics of each slot besides its state.
 
 use std::collections::BTreeMap;
+use std::io::{Read, Write};
 use std::path::PathBuf;
+use std::process::{Command, Stdio};
 
 use super::*;
 use crate::exposition::{Format, Page};
+use crate::model::WorkerView;
 
 /// A host with cgroup version 2 whose kernel counts everything.
 pub(super) fn cgroup_tree() -> PathBuf {
@@ -20,9 +23,18 @@ fn page_of(
 ) -> Page {
     let own = i32::try_from(std::process::id()).unwrap();
     let slots = (0..slots).map(|slot| worker(slot, WorkerState::Ready, Some(own)));
+    page_with(slots.collect(), connections, balance, facts)
+}
+
+fn page_with(
+    slots: Vec<WorkerView>,
+    connections: BTreeMap<SlotId, u64>,
+    balance: Option<BalanceSample>,
+    facts: Facts,
+) -> Page {
     Metrics::new(1, facts).unwrap().page(&Scrape {
         app: None,
-        snapshot: &snapshot(slots.collect(), vec![]),
+        snapshot: &snapshot(slots, vec![]),
         queues: Vec::new(),
         connections,
         balance,
@@ -80,6 +92,36 @@ fn memory_is_told_beside_its_limit() {
         // Both change while they are read.
         assert!(proportional > 4096.0 && proportional < 2.0 * resident);
     }
+}
+
+/// A program that has answered and waits, so that its memory does not change.
+#[test]
+#[expect(clippy::disallowed_methods, reason = "a child of a test")]
+fn resident_memory_of_a_worker_is_what_the_kernel_finds_page_by_page() {
+    let mut child = Command::new("cat")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.as_mut().unwrap().write_all(b"!").unwrap();
+    let mut answer = [0];
+    let out = child.stdout.as_mut().unwrap();
+    out.read_exact(&mut answer).unwrap();
+    let pid = i32::try_from(child.id()).unwrap();
+    let slots = vec![worker(0, WorkerState::Ready, Some(pid))];
+    let page = text(&page_with(slots, BTreeMap::new(), None, facts("/proc")));
+    let rollup = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap();
+    let line = rollup.lines().find_map(|line| line.strip_prefix("Rss:"));
+    let exact: f64 = line
+        .unwrap()
+        .trim()
+        .trim_end_matches(" kB")
+        .parse()
+        .unwrap();
+    let told = value(&page, "rpm_worker_resident_memory_bytes{worker=\"0\"}");
+    assert_eq!(told, Some(exact * 1024.0));
+    child.kill().unwrap();
+    child.wait().unwrap();
 }
 
 #[test]
