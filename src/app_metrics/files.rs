@@ -9,18 +9,13 @@ use std::time::Duration;
 use nix::errno::Errno;
 use tracing::warn;
 
-use crate::app_metrics::merge::ProcessKey;
-use crate::app_metrics::multiproc::{Reading, Store};
-use crate::exposition::Parsed;
-use crate::model::{Pid, SlotId};
+use crate::app_metrics::multiproc::{Listing, Reading, Store};
+use crate::model::Pid;
 use crate::sys::clock;
-use crate::sys::family::Process;
 use crate::sys::proc::{Proc, ProcDir};
 
-use super::results::{FAMILY, ScrapeResults, ScrapeTarget};
-
-/// The slot of a process that belongs to no worker. Its gauges are not shown.
-const NOBODY: SlotId = SlotId(u16::MAX);
+use super::children::{Children, NOBODY};
+use super::results::{ScrapeResults, ScrapeTarget};
 
 /// The directory of the files and the processes that write them.
 #[derive(Debug)]
@@ -28,22 +23,20 @@ pub struct Files {
     store: Store,
     proc: Proc,
     /// Processes that are not workers.
-    children: HashMap<u32, Child>,
-    /// Number of keys assigned to children so far.
-    given: u64,
+    children: Children,
     /// Living processes without a worker, seen by only one reading. A worker that was started a moment ago may be among
     /// them, and must not first be counted as a child.
     new: HashSet<u32>,
     told: bool,
 }
 
-/// A process that is not a worker itself.
-#[derive(Clone, Copy, Debug)]
-struct Child {
-    slot: SlotId,
-    process: ProcessKey,
-    /// The worker to which it belonged when it was first seen; its own key if it belonged to none.
-    worker: ProcessKey,
+/// What /proc tells of the processes that have files.
+#[derive(Debug, Default)]
+struct Lives {
+    /// Those that belong to a worker.
+    families: HashMap<u32, ScrapeTarget>,
+    /// Those that have ended.
+    over: HashSet<u32>,
 }
 
 impl Files {
@@ -52,8 +45,7 @@ impl Files {
         Ok(Self {
             store: Store::open(directory)?,
             proc: Proc::new("/proc"),
-            children: HashMap::new(),
-            given: 0,
+            children: Children::default(),
             new: HashSet::new(),
             told: false,
         })
@@ -62,11 +54,18 @@ impl Files {
     /// Reads the files of all processes. Removes the files of ended processes after taking their values.
     pub(super) fn read(&mut self, results: &mut ScrapeResults) {
         let begun = clock::instant();
-        let reading = self.store.read();
-        let took = clock::instant().saturating_duration_since(begun);
         let workers: Vec<ScrapeTarget> = results.workers().collect();
-        match reading {
-            Ok(reading) => self.take(reading, &workers, took, results),
+        // What is read of a process that has ended before is final.
+        let listed = self.store.list().map(|listing| {
+            let lives = self.lives(&listing, &workers);
+            let reading = self.store.read_listed(&listing);
+            (listing, lives, reading)
+        });
+        let took = clock::instant().saturating_duration_since(begun);
+        match listed {
+            Ok((listing, lives, reading)) => {
+                self.take(reading, (&listing, &lives), &workers, took, results);
+            }
             Err(error) => {
                 for worker in workers {
                     let reason = format!("cannot list PROMETHEUS_MULTIPROC_DIR: {error}");
@@ -82,12 +81,13 @@ impl Files {
         if let Some(parsed) = self.store.last(pid) {
             results.take(worker.slot, worker.process, worker.process, parsed);
         }
-        self.remove(pid);
+        removed(pid, self.store.remove(pid));
     }
 
     fn take(
         &mut self,
         mut reading: Reading,
+        (listing, lives): (&Listing, &Lives),
         workers: &[ScrapeTarget],
         took: Duration,
         results: &mut ScrapeResults,
@@ -103,96 +103,71 @@ impl Files {
             let own = reading.processes.remove(&number(worker.pid));
             results.answered(*worker, Ok(own.unwrap_or_default()), took);
         }
-        let processes = reading.processes;
+        let Reading {
+            processes, short, ..
+        } = reading;
         // Another process removed their files.
-        let forgotten = self
-            .children
-            .extract_if(|pid, _| !processes.contains_key(pid));
-        for (_, child) in forgotten {
+        for child in self.children.retain(|pid| processes.contains_key(pid)) {
             results.process_ended(child.process);
         }
         self.new.retain(|pid| processes.contains_key(pid));
-        if processes.is_empty() {
-            return;
-        }
-        let families = self.families(workers);
         for (pid, parsed) in processes {
-            self.child(pid, parsed, &families, results);
+            let is_over = lives.over.contains(&pid);
+            let seen = lives.families.get(&pid);
+            let known = self.children.get(pid);
+            if known.is_none() && seen.is_none() && !is_over && self.new.insert(pid) {
+                continue;
+            }
+            let child = known.unwrap_or_else(|| self.children.make(seen));
+            if is_over {
+                // For want of room some of it was left out. Nobody else is read now.
+                let whole = short.contains(&pid).then(|| self.store.last(pid));
+                let last = whole.flatten().unwrap_or(parsed);
+                results.take(child.slot, child.worker, child.process, last);
+                results.process_ended(child.process);
+                self.children.remove(pid);
+                removed(pid, self.store.remove_listed(listing, pid));
+                continue;
+            }
+            self.children.insert(pid, child);
+            results.take(child.slot, child.worker, child.process, parsed);
+            if child.slot == NOBODY {
+                // There is no slot to show its gauges under; its counters count.
+                results.merger.missing(child.slot, child.process);
+            }
         }
     }
 
-    /// All present processes of all workers, each with its worker.
-    fn families(&self, workers: &[ScrapeTarget]) -> HashMap<i32, (Process, ScrapeTarget)> {
+    /// Which of the listed processes live, and to which worker they belong. Workers are left out.
+    fn lives(&self, listing: &Listing, workers: &[ScrapeTarget]) -> Lives {
+        let own: HashSet<u32> = workers.iter().map(|worker| number(worker.pid)).collect();
+        let others: Vec<u32> = listing.pids().filter(|pid| !own.contains(pid)).collect();
+        let mut lives = Lives::default();
+        if others.is_empty() {
+            return lives;
+        }
         // If /proc cannot be read, no process is assigned to a worker.
         let seen = self.proc.processes().unwrap_or_default();
-        let family = |worker: &ScrapeTarget| {
-            let (family, worker) = (seen.family(worker.pid), *worker);
-            let member = move |process: Process| (process.pid, (process, worker));
-            family.into_iter().map(member)
-        };
-        workers.iter().flat_map(family).collect()
-    }
-
-    fn child(
-        &mut self,
-        pid: u32,
-        parsed: Parsed,
-        families: &HashMap<i32, (Process, ScrapeTarget)>,
-        results: &mut ScrapeResults,
-    ) {
-        let child_pid = i32::try_from(pid).ok().and_then(Pid::new);
-        let seen = child_pid.and_then(|pid| families.get(&pid.get()));
-        let is_over = match (seen, child_pid) {
-            (Some((process, _)), _) => process.is_over(),
-            (None, Some(pid)) => self.is_gone(pid),
-            (None, None) => true,
-        };
-        let known = self.children.get(&pid).copied();
-        if known.is_none() && seen.is_none() && !is_over && self.new.insert(pid) {
-            return;
-        }
-        let child = known.unwrap_or_else(|| {
-            let leader = seen.map(|(_, worker)| worker);
-            // Above the key of its worker, below that of the next worker.
-            let process = self.new_key(leader.map_or(0, |worker| worker.process.0));
-            Child {
-                slot: leader.map_or(NOBODY, |worker| worker.slot),
-                process,
-                worker: leader.map_or(process, |worker| worker.process),
-            }
-        });
-        let Child {
-            slot,
-            process,
-            worker,
-        } = child;
-        if is_over {
-            // It may have written more between the reading and its end.
-            let last = self.store.last(pid).unwrap_or(parsed);
-            results.take(slot, worker, process, last);
-            results.process_ended(process);
-            self.children.remove(&pid);
-            self.remove(pid);
-            return;
-        }
-        self.children.insert(pid, child);
-        results.take(slot, worker, process, parsed);
-        if slot == NOBODY {
-            // There is no slot to show its gauges under; its counters count.
-            results.merger.missing(slot, process);
-        }
-    }
-
-    /// An unused key for a child. There is only a limited number of them between `worker` and the next worker.
-    fn new_key(&mut self, worker: u64) -> ProcessKey {
-        loop {
-            self.given = self.given % (FAMILY - 1) + 1;
-            let process = ProcessKey(worker + self.given);
-            // A long-lived child may still use it.
-            if self.children.values().all(|child| child.process != process) {
-                return process;
+        for worker in workers {
+            for process in seen.family(worker.pid) {
+                if let Ok(pid) = u32::try_from(process.pid) {
+                    lives.families.insert(pid, *worker);
+                    if process.is_over() {
+                        lives.over.insert(pid);
+                    }
+                }
             }
         }
+        for pid in others {
+            let is_gone = || {
+                let process = i32::try_from(pid).ok().and_then(Pid::new);
+                process.is_none_or(|process| self.is_gone(process))
+            };
+            if !lives.families.contains_key(&pid) && is_gone() {
+                lives.over.insert(pid);
+            }
+        }
+        lives
     }
 
     /// Whether the process does not exist. If this cannot be read, for example for lack of descriptors, the process
@@ -204,11 +179,11 @@ impl Files {
         };
         self.proc.stat(ProcDir::Of(process)).is_err_and(gone)
     }
+}
 
-    fn remove(&self, pid: u32) {
-        if let Err(error) = self.store.remove(pid) {
-            warn!(pid, %error, "cannot remove the metrics of an ended process (PROMETHEUS_MULTIPROC_DIR)");
-        }
+fn removed(pid: u32, outcome: io::Result<usize>) {
+    if let Err(error) = outcome {
+        warn!(pid, %error, "cannot remove the metrics of an ended process (PROMETHEUS_MULTIPROC_DIR)");
     }
 }
 

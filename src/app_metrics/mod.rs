@@ -12,6 +12,7 @@
 //! - A page that comes too late for a scrape counts for the next one.
 
 mod acceptors;
+mod children;
 mod combine;
 mod content_type;
 mod fetch;

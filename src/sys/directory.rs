@@ -19,7 +19,12 @@ use super::retry;
 
 /// An open directory. It stays the same directory even if its name changes.
 #[derive(Debug)]
-pub struct Directory(OwnedFd);
+pub struct Directory {
+    fd: OwnedFd,
+    /// How often a name was looked up.
+    #[cfg(test)]
+    pub(crate) looks: std::cell::Cell<usize>,
+}
 
 const LIST: OFlag = OFlag::O_RDONLY
     .union(OFlag::O_DIRECTORY)
@@ -29,13 +34,17 @@ impl Directory {
     /// Opens the directory at `path`, which may be a symbolic link.
     pub fn open(path: &Path) -> io::Result<Self> {
         let fd = retry(|| open(path, LIST, Mode::empty()))?;
-        Ok(Self(fd))
+        Ok(Self {
+            fd,
+            #[cfg(test)]
+            looks: std::cell::Cell::default(),
+        })
     }
 
     /// Calls `visit` with the name of each entry, in no particular order, until `visit` breaks. Entries that are
     /// created or removed meanwhile may or may not be visited.
     pub fn each(&self, mut visit: impl FnMut(&OsStr) -> ControlFlow<()>) -> io::Result<()> {
-        let mut list = retry(|| Dir::openat(&self.0, ".", LIST, Mode::empty()))?;
+        let mut list = retry(|| Dir::openat(&self.fd, ".", LIST, Mode::empty()))?;
         for entry in list.iter() {
             let entry = entry?;
             let name = entry.file_name().to_bytes();
@@ -49,13 +58,15 @@ impl Directory {
     /// Opens a regular file for reading; `None` if the name does not exist. Fails for anything else, symbolic links
     /// included.
     pub fn file(&self, name: &OsStr) -> io::Result<Option<File>> {
+        #[cfg(test)]
+        self.looks.set(self.looks.get() + 1);
         // Without O_NONBLOCK, opening a FIFO would wait for a writer.
         let flags = OFlag::O_RDONLY
             | OFlag::O_NOFOLLOW
             | OFlag::O_NONBLOCK
             | OFlag::O_NOCTTY
             | OFlag::O_CLOEXEC;
-        let fd = match retry(|| openat(&self.0, plain(name)?, flags, Mode::empty())) {
+        let fd = match retry(|| openat(&self.fd, plain(name)?, flags, Mode::empty())) {
             Ok(fd) => fd,
             Err(Errno::ENOENT) => return Ok(None),
             Err(errno) => return Err(errno.into()),
@@ -68,14 +79,16 @@ impl Directory {
 
     /// Removes a regular file; `false` if there is no such file.
     pub fn remove(&self, name: &OsStr) -> io::Result<bool> {
+        #[cfg(test)]
+        self.looks.set(self.looks.get() + 1);
         let remove = || {
             let name = plain(name)?;
-            let stat = fstatat(&self.0, name, AtFlags::AT_SYMLINK_NOFOLLOW)?;
+            let stat = fstatat(&self.fd, name, AtFlags::AT_SYMLINK_NOFOLLOW)?;
             if !is_regular(&stat) {
                 return Ok(false);
             }
             // If the entry was replaced meanwhile: this call removes no directory and follows no link.
-            unlinkat(&self.0, name, UnlinkatFlags::NoRemoveDir).map(|()| true)
+            unlinkat(&self.fd, name, UnlinkatFlags::NoRemoveDir).map(|()| true)
         };
         match retry(remove) {
             Ok(removed) => Ok(removed),

@@ -3,11 +3,13 @@
 use std::fs;
 use std::path::PathBuf;
 
+use super::super::results::FAMILY;
 use super::*;
+use crate::app_metrics::merge::ProcessKey;
 use crate::app_metrics::merge::Rules;
 use crate::exposition::Format;
 use crate::exposition::render::render;
-use crate::model::ListenerId;
+use crate::model::{ListenerId, SlotId};
 
 const COUNTER: &str = r#"["hits", "hits_total", {}, "H."]"#;
 const GAUGE: &str = r#"["heat", "heat", {}, "H."]"#;
@@ -223,7 +225,7 @@ fn two_children_never_share_a_life() {
     world.process(101, 100, 100, 'S');
     world.counts(101, 10.0, 0.0);
     world.read();
-    world.files.given = FAMILY - 1;
+    world.files.children.given = FAMILY - 1;
     for pid in [102, 103] {
         world.process(pid, 100, 100, 'S');
         world.counts(pid, 1.0, 0.0);
@@ -231,7 +233,12 @@ fn two_children_never_share_a_life() {
     for _ in 0..3 {
         assert_eq!(world.read(), ["heat{worker=\"0\"} 0", "hits_total 12"]);
     }
-    let processes = world.files.children.values().map(|child| child.process);
+    let processes = world
+        .files
+        .children
+        .by_pid
+        .values()
+        .map(|child| child.process);
     let processes: std::collections::BTreeSet<ProcessKey> = processes.collect();
     assert_eq!(processes.len(), 3);
 }
@@ -247,4 +254,37 @@ fn a_worker_that_is_not_known_yet_is_not_counted_twice() {
     let all = ["heat{worker=\"0\"} 1", "hits_total 10"];
     assert_eq!(world.read(), all);
     assert_eq!(world.read(), all);
+}
+
+/// A process may have 13 files. Each that an ended one has is opened once and removed once, and no other is looked for.
+#[test]
+fn of_ended_processes_only_the_files_that_they_have_are_touched_and_each_twice() {
+    const ENDED: i32 = 300;
+    let mut world = World::new("many");
+    world.worker(0, 100, 1);
+    world.counts(100, 1.0, 1.0);
+    for pid in 1000..1000 + ENDED {
+        world.counts(pid, 2.0, 1.0);
+    }
+    assert_eq!(world.read(), ["heat{worker=\"0\"} 1", "hits_total 601"]);
+    let files = 2 * usize::try_from(ENDED).unwrap();
+    assert_eq!(world.files.store.looks(), 2 + 2 * files);
+    assert!((1000..1000 + ENDED).all(|pid| !world.has_files(pid)));
+    // The next time only the worker's own.
+    assert_eq!(world.read(), ["heat{worker=\"0\"} 1", "hits_total 601"]);
+    assert_eq!(world.files.store.looks(), 4 + 2 * files);
+}
+
+/// What is left out for want of room is not lost with the files of an ended process.
+#[test]
+fn an_ended_process_that_was_cut_is_read_once_more_alone() {
+    let mut world = World::new("cut");
+    world.worker(0, 100, 1);
+    world.counts(100, 1.0, 1.0);
+    for pid in [1000, 1001] {
+        world.counts(pid, 2.0, 1.0);
+    }
+    world.files.store.limits.entries = 2;
+    assert_eq!(world.read(), ["heat{worker=\"0\"} 1", "hits_total 5"]);
+    assert!(!world.has_files(1000) && !world.has_files(1001));
 }

@@ -1,6 +1,6 @@
 //! The processes whose metrics are kept.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use super::incoming::WORKER;
@@ -68,7 +68,9 @@ impl Speaker {
 #[derive(Debug, Default)]
 pub(super) struct KnownProcesses {
     known: BTreeMap<ProcessKey, KnownProcess>,
+    /// The last ended ones, oldest first, and the same as a set.
     ended: VecDeque<ProcessKey>,
+    is_ended: HashSet<ProcessKey>,
     /// All conflicts so far, as hashes.
     conflicts: BTreeSet<u64>,
     pub(super) counted: Conflicts,
@@ -83,7 +85,7 @@ impl KnownProcesses {
         process: ProcessKey,
         answered: bool,
     ) -> bool {
-        if self.ended.contains(&process) {
+        if self.is_ended.contains(&process) {
             return false;
         }
         let known = self.known.entry(process).or_insert_with(|| KnownProcess {
@@ -101,11 +103,13 @@ impl KnownProcesses {
     /// Records the end of a process.
     pub(super) fn end(&mut self, process: ProcessKey) {
         self.known.remove(&process);
-        if !self.ended.contains(&process) {
+        if self.is_ended.insert(process) {
             self.ended.push_back(process);
         }
-        if self.ended.len() > REMEMBERED {
-            self.ended.pop_front();
+        if self.ended.len() > REMEMBERED
+            && let Some(oldest) = self.ended.pop_front()
+        {
+            self.is_ended.remove(&oldest);
         }
     }
 

@@ -8,12 +8,12 @@
 //! its files were removed is another process. The caller must do the following:
 //!
 //! - At the start, before any worker: [`Store::open`].
-//! - At each collection: [`Store::read`]; `Merger::suggest` with the modes; for each process `Merger::take`, or
+//! - At each collection: [`Store::list`] and [`Store::read_listed`]; `Merger::suggest` with the modes; for each process `Merger::take`, or
 //!   `Merger::take_child` with the worker from which it descends (the worker has the slot).
 //! - When a worker has ended: [`Store::last`], take that page, `Merger::process_ended`, [`Store::remove`], in this order and
 //!   before another worker starts: a process with the same PID would continue with the numbers in the old files.
-//! - The end of a worker's child is not reported. So before a reading, look up which PIDs no longer exist; after it,
-//!   take their last values and remove them in the same way.
+//! - The end of a worker's child is not reported. So between the two, look up which of the listed PIDs no longer exist:
+//!   what is then read of them is final. Take it, and remove the listed files ([`Store::remove_listed`]).
 
 mod file;
 mod key;
@@ -27,4 +27,4 @@ mod tests;
 
 pub use name::{Content, FileName, Mode};
 pub use pages::{Pages, Reading, StoreLimits};
-pub use store::Store;
+pub use store::{Listing, Store};

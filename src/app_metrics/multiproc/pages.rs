@@ -1,6 +1,6 @@
 //! Builds the pages of all processes from the entries of all files.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::file::{HEAD, entries};
@@ -47,6 +47,8 @@ pub struct Reading {
     pub modes: BTreeMap<Box<str>, Aggregation>,
     /// Files that may belong to the program but could not be read.
     pub unreadable: usize,
+    /// Processes of which something is missing because of the limits for all processes together.
+    pub short: BTreeSet<u32>,
 }
 
 /// Collects the files one by one, in the order of their names.
@@ -56,6 +58,7 @@ pub struct Pages {
     processes: BTreeMap<u32, Process>,
     modes: BTreeMap<Box<str>, Aggregation>,
     newest: Newest,
+    short: BTreeSet<u32>,
     keys: Keys,
     bytes: usize,
     entries: usize,
@@ -106,6 +109,7 @@ impl Pages {
             processes: BTreeMap::new(),
             modes: BTreeMap::new(),
             newest: Newest::default(),
+            short: BTreeSet::new(),
             keys: Keys::default(),
             bytes: 0,
             entries: 0,
@@ -126,6 +130,9 @@ impl Pages {
         } else {
             DropReason::Invalid
         };
+        if bytes.len() > room && room < self.limits.file_bytes {
+            self.short.insert(name.pid);
+        }
         let bytes = bytes.get(..room).unwrap_or(bytes);
         self.bytes += bytes.len();
         let process = self.processes.entry(name.pid).or_default();
@@ -138,7 +145,11 @@ impl Pages {
                 process.dropped.count(cut, 1);
                 continue;
             };
-            if process.len >= self.limits.page.series || self.entries >= self.limits.entries {
+            let full = self.entries >= self.limits.entries;
+            if full {
+                self.short.insert(name.pid);
+            }
+            if full || process.len >= self.limits.page.series {
                 process.dropped.count(DropReason::Limit, 1);
                 continue;
             }
@@ -174,6 +185,7 @@ impl Pages {
         let Self {
             processes,
             newest,
+            short,
             keys,
             ..
         } = self;
@@ -182,6 +194,7 @@ impl Pages {
             processes: processes.into_iter().map(page).collect(),
             modes: self.modes,
             unreadable: 0,
+            short,
         }
     }
 }

@@ -12,11 +12,37 @@ use super::{FileName, Pages, Reading, StoreLimits};
 use crate::exposition::Parsed;
 use crate::sys::directory::Directory;
 
+/// The files of the directory at one moment.
+#[derive(Debug, Default)]
+pub struct Listing {
+    /// Sorted.
+    names: Vec<FileName>,
+    /// Files that may belong to the program but are left out.
+    unreadable: usize,
+}
+
+impl Listing {
+    /// The processes that have files, each once.
+    pub fn pids(&self) -> impl Iterator<Item = u32> {
+        self.names
+            .chunk_by(|one, next| one.pid == next.pid)
+            .filter_map(|files| Some(files.first()?.pid))
+    }
+
+    /// The files of a process.
+    fn of(&self, pid: u32) -> &[FileName] {
+        let from = self.names.partition_point(|name| name.pid < pid);
+        let rest = self.names.get(from..).unwrap_or_default();
+        let len = rest.partition_point(|name| name.pid == pid);
+        rest.get(..len).unwrap_or_default()
+    }
+}
+
 /// A directory into which programs write. Only their files are touched.
 #[derive(Debug)]
 pub struct Store {
     directory: Directory,
-    pub(super) limits: StoreLimits,
+    pub(in crate::app_metrics) limits: StoreLimits,
 }
 
 impl Store {
@@ -40,9 +66,8 @@ impl Store {
         failed.map_or(Ok(store), Err)
     }
 
-    /// The pages of all processes that have files, ended ones included. A process with an empty file has an empty page.
-    /// Fails if the directory cannot be listed.
-    pub fn read(&self) -> io::Result<Reading> {
+    /// The files that there are now. Fails if the directory cannot be listed.
+    pub fn list(&self) -> io::Result<Listing> {
         let (mut names, mut unreadable) = (Vec::new(), 0);
         self.directory.each(|name| {
             match FileName::parse(name) {
@@ -57,9 +82,21 @@ impl Store {
         })?;
         // Sorted, so that a limit cuts off the same files each time.
         names.sort();
-        let mut reading = self.files(names);
-        reading.unreadable += unreadable;
-        Ok(reading)
+        Ok(Listing { names, unreadable })
+    }
+
+    /// The pages of all processes that have files in the list, ended ones included. A process with an empty file has an
+    /// empty page.
+    pub fn read_listed(&self, listing: &Listing) -> Reading {
+        let mut reading = self.files(listing.names.iter().copied());
+        reading.unreadable += listing.unreadable;
+        reading
+    }
+
+    /// As [`Self::read_listed`], of all files.
+    #[cfg(test)]
+    pub(super) fn read(&self) -> io::Result<Reading> {
+        self.list().map(|listing| self.read_listed(&listing))
     }
 
     /// The present or last values of one process as a page; `None` if it has no readable file. Most recent gauges have
@@ -70,12 +107,27 @@ impl Store {
 
     /// Removes the files of an ended process after its last values were taken. Returns the number of removed files.
     pub fn remove(&self, pid: u32) -> io::Result<usize> {
+        self.remove_all(FileName::all(pid))
+    }
+
+    /// As [`Self::remove`], but only the files in the list, without a look for others.
+    pub fn remove_listed(&self, listing: &Listing, pid: u32) -> io::Result<usize> {
+        self.remove_all(listing.of(pid).iter().copied())
+    }
+
+    fn remove_all(&self, names: impl Iterator<Item = FileName>) -> io::Result<usize> {
         let mut removed = 0;
-        for name in FileName::all(pid) {
+        for name in names {
             let gone = self.directory.remove(OsStr::new(&name.to_string()))?;
             removed += usize::from(gone);
         }
         Ok(removed)
+    }
+
+    /// How often a file was looked for.
+    #[cfg(test)]
+    pub(crate) fn looks(&self) -> usize {
+        self.directory.looks.get()
     }
 
     fn files(&self, names: impl IntoIterator<Item = FileName>) -> Reading {
