@@ -105,13 +105,10 @@ impl<F: Fn(NodeEvent)> Thread<F> {
                     },
                     None => ports.ask(wanted, asker)?,
                 };
-                if let Endpoint::Port(key) = given.key {
-                    if wanted.port == 0 {
-                        self.servers.choose(name, key);
-                    }
-                    if given.opened {
-                        server.watch(key);
-                    }
+                if let Endpoint::Port(key) = given.key
+                    && wanted.port == 0
+                {
+                    self.servers.choose(name, key);
                 }
                 for event in given.events {
                     self.port(event);

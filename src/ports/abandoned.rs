@@ -130,6 +130,16 @@ impl Group {
         clients
     }
 
+    /// Detaches the steering program before our descriptors are closed, because indexes move when members leave.
+    pub fn let_go(&self) {
+        if self.steering.is_some()
+            && let Some(member) = self.member()
+        {
+            // The error is ignored: the descriptors are closed next. Without the program, the kernel's hash chooses.
+            let _ = steering::detach(&member.fd);
+        }
+    }
+
     /// Closes the port. A task that accepts there may still have copies of the listeners, so they stop to listen first:
     /// the kernel would prefer them to those of the heir.
     pub(super) fn close(self) {

@@ -31,7 +31,7 @@ impl SharedPorts {
             ));
             group.take(listener);
         }
-        state.tell_balancer();
+        state.tell_watchers();
         Ok(handed)
     }
 

@@ -46,8 +46,6 @@ pub struct Given {
     pub fd: OwnedFd,
     /// The port or path.
     pub key: Endpoint,
-    /// The port was not shared before.
-    pub opened: bool,
     /// What is to be told to the event loop.
     pub events: Vec<PortEvent>,
 }
@@ -143,7 +141,6 @@ impl SharedPorts {
         Ok(Given {
             fd: handed.fd,
             key: key.into(),
-            opened: handed.opened,
             events,
         })
     }

@@ -123,6 +123,7 @@ impl<F: Fn(PortEvent)> Thread<F> {
     fn run(mut self) {
         let waker = self.waker.clone();
         bounded::limit(PATIENCE, move || waker.wake());
+        self.watch_new();
         let mut ready = Vec::new();
         while self.poller.wait(&mut ready, self.until_next()).is_ok() {
             self.pulse.works();
@@ -148,6 +149,7 @@ impl<F: Fn(PortEvent)> Thread<F> {
             while let Ok(order) = self.inbox.try_recv() {
                 self.execute(order);
             }
+            self.watch_new();
             self.unix.attend(&self.poller, &self.events);
             self.resume();
         } else if ready.token == ARRIVALS {
@@ -205,9 +207,6 @@ impl<F: Fn(PortEvent)> Thread<F> {
                         },
                     );
                 }
-            }
-            Order::Watch(key) => {
-                self.watch(key);
             }
             Order::OpenPaths(done) => self.open_listed_paths(&done),
             Order::AskPath(path, asker, answer) => self.answer_path(&path, asker, &answer),
@@ -345,9 +344,11 @@ impl<F: Fn(PortEvent)> Thread<F> {
                 return self.not_shared(served, (key, inode), reason);
             }
         };
-        // A change of scale may have added listeners, and a spoilt one may be replaced: all are watched.
-        let listeners = self.watch(key);
+        // Before the worker can do anything with its listener.
+        self.watch_new();
         if handed.opened {
+            let mut listeners = 0;
+            self.ports.each_listener(key, |_| listeners += 1);
             let key = key.into();
             (self.events)(PortEvent::Opened { key, listeners });
         }

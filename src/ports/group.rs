@@ -37,6 +37,8 @@ pub(super) struct Listener {
     pub(super) barred: bool,
     /// The balancing thread watches it for arrivals.
     pub(super) watched: bool,
+    /// The hand-over thread watches it for leaving its group.
+    pub(super) guarded: bool,
     /// While this is set, the runtime accepts here itself (see [`super::stranded`]). Take it away only under the lock.
     pub(super) claim: Option<oneshot::Sender<()>>,
     /// What undoes the options that the program of a worker set before its `bind`.
@@ -70,6 +72,7 @@ impl Listener {
             shut: Shuts::default(),
             barred: false,
             watched: false,
+            guarded: false,
             claim: None,
             back: Vec::new(),
         })
@@ -317,7 +320,7 @@ impl Group {
     /// A listener that is in the group now. A listener that a worker shut down is not in it: attaching the program
     /// there would create a separate group, and the listener could never return to this one. Through one that a process
     /// has locked, nothing can be attached.
-    fn member(&self) -> Option<&Listener> {
+    pub(super) fn member(&self) -> Option<&Listener> {
         let listens = |one: &&Listener| listener::queue(&one.fd).is_ok_and(|it| it.listening);
         let members = || self.listeners.iter().filter(listens);
         let free = members().find(|one| !guarded::is_locked(&one.fd));
@@ -382,16 +385,6 @@ impl Group {
         self.listener(listener)
             .and_then(|fd| listener::queue(fd).ok())
             .map(|queue| queue.length)
-    }
-
-    /// Detaches the steering program before our descriptors are closed, because indexes move when members leave.
-    pub fn let_go(&self) {
-        if self.steering.is_some()
-            && let Some(member) = self.member()
-        {
-            // The error is ignored: the descriptors are closed next. Without the program, the kernel's hash chooses.
-            let _ = steering::detach(&member.fd);
-        }
     }
 }
 

@@ -102,14 +102,17 @@ impl State {
         })
     }
 
-    /// Wakes the balancing thread if there are new listeners to watch.
-    pub(super) fn tell_balancer(&mut self) {
-        let new = self
-            .groups
-            .iter_mut()
-            .any(|group| group.unwatched().next().is_some());
-        if let Some(balancer) = self.balancer.as_ref().filter(|_| new) {
+    /// Wakes the threads that watch listeners, if there are new ones: the balancing thread, and the hand-over thread. Call it
+    /// wherever a listener may have been made.
+    pub(super) fn tell_watchers(&self) {
+        let listeners = || self.groups.iter().flat_map(|group| &group.listeners);
+        if let Some(balancer) = &self.balancer
+            && listeners().any(|listener| !listener.watched)
+        {
             balancer.wake();
+        }
+        if listeners().any(|listener| !listener.guarded) {
+            self.looks.wake();
         }
     }
 
@@ -189,7 +192,7 @@ impl SharedPorts {
         }
         let group = state.open(key, None)?;
         state.groups.push(group);
-        state.tell_balancer();
+        state.tell_watchers();
         Ok(())
     }
 
@@ -211,7 +214,7 @@ impl SharedPorts {
         }
         let mut events = Vec::new();
         state.mend_all(&mut events);
-        state.tell_balancer();
+        state.tell_watchers();
         events
     }
 
@@ -223,6 +226,7 @@ impl SharedPorts {
             group.admit(listener);
             group.reclaim(listener, false);
         }
+        state.tell_watchers();
     }
 
     /// Frees the listener of an ended worker, unless a successor has it already.
@@ -289,7 +293,7 @@ impl SharedPorts {
         }
         let fd = listener::duplicate(listener)?;
         let inode = listener::inode(&fd)?;
-        state.tell_balancer();
+        state.tell_watchers();
         Ok(Some(Handed { fd, inode, opened }))
     }
 
@@ -328,13 +332,25 @@ impl SharedPorts {
             .for_each(show);
     }
 
+    /// Calls `show` with each TCP listener that is not guarded yet, and its port. From now on it counts as guarded.
+    pub(super) fn each_new_listener(&self, mut show: impl FnMut(PortKey, BorrowedFd<'_>)) {
+        let mut state = self.lock();
+        for group in &mut state.groups {
+            let new = group.listeners.iter_mut();
+            for listener in new.filter(|listener| !listener.guarded) {
+                listener.guarded = true;
+                show(group.key, listener.fd.as_fd());
+            }
+        }
+    }
+
     /// Mends the listeners of a port that left their group. `None` if the port is no longer shared.
     pub(super) fn repair(&self, key: PortKey) -> Option<Repaired> {
         let mut state = self.lock();
         let state = &mut *state;
         let group = state.groups.iter_mut().find(|group| group.key == key)?;
         let repaired = group.repair(&state.rotation, state.clock.now());
-        state.tell_balancer();
+        state.tell_watchers();
         Some(repaired)
     }
 

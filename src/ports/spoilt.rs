@@ -14,9 +14,9 @@ use crate::policy::handover::PortKey;
 use crate::sys::guarded::{self, Spoilt};
 use crate::sys::{io, listener};
 
+use super::PortEvent;
 use super::group::{Group, Listener};
 use super::registry::{SharedPorts, State};
-use super::{BindServer, PortEvent};
 
 /// Time between two looks while connections arrive.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -225,17 +225,6 @@ impl State {
     }
 }
 
-impl BindServer {
-    /// A listener that replaced a spoilt one must be watched as that one was.
-    pub fn heed(&self, event: &PortEvent) {
-        if let PortEvent::Spoilt { key, replaced, .. } = event
-            && *replaced
-        {
-            self.watch(*key);
-        }
-    }
-}
-
 impl SharedPorts {
     /// Looks at all listeners if that was not done for a while. Call it while connections arrive, and when somebody asks
     /// for the state.
@@ -244,7 +233,7 @@ impl SharedPorts {
         let mut state = self.lock();
         if !state.over && state.clock.now().since(state.mending.looked) >= PAUSE {
             state.mend_all(&mut events);
-            state.tell_balancer();
+            state.tell_watchers();
         }
         events
     }

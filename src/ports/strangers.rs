@@ -162,6 +162,13 @@ impl DatagramGroup {
 }
 
 impl Looks {
+    /// Wakes the thread, which watches new listeners too.
+    pub fn wake(&self) {
+        if let Some(waker) = &self.waker {
+            waker.wake();
+        }
+    }
+
     /// Somebody looks for strangers soon.
     pub fn want(&mut self) {
         if let Some(waker) = self.waker.as_ref().filter(|_| !self.wanted) {

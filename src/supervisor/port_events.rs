@@ -83,9 +83,6 @@ impl Supervisor {
                 return Vec::new();
             }
         }
-        if let Some(sharing) = &self.sharing {
-            sharing.server.heed(event);
-        }
         self.log_seldom(event);
         let (worker, names) = match event {
             PortEvent::Listening { worker, key, .. } => (*worker, self.names_of(*worker, key)),

@@ -102,7 +102,6 @@ pub(super) fn share(
     })?;
     for (key, bare) in keys {
         let key = open_listed(&ports, key, bare)?;
-        server.watch(key);
         info!(port = %key, "sharing a port (RPM_PORTS); clients wait until a worker serves");
     }
     open_paths(config, &server, !activation);
@@ -305,7 +304,6 @@ impl Supervisor {
             let except = rotation.apart.and_then(|apart| apart.except);
             let except = except.map(|port| self.port_table.name(port).to_owned());
             for event in sharing.ports.steer(rotation, except) {
-                sharing.server.heed(&event);
                 log_event(&event, None);
             }
         }

@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::os::fd::OwnedFd;
 use std::sync::mpsc::{Sender, channel};
 
-use crate::policy::handover::PortKey;
 use crate::policy::heartbeat::Beat;
 use crate::policy::unix::UnixKey;
 use crate::ports::registry::SharedPorts;
@@ -34,7 +33,6 @@ pub struct BindServer {
 #[derive(Debug)]
 pub(super) enum Order {
     ServeWorker(TrappedWorker),
-    Watch(PortKey),
     /// Tells the sender when it is done.
     OpenPaths(Sender<()>),
     /// A path, the worker that asks for a listener of it, and where the answer goes.
@@ -95,11 +93,6 @@ impl BindServer {
     /// Answers the calls of this worker until its last descendant has ended.
     pub fn serve_worker(&self, trapped: TrappedWorker) {
         self.order(Order::ServeWorker(trapped));
-    }
-
-    /// Watches the listeners of a port that was opened before the first worker.
-    pub fn watch(&self, key: PortKey) {
-        self.order(Order::Watch(key));
     }
 
     /// What the thread does at this moment.

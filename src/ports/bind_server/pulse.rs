@@ -90,7 +90,6 @@ mod tests {
             tell.send(event).unwrap();
         });
         let server = server.unwrap();
-        server.watch(key);
         ports.each_listener(key, |fd| {
             // The spare does not listen.
             let _ = shutdown(fd.as_raw_fd(), Shutdown::Read);

@@ -1,26 +1,22 @@
 //! Listeners that left their group, because a worker called `shutdown` on them.
 
 use crate::model::ListenerId;
-use crate::policy::handover::{PortKey, Transport};
+use crate::policy::handover::PortKey;
 use crate::sys::epoll::Interest;
 
 use super::{PortEvent, Thread};
 
 impl<F: Fn(PortEvent)> Thread<F> {
-    /// Watches the listeners of a port for leaving their group. Only hang-ups wake the thread, connections do not.
-    /// Returns the number of listeners.
-    pub(super) fn watch(&mut self, key: PortKey) -> usize {
+    /// Watches new listeners for leaving their group. Only hang-ups wake the thread, connections do not.
+    pub(super) fn watch_new(&mut self) {
         let (poller, watched, next) = (&self.poller, &mut self.watched, &mut self.next_token);
-        let mut count = 0;
-        self.ports.each_listener(key, |fd| {
-            count += 1;
-            // A listener that cannot be watched is repaired when its worker calls `listen`. UDP sockets do not hang up.
-            if key.transport == Transport::Tcp && poller.add(fd, *next, Interest::Hangup).is_ok() {
+        self.ports.each_new_listener(|key, fd| {
+            // A listener that cannot be watched is repaired when its worker calls `listen`.
+            if poller.add(fd, *next, Interest::Hangup).is_ok() {
                 watched.insert(*next, key);
                 *next += 1;
             }
         });
-        count
     }
 
     /// Repairs the listeners of this port that left their group.
@@ -30,10 +26,8 @@ impl<F: Fn(PortEvent)> Thread<F> {
             self.watched.retain(|_, watched| *watched != key);
             return;
         };
-        if repaired.rebuilt {
-            // A listener may have been replaced. Adding one that is already watched has no effect.
-            self.watch(key);
-        }
+        // A listener may have been replaced.
+        self.watch_new();
         for number in repaired.barred {
             let listener = u16::try_from(number).map(ListenerId);
             let listener = listener.unwrap_or(ListenerId(u16::MAX));

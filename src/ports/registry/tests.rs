@@ -89,3 +89,28 @@ fn a_port_of_another_process_is_refused_and_one_beside_our_own_is_opened() {
     let wild = std::net::SocketAddr::new("0.0.0.0".parse().unwrap(), key.addr.port());
     assert_eq!(ports.open(PortKey::new(wild, false)), Ok(()));
 }
+
+#[test]
+fn each_listener_is_shown_once_to_the_thread_that_guards_it_wherever_it_was_made() {
+    let (ports, key) = ports();
+    let new = || {
+        let mut count = 0;
+        ports.each_new_listener(|at, _| {
+            assert_eq!(at, key);
+            count += 1;
+        });
+        count
+    };
+    assert_eq!((new(), new()), (2, 0));
+    // A `bind` makes none.
+    let as_is = (true, &Options::default());
+    ports.occupy(SLOT, Pid::new(101).unwrap());
+    ports.hand(key, SLOT, as_is, &mut Vec::new()).unwrap();
+    assert_eq!(new(), 0);
+    // A change of scale does, whether the worker binds or is given its listeners at its start.
+    let later = ListenerId(3);
+    ports.hand(key, later, as_is, &mut Vec::new()).unwrap();
+    assert_eq!(new(), 2);
+    ports.activation(ListenerId(5)).unwrap();
+    assert_eq!((new(), new()), (2, 0));
+}

@@ -175,6 +175,31 @@ fn activation_can_be_chosen_and_names_every_port() {
     stop(runtime);
 }
 
+/// The listener of the last worker is made for it: none was spare.
+#[test]
+fn a_listener_that_a_change_of_scale_made_for_activation_is_repaired_too() {
+    const PROGRAM: &str = "
+import os, signal, socket
+listener = socket.socket(fileno=3)
+if os.environ['RPM_INSTANCE'] == '3':
+    listener.shutdown(socket.SHUT_RDWR)
+signal.pause()
+";
+    let runtime = Runtime::builder()
+        .env("RPM_HANDOVER", "activation")
+        .env("RPM_PORTS", format!("0.0.0.0:{}", free_port()))
+        .env("RPM_READY", "delay:10ms")
+        .program(["/usr/bin/python3", "-c", PROGRAM])
+        .start();
+    wait_ready(&runtime, 1);
+    for workers in 2..=4 {
+        runtime.signal(Signal::SIGTTIN);
+        wait_ready(&runtime, workers);
+    }
+    runtime.wait_for_line(|line| line.contains("a worker shut its listener down; listening again"));
+    stop(runtime);
+}
+
 /// gunicorn compares LISTEN_PID with its own PID and forks a worker of its own: WEB_CONCURRENCY is 1.
 #[test]
 fn gunicorn_takes_its_listener_by_activation() {
