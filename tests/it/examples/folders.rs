@@ -101,7 +101,7 @@ fn each_image_starts_the_runtime_as_another_user_than_root() {
         let stage = image(&name);
         let copied = Copy {
             from: Some("runtime".to_owned()),
-            sources: vec!["/rpm-runtime".to_owned()],
+            sources: vec!["/rpm-runtime".to_owned(), "/rpmctl".to_owned()],
             target: "/usr/local/bin/".to_owned(),
         };
         assert!(stage.copies.contains(&copied), "{name}");

@@ -62,7 +62,7 @@ impl Random {
 }
 
 /// The IPv4 connections of some processes with a port of this machine.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Connections {
     /// Ports of the clients whose connections they have accepted.
     pub(super) accepted: BTreeSet<u16>,
