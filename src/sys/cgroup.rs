@@ -2,7 +2,9 @@
 //! both, for our own cgroup and every visible parent, because the tightest limit applies. A missing or unknown value
 //! counts as no limit and is never an error.
 
+mod looks;
 mod oom;
+mod parse;
 mod places;
 mod pressure;
 mod usage;
@@ -14,6 +16,7 @@ use std::path::Path;
 use nix::sched::{CpuSet, sched_getaffinity};
 use nix::unistd::Pid;
 
+pub use looks::LimitFiles;
 pub use oom::{Kills, Oom};
 pub use places::Places;
 pub use pressure::{Pressure, Stall};
@@ -31,10 +34,6 @@ pub struct CgroupLimits {
     /// Processes and threads.
     pub pids: Option<u64>,
 }
-
-/// The kernel writes a memory limit above this value to say "no limit" (version 1; the exact value depends on the page
-/// size).
-const NO_MEMORY_LIMIT: u64 = 1 << 62;
 
 impl Places {
     /// The tightest limits of our cgroups and their parents.
@@ -64,7 +63,7 @@ pub fn affinity() -> Option<u32> {
 /// CPUs of the machine that are online, whatever this process may use; `None` if /sys does not show them.
 pub fn online(root: &Path) -> Option<u32> {
     let list = text(&root.join("sys/devices/system/cpu"), "online")?;
-    count_cpus(&list)
+    parse::cpus(&list).ok()?
 }
 
 impl CgroupLimits {
@@ -80,16 +79,10 @@ impl CgroupLimits {
 }
 
 fn version_2(dir: &Path) -> CgroupLimits {
-    let cpu = text(dir, "cpu.max").and_then(|text| {
-        let mut words = text.split_ascii_whitespace();
-        let quota = words.next()?.parse().ok()?;
-        let period = words.next().map_or(Ok(100_000), str::parse).ok()?;
-        milli(quota, period)
-    });
     CgroupLimits {
-        cpu_milli: cpu,
-        cpuset: text(dir, "cpuset.cpus.effective").and_then(|list| count_cpus(&list)),
-        memory: number(dir, "memory.max"),
+        cpu_milli: text(dir, "cpu.max").and_then(|text| parse::quota(&text).ok()?),
+        cpuset: text(dir, "cpuset.cpus.effective").and_then(|list| parse::cpus(&list).ok()?),
+        memory: text(dir, "memory.max").and_then(|text| parse::memory(&text).ok()?),
         pids: number(dir, "pids.max"),
     }
 }
@@ -98,55 +91,22 @@ fn version_1(dir: &Path, controller: &[u8]) -> CgroupLimits {
     let mut limits = CgroupLimits::default();
     match controller {
         b"cpu" => {
-            // A quota of -1 means no quota; it fails to parse as an unsigned number.
-            let quota = number(dir, "cpu.cfs_quota_us");
-            let period = number(dir, "cpu.cfs_period_us");
+            let quota = text(dir, "cpu.cfs_quota_us").zip(text(dir, "cpu.cfs_period_us"));
             limits.cpu_milli = quota
-                .zip(period)
-                .and_then(|(quota, period)| milli(quota, period));
+                .and_then(|(quota, period)| parse::quota_of_version_1(&quota, &period).ok()?);
         }
         b"cpuset" => {
             let list = text(dir, "cpuset.effective_cpus").or_else(|| text(dir, "cpuset.cpus"));
-            limits.cpuset = list.and_then(|list| count_cpus(&list));
+            limits.cpuset = list.and_then(|list| parse::cpus(&list).ok()?);
         }
         b"memory" => {
-            limits.memory =
-                number(dir, "memory.limit_in_bytes").filter(|bytes| *bytes < NO_MEMORY_LIMIT);
+            let limit = text(dir, "memory.limit_in_bytes");
+            limits.memory = limit.and_then(|text| parse::memory(&text).ok()?);
         }
         b"pids" => limits.pids = number(dir, "pids.max"),
         _ => {}
     }
     limits
-}
-
-/// Thousandths of a CPU, rounded up. `None` for a quota or a period of 0, which the kernel never reports.
-fn milli(quota: u64, period: u64) -> Option<u64> {
-    if quota == 0 || period == 0 {
-        return None;
-    }
-    u64::try_from((u128::from(quota) * 1000).div_ceil(u128::from(period))).ok()
-}
-
-/// Number of CPUs in a list such as `0-3,7`; `None` for an empty or malformed list.
-fn count_cpus(list: &str) -> Option<u32> {
-    let mut ranges = Vec::new();
-    for part in list.trim().split(',') {
-        let (low, high) = part.split_once('-').unwrap_or((part, part));
-        let (low, high) = (low.parse::<u32>().ok()?, high.parse::<u32>().ok()?);
-        if low > high {
-            return None;
-        }
-        ranges.push((low, high));
-    }
-    ranges.sort_unstable();
-    let mut count = 0_u64;
-    let mut next = 0_u64;
-    for (low, high) in ranges {
-        let (low, after) = (u64::from(low).max(next), u64::from(high) + 1);
-        count += after.saturating_sub(low);
-        next = next.max(after);
-    }
-    u32::try_from(count).ok()
 }
 
 fn lines(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {

@@ -103,42 +103,13 @@ fn what_is_missing_or_odd_is_no_limit() {
 }
 
 #[test]
-fn lists_of_cpus() {
-    let table = [
-        ("0", Some(1)),
-        ("0-3,7", Some(5)),
-        ("0-3,2-5", Some(6)),
-        ("0-3,1", Some(4)),
-        ("7,0-3\n", Some(5)),
-        ("0-4294967294", Some(u32::MAX)),
-        ("", None),
-        ("\n", None),
-        ("3-1", None),
-        ("0-", None),
-        ("a", None),
-        ("0,,1", None),
-        ("-1", None),
-        ("0-10:2/4", None),
-    ];
-    for (list, expected) in table {
-        assert_eq!(count_cpus(list), expected, "{list:?}");
-    }
-}
-
-#[test]
 fn this_process_may_run_somewhere() {
     assert!(affinity().is_some_and(|cpus| cpus > 0));
 }
 
 proptest! {
     #[test]
-    fn a_list_counts_each_cpu_once(cpus in proptest::collection::btree_set(0_u32..200, 1..50)) {
-        let list: Vec<String> = cpus.iter().rev().map(ToString::to_string).collect();
-        prop_assert_eq!(count_cpus(&list.join(",")), u32::try_from(cpus.len()).ok());
-    }
-
-    #[test]
     fn no_line_upsets_the_reader(line in proptest::collection::vec(any::<u8>(), 0..60)) {
-        let _ = (places::read_line(&line), count_cpus(&String::from_utf8_lossy(&line)));
+        let _ = (places::read_line(&line), parse::cpus(&String::from_utf8_lossy(&line)));
     }
 }
