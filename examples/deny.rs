@@ -9,6 +9,7 @@
 //! | clone3 | clone3(2) | EPERM |
 //! | filter | seccomp(2) | EPERM |
 //! | steering-silent | the same as steering, but returns 0 and does nothing, as gVisor does | 0 |
+//! | affinity | sched_getaffinity(2) | EINVAL |
 //! | close_range | close_range(2) | ENOSYS |
 //!
 //! prctl stays allowed. The filter is classic BPF for x86-64 and aarch64; no privilege is needed.
@@ -111,6 +112,14 @@ fn filter(wishes: &str) -> Result<Vec<libc::sock_filter>, String> {
             }
             "filter" => steps.extend(refuse(libc::SYS_seccomp, &[], errno(libc::EPERM))),
             "clone3" => steps.extend(refuse(libc::SYS_clone3, &[], errno(libc::EPERM))),
+            // As on a machine with more CPUs than the caller has room for.
+            "affinity" => {
+                steps.extend(refuse(
+                    libc::SYS_sched_getaffinity,
+                    &[],
+                    errno(libc::EINVAL),
+                ));
+            }
             "close_range" => {
                 steps.extend(refuse(libc::SYS_close_range, &[], errno(libc::ENOSYS)));
             }

@@ -15,7 +15,7 @@ use rpm_runtime::model::Sig;
 use rpm_runtime::policy::{CpuBudget, SignalTable};
 use rpm_runtime::revision;
 use rpm_runtime::supervisor::{Boot, BootError, Ending, boot, try_out, write_termination_log};
-use rpm_runtime::sys::cgroup::{self, CgroupLimits, Places};
+use rpm_runtime::sys::cgroup::{self, Places};
 use rpm_runtime::sys::clock::Clock;
 use rpm_runtime::sys::clone3::{self, Clone3};
 use rpm_runtime::sys::inherited::Inherited;
@@ -77,7 +77,6 @@ fn main() -> ExitCode {
             Host {
                 env,
                 places,
-                limits,
                 clock,
                 inherited,
             },
@@ -89,7 +88,6 @@ fn main() -> ExitCode {
 struct Host {
     env: Vec<(OsString, OsString)>,
     places: Places,
-    limits: CgroupLimits,
     clock: Clock,
     /// The sockets that the process was started with.
     inherited: Inherited,
@@ -155,7 +153,6 @@ fn settle_and_run(resolved: Resolved, host: Host) -> Result<Ending, BootError> {
             files,
             inherited: host.inherited,
             places: host.places,
-            limits: host.limits,
             clock: host.clock,
         };
         let (supervisor, log) = boot(parts).await?;

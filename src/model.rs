@@ -21,7 +21,7 @@ use std::time::Duration;
 pub use aggregation::Aggregation;
 pub use application::{AppInfo, Checkout, Found, Package};
 pub use kinship::Kinship;
-pub use label::{Cause, DrainEnd, ReadyBy, ReloadResult, RunState, Trigger, WorkerState};
+pub use label::{Cause, DrainEnd, Followed, ReadyBy, ReloadResult, RunState, Trigger, WorkerState};
 pub use log::{
     FileLossReason, FileLosses, Language, LogOrigin, LogTotals, LossReason, Losses, Overflow,
     PerOrigin, Rotations, Timestamp,

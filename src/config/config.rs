@@ -12,6 +12,7 @@ use super::reload::{self, Reload};
 use super::setting::{Definition, Group};
 use super::signals::{self, Signals};
 use crate::policy::Restart;
+use crate::policy::follow::FollowRule;
 use crate::policy::handover::PortRule;
 
 /// The variables of this version, by group.
@@ -40,6 +41,8 @@ pub fn settings() -> impl Iterator<Item = &'static dyn Definition> {
 pub struct Config {
     /// The program and the environment of its workers.
     pub program: Program,
+    /// What follows limits of the container that change while it runs; `None`: nothing.
+    pub follow: Option<FollowRule>,
     /// Shared ports.
     pub ports: Ports,
     /// The channel of Node workers.

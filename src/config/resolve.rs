@@ -13,12 +13,13 @@ use super::life::{Life, RESTART};
 use super::log::Logging;
 use super::node::Node;
 use super::ports::{PORTS, Ports};
-use super::program::{self, EXEC_MODE, ExecMode, INSTANCES, Program};
+use super::program::{self, EXEC_MODE, ExecMode, INSTANCES, INSTANCES_FOLLOW, Program};
 use super::reader::{Faulty, Line, Reader, Value};
-use super::reload::{Reload, memory_budget};
+use super::reload::{MAX_MEMORY, Reload, memory_budget, percent, room};
 use super::rules;
 use super::setting::Definition;
 use super::signals::Signals;
+use crate::policy::follow::FollowRule;
 use crate::policy::handover::PortRule;
 use crate::policy::{Instances, Restart};
 
@@ -111,6 +112,7 @@ fn read(reader: &mut Reader<'_>) -> Value<Config> {
     let node = Node::read(reader);
     let life = Life::read(reader);
     let reload = Reload::read(reader, instances, unshared);
+    let follow = follow(reader, instances, restart, unshared);
     let health = Health::read(reader);
     let admin = Admin::read(reader);
     let control = Control::read(reader, one_shot);
@@ -122,6 +124,7 @@ fn read(reader: &mut Reader<'_>) -> Value<Config> {
         node: node?,
         life: life?,
         reload: reload?,
+        follow: follow?,
         health: health?,
         signals: signals?,
         log: log?,
@@ -157,6 +160,36 @@ fn instances(reader: &mut Reader<'_>) -> Value<NonZeroU16> {
         ));
     }
     Ok(count)
+}
+
+/// What follows limits that change. A job that is not restarted keeps the number of its parts.
+fn follow(
+    reader: &mut Reader<'_>,
+    workers: Value<NonZeroU16>,
+    restart: Value<Restart>,
+    unshared: Value<bool>,
+) -> Value<Option<FollowRule>> {
+    let (workers, follows) = (workers?, reader.get(&INSTANCES_FOLLOW)?);
+    let rule = FollowRule {
+        instances: reader.get(&INSTANCES)?,
+        workers,
+        room: room(reader, unshared?),
+        percent: percent(reader, workers),
+    };
+    let rule = if restart? == Restart::Never {
+        rule.without_workers()
+    } else {
+        rule
+    };
+    let rule = rule.if_any();
+    if rule.is_none() && follows {
+        let why = format!(
+            "without RPM_INSTANCES=max or a percentage in {}, or with RPM_RESTART=never",
+            MAX_MEMORY.name
+        );
+        reader.warn_if_set(&INSTANCES_FOLLOW, &why);
+    }
+    Ok(rule.filter(|_| follows))
 }
 
 /// RPM_EXEC_MODE; the role of tini needs no shared port.

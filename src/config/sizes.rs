@@ -2,7 +2,7 @@
 
 use super::faults::{Wrong, quote};
 use super::grammar::number;
-use crate::policy::{Bytes, MAX_INSTANCES, Share};
+use crate::policy::{self, Bytes, LEAST_MEMORY, MAX_INSTANCES, Share};
 
 const SIZES: &str = "a whole number with a unit, such as 300Mi, 1Gi, 300M or 1G, at least 1Mi, or a percentage of \
      a worker's share of the memory limit, such as 80%";
@@ -19,9 +19,6 @@ const UNITS: [(&str, u64); 9] = [
     ("Gi", 1 << 30),
     ("Ti", 1 << 40),
 ];
-
-/// No program needs less memory. A smaller number probably lacks its unit.
-const SMALLEST: u64 = 1 << 20;
 
 /// RPM_MAX_MEMORY, as it was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,13 +120,7 @@ pub(super) fn share_of_limit(
             "a size such as 300Mi, or a container with a memory limit",
         ));
     };
-    let part = u128::from(limit) * u128::from(percent) / 100 / u128::from(workers.max(1));
-    // Whole Ki are easier to read.
-    let bytes = Bytes(u64::try_from(part).unwrap_or(u64::MAX) & !1023);
-    let how = format!(
-        "{percent}% of memory limit {} for {workers} workers",
-        Bytes(limit)
-    );
+    let (bytes, how) = policy::share_of_limit(percent, limit, workers);
     match at_least(bytes) {
         Ok(bytes) => Ok((bytes, how)),
         Err(what) => Err(Wrong::new(
@@ -139,8 +130,9 @@ pub(super) fn share_of_limit(
     }
 }
 
+/// A smaller number probably lacks its unit.
 fn at_least(bytes: Bytes) -> Result<Bytes, &'static str> {
-    if bytes.0 < SMALLEST {
+    if bytes < LEAST_MEMORY {
         Err("is less than any program needs")
     } else {
         Ok(bytes)

@@ -1,12 +1,13 @@
 //! Limits and counters of the cgroup.
 
-use crate::sys::cgroup::{CgroupLimits, Oom, Places, Pressure, Usage};
+use crate::sys::cgroup::{Oom, Places, Pressure, Usage};
 
 use super::family::{Family, number};
 
-/// The kernel's counters of the runtime's cgroup.
+/// The limits and the kernel's counters of the runtime's cgroup. All are read at each scrape.
 #[derive(Debug)]
 pub struct CgroupCounters {
+    places: Places,
     oom: Oom,
     /// Kills in this cgroup before the runtime started.
     killed_before: u64,
@@ -19,6 +20,7 @@ impl CgroupCounters {
     pub fn find(places: &Places) -> Self {
         let oom = Oom::find(places);
         Self {
+            places: places.clone(),
             killed_before: oom.kills().map_or(0, |kills| kills.processes),
             oom,
             pressure: Pressure::find(places),
@@ -64,28 +66,29 @@ impl CgroupCounters {
         .only(self.usage.throttled().map(|time| time.as_secs_f64()));
         [kills, memory, throttled, waiting, stalled]
     }
-}
 
-/// Unlimited values are left out.
-pub(super) fn limits(limits: &CgroupLimits) -> [Family; 3] {
-    let cores = limits.cpu_milli.map(|milli| number(milli) / 1000.0);
-    [
-        Family::gauge(
-            "rpm_cgroup_cpu_limit_cores",
-            "CPUs the cgroup grants; absent if unlimited.",
-        )
-        .only(cores),
-        Family::gauge(
-            "rpm_cgroup_memory_limit_bytes",
-            "Memory the cgroup grants; absent if unlimited.",
-        )
-        .only(limits.memory.map(number)),
-        Family::gauge(
-            "rpm_cgroup_pids_limit",
-            "Processes and threads the cgroup grants; absent if unlimited.",
-        )
-        .only(limits.pids.map(number)),
-    ]
+    /// Unlimited values are left out.
+    pub(super) fn limits(&self) -> [Family; 3] {
+        let limits = self.places.limits();
+        let cores = limits.cpu_milli.map(|milli| number(milli) / 1000.0);
+        [
+            Family::gauge(
+                "rpm_cgroup_cpu_limit_cores",
+                "CPUs the cgroup grants; absent if unlimited.",
+            )
+            .only(cores),
+            Family::gauge(
+                "rpm_cgroup_memory_limit_bytes",
+                "Memory the cgroup grants; absent if unlimited.",
+            )
+            .only(limits.memory.map(number)),
+            Family::gauge(
+                "rpm_cgroup_pids_limit",
+                "Processes and threads the cgroup grants; absent if unlimited.",
+            )
+            .only(limits.pids.map(number)),
+        ]
+    }
 }
 
 #[cfg(test)]
@@ -96,8 +99,11 @@ mod tests {
     use super::*;
 
     fn series(counters: &CgroupCounters) -> Vec<String> {
-        let finished = counters
-            .families()
+        shown(counters.families())
+    }
+
+    fn shown(families: impl IntoIterator<Item = Family>) -> Vec<String> {
+        let finished = families
             .into_iter()
             .filter_map(Family::finish)
             .collect::<Vec<_>>();
@@ -146,6 +152,36 @@ mod tests {
             ]
         );
         assert_eq!(series(&CgroupCounters::find(&fixture("garbage"))), [""; 0]);
+    }
+
+    #[test]
+    fn limits_are_those_of_the_moment_and_absent_if_there_are_none() {
+        assert_eq!(
+            shown(CgroupCounters::find(&fixture("v2")).limits()),
+            [
+                "rpm_cgroup_cpu_limit_cores  1.5",
+                "rpm_cgroup_memory_limit_bytes  536870912",
+                "rpm_cgroup_pids_limit  200",
+            ]
+        );
+        assert_eq!(
+            shown(CgroupCounters::find(&fixture("v1_unlimited")).limits()),
+            [""; 0]
+        );
+        let dir = std::env::temp_dir().join(format!("rpm-metrics-limits-{}", std::process::id()));
+        let cgroup = dir.join("sys/fs/cgroup");
+        fs::create_dir_all(dir.join("proc/self")).unwrap();
+        fs::create_dir_all(&cgroup).unwrap();
+        fs::write(dir.join("proc/self/cgroup"), "0::/\n").unwrap();
+        let mount = "30 23 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n";
+        fs::write(dir.join("proc/self/mountinfo"), mount).unwrap();
+        let counters = CgroupCounters::find(&Places::find(&dir));
+        for (text, expected) in [("200000 100000", 2), ("50000 10000", 5)] {
+            fs::write(cgroup.join("cpu.max"), text).unwrap();
+            let expected = format!("rpm_cgroup_cpu_limit_cores  {expected}");
+            assert_eq!(shown(counters.limits()), [expected]);
+        }
+        fs::remove_dir_all(&dir).unwrap();
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod cgroup;
 mod control;
 mod exact_memory;
 mod family;
+mod follow;
 mod log;
 mod node;
 mod page;

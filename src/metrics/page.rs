@@ -13,13 +13,13 @@ use crate::model::{
     AppInfo, BalanceSample, Cause, Exit, HandoverInfo, LogTotals, NodeTotals, QueueSample,
     RunState, Sig, SlotId, Snapshot,
 };
-use crate::sys::cgroup::CgroupLimits;
 use crate::sys::proc::Proc;
 
 use super::app;
-use super::cgroup::{self, CgroupCounters};
+use super::cgroup::CgroupCounters;
 use super::control::Control;
 use super::family::{self, Family, flag};
+use super::follow::Follows;
 use super::process;
 use super::roll::Rolls;
 use super::workers::{self, ResourceHistory};
@@ -49,11 +49,9 @@ pub struct Facts {
     pub handover: HandoverInfo,
     /// Wall time of tick zero.
     pub wall_start: SystemTime,
-    /// Limits of the cgroup.
-    pub cgroup: CgroupLimits,
-    /// Counters of the cgroup.
-    pub counters: CgroupCounters,
-    /// RPM_MAX_MEMORY, bytes.
+    /// Limits and counters of the cgroup.
+    pub cgroup: CgroupCounters,
+    /// RPM_MAX_MEMORY at the start, bytes; see [`Metrics::set_worker_memory`].
     pub worker_memory: Option<u64>,
     /// The proc filesystem to read processes from.
     pub proc: Proc,
@@ -84,6 +82,7 @@ pub struct Metrics {
     facts: Facts,
     app: Mutex<AppInfo>,
     handover: Mutex<HandoverInfo>,
+    pub(super) follows: Follows,
     history: Mutex<ResourceHistory>,
     boot: process::Boot,
     registry: Registry,
@@ -107,6 +106,7 @@ impl Metrics {
         let metrics = Self {
             app: Mutex::new(facts.app.clone()),
             handover: Mutex::new(facts.handover.clone()),
+            follows: Follows::new(&registry, facts.worker_memory)?,
             facts,
             history: Mutex::default(),
             boot: process::Boot::default(),
@@ -273,9 +273,9 @@ impl Metrics {
         families.extend(workers::balance(scrape.balance.as_ref()));
         let history = &mut lock(&self.history);
         families.extend(workers::resources(snapshot, &facts.proc, history));
-        families.push(workers::memory_limit(snapshot, facts.worker_memory));
-        families.extend(cgroup::limits(&facts.cgroup));
-        families.extend(facts.counters.families());
+        families.push(workers::memory_limit(snapshot, self.follows.memory()));
+        families.extend(facts.cgroup.limits());
+        families.extend(facts.cgroup.families());
         families.extend(super::log::families(&scrape.log, scrape.snapshot));
         families.extend(scrape.node.iter().flat_map(super::node::families));
         families.extend(scrape.app.iter().flat_map(app::families));
@@ -390,6 +390,6 @@ pub(super) fn count(family: &IntCounterVec, label: &str) {
 }
 
 /// A panic elsewhere leaves both guarded values valid.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -51,7 +51,6 @@ fn every_promised_family_is_there_with_its_type() {
             assert!(page.contains(&format!("# HELP {name} ")), "{name}");
         }
     }
-    assert!(!page.contains("rpm_cgroup_pids_limit"));
 }
 
 #[test]

@@ -56,6 +56,28 @@ impl ReadyBy {
     }
 }
 
+/// What follows limits of the container, as counted in `rpm_resizes_total{followed}`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Followed {
+    /// The number of workers.
+    Workers,
+    /// RPM_MAX_MEMORY.
+    MaxMemory,
+}
+
+impl Followed {
+    /// Every value.
+    pub const ALL: [Self; 2] = [Self::Workers, Self::MaxMemory];
+
+    /// The label value.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Workers => "workers",
+            Self::MaxMemory => "max_memory",
+        }
+    }
+}
+
 /// How a reload ended, as counted in `rpm_reloads_total{result}`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReloadResult {

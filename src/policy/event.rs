@@ -146,6 +146,11 @@ pub enum Event {
         /// The worker that led the group.
         pid: Pid,
     },
+    /// The limits of the container grant another number of workers (RPM_INSTANCES_FOLLOW).
+    Granted {
+        /// The number, from 1 to MAX_INSTANCES.
+        workers: u16,
+    },
     /// An operator sent a command.
     Operator(Command),
 }

@@ -265,6 +265,7 @@ impl Fleet {
             Event::GroupEmpty { pid } => self
                 .retiring
                 .retain(|gone| !(gone.sweeping && gone.worker.pid == pid)),
+            Event::Granted { workers } => self.granted(turn, workers),
             Event::Operator(Command::Stop) => self.stop(turn),
             Event::Operator(Command::Restart) => self.restart(turn),
             Event::Operator(Command::Reload(trigger)) => self.asked_to_reload(turn, trigger),

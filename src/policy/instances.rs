@@ -57,6 +57,11 @@ impl CpuBudget {
             .unwrap_or(NonZeroU16::MIN)
     }
 
+    /// Whether any limit is known.
+    pub fn is_known(self) -> bool {
+        self.quota_milli.is_some() || self.cpuset.is_some() || self.affinity.is_some()
+    }
+
     /// Whether nothing keeps this process from any CPU of the machine.
     pub fn is_unlimited(self) -> bool {
         let below = |cpus: Option<u32>| cpus.zip(self.online).is_some_and(|(cpus, all)| cpus < all);

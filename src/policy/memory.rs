@@ -1,4 +1,4 @@
-//! Finds workers that use too much memory, and decides how often memory is checked.
+//! The memory that a worker may have. Finds workers that use more, and decides how often memory is checked.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,6 +10,22 @@ use crate::model::Pid;
 const SOON: Duration = Duration::from_secs(2);
 /// Time between two checks otherwise.
 const LATER: Duration = Duration::from_secs(10);
+
+/// No program needs less memory.
+pub const LEAST_MEMORY: Bytes = Bytes(1 << 20);
+
+/// RPM_MAX_MEMORY in percent as a size: so much of the memory limit (bytes) divided by the number of workers. Also returns the
+/// calculation, e.g. `80% of memory limit 1Gi for 4 workers`.
+pub fn share_of_limit(percent: u16, limit: u64, workers: u16) -> (Bytes, String) {
+    let part = u128::from(limit) * u128::from(percent) / 100 / u128::from(workers.max(1));
+    // Whole Ki are easier to read.
+    let bytes = Bytes(u64::try_from(part).unwrap_or(u64::MAX) & !1023);
+    let how = format!(
+        "{percent}% of memory limit {} for {workers} workers",
+        Bytes(limit)
+    );
+    (bytes, how)
+}
 
 /// The state of one worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +54,11 @@ impl MemoryGuard {
             marks: BTreeMap::new(),
             growing: false,
         }
+    }
+
+    /// Changes the limit from the next check on.
+    pub fn set_limit(&mut self, limit: Bytes) {
+        self.limit = limit;
     }
 
     /// Whether this number of bytes is above the limit.
@@ -123,6 +144,17 @@ mod tests {
         assert_eq!(guard.pause(), LATER);
         guard.look(&[]);
         assert_eq!(guard.pause(), LATER);
+    }
+
+    #[test]
+    fn another_limit_counts_from_the_next_look() {
+        let mut guard = guard();
+        assert_eq!(guard.look(&[(pid(7), 150)]), []);
+        guard.set_limit(Bytes(200));
+        assert_eq!(guard.look(&[(pid(7), 150)]), []);
+        guard.set_limit(Bytes(100));
+        assert_eq!(guard.look(&[(pid(7), 150)]), []);
+        assert_eq!(guard.look(&[(pid(7), 150)]), [(pid(7), 150)]);
     }
 
     proptest! {

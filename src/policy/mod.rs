@@ -14,7 +14,7 @@
 //! | Ready | its successor has been ready and fit for long enough | Ready (the successor) | -, the worker drains |
 //! | Ready | reload with no surge left | Held, the worker drains | - |
 //! | Ready, with a successor | Exited, restart | as without a successor; the successor retires | Stop |
-//! | any | scale-down | removed, the worker drains | - |
+//! | any | scale-down, or the limits grant fewer | removed, the worker drains | - |
 //! | any but Launching | stop, and the delay is over | Stopped, the worker retires | Stop |
 //! | Launching, in the stop | Spawned, SpawnFailed | Stopped, the worker retires | Stop |
 //!
@@ -36,6 +36,7 @@ mod event;
 mod excludes;
 mod expected;
 mod fleet;
+pub mod follow;
 mod give_back;
 pub mod handover;
 pub mod health;
@@ -93,7 +94,7 @@ pub use fleet::{Checked, Drains, Fleet, Seek};
 pub use instances::{CpuBudget, Instances, MAX_INSTANCES, MemoryBudget};
 pub use late::Late;
 pub use members::Members;
-pub use memory::MemoryGuard;
+pub use memory::{LEAST_MEMORY, MemoryGuard, share_of_limit};
 pub use motion::Motion;
 pub use note::{Missing, Next, NotUp, Note};
 pub use oom::Strikes;

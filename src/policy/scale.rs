@@ -1,6 +1,6 @@
-//! Adds or removes one slot.
+//! Adds and removes slots: one for an operator, or as many as the limits of the container grant.
 
-use crate::model::{Cause, ListenerId, SlotId};
+use crate::model::{Cause, ListenerId, SlotId, Tick};
 
 use super::fleet::{Fleet, Mode};
 use super::slot::{Seat, Slot};
@@ -13,13 +13,35 @@ impl Fleet {
             return;
         }
         let from = self.slots.len();
-        let Some(id) = u16::try_from(from).ok().filter(|nr| *nr < MAX_INSTANCES) else {
+        if self.add_slot(turn.now) {
+            turn.say(Note::Scaled { from, to: from + 1 });
+        } else {
             turn.say(Note::ScaleRefused { at: from });
+        }
+    }
+
+    /// The limits grant this number of workers. A number that an operator has made holds until they grant another one.
+    pub(super) fn granted(&mut self, turn: &mut Turn<'_>, workers: u16) {
+        let (from, to) = (self.slots.len(), usize::from(workers.max(1)));
+        if self.mode != Mode::Serving || from == to {
             return;
+        }
+        turn.say(Note::Scaled { from, to });
+        while self.slots.len() < to && self.add_slot(turn.now) {}
+        while self.slots.len() > to {
+            self.remove_last_slot(turn);
+        }
+    }
+
+    /// Adds a slot whose worker is due at once. Returns false if there are as many as there may be.
+    fn add_slot(&mut self, now: Tick) -> bool {
+        let number = u16::try_from(self.slots.len());
+        let Some(id) = number.ok().filter(|number| *number < MAX_INSTANCES) else {
+            return false;
         };
         let listener = self.listener_for_one_more();
-        self.slots.push(Slot::new(SlotId(id), listener, turn.now));
-        turn.say(Note::Scaled { from, to: from + 1 });
+        self.slots.push(Slot::new(SlotId(id), listener, now));
+        true
     }
 
     /// A listener that no surge needs, or a new one with the next number: no live listener changes its place.
@@ -49,11 +71,15 @@ impl Fleet {
             turn.say(Note::ScaleRefused { at: from });
             return;
         }
-        self.cull(turn, from - 1, Cause::Scale);
+        turn.say(Note::Scaled { from, to: from - 1 });
+        self.remove_last_slot(turn);
+    }
+
+    fn remove_last_slot(&mut self, turn: &mut Turn<'_>) {
+        self.cull(turn, self.slots.len().saturating_sub(1), Cause::Scale);
         let Some(slot) = self.slots.pop() else {
             return;
         };
-        turn.say(Note::Scaled { from, to: from - 1 });
         self.spares.push(slot.listener);
         match slot.seat {
             Seat::Ready { worker, .. } => {

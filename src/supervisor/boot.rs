@@ -6,6 +6,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::mpsc::unbounded_channel;
+use tokio::sync::watch;
 use tracing::{info, warn};
 
 use crate::config::{Config, EXIT_CONFIG, Line};
@@ -15,7 +16,7 @@ use crate::model::{HandoverInfo, PortSet, Snapshot};
 use crate::policy::handover::PortRule;
 use crate::policy::paths::BoundPaths;
 use crate::policy::{Fleet, Params, PortTable, Share};
-use crate::sys::cgroup::{CgroupLimits, Places};
+use crate::sys::cgroup::Places;
 use crate::sys::clock::Clock;
 use crate::sys::inherited::Inherited;
 use crate::sys::listener;
@@ -59,8 +60,6 @@ pub struct Boot {
     pub inherited: Inherited,
     /// Where the cgroups are.
     pub places: Places,
-    /// Their limits.
-    pub limits: CgroupLimits,
     /// A clock that was started before everything else.
     pub clock: Clock,
 }
@@ -141,8 +140,7 @@ pub async fn boot(boot: Boot) -> Result<(Supervisor, Log), BootError> {
     let ports = sharing.as_ref().map(|sharing| sharing.ports.clone());
     let app_metrics = AppMetrics::start(&config, ports, observation.app_metrics)?;
     let snapshot = Arc::new(Mutex::new(Snapshot::default()));
-    let cgroup = (boot.limits, CgroupCounters::find(&boot.places));
-    let facts = facts(&clock, cgroup, &config, chosen.info.clone());
+    let facts = facts(&clock, &boot.places, &config, chosen.info.clone());
     let metrics = Metrics::new(config.program.instances.get(), facts)
         .map_err(|error| refused(format!("cannot set up the metrics: {error}")))?;
     let metrics = Arc::new(metrics);
@@ -164,7 +162,9 @@ pub async fn boot(boot: Boot) -> Result<(Supervisor, Log), BootError> {
             .then(crate::sys::pid1::worker_oom_score_adj)
             .flatten(),
         oom,
+        places: boot.places,
     };
+    let worker_memory = watch::Sender::new(config.reload.max_memory);
     let mut supervisor = Supervisor {
         config,
         environment: Environment::new(boot.env),
@@ -178,6 +178,7 @@ pub async fn boot(boot: Boot) -> Result<(Supervisor, Log), BootError> {
         clock,
         log: log.clone(),
         metrics,
+        worker_memory,
         app_metrics,
         sharing,
         node,
@@ -341,12 +342,7 @@ fn params(
     }
 }
 
-fn facts(
-    clock: &Clock,
-    (limits, counters): (CgroupLimits, CgroupCounters),
-    config: &Config,
-    handover: HandoverInfo,
-) -> Facts {
+fn facts(clock: &Clock, places: &Places, config: &Config, handover: HandoverInfo) -> Facts {
     Facts {
         version: env!("CARGO_PKG_VERSION"),
         revision: option_env!("RPM_BUILD_REVISION"),
@@ -354,8 +350,7 @@ fn facts(
         app: config.program.app(&config.program.found),
         handover,
         wall_start: clock.wall_start(),
-        cgroup: limits,
-        counters,
+        cgroup: CgroupCounters::find(places),
         worker_memory: config.reload.max_memory.map(|limit| limit.0),
         proc: Proc::new("/proc"),
     }

@@ -9,6 +9,7 @@ mod connections;
 mod control;
 mod drains;
 mod environment;
+mod follow;
 mod forward;
 mod handover;
 mod incoming;
@@ -35,6 +36,7 @@ use std::sync::{Arc, Mutex};
 
 use tokio::net::UnixStream;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
+use tokio::sync::watch;
 
 use crate::config::Config;
 use crate::control::Held;
@@ -42,7 +44,8 @@ use crate::log::Log;
 use crate::metrics::Metrics;
 use crate::model::{Snapshot, Tick};
 use crate::policy::paths::BoundPaths;
-use crate::policy::{Fleet, PortTable};
+use crate::policy::{Bytes, Fleet, PortTable};
+use crate::sys::cgroup::Places;
 use crate::sys::clock::Clock;
 use crate::sys::pid1::{FileLimit, Role};
 use crate::sys::signals::Signals;
@@ -79,6 +82,8 @@ struct Host {
     oom_score_adj: Option<i32>,
     /// The kernel's OOM killer.
     oom: OomKills,
+    /// Where the cgroups are.
+    places: Places,
 }
 
 /// The running service. Created by [`boot`]; from then on no error ends it.
@@ -105,6 +110,8 @@ pub struct Supervisor {
     // Objects that the loop uses and shares with other tasks and threads.
     log: Log,
     metrics: Arc<Metrics>,
+    /// RPM_MAX_MEMORY for one worker, as it is now.
+    worker_memory: watch::Sender<Option<Bytes>>,
     app_metrics: AppMetrics,
     /// `None`: no port is shared.
     sharing: Option<Sharing>,

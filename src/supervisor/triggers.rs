@@ -1,12 +1,12 @@
-//! Automatic triggers of reloads and replacements: a time of day, a changed file, a worker that uses too much memory.
-//! Also the counter of the kernel's OOM killer.
+//! Automatic triggers of reloads and replacements: a time of day, a changed file, a worker that uses too much memory,
+//! changed limits. Also the counter of the kernel's OOM killer.
 
 use std::sync::{Arc, PoisonError};
 
 use tracing::{info, warn};
 
 use crate::model::{Cause, Command, Exit, Pid, Sig, Trigger, WorkerState, WorkerView};
-use crate::policy::{Bytes, Event, MemoryGuard, Strikes};
+use crate::policy::{Bytes, Event, Strikes};
 use crate::sys::cgroup::{Oom, Places};
 use crate::sys::clock;
 use crate::sys::proc::Proc;
@@ -52,7 +52,7 @@ impl OomKills {
 }
 
 impl Supervisor {
-    /// Starts the triggers of RPM_CRON_RELOAD, RPM_WATCH and RPM_MAX_MEMORY.
+    /// Starts the triggers of RPM_CRON_RELOAD, RPM_WATCH, RPM_MAX_MEMORY and RPM_INSTANCES_FOLLOW.
     pub(super) fn start_triggers(&self) {
         let outbox = self.outbox.clone();
         // The loop keeps the receiver as long as there is a sender.
@@ -62,7 +62,8 @@ impl Supervisor {
             let next = move |after| schedule.next(after);
             tokio::spawn(triggers::schedule(next, clock::wall, tell.clone()));
         }
-        if let Some(limit) = config.reload.max_memory {
+        self.start_following(tell.clone());
+        if config.reload.max_memory.is_some() {
             let snapshot = Arc::clone(&self.snapshot);
             let workers = move || {
                 let seen = snapshot.lock().unwrap_or_else(PoisonError::into_inner);
@@ -71,9 +72,9 @@ impl Supervisor {
                 let slots = seen.slots.iter().filter(serves);
                 slots.filter_map(|slot| slot.pid).collect()
             };
-            let guard = MemoryGuard::new(limit);
+            let limit = self.worker_memory.subscribe();
             tokio::spawn(triggers::memory(
-                guard,
+                move || limit.borrow().unwrap_or(Bytes(u64::MAX)),
                 Proc::new("/proc"),
                 workers,
                 tell.clone(),
@@ -100,12 +101,12 @@ impl Supervisor {
                 info!(path = %path.display(), "a watched file has changed");
                 Some(Event::Operator(Command::Reload(Trigger::Files)))
             }
-            Fired::Memory { pid, bytes } => {
-                let limit = self.config.reload.max_memory.unwrap_or(Bytes(0));
+            Fired::Memory { pid, bytes, limit } => {
                 warn!(pid = pid.get(), bytes, %limit, "worker uses more memory than RPM_MAX_MEMORY");
                 let cause = Cause::MemoryLimit;
                 Some(Event::Unfit { pid, cause })
             }
+            Fired::Limits(step) => self.follow(step),
             Fired::Watching { watches } => {
                 info!(watches, "watching files and directories (RPM_WATCH)");
                 None

@@ -4,20 +4,24 @@ use std::collections::BTreeMap;
 
 use super::Fired;
 use crate::model::Pid;
-use crate::policy::MemoryGuard;
+use crate::policy::{Bytes, MemoryGuard};
 use crate::sys::proc::{Proc, ProcDir, ProcessStat};
 
-/// Sends [`Fired::Memory`] for each worker above its limit, and measures at the interval that `guard` sets. A worker is
-/// its leader and all processes of its group. `workers` returns the present leaders. Never ends.
+/// Sends [`Fired::Memory`] for each worker above its limit, and measures more often while one is near it. A worker is
+/// its leader and all processes of its group. `limit` returns the present limit, and `workers` the present leaders. Never
+/// ends.
 pub async fn memory(
-    mut guard: MemoryGuard,
+    limit: impl Fn() -> Bytes,
     proc: Proc,
     workers: impl Fn() -> Vec<Pid>,
     tell: impl Fn(Fired),
 ) {
+    let mut guard = MemoryGuard::new(limit());
     loop {
+        let limit = limit();
+        guard.set_limit(limit);
         for (pid, bytes) in guard.look(&measure(&guard, &proc, &workers())) {
-            tell(Fired::Memory { pid, bytes });
+            tell(Fired::Memory { pid, bytes, limit });
         }
         tokio::time::sleep(guard.pause()).await;
     }
@@ -72,8 +76,6 @@ mod tests {
     use super::*;
     use std::fs;
     use std::path::{Path, PathBuf};
-
-    use crate::policy::Bytes;
 
     fn pid(raw: i32) -> Pid {
         Pid::new(raw).unwrap()

@@ -1,6 +1,7 @@
-//! Triggers of an automatic reload: a time of day, a changed file, a worker that uses too much memory. Each sends
-//! [`Fired`]; the supervisor decides what follows.
+//! Triggers of an automatic reload: a time of day, a changed file, a worker that uses too much memory. And of another number
+//! of workers: changed limits. Each sends [`Fired`]; the supervisor decides what follows.
 
+mod follow;
 mod memory;
 mod points;
 mod resolve;
@@ -10,7 +11,10 @@ mod watch;
 use std::path::PathBuf;
 
 use crate::model::Pid;
+use crate::policy::Bytes;
+use crate::policy::follow::Step;
 
+pub use follow::{Granted, follow};
 pub use memory::memory;
 pub use schedule::schedule;
 pub use watch::{WatchedPaths, watch};
@@ -31,7 +35,11 @@ pub enum Fired {
         pid: Pid,
         /// Memory of the worker and its process group, bytes.
         bytes: u64,
+        /// The limit that it was above.
+        limit: Bytes,
     },
+    /// The limits of the container have changed, or cannot be followed.
+    Limits(Step),
     /// RPM_WATCH is active. Sent once.
     Watching {
         /// Number of watched files and directories.

@@ -158,8 +158,36 @@ impl Books {
         } else {
             "scale down"
         });
-        self.cull(now, to, Cause::Scale);
         self.owed.push(Note::Scaled { from, to });
+        self.loses_last(now);
+    }
+
+    /// The limits grant this number.
+    pub(super) fn granted(&mut self, now: Tick, workers: u16) {
+        let (from, to) = (self.slots.len(), usize::from(workers));
+        if self.stop.is_some() || from == to {
+            return;
+        }
+        self.owed.push(Note::Scaled { from, to });
+        if from < to {
+            self.tally.hit("granted more");
+            self.slots.resize(to, SlotBook::new(None, now));
+        } else {
+            self.tally.hit(if self.reload.is_some() {
+                "granted less in a reload"
+            } else {
+                "granted less"
+            });
+            for _ in to..from {
+                self.loses_last(now);
+            }
+        }
+    }
+
+    /// The last slot is removed; its worker drains.
+    fn loses_last(&mut self, now: Tick) {
+        let to = self.slots.len() - 1;
+        self.cull(now, to, Cause::Scale);
         let slot = self.slots.pop().unwrap();
         if let Chair::Seated(pid) = slot.chair {
             let drain = self.lives[&pid].ready.is_some();

@@ -377,6 +377,7 @@ impl Books {
             Event::GroupEmpty { pid } => {
                 self.groups.remove(&pid);
             }
+            Event::Granted { workers } => self.granted(now, workers),
             Event::Operator(Command::Stop) => self.asked_to_stop(now),
             Event::Operator(Command::Restart) => self.asked_to_restart(now),
             Event::Operator(Command::Reload(trigger)) => self.asked_to_reload(now, trigger),

@@ -50,6 +50,8 @@ pub enum Move {
     /// This number of forks fails.
     Shortage(u8),
     Asks(Command),
+    /// The limits grant this number of workers.
+    Granted(u16),
     /// Two commands are requested at once.
     AsksTogether([Command; 2]),
     /// The same, between the next request for a worker and its answer.
@@ -233,6 +235,9 @@ fn table(weights: Weights) -> Vec<(u32, Draw)> {
         (2 * roll, |_, _| Move::Asks(Command::ScaleUp)),
         (2 * roll, |_, _| Move::Asks(Command::ScaleDown)),
         (roll, |dice, _| Move::Asks(dice.replace())),
+        (roll, |dice, _| {
+            Move::Granted(u16::try_from(1 + dice.below(7)).unwrap())
+        }),
         (2, |_, _| Move::Asks(Command::Restart)),
         (1, |_, _| Move::Asks(Command::Stop)),
         (2, |dice, _| {

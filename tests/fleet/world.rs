@@ -149,6 +149,7 @@ impl World {
             }
             Move::Shortage(forks) => self.system.refuse += forks,
             Move::Asks(command) => self.turn(&[Event::Operator(command)]),
+            Move::Granted(workers) => self.turn(&[Event::Granted { workers }]),
             Move::AsksTogether(commands) => self.turn(&commands.map(Event::Operator)),
             Move::AsksAmid(command) => self.amid = Some(command),
             Move::Stranger(exit) => {
@@ -193,7 +194,7 @@ impl World {
             Command::ScaleDown,
             Command::Replace(rpm_runtime::model::SlotId(0)),
         ];
-        let mut events = vec![Event::Quiet];
+        let mut events = vec![Event::Quiet, Event::Granted { workers: 9 }];
         events.extend(commands.map(Event::Operator));
         events.extend(self.fleet.workers().map(|(_, pid)| Event::Exited {
             pid,

@@ -11,7 +11,7 @@ pub(super) use command::overruled_command;
 
 use super::env_file::env_file;
 use super::faults::{Wrong, path, plain, quote};
-use super::grammar::{number, show_word, word};
+use super::grammar::{boolean, number, show_word, word};
 use super::reader::{Reader, Value};
 use super::setting::{Group, Preset, Setting};
 use super::show;
@@ -28,6 +28,7 @@ pub(super) const GROUP: Group = Group {
         &APP_VERSION,
         &APP_REVISION,
         &INSTANCES,
+        &INSTANCES_FOLLOW,
         &EXEC_MODE,
         &INSTANCE_VAR,
         &INCREMENT_VAR,
@@ -49,6 +50,20 @@ pub(super) const INSTANCES: Setting<Instances> = Setting {
         Instances::Max { less: 0 } => "max".to_owned(),
         Instances::Max { less } => format!("max-{less}"),
     },
+};
+
+pub(super) const INSTANCES_FOLLOW: Setting<bool> = Setting {
+    name: "RPM_INSTANCES_FOLLOW",
+    default: Preset::Text("true"),
+    help: "max, and RPM_MAX_MEMORY in percent, follow limits that change: true, false",
+    doc: "Whether limits of the container that change while it runs are followed: an in-place resize of Kubernetes (1.33 and \
+          later), `docker update`. With `RPM_INSTANCES=max` or `max-K` the number of workers follows the CPUs, up and down: \
+          workers that are too many drain, and nothing is restarted. A percentage in `RPM_MAX_MEMORY` follows the memory limit \
+          and the number of workers. The runtime looks every 5 s, and acts when two looks in a row have found the same new \
+          number. A number that an operator has made (`TTIN`, `TTOU`) holds until the limits grant another one. With \
+          `RPM_RESTART=never` the number of workers stays. Where nothing can follow, nothing looks.",
+    parse: boolean,
+    show: ToString::to_string,
 };
 
 pub(super) const EXEC_MODE: Setting<ExecMode> = Setting {

@@ -15,7 +15,8 @@ use super::schedule::{Schedule, schedule};
 use super::setting::{Group, Preset, Setting};
 use super::show;
 use super::sizes::{self, Most};
-use crate::policy::{Bytes, MemoryBudget, Share};
+use crate::policy::follow::PercentRule;
+use crate::policy::{Bytes, MemoryBudget, Share, share_of_limit};
 
 pub(super) const GROUP: Group = Group {
     title: "Reload, and what causes it",
@@ -63,12 +64,13 @@ const MIN_READY: Setting<Duration> = Setting {
     show: show::duration,
 };
 
-const MAX_MEMORY: Setting<Most> = Setting {
+pub(super) const MAX_MEMORY: Setting<Most> = Setting {
     name: "RPM_MAX_MEMORY",
     default: Preset::Unset,
     help: "a worker above it is replaced: 300Mi, 1G, or 80% of its share of memory",
     doc: "A worker that uses more memory than this is replaced, as in a reload. The limit is a size (`300Mi`, `1G`), or a \
-          percentage of the container's memory limit divided by the number of workers (`80%`).",
+          percentage of the container's memory limit divided by the number of workers (`80%`), which follows both \
+          (`RPM_INSTANCES_FOLLOW`).",
     parse: sizes::most,
     show: |most| match most {
         Most::Size(bytes) => bytes.to_string(),
@@ -175,6 +177,16 @@ impl Reload {
 
 /// The memory limit for RPM_INSTANCES=max, if RPM_MAX_MEMORY is a size.
 pub(super) fn memory_budget(reader: &Reader<'_>, unshared: bool) -> Option<MemoryBudget> {
+    let (each, surge) = room(reader, unshared)?;
+    Some(MemoryBudget {
+        limit: reader.input().memory?,
+        each: each.0,
+        surge,
+    })
+}
+
+/// RPM_MAX_MEMORY if it is a size, and RPM_RELOAD_SURGE: what workers have to have room for.
+pub(super) fn room(reader: &Reader<'_>, unshared: bool) -> Option<(Bytes, Share)> {
     let Ok(Some(Most::Size(each))) = reader.given(&MAX_MEMORY) else {
         return None;
     };
@@ -182,10 +194,20 @@ pub(super) fn memory_budget(reader: &Reader<'_>, unshared: bool) -> Option<Memor
         Some(surge) => surge,
         None => usual_surge(reader, unshared).ok()?,
     };
-    Some(MemoryBudget {
-        limit: reader.input().memory?,
-        each: each.0,
-        surge,
+    Some((each, surge))
+}
+
+/// RPM_MAX_MEMORY if it is a percentage, with what it comes to at the start.
+pub(super) fn percent(reader: &Reader<'_>, workers: NonZeroU16) -> Option<PercentRule> {
+    let Ok(Some(Most::Percent(percent))) = reader.given(&MAX_MEMORY) else {
+        return None;
+    };
+    let limit = reader.input().memory?;
+    let (each, _) = share_of_limit(percent, limit, workers.get());
+    Some(PercentRule {
+        percent,
+        limit,
+        each,
     })
 }
 

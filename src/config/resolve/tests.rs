@@ -6,7 +6,8 @@ use super::*;
 use crate::config::testing::{good, on, told as faults, with_args};
 use crate::config::{GROUPS, Preset, Source, show};
 use crate::model::Sig;
-use crate::policy::{CpuBudget, SignalAction, SignalTable};
+use crate::policy::follow::PercentRule;
+use crate::policy::{Bytes, CpuBudget, Instances, Share, SignalAction, SignalTable};
 
 #[test]
 fn nothing_set_is_a_good_configuration() {
@@ -15,6 +16,7 @@ fn nothing_set_is_a_good_configuration() {
     // Each of these has a test of its documented defaults in its module; a new group needs one as well.
     let crate::config::Config {
         program: _,
+        follow,
         ports: _,
         node: _,
         life: _,
@@ -25,6 +27,7 @@ fn nothing_set_is_a_good_configuration() {
         admin: _,
         control: _,
     } = resolved.config;
+    assert_eq!(follow, None);
     assert_eq!(
         resolved.lines[0],
         Line {
@@ -149,7 +152,10 @@ fn what_check_shows_can_be_given_again() {
             .filter(|line| first.config.shares_ports() || line.name != "RPM_HANDOVER")
             .map(|line| (line.name, line.value.as_str()))
             .collect();
-        assert_eq!(with_args(&[], &again).unwrap().config, first.config);
+        // It shows what `max` and a percentage come to, and a number does not follow.
+        let mut second = with_args(&[], &again).unwrap().config;
+        second.follow = first.config.follow;
+        assert_eq!(second, first.config);
     }
 }
 
@@ -191,6 +197,56 @@ fn instances_by_cpus() {
         Some("cgroup quota 2.5 CPUs (rounded up to 3), affinity 8 -> 3, less 1 -> 2")
     );
     assert_eq!(line.source, Source::Environment);
+}
+
+#[test]
+fn what_follows_limits_that_change() {
+    let follow = |vars: &[(&str, &str)]| good(vars).config.follow;
+    let max = ("RPM_INSTANCES", "max-1");
+    let rule = follow(&[max]).unwrap();
+    assert_eq!(rule.instances, Instances::Max { less: 1 });
+    assert_eq!(
+        (rule.workers.get(), rule.room, rule.percent),
+        (2, None, None)
+    );
+
+    let size = ("RPM_MAX_MEMORY", "100Mi");
+    let room = follow(&[max, size]).unwrap().room;
+    assert_eq!(room, Some((Bytes(100 << 20), Share::Number(1))));
+
+    let percent = ("RPM_MAX_MEMORY", "50%");
+    let expected = Some(PercentRule {
+        percent: 50,
+        limit: 1 << 30,
+        each: Bytes(256 << 20),
+    });
+    assert_eq!(follow(&[max, percent]).unwrap().percent, expected);
+    // A plain number stays, and so does that of a job.
+    for vars in [
+        [("RPM_INSTANCES", "2"), percent, ("RPM_RESTART", "always")],
+        [max, percent, ("RPM_RESTART", "never")],
+    ] {
+        let rule = follow(&vars).unwrap();
+        assert!(!rule.counts(), "{vars:?}");
+        assert_eq!(rule.percent, expected, "{vars:?}");
+    }
+
+    let off = ("RPM_INSTANCES_FOLLOW", "false");
+    for vars in [
+        &[off, max, percent][..],
+        &[("RPM_INSTANCES", "4"), size],
+        &[max, size, ("RPM_RESTART", "never")],
+    ] {
+        assert_eq!(follow(vars), None, "{vars:?}");
+    }
+    let warnings = |vars: &[(&str, &str)]| good(vars).warnings;
+    assert_eq!(warnings(&[off, max]), [""; 0]);
+    assert_eq!(
+        warnings(&[("RPM_INSTANCES_FOLLOW", "true")]),
+        [
+            "RPM_INSTANCES_FOLLOW has no effect without RPM_INSTANCES=max or a percentage in RPM_MAX_MEMORY, or with RPM_RESTART=never"
+        ]
+    );
 }
 
 #[test]

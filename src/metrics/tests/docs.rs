@@ -5,8 +5,6 @@ use std::fs;
 use std::path::Path;
 
 use crate::exposition::{MetricType, Page};
-use crate::metrics::Facts;
-use crate::sys::cgroup::CgroupLimits;
 
 use super::{facts, full};
 
@@ -56,20 +54,13 @@ fn the_page_of_the_docs_has_every_family_and_no_other() {
         assert_eq!(names.len(), 1, "{line}");
         assert_eq!(told.insert(names[0].clone(), row), None, "{line}");
     }
-    // Every possible limit, with a process that has them.
+    // Every possible limit of a process, and a process that has none.
     let proc = std::env::temp_dir().join(format!("rpm-metrics-docs-{}", std::process::id()));
     fs::create_dir_all(proc.join("self")).unwrap();
     let limits = "Max open files            1024                 4096                 files     \n\
                   Max address space         1073741824           unlimited            bytes     \n";
     fs::write(proc.join("self/limits"), limits).unwrap();
-    let limited = Facts {
-        cgroup: CgroupLimits {
-            pids: Some(100),
-            ..facts("/proc").cgroup
-        },
-        ..facts(&proc)
-    };
-    let mut there = on(&full(limited));
+    let mut there = on(&full(facts(&proc)));
     fs::remove_dir_all(&proc).unwrap();
     there.extend(on(&full(facts("/proc"))));
     assert_eq!(told, there);

@@ -11,7 +11,7 @@ use crate::model::{
     AppInfo, BalanceSample, Cause, Exit, Generation, HandoverInfo, LogTotals, NodeTotals, Pid,
     QueueKind, QueueSample, RunState, Sig, SlotId, Snapshot, Tick, WorkerState, WorkerView,
 };
-use crate::sys::cgroup::{CgroupLimits, Places};
+use crate::sys::cgroup::Places;
 use crate::sys::proc::Proc;
 
 use super::slots;
@@ -33,13 +33,7 @@ pub(super) fn facts(proc: impl AsRef<Path>) -> Facts {
             reason: "a \"quoted\" reason\nof two lines \\".to_owned(),
         },
         wall_start: SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000),
-        cgroup: CgroupLimits {
-            cpu_milli: Some(1500),
-            memory: Some(256 << 20),
-            cpuset: None,
-            pids: None,
-        },
-        counters: CgroupCounters::find(&Places::find(&slots::cgroup_tree())),
+        cgroup: CgroupCounters::find(&Places::find(&slots::cgroup_tree())),
         worker_memory: Some(128 << 20),
         proc: Proc::new(proc.as_ref()),
     }

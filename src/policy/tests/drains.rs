@@ -151,6 +151,35 @@ fn more_time_to_become_ready_is_never_less() {
 }
 
 #[test]
+fn a_granted_number_is_reached_at_once_and_those_that_are_too_many_drain() {
+    let granted = |workers| Event::Granted { workers };
+    let (mut table, old) = Table::serving(two());
+    let told = table.tell(granted(4));
+    assert!(says(&told, Note::Scaled { from: 2, to: 4 }));
+    let places = [(SlotId(2), 2), (SlotId(3), 4)];
+    assert_eq!(
+        deeds(&told),
+        places.map(|(slot, listener)| asked(slot, listener, 0))
+    );
+    assert_eq!(table.tell(granted(4)), []);
+    for (slot, listener) in places {
+        let pid = rises(&mut table, slot, listener);
+        let _ = table.tell(is_ready(pid));
+    }
+    // What an operator has made holds until another number is granted.
+    let _ = table.tell(SCALE_UP);
+    assert_eq!(table.seen().desired, 5);
+    let told = table.tell(granted(1));
+    assert!(says(&told, Note::Scaled { from: 5, to: 1 }));
+    assert_eq!(table.seen().desired, 1);
+    let drains = table.draining();
+    let drained: Vec<u16> = drains.iter().map(|one| one.slot.0).collect();
+    assert_eq!(drained, [3, 2, 1], "the highest first");
+    assert!(drains.iter().all(|one| one.pid != old[0]));
+    assert_eq!(table.tell(granted(0)), [], "one stays");
+}
+
+#[test]
 fn scale_goes_up_on_new_listeners_and_down_from_the_highest() {
     let (mut table, old) = Table::serving(two());
     assert_eq!(deeds(&table.tell(SCALE_UP)), [asked(SlotId(2), 2, 0)]);

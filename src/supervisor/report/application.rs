@@ -133,7 +133,7 @@ mod tests {
     use crate::config::testing::with;
     use crate::metrics::{CgroupCounters, Facts};
     use crate::model::HandoverInfo;
-    use crate::sys::cgroup::{CgroupLimits, Places};
+    use crate::sys::cgroup::Places;
     use crate::sys::proc::Proc;
     use crate::sys::testing::until;
 
@@ -149,8 +149,7 @@ mod tests {
                 reason: String::new(),
             },
             wall_start: SystemTime::UNIX_EPOCH,
-            cgroup: CgroupLimits::default(),
-            counters: CgroupCounters::find(&Places::default()),
+            cgroup: CgroupCounters::find(&Places::default()),
             worker_memory: None,
             proc: Proc::new("/nonexistent"),
         };

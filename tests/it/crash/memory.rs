@@ -9,7 +9,7 @@ use std::rc::Rc;
 
 use crate::harness::{self, patience, until};
 use rpm_runtime::model::{Exit, Pid, Sig};
-use rpm_runtime::policy::{Bytes, MemoryGuard};
+use rpm_runtime::policy::Bytes;
 use rpm_runtime::sys::pid1::worker_oom_score_adj;
 use rpm_runtime::sys::proc::{Proc, ProcDir};
 use rpm_runtime::sys::spawn::{Plan, Stdin, spawn};
@@ -125,16 +125,16 @@ fn the_worker_that_uses_too_much_is_named_and_no_other() {
             named.clone()
         };
         let (sender, mut fired) = tokio::sync::mpsc::unbounded_channel();
-        let guard = MemoryGuard::new(Bytes(40 * MI));
+        let limit = || Bytes(40 * MI);
         let tell = move |what| drop(sender.send(what));
-        tokio::task::spawn_local(memory(guard, proc, workers, tell));
+        tokio::task::spawn_local(memory(limit, proc, workers, tell));
         tokio::time::timeout(patience(), fired.recv()).await
     });
     assert_eq!(looks.get(), 2, "twice in a row");
-    let Ok(Some(Fired::Memory { pid, bytes })) = fired else {
+    let Ok(Some(Fired::Memory { pid, bytes, limit })) = fired else {
         panic!("{fired:?}");
     };
-    assert_eq!(pid, leaders[1]);
+    assert_eq!((pid, limit), (leaders[1], Bytes(40 * MI)));
     assert!((60 * MI..90 * MI).contains(&bytes), "{bytes}");
 }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 use std::{fs, io, thread};
 
-use super::patience;
+use super::{example, patience};
 
 /// A limit of a cgroup.
 #[derive(Clone, Copy, Debug)]
@@ -94,12 +94,59 @@ impl Cgroup {
         Ok(made)
     }
 
+    /// Changes a limit while processes are inside, as an in-place resize does.
+    #[track_caller]
+    pub fn set(&self, limit: Limit) {
+        let has = |dir: &PathBuf, files: &[Setting]| dir.join(files[0].0).exists();
+        let (old, new) = (limit.version_1(), limit.version_2());
+        let mut dirs = self.dirs.iter();
+        let found = dirs.find_map(|dir| {
+            let files = [&old, &new].into_iter().find(|files| has(dir, files));
+            files.map(|files| (dir, files))
+        });
+        let (dir, files) = found.expect("a cgroup with that controller");
+        // In both orders: memory must stay below memory with swap.
+        for last in [false, true] {
+            for (file, value, optional) in files.iter().rev().chain(files) {
+                let written = fs::write(dir.join(file), value);
+                if last && (!optional || dir.join(file).exists()) {
+                    written.unwrap();
+                }
+            }
+        }
+    }
+
     /// A command that enters and executes another one.
     pub fn enter(&self) -> [OsString; 4] {
         let lists = self.dirs.iter().map(|dir| dir.join("cgroup.procs"));
         let enter = lists.map(|list| format!("echo $$ > {} && ", list.display()));
         let script = format!("{}exec \"$@\"", enter.collect::<String>());
         ["sh", "-c", &script, "sh"].map(Into::into)
+    }
+
+    /// A command that enters and executes another one, which learns nothing of cpusets and affinity: what counts is the quota,
+    /// and not the CPUs of this machine. `denied` is more that examples/deny refuses. Needs root.
+    pub fn enter_with_any_cpus(&self, denied: &[&str]) -> Vec<OsString> {
+        let own = fs::read_to_string("/proc/self/cgroup").unwrap();
+        let root = Path::new("/sys/fs/cgroup");
+        let old = member(&own, "cpuset").map(|path| root.join("cpuset").join(path));
+        let dirs = self.dirs.iter().map(PathBuf::as_path).chain(old.as_deref());
+        let files = dirs.flat_map(Path::ancestors).flat_map(|dir| {
+            let names = [
+                "cpuset.cpus.effective",
+                "cpuset.effective_cpus",
+                "cpuset.cpus",
+            ];
+            names.map(|name| dir.join(name))
+        });
+        let hide = files.filter(|file| file.exists());
+        let hide = hide.map(|file| format!("mount --bind /dev/null {} && ", file.display()));
+        let script = format!("{}exec \"$@\"", hide.collect::<String>());
+        let mut words: Vec<OsString> = self.enter().into();
+        words.extend(["unshare", "--mount", "sh", "-c", &script, "sh"].map(Into::into));
+        words.push(example("deny").into());
+        words.push([&["affinity"], denied].concat().join(",").into());
+        words
     }
 
     /// Moves a process in.

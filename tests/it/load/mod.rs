@@ -14,6 +14,7 @@ mod node;
 mod node_drain;
 mod opening;
 mod reload;
+mod resize;
 mod scale;
 mod servers;
 mod shutdown;

@@ -1,0 +1,54 @@
+//! RPM_INSTANCES_FOLLOW: what follows when limits of the container change.
+
+use tracing::{info, warn};
+
+use crate::model::Followed;
+use crate::policy::Event;
+use crate::policy::follow::Step;
+use crate::triggers::{self, Fired, Granted};
+
+use super::Supervisor;
+
+impl Supervisor {
+    /// Starts to look at the limits, if anything follows them.
+    pub(super) fn start_following(&self, tell: impl Fn(Fired) + Send + 'static) {
+        let Some(rule) = self.config.follow else {
+            return;
+        };
+        // Ports should be shared but cannot be shared here: another worker could not bind the same one.
+        let alone = self.config.shares_ports() && self.sharing.is_none();
+        let rule = if alone { rule.without_workers() } else { rule };
+        if let Some(rule) = rule.if_any() {
+            let granted = Granted::find(&self.host.places, rule);
+            tokio::spawn(triggers::follow(rule, granted, tell));
+        }
+    }
+
+    /// Follows a change. Returns the event for the fleet.
+    pub(super) fn follow(&self, step: Step) -> Option<Event> {
+        match step {
+            Step::Workers { from, to, how } => {
+                info!(
+                    from,
+                    to, how, "the CPU limit has changed, and RPM_INSTANCES follows"
+                );
+                self.metrics.followed(Followed::Workers);
+                Some(Event::Granted { workers: to.get() })
+            }
+            Step::Memory { from, to, how } => {
+                info!(%from, %to, how, "RPM_MAX_MEMORY follows the memory limit and the number of workers");
+                self.metrics.followed(Followed::MaxMemory);
+                self.metrics.set_worker_memory(to.0);
+                self.worker_memory.send_replace(Some(to));
+                None
+            }
+            Step::Stays { why } => {
+                warn!(
+                    why,
+                    "the limits cannot be followed; the number of workers and RPM_MAX_MEMORY stay (RPM_INSTANCES_FOLLOW)"
+                );
+                None
+            }
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! RPM_INSTANCES_FOLLOW: looks at the limits of the container.
+
+use super::Fired;
+use crate::policy::CpuBudget;
+use crate::policy::follow::{Follow, FollowRule, LOOK_EVERY, Seen};
+use crate::sys::cgroup::{self, LimitFiles, Places};
+
+/// Reads what is granted to this process now.
+#[derive(Debug)]
+pub struct Granted {
+    files: LimitFiles,
+    /// The place of our cgroup is not known.
+    hidden: bool,
+    affinity: fn() -> Option<u32>,
+}
+
+impl Granted {
+    /// Reads only what `rule` follows.
+    pub fn find(places: &Places, rule: FollowRule) -> Self {
+        Self {
+            files: LimitFiles::find(places, rule.counts(), rule.weighs()),
+            hidden: places.is_hidden(),
+            affinity: if rule.counts() {
+                cgroup::affinity
+            } else {
+                || None
+            },
+        }
+    }
+
+    fn look(&mut self) -> Result<Seen, String> {
+        let limits = self.files.read().map_err(|error| error.to_string())?;
+        let cpus = CpuBudget {
+            quota_milli: limits.cpu_milli,
+            cpuset: limits.cpuset,
+            affinity: (self.affinity)(),
+            online: None,
+            hidden: self.hidden,
+        };
+        let memory = limits.memory;
+        Ok(Seen { cpus, memory })
+    }
+}
+
+/// Sends [`Fired::Limits`] for each step that follows from a change. Never ends.
+pub async fn follow(rule: FollowRule, mut granted: Granted, tell: impl Fn(Fired)) {
+    let mut follow = Follow::new(rule);
+    loop {
+        tokio::time::sleep(LOOK_EVERY).await;
+        for step in follow.look(granted.look()) {
+            tell(Fired::Limits(step));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::num::NonZeroU16;
+    use std::path::PathBuf;
+
+    use super::*;
+    use crate::policy::follow::{PercentRule, Step};
+    use crate::policy::{Bytes, Instances};
+
+    /// A cgroup of version 2 with a namespace of its own, and CPUs that do not depend on the machine.
+    fn container(name: &str) -> (PathBuf, impl Fn(&str, &str)) {
+        let root = std::env::temp_dir().join(format!("rpm-follow-{name}-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&root); // left by an earlier process with our PID
+        fs::create_dir_all(root.join("proc/self")).unwrap();
+        fs::create_dir_all(root.join("sys/fs/cgroup")).unwrap();
+        fs::write(root.join("proc/self/cgroup"), "0::/\n").unwrap();
+        let mount = "30 23 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n";
+        fs::write(root.join("proc/self/mountinfo"), mount).unwrap();
+        let dir = root.join("sys/fs/cgroup");
+        (root, move |file: &str, text: &str| {
+            fs::write(dir.join(file), text).unwrap();
+        })
+    }
+
+    fn rule(percent: bool) -> FollowRule {
+        FollowRule {
+            instances: Instances::Max { less: 0 },
+            workers: NonZeroU16::new(2).unwrap(),
+            room: None,
+            percent: percent.then_some(PercentRule {
+                percent: 50,
+                limit: 1 << 30,
+                each: Bytes(256 << 20),
+            }),
+        }
+    }
+
+    /// Two looks.
+    fn twice(follow: &mut Follow, granted: &mut Granted) -> Vec<Step> {
+        let steps = [(); 2].map(|()| follow.look(granted.look()));
+        steps.concat()
+    }
+
+    fn granted(places: &Places, rule: FollowRule) -> Granted {
+        Granted {
+            affinity: || Some(8),
+            ..Granted::find(places, rule)
+        }
+    }
+
+    #[test]
+    fn workers_and_memory_follow_what_is_written_into_the_cgroup() {
+        let (root, write) = container("both");
+        write("cpu.max", "200000 100000\n");
+        write("memory.max", "1073741824\n");
+        let places = Places::find(&root);
+        let mut granted = granted(&places, rule(true));
+        let mut follow = Follow::new(rule(true));
+        assert_eq!(twice(&mut follow, &mut granted), []);
+        let mut workers = vec![];
+        let mut memory = vec![];
+        for (cpus, bytes) in [
+            ("400000 100000\n", "2147483648\n"),
+            ("50000 100000\n", "2147483648\n"),
+            ("max 100000\n", "536870912\n"),
+        ] {
+            write("cpu.max", cpus);
+            write("memory.max", bytes);
+            for step in twice(&mut follow, &mut granted) {
+                match step {
+                    Step::Workers { to, .. } => workers.push(to.get()),
+                    Step::Memory { to, .. } => memory.push(to.0 >> 20),
+                    Step::Stays { why } => panic!("{why}"),
+                }
+            }
+        }
+        // A quarter of twice as much is as much as before.
+        assert_eq!((workers, memory), (vec![4, 1, 8], vec![1024, 32]));
+        fs::remove_dir_all(root).unwrap();
+    }
+
+    #[test]
+    fn a_cgroup_that_vanishes_keeps_the_last_number_and_says_so_once() {
+        let (root, write) = container("vanished");
+        write("cpu.max", "200000 100000\n");
+        let places = Places::find(&root);
+        let mut granted = granted(&places, rule(false));
+        let mut follow = Follow::new(rule(false));
+        fs::remove_dir_all(root.join("sys")).unwrap();
+        let gone = root.join("sys/fs/cgroup/cpu.max");
+        let why = format!("{} cannot be read any more", gone.display());
+        assert_eq!(twice(&mut follow, &mut granted), [Step::Stays { why }]);
+        assert_eq!(twice(&mut follow, &mut granted), []);
+        fs::remove_dir_all(root).unwrap();
+    }
+}
