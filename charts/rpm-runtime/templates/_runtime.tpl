@@ -226,18 +226,24 @@ between two of them the worker that was not ready has RPM_STOP_TIMEOUT to end, a
 {{- end }}
 
 {{/*
-What a resize of a running pod does: `resizePolicy`, or from the variables. RPM_INSTANCES=max counts CPUs, and room for workers,
-at the start; so does a percentage in RPM_MAX_MEMORY. Only a restart counts anew.
+What a resize of a running pod does: `resizePolicy`, or from the variables. RPM_INSTANCES=max follows the CPUs, and the room for
+workers; a percentage in RPM_MAX_MEMORY follows the memory limit. Only without RPM_INSTANCES_FOLLOW, and for the number of workers
+with RPM_RESTART=never, a restart has to count anew.
 */}}
 {{- define "rpm-runtime.resizePolicy" -}}
 {{- if .Values.resizePolicy }}
 {{- toYaml .Values.resizePolicy }}
 {{- else }}
 {{- $max := hasPrefix "max" (include "rpm-runtime.variable" (dict "root" . "name" "RPM_INSTANCES" "default" "1") | lower) }}
-{{- $part := hasSuffix "%" (include "rpm-runtime.variable" (dict "root" . "name" "RPM_MAX_MEMORY" "default" "")) }}
+{{- $most := include "rpm-runtime.variable" (dict "root" . "name" "RPM_MAX_MEMORY" "default" "") }}
+{{- $follow := include "rpm-runtime.variable" (dict "root" . "name" "RPM_INSTANCES_FOLLOW" "default" "true") | trim | lower }}
+{{- $off := has $follow (list "false" "0") }}
+{{- $never := eq "never" (include "rpm-runtime.variable" (dict "root" . "name" "RPM_RESTART" "default" "always") | trim | lower) }}
+{{- $part := hasSuffix "%" $most }}
+{{- $counts := and $max (or $off $never) }}
 - resourceName: cpu
-  restartPolicy: {{ ternary "RestartContainer" "NotRequired" $max }}
+  restartPolicy: {{ ternary "RestartContainer" "NotRequired" $counts }}
 - resourceName: memory
-  restartPolicy: {{ ternary "RestartContainer" "NotRequired" (or $max $part) }}
+  restartPolicy: {{ ternary "RestartContainer" "NotRequired" (or (and $counts (ne $most "") (not $part)) (and $part $off)) }}
 {{- end }}
 {{- end }}

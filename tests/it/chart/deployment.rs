@@ -144,15 +144,18 @@ fn files_that_are_not_watched_replace_the_pods_when_they_change() {
     assert_ne!(checksum("a"), checksum("b"));
 }
 
-/// The runtime counts CPUs and memory at its start only.
 #[test]
-fn a_resize_restarts_the_container_where_the_runtime_has_counted() {
+fn a_resize_restarts_the_container_only_where_the_runtime_does_not_follow() {
     let policy = |values: &str| {
         let rendered = Render::with(values).for_kubernetes("1.33").objects();
         rendered.app()["resizePolicy"].clone()
     };
     let (keep, restart) = ("NotRequired", "RestartContainer");
-    let percent = "resources: {limits: {memory: 1Gi}}, runtime: {RPM_MAX_MEMORY: 50%}";
+    let percent = |more: &str| {
+        format!(
+            "{{resources: {{limits: {{memory: 1Gi}}}}, runtime: {{RPM_MAX_MEMORY: 50%{more}}}}}"
+        )
+    };
     let cases = [
         ("{}", keep, keep),
         (
@@ -160,9 +163,30 @@ fn a_resize_restarts_the_container_where_the_runtime_has_counted() {
             keep,
             keep,
         ),
-        ("runtime: {RPM_INSTANCES: max}", restart, restart),
-        ("runtime: {RPM_INSTANCES: max-1}", restart, restart),
-        (&format!("{{{percent}}}"), keep, restart),
+        ("runtime: {RPM_INSTANCES: max}", keep, keep),
+        ("runtime: {RPM_INSTANCES: max-1}", keep, keep),
+        (&percent(""), keep, keep),
+        (
+            "runtime: {RPM_INSTANCES: max, RPM_INSTANCES_FOLLOW: false}",
+            restart,
+            keep,
+        ),
+        (
+            "runtime: {RPM_INSTANCES: max, RPM_MAX_MEMORY: 300Mi, RPM_INSTANCES_FOLLOW: false}",
+            restart,
+            restart,
+        ),
+        (&percent(", RPM_INSTANCES_FOLLOW: false"), keep, restart),
+        (
+            "runtime: {RPM_INSTANCES: max, RPM_RESTART: never}",
+            restart,
+            keep,
+        ),
+        (
+            &percent(", RPM_INSTANCES: max, RPM_RESTART: never"),
+            restart,
+            keep,
+        ),
         (
             "{runtime: {RPM_INSTANCES: max}, resizePolicy: [{resourceName: cpu, restartPolicy: NotRequired}, {resourceName: memory, \
              restartPolicy: RestartContainer}]}",
