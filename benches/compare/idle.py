@@ -43,6 +43,8 @@ def main():
     held = begin("Idle", [PM2])
     rows = [
         row("rpm-runtime, 4 workers", runtime(EXAMPLES / "echo_server", workers=WORKERS)),
+        # Follows the CPU limit: a look every 5 s.
+        row("rpm-runtime, RPM_INSTANCES=max", runtime(EXAMPLES / "echo_server", workers="max")),
         row("tini, 1 worker", tini(EXAMPLES / "echo_server")),
         row("pm2-runtime, 4 workers", pm2(NODE_APP, workers=WORKERS)),
     ]
