@@ -92,6 +92,7 @@ fn stands_still(pid: i32) -> bool {
 #[derive(Debug)]
 struct Kill {
     at: Instant,
+    #[expect(dead_code, reason = "for the person who reads it")]
     pid: Pid,
     /// Their connection was accepted by the killed worker.
     inside: BTreeSet<u16>,
