@@ -2,7 +2,7 @@
 //! pods and no termination log, so the test stands in for the kubelet there.
 
 use std::collections::BTreeSet;
-use std::fs::{self, Permissions};
+use std::fs::{self, File, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,6 +11,7 @@ use std::thread;
 use crate::chart::helm::Render;
 use crate::containers::{Container, Engine, payloads};
 use crate::harness::{SetOnDrop, children, http_get, scratch, until};
+use nix::sched::{CloneFlags, setns};
 use serde_json::{Value, json};
 
 /// A pod that podman plays. Removed on drop, with its volumes.
@@ -24,6 +25,8 @@ struct Pod<'a> {
     deployment: String,
     /// What the kubelet mounts at /dev/termination-log.
     termination: PathBuf,
+    /// The pod and the Service of `helm test`.
+    test: [Value; 2],
 }
 
 impl<'a> Pod<'a> {
@@ -43,6 +46,13 @@ impl<'a> Pod<'a> {
         let termination = directory.join("termination");
         fs::write(&termination, "").unwrap();
         fs::set_permissions(&termination, Permissions::from_mode(0o666)).unwrap();
+        let admin = format!("{deployment}-admin");
+        let mut services = objects
+            .0
+            .iter()
+            .filter(|object| object["kind"] == "Service");
+        let service = services.find(|object| object["metadata"]["name"] == admin.as_str());
+        let test = [objects.one("Pod").clone(), service.unwrap().clone()];
         let kinds = ["Deployment", "ConfigMap"];
         let kept = objects.0.into_iter();
         let kept = kept.filter(|object| kinds.iter().any(|kind| object["kind"] == *kind));
@@ -58,6 +68,7 @@ impl<'a> Pod<'a> {
             name: format!("{deployment}-pod-0"),
             deployment,
             termination,
+            test,
         };
         let words = [
             "kube",
@@ -80,6 +91,40 @@ impl<'a> Pod<'a> {
     /// What Kubernetes shows as the message of the end.
     fn message(&self) -> String {
         fs::read_to_string(&self.termination).unwrap()
+    }
+
+    /// Plays the pod of `helm test` in a network where the Service has the address of this machine, and returns its
+    /// exit code.
+    #[track_caller]
+    fn helm_test(&self, network: &File) -> i32 {
+        let [mut pod, service] = self.test.clone();
+        let name = service["metadata"]["name"].as_str().unwrap();
+        let variable = format!("$({}_PORT)", name.to_uppercase().replace('-', "_"));
+        let port = &service["spec"]["ports"][0]["port"];
+        let spec = &mut pod["spec"];
+        let address = &mut spec["containers"][0]["env"][0]["value"];
+        assert_eq!(*address, variable.as_str());
+        // As the kubelet does.
+        *address = format!("tcp://127.0.0.1:{port}").into();
+        // The kubelet would start it again until its time is over.
+        assert_eq!(spec["restartPolicy"], "OnFailure");
+        spec["restartPolicy"] = "Never".into();
+        spec["hostNetwork"] = true.into();
+        let manifest = self.manifest.with_file_name("test.yaml");
+        fs::write(&manifest, pod.to_string()).unwrap();
+        let manifest = manifest.to_str().unwrap();
+        // The network of the host is the one where podman runs.
+        thread::scope(|scope| {
+            let played = scope.spawn(|| {
+                setns(network, CloneFlags::CLONE_NEWNET).unwrap();
+                self.engine.expect(["kube", "play", manifest])
+            });
+            played.join().unwrap()
+        });
+        let name = pod["metadata"]["name"].as_str().unwrap();
+        let code = self.engine.expect(["wait", &format!("{name}-ready")]);
+        self.engine.expect(["kube", "down", manifest]);
+        code.parse().unwrap()
     }
 
     /// Stops the pod with the grace of its manifest.
@@ -249,6 +294,19 @@ fn a_pod_that_gives_up_ends_with_the_code_of_its_program_and_says_why() {
         logs.contains(" instances=1 "),
         "one worker for one CPU: {logs}"
     );
+}
+
+#[test]
+fn helm_test_passes_while_the_release_serves_and_fails_when_it_is_down() {
+    let engine = Engine::new();
+    let values = "args: [/app/echo_server], ports: {http: {port: 3000}}, tests: {binary: /rpm-runtime}, runtime: {RPM_INSTANCES: 2}";
+    let pod = Pod::play(&engine, "chart-test", values);
+    let container = Container::of_pod(&engine, &pod.name);
+    let network = File::open(format!("/proc/{}/ns/net", container.pid)).unwrap();
+    until("the pod is ready", || status(&container, "/readyz") == 200);
+    assert_eq!(pod.helm_test(&network), 0);
+    assert_eq!(container.stop(20), 0, "{}", container.logs());
+    assert_eq!(pod.helm_test(&network), 1);
 }
 
 #[test]
