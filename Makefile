@@ -42,6 +42,9 @@ test: deps lint deny other-target static ## everything that must hold: check, pr
 soak: deps ## the long form of the tests under load, with a release build: hundreds of thousands of requests; takes many minutes
 	$(CARGO) nextest run --release --locked --run-ignored only -E 'test(/::soak_/)' --no-fail-fast --success-output final
 
+kernels: ## kernels of Debian from 5.10 on in emulated machines, with cgroup version 2; at most a quarter of an hour (ONLY="trixie" for some)
+	scripts/kernels $(ONLY)
+
 reference: ## docs/configuration.md and the values of the chart, written anew from the definitions of the variables
 	UPDATE_SNAPSHOTS=1 $(CARGO) nextest run --locked --test architecture reference
 	PYTHONPATH=target/kubernetes-validate python3 charts/reference.py
@@ -78,4 +81,4 @@ bench: deps ## the measurements of benches/, side by side with other tools (ONLY
 clean: ## remove what was built
 	scripts/clean
 
-.PHONY: help build run static image packages check test reference soak fuzz deps lint deny advisories other-target bench clean
+.PHONY: help build run static image packages check test reference soak kernels fuzz deps lint deny advisories other-target bench clean

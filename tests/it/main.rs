@@ -1,5 +1,7 @@
 //! Tests with real processes: the runtime as a binary, programs in many languages, clients, signals, containers.
 //!
+//! `kernels` is for machines of its own, with other kernels (`make kernels`).
+//!
 //! One binary, so that the harness is compiled and linked only once. The folders are themes, and three of them are
 //! groups of nextest (.config/nextest.toml): `containers`, `load`, `stories`. `cargo nextest run reload::` runs one
 //! theme.
@@ -29,6 +31,7 @@ mod crash;
 mod examples;
 mod health;
 mod init;
+mod kernels;
 mod load;
 mod logs;
 mod metrics;
