@@ -23,6 +23,7 @@ use self::decide::Decided;
 use self::handle::Order;
 use self::holders::Holders;
 use self::once::Once;
+use self::own_sockets::OwnSockets;
 use self::parked::{PATIENCE, Parked};
 use self::pulse::Pulse;
 use self::strangers::StrangerWatch;
@@ -43,6 +44,7 @@ mod holders;
 mod listen;
 mod once;
 mod options;
+mod own_sockets;
 mod parked;
 mod pulse;
 mod repair;
@@ -117,6 +119,7 @@ struct Thread<F> {
     alone: Alone,
     pulse: Pulse,
     strangers: StrangerWatch,
+    own_sockets: OwnSockets,
 }
 
 impl<F: Fn(PortEvent)> Thread<F> {
@@ -208,6 +211,7 @@ impl<F: Fn(PortEvent)> Thread<F> {
                     );
                 }
             }
+            Order::LookAtSockets(worker) => self.look_at_sockets(worker),
             Order::OpenPaths(done) => self.open_listed_paths(&done),
             Order::AskPath(path, asker, answer) => self.answer_path(&path, asker, &answer),
         }

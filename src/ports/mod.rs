@@ -44,6 +44,7 @@ use crate::policy::epoll_sets::Unregistered;
 use crate::policy::handover::{PortKey, PortRule};
 use crate::policy::steering::{Balance, ProbePorts};
 use crate::policy::unix::{Endpoint, UnixKey};
+use crate::sys::unseen::Unseen;
 
 pub use abandoned::Closed;
 pub use asked::{Asker, Given, Wanted};
@@ -158,6 +159,17 @@ pub enum PortEvent {
         slot: SlotId,
         /// The port or the unix socket.
         key: Endpoint,
+    },
+    /// A ready worker listens by itself on a port that is to be shared: its `bind` was not seen.
+    NotShared {
+        /// The leader of the worker's group.
+        worker: Pid,
+        /// Its slot.
+        slot: SlotId,
+        /// The address.
+        addr: SocketAddr,
+        /// Why it was not seen.
+        why: Unseen,
     },
     /// A worker listens on a socket of its own, after one of its ports could not be shared.
     ListensAlone {

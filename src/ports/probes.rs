@@ -119,7 +119,7 @@ pub fn probe_ports(members: u16, served: &[u16]) -> Option<ProbePorts> {
 }
 
 /// The range from which the kernel takes the ports of clients.
-fn client_ports() -> (u16, u16) {
+pub(super) fn client_ports() -> (u16, u16) {
     /// The default of Linux, if the file cannot be read.
     const DEFAULT: (u16, u16) = (32_768, 60_999);
     let text =

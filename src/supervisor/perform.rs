@@ -133,7 +133,10 @@ impl Supervisor {
                 }
                 self.rescue_orphans(listener);
             }
-            Action::RestoreBacklog => self.restore_backlog(),
+            Action::RestoreBacklog => {
+                self.restore_backlog();
+                self.compare_listeners();
+            }
             Action::CloseAbandonedPorts => self.close_abandoned_ports(),
             Action::Say(note) => self.tell_people(note),
             Action::Finish { code: _ } => {}

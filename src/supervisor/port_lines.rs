@@ -12,6 +12,7 @@ use crate::policy::handover::{PortKey, Transport};
 use crate::policy::steering::ProbePorts;
 use crate::policy::unix::{Endpoint, UnixKey};
 use crate::ports::{Excluded, Holder, PortEvent};
+use crate::sys::unseen::Unseen;
 
 use super::drains::UNSEEN_HINT;
 
@@ -51,6 +52,12 @@ pub(super) fn log_event(event: &PortEvent, admin: Option<SocketAddr>) {
         PortEvent::Listening { worker, slot, key } => {
             debug!(slot = slot.0, pid = worker.get(), port = %key, "worker listens");
         }
+        PortEvent::NotShared {
+            worker,
+            slot,
+            addr,
+            why,
+        } => not_shared((*worker, *slot), addr, *why),
         PortEvent::ListensAlone { worker, slot } => listens_alone(*worker, *slot),
         PortEvent::Stalls { worker, slot } => stalls(*worker, *slot),
         PortEvent::ServerEnded => server_ended(),
@@ -189,6 +196,16 @@ fn closed((worker, slot): (Pid, SlotId), key: &PortKey, waiting: u32, ended: boo
     } else {
         warn!(slot, pid, port = %key, waiting, "a worker closed its listener and lives on; {next}");
     }
+}
+
+fn not_shared((worker, slot): (Pid, SlotId), addr: &SocketAddr, why: Unseen) {
+    let reason = match why {
+        Unseen::Narrow => "its program is one of 32 bits, whose calls are not seen",
+        Unseen::IoUring => "the program uses io_uring, whose operations are not seen",
+        Unseen::Unknown => "its bind was not seen",
+    };
+    let hint = "let the program bind by a system call of this machine (no io_uring, 64 bits), or set RPM_INSTANCES=1 and RPM_RELOAD_SURGE=0";
+    warn!(slot = slot.0, pid = worker.get(), port = %addr, reason, hint, "a ready worker listens on a port that is not shared; other workers and its successor cannot have it (logged once for each port)");
 }
 
 fn left(worker: Pid, slot: SlotId, key: &Endpoint, last: bool) {

@@ -8,7 +8,7 @@ use tracing::{info, warn};
 
 use crate::config::Config;
 use crate::drain::Frozen;
-use crate::model::{ListenerId, Pid, PortId, Tick};
+use crate::model::{ListenerId, Pid, PortId, Tick, WorkerState, WorkerView};
 use crate::policy::handover::{PortKey, PortRule, PortSpec};
 use crate::policy::steering::Balance;
 use crate::policy::{Rotation, Standstill};
@@ -315,6 +315,22 @@ impl Supervisor {
             && sharing.activation
         {
             sharing.ports.restore_backlog();
+        }
+    }
+
+    /// Has the listeners of workers that have become ready compared with those that they got, once for each.
+    pub(super) fn compare_listeners(&mut self) {
+        let Some(sharing) = self.sharing.as_ref().filter(|one| one.filter.is_some()) else {
+            return;
+        };
+        let seen = self.fleet.snapshot();
+        let ready = |view: &&WorkerView| view.state == WorkerState::Ready;
+        for view in seen.slots.iter().chain(&seen.rising).filter(ready) {
+            if let Some(worker) = view.pid.and_then(|pid| self.workers.get_mut(pid))
+                && !std::mem::replace(&mut worker.compared, true)
+            {
+                sharing.server.look_at_sockets(worker.id.pid);
+            }
         }
     }
 

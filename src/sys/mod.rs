@@ -56,6 +56,7 @@ pub mod tcp;
 pub(crate) mod testing;
 pub mod thread;
 pub mod unix;
+pub mod unseen;
 
 use nix::errno::Errno;
 

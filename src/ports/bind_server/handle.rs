@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::os::fd::OwnedFd;
 use std::sync::mpsc::{Sender, channel};
 
+use crate::model::Pid;
 use crate::policy::heartbeat::Beat;
 use crate::policy::unix::UnixKey;
 use crate::ports::registry::SharedPorts;
@@ -18,6 +19,7 @@ use crate::sys::thread;
 use super::alone::Alone;
 use super::closed::ClosedWatch;
 use super::holders::Holders;
+use super::own_sockets::OwnSockets;
 use super::pulse::Pulse;
 use super::strangers::StrangerWatch;
 use super::{ARRIVALS, Thread, TrappedWorker, WAKER};
@@ -33,6 +35,7 @@ pub struct BindServer {
 #[derive(Debug)]
 pub(super) enum Order {
     ServeWorker(TrappedWorker),
+    LookAtSockets(Pid),
     /// Tells the sender when it is done.
     OpenPaths(Sender<()>),
     /// A path, the worker that asks for a listener of it, and where the answer goes.
@@ -78,6 +81,7 @@ impl BindServer {
             alone: Alone::default(),
             pulse: pulse.clone(),
             strangers: StrangerWatch::default(),
+            own_sockets: OwnSockets::default(),
         };
         thread::start("handover", thread::STACK, move || {
             let _end = end;
@@ -93,6 +97,11 @@ impl BindServer {
     /// Answers the calls of this worker until its last descendant has ended.
     pub fn serve_worker(&self, trapped: TrappedWorker) {
         self.order(Order::ServeWorker(trapped));
+    }
+
+    /// The worker is ready: looks whether it listens by itself on a port that is to be shared.
+    pub fn look_at_sockets(&self, worker: Pid) {
+        self.order(Order::LookAtSockets(worker));
     }
 
     /// What the thread does at this moment.

@@ -10,6 +10,7 @@ mod listed;
 mod nobody;
 pub mod opening;
 mod options;
+mod own_sockets;
 mod programs;
 mod rights;
 mod second_bind;
