@@ -65,7 +65,12 @@ fn ready(app: &mut App<'_>, out: &mut Translation, command: Command) {
     }
     if let Some(timeout) = app.milliseconds("listen_timeout") {
         let written = app.written("listen_timeout");
-        set_time(out, &written, "RPM_READY_TIMEOUT", timeout);
+        if set_time(out, &written, "RPM_READY_TIMEOUT", timeout) {
+            last_note(
+                out,
+                "a worker that is not ready by then is stopped, and its start has failed; pm2 goes on as if it were ready. The slowest start must fit into it",
+            );
+        }
     }
 }
 
@@ -85,7 +90,14 @@ fn stop(app: &mut App<'_>, out: &mut Translation, command: Command) {
     }
     if let Some(timeout) = app.milliseconds("kill_timeout") {
         let written = app.written("kill_timeout");
-        set_time(out, &written, "RPM_STOP_TIMEOUT", timeout);
+        if set_time(out, &written, "RPM_STOP_TIMEOUT", timeout)
+            && out.setting("RPM_EXEC_MODE").is_none()
+        {
+            last_note(
+                out,
+                "before the signal the worker finishes what it has, for up to RPM_DRAIN_TIMEOUT (5s): the grace period of the container must be longer than both",
+            );
+        }
     }
     if app.flag("shutdown_with_message") == Some(true)
         && has_channel(app, out, "shutdown_with_message", command)

@@ -194,17 +194,35 @@ mod tests {
 
     use super::*;
 
-    /// A file of this content.
-    fn file(name: &str, content: &str) -> PathBuf {
-        let dir = std::env::temp_dir().join(format!("rpmctl-node-{}", std::process::id()));
-        fs::create_dir_all(&dir).unwrap();
-        let path = dir.join(name);
-        fs::write(&path, content).unwrap();
-        path
+    /// Files of a test, in a directory of their own that goes with them.
+    struct Files(PathBuf);
+
+    impl Files {
+        fn new(name: &str) -> Self {
+            let dir = format!("rpmctl-node-{}-{name}", std::process::id());
+            let dir = std::env::temp_dir().join(dir);
+            fs::create_dir_all(&dir).unwrap();
+            Self(dir)
+        }
+
+        /// A file of this content.
+        fn file(&self, name: &str, content: &str) -> PathBuf {
+            let path = self.0.join(name);
+            fs::write(&path, content).unwrap();
+            path
+        }
+    }
+
+    impl Drop for Files {
+        fn drop(&mut self) {
+            // What is left does not matter to the next test.
+            let _ = fs::remove_dir_all(&self.0);
+        }
     }
 
     #[test]
     fn what_a_file_exports_comes_as_json_whatever_it_prints() {
+        let files = Files::new("what_a_file_exports");
         let table = [
             (
                 "a.config.js",
@@ -225,34 +243,38 @@ mod tests {
             ("e.config.js", "", "{}"),
         ];
         for (name, content, json) in table {
-            let told = exports("node", &file(name, content), PATIENCE);
+            let told = exports("node", &files.file(name, content), PATIENCE);
             assert_eq!(told.unwrap(), json, "{name}");
         }
     }
 
     #[test]
     fn more_than_a_pipe_holds_comes_whole() {
+        let files = Files::new("more_than_a_pipe_holds");
         let content = "module.exports = {x: 'y'.repeat(1000000)}";
-        let told = exports("node", &file("long.config.js", content), PATIENCE).unwrap();
+        let told = exports("node", &files.file("long.config.js", content), PATIENCE).unwrap();
         assert_eq!(told.len(), 1_000_008);
     }
 
     #[test]
     fn a_file_without_an_end_is_ended() {
-        let path = file("endless.config.js", "for (;;) {}");
+        let files = Files::new("a_file_without_an_end");
+        let path = files.file("endless.config.js", "for (;;) {}");
         let told = exports("node", &path, Duration::from_millis(300));
         assert!(matches!(told, Err(Trouble::Endless(_))), "{told:?}");
     }
 
     #[test]
     fn a_file_that_prints_without_an_end_is_ended() {
+        let files = Files::new("a_file_that_prints_without_an_end");
         let content = "const x = 'y'.repeat(65536); for (;;) require('fs').writeSync(1, x);";
-        let told = exports("node", &file("loud.config.js", content), PATIENCE);
+        let told = exports("node", &files.file("loud.config.js", content), PATIENCE);
         assert!(matches!(told, Err(Trouble::TooMuch)), "{told:?}");
     }
 
     #[test]
     fn a_wrong_file_is_told_with_its_line() {
+        let files = Files::new("a_wrong_file");
         let table = [
             (
                 "syntax.config.js",
@@ -272,7 +294,7 @@ mod tests {
             ),
         ];
         for (name, content, said) in table {
-            match exports("node", &file(name, content), PATIENCE) {
+            match exports("node", &files.file(name, content), PATIENCE) {
                 Err(Trouble::Failed(what)) => assert!(what.contains(said), "{name}: {what}"),
                 other => panic!("{name}: {other:?}"),
             }

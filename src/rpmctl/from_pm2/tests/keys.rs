@@ -142,6 +142,12 @@ fn where_a_variable_differs_from_pm2_it_is_said() {
         ("instances: 'many'", "RPM_INSTANCES", "this word as 0"),
         ("instances: 1000", "RPM_INSTANCES", "not possible"),
         ("wait_ready: true", "RPM_READY", "as if it were ready"),
+        ("listen_timeout: 3000", "RPM_READY_TIMEOUT", "slowest start"),
+        (
+            "kill_timeout: 3000, instances: 2",
+            "RPM_STOP_TIMEOUT",
+            "RPM_DRAIN_TIMEOUT",
+        ),
         ("max_restarts: 3", "RPM_MAX_RESTARTS", "the runtime ends"),
         (
             "restart_delay: 5",
