@@ -5,6 +5,7 @@ mod image;
 mod memory;
 mod pod;
 mod programs;
+mod rpmctl;
 
 pub use engine::{Container, Engine};
 pub use image::{Root, build_dockerfile, payloads};
