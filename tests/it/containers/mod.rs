@@ -1,6 +1,7 @@
 //! Containers without a registry and without remains: podman with a store of its own below `target`.
 
 mod engine;
+mod examples;
 mod image;
 mod memory;
 mod pod;
