@@ -6,6 +6,7 @@ mod image;
 mod memory;
 mod pod;
 mod programs;
+mod resize;
 mod rpmctl;
 
 pub use engine::{Container, Engine};
