@@ -5,6 +5,7 @@ mod container;
 mod limits;
 mod machine;
 mod memory;
+mod resize;
 mod serving;
 
 pub use container::Container;

@@ -10,7 +10,7 @@ use crate::load::lost_nothing;
 const WORKERS: u16 = 3;
 
 /// Clients that wait as long as a slow machine needs.
-fn clients(port: u16, style: Style) -> Load {
+pub fn clients(port: u16, style: Style) -> Load {
     let mut plan = Plan::new(v4(port), 4, style).strict();
     plan.patience = patience();
     Load::run(plan)
