@@ -74,7 +74,7 @@ pub fn connect(address: &Address) -> io::Result<UnixStream> {
 }
 
 /// Whether nobody listens there.
-pub(super) fn is_gone(error: &io::Error) -> bool {
+fn is_gone(error: &io::Error) -> bool {
     matches!(
         error.kind(),
         io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound
@@ -117,7 +117,7 @@ fn usual(uid: u32) -> Vec<PathBuf> {
 }
 
 /// The sockets in a directory, by their names.
-pub(super) fn sockets(home: &Path) -> Vec<Address> {
+fn sockets(home: &Path) -> Vec<Address> {
     let entries = fs::read_dir(home).into_iter().flatten();
     let paths = entries.filter_map(Result::ok).map(|entry| entry.path());
     let sockets = paths.map(Address::Path);

@@ -7,12 +7,19 @@ use std::fs::{self, DirBuilder, Permissions};
 use std::io;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
-use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
+use std::os::unix::net::{SocketAddr, UnixListener};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::find::{Address, is_gone, sockets};
+use super::find::{Address, of_runtime};
 use super::{ABSTRACT, PRIVATE, RUN, SUFFIX};
+use crate::sys::deserted::is_deserted;
+
+/// Most sockets of other runtimes that are looked at before the start.
+const NEIGHBOURS: usize = 64;
+
+/// Most files among which they are looked for.
+const FILES: usize = 4096;
 
 /// An open control socket.
 #[derive(Debug)]
@@ -132,17 +139,14 @@ fn in_directory(home: &Path, name: &str) -> io::Result<Opened> {
     })
 }
 
-/// Removes the sockets of runtimes that have ended. Returns how many.
+/// Removes the sockets of runtimes that have ended. Returns how many. The first worker waits for it, so it looks at a
+/// limited number and waits for no neighbour.
 fn remove_stale(home: &Path) -> usize {
-    let dead = |path: &Path| {
-        let refused = UnixStream::connect(path).is_err_and(|error| is_gone(&error));
-        refused && fs::remove_file(path).is_ok()
-    };
-    let found = sockets(home).into_iter().filter(|address| match address {
-        Address::Path(path) => dead(path),
-        Address::Abstract(_) => false,
-    });
-    found.count()
+    let entries = fs::read_dir(home).into_iter().flatten().take(FILES);
+    let paths = entries.filter_map(Result::ok).map(|entry| entry.path());
+    let sockets = paths.filter(|path| of_runtime(&Address::Path(path.clone())).is_some());
+    let dead = |path: &PathBuf| is_deserted(path) && fs::remove_file(path).is_ok();
+    sockets.take(NEIGHBOURS).filter(dead).count()
 }
 
 #[cfg(test)]
@@ -194,6 +198,17 @@ mod tests {
         left.sort();
         assert_eq!(left, ["1-5.sock", "2-6.sock", "note", "other.sock"]);
         drop(alive);
+        fs::remove_dir_all(&scratch).unwrap();
+    }
+
+    #[test]
+    fn a_limited_number_of_neighbours_is_looked_at() {
+        let scratch = scratch("neighbours");
+        for pid in 0..NEIGHBOURS + 9 {
+            drop(UnixListener::bind(scratch.join(format!("{pid}-7.sock"))).unwrap());
+        }
+        assert_eq!(remove_stale(&scratch), NEIGHBOURS);
+        assert_eq!(remove_stale(&scratch), 9);
         fs::remove_dir_all(&scratch).unwrap();
     }
 

@@ -11,6 +11,7 @@ pub mod client;
 pub mod clock;
 pub mod clone3;
 pub mod datagram;
+pub mod deserted;
 pub mod directory;
 pub mod epoll;
 pub mod epoll_set;
