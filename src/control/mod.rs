@@ -1,16 +1,22 @@
 //! The control socket: how `rpmctl` speaks to a runtime. docs/control.md describes the protocol.
 //!
-//! `protocol` has the words, `place` and `find` the names of sockets, `server` the connections. What a command does is
+//! `protocol` has the words, `place` and `find` the names of sockets, `rule` who may use one, `server` and `guests` the
+//! connections. What a command does is
 //! decided by the supervisor.
 
 mod find;
+mod guests;
+mod limits;
 mod place;
 pub mod protocol;
+mod rule;
 mod server;
 
 pub use find::{Address, Found, connect, find, of_runtime};
+pub use limits::Limits;
 pub use place::{Held, Opened, open, socket_name};
-pub use server::{Answer, Limits, Service, serve};
+pub use rule::{Rule, Why};
+pub use server::{Answer, Service, serve};
 
 /// The directory of the sockets, if the runtime can write there.
 pub const RUN: &str = "/run/rpm-runtime";

@@ -2,7 +2,7 @@
 //! for it and for the answer, requests in a time, and the number of clients. A task for each client, on the thread of the
 //! loop; nothing runs while nobody asks.
 
-use std::cell::Cell;
+use std::cell::RefCell;
 use std::convert::Infallible;
 use std::future::Future;
 use std::io;
@@ -12,9 +12,13 @@ use std::time::Duration;
 
 use serde_json::value::RawValue;
 use tokio::net::{UnixListener, UnixStream};
-use tokio::time::{sleep, timeout};
+use tokio::task::{AbortHandle, yield_now};
+use tokio::time::{Instant, sleep, timeout};
 
+use super::guests::{Guests, Pace, Room};
+use super::limits::Limits;
 use super::protocol::{Command, Kind, Refusal, Reply, Request, VERSION};
+use super::rule::{Rule, Why};
 use crate::sys::peer::Peer;
 
 /// The answer to a command, when it is known.
@@ -22,12 +26,14 @@ pub type Answer = Pin<Box<dyn Future<Output = Result<Box<RawValue>, Refusal>>>>;
 
 /// What the server asks of the runtime.
 pub struct Service {
-    /// The user of the runtime, who may use it beside root.
-    pub uid: u32,
+    /// Who may use it.
+    pub rule: Rule,
     /// Obeys a command.
     pub obey: Box<dyn Fn(Command, Peer) -> Answer>,
     /// A peer was refused; `None`: the kernel does not say who it is.
-    pub refused: Box<dyn Fn(Option<Peer>)>,
+    pub refused: Box<dyn Fn(Option<Peer>, Why)>,
+    /// A request could not be obeyed: it is malformed or unknown, or there is no place for the client.
+    pub fault: Box<dyn Fn(Kind)>,
     /// Connections cannot be accepted.
     pub trouble: Box<dyn Fn(&io::Error)>,
 }
@@ -35,48 +41,68 @@ pub struct Service {
 impl std::fmt::Debug for Service {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Service")
-            .field("uid", &self.uid)
+            .field("rule", &self.rule)
             .finish_non_exhaustive()
     }
 }
 
-/// Limits on what clients can take from the runtime.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// Clients at the same time. A further one is told so.
-    pub clients: usize,
-    /// Bytes of a request.
-    pub line: usize,
-    /// Time for a request to arrive, and so the longest pause between two.
-    pub request: Duration,
-    /// Time for a client to take its answer.
-    pub answer: Duration,
-    /// Requests that a client may send as fast as they are answered. Before each further one there is a pause.
-    pub burst: u32,
-    /// That pause.
-    pub pause: Duration,
-    /// Pause after a failed accept.
-    pub accept_retry: Duration,
+/// What all clients share.
+struct Hall {
+    service: Service,
+    limits: Limits,
+    guests: RefCell<Guests<AbortHandle>>,
+    requests: RefCell<Pace>,
+    begun: Instant,
 }
 
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            clients: 128,
-            line: 16 << 10,
-            request: Duration::from_secs(10),
-            answer: Duration::from_secs(5),
-            burst: 32,
-            pause: Duration::from_millis(50),
-            accept_retry: Duration::from_millis(200),
+impl Hall {
+    /// Waits until one more request may be answered.
+    async fn turn(&self) {
+        let wait = self.requests.borrow_mut().wait(self.begun.elapsed());
+        rest(wait).await;
+    }
+
+    /// Finds a place for a new client. One that waits may have to leave for it.
+    fn enter(&self, peer: Peer) -> Option<u64> {
+        let room = {
+            let guests = self.guests.borrow();
+            guests.room(peer, self.limits.clients, self.limits.root)
+        };
+        match room {
+            Room::Free => {}
+            Room::Instead(id) => {
+                let task = self.guests.borrow_mut().leave(id);
+                if let Some(task) = task {
+                    task.abort();
+                }
+            }
+            Room::None => return None,
         }
+        Some(self.guests.borrow_mut().enter(peer))
+    }
+}
+
+/// Leaves the loop to others, at least for this time.
+async fn rest(time: Duration) {
+    if time.is_zero() {
+        yield_now().await;
+    } else {
+        sleep(time).await;
     }
 }
 
 /// Serves `listener` while the future is polled, inside a `LocalSet`. It ends only by being dropped.
 pub async fn serve(listener: UnixListener, service: Service, limits: Limits) -> Infallible {
-    let service = Rc::new(service);
-    let clients = Rc::new(Cell::new(0));
+    let hall = Rc::new(Hall {
+        service,
+        limits,
+        guests: RefCell::default(),
+        requests: RefCell::new(Pace::new(limits.burst_of_all, limits.pause_of_all)),
+        begun: Instant::now(),
+    });
+    let service = &hall.service;
+    let lines = Lines::new(service.rule, limits);
+    let mut refusals = Pace::new(limits.refusals, limits.refusal_pause);
     loop {
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
@@ -86,69 +112,91 @@ pub async fn serve(listener: UnixListener, service: Service, limits: Limits) -> 
                 continue;
             }
         };
-        let Some(peer) = admit(&stream, &service) else {
+        let peer = Peer::of(&stream).ok();
+        let refused = service.rule.refuses(peer);
+        let peer = match (peer, refused) {
+            (Some(peer), None) => peer,
+            (peer, why) => {
+                let why = why.unwrap_or(Why::Unknown);
+                tell(&stream, lines.refused(why));
+                drop(stream);
+                (service.refused)(peer, why);
+                rest(refusals.wait(hall.begun.elapsed())).await;
+                continue;
+            }
+        };
+        let Some(id) = hall.enter(peer) else {
+            tell(&stream, &lines.busy);
+            (service.fault)(Kind::Busy);
             continue;
         };
-        if clients.get() >= limits.clients {
-            let text = format!(
-                "there are {} clients already; try again later",
-                limits.clients
-            );
-            tell(&stream, Err(Refusal::new(Kind::Busy, text)));
-            continue;
-        }
-        let guard = Guard::new(&clients);
-        let service = Rc::clone(&service);
-        tokio::task::spawn_local(async move {
-            let _guard = guard;
-            visit(&stream, peer, &service, limits).await;
+        let guard = Guard(Rc::clone(&hall), id);
+        let task = tokio::task::spawn_local(async move {
+            visit(&stream, peer, &guard).await;
         });
+        hall.guests.borrow_mut().ends_with(id, task.abort_handle());
     }
 }
 
-/// A client is counted for as long as this lives.
-struct Guard(Rc<Cell<usize>>);
-
-impl Guard {
-    fn new(clients: &Rc<Cell<usize>>) -> Self {
-        clients.set(clients.get() + 1);
-        Self(Rc::clone(clients))
-    }
-}
+/// A client has its place for as long as this lives.
+struct Guard(Rc<Hall>, u64);
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        self.0.set(self.0.get().saturating_sub(1));
+        // It is the end of its task, which nothing else has to end.
+        let _ = self.0.guests.borrow_mut().leave(self.1);
     }
 }
 
-/// Root and the user of the runtime may use it. Everybody else is told so, at once and without waiting for it.
-fn admit(stream: &UnixStream, service: &Service) -> Option<Peer> {
-    let peer = Peer::of(stream).ok();
-    if let Some(peer) = peer.filter(|peer| peer.uid == 0 || peer.uid == service.uid) {
-        return Some(peer);
+/// What is said to those who get no place, written once.
+struct Lines {
+    foreign: Vec<u8>,
+    invisible: Vec<u8>,
+    unknown: Vec<u8>,
+    busy: Vec<u8>,
+}
+
+impl Lines {
+    fn new(rule: Rule, limits: Limits) -> Self {
+        let refusal = |kind, text: String| line(Err(Refusal::new(kind, text)));
+        let foreign = format!(
+            "this user may not use the control socket; only root and user {}, as which the runtime runs",
+            rule.uid
+        );
+        let invisible = "a process outside of the container may not use the control socket; use rpmctl in the container";
+        let unknown = "the kernel does not say who you are, so you may not use the control socket";
+        let busy = format!(
+            "there are {} clients already; try again later",
+            limits.clients
+        );
+        Self {
+            foreign: refusal(Kind::NotAllowed, foreign),
+            invisible: refusal(Kind::NotAllowed, invisible.to_owned()),
+            unknown: refusal(Kind::NotAllowed, unknown.to_owned()),
+            busy: refusal(Kind::Busy, busy),
+        }
     }
-    (service.refused)(peer);
-    let who = peer.map_or_else(
-        || "an unknown user".to_owned(),
-        |peer| format!("user {}", peer.uid),
-    );
-    let text = format!(
-        "{who} may not use the control socket; only root and user {}, as which the runtime runs",
-        service.uid
-    );
-    tell(stream, Err(Refusal::new(Kind::NotAllowed, text)));
-    None
+
+    fn refused(&self, why: Why) -> &[u8] {
+        match why {
+            Why::Foreign => &self.foreign,
+            Why::Invisible => &self.invisible,
+            Why::Unknown => &self.unknown,
+        }
+    }
 }
 
 /// Writes a short line to a new connection, which always has room for it.
-fn tell(stream: &UnixStream, outcome: Result<Box<RawValue>, Refusal>) {
+fn tell(stream: &UnixStream, line: &[u8]) {
     // If it fails, the client is gone.
-    let _ = stream.try_write(&line(outcome));
+    let _ = stream.try_write(line);
 }
 
 /// Serves one client to its end.
-async fn visit(stream: &UnixStream, peer: Peer, service: &Service, limits: Limits) {
+async fn visit(stream: &UnixStream, peer: Peer, Guard(hall, id): &Guard) {
+    let Hall {
+        service, limits, ..
+    } = &**hall;
     let mut buffer = Vec::new();
     let mut burst = limits.burst;
     loop {
@@ -156,23 +204,33 @@ async fn visit(stream: &UnixStream, peer: Peer, service: &Service, limits: Limit
         let Ok(Ok(Some(text))) = arrived else {
             return;
         };
-        let (outcome, over) = match text {
-            None => {
+        hall.turn().await;
+        let request = text.map_or_else(
+            || {
                 let text = format!("a request has at most {} bytes", limits.line);
-                (Err(Refusal::new(Kind::Malformed, text)), true)
-            }
-            Some(text) => match read(&text) {
-                Ok(command) => ((service.obey)(command, peer).await, false),
-                Err(refusal) => {
-                    let over = refusal.kind == Kind::Malformed;
-                    (Err(refusal), over)
-                }
+                Err(Refusal::new(Kind::Malformed, text))
             },
+            |text| read(&text),
+        );
+        let (outcome, over) = match request {
+            Ok(command) => {
+                hall.guests.borrow_mut().served(*id, true);
+                let outcome = (service.obey)(command, peer).await;
+                hall.guests.borrow_mut().served(*id, false);
+                (outcome, false)
+            }
+            Err(refusal) => {
+                (service.fault)(refusal.kind);
+                let over = refusal.kind == Kind::Malformed;
+                (Err(refusal), over)
+            }
         };
         let written = timeout(limits.answer, write(stream, &line(outcome))).await;
         if over || !matches!(written, Ok(Ok(()))) {
             return;
         }
+        // The loop has more to do than to answer one client.
+        yield_now().await;
         match burst.checked_sub(1) {
             Some(left) => burst = left,
             None => sleep(limits.pause).await,

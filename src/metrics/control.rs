@@ -9,6 +9,25 @@ pub const CONTROL_COMMANDS: [&str; 10] = [
     "list", "health", "env", "version", "reload", "restart", "scale", "signal", "reopen", "connect",
 ];
 
+/// What could not be obeyed, by the labels `command` and `result`: a client for whom there is no place, and requests that are
+/// no command of ours.
+const FAULTS: [(&str, &str); 3] = [
+    ("connect", "busy"),
+    ("other", "malformed"),
+    ("other", "unknown"),
+];
+
+/// Why a request could not be obeyed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ControlFault {
+    /// There is no place for the client.
+    Busy,
+    /// It is no request, or too long.
+    Malformed,
+    /// A command or version of the protocol that is not known.
+    Unknown,
+}
+
 /// The results.
 const RESULTS: [&str; 2] = ["ok", "refused"];
 
@@ -32,6 +51,9 @@ impl Control {
                 }
             }
         }
+        for (command, result) in FAULTS {
+            commands.get_metric_with_label_values(&[command, result])?;
+        }
         Ok(Self { commands })
     }
 }
@@ -41,6 +63,20 @@ impl super::Metrics {
     pub fn control_command(&self, command: &str, obeyed: bool) {
         let [ok, refused] = RESULTS;
         let labels = [command, if obeyed { ok } else { refused }];
+        if let Ok(counter) = self.control.commands.get_metric_with_label_values(&labels) {
+            counter.inc();
+        }
+    }
+
+    /// A client or a request of the control socket could not be taken.
+    pub fn control_fault(&self, fault: ControlFault) {
+        let [busy, malformed, unknown] = FAULTS;
+        let (command, result) = match fault {
+            ControlFault::Busy => busy,
+            ControlFault::Malformed => malformed,
+            ControlFault::Unknown => unknown,
+        };
+        let labels = [command, result];
         if let Ok(counter) = self.control.commands.get_metric_with_label_values(&labels) {
             counter.inc();
         }

@@ -20,5 +20,5 @@ mod workers;
 mod tests;
 
 pub use cgroup::CgroupCounters;
-pub use control::CONTROL_COMMANDS;
+pub use control::{CONTROL_COMMANDS, ControlFault};
 pub use page::{Facts, Metrics, Scrape};

@@ -13,8 +13,8 @@ use tracing::{debug, info, warn};
 
 use crate::config::{Config, Line};
 use crate::control::protocol::{Command, Env, Kind, List, Refusal, Variable, Version};
-use crate::control::{self, Answer, Held, Limits, Opened, Service, socket_name};
-use crate::metrics::Metrics;
+use crate::control::{self, Answer, Held, Limits, Opened, Rule, Service, socket_name};
+use crate::metrics::{ControlFault, Metrics};
 use crate::model::{Snapshot, Tick};
 use crate::policy::Seldom;
 use crate::ports::SharedPorts;
@@ -77,10 +77,20 @@ pub(super) fn serve(supervisor: &Supervisor, lines: Vec<Line>) -> Option<Held> {
     let told = RefCell::new(Seldom::<Option<u32>>::default());
     let troubles = RefCell::new(Seldom::<()>::default());
     let (now, again) = (supervisor.clock.reader(), supervisor.clock.reader());
+    let faults = Arc::clone(&supervisor.metrics);
     let service = Service {
-        uid: effective_user(),
+        rule: Rule::here(held.address()),
         obey: Box::new(move |command, peer| desk.obey(&command, peer)),
-        refused: Box::new(move |peer| {
+        fault: Box::new(move |kind| {
+            faults.control_fault(match kind {
+                Kind::Busy => ControlFault::Busy,
+                Kind::Unknown => ControlFault::Unknown,
+                Kind::Malformed | Kind::NotAllowed | Kind::Refused | Kind::Other => {
+                    ControlFault::Malformed
+                }
+            });
+        }),
+        refused: Box::new(move |peer, why| {
             metrics.control_command("connect", false);
             let uid = peer.map(|peer| peer.uid);
             if let Some(left_out) = told.borrow_mut().write(uid, 1, now()) {
@@ -89,7 +99,8 @@ pub(super) fn serve(supervisor: &Supervisor, lines: Vec<Line>) -> Option<Held> {
                     peer_uid = uid,
                     peer_pid = pid,
                     left_out,
-                    "a peer of the control socket was refused: it is neither root nor our user"
+                    "a peer of the control socket was refused: {}",
+                    why.text()
                 );
             }
         }),
@@ -99,7 +110,9 @@ pub(super) fn serve(supervisor: &Supervisor, lines: Vec<Line>) -> Option<Held> {
             }
         }),
     };
-    tokio::task::spawn_local(control::serve(listener, service, Limits::default()));
+    let files = supervisor.host.files;
+    let limits = Limits::within(files.map_or(u64::MAX, |files| files.current));
+    tokio::task::spawn_local(control::serve(listener, service, limits));
     Some(held)
 }
 

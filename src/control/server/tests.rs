@@ -1,19 +1,22 @@
 //! The server with clients of this process.
 
+use std::cell::Cell;
 use std::io::{Read, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream as Client;
 use std::time::Duration;
 
 use super::*;
 use crate::sys::links::effective_user;
+use crate::sys::testing::as_nobody;
 
-/// Serves with these limits while `clients` runs on a thread of its own. Returns what that gives, and how many peers were
-/// refused.
+/// Serves with these limits while `clients` runs on a thread of its own. Returns what that gives, and what could not be
+/// obeyed. `version` is never answered.
 fn served<T: Send + 'static>(
     limits: Limits,
     uid: u32,
     clients: impl FnOnce(&std::path::Path) -> T + Send + 'static,
-) -> (T, usize) {
+) -> (T, Told) {
     let place = std::env::temp_dir().join(format!(
         "rpm-control-{}-{:?}.sock",
         std::process::id(),
@@ -27,15 +30,28 @@ fn served<T: Send + 'static>(
         .unwrap();
     let refused = Rc::new(Cell::new(0));
     let counts = Rc::clone(&refused);
+    let faults = Rc::new(RefCell::new(Vec::new()));
+    let tell_fault = Rc::clone(&faults);
     let found = tokio::task::LocalSet::new().block_on(&runtime, async {
         let listener = UnixListener::bind(&place).unwrap();
         let service = Service {
-            uid,
+            rule: Rule {
+                uid,
+                visible: false,
+                ambiguous: false,
+            },
             obey: Box::new(|command, _| {
                 let text = format!("{:?}", command.name());
-                Box::pin(async move { Ok(RawValue::from_string(text).unwrap()) })
+                let hangs = command == Command::Version;
+                Box::pin(async move {
+                    if hangs {
+                        std::future::pending::<()>().await;
+                    }
+                    Ok(RawValue::from_string(text).unwrap())
+                })
             }),
-            refused: Box::new(move |_| counts.set(counts.get() + 1)),
+            refused: Box::new(move |_, _| counts.set(counts.get() + 1)),
+            fault: Box::new(move |kind| tell_fault.borrow_mut().push(kind)),
             trouble: Box::new(|error| panic!("{error}")),
         };
         let server = tokio::task::spawn_local(serve(listener, service, limits));
@@ -47,7 +63,18 @@ fn served<T: Send + 'static>(
         found
     });
     std::fs::remove_file(&place).unwrap();
-    (found, refused.get())
+    let told = Told {
+        refused: refused.get(),
+        faults: faults.take(),
+    };
+    (found, told)
+}
+
+/// What the server told the runtime.
+#[derive(Debug)]
+struct Told {
+    refused: usize,
+    faults: Vec<Kind>,
 }
 
 fn ours() -> u32 {
@@ -104,9 +131,10 @@ fn what_is_no_request_is_told_and_ends_the_connection() {
         b"{\"v\":1,\"v\":1,\"command\":\"list\"}\n",
         b"\xff\xfe\n",
     ];
-    let (answers, _) = served(Limits::default(), ours(), move |path| {
+    let (answers, told) = served(Limits::default(), ours(), move |path| {
         bad.map(|bytes| asked(path, &[bytes, LIST.as_bytes()].concat(), 2))
     });
+    assert_eq!(told.faults, [Kind::Malformed; 7]);
     for (lines, bytes) in answers.iter().zip(bad) {
         assert_eq!(
             lines.len(),
@@ -120,11 +148,12 @@ fn what_is_no_request_is_told_and_ends_the_connection() {
 
 #[test]
 fn unknown_commands_and_versions_are_told_and_the_connection_goes_on() {
-    let (lines, _) = served(Limits::default(), ours(), |path| {
+    let (lines, told) = served(Limits::default(), ours(), |path| {
         let all =
             format!("{{\"v\":1,\"command\":\"dance\"}}\n{{\"v\":2,\"command\":\"list\"}}\n{LIST}");
         asked(path, all.as_bytes(), 3)
     });
+    assert_eq!(told.faults, [Kind::Unknown; 2]);
     assert!(lines[0].contains("\"kind\":\"unknown\""), "{lines:?}");
     assert!(lines[0].contains("there are list, "), "{lines:?}");
     assert!(lines[1].contains("speaks version 1"), "{lines:?}");
@@ -137,7 +166,8 @@ fn an_endless_line_is_cut_off() {
         line: 1000,
         ..Limits::default()
     };
-    let (lines, _) = served(limits, ours(), |path| asked(path, &vec![b'x'; 100_000], 2));
+    let (lines, told) = served(limits, ours(), |path| asked(path, &vec![b'x'; 100_000], 2));
+    assert_eq!(told.faults, [Kind::Malformed]);
     // The rest of the line was not read, so the answer may be lost with the connection.
     assert!(lines.len() <= 1, "{lines:?}");
     if let Some(line) = lines.first() {
@@ -145,34 +175,104 @@ fn an_endless_line_is_cut_off() {
     }
 }
 
+/// A client that has been answered once, and then is silent.
+fn silent(path: &std::path::Path) -> Client {
+    let mut client = Client::connect(path).unwrap();
+    client
+        .set_read_timeout(Some(Duration::from_secs(30)))
+        .unwrap();
+    client.write_all(LIST.as_bytes()).unwrap();
+    let mut some = [0; 24];
+    client.read_exact(&mut some).unwrap();
+    client
+}
+
 #[test]
-fn a_client_that_says_nothing_is_left_and_one_more_than_the_limit_is_told() {
+fn a_client_that_says_nothing_is_left_after_its_time() {
     let limits = Limits {
-        clients: 1,
         request: Duration::from_millis(200),
         ..Limits::default()
     };
-    let (answers, _) = served(limits, ours(), |path| {
-        let mut silent = Client::connect(path).unwrap();
-        // Answered, so it is counted; then it is silent.
-        silent.write_all(LIST.as_bytes()).unwrap();
-        let mut some = [0; 1];
-        silent.read_exact(&mut some).unwrap();
-        let told = asked(path, LIST.as_bytes(), 1);
+    let (rest, _) = served(limits, ours(), |path| {
         let mut rest = Vec::new();
-        silent.read_to_end(&mut rest).unwrap();
-        // Its place is free now.
-        let served = asked(path, LIST.as_bytes(), 1);
-        (told, served)
+        silent(path).read_to_end(&mut rest).unwrap();
+        rest
     });
-    assert!(answers.0[0].contains("\"kind\":\"busy\""), "{answers:?}");
-    assert_eq!(answers.1, ["{\"v\":1,\"result\":\"list\"}"]);
+    assert_eq!(rest, b"");
+}
+
+#[test]
+fn the_oldest_silent_client_leaves_for_a_new_one() {
+    let limits = Limits {
+        clients: 2,
+        root: 0,
+        request: Duration::from_hours(1),
+        ..Limits::default()
+    };
+    let (answer, told) = served(limits, ours(), |path| {
+        let (mut first, mut second) = (silent(path), silent(path));
+        let answer = asked(path, LIST.as_bytes(), 1);
+        let mut rest = Vec::new();
+        first.read_to_end(&mut rest).unwrap();
+        assert_eq!(rest, b"", "it was closed");
+        second.write_all(LIST.as_bytes()).unwrap();
+        second.read_exact(&mut [0; 24]).unwrap();
+        answer
+    });
+    assert_eq!(answer, ["{\"v\":1,\"result\":\"list\"}"]);
+    assert_eq!(told.faults, []);
+}
+
+#[test]
+fn while_all_clients_are_served_one_more_is_told_so() {
+    let limits = Limits {
+        clients: 1,
+        root: 0,
+        ..Limits::default()
+    };
+    let (answer, told) = served(limits, ours(), |path| {
+        loop {
+            let mut client = Client::connect(path).unwrap();
+            let both = format!("{LIST}{{\"v\":1,\"command\":\"version\"}}\n");
+            client.write_all(both.as_bytes()).unwrap();
+            client.read_exact(&mut [0; 24]).unwrap();
+            // Either it leaves, because the server has not come to its second request, or it is served for ever.
+            let answer = asked(path, LIST.as_bytes(), 1);
+            if answer.iter().any(|line| line.contains("busy")) {
+                return answer;
+            }
+        }
+    });
+    assert!(answer[0].contains("there are 1 clients"), "{answer:?}");
+    assert_eq!(told.faults, [Kind::Busy]);
+}
+
+#[test]
+fn refused_peers_are_told_and_after_some_of_them_nobody_is_accepted_for_a_while() {
+    let pause = Duration::from_millis(100);
+    let limits = Limits {
+        refusals: 2,
+        refusal_pause: pause,
+        ..Limits::default()
+    };
+    let begin = std::time::Instant::now();
+    let (answers, told) = served(limits, ours(), |path| {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o666)).unwrap();
+        as_nobody(|| [(); 6].map(|()| asked(path, b"", 1)))
+    });
+    for answer in answers {
+        assert!(answer[0].contains("\"kind\":\"not-allowed\""), "{answer:?}");
+    }
+    assert_eq!(told.refused, 6);
+    assert!(begin.elapsed() >= pause * 3);
 }
 
 #[test]
 fn a_client_that_takes_no_answer_is_left_after_its_time() {
     let limits = Limits {
         clients: 1,
+        root: 0,
+        burst_of_all: 1 << 20,
         answer: Duration::from_millis(200),
         burst: 1 << 20,
         ..Limits::default()
