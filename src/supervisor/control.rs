@@ -1,7 +1,8 @@
 //! The control socket: opens it, and answers its questions from the published state.
 
-use std::cell::{OnceCell, RefCell};
+use std::cell::RefCell;
 use std::io;
+use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Serialize;
@@ -17,20 +18,20 @@ use crate::control::{self, Answer, Held, Limits, Opened, Rule, Service, socket_n
 use crate::metrics::{ControlFault, Metrics};
 use crate::model::{Snapshot, Tick};
 use crate::policy::Seldom;
-use crate::ports::SharedPorts;
 use crate::sys::clock::Clock;
 use crate::sys::links::effective_user;
 use crate::sys::peer::Peer;
 use crate::sys::proc::{Proc, ProcDir};
 
 use super::Supervisor;
-use super::connections::Connections;
 use super::incoming::Incoming;
 use super::report::Reloads;
 
+mod gathering;
 mod orders;
 mod views;
 
+use gathering::Gathering;
 pub(super) use orders::{Answers, Order};
 
 /// Opens the control socket and serves it, if RPM_CONTROL says so. That it cannot be opened ends nothing: the service is
@@ -73,7 +74,7 @@ pub(super) fn serve(supervisor: &Supervisor, lines: Vec<Line>) -> Option<Held> {
     }
     info!(socket = %held.address(), "control socket: rpmctl");
     let metrics = Arc::clone(&supervisor.metrics);
-    let desk = Desk::new(supervisor, lines);
+    let desk = Rc::new(Desk::new(supervisor, lines));
     let told = RefCell::new(Seldom::<Option<u32>>::default());
     let troubles = RefCell::new(Seldom::<()>::default());
     let (now, again) = (supervisor.clock.reader(), supervisor.clock.reader());
@@ -132,10 +133,7 @@ struct Desk {
     clock: Clock,
     /// To the loop.
     outbox: UnboundedSender<Incoming>,
-    ports: Option<SharedPorts>,
-    /// Made by the first question.
-    connections: OnceCell<Option<Connections>>,
-    proc: OnceCell<Proc>,
+    gathering: Gathering,
 }
 
 impl Desk {
@@ -148,16 +146,13 @@ impl Desk {
             reloads: supervisor.reloads.clone(),
             clock: supervisor.clock.clone(),
             outbox: supervisor.outbox.clone(),
-            ports: shared.map(|sharing| sharing.ports.clone()),
-            connections: OnceCell::new(),
-            proc: OnceCell::new(),
+            gathering: Gathering::new(shared.map(|sharing| sharing.ports.clone())),
         }
     }
 
-    fn obey(&self, command: &Command, peer: Peer) -> Answer {
-        let name = command.name();
+    fn obey(self: &Rc<Self>, command: &Command, peer: Peer) -> Answer {
         let outcome = match command {
-            Command::List => written(&self.list()),
+            Command::List => return self.list(peer),
             Command::Health => written(&self.health()),
             Command::Env => written(&self.env()),
             Command::Version => written(&self.version()),
@@ -167,14 +162,20 @@ impl Desk {
             | Command::Signal { .. }
             | Command::Reopen => return self.order(command.clone(), peer),
         };
-        self.metrics.control_command(name, outcome.is_ok());
+        self.told(command, peer, outcome.is_ok());
+        Box::pin(async move { outcome })
+    }
+
+    /// Counts and logs a command that reads.
+    fn told(&self, command: &Command, peer: Peer, obeyed: bool) {
+        let name = command.name();
+        self.metrics.control_command(name, obeyed);
         debug!(
             command = name,
             peer_uid = peer.uid,
             peer_pid = peer.pid,
             "control command"
         );
-        Box::pin(async move { outcome })
     }
 
     /// Passes a command to the loop, and waits for its turn.
@@ -223,24 +224,21 @@ impl Desk {
         views::health(&self.snapshot(), &self.reloads, self.clock.unix_seconds())
     }
 
-    /// Reads a file of /proc for each worker, and the connections from the kernel.
-    fn list(&self) -> List {
-        let (snapshot, now) = (self.snapshot(), self.clock.now());
-        let proc = self.proc.get_or_init(|| Proc::new("/proc"));
-        let on = || self.ports.as_ref().map(Connections::on);
-        let connections = self.connections.get_or_init(on).as_ref();
-        let connections = connections.and_then(|connections| connections.count(&snapshot));
-        let queues = self
-            .ports
-            .as_ref()
-            .map(SharedPorts::queues)
-            .unwrap_or_default();
-        List {
-            runtime: self.version(),
-            uptime_seconds: views::seconds(now.since(Tick::default())),
-            health: self.health(),
-            workers: views::workers(&snapshot, now, proc, connections.as_ref(), &queues),
-        }
+    /// The answer to `list`. What it reads is shared by all who ask.
+    fn list(self: &Rc<Self>, peer: Peer) -> Answer {
+        let desk = Rc::clone(self);
+        Box::pin(async move {
+            let now = || desk.clock.now();
+            let frame = || List {
+                runtime: desk.version(),
+                uptime_seconds: views::seconds(now().since(Tick::default())),
+                health: desk.health(),
+                workers: Vec::new(),
+            };
+            let outcome = desk.gathering.list(|| desk.snapshot(), now, frame).await;
+            desk.told(&Command::List, peer, outcome.is_ok());
+            outcome
+        })
     }
 }
 
