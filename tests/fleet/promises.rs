@@ -114,8 +114,17 @@ impl Books {
             .filter(|pid| !ailed(pid) && !replaced(pid))
             .collect();
         if !gone.is_empty() {
-            // One that excludes its successor may be missing in any case.
-            let first = gone.iter().any(|pid| self.lives[*pid].excludes);
+            // One that excludes its successor may be missing in any case. It may have taken over in the same decision in which
+            // it leaves for a reload.
+            let excludes = |pid: &Pid| self.lives.get(pid).is_some_and(|life| life.excludes);
+            let first = gone.iter().any(|pid| {
+                let slot = self.slots.get(self.lives[*pid].slot);
+                let next = slot.and_then(|slot| match slot.chair {
+                    Chair::Held(next) => Some(next),
+                    _ => None,
+                });
+                excludes(pid) || next.is_some_and(|next| excludes(&next))
+            });
             let unavailable = self.allowed().1.max(usize::from(first));
             let (wanted, least) = (self.wanted(), serving.len() + unavailable);
             assert!(wanted <= least, "too few serve: {serving:?} of {self:?}");
