@@ -63,7 +63,7 @@ COPY src ./src
 ARG REVISION=unknown
 RUN find src -name '*.rs' -exec touch {} + \
     && RPM_BUILD_REVISION="${REVISION}" cargo build --release --locked --bins --target "$(cat /target)" \
-    && cd "target/$(cat /target)/release" && cp rpm-runtime rpmctl /out/
+    && cp "target/$(cat /target)/release/rpm-runtime" "target/$(cat /target)/release/rpmctl" /out/
 # The build fails here if a binary is not static or is of another architecture, and where it can run, if it does not.
 RUN set -e; for name in rpm-runtime rpmctl; do \
         readelf -hldW "/out/${name}" > /headers; \
