@@ -7,6 +7,7 @@ mod boot;
 mod checks;
 mod connections;
 mod control;
+mod descriptors;
 mod drains;
 mod environment;
 mod follow;

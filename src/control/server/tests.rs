@@ -255,7 +255,7 @@ fn refused_peers_are_told_and_after_some_of_them_nobody_is_accepted_for_a_while(
         refusal_pause: pause,
         ..Limits::default()
     };
-    let begin = std::time::Instant::now();
+    let begin = Instant::now();
     let (answers, told) = served(limits, ours(), |path| {
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o666)).unwrap();
         as_nobody(|| [(); 6].map(|()| asked(path, b"", 1)))

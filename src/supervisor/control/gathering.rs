@@ -179,13 +179,13 @@ mod tests {
         let (made, key, time) = (Cell::new(0), Cell::new('a'), Cell::new(Duration::ZERO));
         let one = OneForAll::new();
         let ask = async || {
-            let make = async |_: &char| {
+            let answer = async |_: &char| {
                 // The others come meanwhile.
                 tokio::task::yield_now().await;
                 made.set(made.get() + 1);
                 Ok::<u32, Infallible>(made.get())
             };
-            one.get(|| key.get(), || Tick(time.get()), make)
+            one.get(|| key.get(), || Tick(time.get()), answer)
                 .await
                 .unwrap()
         };
@@ -205,7 +205,7 @@ mod tests {
                 }
             })
             .await;
-            time.set(FRESH - Duration::from_millis(1));
+            time.set(FRESH.saturating_sub(Duration::from_millis(1)));
             assert_eq!(ask().await, 1);
             key.set('b');
             assert_eq!(ask().await, 2, "the state has changed");
@@ -221,8 +221,8 @@ mod tests {
             .unwrap();
         let one = OneForAll::new();
         let ask = async |outcome: Result<u8, u8>| {
-            let make = async |_: &()| outcome;
-            one.get(|| (), Tick::default, make).await
+            let answer = async |(): &()| outcome;
+            one.get(|| (), Tick::default, answer).await
         };
         runtime.block_on(async {
             assert_eq!(ask(Err(1)).await, Err(1));

@@ -108,11 +108,11 @@ fn a_frozen_neighbour_with_a_full_queue_delays_no_start_and_keeps_its_socket() {
     bind(frozen.as_raw_fd(), &address).unwrap();
     listen(&frozen, Backlog::new(0).unwrap()).unwrap();
     let waiting: Vec<_> = (0..4).map(|_| open(SockFlag::SOCK_NONBLOCK)).collect();
-    let last = waiting
+    let tried = waiting
         .iter()
-        .map(|client| connect(client.as_raw_fd(), &address))
-        .last();
-    assert_eq!(last, Some(Err(Errno::EAGAIN)), "its queue is full");
+        .map(|client| connect(client.as_raw_fd(), &address));
+    let tried: Vec<_> = tried.collect();
+    assert_eq!(tried.last(), Some(&Err(Errno::EAGAIN)), "its queue is full");
 
     let runtime = home.start(1);
     assert!(path.exists());
