@@ -3,10 +3,10 @@
 //! A socket gets its name only once it listens: it is bound under another name and renamed. So nobody listens at a socket
 //! with the name of a runtime only if that runtime has ended, and it may be removed.
 
-use std::fs::{self, DirBuilder, Permissions};
+use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::linux::net::SocketAddrExt;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::os::unix::net::{SocketAddr, UnixListener};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -14,6 +14,7 @@ use std::time::Duration;
 use super::find::{Address, of_runtime};
 use super::{ABSTRACT, PRIVATE, RUN, SUFFIX};
 use crate::sys::deserted::is_deserted;
+use crate::sys::unix::listen_privately;
 
 /// Most sockets of other runtimes that are looked at before the start.
 const NEIGHBOURS: usize = 64;
@@ -28,8 +29,10 @@ pub struct Opened {
     pub listener: UnixListener,
     /// Its name.
     pub held: Held,
-    /// Why it is not where it was wanted.
+    /// Why it has an abstract name and is in no directory.
     pub trouble: Option<String>,
+    /// Who else can change what is in its directory.
+    pub exposed: Option<String>,
     /// Sockets of ended runtimes that were removed.
     pub stale: usize,
 }
@@ -65,7 +68,7 @@ pub fn socket_name(pid: u32, started: Duration) -> String {
 pub fn open(home: Option<&Path>, uid: u32, name: &str) -> io::Result<Opened> {
     let usual = || vec![PathBuf::from(RUN), PathBuf::from(format!("{PRIVATE}{uid}"))];
     let homes = home.map_or_else(usual, |home| vec![home.to_owned()]);
-    let mut trouble = None;
+    let mut troubles = Vec::new();
     for path in homes {
         let ready = if home.is_some() {
             given(&path)
@@ -75,12 +78,10 @@ pub fn open(home: Option<&Path>, uid: u32, name: &str) -> io::Result<Opened> {
         match ready.and_then(|()| in_directory(&path, name)) {
             Ok(mut opened) => {
                 opened.stale = remove_stale(&path);
+                opened.exposed = exposed(&path, uid);
                 return Ok(opened);
             }
-            Err(error) if home.is_some() => {
-                trouble = Some(format!("{} cannot be used: {error}", path.display()));
-            }
-            Err(_) => {}
+            Err(error) => troubles.push(format!("{} cannot be used: {error}", path.display())),
         }
     }
     let name = format!("{ABSTRACT}{name}");
@@ -88,9 +89,21 @@ pub fn open(home: Option<&Path>, uid: u32, name: &str) -> io::Result<Opened> {
     Ok(Opened {
         listener,
         held: Held(Address::Abstract(name)),
-        trouble,
+        trouble: Some(troubles.join("; ")),
+        exposed: None,
         stale: 0,
     })
+}
+
+/// Who else can remove the socket from the directory and put another one there: its owner, and everybody whom its mode
+/// lets write, unless it is sticky.
+fn exposed(home: &Path, uid: u32) -> Option<String> {
+    let seen = fs::metadata(home).ok()?;
+    let (mode, owner) = (seen.mode() & 0o7777, seen.uid());
+    if mode & 0o022 != 0 && mode & 0o1000 == 0 {
+        return Some(format!("its mode is {mode:04o}, without the sticky bit"));
+    }
+    (owner != 0 && owner != uid).then(|| format!("its owner is user {owner}"))
 }
 
 /// Makes the directory that the user has named, if it is not there. Its rights are the user's choice; the socket has its
@@ -124,10 +137,8 @@ fn in_directory(home: &Path, name: &str) -> io::Result<Opened> {
     let new = home.join(format!("{name}.new"));
     // Left by a runtime of the same name that was killed just there.
     let _ = fs::remove_file(&new);
-    let listener = UnixListener::bind(&new)?;
-    let ready = fs::set_permissions(&new, Permissions::from_mode(0o600))
-        .and_then(|()| fs::rename(&new, &path));
-    if let Err(error) = ready {
+    let listener = listen_privately(&new)?;
+    if let Err(error) = fs::rename(&new, &path) {
         let _ = fs::remove_file(&new);
         return Err(error);
     }
@@ -135,6 +146,7 @@ fn in_directory(home: &Path, name: &str) -> io::Result<Opened> {
         listener,
         held: Held(Address::Path(path)),
         trouble: None,
+        exposed: None,
         stale: 0,
     })
 }
@@ -151,7 +163,8 @@ fn remove_stale(home: &Path) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::symlink;
+    use std::fs::Permissions;
+    use std::os::unix::fs::{PermissionsExt, symlink};
 
     use super::*;
 
@@ -198,6 +211,48 @@ mod tests {
         left.sort();
         assert_eq!(left, ["1-5.sock", "2-6.sock", "note", "other.sock"]);
         drop(alive);
+        fs::remove_dir_all(&scratch).unwrap();
+    }
+
+    #[test]
+    fn a_directory_that_others_can_change_is_told() {
+        let scratch = scratch("exposed");
+        let with = |mode| {
+            fs::set_permissions(&scratch, Permissions::from_mode(mode)).unwrap();
+            open(Some(&scratch), own_uid(), "1-5").unwrap().exposed
+        };
+        assert_eq!(with(0o700), None);
+        assert_eq!(with(0o755), None);
+        assert_eq!(with(0o1777), None);
+        for mode in [0o777, 0o775] {
+            let told = with(mode).unwrap();
+            assert!(told.contains(&format!("{mode:04o}")), "{told}");
+        }
+        fs::set_permissions(&scratch, Permissions::from_mode(0o700)).unwrap();
+        assert_eq!(
+            exposed(Path::new("/proc/self"), own_uid() + 1),
+            (own_uid() != 0).then(|| format!("its owner is user {}", own_uid()))
+        );
+        fs::remove_dir_all(&scratch).unwrap();
+    }
+
+    #[test]
+    fn a_link_in_the_place_of_the_socket_is_not_followed() {
+        let scratch = scratch("link");
+        let target = scratch.join("target");
+        fs::write(&target, "").unwrap();
+        fs::set_permissions(&target, Permissions::from_mode(0o644)).unwrap();
+        for name in ["1-5.new", "1-5.sock"] {
+            symlink(&target, scratch.join(name)).unwrap();
+        }
+        // As one who is faster than the removal of what is there.
+        assert!(listen_privately(&scratch.join("1-5.new")).is_err());
+        let opened = open(Some(&scratch), own_uid(), "1-5").unwrap();
+        assert_eq!(fs::metadata(&target).unwrap().mode() & 0o777, 0o644);
+        let seen = fs::symlink_metadata(scratch.join("1-5.sock")).unwrap();
+        assert_eq!(seen.mode() & 0o777, 0o600);
+        assert!(!seen.is_symlink());
+        drop(opened);
         fs::remove_dir_all(&scratch).unwrap();
     }
 

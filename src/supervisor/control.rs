@@ -50,8 +50,16 @@ pub(super) fn serve(supervisor: &Supervisor, lines: Vec<Line>) -> Option<Held> {
              listener,
              held,
              trouble,
+             exposed,
              stale,
          }| {
+            if let Some(who) = exposed {
+                warn!(
+                    who,
+                    socket = %held.address(),
+                    "others can change the directory of the control socket (RPM_HOME), and put another socket there"
+                );
+            }
             let listener = UnixListener::from_std(listener)?;
             Ok((listener, held, trouble, stale))
         },
@@ -64,10 +72,13 @@ pub(super) fn serve(supervisor: &Supervisor, lines: Vec<Line>) -> Option<Held> {
         }
     };
     if let Some(trouble) = trouble {
-        warn!(
-            trouble,
-            "the control socket has an abstract name instead of a file in RPM_HOME"
-        );
+        let what = "the control socket has an abstract name instead of a file in RPM_HOME";
+        if config.control.home.is_some() {
+            warn!(trouble, "{what}");
+        } else {
+            // Nobody has asked for a directory, and a read-only root is usual.
+            info!(trouble, "{what}");
+        }
     }
     if stale > 0 {
         debug!(stale, "removed the control sockets of ended runtimes");

@@ -8,13 +8,16 @@ use std::mem::size_of;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::lchown;
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, open, openat, renameat};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::socket::{self, AddressFamily, SockFlag, SockType, UnixAddr};
-use nix::sys::stat::{FchmodatFlags, FileStat, Mode, SFlag, fchmodat, fstat, fstatat, mkdirat};
+use nix::sys::socket::{self, AddressFamily, Backlog, SockFlag, SockType, UnixAddr};
+use nix::sys::stat::{
+    FchmodatFlags, FileStat, Mode, SFlag, fchmod, fchmodat, fstat, fstatat, mkdirat,
+};
 use nix::unistd::{UnlinkatFlags, linkat, unlinkat};
 
 use super::proc::Proc;
@@ -96,6 +99,18 @@ pub fn bind(kind: Kind, path: &Path) -> nix::Result<OwnedFd> {
     let fd = new_socket(kind)?;
     socket::bind(fd.as_raw_fd(), &address)?;
     Ok(fd)
+}
+
+/// Listens at `path`, which must not exist. Only our user may connect, from the moment at which the file is there: it gets
+/// the permissions of the socket, so none have to be changed afterwards at a name that may be another file by then.
+pub fn listen_privately(path: &Path) -> io::Result<UnixListener> {
+    let address = UnixAddr::new(path)?;
+    let fd = new_socket(Kind::Stream)?;
+    // Where the system has no permissions for sockets (gVisor), each peer is checked all the same.
+    let _ = fchmod(&fd, Mode::S_IRUSR | Mode::S_IWUSR);
+    socket::bind(fd.as_raw_fd(), &address)?;
+    socket::listen(&fd, Backlog::MAXCONN)?;
+    Ok(UnixListener::from(fd))
 }
 
 /// As [`bind`], for an abstract name.

@@ -121,6 +121,29 @@ fn a_frozen_neighbour_with_a_full_queue_delays_no_start_and_keeps_its_socket() {
 }
 
 #[test]
+fn a_directory_that_others_can_change_is_warned_of_and_one_made_in_it_is_private() {
+    let home = Home::new("exposed");
+    fs::set_permissions(home.path(), fs::Permissions::from_mode(0o777)).unwrap();
+    let runtime = home.start(1);
+    let told = runtime.wait_for_line(|line| line.contains("others can change the directory"));
+    assert!(told.contains("0777"), "{told}");
+    let socket = home.path().join(&home.files()[0]);
+    let mode = fs::metadata(socket).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    stop(runtime);
+
+    let inner = home.path().join("inner");
+    let runtime = home.serving(1).env("RPM_HOME", &inner).start();
+    runtime.wait_for_line(|line| line.contains("control socket: rpmctl"));
+    let lines = runtime.texts();
+    assert!(
+        !lines.iter().any(|line| line.contains("others can change")),
+        "{lines:?}"
+    );
+    stop(runtime);
+}
+
+#[test]
 fn where_nothing_can_be_written_the_name_is_abstract_and_is_found_all_the_same() {
     let runtime = Runtime::builder()
         .env("RPM_CONTROL", "on")
