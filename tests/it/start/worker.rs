@@ -180,6 +180,7 @@ fn the_environment_keeps_its_order_and_ours_comes_last() {
     let expected = [
         "PATH",
         "RPM_ADMIN_ADDR",
+        "RPM_CONTROL",
         "RPM_RESTART",
         "name",
         "Z_FIRST",
