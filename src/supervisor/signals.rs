@@ -20,9 +20,16 @@ impl Supervisor {
             while wakes.readable().await.is_ok() {
                 // The readiness is cleared first, so that a signal that arrives during the check is reported again.
                 let _ = wakes.try_io(Interest::READABLE, super::not_now);
-                let pending = signals.pending();
-                if !pending.is_empty() && outbox.send(Incoming::Signals(pending)).is_err() {
-                    return;
+                loop {
+                    let (pending, more) = signals.pending();
+                    if !pending.is_empty() && outbox.send(Incoming::Signals(pending)).is_err() {
+                        return;
+                    }
+                    if !more {
+                        break;
+                    }
+                    // A flood of signals must not keep the loop from its work.
+                    tokio::task::yield_now().await;
                 }
             }
         });

@@ -21,7 +21,12 @@ use super::child::{KEPT, reset_signal};
 #[derive(Debug)]
 pub struct Signals {
     fd: SignalFd,
+    /// All that are taken.
+    set: SigSet,
 }
+
+/// How many signals are read at once. A process that sends them in a loop may send as fast as they are read.
+const MOST: usize = 128;
 
 impl Signals {
     /// Takes the signals in `which` that are catchable and no faults. Unblocks all others, because our parent may have
@@ -38,7 +43,7 @@ impl Signals {
         let others = (1..=64).filter(|signal| !KEPT.contains(signal));
         others.for_each(reset_signal);
         let fd = SignalFd::with_flags(&set, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
-        Ok(Self { fd })
+        Ok(Self { fd, set })
     }
 
     /// A copy of the descriptor, which is readable while signals are pending. [`Signals::pending`] reads them. It is no
@@ -48,24 +53,59 @@ impl Signals {
     }
 
     /// The signals that arrived since the last call, each at most once, in the order in which they are read. If more than
-    /// one is read and a process sent one of them, it counts as sent.
-    pub fn pending(&mut self) -> Vec<Received> {
+    /// one is read and a process sent one of them, it counts as sent. True if more may be pending: then call it again, but
+    /// let others work before.
+    pub fn pending(&mut self) -> (Vec<Received>, bool) {
         let mut received: Vec<Received> = Vec::new();
-        // An error other than "none left" is not possible for this descriptor.
-        while let Ok(Some(info)) = self.fd.read_signal() {
-            let sig = i32::try_from(info.ssi_signo).ok().and_then(Sig::new);
-            let Some(sig) = sig else { continue };
-            // kill(2), tgkill(2) and sigqueue(3) have a code of 0 or below, the kernel has one above (sigaction(2)). The
-            // PID would not do: that of a sender outside of our PID namespace is 0.
-            let sent = info.ssi_code <= 0;
-            match received.iter_mut().find(|one| one.sig == sig) {
-                Some(one) => one.sent |= sent,
-                None => received.push(Received { sig, sent }),
+        for _ in 0..MOST {
+            if !self.read(&mut received) {
+                return (received, false);
             }
         }
-        received
+        // The kernel returns the lowest number first, so one that is sent again and again would hide those above it.
+        let mut others = self.set;
+        loop {
+            for one in &received {
+                remove(&mut others, one.sig);
+            }
+            // An error is not possible for this descriptor and these flags.
+            if self.fd.set_mask(&others).is_err() || !self.read(&mut received) {
+                break;
+            }
+        }
+        let _ = self.fd.set_mask(&self.set);
+        (received, true)
+    }
+
+    /// Reads one signal. False if none is pending.
+    fn read(&mut self, received: &mut Vec<Received>) -> bool {
+        // An error other than "none left" is not possible for this descriptor.
+        let Ok(Some(info)) = self.fd.read_signal() else {
+            return false;
+        };
+        let sig = i32::try_from(info.ssi_signo).ok().and_then(Sig::new);
+        // Only signals that have a `Sig` are taken.
+        let Some(sig) = sig else { return true };
+        // kill(2), tgkill(2) and sigqueue(3) have a code of 0 or below, the kernel has one above (sigaction(2)). The
+        // PID would not do: that of a sender outside of our PID namespace is 0.
+        let sent = info.ssi_code <= 0;
+        match received.iter_mut().find(|one| one.sig == sig) {
+            Some(one) => one.sent |= sent,
+            None => received.push(Received { sig, sent }),
+        }
+        true
     }
 }
+
+/// Removed directly, because nix knows no real-time signals.
+fn remove(set: &mut SigSet, sig: Sig) {
+    let mut bare = *set.as_ref();
+    // SAFETY: the set is initialized. The call fails only for a number that is no signal.
+    unsafe { libc::sigdelset(&raw mut bare, sig.get()) };
+    // SAFETY: it is a copy of an initialized one.
+    *set = unsafe { SigSet::from_sigset_t_unchecked(bare) };
+}
+
 /// Built directly, because nix knows no real-time signals.
 fn set_of(which: impl IntoIterator<Item = Sig>) -> SigSet {
     let mut set = *SigSet::empty().as_ref();
@@ -133,7 +173,8 @@ mod tests {
                 "KILL and a fault are not taken"
             );
             assert_eq!(mask("SigIgn:") & !bit(libc::SIGPIPE), 0);
-            assert_eq!(signals.pending(), []);
+            let none = (Vec::new(), false);
+            assert_eq!(signals.pending(), none);
             for _ in 0..2 {
                 for sig in [libc::SIGTERM, 37] {
                     // SAFETY: no arguments.
@@ -145,8 +186,38 @@ mod tests {
             let wakes = signals.wakes().unwrap();
             assert_ne!(wakes.as_raw_fd(), signals.fd.as_fd().as_raw_fd());
             let sent = |sig| Received { sig, sent: true };
-            assert_eq!(signals.pending(), [sent(Sig::TERM), sent(Sig::RTMIN_3)]);
-            assert_eq!(signals.pending(), []);
+            let both = vec![sent(Sig::TERM), sent(Sig::RTMIN_3)];
+            assert_eq!(signals.pending(), (both, false));
+            assert_eq!(signals.pending(), none);
+        };
+        let taking = thread::start("taking", thread::STACK, body);
+        taking.unwrap().join().unwrap();
+    }
+
+    /// Real-time signals are queued, each by itself, so the test needs no sender that keeps up with the reader.
+    #[test]
+    fn a_flood_is_read_in_parts_and_hides_no_other_signal() {
+        let body = || {
+            let flood = Sig::new(35).unwrap();
+            let mut signals = Signals::take([flood, Sig::RTMIN_3]).unwrap();
+            let send = |sig: Sig| {
+                // SAFETY: no arguments.
+                let own = unsafe { libc::pthread_self() };
+                // SAFETY: the thread runs.
+                assert_eq!(unsafe { libc::pthread_kill(own, sig.get()) }, 0);
+            };
+            for _ in 0..2 * MOST + 1 {
+                send(flood);
+            }
+            send(Sig::RTMIN_3);
+            let of = |sig| Received { sig, sent: true };
+            let first = vec![of(flood), of(Sig::RTMIN_3)];
+            assert_eq!(signals.pending(), (first, true));
+            assert_eq!(signals.pending(), (vec![of(flood)], true));
+            assert_eq!(signals.pending(), (vec![of(flood)], false));
+            assert_eq!(signals.pending(), (Vec::new(), false));
+            send(Sig::RTMIN_3);
+            assert_eq!(signals.pending(), (vec![of(Sig::RTMIN_3)], false));
         };
         let taking = thread::start("taking", thread::STACK, body);
         taking.unwrap().join().unwrap();

@@ -2,6 +2,7 @@
 
 use std::os::unix::process::ExitStatusExt;
 
+use crate::harness::shared_port::send;
 use crate::harness::{self, Builder, Runtime, Signal, example, until};
 
 /// Signals without a default meaning for the runtime, by number: ALRM, STKFLT, CONT, TSTP, URG, XCPU, XFSZ, VTALRM,
@@ -236,6 +237,38 @@ fn a_signal_may_restart_every_worker() {
     runtime.wait_for_lines(3, |line| {
         line.contains("worker ended") && line.contains("cause=restart")
     });
+}
+
+/// Two processes send as fast as they can, and the number of each signal is or is not below that of TERM and CHLD. The
+/// queue of real-time signals is always full.
+#[test]
+fn a_flood_of_signals_keeps_the_runtime_neither_from_answers_nor_from_its_stop() {
+    let program = "import os, signal, sys, time\n\
+        runtime, worker = os.getppid(), os.getpid()\n\
+        floods = [signal.SIGUSR2, signal.SIGRTMIN + 1]\n\
+        for one in floods: signal.signal(one, signal.SIG_IGN)\n\
+        def flood(one):\n\
+        \x20   sent = 0\n\
+        \x20   while os.getppid() == worker:\n\
+        \x20       os.kill(runtime, one)\n\
+        \x20       sent += 1\n\
+        \x20       if sent == 10000: print('flooding', flush=True)\n\
+        \x20   os._exit(0)\n\
+        for one in floods:\n\
+        \x20   if os.fork() == 0: flood(one)\n\
+        time.sleep(1000)\n";
+    let mut runtime = service(1)
+        .under(["prlimit", "--sigpending=1024", "--"])
+        .program(["/usr/bin/python3", "-c", program])
+        .start();
+    runtime.wait_for_lines(2, |line| line.contains("flooding"));
+    assert_eq!(runtime.wait_for_status("/livez", 200).status, 200);
+    // The end of a worker is seen, and it is replaced.
+    let before = runtime.wait_workers(1);
+    send(before[0].pid, Signal::SIGKILL);
+    runtime.wait_for_lines(4, |line| line.contains("flooding"));
+    runtime.signal(Signal::SIGTERM);
+    assert_eq!(runtime.wait_exit().code(), Some(0), "{}", runtime.shown());
 }
 
 #[test]
