@@ -40,6 +40,7 @@ mod closed;
 mod datagrams;
 mod decide;
 mod handle;
+mod having;
 mod holders;
 mod listen;
 mod once;

@@ -257,6 +257,15 @@ pub enum PortEvent {
         /// The process that listened has ended.
         ended: bool,
     },
+    /// The process that listened has ended, and another one has the listener.
+    StillHeld {
+        /// The leader of the worker's group.
+        worker: Pid,
+        /// The port.
+        key: PortKey,
+        /// The process that has it, if it is known.
+        process: Option<i32>,
+    },
     /// A worker has closed its listener and lives on. It gets no new connections there.
     Left {
         /// The leader of the worker's group.

@@ -90,6 +90,13 @@ pub(super) fn log_event(event: &PortEvent, admin: Option<SocketAddr>) {
             waiting,
             ended,
         } => closed((*worker, *slot), key, *waiting, *ended),
+        PortEvent::StillHeld {
+            worker,
+            key,
+            process,
+        } => {
+            debug!(pid = worker.get(), port = %key, process, "the process that listened here has ended; another one has its listener");
+        }
         PortEvent::Left {
             worker,
             slot,

@@ -18,12 +18,11 @@ use crate::model::{Pid, Tick};
 use crate::policy::handover::PortKey;
 use crate::ports::{Asker, PortEvent};
 use crate::sys::epoll::{Interest, Poller, ReadyFd};
-use crate::sys::inspect::Seen;
 use crate::sys::listener;
 use crate::sys::pidfd;
-use crate::sys::proc::Proc;
 use crate::sys::remote::Descriptor;
 
+use super::having::{Having, having};
 use super::{ServedWorker, Thread};
 
 /// Time between the arrival of a connection and the look at its listener, and between two looks.
@@ -47,16 +46,6 @@ struct Listening {
     look: Option<Tick>,
     /// The process that had it has ended: look whether the queue is empty or not.
     ended: bool,
-}
-
-/// Who has a listener.
-enum Having {
-    /// One of the worker's processes, if it could be found out which.
-    Somebody(Option<i32>),
-    /// None of them.
-    Nobody,
-    /// The worker has ended.
-    Over,
 }
 
 impl ClosedWatch {
@@ -189,8 +178,16 @@ impl<F: Fn(PortEvent)> Thread<F> {
         match having {
             Having::Somebody(process) => {
                 one.look = Some(now.after(PAUSE));
-                if std::mem::take(&mut one.ended) && waiting == 0 {
+                let looked_for_end = std::mem::take(&mut one.ended);
+                if looked_for_end && waiting == 0 {
                     self.wait_for_arrival(inode);
+                }
+                if looked_for_end {
+                    (self.events)(PortEvent::StillHeld {
+                        worker,
+                        key,
+                        process,
+                    });
                 }
                 if let Some(process) = process.filter(|process| *process != worker.get()) {
                     self.watch_holder(process, inode);
@@ -227,21 +224,4 @@ impl<F: Fn(PortEvent)> Thread<F> {
         let left = self.ports.leave_port(&key.into(), asker);
         left.into_iter().for_each(&self.events);
     }
-}
-
-/// Who of the worker has the listener. A process that could not be read may have it.
-fn having(worker: Pid, inode: u64) -> Having {
-    let proc = Proc::new("/proc");
-    let Ok(processes) = proc.processes() else {
-        return Having::Somebody(None);
-    };
-    let mut alive = false;
-    for process in processes.family(worker) {
-        let (has, seen) = proc.has_socket(&process, &[inode]);
-        if has || seen == Seen::Hidden {
-            return Having::Somebody(Some(process.pid));
-        }
-        alive |= seen == Seen::Whole;
-    }
-    if alive { Having::Nobody } else { Having::Over }
 }

@@ -20,6 +20,25 @@ with socket.create_server(('127.0.0.1', int(os.environ['SIDE']))) as listener:
         client.close()
 ";
 
+/// Binds and listens, and ends as soon as its child has left the session: as daemons do.
+const DAEMON: &str = "
+import os, socket
+listener = socket.create_server(('127.0.0.1', int(os.environ['SIDE'])))
+left, leaves = os.pipe()
+if os.fork():
+    os.close(leaves)
+    os.read(left, 1)
+    print('the parent ends', flush=True)
+    os._exit(0)
+os.setsid()
+print('side listens pid=%d' % os.getpid(), flush=True)
+os.close(leaves)
+while True:
+    client, _ = listener.accept()
+    client.sendall(b'%d' % os.getpid())
+    client.close()
+";
+
 /// Each worker runs `before`, and is then a server on its own port.
 fn service(before: &str, (port, side): (u16, u16)) -> Builder {
     let script = format!("{before}\nexec '{}'", example("echo_server").display());
@@ -74,6 +93,25 @@ fn clients_of_a_killed_child_are_refused_and_its_worker_goes_on() {
     });
     assert_eq!(http_get(v4(ports.0), "/").unwrap().status, 200);
     assert_eq!(pids(&runtime), workers);
+    stop(runtime);
+}
+
+#[test]
+fn a_daemon_whose_parent_bound_the_port_and_ended_keeps_its_clients() {
+    let ports = (free_port(), free_port());
+    let runtime = service("python3 -c \"$CODE\"", ports)
+        .env("CODE", DAEMON)
+        .env("RPM_LOG_LEVEL", "debug")
+        .start();
+    wait_ready(&runtime, 1);
+    let daemon = side_pid(&runtime, 0);
+    let look = runtime.wait_for_line(|line| line.contains("another one has its listener"));
+    assert_eq!(field(&look, "process"), daemon.to_string());
+    is_served_by(ports.1, daemon);
+    assert_eq!(http_get(v4(ports.0), "/").unwrap().status, 200);
+    // It is watched from now on.
+    send(daemon, Signal::SIGKILL);
+    wait_refused(ports.1);
     stop(runtime);
 }
 
