@@ -206,7 +206,7 @@ mod tests {
                 // SAFETY: the thread runs.
                 assert_eq!(unsafe { libc::pthread_kill(own, sig.get()) }, 0);
             };
-            for _ in 0..2 * MOST + 1 {
+            for _ in 0..=2 * MOST {
                 send(flood);
             }
             send(Sig::RTMIN_3);
