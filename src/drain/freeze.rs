@@ -50,6 +50,19 @@ impl Frozen {
         proc.stopped_within(&group).then_some(frozen)
     }
 
+    /// Whether every process of this worker's group is stopped already, by somebody else. False if this cannot be read.
+    pub fn is_already(leader: Pid) -> bool {
+        let proc = Proc::new("/proc");
+        let Ok(processes) = proc.processes() else {
+            return false;
+        };
+        let group = processes.group(leader);
+        let mut living = group.iter().filter(|process| !process.is_over());
+        living.all(|process| {
+            Pid::new(process.pid).is_some_and(|pid| proc.is_stopped(pid).unwrap_or(false))
+        })
+    }
+
     fn stays(mut self) {
         self.stays = true;
     }

@@ -9,6 +9,7 @@ use crate::policy::{Action, Drains, Event, Seek, Stall};
 use crate::sys::clock;
 
 use super::Supervisor;
+use super::ports::Moment;
 
 /// How to let the runtime inspect processes of another uid.
 pub(super) const UNSEEN_HINT: &str = "start rpm-runtime as that user (USER in the Dockerfile, or gosu before rpm-runtime), or give it the capability SYS_PTRACE";
@@ -150,11 +151,11 @@ impl Supervisor {
             .map(|one| one.pid)
             .collect();
         for pid in late {
-            self.rescue_queue(pid);
+            self.rescue_queue(pid, Moment::End);
         }
         let events = self.looks();
         for pid in std::mem::take(&mut self.drains.stalled) {
-            self.rescue_queue(pid);
+            self.rescue_queue(pid, Moment::Stall);
         }
         for event in events {
             self.take(event, actions);

@@ -13,6 +13,7 @@ use crate::sys::signals;
 
 use super::Supervisor;
 use super::drains::WorkerDrain;
+use super::ports::Moment;
 use super::report::Told;
 
 impl Supervisor {
@@ -147,7 +148,7 @@ impl Supervisor {
     /// What must be done before a worker is told to stop. It may end, or shut its listener down, at once.
     fn before_its_end(&mut self, pid: Pid) {
         self.note_outsiders(pid);
-        self.rescue_queue(pid);
+        self.rescue_queue(pid, Moment::End);
         self.channel_stops(pid);
         if let Some(worker) = self.workers.get_mut(pid) {
             worker.told = true;

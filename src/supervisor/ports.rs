@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use nix::errno::Errno;
 use tokio::sync::mpsc::UnboundedSender;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use crate::config::Config;
 use crate::drain::Frozen;
@@ -27,6 +27,16 @@ use super::port_lines::log_event;
 
 /// Shortest time between two log lines about stranded connections; all are counted.
 const BETWEEN_STRANDED: std::time::Duration = std::time::Duration::from_mins(1);
+
+/// When the clients in the queue of a worker are passed on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Moment {
+    /// It drains and accepts nobody. It may be busy with a request, so it is not suspended: system calls of it could fail
+    /// with EINTR.
+    Stall,
+    /// It is about to be told to stop.
+    End,
+}
 
 /// The shared ports and their handover.
 #[derive(Debug)]
@@ -235,8 +245,8 @@ impl Supervisor {
     }
 
     /// Passes the clients in the queue of a worker on to a live one. Call it when the worker gets no new connections and
-    /// will not empty its queue: before its stop signal, because it may shut its listener down.
-    pub(super) fn rescue_queue(&self, pid: Pid) {
+    /// does not empty its queue, or will not: before its stop signal, because it may shut its listener down.
+    pub(super) fn rescue_queue(&self, pid: Pid, moment: Moment) {
         let worker = self.workers.get(pid);
         let Some((worker, sharing)) = worker.zip(self.sharing.as_ref()) else {
             return;
@@ -249,7 +259,18 @@ impl Supervisor {
         let Some(waiting) = waiting.filter(|_| !self.fleet.stopping()) else {
             return;
         };
-        let paused = waiting.blocking.then(|| Frozen::pause(pid));
+        let stalls = moment == Moment::Stall;
+        if waiting.blocking && stalls && !Frozen::is_already(pid) {
+            debug!(
+                slot = worker.slot.0,
+                pid = pid.get(),
+                connections = waiting.connections,
+                "clients wait for a draining worker that may be busy; it is not suspended to pass them on"
+            );
+            return;
+        }
+        // Who is stopped already is not ours to continue.
+        let paused = (waiting.blocking && !stalls).then(|| Frozen::pause(pid));
         if paused.as_ref().is_some_and(Option::is_none) {
             warn!(
                 slot = worker.slot.0,

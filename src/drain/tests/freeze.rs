@@ -5,7 +5,7 @@ use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr};
 
 use super::{Scene, look};
-use crate::drain::{FreezeOutcome, Inspector};
+use crate::drain::{FreezeOutcome, Frozen, Inspector};
 use crate::model::{Pid, Sig};
 use crate::policy::drain::Disposition;
 use crate::sys::family::Process;
@@ -53,6 +53,24 @@ fn a_busy_worker_is_not_left_stopped() {
     let moment = sight.freeze_if_nothing_is_at_work(scene.leader(), &[scene.port], || 1);
     assert_eq!(moment, FreezeOutcome::Busy, "a client waits in the queue");
     assert!(!stopped(scene.leader()));
+}
+
+#[test]
+fn a_worker_that_somebody_else_has_stopped_is_one_with_no_process_that_runs() {
+    let (sight, mut scene) = (Inspector::new(), Scene::new());
+    scene.worker.tell("fork");
+    let leader = scene.leader();
+    assert!(!Frozen::is_already(leader));
+    signals::send(leader, Sig::STOP).unwrap();
+    until("the leader is stopped", || stopped(leader));
+    assert!(!Frozen::is_already(leader), "its child runs");
+    signals::send_group(leader, Sig::STOP).unwrap();
+    until("all are stopped", || Frozen::is_already(leader));
+    for process in sight.group(leader).unwrap() {
+        assert!(stopped(Pid::new(process.pid).unwrap()), "it stays so");
+    }
+    signals::send_group(leader, Sig::CONT).unwrap();
+    until("all run", || !Frozen::is_already(leader));
 }
 
 /// What comes between the first look and the second is seen by the second, which finds the worker stopped.

@@ -3,12 +3,15 @@
 
 use std::fs;
 use std::io::Write;
+use std::path::PathBuf;
 
 use crate::harness::reloads::pids;
-use crate::harness::shared_port::{connect_to, field, freeze, queue_length, stop, v4, wait_ready};
+use crate::harness::shared_port::{
+    connect_to, field, freeze, queue_length, send, stop, v4, wait_ready,
+};
 use crate::harness::status::wait_reload_ends;
 use crate::harness::{
-    Builder, Connection, Runtime, Signal, example, free_port, scratch, source, until,
+    Builder, Connection, Runtime, Signal, example, free_port, process, scratch, source, until,
 };
 
 const CLIENTS: u32 = 6;
@@ -90,6 +93,108 @@ fn clients_in_the_queue_of_a_draining_worker_that_accepts_nobody_are_served_by_i
     let end = wait_reload_ends(&runtime, mark);
     assert!(end.contains("success"), "{end}");
     stop(runtime);
+}
+
+/// A program that serves one connection at a time, in blocking mode, and writes a file when it was stopped and goes on. Its
+/// only place is taken, `suspended` or not, and others wait in its queue while it drains without a limit.
+struct Taken {
+    runtime: Runtime,
+    old: i32,
+    kept: Connection,
+    clients: Vec<Connection>,
+    continued: PathBuf,
+    /// The place in the log before the reload.
+    mark: usize,
+}
+
+impl Taken {
+    #[track_caller]
+    fn new(suspended: bool) -> Self {
+        let port = free_port();
+        let continued = scratch("taken").join("continued");
+        let program = format!(
+            "import signal, socket\n\
+             signal.signal(signal.SIGCONT, lambda *_: open('{}', 'w').close())\n\
+             s = socket.create_server(('127.0.0.1', {port}), backlog=64)\n\
+             while True:\n\
+             \x20   c = s.accept()[0]\n\
+             \x20   while c.recv(4096): c.sendall(b'HTTP/1.1 200 OK\\r\\nContent-Length: 2\\r\\n\\r\\nok')\n\
+             \x20   c.close()\n",
+            continued.display()
+        );
+        let runtime = Runtime::builder()
+            .env("RPM_READY", "listen")
+            .env("RPM_DRAIN_TIMEOUT", "1h")
+            .env("RPM_LOG_LEVEL", "debug")
+            .program(["/usr/bin/python3", "-c", &program])
+            .start();
+        wait_ready(&runtime, 1);
+        let old = *pids(&runtime).first().unwrap();
+        let mut kept = Connection::open(v4(port)).unwrap();
+        assert_eq!(kept.get("/").unwrap().status, 200);
+        if suspended {
+            freeze(old);
+        }
+        let clients = (0..CLIENTS)
+            .map(|_| {
+                let mut client = connect_to(v4(port));
+                client
+                    .write_all(b"GET / HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n")
+                    .unwrap();
+                client.into()
+            })
+            .collect();
+        let mark = runtime.mark();
+        runtime.signal(Signal::SIGHUP);
+        Self {
+            runtime,
+            old,
+            kept,
+            clients,
+            continued,
+            mark,
+        }
+    }
+
+    /// Gives the place back. All are answered, and the reload ends.
+    #[track_caller]
+    fn ends_well(self) {
+        drop(self.kept);
+        for mut client in self.clients {
+            let reply = client.reply();
+            let reply = reply.unwrap_or_else(|error| panic!("{error}: {}", self.runtime.shown()));
+            assert_eq!(reply.status, 200);
+            // The next one gets the place.
+            drop(client);
+        }
+        let end = wait_reload_ends(&self.runtime, self.mark);
+        assert!(end.contains("success"), "{end}");
+        stop(self.runtime);
+    }
+}
+
+#[test]
+fn a_busy_worker_that_blocks_in_accept_is_not_suspended_while_it_drains() {
+    let taken = Taken::new(false);
+    let spared = |line: &str| line.contains("it is not suspended to pass them on");
+    let first = taken.runtime.wait_for_line_after(taken.mark, spared);
+    assert_eq!(field(&first, "connections"), CLIENTS.to_string());
+    taken.runtime.wait_for_lines(2, spared);
+    assert!(!taken.continued.exists(), "{}", taken.runtime.shown());
+    taken.ends_well();
+}
+
+#[test]
+fn a_suspended_worker_that_blocks_in_accept_stays_so_when_its_clients_are_passed_on() {
+    let taken = Taken::new(true);
+    let passed = |line: &str| line.contains("clients still waited");
+    let line = taken.runtime.wait_for_line_after(taken.mark, passed);
+    assert_eq!(field(&line, "connections"), CLIENTS.to_string());
+    let state = process(taken.old).map(|process| process.state);
+    assert_eq!(state, Some('T'), "{}", taken.runtime.shown());
+    send(taken.old, Signal::SIGCONT);
+    until("it goes on", || taken.continued.exists());
+    taken.ends_well();
 }
 
 /// It is answered, and keeps its connection open.
