@@ -1,5 +1,7 @@
 //! All slots and the retiring workers: compares the actual state with the desired state.
 
+use std::time::Duration;
+
 use crate::model::{Command, Exit, Generation, ListenerId, Pid, PortId, PortSet, SlotId, Tick};
 
 use super::drain::Aim;
@@ -148,6 +150,8 @@ pub struct Fleet {
     pub(super) told_late: PortSet,
     /// A worker has ended since ports without a worker were last closed.
     pub(super) released: bool,
+    /// The longest time after its start in which a worker has opened a port.
+    pub(super) slowest: Duration,
     /// A process had to be killed in the stop.
     pub(super) killed: bool,
     /// The first failure among the workers that stay down; in the role of tini, the exit code of the only worker.
@@ -186,6 +190,7 @@ impl Fleet {
             told_slow: None,
             told_late: PortSet::EMPTY,
             released: false,
+            slowest: Duration::ZERO,
             killed: false,
             code: 0,
         }

@@ -77,11 +77,15 @@ impl Fleet {
                 .served
                 .is_some_and(|before| before.ports.contains(port));
         let mut late = None;
+        let mut after = Duration::ZERO;
         for seat in slot.seats_mut() {
             let ready = matches!(seat, Seat::Ready { .. });
             if let Some(worker) = seat.worker_mut().filter(|worker| worker.pid == pid) {
                 let new = !worker.listens.contains(port);
                 worker.listens = worker.listens.with(port);
+                if new {
+                    after = turn.now.since(worker.started);
+                }
                 if turn.now.since(worker.started) <= start_phase {
                     worker.opened = worker.opened.with(port);
                 }
@@ -89,6 +93,7 @@ impl Fleet {
             }
         }
         slot.tells |= late.is_some();
+        self.slowest = self.slowest.max(after);
         self.silent = false;
         if let Some(worker) = late {
             // An expected port can be late only if the worker is ready by its own word.

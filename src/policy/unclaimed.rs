@@ -5,13 +5,16 @@ use std::time::Duration;
 
 use crate::model::Tick;
 
+use super::Action;
 use super::fleet::{Fleet, Mode};
 use super::slot::{Seat, Worker};
 use super::turn::Turn;
-use super::{Action, ReadyRule};
 
-/// A worker binds its ports within this time, at least.
+/// A worker has at least this time from its start to bind its ports.
 const SHORTEST: Duration = Duration::from_secs(1);
+
+/// A worker that opened a port late, such as that of a debugger, gives the next ones no more time than this.
+const LONGEST: Duration = Duration::from_secs(600);
 
 impl Fleet {
     /// The worker has ended, or cannot be killed: its listener is free for the next one.
@@ -37,8 +40,8 @@ impl Fleet {
         for slot in &self.slots {
             match slot.seat {
                 Seat::Stopped => {}
-                Seat::Ready { worker, .. } if slot.successor.is_none() => {
-                    last = last.max(Some(worker.started.after(self.binds_within())));
+                Seat::Ready { worker, since } if slot.successor.is_none() => {
+                    last = last.max(Some(self.has_bound_at(&worker, since)));
                 }
                 Seat::Ready { .. }
                 | Seat::Waiting { .. }
@@ -50,14 +53,16 @@ impl Fleet {
         last
     }
 
-    /// The time from its start in which a worker that is ready has bound all its ports. Where listening makes it ready, it
-    /// listens on every port that is expected of it.
-    fn binds_within(&self) -> Duration {
-        let at_least = self.params.min_uptime.max(SHORTEST);
-        match self.params.ready {
-            ReadyRule::Listens { .. } | ReadyRule::Asked => at_least,
-            ReadyRule::Told | ReadyRule::Alive(_) => at_least.max(self.params.ready_timeout),
-        }
+    /// When a worker has bound all its ports that became ready at `since`. It may open some after it is ready, and a
+    /// program that was slow once may be slow again.
+    fn has_bound_at(&self, worker: &Worker, since: Tick) -> Tick {
+        let slow = self.slowest.saturating_mul(2).min(LONGEST);
+        let from_start = self.params.min_uptime.max(SHORTEST).max(slow);
+        let from_ready = self.params.ready_timeout;
+        worker
+            .started
+            .after(from_start)
+            .max(since.after(from_ready))
     }
 
     /// Has the ports closed that nobody has any more.

@@ -211,6 +211,8 @@ pub struct Books {
     closed: bool,
     /// A worker has ended since ports were last closed that nobody has.
     unclaimed: bool,
+    /// The longest time after its start in which a worker opened a port.
+    slowest: Duration,
     /// The workers that were reported late in this decision.
     late: Vec<Pid>,
     /// How late the fleet was woken in total.
@@ -264,6 +266,7 @@ impl Books {
             restored: false,
             closed: false,
             unclaimed: false,
+            slowest: Duration::ZERO,
             late: Vec::new(),
             overslept: Duration::ZERO,
             listeners: 0,

@@ -273,6 +273,9 @@ impl Books {
         let new = !life.start.listens.contains(port);
         life.start.listens = life.start.listens.with(port);
         let (slot, after) = (life.slot, now.since(life.started));
+        if new {
+            self.slowest = self.slowest.max(after);
+        }
         if after <= self.params.ready_timeout {
             life.start.opened = life.start.opened.with(port);
         }

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use rpm_runtime::model::{Pid, RunState, Snapshot, Tick, WorkerState};
-use rpm_runtime::policy::{Drains, Fleet, KILL_PATIENCE, ReadyRule, Rotation};
+use rpm_runtime::policy::{Drains, Fleet, KILL_PATIENCE, Rotation};
 
 use super::{Books, Chair, Life, SlotBook, id};
 
@@ -97,19 +97,16 @@ impl Books {
         if !quiet || !self.unclaimed {
             return None;
         }
+        let slow = (self.slowest * 2).min(Duration::from_secs(600));
         let at_least = self.params.min_uptime.max(Duration::from_secs(1));
-        let within = match self.params.ready {
-            ReadyRule::Listens { .. } | ReadyRule::Asked => at_least,
-            ReadyRule::Told | ReadyRule::Alive(_) => at_least.max(self.params.ready_timeout),
-        };
+        let from_start = at_least.max(slow);
         let mut last = None;
         for (pid, life) in self.lives.iter().filter(|(_, life)| !life.undead) {
             let slot = self.slots.get(life.slot);
             let seated = slot.is_some_and(|slot| slot.chair == Chair::Seated(*pid));
-            if !seated || life.ready.is_none() {
-                return None;
-            }
-            last = last.max(Some(life.started.after(within)));
+            let ready = life.ready.filter(|_| seated)?;
+            let settled = ready.after(self.params.ready_timeout);
+            last = last.max(Some(settled.max(life.started.after(from_start))));
         }
         let there = |slot: &SlotBook| matches!(slot.chair, Chair::Down | Chair::Seated(_));
         last.filter(|_| self.slots.iter().all(there))

@@ -229,7 +229,7 @@ fn what_a_worker_leaves_is_stopped_and_then_killed() {
     assert_eq!(table.tell(Event::GroupEmpty { pid }), []);
     assert_eq!(table.fleet.sweeping().count(), 0);
     // What is left to do are ports that nobody has.
-    assert_eq!(upkeep(&table.wait(20_000)), [Action::CloseAbandonedPorts]);
+    assert_eq!(upkeep(&table.wait(60_000)), [Action::CloseAbandonedPorts]);
     assert_eq!(table.due_in(), None);
 }
 

@@ -70,7 +70,8 @@ fn a_successor_that_ends_gives_the_slot_back() {
     assert_eq!(deeds(&actions), [], "nobody is started or stopped");
     assert_eq!(table.fleet.rotation().live, [ListenerId(0)]);
     assert_eq!(table.draining(), []);
-    assert_eq!(table.wait(60_000), [], "and it stays");
+    let later = table.wait(60_000);
+    assert_eq!(later, [Action::CloseAbandonedPorts], "and it stays");
     let seen = table.seen();
     assert_eq!((seen.slots[0].pid, seen.generation.0), (Some(old), 0));
     // The listener of the one that ended is a spare again.
@@ -103,7 +104,7 @@ fn a_worker_that_waits_for_its_moment_or_its_last_scrape_comes_back() {
     let (mut table, old, new) = taken_over(rolling());
     let _ = table.wait(5000);
     let _ = table.ends(new, Exit::Code(1));
-    assert_eq!(table.wait(60_000), []);
+    assert_eq!(table.wait(60_000), [Action::CloseAbandonedPorts]);
     assert_eq!(table.seen().slots[0].pid, Some(old));
 }
 

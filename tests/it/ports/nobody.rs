@@ -49,6 +49,22 @@ fn service(before: &str, (port, side): (u16, u16)) -> Builder {
         .program(["sh", "-c", &script])
 }
 
+/// As [`service`], whose ports are closed soon: a worker is ready by its age, so the ready timeout does not limit its
+/// start, however slow the machine is.
+fn closes_soon(before: &str, ports: (u16, u16)) -> Builder {
+    service(before, ports)
+        .env("RPM_READY", "delay:500ms")
+        .env("RPM_READY_TIMEOUT", "1s")
+}
+
+/// Waits until the worker itself serves. Its port may have been closed before it could bind it.
+#[track_caller]
+fn wait_served(port: u16) {
+    until("the worker serves", || {
+        http_get(v4(port), "/").is_ok_and(|answer| answer.status == 200)
+    });
+}
+
 /// The next process that listens beside a worker.
 fn side_pid(runtime: &Runtime, mark: usize) -> i32 {
     let line = runtime.wait_for_line_after(mark, |line| line.contains("side listens"));
@@ -140,16 +156,14 @@ fn clients_of_a_port_that_only_an_ended_worker_had_are_refused_and_those_of_the_
     let ports = (free_port(), free_port());
     let directory = scratch("nobody-ended");
     let before = once(&directory, "python3 -c \"$CODE\" &");
-    let runtime = service(&before, ports)
-        .env("RPM_READY_TIMEOUT", "1s")
-        .start();
+    let runtime = closes_soon(&before, ports).start();
     let child = side_pid(&runtime, 0);
     wait_ready(&runtime, 1);
     is_served_by(ports.1, child);
     let worker = *pids(&runtime).first().unwrap();
     send(worker, Signal::SIGKILL);
     wait_refused(ports.1);
-    assert_eq!(http_get(v4(ports.0), "/").unwrap().status, 200);
+    wait_served(ports.0);
     stop(runtime);
 }
 
@@ -158,15 +172,13 @@ fn clients_of_what_an_ended_worker_left_in_another_session_are_refused_when_it_w
     let ports = (free_port(), free_port());
     let directory = scratch("nobody-left");
     let before = once(&directory, "setsid python3 -c \"$CODE\" &");
-    let runtime = service(&before, ports)
-        .env("RPM_READY_TIMEOUT", "1s")
-        .start();
+    let runtime = closes_soon(&before, ports).start();
     let child = side_pid(&runtime, 0);
     wait_ready(&runtime, 1);
     is_served_by(ports.1, child);
     let worker = *pids(&runtime).first().unwrap();
     send(worker, Signal::SIGKILL);
     wait_refused(ports.1);
-    assert_eq!(http_get(v4(ports.0), "/").unwrap().status, 200);
+    wait_served(ports.0);
     stop(runtime);
 }
