@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError};
 use tracing::{info, warn};
 
 use crate::model::{Cause, Command, Exit, Pid, Sig, Trigger, WorkerState, WorkerView};
-use crate::policy::{Bytes, Event, Strikes};
+use crate::policy::{Event, Strikes};
 use crate::sys::cgroup::{Oom, Places};
 use crate::sys::clock;
 use crate::sys::proc::Proc;
@@ -72,9 +72,8 @@ impl Supervisor {
                 let slots = seen.slots.iter().filter(serves);
                 slots.filter_map(|slot| slot.pid).collect()
             };
-            let limit = self.worker_memory.subscribe();
             tokio::spawn(triggers::memory(
-                move || limit.borrow().unwrap_or(Bytes(u64::MAX)),
+                self.worker_memory.subscribe(),
                 Proc::new("/proc"),
                 workers,
                 tell.clone(),

@@ -1,6 +1,12 @@
 //! RPM_MAX_MEMORY: measures the memory of the workers.
 
 use std::collections::BTreeMap;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio::sync::watch;
 
 use super::Fired;
 use crate::model::Pid;
@@ -8,23 +14,35 @@ use crate::policy::{Bytes, MemoryGuard};
 use crate::sys::proc::{Proc, ProcDir, ProcessStat};
 
 /// Sends [`Fired::Memory`] for each worker above its limit, and measures more often while one is near it. A worker is
-/// its leader and all processes of its group. `limit` returns the present limit, and `workers` the present leaders. Never
-/// ends.
+/// its leader and all processes of its group. `workers` returns the present leaders. A new `limit` is compared at once;
+/// without one, nothing is too large. Never ends.
 pub async fn memory(
-    limit: impl Fn() -> Bytes,
+    mut limit: watch::Receiver<Option<Bytes>>,
     proc: Proc,
     workers: impl Fn() -> Vec<Pid>,
     tell: impl Fn(Fired),
 ) {
-    let mut guard = MemoryGuard::new(limit());
+    let mut guard = MemoryGuard::new(Bytes(u64::MAX));
     loop {
-        let limit = limit();
-        guard.set_limit(limit);
+        let most = limit.borrow_and_update().unwrap_or(Bytes(u64::MAX));
+        guard.set_limit(most);
         for (pid, bytes) in guard.look(&measure(&guard, &proc, &workers())) {
+            let limit = most;
             tell(Fired::Memory { pid, bytes, limit });
         }
-        tokio::time::sleep(guard.pause()).await;
+        sleep_or_change(guard.pause(), &mut limit).await;
     }
+}
+
+/// Waits for the next look: as long as `pause`, or until there is another limit.
+async fn sleep_or_change(pause: Duration, limit: &mut watch::Receiver<Option<Bytes>>) {
+    let mut sleep = pin!(tokio::time::sleep(pause));
+    let mut changed = pin!(limit.changed());
+    poll_fn(|context| match changed.as_mut().poll(context) {
+        Poll::Ready(Ok(())) => Poll::Ready(()),
+        Poll::Ready(Err(_)) | Poll::Pending => sleep.as_mut().poll(context),
+    })
+    .await;
 }
 
 /// Bytes per worker. The kernel's counters of resident memory are cheap to read, but loose, and shared pages count in each
@@ -154,6 +172,24 @@ mod tests {
         assert_eq!(measured(&root, far - 1, &[10, 20]), [(10, 80), (20, 300)]);
         assert_eq!(measured(&root, 199, &[10, 20]), [(10, 80), (20, 300)]);
         fs::remove_dir_all(root).unwrap();
+    }
+
+    #[test]
+    fn another_limit_ends_the_pause() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build();
+        runtime.unwrap().block_on(async {
+            let sender = watch::Sender::new(Some(Bytes(2)));
+            let mut limit = sender.subscribe();
+            let mut wait = pin!(sleep_or_change(Duration::from_hours(1), &mut limit));
+            let mut ended = async || {
+                poll_fn(|context| Poll::Ready(wait.as_mut().poll(context).is_ready())).await
+            };
+            assert!(!ended().await);
+            sender.send_replace(Some(Bytes(1)));
+            assert!(ended().await);
+        });
     }
 
     /// How much more than their counters say the processes 10 and 11 may have, pages.

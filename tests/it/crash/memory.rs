@@ -125,7 +125,7 @@ fn the_worker_that_uses_too_much_is_named_and_no_other() {
             named.clone()
         };
         let (sender, mut fired) = tokio::sync::mpsc::unbounded_channel();
-        let limit = || Bytes(40 * MI);
+        let (_constant, limit) = tokio::sync::watch::channel(Some(Bytes(40 * MI)));
         let tell = move |what| drop(sender.send(what));
         tokio::task::spawn_local(memory(limit, proc, workers, tell));
         tokio::time::timeout(patience(), fired.recv()).await
