@@ -1,8 +1,9 @@
 //! Follows limits of the container that change while it runs (an in-place resize): the number of workers follows the CPUs
 //! (RPM_INSTANCES=max), and RPM_MAX_MEMORY in percent follows the memory limit.
 //!
-//! A limit that comes and goes changes nothing: only what two looks in a row have found counts. So there is at most one
-//! change in two looks, and a limit that stays is followed by the second look that sees it.
+//! A limit that comes and goes changes little: a number rises when two looks in a row have found the same higher one, and
+//! falls only when [`FALL`] looks in a row were below it, to the highest of them. A fall drains workers, and the next rise
+//! starts others, so two limits that alternate in less time cost one rise and nothing more.
 
 use std::num::NonZeroU16;
 use std::time::Duration;
@@ -12,6 +13,9 @@ use super::{Bytes, CpuBudget, Instances, MemoryBudget, Share};
 
 /// Time between two looks.
 pub const LOOK_EVERY: Duration = Duration::from_secs(5);
+
+/// Number of looks in a row that must be below a number before it falls: 15 to 20 s.
+pub const FALL: u8 = 4;
 
 /// What follows, and its value at the start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,19 +103,67 @@ impl<T: PartialEq> Steady<T> {
             None
         }
     }
+}
+
+/// A number that rises soon and falls late.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Level<T> {
+    held: T,
+    /// What the last look has found, if it was higher.
+    above: Option<T>,
+    /// Number of looks in a row that were lower, and the highest of them.
+    below: Option<(u8, T)>,
+}
+
+impl<T: Ord + Copy> Level<T> {
+    fn new(held: T) -> Self {
+        Self {
+            held,
+            above: None,
+            below: None,
+        }
+    }
+
+    /// Returns the previous number if it has changed.
+    fn look(&mut self, now: T) -> Option<T> {
+        let (above, below) = (self.above, self.below);
+        self.miss();
+        if now > self.held {
+            if above == Some(now) {
+                return Some(std::mem::replace(&mut self.held, now));
+            }
+            self.above = Some(now);
+        } else if now < self.held {
+            let (looks, highest) = below.map_or((1, now), |(looks, highest)| {
+                (looks.saturating_add(1), highest.max(now))
+            });
+            if looks >= FALL {
+                return Some(std::mem::replace(&mut self.held, highest));
+            }
+            self.below = Some((looks, highest));
+        }
+        None
+    }
+
+    /// Whether this is what will hold if the number falls now.
+    fn is_highest_below(&self, now: T) -> bool {
+        self.below.is_some_and(|(_, highest)| highest == now)
+    }
 
     /// Records a look that found nothing.
     fn miss(&mut self) {
-        self.seen = None;
+        (self.above, self.below) = (None, None);
     }
 }
 
-/// The values that hold, and what the last look has found.
+/// The values that hold, and what the last looks have found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Follow {
     rule: FollowRule,
-    workers: Steady<NonZeroU16>,
-    limit: Steady<u64>,
+    workers: Level<NonZeroU16>,
+    /// The calculation of the highest number below it that the last looks have found.
+    how: String,
+    limit: Level<u64>,
     each: Bytes,
     stays: Steady<Option<String>>,
 }
@@ -148,8 +200,9 @@ impl Follow {
         let percent = rule.percent;
         Self {
             rule,
-            workers: Steady::new(rule.workers),
-            limit: Steady::new(percent.map_or(0, |percent| percent.limit)),
+            workers: Level::new(rule.workers),
+            how: String::new(),
+            limit: Level::new(percent.map_or(0, |percent| percent.limit)),
             each: percent.map_or(Bytes(0), |percent| percent.each),
             stays: Steady::new(None),
         }
@@ -196,9 +249,14 @@ impl Follow {
             surge,
         });
         let (to, how) = self.rule.instances.resolve(seen.cpus, budget);
+        let how = how.unwrap_or_default();
         if let Some(from) = self.workers.look(to) {
-            let how = how.unwrap_or_default();
+            let held = self.workers.held;
+            let how = if held == to { how } else { self.how.clone() };
+            let to = held;
             steps.push(Step::Workers { from, to, how });
+        } else if self.workers.is_highest_below(to) {
+            self.how = how;
         }
         None
     }

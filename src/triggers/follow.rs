@@ -60,7 +60,7 @@ mod tests {
     use std::path::PathBuf;
 
     use super::*;
-    use crate::policy::follow::{PercentRule, Step};
+    use crate::policy::follow::{FALL, PercentRule, Step};
     use crate::policy::{Bytes, Instances};
 
     /// A cgroup of version 2 with a namespace of its own, and CPUs that do not depend on the machine.
@@ -91,9 +91,9 @@ mod tests {
         }
     }
 
-    /// Two looks.
-    fn twice(follow: &mut Follow, granted: &mut Granted) -> Vec<Step> {
-        let steps = [(); 2].map(|()| follow.look(granted.look()));
+    /// As many looks as a fall takes.
+    fn looks(follow: &mut Follow, granted: &mut Granted) -> Vec<Step> {
+        let steps = [(); FALL as usize].map(|()| follow.look(granted.look()));
         steps.concat()
     }
 
@@ -112,7 +112,7 @@ mod tests {
         let places = Places::find(&root);
         let mut granted = granted(&places, rule(true));
         let mut follow = Follow::new(rule(true));
-        assert_eq!(twice(&mut follow, &mut granted), []);
+        assert_eq!(looks(&mut follow, &mut granted), []);
         let mut workers = vec![];
         let mut memory = vec![];
         for (cpus, bytes) in [
@@ -122,7 +122,7 @@ mod tests {
         ] {
             write("cpu.max", cpus);
             write("memory.max", bytes);
-            for step in twice(&mut follow, &mut granted) {
+            for step in looks(&mut follow, &mut granted) {
                 match step {
                     Step::Workers { to, .. } => workers.push(to.get()),
                     Step::Memory { to, .. } => memory.push(to.0 >> 20),
@@ -130,8 +130,8 @@ mod tests {
                 }
             }
         }
-        // A quarter of twice as much is as much as before.
-        assert_eq!((workers, memory), (vec![4, 1, 8], vec![1024, 32]));
+        // A quarter of twice as much is as much as before. What rises does so before the other falls.
+        assert_eq!((workers, memory), (vec![4, 1, 8], vec![1024, 128, 32]));
         fs::remove_dir_all(root).unwrap();
     }
 
@@ -145,8 +145,8 @@ mod tests {
         fs::remove_dir_all(root.join("sys")).unwrap();
         let gone = root.join("sys/fs/cgroup/cpu.max");
         let why = format!("{} cannot be read any more", gone.display());
-        assert_eq!(twice(&mut follow, &mut granted), [Step::Stays { why }]);
-        assert_eq!(twice(&mut follow, &mut granted), []);
+        assert_eq!(looks(&mut follow, &mut granted), [Step::Stays { why }]);
+        assert_eq!(looks(&mut follow, &mut granted), []);
         fs::remove_dir_all(root).unwrap();
     }
 }

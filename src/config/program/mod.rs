@@ -59,8 +59,8 @@ pub(super) const INSTANCES_FOLLOW: Setting<bool> = Setting {
     doc: "Whether limits of the container that change while it runs are followed: an in-place resize of Kubernetes (1.33 and \
           later), `docker update`. With `RPM_INSTANCES=max` or `max-K` the number of workers follows the CPUs, up and down: \
           workers that are too many drain, and nothing is restarted. A percentage in `RPM_MAX_MEMORY` follows the memory limit \
-          and the number of workers. The runtime looks every 5 s, and acts when two looks in a row have found the same new \
-          number. A number that an operator has made (`TTIN`, `TTOU`) holds until the limits grant another one. With \
+          and the number of workers. The runtime looks every 5 s. A number rises when two looks in a row have found the same \
+          higher one, and falls when four in a row were below it, to the highest of them. A number that an operator has made (`TTIN`, `TTOU`) holds until the limits grant another one. With \
           `RPM_RESTART=never` the number of workers stays. Where nothing can follow, nothing looks.",
     parse: boolean,
     show: ToString::to_string,

@@ -69,7 +69,52 @@ fn the_second_look_that_finds_a_new_number_counts() {
     };
     assert_eq!(follow.look(cpus(4000)), [expected]);
     assert_eq!(follow.look(cpus(4000)), []);
-    assert_eq!(numbers(&mut follow, [500, 500, 500]), [1]);
+}
+
+#[test]
+fn a_number_falls_when_four_looks_were_below_it_and_to_the_highest_of_them() {
+    let mut follow = Follow::new(max(4));
+    assert_eq!(numbers(&mut follow, [500; 3]), [0; 0]);
+    assert_eq!(numbers(&mut follow, [500; 3]), [1]);
+    let mut follow = Follow::new(max(6));
+    assert_eq!(numbers(&mut follow, [1000, 3000, 1000]), [0; 0]);
+    let steps = follow.look(cpus(1000));
+    let [Step::Workers { to, how, .. }] = &steps[..] else {
+        panic!("{steps:?}");
+    };
+    assert_eq!(
+        (to.get(), how.as_str()),
+        (3, "cgroup quota 3 CPUs, affinity 64 -> 3")
+    );
+    assert_eq!(numbers(&mut follow, [1000; 3]), [0; 0]);
+    assert_eq!(numbers(&mut follow, [1000]), [1]);
+    // One look at what is held begins anew, and so does one that finds nothing.
+    let mut follow = Follow::new(max(4));
+    assert_eq!(numbers(&mut follow, [1000, 1000, 1000, 4000]), [0; 0]);
+    assert_eq!(numbers(&mut follow, [1000; 3]), [0; 0]);
+    assert_eq!(follow.look(Err("gone".to_owned())), []);
+    assert_eq!(numbers(&mut follow, [1000; 3]), [0; 0]);
+    assert_eq!(numbers(&mut follow, [1000]), [1]);
+}
+
+/// The memory limit falls as late as the number of workers: else the workers that are about to leave would make the share
+/// of the others small for a while, and these would be replaced.
+#[test]
+fn a_share_of_memory_is_never_smaller_on_the_way_down_than_at_its_end() {
+    let mut follow = Follow::new(half(max(4)));
+    let steps = [0; 4].map(|_| follow.look(seen(2000, 512))).concat();
+    let shares = steps
+        .iter()
+        .filter(|step| matches!(step, Step::Memory { .. }));
+    assert_eq!(
+        shares.count(),
+        0,
+        "half as much for half as many: {steps:?}"
+    );
+    assert_eq!(
+        (follow.workers.held, follow.limit.held),
+        (count(2), 512 << 20)
+    );
 }
 
 #[test]
@@ -88,9 +133,9 @@ fn a_limit_below_one_cpu_keeps_one_worker_and_some_are_left_free() {
         instances: Instances::Max { less: 2 },
         ..max(2)
     });
-    assert_eq!(numbers(&mut follow, [50, 50, 8000, 8000]), [1, 6]);
+    assert_eq!(numbers(&mut follow, [50, 50, 50, 50, 8000, 8000]), [1, 6]);
     assert_eq!(
-        numbers(&mut follow, [2000, 2000, 1_000_000, 1_000_000]),
+        numbers(&mut follow, [2000, 2000, 2000, 2000, 1_000_000, 1_000_000]),
         [1, 62]
     );
 }
@@ -119,9 +164,9 @@ fn room_in_memory_bounds_the_workers() {
         matches!(&steps[..], [Step::Workers { to, .. }] if to.get() == 7),
         "{steps:?}"
     );
-    let steps = [seen(8000, 512), seen(8000, 512)].map(|seen| follow.look(seen));
+    let steps = [0; 4].map(|_| follow.look(seen(8000, 512)));
     assert!(
-        matches!(&steps[1][..], [Step::Workers { to, .. }] if to.get() == 1),
+        matches!(&steps[3][..], [Step::Workers { to, .. }] if to.get() == 1),
         "{steps:?}"
     );
 }
@@ -147,9 +192,9 @@ fn a_percentage_follows_the_limit_and_the_number_of_workers() {
     assert_eq!(steps[1..], [halved]);
     // The number of workers stays as it is without `max`.
     let mut fixed = Follow::new(half(max(2)).without_workers());
-    let steps = [seen(8000, 512), seen(8000, 512)].map(|seen| fixed.look(seen));
+    let steps = [0; 4].map(|_| fixed.look(seen(8000, 512)));
     assert!(
-        matches!(steps[1][..], [Step::Memory { to, .. }] if to == Bytes(128 << 20)),
+        matches!(steps[3][..], [Step::Memory { to, .. }] if to == Bytes(128 << 20)),
         "{steps:?}"
     );
 }
@@ -180,7 +225,7 @@ fn what_cannot_be_followed_stays_and_is_told_once() {
     assert_eq!(follow.look(no_limit), []);
 
     let mut tiny = Follow::new(half(max(2)));
-    let steps = [seen(2000, 2), seen(2000, 2)].map(|seen| tiny.look(seen));
+    let steps = [0; 4].map(|_| tiny.look(seen(2000, 2)));
     let text = "50% of memory limit 2Mi for 2 workers is 512Ki, less than any program needs";
     assert_eq!(steps.concat(), []);
     assert_eq!(tiny.look(seen(2000, 2)), [why(text)]);
@@ -224,8 +269,9 @@ proptest! {
     ) {
         let mut follow = Follow::new(rule);
         // What holds is what one of them grants.
-        follow.look(one.clone());
-        follow.look(one.clone());
+        for _ in 0..FALL {
+            follow.look(one.clone());
+        }
         for at in 0..looks {
             let seen = if at % 2 == 0 { &other } else { &one };
             let steps = follow.look(seen.clone());
@@ -234,15 +280,59 @@ proptest! {
         }
     }
 
+    /// However long each of them lasts, below the time of a fall.
     #[test]
-    fn a_limit_that_stays_is_followed_by_the_third_look_at_the_latest_and_then_nothing_moves(
+    fn two_limits_that_alternate_slowly_cost_one_rise(
+        rule in rule(), limits in [(1_u64..9000, 1_u64..4096), (1_u64..9000, 1_u64..4096)],
+        lasts in proptest::collection::vec(1..FALL, 1..40)
+    ) {
+        let mut follow = Follow::new(rule);
+        let [one, other] = limits.map(|(milli, memory)| seen(milli, memory));
+        for _ in 0..FALL {
+            follow.look(one.clone());
+        }
+        let (mut workers, mut limit) = (0, 0);
+        for (at, looks) in lasts.into_iter().enumerate() {
+            for _ in 0..looks {
+                let before = follow.clone();
+                follow.look(if at % 2 == 0 { other.clone() } else { one.clone() });
+                prop_assert!(follow.workers.held >= before.workers.held);
+                prop_assert!(follow.limit.held >= before.limit.held);
+                workers += u32::from(follow.workers.held != before.workers.held);
+                limit += u32::from(follow.limit.held != before.limit.held);
+            }
+        }
+        prop_assert!(workers <= 1 && limit <= 1);
+    }
+
+    #[test]
+    fn there_is_at_most_one_step_down_in_the_time_of_a_fall(
+        rule in rule(), looks in proptest::collection::vec((look(), 1..9_u8), 1..30)
+    ) {
+        let mut follow = Follow::new(rule);
+        let mut since = FALL;
+        for (seen, times) in looks {
+            for _ in 0..times {
+                let held = follow.workers.held;
+                follow.look(seen.clone());
+                since = since.saturating_add(1);
+                if follow.workers.held < held {
+                    prop_assert!(since >= FALL);
+                    since = 0;
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_limit_that_stays_is_followed_after_two_falls_at_the_latest_and_then_nothing_moves(
         rule in rule(), before in proptest::collection::vec(look(), 0..20), last in look()
     ) {
         let mut follow = Follow::new(rule);
         for seen in before {
             follow.look(seen);
         }
-        for _ in 0..3 {
+        for _ in 0..2 * FALL {
             follow.look(last.clone());
         }
         let settled = follow.clone();
@@ -250,8 +340,9 @@ proptest! {
         prop_assert_eq!(&follow, &settled);
         if let Ok(seen) = last && seen.cpus.is_known() {
             let mut fresh = Follow::new(rule);
-            fresh.look(Ok(seen));
-            fresh.look(Ok(seen));
+            for _ in 0..FALL {
+                fresh.look(Ok(seen));
+            }
             prop_assert_eq!(fresh.workers.held, follow.workers.held);
         }
     }

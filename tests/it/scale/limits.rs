@@ -49,7 +49,7 @@ fn the_number_stays_where_that_is_switched_off_and_where_a_second_worker_could_n
     // Without interception a single worker has the port for itself.
     let alone = max(&cgroup, &["notify"]);
     let stays = [up(off, 1), up(alone, 1)];
-    // What follows shows when the others had their time: each change takes two looks.
+    // What follows shows when the others had their time: a change takes two looks upwards, and four downwards.
     for wanted in [3, 2] {
         cgroup.set(cpus(wanted));
         wait_scale(&follows, wanted);
