@@ -48,6 +48,8 @@ pub struct Seen {
     pub cpus: CpuBudget,
     /// Memory limit, bytes.
     pub memory: Option<u64>,
+    /// Number of workers that have left their slots and live.
+    pub leaving: usize,
 }
 
 /// What follows from a look.
@@ -71,7 +73,7 @@ pub enum Step {
         /// The calculation.
         how: String,
     },
-    /// Something cannot be followed, and its value stays. Told once, until it was followed again.
+    /// Something cannot be followed now, and its value stays. Told once, until it was followed again.
     Stays {
         /// The reason.
         why: String,
@@ -249,6 +251,13 @@ impl Follow {
             surge,
         });
         let (to, how) = self.rule.instances.resolve(seen.cpus, budget);
+        // Each fall may leave workers that drain for long. Without this bound, limits that alternate would pile them up.
+        if to > self.workers.held && seen.leaving > usize::from(to.get()) {
+            self.workers.miss();
+            return Some(format!(
+                "{to} workers are granted, but more than {to} old ones are still leaving"
+            ));
+        }
         let how = how.unwrap_or_default();
         if let Some(from) = self.workers.look(to) {
             let held = self.workers.held;

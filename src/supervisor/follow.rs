@@ -1,5 +1,7 @@
 //! RPM_INSTANCES_FOLLOW: what follows when limits of the container change.
 
+use std::sync::{Arc, PoisonError};
+
 use tracing::{info, warn};
 
 use crate::model::Followed;
@@ -20,7 +22,13 @@ impl Supervisor {
         let rule = if alone { rule.without_workers() } else { rule };
         if let Some(rule) = rule.if_any() {
             let granted = Granted::find(&self.host.places, rule);
-            tokio::spawn(triggers::follow(rule, granted, tell));
+            let snapshot = Arc::clone(&self.snapshot);
+            let leaving = move || {
+                let seen = snapshot.lock().unwrap_or_else(PoisonError::into_inner);
+                let live = seen.retiring.iter().filter(|one| one.pid.is_some());
+                live.count()
+            };
+            tokio::spawn(triggers::follow(rule, granted, leaving, tell));
         }
     }
 
@@ -30,7 +38,7 @@ impl Supervisor {
             Step::Workers { from, to, how } => {
                 info!(
                     from,
-                    to, how, "the CPU limit has changed, and RPM_INSTANCES follows"
+                    to, how, "the limits have changed, and RPM_INSTANCES follows"
                 );
                 self.metrics.followed(Followed::Workers);
                 Some(Event::Granted { workers: to.get() })
@@ -45,7 +53,7 @@ impl Supervisor {
             Step::Stays { why } => {
                 warn!(
                     why,
-                    "the limits cannot be followed; the number of workers and RPM_MAX_MEMORY stay (RPM_INSTANCES_FOLLOW)"
+                    "a limit is not followed now, and the last value holds (RPM_INSTANCES_FOLLOW)"
                 );
                 None
             }

@@ -28,7 +28,7 @@ impl Granted {
         }
     }
 
-    fn look(&mut self) -> Result<Seen, String> {
+    fn look(&mut self, leaving: usize) -> Result<Seen, String> {
         let limits = self.files.read().map_err(|error| error.to_string())?;
         let cpus = CpuBudget {
             quota_milli: limits.cpu_milli,
@@ -38,16 +38,26 @@ impl Granted {
             hidden: self.hidden,
         };
         let memory = limits.memory;
-        Ok(Seen { cpus, memory })
+        Ok(Seen {
+            cpus,
+            memory,
+            leaving,
+        })
     }
 }
 
-/// Sends [`Fired::Limits`] for each step that follows from a change. Never ends.
-pub async fn follow(rule: FollowRule, mut granted: Granted, tell: impl Fn(Fired)) {
+/// Sends [`Fired::Limits`] for each step that follows from a change. `leaving` returns the number of workers that have left
+/// their slots and live. Never ends.
+pub async fn follow(
+    rule: FollowRule,
+    mut granted: Granted,
+    leaving: impl Fn() -> usize,
+    tell: impl Fn(Fired),
+) {
     let mut follow = Follow::new(rule);
     loop {
         tokio::time::sleep(LOOK_EVERY).await;
-        for step in follow.look(granted.look()) {
+        for step in follow.look(granted.look(leaving())) {
             tell(Fired::Limits(step));
         }
     }
@@ -93,7 +103,7 @@ mod tests {
 
     /// As many looks as a fall takes.
     fn looks(follow: &mut Follow, granted: &mut Granted) -> Vec<Step> {
-        let steps = [(); FALL as usize].map(|()| follow.look(granted.look()));
+        let steps = [(); FALL as usize].map(|()| follow.look(granted.look(0)));
         steps.concat()
     }
 
