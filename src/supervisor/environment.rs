@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
+use std::io;
 use std::num::NonZeroU16;
 use std::path::Path;
 use std::time::Duration;
@@ -65,11 +66,8 @@ impl Environment {
         let patience = if self.known { PATIENCE } else { FIRST };
         let place = path.to_owned();
         let read = move || place::read_path(&place, place::SETTINGS);
-        let read = match self.reader.ask(patience, read) {
-            Ok(read) => read.map_err(|error| error.to_string()),
-            Err(Errno::ETIMEDOUT) => Err("its file system does not answer".to_owned()),
-            Err(errno) => Err(errno.desc().to_owned()),
-        };
+        let asked = self.reader.ask(patience, read);
+        let read = content(asked, || place::read_path(path, place::SETTINGS));
         match read.and_then(|bytes| env_file(&bytes).map_err(|bad| bad.to_string())) {
             Ok(variables) => {
                 self.file = variables;
@@ -100,6 +98,19 @@ impl Environment {
             }
         }
         env
+    }
+}
+
+/// The answer of the reader. If it could not even ask, because no thread can be started at the limit of processes, the file
+/// is read `directly`. It is the operator's, so no worker can make that hang; a worker must not run without its variables.
+fn content(
+    asked: nix::Result<io::Result<Vec<u8>>>,
+    directly: impl FnOnce() -> io::Result<Vec<u8>>,
+) -> Result<Vec<u8>, String> {
+    match asked {
+        Err(Errno::ETIMEDOUT) => Err("its file system does not answer".to_owned()),
+        Ok(read) => read.map_err(|error| error.to_string()),
+        Err(_) => directly().map_err(|error| error.to_string()),
     }
 }
 
@@ -197,6 +208,25 @@ mod tests {
         assert_eq!(environment.read(Some(&path), Generation(1)), own);
         assert_eq!(told(&environment), None);
         std::fs::remove_file(&path).unwrap();
+    }
+
+    #[test]
+    fn a_file_is_read_directly_if_no_thread_can_be_started_but_not_if_it_does_not_answer() {
+        let bytes = |text: &str| Ok(text.as_bytes().to_vec());
+        let refused = || -> io::Result<Vec<u8>> { Err(Errno::EACCES.into()) };
+        let direct = || bytes("A=2");
+        for errno in [Errno::EAGAIN, Errno::ENOMEM, Errno::EPERM, Errno::EIO] {
+            assert_eq!(content(Err(errno), direct).unwrap(), b"A=2", "{errno}");
+        }
+        assert_eq!(
+            content(Err(Errno::EAGAIN), refused).unwrap_err(),
+            refused().unwrap_err().to_string()
+        );
+        let unasked = || -> io::Result<Vec<u8>> { panic!("it may hang") };
+        let silent = content(Err(Errno::ETIMEDOUT), unasked).unwrap_err();
+        assert_eq!(silent, "its file system does not answer");
+        assert_eq!(content(Ok(bytes("A=1")), unasked).unwrap(), b"A=1");
+        assert!(content(Ok(refused()), unasked).is_err());
     }
 
     #[test]
