@@ -20,10 +20,16 @@ const BASE: &str = "localhost/rpm-examples-base";
 fn stand_ins(engine: &Engine) {
     let _lock = engine.lock();
     let context = scratch("examples-runtime");
-    fs::copy(static_runtime(), context.join("rpm-runtime")).unwrap();
+    let runtime = static_runtime();
+    for (file, name) in [
+        (runtime.with_file_name("rpmctl"), "rpmctl"),
+        (runtime, "rpm-runtime"),
+    ] {
+        fs::copy(file, context.join(name)).unwrap();
+    }
     fs::write(
         context.join("Dockerfile"),
-        "FROM scratch\nCOPY rpm-runtime /\n",
+        "FROM scratch\nCOPY rpm-runtime rpmctl /\n",
     )
     .unwrap();
     engine.build(RUNTIME, &context);
