@@ -133,21 +133,25 @@ fn few_descriptors_are_enough_for_one_worker() {
     }
 }
 
+/// How many are needed is not promised, so the test raises the limit until the start succeeds.
 #[test]
 fn a_start_with_too_few_descriptors_is_refused_and_says_why() {
-    for most in 8..19 {
+    let mut refused = 0;
+    for most in 8..64 {
         let mut runtime = service(1)
             .under(hostile(&format!("nofile={most}")))
-            .program(["sleep", "1000"])
+            .env("RPM_RESTART", "on-failure")
+            .program(["true"])
             .start();
-        assert_eq!(
-            runtime.wait_exit().code(),
-            Some(71),
-            "{most}\n{}",
-            runtime.shown()
-        );
+        let code = runtime.wait_exit().code();
+        if code == Some(0) {
+            break;
+        }
+        assert_eq!(code, Some(71), "{most}\n{}", runtime.shown());
         runtime.wait_for_line(|line| line.contains("Too many open files"));
+        refused += 1;
     }
+    assert!((1..56).contains(&refused), "refused {refused} times");
 }
 
 #[test]
