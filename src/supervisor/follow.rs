@@ -44,7 +44,12 @@ impl Supervisor {
                 Some(Event::Granted { workers: to.get() })
             }
             Step::Memory { from, to, how } => {
-                info!(%from, %to, how, "RPM_MAX_MEMORY follows the memory limit and the number of workers");
+                if to < from {
+                    // A fresh worker may need more, and then its successors do too.
+                    warn!(%from, %to, how, "RPM_MAX_MEMORY follows the memory limit and the number of workers; workers above it are replaced");
+                } else {
+                    info!(%from, %to, how, "RPM_MAX_MEMORY follows the memory limit and the number of workers");
+                }
                 self.metrics.followed(Followed::MaxMemory);
                 self.metrics.set_worker_memory(to.0);
                 self.worker_memory.send_replace(Some(to));

@@ -132,6 +132,9 @@ fn max_memory_in_percent_follows_the_memory_limit_and_replaces_a_worker_that_is_
         steps.eq([("64Mi", "128Mi"), ("128Mi", "32Mi")]),
         "{lines:?}"
     );
+    // Less memory replaces workers.
+    let levels = lines.iter().map(|line| line.contains(" warn: "));
+    assert!(levels.eq([false, true]), "{lines:?}");
     let told = runtime.wait_for_line(|line| line.contains("uses more memory than RPM_MAX_MEMORY"));
     assert_eq!(field(&told, "limit"), "32Mi");
     let followed = |what: &str| {
