@@ -14,7 +14,7 @@ use super::turn::Turn;
 const SHORTEST: Duration = Duration::from_secs(1);
 
 /// A worker that opened a port late, such as that of a debugger, gives the next ones no more time than this.
-const LONGEST: Duration = Duration::from_secs(600);
+const LONGEST: Duration = Duration::from_mins(10);
 
 impl Fleet {
     /// The worker has ended, or cannot be killed: its listener is free for the next one.

@@ -28,12 +28,7 @@ pub(super) fn log_event(event: &PortEvent, admin: Option<SocketAddr>) {
         PortEvent::Unlisted { worker, slot, key } => {
             info!(slot = slot.0, pid = worker.get(), port = %key, "a worker binds a port that RPM_PORTS does not list; it is not shared, so only one process can have it");
         }
-        PortEvent::FoundInUse { worker } => {
-            debug!(
-                pid = worker.get(),
-                "worker found a path of its service in use"
-            );
-        }
+        PortEvent::FoundInUse { .. } | PortEvent::StillHeld { .. } => found(event),
         PortEvent::FindsNobody { worker, slot, key } => finds_nobody((*worker, *slot), key),
         PortEvent::NotYet { key, reason } => {
             info!(port = %key, reason, "cannot open this path of RPM_PORTS before the first worker; clients are refused until a worker has bound it, and then it is shared");
@@ -90,13 +85,6 @@ pub(super) fn log_event(event: &PortEvent, admin: Option<SocketAddr>) {
             waiting,
             ended,
         } => closed((*worker, *slot), key, *waiting, *ended),
-        PortEvent::StillHeld {
-            worker,
-            key,
-            process,
-        } => {
-            debug!(pid = worker.get(), port = %key, process, "the process that listened here has ended; another one has its listener");
-        }
         PortEvent::Left {
             worker,
             slot,
@@ -124,6 +112,26 @@ pub(super) fn log_event(event: &PortEvent, admin: Option<SocketAddr>) {
         PortEvent::SteeringFailed { key, reason } => {
             error!(port = %key, error = reason, "cannot update the steering of new connections; the previous steering stays");
         }
+    }
+}
+
+/// What a look found, for those who search for a cause.
+fn found(event: &PortEvent) {
+    match event {
+        PortEvent::FoundInUse { worker } => {
+            debug!(
+                pid = worker.get(),
+                "worker found a path of its service in use"
+            );
+        }
+        PortEvent::StillHeld {
+            worker,
+            key,
+            process,
+        } => {
+            debug!(pid = worker.get(), port = %key, process, "the process that listened here has ended; another one has its listener");
+        }
+        _ => {}
     }
 }
 

@@ -97,7 +97,7 @@ impl Books {
         if !quiet || !self.unclaimed {
             return None;
         }
-        let slow = (self.slowest * 2).min(Duration::from_secs(600));
+        let slow = (self.slowest * 2).min(Duration::from_mins(10));
         let at_least = self.params.min_uptime.max(Duration::from_secs(1));
         let from_start = at_least.max(slow);
         let mut last = None;
