@@ -150,6 +150,15 @@ impl SharedPorts {
     /// there or may come to it, the port is closed unless RPM_PORTS lists it, so that clients are refused as they would be
     /// without the runtime.
     pub fn leave_port(&self, key: &Endpoint, asker: Asker) -> Vec<PortEvent> {
+        self.leaves(key, asker, true)
+    }
+
+    /// As [`Self::leave_port`], but the port stays open: the program may listen there again.
+    pub fn leave_open_port(&self, key: &Endpoint, asker: Asker) -> Vec<PortEvent> {
+        self.leaves(key, asker, false)
+    }
+
+    fn leaves(&self, key: &Endpoint, asker: Asker, may_close: bool) -> Vec<PortEvent> {
         let mut state = self.lock();
         let state = &mut *state;
         let (listener, worker) = (asker.listener, asker.worker);
@@ -158,10 +167,11 @@ impl SharedPorts {
         }
         let mut events = Vec::new();
         let mut last = false;
-        let closes = match key {
-            Endpoint::Port(key) => !state.settings.rule.is_listed(key),
-            Endpoint::Unix(_) => state.settings.rule == PortRule::Any,
-        };
+        let closes = may_close
+            && match key {
+                Endpoint::Port(key) => !state.settings.rule.is_listed(key),
+                Endpoint::Unix(_) => state.settings.rule == PortRule::Any,
+            };
         match key {
             Endpoint::Unix(path) => last = state.unix.leave(path, (listener, worker), closes),
             Endpoint::Port(key) if key.transport == Transport::Udp => {

@@ -97,7 +97,7 @@ pub(super) fn share(
     let teller = outbox.clone();
     ports.report_moves(move |event| drop(teller.send(Incoming::Port(event))));
     let outbox = outbox.clone();
-    let server = BindServer::start(ports.clone(), move |event| {
+    let server = BindServer::start(ports.clone(), config.life.ready_timeout, move |event| {
         if matches!(event, PortEvent::Unregistered { .. }) {
             // The worker may end of it, and the runtime with it, before the loop reads its inbox.
             log_event(&event, None);

@@ -32,6 +32,8 @@ const PAUSE: Duration = Duration::from_secs(2);
 pub(super) struct ClosedWatch {
     pub(super) poller: Poller,
     ready: Vec<ReadyFd>,
+    /// How long a program may take to start another process that listens (RPM_READY_TIMEOUT).
+    restarts_within: Duration,
     /// By the inode of the listener, which is also the token.
     listeners: HashMap<u64, Listening>,
 }
@@ -46,13 +48,16 @@ struct Listening {
     look: Option<Tick>,
     /// The process that had it has ended: look whether the queue is empty or not.
     ended: bool,
+    /// That was so at a look, and no new connections come to it. At this time the port may be closed.
+    closes: Option<Tick>,
 }
 
 impl ClosedWatch {
-    pub(super) fn new() -> nix::Result<Self> {
+    pub(super) fn new(restarts_within: Duration) -> nix::Result<Self> {
         Ok(Self {
             poller: Poller::new()?,
             ready: Vec::new(),
+            restarts_within,
             listeners: HashMap::new(),
         })
     }
@@ -97,6 +102,7 @@ impl<F: Fn(PortEvent)> Thread<F> {
                 place,
                 look: None,
                 ended: false,
+                closes: None,
             },
         );
         if let Ok(process) = pidfd::of_thread(place.task)
@@ -166,6 +172,7 @@ impl<F: Fn(PortEvent)> Thread<F> {
     /// Looks whether the worker still has the listener, in whose queue connections wait or which a process had that has
     /// ended.
     fn look_at_holder(&mut self, inode: u64, waiting: u32, now: Tick) {
+        let restarts_within = self.closed.restarts_within;
         let Some(one) = self.closed.listeners.get_mut(&inode) else {
             return;
         };
@@ -178,6 +185,7 @@ impl<F: Fn(PortEvent)> Thread<F> {
         match having {
             Having::Somebody(process) => {
                 one.look = Some(now.after(PAUSE));
+                one.closes = None;
                 let looked_for_end = std::mem::take(&mut one.ended);
                 if looked_for_end && waiting == 0 {
                     self.wait_for_arrival(inode);
@@ -192,13 +200,47 @@ impl<F: Fn(PortEvent)> Thread<F> {
                 if let Some(process) = process.filter(|process| *process != worker.get()) {
                     self.watch_holder(process, inode);
                 }
-                return;
             }
-            Having::Nobody | Having::Over => drop(self.closed.listeners.remove(&inode)),
+            Having::Nobody if ended => {
+                let Some(closes) = one.closes else {
+                    let closes = now.after(restarts_within);
+                    one.closes = Some(closes);
+                    one.look = Some(closes);
+                    self.leave_listener(inode, (worker, key), waiting, ended);
+                    return;
+                };
+                one.look = Some(closes);
+                if closes <= now {
+                    self.closed.listeners.remove(&inode);
+                    if let Some(asker) = self.asker(worker) {
+                        let left = self.ports.leave_port(&key.into(), asker);
+                        left.into_iter().for_each(&self.events);
+                    }
+                }
+            }
+            Having::Nobody => {
+                self.closed.listeners.remove(&inode);
+                self.leave_listener(inode, (worker, key), waiting, ended);
+            }
+            Having::Over => drop(self.closed.listeners.remove(&inode)),
         }
-        if matches!(having, Having::Over) {
-            return;
-        }
+    }
+
+    fn asker(&self, worker: Pid) -> Option<Asker> {
+        let mut served = self.workers.values().map(|served| &served.trapped);
+        let trapped = served.find(|trapped| trapped.worker == worker);
+        trapped.map(Asker::from)
+    }
+
+    /// No process of the worker has this listener: it gets no new connections there. If its process has `ended`, the port
+    /// stays open for now.
+    fn leave_listener(
+        &mut self,
+        inode: u64,
+        (worker, key): (Pid, PortKey),
+        waiting: u32,
+        ended: bool,
+    ) {
         let served = self
             .workers
             .values()
@@ -221,7 +263,12 @@ impl<F: Fn(PortEvent)> Thread<F> {
             waiting,
             ended,
         });
-        let left = self.ports.leave_port(&key.into(), asker);
+        let key = key.into();
+        let left = if ended {
+            self.ports.leave_open_port(&key, asker)
+        } else {
+            self.ports.leave_port(&key, asker)
+        };
         left.into_iter().for_each(&self.events);
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
 use std::sync::mpsc::{Sender, channel};
+use std::time::Duration;
 
 use crate::model::Pid;
 use crate::policy::heartbeat::Beat;
@@ -43,16 +44,17 @@ pub(super) enum Order {
 }
 
 impl BindServer {
-    /// Starts the thread. `events` is called on the thread and must not block.
+    /// Starts the thread. A port whose process has ended stays open for `restarts_within`. `events` is called on the thread and must not block.
     pub fn start(
         ports: SharedPorts,
+        restarts_within: Duration,
         events: impl Fn(PortEvent) + Clone + Send + 'static,
     ) -> std::io::Result<Self> {
         let (orders, inbox) = channel();
         let waker = Waker::new()?;
         let poller = Poller::new()?;
         poller.add(&waker, WAKER, Interest::Readable)?;
-        let closed = ClosedWatch::new()?;
+        let closed = ClosedWatch::new(restarts_within)?;
         poller.add(&closed.poller, ARRIVALS, Interest::Readable)?;
         ports.wake_for_paths(&waker);
         ports.wake_for_strangers(&waker);

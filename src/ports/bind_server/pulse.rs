@@ -85,7 +85,7 @@ mod tests {
     fn the_end_of_the_thread_is_told_whatever_ends_it() {
         let (ports, key) = open(41, 1, Balance::Random, 1024);
         let (tell, told) = channel();
-        let server = BindServer::start(ports.clone(), move |event| {
+        let server = BindServer::start(ports.clone(), std::time::Duration::ZERO, move |event| {
             assert!(!matches!(event, PortEvent::Repaired { .. }), "made up");
             tell.send(event).unwrap();
         });

@@ -97,7 +97,7 @@ fn once(directory: &Path, what: &str) -> String {
 #[test]
 fn clients_of_a_killed_child_are_refused_and_its_worker_goes_on() {
     let ports = (free_port(), free_port());
-    let runtime = service("python3 -c \"$CODE\" &", ports).start();
+    let runtime = closes_soon("python3 -c \"$CODE\" &", ports).start();
     wait_ready(&runtime, 1);
     let child = side_pid(&runtime, 0);
     is_served_by(ports.1, child);
@@ -125,9 +125,32 @@ fn a_daemon_whose_parent_bound_the_port_and_ended_keeps_its_clients() {
     assert_eq!(field(&look, "process"), daemon.to_string());
     is_served_by(ports.1, daemon);
     assert_eq!(http_get(v4(ports.0), "/").unwrap().status, 200);
-    // It is watched from now on.
-    send(daemon, Signal::SIGKILL);
-    wait_refused(ports.1);
+    stop(runtime);
+}
+
+#[test]
+fn clients_of_a_killed_child_wait_for_the_one_that_its_worker_starts_later() {
+    let ports = (free_port(), free_port());
+    let directory = scratch("nobody-later");
+    let mark = directory.join("mark");
+    let again = "(python3 -c \"$CODE\"; until [ -e \"$MARK\" ]; do sleep 0.1; done; exec python3 -c \"$CODE\") &";
+    let runtime = service(again, ports)
+        .env("MARK", mark.to_str().unwrap())
+        .env("RPM_READY_TIMEOUT", "1h")
+        .start();
+    wait_ready(&runtime, 1);
+    let child = side_pid(&runtime, 0);
+    let marked = runtime.mark();
+    send(child, Signal::SIGKILL);
+    runtime.wait_for_line(|line| {
+        line.contains("the process of a worker that listened here has ended")
+    });
+    let mut waiting = TcpStream::connect(v4(ports.1)).unwrap();
+    std::fs::write(&mark, "").unwrap();
+    let next = side_pid(&runtime, marked);
+    let mut answer = String::new();
+    waiting.read_to_string(&mut answer).unwrap();
+    assert_eq!(answer, next.to_string());
     stop(runtime);
 }
 
