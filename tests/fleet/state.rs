@@ -97,9 +97,9 @@ impl Books {
         if !quiet || !self.unclaimed {
             return None;
         }
-        let slow = (self.slowest * 2).min(Duration::from_mins(10));
+        let latest = (self.slowest * 2).min(Duration::from_mins(10));
         let at_least = self.params.min_uptime.max(Duration::from_secs(1));
-        let from_start = at_least.max(slow);
+        let from_start = at_least.max(latest);
         let mut last = None;
         for (pid, life) in self.lives.iter().filter(|(_, life)| !life.undead) {
             let slot = self.slots.get(life.slot);
