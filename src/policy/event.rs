@@ -216,9 +216,12 @@ pub enum Action {
         /// The listener.
         listener: ListenerId,
     },
-    /// Set the backlog of the listeners again, where the runtime does not see listen(2) calls: a worker has become
-    /// ready.
-    RestoreBacklog,
+    /// A worker has become ready: look at its listeners. Where the runtime does not see listen(2) calls, set their backlog
+    /// again.
+    CheckListeners {
+        /// The worker.
+        pid: Pid,
+    },
     /// Close the shared ports that no worker binds any more: every worker runs the new version, or has bound all its ports
     /// since one has ended.
     CloseAbandonedPorts,

@@ -276,7 +276,7 @@ impl Fleet {
 /// The seat of a worker that has just become ready.
 fn now_ready(turn: &mut Turn<'_>, slot: SlotId, mut worker: Worker, by: ReadyBy) -> Seat {
     worker.was_ready = true;
-    turn.act(Action::RestoreBacklog);
+    turn.act(Action::CheckListeners { pid: worker.pid });
     turn.say(Note::Ready {
         slot,
         pid: worker.pid,

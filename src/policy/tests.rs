@@ -230,7 +230,7 @@ pub(super) fn deeds(actions: &[Action]) -> Vec<Action> {
             action,
             Action::Say(_)
                 | Action::Release { .. }
-                | Action::RestoreBacklog
+                | Action::CheckListeners { .. }
                 | Action::CloseAbandonedPorts
         )
     };

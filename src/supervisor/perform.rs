@@ -134,10 +134,7 @@ impl Supervisor {
                 }
                 self.rescue_orphans(listener);
             }
-            Action::RestoreBacklog => {
-                self.restore_backlog();
-                self.compare_listeners();
-            }
+            Action::CheckListeners { pid } => self.check_listeners(pid),
             Action::CloseAbandonedPorts => self.close_abandoned_ports(),
             Action::Say(note) => self.tell_people(note),
             Action::Finish { code: _ } => {}

@@ -8,7 +8,7 @@ use tracing::{debug, info, warn};
 
 use crate::config::Config;
 use crate::drain::Frozen;
-use crate::model::{ListenerId, Pid, PortId, Tick, WorkerState, WorkerView};
+use crate::model::{ListenerId, Pid, PortId, Tick};
 use crate::policy::handover::{PortKey, PortRule, PortSpec};
 use crate::policy::steering::Balance;
 use crate::policy::{Rotation, Standstill};
@@ -330,28 +330,16 @@ impl Supervisor {
         }
     }
 
-    /// A program that takes its descriptor by activation has called listen with its own backlog.
-    pub(super) fn restore_backlog(&self) {
-        if let Some(sharing) = &self.sharing
-            && sharing.activation
-        {
+    /// Looks at the listeners of a worker that has become ready.
+    pub(super) fn check_listeners(&self, pid: Pid) {
+        let Some(sharing) = &self.sharing else { return };
+        // A program that takes its descriptor by activation has called listen with its own backlog.
+        if sharing.activation {
             sharing.ports.restore_backlog();
         }
-    }
-
-    /// Has the listeners of workers that have become ready compared with those that they got, once for each.
-    pub(super) fn compare_listeners(&mut self) {
-        let Some(sharing) = self.sharing.as_ref().filter(|one| one.filter.is_some()) else {
-            return;
-        };
-        let seen = self.fleet.snapshot();
-        let ready = |view: &&WorkerView| view.state == WorkerState::Ready;
-        for view in seen.slots.iter().chain(&seen.rising).filter(ready) {
-            if let Some(worker) = view.pid.and_then(|pid| self.workers.get_mut(pid))
-                && !std::mem::replace(&mut worker.compared, true)
-            {
-                sharing.server.look_at_sockets(worker.id.pid);
-            }
+        // Without the filter no `bind` is seen, so that one was not seen says nothing.
+        if sharing.filter.is_some() {
+            sharing.server.look_at_sockets(pid);
         }
     }
 

@@ -42,7 +42,6 @@ impl Drop for AbortOnDrop {
 
 /// The data of one worker. Dropping it aborts the worker's tasks and closes its descriptors.
 #[derive(Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "independent facts")]
 pub(super) struct Worker {
     pub(super) id: WorkerId,
     pub(super) slot: SlotId,
@@ -70,8 +69,6 @@ pub(super) struct Worker {
     pub(super) told: bool,
     /// It has shut its listener down so often that it does not get it back: no client reaches it.
     pub(super) barred: bool,
-    /// It is ready, and its listeners were compared with those that it got.
-    pub(super) compared: bool,
     /// The looks at its connections, while it drains.
     pub(super) drain: Option<WorkerDrain>,
 }
@@ -94,7 +91,6 @@ impl Worker {
             outsiders: Vec::new(),
             told: false,
             barred: false,
-            compared: false,
             drain: None,
         }
     }

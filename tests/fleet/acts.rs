@@ -18,7 +18,7 @@ impl Books {
         assert_eq!(self.owed, [], "not said");
         assert_eq!(self.resumes, [], "left stopped");
         assert_eq!(self.releases, [], "not released");
-        assert!(!self.restored && !self.closed, "for nobody");
+        assert!(self.checks.is_none() && !self.closed, "for nobody");
     }
 
     fn sees_one(&mut self, now: Tick, action: &Action) {
@@ -36,9 +36,7 @@ impl Books {
                 self.unclaimed = true;
                 self.released(now, pid, listener);
             }
-            Action::RestoreBacklog => {
-                assert!(!std::mem::replace(&mut self.restored, true));
-            }
+            Action::CheckListeners { pid } => assert_eq!(self.checks.replace(pid), None),
             Action::CloseAbandonedPorts if self.reload.is_some() => {
                 assert!(!std::mem::replace(&mut self.closed, true));
                 self.unclaimed = false;

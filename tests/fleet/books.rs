@@ -205,8 +205,8 @@ pub struct Books {
     resumes: Vec<Pid>,
     /// Listeners whose workers were reaped.
     releases: Vec<(Pid, ListenerId)>,
-    /// The backlogs were set again, for the worker that is ready next.
-    restored: bool,
+    /// The worker whose listeners were looked at: the one that is told to be ready next.
+    checks: Option<Pid>,
     /// Abandoned ports were closed, for the reload that ends next.
     closed: bool,
     /// A worker has ended since ports were last closed that nobody has.
@@ -263,7 +263,7 @@ impl Books {
             owed: Vec::new(),
             resumes: Vec::new(),
             releases: Vec::new(),
-            restored: false,
+            checks: None,
             closed: false,
             unclaimed: false,
             slowest: Duration::ZERO,

@@ -129,7 +129,7 @@ impl Books {
     /// What this note tells was done.
     fn is_done_before(&mut self, note: Note) {
         match note {
-            Note::Ready { .. } => assert!(std::mem::take(&mut self.restored), "{note:?}"),
+            Note::Ready { pid, .. } => assert_eq!(self.checks.take(), Some(pid), "{note:?}"),
             Note::ReloadEnded { result, .. } => {
                 let closed = std::mem::take(&mut self.closed);
                 assert_eq!(closed, result == ReloadResult::Success);

@@ -172,7 +172,7 @@ impl World {
                 self.system.signal_group(now, pid, true);
             }
             Action::Release { .. }
-            | Action::RestoreBacklog
+            | Action::CheckListeners { .. }
             | Action::CloseAbandonedPorts
             | Action::Say(_)
             | Action::Finish { .. } => {}

@@ -27,7 +27,7 @@ fn the_end_of_a_worker_releases_its_listener_whatever_it_was() {
     let _ = table.tell(RELOAD);
     let next = rises(&mut table, SLOT, 2);
     let ready = table.tell(is_ready(next));
-    assert_eq!(upkeep(&ready), [Action::RestoreBacklog]);
+    assert_eq!(upkeep(&ready), [Action::CheckListeners { pid: next }]);
     let _ = table.tell(Event::Drained { pid: old[0] });
     let end = table.ends(old[0], TERMINATED);
     assert_eq!(upkeep(&end), [release(old[0], 0)]);

@@ -12,7 +12,7 @@ fn alive_long_enough_is_ready() {
     assert_eq!(
         table.wait(1),
         [
-            Action::RestoreBacklog,
+            Action::CheckListeners { pid },
             Action::Say(Note::Ready {
                 slot,
                 pid,
