@@ -124,6 +124,11 @@ struct Thread<F> {
 }
 
 impl<F: Fn(PortEvent)> Thread<F> {
+    fn served(&self, worker: Pid) -> Option<&ServedWorker> {
+        let mut all = self.workers.values();
+        all.find(|served| served.trapped.worker == worker)
+    }
+
     fn run(mut self) {
         let waker = self.waker.clone();
         bounded::limit(PATIENCE, move || waker.wake());

@@ -212,7 +212,8 @@ impl<F: Fn(PortEvent)> Thread<F> {
                 one.look = Some(closes);
                 if closes <= now {
                     self.closed.listeners.remove(&inode);
-                    if let Some(asker) = self.asker(worker) {
+                    if let Some(served) = self.served(worker) {
+                        let asker = Asker::from(&served.trapped);
                         let left = self.ports.leave_port(&key.into(), asker);
                         left.into_iter().for_each(&self.events);
                     }
@@ -226,12 +227,6 @@ impl<F: Fn(PortEvent)> Thread<F> {
         }
     }
 
-    fn asker(&self, worker: Pid) -> Option<Asker> {
-        let mut served = self.workers.values().map(|served| &served.trapped);
-        let trapped = served.find(|trapped| trapped.worker == worker);
-        trapped.map(Asker::from)
-    }
-
     /// No process of the worker has this listener: it gets no new connections there. If its process has `ended`, the port
     /// stays open for now.
     fn leave_listener(
@@ -241,11 +236,9 @@ impl<F: Fn(PortEvent)> Thread<F> {
         waiting: u32,
         ended: bool,
     ) {
-        let served = self
-            .workers
-            .values()
-            .find(|served| served.trapped.worker == worker);
-        let Some(served) = served else { return };
+        let Some(served) = self.served(worker) else {
+            return;
+        };
         let asker = Asker::from(&served.trapped);
         let copy = self
             .ports

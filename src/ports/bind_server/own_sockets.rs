@@ -4,7 +4,7 @@
 //! Nobody reports such a socket, so it is looked for once when a worker is ready: the kernel lists all listeners
 //! (sock_diag), and /proc the sockets of the worker.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::ops::ControlFlow;
 use std::time::Duration;
@@ -33,13 +33,10 @@ pub(super) struct OwnSockets {
 }
 
 /// Whether RPM_PORTS asks to share this address. Under `auto` every fixed port is shared; one of the range from which the
-/// kernel takes free ports may be no fixed one.
-fn is_to_be_shared(rule: &PortRule, at: SocketAddr) -> bool {
+/// kernel takes free ports (`free`) may be no fixed one.
+fn is_to_be_shared(rule: &PortRule, free: (u16, u16), at: SocketAddr) -> bool {
     match rule {
-        PortRule::Any => {
-            let (first, last) = client_ports();
-            !(first..=last).contains(&at.port())
-        }
+        PortRule::Any => !(free.0..=free.1).contains(&at.port()),
         // An address of IPv6 is that whatever IPV6_V6ONLY is.
         PortRule::Listed(_) => rule.is_listed(&PortKey::new(at, false)),
         PortRule::Nothing => false,
@@ -54,8 +51,7 @@ impl<F: Fn(PortEvent)> Thread<F> {
         if self.own_sockets.looked.is_some_and(lately) {
             return;
         }
-        let mut workers = self.workers.values();
-        let Some(served) = workers.find(|served| served.trapped.worker == worker) else {
+        let Some(served) = self.served(worker) else {
             return;
         };
         // It was told already that something of it is not shared.
@@ -64,8 +60,8 @@ impl<F: Fn(PortEvent)> Thread<F> {
         }
         let slot = served.trapped.slot;
         self.own_sockets.looked = Some(now);
-        let rule = self.ports.rule();
-        let mut listeners = Vec::new();
+        let (rule, free) = (self.ports.rule(), client_ports());
+        let mut listeners = HashMap::new();
         let Ok(mut diag) = SockDiag::open() else {
             return;
         };
@@ -78,12 +74,12 @@ impl<F: Fn(PortEvent)> Thread<F> {
             };
             // What is missed is told of at the next start.
             let _ = diag.dump(query, &mut |row| {
-                if is_to_be_shared(&rule, row.local) {
-                    listeners.push((row.inode, row.local));
+                if is_to_be_shared(&rule, free, row.local) {
+                    listeners.insert(row.inode, row.local);
                 }
             });
         }
-        listeners.retain(|(inode, _)| self.ports.owns(*inode).is_none());
+        listeners.retain(|inode, _| self.ports.owns(*inode).is_none());
         let proc = Proc::new("/proc");
         let Ok(processes) = proc.processes() else {
             return;
@@ -92,10 +88,10 @@ impl<F: Fn(PortEvent)> Thread<F> {
             let mut own = Vec::new();
             // A process that cannot be read is told of by its `bind`.
             let _ = proc.sockets(&process, &mut |inode| {
-                own.extend(listeners.iter().find(|(other, _)| *other == inode));
+                own.extend(listeners.get(&inode).copied());
                 ControlFlow::Continue(())
             });
-            for (_, addr) in own {
+            for addr in own {
                 let told = &mut self.own_sockets.told;
                 if told.len() < MOST && told.insert(addr.port()) {
                     let why =
@@ -136,10 +132,15 @@ mod tests {
             (&PortRule::Any, "127.0.0.2:80", true),
             (&PortRule::Nothing, "127.0.0.2:80", false),
         ] {
-            assert_eq!(is_to_be_shared(rule, at(addr)), expected, "{rule} {addr}");
+            assert_eq!(
+                is_to_be_shared(rule, client_ports(), at(addr)),
+                expected,
+                "{rule} {addr}"
+            );
         }
         // What `bind` of port 0 gives.
         let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        assert!(!is_to_be_shared(&PortRule::Any, free.local_addr().unwrap()));
+        let at = free.local_addr().unwrap();
+        assert!(!is_to_be_shared(&PortRule::Any, client_ports(), at));
     }
 }
