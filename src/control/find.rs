@@ -3,10 +3,13 @@
 use std::fs;
 use std::io;
 use std::os::linux::net::SocketAddrExt;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixStream};
 use std::path::{Path, PathBuf};
 
-use super::{ABSTRACT, PRIVATE, RUN, SUFFIX};
+use super::{ABSTRACT, PRIVATE, SUFFIX, homes};
+use crate::sys::proc::Proc;
+use crate::sys::procunix;
 
 /// Most sockets of one directory that are looked at, should somebody fill it.
 const MOST: usize = 1024;
@@ -46,8 +49,7 @@ pub fn find(home: Option<&Path>, strict: bool, uid: u32) -> Found {
         None => usual(uid).iter().flat_map(|home| sockets(home)).collect(),
     };
     if !(strict && home.is_some()) {
-        let table = fs::read_to_string("/proc/net/unix").unwrap_or_default();
-        addresses.extend(abstract_names(&table).map(Address::Abstract));
+        addresses.extend(abstract_names(&Proc::new("/proc")));
     }
     addresses.sort();
     addresses.dedup();
@@ -94,7 +96,7 @@ pub fn of_runtime(address: &Address) -> Option<u32> {
 
 /// The usual directories. Root sees those of all users.
 fn usual(uid: u32) -> Vec<PathBuf> {
-    let mut homes = vec![PathBuf::from(RUN), PathBuf::from(format!("{PRIVATE}{uid}"))];
+    let mut homes = homes(uid);
     if uid == 0 {
         let private = Path::new(PRIVATE);
         let (parent, begin) = (private.parent(), private.file_name());
@@ -127,12 +129,17 @@ fn sockets(home: &Path) -> Vec<Address> {
         .collect()
 }
 
-/// The abstract names of runtimes in /proc/net/unix (proc(5)): the last column, with `@` for the zero.
-fn abstract_names(table: &str) -> impl Iterator<Item = String> {
-    let names = table.lines().filter_map(|line| line.rsplit(' ').next());
-    let names = names.filter_map(|name| name.strip_prefix('@'));
-    let names = names.map(str::to_owned);
-    names.filter(|name| of_runtime(&Address::Abstract(name.clone())).is_some())
+/// The abstract names of runtimes in the kernel's table. None without /proc.
+fn abstract_names(proc: &Proc) -> Vec<Address> {
+    let mut found = Vec::new();
+    let _ = procunix::dump(proc, |row| {
+        let name = row.address.as_bytes().strip_prefix(b"@");
+        // Those of others need not be text.
+        let name = name.and_then(|name| std::str::from_utf8(name).ok());
+        let address = name.map(|name| Address::Abstract(name.to_owned()));
+        found.extend(address.filter(|address| of_runtime(address).is_some()));
+    });
+    found
 }
 
 #[cfg(test)]
@@ -160,12 +167,18 @@ mod tests {
 
     #[test]
     fn abstract_names_are_read_from_the_table_of_the_kernel() {
-        let table = "Num       RefCount Protocol Flags    Type St Inode Path\n\
-                     0000000000000000: 00000002 00000000 00010000 0001 01 1 @rpm-runtime/1-50\n\
-                     0000000000000000: 00000002 00000000 00010000 0001 01 2 /run/x.sock\n\
-                     0000000000000000: 00000002 00000000 00010000 0001 01 3\n\
-                     0000000000000000: 00000002 00000000 00010000 0001 01 4 @other\n";
-        let found: Vec<String> = abstract_names(table).collect();
-        assert_eq!(found, ["rpm-runtime/1-50"]);
+        let table = b"Num       RefCount Protocol Flags    Type St Inode Path\n\
+                      0000000000000000: 00000002 00000000 00010000 0001 01 1 @rpm-runtime/1-50\n\
+                      0000000000000000: 00000002 00000000 00010000 0001 01 2 /run/x.sock\n\
+                      0000000000000000: 00000002 00000000 00010000 0001 01 3\n\
+                      0000000000000000: 00000002 00000000 00010000 0001 01 4 @other\n\
+                      0000000000000000: 00000002 00000000 00010000 0001 01 5 @\xff\n";
+        let root = std::env::temp_dir().join(format!("rpm-find-{}", std::process::id()));
+        fs::create_dir_all(root.join("net")).unwrap();
+        fs::write(root.join("net/unix"), table).unwrap();
+        let found = abstract_names(&Proc::new(&root));
+        fs::remove_dir_all(&root).unwrap();
+        let found: Vec<String> = found.iter().map(ToString::to_string).collect();
+        assert_eq!(found, ["@rpm-runtime/1-50"]);
     }
 }

@@ -1,8 +1,9 @@
 //! The control socket: how `rpmctl` speaks to a runtime. docs/control.md describes the protocol.
 //!
 //! `protocol` has the words, `place` and `find` the names of sockets, `rule` who may use one, `server` and `guests` the
-//! connections. What a command does is
-//! decided by the supervisor.
+//! connections. What a command does is decided by the supervisor.
+
+use std::path::PathBuf;
 
 mod find;
 mod guests;
@@ -19,13 +20,18 @@ pub use rule::{Rule, Why};
 pub use server::{Answer, Service, serve};
 
 /// The directory of the sockets, if the runtime can write there.
-pub const RUN: &str = "/run/rpm-runtime";
+const RUN: &str = "/run/rpm-runtime";
 
 /// Begin of the directory that a user has otherwise; the number of the user follows.
-pub const PRIVATE: &str = "/tmp/rpm-runtime-";
+const PRIVATE: &str = "/tmp/rpm-runtime-";
 
 /// Begin of an abstract name; the name of the socket follows.
 const ABSTRACT: &str = "rpm-runtime/";
 
 /// End of the file name of a socket.
 const SUFFIX: &str = ".sock";
+
+/// The usual directories for the sockets of a user, the first one first.
+fn homes(uid: u32) -> Vec<PathBuf> {
+    vec![PathBuf::from(RUN), PathBuf::from(format!("{PRIVATE}{uid}"))]
+}

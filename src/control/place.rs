@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::find::{Address, of_runtime};
-use super::{ABSTRACT, PRIVATE, RUN, SUFFIX};
+use super::{ABSTRACT, SUFFIX, homes};
 use crate::sys::deserted::is_deserted;
 use crate::sys::unix::listen_privately;
 
@@ -66,8 +66,7 @@ pub fn socket_name(pid: u32, started: Duration) -> String {
 /// Opens the socket `name` in the directory `home`, or in the first usual one that can be written, or else under an
 /// abstract name. Fails if that is impossible too, as without unix sockets.
 pub fn open(home: Option<&Path>, uid: u32, name: &str) -> io::Result<Opened> {
-    let usual = || vec![PathBuf::from(RUN), PathBuf::from(format!("{PRIVATE}{uid}"))];
-    let homes = home.map_or_else(usual, |home| vec![home.to_owned()]);
+    let homes = home.map_or_else(|| homes(uid), |home| vec![home.to_owned()]);
     let mut troubles = Vec::new();
     for path in homes {
         let ready = if home.is_some() {
