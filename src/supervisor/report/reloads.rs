@@ -56,45 +56,44 @@ struct Kept {
 impl Reloads {
     /// A copy.
     pub(in crate::supervisor) fn all(&self) -> Vec<ReloadRecord> {
-        self.locked(|records| records.iter().cloned().collect())
+        self.locked(|kept| kept.records.iter().cloned().collect())
     }
 
     /// Whether one runs.
     pub(in crate::supervisor) fn runs(&self) -> bool {
-        self.locked(|records| records.back().is_some_and(|last| last.ended.is_none()))
+        self.locked(|kept| kept.records.back().is_some_and(|last| last.ended.is_none()))
     }
 
     /// The number that the next reload gets.
     pub(in crate::supervisor) fn next(&self) -> u64 {
-        self.locked(|records| records.back().map_or(1, |last| last.number + 1))
+        self.locked(|kept| kept.records.back().map_or(1, |last| last.number + 1))
     }
 
     /// How many new workers did not come up since the start, and why the last one did not.
     pub(in crate::supervisor) fn failures(&self) -> (u64, Option<String>) {
-        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        (kept.failures, kept.last_failure.clone())
+        self.locked(|kept| (kept.failures, kept.last_failure.clone()))
     }
 
     fn failed(&self, why: String) {
         self.change(|last| last.why = Some(why.clone()));
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.failures = kept.failures.saturating_add(1);
-        kept.last_failure = Some(why);
+        self.locked(|kept| {
+            kept.failures = kept.failures.saturating_add(1);
+            kept.last_failure = Some(why);
+        });
     }
 
     /// A panic elsewhere leaves the list valid.
-    fn locked<T>(&self, then: impl FnOnce(&mut VecDeque<ReloadRecord>) -> T) -> T {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        then(&mut kept.records)
+    fn locked<T>(&self, then: impl FnOnce(&mut Kept) -> T) -> T {
+        then(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn begin(&self, generation: Generation, workers: usize, began: u64) {
         let number = self.next();
-        self.locked(|records| {
-            if records.len() >= KEPT {
-                records.pop_front();
+        self.locked(|kept| {
+            if kept.records.len() >= KEPT {
+                kept.records.pop_front();
             }
-            records.push_back(ReloadRecord {
+            kept.records.push_back(ReloadRecord {
                 number,
                 generation,
                 workers,
@@ -107,8 +106,8 @@ impl Reloads {
 
     /// Changes the reload that runs.
     fn change(&self, then: impl FnOnce(&mut ReloadRecord)) {
-        self.locked(|records| {
-            if let Some(last) = records.back_mut().filter(|last| last.ended.is_none()) {
+        self.locked(|kept| {
+            if let Some(last) = kept.records.back_mut().filter(|last| last.ended.is_none()) {
                 then(last);
             }
         });
