@@ -93,10 +93,10 @@ impl CgroupCounters {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
     use std::path::Path;
 
     use super::*;
+    use crate::sys::cgroup::testing::Tree;
 
     fn series(counters: &CgroupCounters) -> Vec<String> {
         shown(counters.families())
@@ -168,40 +168,25 @@ mod tests {
             shown(CgroupCounters::find(&fixture("v1_unlimited")).limits()),
             [""; 0]
         );
-        let dir = std::env::temp_dir().join(format!("rpm-metrics-limits-{}", std::process::id()));
-        let cgroup = dir.join("sys/fs/cgroup");
-        fs::create_dir_all(dir.join("proc/self")).unwrap();
-        fs::create_dir_all(&cgroup).unwrap();
-        fs::write(dir.join("proc/self/cgroup"), "0::/\n").unwrap();
-        let mount = "30 23 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n";
-        fs::write(dir.join("proc/self/mountinfo"), mount).unwrap();
-        let counters = CgroupCounters::find(&Places::find(&dir));
+        let tree = Tree::namespaced("metrics-limits");
+        let counters = CgroupCounters::find(&tree.places());
         for (text, expected) in [("200000 100000", 2), ("50000 10000", 5)] {
-            fs::write(cgroup.join("cpu.max"), text).unwrap();
+            tree.write("cpu.max", text);
             let expected = format!("rpm_cgroup_cpu_limit_cores  {expected}");
             assert_eq!(shown(counters.limits()), [expected]);
         }
-        fs::remove_dir_all(&dir).unwrap();
     }
 
     #[test]
     fn kills_count_from_the_start_and_whoever_reaps() {
-        let dir = std::env::temp_dir().join(format!("rpm-metrics-oom-{}", std::process::id()));
-        let cgroup = dir.join("sys/fs/cgroup");
-        fs::create_dir_all(dir.join("proc/self")).unwrap();
-        fs::create_dir_all(&cgroup).unwrap();
-        fs::write(dir.join("proc/self/cgroup"), "0::/\n").unwrap();
-        let mount = "30 23 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n";
-        fs::write(dir.join("proc/self/mountinfo"), mount).unwrap();
-        let say = |kills: u64| {
-            fs::write(cgroup.join("memory.events"), format!("oom_kill {kills}\n")).unwrap();
-        };
+        let tree = Tree::namespaced("metrics-oom");
+        let say = |kills: u64| tree.write("memory.events", &format!("oom_kill {kills}\n"));
         say(7);
-        let counters = CgroupCounters::find(&Places::find(&dir));
+        let counters = CgroupCounters::find(&tree.places());
         assert_eq!(series(&counters), ["rpm_oom_kills_total  0"]);
         say(9);
         assert_eq!(series(&counters), ["rpm_oom_kills_total  2"]);
-        fs::remove_dir_all(&dir).unwrap();
+        drop(tree);
         assert_eq!(series(&counters), [""; 0]);
     }
 }

@@ -7,6 +7,8 @@ mod oom;
 mod parse;
 mod places;
 mod pressure;
+#[cfg(test)]
+pub mod testing;
 mod usage;
 
 use std::fs;

@@ -67,26 +67,11 @@ pub async fn follow(
 mod tests {
     use std::fs;
     use std::num::NonZeroU16;
-    use std::path::PathBuf;
 
     use super::*;
     use crate::policy::follow::{FALL, PercentRule, Step};
     use crate::policy::{Bytes, Instances};
-
-    /// A cgroup of version 2 with a namespace of its own, and CPUs that do not depend on the machine.
-    fn container(name: &str) -> (PathBuf, impl Fn(&str, &str)) {
-        let root = std::env::temp_dir().join(format!("rpm-follow-{name}-{}", std::process::id()));
-        let _ = fs::remove_dir_all(&root); // left by an earlier process with our PID
-        fs::create_dir_all(root.join("proc/self")).unwrap();
-        fs::create_dir_all(root.join("sys/fs/cgroup")).unwrap();
-        fs::write(root.join("proc/self/cgroup"), "0::/\n").unwrap();
-        let mount = "30 23 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n";
-        fs::write(root.join("proc/self/mountinfo"), mount).unwrap();
-        let dir = root.join("sys/fs/cgroup");
-        (root, move |file: &str, text: &str| {
-            fs::write(dir.join(file), text).unwrap();
-        })
-    }
+    use crate::sys::cgroup::testing::Tree;
 
     fn rule(percent: bool) -> FollowRule {
         FollowRule {
@@ -107,6 +92,7 @@ mod tests {
         steps.concat()
     }
 
+    /// CPUs that do not depend on the machine.
     fn granted(places: &Places, rule: FollowRule) -> Granted {
         Granted {
             affinity: || Some(8),
@@ -116,10 +102,10 @@ mod tests {
 
     #[test]
     fn workers_and_memory_follow_what_is_written_into_the_cgroup() {
-        let (root, write) = container("both");
-        write("cpu.max", "200000 100000\n");
-        write("memory.max", "1073741824\n");
-        let places = Places::find(&root);
+        let tree = Tree::namespaced("follow-both");
+        tree.write("cpu.max", "200000 100000\n");
+        tree.write("memory.max", "1073741824\n");
+        let places = tree.places();
         let mut granted = granted(&places, rule(true));
         let mut follow = Follow::new(rule(true));
         assert_eq!(looks(&mut follow, &mut granted), []);
@@ -130,8 +116,8 @@ mod tests {
             ("50000 100000\n", "2147483648\n"),
             ("max 100000\n", "536870912\n"),
         ] {
-            write("cpu.max", cpus);
-            write("memory.max", bytes);
+            tree.write("cpu.max", cpus);
+            tree.write("memory.max", bytes);
             for step in looks(&mut follow, &mut granted) {
                 match step {
                     Step::Workers { to, .. } => workers.push(to.get()),
@@ -142,21 +128,19 @@ mod tests {
         }
         // A quarter of twice as much is as much as before. What rises does so before the other falls.
         assert_eq!((workers, memory), (vec![4, 1, 8], vec![1024, 128, 32]));
-        fs::remove_dir_all(root).unwrap();
     }
 
     #[test]
     fn a_cgroup_that_vanishes_keeps_the_last_number_and_says_so_once() {
-        let (root, write) = container("vanished");
-        write("cpu.max", "200000 100000\n");
-        let places = Places::find(&root);
+        let tree = Tree::namespaced("follow-vanished");
+        tree.write("cpu.max", "200000 100000\n");
+        let places = tree.places();
         let mut granted = granted(&places, rule(false));
         let mut follow = Follow::new(rule(false));
-        fs::remove_dir_all(root.join("sys")).unwrap();
-        let gone = root.join("sys/fs/cgroup/cpu.max");
+        fs::remove_dir_all(tree.root().join("sys")).unwrap();
+        let gone = tree.path("cpu.max");
         let why = format!("{} cannot be read any more", gone.display());
         assert_eq!(looks(&mut follow, &mut granted), [Step::Stays { why }]);
         assert_eq!(looks(&mut follow, &mut granted), []);
-        fs::remove_dir_all(root).unwrap();
     }
 }

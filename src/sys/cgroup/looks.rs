@@ -148,43 +148,16 @@ fn shortened(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sys::cgroup::testing::Tree;
     use std::fs;
 
-    /// A tree that stands for the root directory, with its cgroups below /sys/fs/cgroup.
-    struct Tree(PathBuf);
-
-    impl Tree {
-        fn new(name: &str, member: &str, mounts: &str) -> Self {
-            let root =
-                std::env::temp_dir().join(format!("rpm-looks-{name}-{}", std::process::id()));
-            let _ = fs::remove_dir_all(&root); // left by an earlier process with our PID
-            fs::create_dir_all(root.join("proc/self")).unwrap();
-            fs::write(root.join("proc/self/cgroup"), member).unwrap();
-            fs::write(root.join("proc/self/mountinfo"), mounts).unwrap();
-            Self(root)
-        }
-
-        fn write(&self, file: &str, text: &str) {
-            let file = self.0.join("sys/fs/cgroup").join(file);
-            fs::create_dir_all(file.parent().unwrap()).unwrap();
-            fs::write(file, text).unwrap();
-        }
-
-        fn files(&self) -> LimitFiles {
-            LimitFiles::find(&Places::find(&self.0), true, true)
-        }
-    }
-
-    impl Drop for Tree {
-        fn drop(&mut self) {
-            let _ = fs::remove_dir_all(&self.0);
-        }
-    }
-
-    const V2: &str = "30 23 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n";
     const V1: &str = "30 23 0:26 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu\n\
                       31 23 0:27 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n\
                       32 23 0:28 / /sys/fs/cgroup/cpuset rw - cgroup cgroup rw,cpuset\n";
+
+    fn files(tree: &Tree) -> LimitFiles {
+        LimitFiles::find(&tree.places(), true, true)
+    }
 
     fn told(limits: CgroupLimits) -> (Option<u64>, Option<u32>, Option<u64>) {
         (limits.cpu_milli, limits.cpuset, limits.memory)
@@ -192,12 +165,12 @@ mod tests {
 
     #[test]
     fn what_changes_is_read_and_the_tightest_of_own_and_parents_holds() {
-        let tree = Tree::new("v2", "0::/pod/app\n", V2);
+        let tree = Tree::new("looks-v2", "0::/pod/app\n", Tree::V2);
         tree.write("pod/app/cpu.max", "200000 100000\n");
         tree.write("pod/app/memory.max", "max\n");
         tree.write("pod/app/cpuset.cpus.effective", "0-7\n");
         tree.write("pod/cpu.max", "max 100000\n");
-        let mut files = tree.files();
+        let mut files = files(&tree);
         assert_eq!(told(files.read().unwrap()), (Some(2000), Some(8), None));
         tree.write("pod/app/cpu.max", "400000 100000\n");
         tree.write("pod/app/memory.max", "1048576\n");
@@ -218,12 +191,12 @@ mod tests {
 
     #[test]
     fn version_1_is_read_in_its_own_files() {
-        let tree = Tree::new("v1", "3:cpu:/app\n2:memory:/app\n1:cpuset:/app\n", V1);
+        let tree = Tree::new("looks-v1", "3:cpu:/app\n2:memory:/app\n1:cpuset:/app\n", V1);
         tree.write("cpu/app/cpu.cfs_quota_us", "-1\n");
         tree.write("cpu/app/cpu.cfs_period_us", "100000\n");
         tree.write("memory/app/memory.limit_in_bytes", "9223372036854771712\n");
         tree.write("cpuset/app/cpuset.cpus", "0-1\n");
-        let mut files = tree.files();
+        let mut files = files(&tree);
         assert_eq!(told(files.read().unwrap()), (None, Some(2), None));
         tree.write("cpu/app/cpu.cfs_quota_us", "150000\n");
         tree.write("memory/app/memory.limit_in_bytes", "8192\n");
@@ -235,10 +208,10 @@ mod tests {
 
     #[test]
     fn a_limit_that_is_gone_or_holds_nonsense_is_told_from_none() {
-        let tree = Tree::new("odd", "0::/app\n", V2);
+        let tree = Tree::new("looks-odd", "0::/app\n", Tree::V2);
         tree.write("app/cpu.max", "200000 100000\n");
-        let mut files = tree.files();
-        let path = tree.0.join("sys/fs/cgroup/app/cpu.max");
+        let mut files = files(&tree);
+        let path = tree.path("app/cpu.max");
         tree.write("app/cpu.max", "\u{1}lots of CPUs");
         let error = files.read().unwrap_err().to_string();
         let expected = format!(
@@ -246,7 +219,7 @@ mod tests {
             path.display()
         );
         assert_eq!(error, expected);
-        fs::remove_dir_all(tree.0.join("sys/fs/cgroup/app")).unwrap();
+        fs::remove_dir_all(tree.path("app")).unwrap();
         let error = files.read().unwrap_err().to_string();
         assert_eq!(error, format!("{} cannot be read any more", path.display()));
         tree.write("app/cpu.max", "max 100000");
@@ -255,12 +228,12 @@ mod tests {
 
     #[test]
     fn only_what_is_asked_for_is_read() {
-        let tree = Tree::new("asked", "0::/app\n", V2);
+        let tree = Tree::new("looks-asked", "0::/app\n", Tree::V2);
         tree.write("app/cpu.max", "nonsense");
         tree.write("app/memory.max", "4096");
-        let mut files = LimitFiles::find(&Places::find(&tree.0), false, true);
+        let mut files = LimitFiles::find(&tree.places(), false, true);
         assert_eq!(told(files.read().unwrap()), (None, None, Some(4096)));
-        let mut files = LimitFiles::find(&Places::find(&tree.0), true, false);
+        let mut files = LimitFiles::find(&tree.places(), true, false);
         assert!(files.read().is_err());
     }
 }

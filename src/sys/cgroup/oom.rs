@@ -67,6 +67,7 @@ impl Oom {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sys::cgroup::testing::Tree;
 
     fn find(case: &str) -> Oom {
         let root = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/cgroup");
@@ -116,20 +117,14 @@ mod tests {
 
     #[test]
     fn what_is_found_is_read_anew_each_time() {
-        let dir = std::env::temp_dir().join(format!("rpm-oom-{}", std::process::id()));
-        let cgroup = dir.join("sys/fs/cgroup");
-        std::fs::create_dir_all(dir.join("proc/self")).unwrap();
-        std::fs::create_dir_all(&cgroup).unwrap();
-        std::fs::write(dir.join("proc/self/cgroup"), "0::/\n").unwrap();
-        let mount = "30 23 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n";
-        std::fs::write(dir.join("proc/self/mountinfo"), mount).unwrap();
-        let say = |text: &str| std::fs::write(cgroup.join("memory.events"), text).unwrap();
+        let tree = Tree::namespaced("oom");
+        let say = |text: &str| tree.write("memory.events", text);
         say("low 0\noom 1\noom_kill 0\noom_group_kill 0\n");
-        let oom = Oom::find(&Places::find(&dir));
+        let oom = Oom::find(&tree.places());
         assert_eq!(oom.kills(), Some(kills(0, 0)));
         say("low 0\noom 2\noom_kill 1\noom_group_kill 0\n");
         assert_eq!(oom.kills(), Some(kills(1, 0)));
-        std::fs::remove_dir_all(&dir).unwrap();
+        drop(tree);
         assert_eq!(oom.kills(), None);
     }
 }
