@@ -2,7 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::{env, iter};
@@ -72,6 +72,13 @@ impl Builder {
     pub fn under<I: IntoIterator<Item: Into<OsString>>>(mut self, words: I) -> Self {
         self.under.extend(words.into_iter().map(Into::into));
         self
+    }
+
+    /// Writes the system calls of all its processes to this file (strace(1)).
+    #[must_use]
+    pub fn traced(self, calls: &Path) -> Self {
+        let options = ["/usr/bin/strace", "-f", "-qq", "-o"];
+        self.under(options).under([calls])
     }
 
     /// Starts another binary instead of the runtime, for comparison.

@@ -275,13 +275,7 @@ fn control_c_on_the_terminal_reaches_the_program_once() {
 fn the_start_makes_few_system_calls_no_thread_and_reads_no_file_twice() {
     let calls = scratch("one-shot-calls").join("calls");
     let mut runtime = player("rpm-runtime")
-        .under([
-            "/usr/bin/strace",
-            "-f",
-            "-qq",
-            "-o",
-            calls.to_str().unwrap(),
-        ])
+        .traced(&calls)
         .program(["/bin/true"])
         .start();
     assert_eq!(runtime.wait_exit().code(), Some(0), "{}", runtime.shown());

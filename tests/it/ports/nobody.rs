@@ -174,11 +174,12 @@ fn a_listed_port_of_a_killed_child_stays_open_and_its_successor_serves_who_waits
     stop(runtime);
 }
 
-#[test]
-fn clients_of_a_port_that_only_an_ended_worker_had_are_refused_and_those_of_the_next_are_not() {
+/// `side` starts a child that listens on a port which the next worker does not open.
+#[track_caller]
+fn refused_when_its_worker_has_ended(name: &str, side: &str) {
     let ports = (free_port(), free_port());
-    let directory = scratch("nobody-ended");
-    let before = once(&directory, "python3 -c \"$CODE\" &");
+    let directory = scratch(name);
+    let before = once(&directory, side);
     let runtime = closes_soon(&before, ports).start();
     let child = side_pid(&runtime, 0);
     wait_ready(&runtime, 1);
@@ -191,17 +192,11 @@ fn clients_of_a_port_that_only_an_ended_worker_had_are_refused_and_those_of_the_
 }
 
 #[test]
+fn clients_of_a_port_that_only_an_ended_worker_had_are_refused_and_those_of_the_next_are_not() {
+    refused_when_its_worker_has_ended("nobody-ended", "python3 -c \"$CODE\" &");
+}
+
+#[test]
 fn clients_of_what_an_ended_worker_left_in_another_session_are_refused_when_it_was_stopped() {
-    let ports = (free_port(), free_port());
-    let directory = scratch("nobody-left");
-    let before = once(&directory, "setsid python3 -c \"$CODE\" &");
-    let runtime = closes_soon(&before, ports).start();
-    let child = side_pid(&runtime, 0);
-    wait_ready(&runtime, 1);
-    is_served_by(ports.1, child);
-    let worker = *pids(&runtime).first().unwrap();
-    send(worker, Signal::SIGKILL);
-    wait_refused(ports.1);
-    wait_served(ports.0);
-    stop(runtime);
+    refused_when_its_worker_has_ended("nobody-left", "setsid python3 -c \"$CODE\" &");
 }

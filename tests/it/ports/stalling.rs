@@ -66,13 +66,7 @@ fn a_bind_asks_once_what_socket_it_is() {
         "import os, socket; one = socket.socket(); one.bind(('127.0.0.1', {port})); print('pid', os.getpid(), flush=True)"
     );
     let mut runtime = Runtime::builder()
-        .under([
-            "/usr/bin/strace",
-            "-f",
-            "-qq",
-            "-o",
-            calls.to_str().unwrap(),
-        ])
+        .traced(&calls)
         .env("RPM_RESTART", "never")
         .env("RPM_EXEC_MODE", "cluster")
         .env("RPM_HANDOVER", "intercept")

@@ -22,6 +22,21 @@ struct Place<'a> {
     free: &'a dyn Fn(),
 }
 
+/// All who waited are answered, one after the other, and the reload that began at `mark` replaces the worker.
+#[track_caller]
+fn all_are_answered(runtime: Runtime, clients: Vec<Connection>, mark: usize) {
+    for mut client in clients {
+        let reply = client.reply();
+        let reply = reply.unwrap_or_else(|error| panic!("{error}: {}", runtime.shown()));
+        assert_eq!(reply.status, 200);
+        // The next one gets the place.
+        drop(client);
+    }
+    let end = wait_reload_ends(&runtime, mark);
+    assert!(end.contains("success"), "{end}");
+    stop(runtime);
+}
+
 /// Waits until a client has the only place of the worker, and others wait in the queue. Reloads, and returns when all who
 /// waited have been answered.
 #[track_caller]
@@ -53,14 +68,7 @@ fn nobody_who_waits_is_lost(service: Builder, port: u16, place: &Place<'_>) {
     // Now the program can stop, as it likes to.
     (place.free)();
     drop(kept);
-    for mut client in clients {
-        let reply = client.reply();
-        let reply = reply.unwrap_or_else(|error| panic!("{error}: {}", runtime.shown()));
-        assert_eq!(reply.status, 200);
-    }
-    let end = wait_reload_ends(&runtime, mark);
-    assert!(end.contains("success"), "{end}");
-    stop(runtime);
+    all_are_answered(runtime, clients, mark);
 }
 
 /// The worker is suspended, so it accepts nobody, and the drain has no limit.
@@ -85,14 +93,7 @@ fn clients_in_the_queue_of_a_draining_worker_that_accepts_nobody_are_served_by_i
         .collect();
     let mark = runtime.mark();
     runtime.signal(Signal::SIGHUP);
-    for mut client in clients {
-        let reply = client.reply();
-        let reply = reply.unwrap_or_else(|error| panic!("{error}: {}", runtime.shown()));
-        assert_eq!(reply.status, 200);
-    }
-    let end = wait_reload_ends(&runtime, mark);
-    assert!(end.contains("success"), "{end}");
-    stop(runtime);
+    all_are_answered(runtime, clients, mark);
 }
 
 /// A program that serves one connection at a time, in blocking mode, and writes a file when it was stopped and goes on. Its
@@ -160,16 +161,7 @@ impl Taken {
     #[track_caller]
     fn ends_well(self) {
         drop(self.kept);
-        for mut client in self.clients {
-            let reply = client.reply();
-            let reply = reply.unwrap_or_else(|error| panic!("{error}: {}", self.runtime.shown()));
-            assert_eq!(reply.status, 200);
-            // The next one gets the place.
-            drop(client);
-        }
-        let end = wait_reload_ends(&self.runtime, self.mark);
-        assert!(end.contains("success"), "{end}");
-        stop(self.runtime);
+        all_are_answered(self.runtime, self.clients, self.mark);
     }
 }
 
