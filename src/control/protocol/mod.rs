@@ -1,0 +1,78 @@
+//! The words of the protocol: one JSON object a line, each way. A field or a command is added without a new version; a
+//! change of what is there makes one. Readers ignore fields that they do not know.
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+mod answers;
+mod command;
+
+pub use answers::{
+    Begun, Counts, Done, Env, Health, List, Place, Reload, Scaled, Signalled, Variable, Version,
+    Worker,
+};
+pub use command::Command;
+
+/// The version of the protocol that this program speaks.
+pub const VERSION: u32 = 1;
+
+/// A request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Request {
+    /// The version of the protocol.
+    pub v: u32,
+    /// What is asked.
+    #[serde(flatten)]
+    pub command: Command,
+}
+
+/// The answer to a request. It has `result` or `error`.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Reply {
+    /// The version of the protocol.
+    pub v: u32,
+    /// What was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub result: Option<Box<RawValue>>,
+    /// Why there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<Refusal>,
+}
+
+/// Why a request was not obeyed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refusal {
+    /// For programs.
+    pub kind: Kind,
+    /// For people: one line.
+    pub text: String,
+}
+
+/// What kind of refusal it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// The peer is neither root nor the user of the runtime. The connection is closed.
+    NotAllowed,
+    /// There are too many clients. The connection is closed.
+    Busy,
+    /// The line is no request, or too long. The connection is closed.
+    Malformed,
+    /// The runtime does not know this command or this version of the protocol.
+    Unknown,
+    /// The runtime cannot do it now, or not with these words.
+    Refused,
+    /// A kind that a later version knows.
+    #[serde(other)]
+    Other,
+}
+
+impl Refusal {
+    /// A refusal of this kind.
+    pub fn new(kind: Kind, text: impl Into<String>) -> Self {
+        Self {
+            kind,
+            text: text.into(),
+        }
+    }
+}
