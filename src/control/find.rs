@@ -2,14 +2,16 @@
 
 use std::fs;
 use std::io;
-use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::net::{SocketAddr, UnixStream};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::{ABSTRACT, PRIVATE, SUFFIX, homes};
 use crate::sys::proc::Proc;
 use crate::sys::procunix;
+use crate::sys::unix;
+use crate::sys::unix_client::connect_at_once;
 
 /// Most sockets of one directory that are looked at, should somebody fill it.
 const MOST: usize = 1024;
@@ -35,14 +37,49 @@ impl std::fmt::Display for Address {
 /// The outcome of a search.
 #[derive(Debug, Default)]
 pub struct Found {
-    /// Those that answer.
+    /// Connections. Whether somebody answers there is not known yet: the kernel connects to a suspended process too.
     pub open: Vec<(Address, UnixStream)>,
-    /// Those that are there and cannot be reached, with the reason.
-    pub closed: Vec<(Address, io::Error)>,
+    /// Those that are there and cannot be reached.
+    pub closed: Vec<(Address, Closed)>,
+}
+
+/// Why a socket cannot be used.
+#[derive(Debug)]
+pub enum Closed {
+    /// The kernel refuses the connection.
+    Failed(io::Error),
+    /// Clients wait already, as many as can, and nobody takes them: the process is suspended, or stuck.
+    Full,
+    /// This user listens there, and may not be trusted.
+    Foreign(u32),
+    /// It said nothing for so long.
+    Silent(Duration),
+}
+
+impl Closed {
+    /// Whether another user could use it.
+    pub fn is_denied(&self) -> bool {
+        match self {
+            Self::Failed(error) => error.kind() == io::ErrorKind::PermissionDenied,
+            Self::Foreign(_) => true,
+            Self::Full | Self::Silent(_) => false,
+        }
+    }
+}
+
+impl std::fmt::Display for Closed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Failed(error) => error.fmt(f),
+            Self::Full => f.write_str("it accepts no connection, and its queue is full"),
+            Self::Foreign(uid) => write!(f, "user {uid} runs it"),
+            Self::Silent(time) => write!(f, "it does not answer within {} s", time.as_secs()),
+        }
+    }
 }
 
 /// Connects to every runtime of the directory, or of the usual directories of this user, and to those that have an
-/// abstract name. `strict`: only the directory counts.
+/// abstract name. `strict`: only the directory counts. Waits for nobody.
 pub fn find(home: Option<&Path>, strict: bool, uid: u32) -> Found {
     let mut addresses: Vec<Address> = match home {
         Some(home) => sockets(home),
@@ -55,32 +92,30 @@ pub fn find(home: Option<&Path>, strict: bool, uid: u32) -> Found {
     addresses.dedup();
     let mut found = Found::default();
     for address in addresses {
-        match connect(&address) {
-            Ok(stream) => found.open.push((address, stream)),
+        let error = match connect(&address) {
+            Ok(stream) => {
+                found.open.push((address, stream));
+                continue;
+            }
+            Err(error) => error,
+        };
+        match error.kind() {
             // What a runtime left that was killed, or one that has just ended.
-            Err(error) if is_gone(&error) => {}
-            Err(error) => found.closed.push((address, error)),
+            io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound => {}
+            io::ErrorKind::WouldBlock => found.closed.push((address, Closed::Full)),
+            _ => found.closed.push((address, Closed::Failed(error))),
         }
     }
     found
 }
 
-/// Connects to one address.
+/// Connects to one address without waiting.
 pub fn connect(address: &Address) -> io::Result<UnixStream> {
-    match address {
-        Address::Path(path) => UnixStream::connect(path),
-        Address::Abstract(name) => {
-            UnixStream::connect_addr(&SocketAddr::from_abstract_name(name.as_bytes())?)
-        }
-    }
-}
-
-/// Whether nobody listens there.
-fn is_gone(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound
-    )
+    let address = match address {
+        Address::Path(path) => unix::Address::Path(path.clone()),
+        Address::Abstract(name) => unix::Address::Abstract(name.clone().into_bytes()),
+    };
+    connect_at_once(&address)
 }
 
 /// The process that an address names.

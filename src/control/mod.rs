@@ -13,7 +13,7 @@ pub mod protocol;
 mod rule;
 mod server;
 
-pub use find::{Address, Found, connect, find, of_runtime};
+pub use find::{Address, Closed, Found, connect, find, of_runtime};
 pub use limits::Limits;
 pub use place::{Held, Opened, open, socket_name};
 pub use rule::{Rule, Why};

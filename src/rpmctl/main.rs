@@ -1,16 +1,18 @@
 //! `rpmctl`, the operator's tool: a binary of its own, so that PID 1 carries neither a parser of command lines nor what
 //! draws tables. It works in an image with nothing but itself: no shell, no HOME, any user, a terminal or none.
 //!
-//! `args` has the command line; `connection` finds the runtime and asks it; each command is a module. `table` and `words`
+//! `args` has the command line; `choice` finds the runtime and `connection` asks it; each command is a module. `table` and `words`
 //! say how things are shown, `exit` how the program ends.
 #![forbid(unsafe_code)]
 
 mod args;
+mod choice;
 mod connection;
 mod env;
 mod exit;
 mod from_pm2;
 mod health;
+mod lines;
 mod list;
 mod progress;
 mod reload;

@@ -3,14 +3,20 @@
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
+use rpm_runtime::control::protocol::Command;
 use rpm_runtime::sys::clock::instant;
+use serde::de::DeserializeOwned;
 
+use super::connection::Connection;
 use super::exit::Failure;
 use super::pause;
 use super::words::human;
 
 /// Between two questions.
 pub const STEP: Duration = Duration::from_millis(200);
+
+/// Time for the answer to a question, however little is left.
+pub const GRACE: Duration = Duration::from_secs(1);
 
 /// A wait, from its begin.
 #[derive(Debug)]
@@ -38,6 +44,32 @@ impl Progress {
         human(self.began.elapsed().as_secs_f64())
     }
 
+    /// Asks. Fails when the time is over without an answer; the last question gets [`GRACE`].
+    pub fn ask<T: DeserializeOwned>(
+        &self,
+        connection: &mut Connection,
+        command: Command,
+    ) -> Result<T, Failure> {
+        connection.end_at((self.began + self.limit).max(instant() + GRACE));
+        let answer = connection.ask::<T>(command);
+        answer.map(|answer| answer.value).map_err(|failure| {
+            if self.left().is_zero() && failure.may_pass() {
+                self.late(failure.why())
+            } else {
+                failure
+            }
+        })
+    }
+
+    fn left(&self) -> Duration {
+        self.limit.saturating_sub(self.began.elapsed())
+    }
+
+    fn late(&self, why: &str) -> Failure {
+        let time = human(self.limit.as_secs_f64());
+        Failure::late(format!("after {time}: {why}"))
+    }
+
     /// Shows `what`, and lets time pass until the next question. Fails when the time is over.
     pub fn step(&mut self, what: &str) -> Result<(), Failure> {
         if self.moves {
@@ -48,11 +80,10 @@ impl Progress {
             write(&format!("{what}\n"));
             self.shown = Some(what.to_owned());
         }
-        let left = self.limit.saturating_sub(self.began.elapsed());
+        let left = self.left();
         if left.is_zero() {
             self.end();
-            let time = human(self.limit.as_secs_f64());
-            return Err(Failure::late(format!("after {time}: {what}")));
+            return Err(self.late(what));
         }
         pause(STEP.min(left));
         Ok(())

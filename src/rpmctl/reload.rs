@@ -37,7 +37,7 @@ fn follow(
     progress: &mut Progress,
 ) -> Result<Reload, Failure> {
     loop {
-        let health = connection.ask::<Health>(Command::Health)?.value;
+        let health = progress.ask::<Health>(connection, Command::Health)?;
         match judge(&health, number)? {
             Stand::Over(reload) => return Ok(reload),
             Stand::Goes(what) => progress.step(&what)?,

@@ -100,7 +100,7 @@ fn settle(
     progress: &mut Progress,
 ) -> Result<(), Failure> {
     loop {
-        let list = connection.ask::<List>(Command::List)?.value;
+        let list = progress.ask::<List>(connection, Command::List)?;
         let Health {
             failures: now,
             last_failure,

@@ -6,14 +6,15 @@ use rpm_runtime::sys::clock::instant;
 use super::args::{Globals, Wait};
 use super::connection::Connection;
 use super::exit::Failure;
-use super::progress::STEP;
+use super::progress::{GRACE, STEP};
 use super::words::{human, state};
 use super::{pause, print};
 
 pub fn run(globals: &Globals, what: &Wait) -> Result<(), Failure> {
     let begin = instant();
     loop {
-        let seen = Connection::open(globals)
+        let left = what.timeout.saturating_sub(begin.elapsed());
+        let seen = Connection::within(globals, left.max(GRACE))
             .and_then(|mut connection| connection.ask::<Health>(Command::Health));
         let missing = match seen {
             Ok(answer) => match judge(&answer.value, what.started)? {

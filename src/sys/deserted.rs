@@ -1,12 +1,10 @@
 //! Whether anybody listens at a unix socket that has a path.
 
-use std::os::fd::AsRawFd;
+use std::io::ErrorKind;
 use std::path::Path;
 
-use nix::errno::Errno;
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};
-
-use super::unix::socket_at;
+use super::unix::{Address, socket_at};
+use super::unix_client::connect_at_once;
 
 /// Whether the socket file at `path` belongs to nobody any more: the kernel refuses clients. Never waits: a listener whose
 /// queue is full is alive (EAGAIN, unix(7)).
@@ -15,20 +13,20 @@ pub fn is_deserted(path: &Path) -> bool {
     if socket_at(path).is_none() {
         return false;
     }
-    let Ok(address) = UnixAddr::new(path) else {
-        return false;
-    };
-    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
-    let client = socket(AddressFamily::Unix, SockType::Stream, flags, None);
-    client.is_ok_and(|client| connect(client.as_raw_fd(), &address) == Err(Errno::ECONNREFUSED))
+    let client = connect_at_once(&Address::Path(path.to_owned()));
+    client.is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused)
 }
 
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::os::fd::AsRawFd;
     use std::os::unix::net::UnixListener;
 
-    use nix::sys::socket::{Backlog, bind, listen};
+    use nix::errno::Errno;
+    use nix::sys::socket::{
+        AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, connect, listen, socket,
+    };
 
     use super::*;
 

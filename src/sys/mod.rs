@@ -57,6 +57,7 @@ pub mod tcp;
 pub(crate) mod testing;
 pub mod thread;
 pub mod unix;
+pub mod unix_client;
 pub mod unseen;
 
 use nix::errno::Errno;

@@ -1,5 +1,6 @@
 //! The control socket and `rpmctl`, as an operator uses them.
 
+mod finding;
 mod peers;
 mod places;
 mod shown;

@@ -1,15 +1,10 @@
 //! Where the socket is, and how it is found.
 
 use std::fs;
-use std::os::fd::AsRawFd;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
 
-use nix::errno::Errno;
-use nix::sys::socket::{
-    AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, connect, listen, socket,
-};
-
+use super::finding::Frozen;
 use super::{Home, rpmctl, said};
 use crate::harness::shared_port::stop;
 use crate::harness::{Runtime, Signal, until};
@@ -102,18 +97,7 @@ fn what_a_killed_runtime_left_is_removed_by_the_next_one_and_nothing_else_is() {
 fn a_frozen_neighbour_with_a_full_queue_delays_no_start_and_keeps_its_socket() {
     let home = Home::new("frozen");
     let path = home.path().join("1-5.sock");
-    let address = UnixAddr::new(&path).unwrap();
-    let open = |flags| socket(AddressFamily::Unix, SockType::Stream, flags, None).unwrap();
-    let frozen = open(SockFlag::empty());
-    bind(frozen.as_raw_fd(), &address).unwrap();
-    listen(&frozen, Backlog::new(0).unwrap()).unwrap();
-    let waiting: Vec<_> = (0..4).map(|_| open(SockFlag::SOCK_NONBLOCK)).collect();
-    let tried = waiting
-        .iter()
-        .map(|client| connect(client.as_raw_fd(), &address));
-    let tried: Vec<_> = tried.collect();
-    assert_eq!(tried.last(), Some(&Err(Errno::EAGAIN)), "its queue is full");
-
+    let _frozen = Frozen::at(&path);
     let runtime = home.start(1);
     assert!(path.exists());
     assert_eq!(home.files().len(), 2);
