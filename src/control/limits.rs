@@ -23,6 +23,14 @@ pub struct Limits {
     pub burst_of_all: u32,
     /// That pause.
     pub pause_of_all: Duration,
+    /// Bytes of a stream that are sent together.
+    pub page: usize,
+    /// So many pages of all streams go out as fast as they are taken. Before each further one there is a pause.
+    pub burst_of_pages: u32,
+    /// That pause.
+    pub pause_of_pages: Duration,
+    /// Time for new items of a stream to gather before they are sent.
+    pub gather: Duration,
     /// Peers that are refused as fast as they come. After each further one, nobody is accepted for a pause.
     pub refusals: u32,
     /// That pause.
@@ -43,6 +51,10 @@ impl Default for Limits {
             pause: Duration::from_millis(50),
             burst_of_all: 256,
             pause_of_all: Duration::from_millis(5),
+            page: 8 << 10,
+            burst_of_pages: 64,
+            pause_of_pages: Duration::from_millis(1),
+            gather: Duration::from_millis(20),
             refusals: 100,
             refusal_pause: Duration::from_millis(10),
             accept_retry: Duration::from_millis(200),

@@ -1,7 +1,7 @@
 //! The control socket: how `rpmctl` speaks to a runtime. docs/control.md describes the protocol.
 //!
 //! `protocol` has the words, `place` and `find` the names of sockets, `rule` who may use one, `server` and `guests` the
-//! connections. What a command does is decided by the supervisor.
+//! connections, `stream` answers of many items. What a command does is decided by the supervisor.
 
 use std::path::PathBuf;
 
@@ -12,12 +12,14 @@ mod place;
 pub mod protocol;
 mod rule;
 mod server;
+mod stream;
 
 pub use find::{Address, Closed, Found, connect, find, of_runtime};
 pub use limits::Limits;
 pub use place::{Held, Opened, open, socket_name};
 pub use rule::{Rule, Why};
-pub use server::{Answer, Service, serve};
+pub use server::{Answer, Obeyed, Service, serve};
+pub use stream::{Items, Next, Page};
 
 /// The directory of the sockets, if the runtime can write there.
 const RUN: &str = "/run/rpm-runtime";

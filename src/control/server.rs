@@ -19,17 +19,28 @@ use super::guests::{Guests, Pace, Room};
 use super::limits::Limits;
 use super::protocol::{Command, Kind, Refusal, Reply, Request, VERSION};
 use super::rule::{Rule, Why};
+use super::stream::Items;
 use crate::sys::peer::Peer;
+
+mod pour;
 
 /// The answer to a command, when it is known.
 pub type Answer = Pin<Box<dyn Future<Output = Result<Box<RawValue>, Refusal>>>>;
+
+/// What comes of a command.
+pub enum Obeyed {
+    /// One answer.
+    Once(Answer),
+    /// Many items.
+    Many(Box<dyn Items>),
+}
 
 /// What the server asks of the runtime.
 pub struct Service {
     /// Who may use it.
     pub rule: Rule,
     /// Obeys a command.
-    pub obey: Box<dyn Fn(Command, Peer) -> Answer>,
+    pub obey: Box<dyn Fn(Command, Peer) -> Obeyed>,
     /// A peer was refused; `None`: the kernel does not say who it is.
     pub refused: Box<dyn Fn(Option<Peer>, Why)>,
     /// A request could not be obeyed: it is malformed or unknown, or there is no place for the client.
@@ -52,6 +63,7 @@ struct Hall {
     limits: Limits,
     guests: RefCell<Guests<AbortHandle>>,
     requests: RefCell<Pace>,
+    pages: RefCell<Pace>,
     begun: Instant,
 }
 
@@ -59,6 +71,12 @@ impl Hall {
     /// Waits until one more request may be answered.
     async fn turn(&self) {
         let wait = self.requests.borrow_mut().wait(self.begun.elapsed());
+        rest(wait).await;
+    }
+
+    /// Waits until one more page of a stream may go out.
+    async fn page(&self) {
+        let wait = self.pages.borrow_mut().wait(self.begun.elapsed());
         rest(wait).await;
     }
 
@@ -98,6 +116,7 @@ pub async fn serve(listener: UnixListener, service: Service, limits: Limits) -> 
         limits,
         guests: RefCell::default(),
         requests: RefCell::new(Pace::new(limits.burst_of_all, limits.pause_of_all)),
+        pages: RefCell::new(Pace::new(limits.burst_of_pages, limits.pause_of_pages)),
         begun: Instant::now(),
     });
     let service = &hall.service;
@@ -213,12 +232,19 @@ async fn visit(stream: &UnixStream, peer: Peer, Guard(hall, id): &Guard) {
             |text| read(&text),
         );
         let (outcome, over) = match request {
-            Ok(command) => {
-                hall.guests.borrow_mut().served(*id, true);
-                let outcome = (service.obey)(command, peer).await;
-                hall.guests.borrow_mut().served(*id, false);
-                (outcome, false)
-            }
+            Ok(command) => match (service.obey)(command, peer) {
+                Obeyed::Once(answer) => {
+                    hall.guests.borrow_mut().served(*id, true);
+                    let outcome = answer.await;
+                    hall.guests.borrow_mut().served(*id, false);
+                    (outcome, false)
+                }
+                // Whoever takes a stream leaves for a new client, as one that waits does.
+                Obeyed::Many(items) => match pour::pour(stream, &mut buffer, items, hall).await {
+                    Ok(outcome) => (outcome, false),
+                    Err(_) => return,
+                },
+            },
             Err(refusal) => {
                 (service.fault)(refusal.kind);
                 let over = refusal.kind == Kind::Malformed;
@@ -316,6 +342,7 @@ fn line(outcome: Result<Box<RawValue>, Refusal>) -> Vec<u8> {
     };
     let reply = Reply {
         v: VERSION,
+        item: None,
         result,
         error,
     };

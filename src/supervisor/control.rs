@@ -14,7 +14,7 @@ use tracing::{debug, info, warn};
 
 use crate::config::{Config, Line};
 use crate::control::protocol::{Command, Env, Kind, List, Refusal, Variable, Version};
-use crate::control::{self, Answer, Held, Limits, Opened, Rule, Service, socket_name};
+use crate::control::{self, Answer, Held, Limits, Obeyed, Opened, Rule, Service, socket_name};
 use crate::metrics::{ControlFault, Metrics};
 use crate::model::{Snapshot, Tick};
 use crate::policy::Seldom;
@@ -92,7 +92,7 @@ pub(super) fn serve(supervisor: &Supervisor, lines: Vec<Line>) -> Option<Held> {
     let faults = Arc::clone(&supervisor.metrics);
     let service = Service {
         rule: Rule::here(held.address()),
-        obey: Box::new(move |command, peer| desk.obey(&command, peer)),
+        obey: Box::new(move |command, peer| Obeyed::Once(desk.obey(&command, peer))),
         fault: Box::new(move |kind| {
             faults.control_fault(match kind {
                 Kind::Busy => ControlFault::Busy,

@@ -31,6 +31,22 @@ pub struct Signalled {
     pub workers: usize,
 }
 
+/// The end of a stream: what became of its items.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Streamed {
+    /// How many were sent.
+    pub items: u64,
+    /// How many were lost, because the client did not take them in time.
+    pub lost: u64,
+}
+
+/// An item of any stream that stands for those that were lost at its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lost {
+    /// How many.
+    pub lost: u64,
+}
+
 /// `version`: which runtime this is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Version {

@@ -8,8 +8,8 @@ mod answers;
 mod command;
 
 pub use answers::{
-    Begun, Counts, Done, Env, Health, List, Place, Reload, Scaled, Signalled, Variable, Version,
-    Worker,
+    Begun, Counts, Done, Env, Health, List, Lost, Place, Reload, Scaled, Signalled, Streamed,
+    Variable, Version, Worker,
 };
 pub use command::Command;
 
@@ -26,11 +26,15 @@ pub struct Request {
     pub command: Command,
 }
 
-/// The answer to a request. It has `result` or `error`.
+/// The answer to a request, or a line of it. It has `result` or `error`, or, if the answer is a stream and this is not its last
+/// line, `item`.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Reply {
     /// The version of the protocol.
     pub v: u32,
+    /// One item of a stream.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub item: Option<Box<RawValue>>,
     /// What was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<Box<RawValue>>,

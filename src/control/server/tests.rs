@@ -1,5 +1,7 @@
 //! The server with clients of this process.
 
+mod streams;
+
 use std::cell::Cell;
 use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -11,7 +13,7 @@ use crate::sys::links::effective_user;
 use crate::sys::testing::as_nobody;
 
 /// Serves with these limits while `clients` runs on a thread of its own. Returns what that gives, and what could not be
-/// obeyed. `version` is never answered.
+/// obeyed. `version` is never answered, and `env` and `reopen` are streams of numbers.
 fn served<T: Send + 'static>(
     limits: Limits,
     uid: u32,
@@ -32,6 +34,7 @@ fn served<T: Send + 'static>(
     let counts = Rc::clone(&refused);
     let faults = Rc::new(RefCell::new(Vec::new()));
     let tell_fault = Rc::clone(&faults);
+    let made = std::sync::Arc::default();
     let found = tokio::task::LocalSet::new().block_on(&runtime, async {
         let listener = UnixListener::bind(&place).unwrap();
         let service = Service {
@@ -40,15 +43,19 @@ fn served<T: Send + 'static>(
                 visible: false,
                 ambiguous: false,
             },
-            obey: Box::new(|command, _| {
-                let text = format!("{:?}", command.name());
-                let hangs = command == Command::Version;
-                Box::pin(async move {
-                    if hangs {
-                        std::future::pending::<()>().await;
-                    }
-                    Ok(RawValue::from_string(text).unwrap())
-                })
+            obey: Box::new(move |command, _| match command {
+                Command::Env => Obeyed::Many(streams::counting(&made, None)),
+                Command::Reopen => Obeyed::Many(streams::counting(&made, Some(4000))),
+                _ => {
+                    let text = format!("{:?}", command.name());
+                    let hangs = command == Command::Version;
+                    Obeyed::Once(Box::pin(async move {
+                        if hangs {
+                            std::future::pending::<()>().await;
+                        }
+                        Ok(RawValue::from_string(text).unwrap())
+                    }))
+                }
             }),
             refused: Box::new(move |_, _| counts.set(counts.get() + 1)),
             fault: Box::new(move |kind| tell_fault.borrow_mut().push(kind)),
