@@ -13,8 +13,9 @@ pub mod protocol;
 mod rule;
 mod server;
 mod stream;
+mod trust;
 
-pub use find::{Address, Closed, Found, connect, find, of_runtime};
+pub use find::{Address, Closed, Found, Open, Place, Search, connect, of_runtime};
 pub use limits::Limits;
 pub use place::{Held, Opened, open, socket_name};
 pub use rule::{Rule, Why};

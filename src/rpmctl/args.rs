@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::{Args as Arguments, Parser, Subcommand};
 use rpm_runtime::config::parse_duration;
+use rpm_runtime::control::Address;
 
 use crate::from_pm2::FromPm2;
 
@@ -35,9 +36,19 @@ pub struct Globals {
     /// The process of the runtime, if there are several
     #[arg(long, global = true, value_name = "PID")]
     pub pid: Option<u32>,
+    /// The socket of the runtime: a path, or @NAME for one without a file
+    #[arg(long, global = true, value_name = "ADDRESS", conflicts_with_all = ["home", "pid"])]
+    pub socket: Option<Address>,
     /// Print the answer as JSON
     #[arg(long, global = true)]
     pub json: bool,
+}
+
+impl Globals {
+    /// Whether they name a runtime.
+    pub fn chooses(&self) -> bool {
+        self.home.is_some() || self.pid.is_some() || self.socket.is_some()
+    }
 }
 
 /// What to do.

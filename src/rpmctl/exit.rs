@@ -22,6 +22,8 @@ pub struct Failure {
     code: u8,
     /// Whole lines, as they are printed.
     text: String,
+    /// The same question may succeed later.
+    passes: bool,
 }
 
 impl Failure {
@@ -29,6 +31,7 @@ impl Failure {
         Self {
             code,
             text: format!("rpmctl: {}\n", why.as_ref()),
+            passes: code == NONE,
         }
     }
 
@@ -62,6 +65,7 @@ impl Failure {
         Self {
             code: FAILED,
             text: String::new(),
+            passes: false,
         }
     }
 
@@ -79,12 +83,26 @@ impl Failure {
         Self {
             code: if error.use_stderr() { USAGE } else { 0 },
             text: error.to_string(),
+            passes: false,
         }
     }
 
     /// Whether the same question may succeed later.
     pub fn may_pass(&self) -> bool {
-        self.code == NONE
+        self.passes
+    }
+
+    /// The same, which may succeed later.
+    pub fn passing(self) -> Self {
+        Self {
+            passes: true,
+            ..self
+        }
+    }
+
+    /// Whether this user may not.
+    pub fn is_denied(&self) -> bool {
+        self.code == NOT_ALLOWED
     }
 
     /// What it says, without the name of the program.

@@ -15,9 +15,7 @@ pub fn run(globals: &Globals) -> Result<(), Failure> {
     let runtime = match Connection::open(globals) {
         Ok(mut connection) => Some(connection.ask::<Version>(Command::Version)?),
         // rpmctl has a version without a runtime too.
-        Err(failure) if failure.may_pass() && globals.home.is_none() && globals.pid.is_none() => {
-            None
-        }
+        Err(failure) if failure.may_pass() && !globals.chooses() => None,
         Err(failure) => return Err(failure),
     };
     if globals.json {

@@ -5,6 +5,8 @@ use std::os::fd::AsFd;
 
 use nix::sys::socket::{getsockopt, sockopt};
 
+use super::proc::{Proc, ProcDir};
+
 /// The process that connected, or that listened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Peer {
@@ -23,6 +25,26 @@ impl Peer {
             uid: seen.uid(),
         })
     }
+
+    /// Whether it is the process that has this PID in its own PID namespace, and that started so many milliseconds after the
+    /// boot of the system. `false` if it is not visible from here.
+    pub fn is_process(&self, proc: &Proc, pid: u32, started: u64) -> bool {
+        let Some(seen) = u32::try_from(self.pid).ok().filter(|seen| *seen > 0) else {
+            return false;
+        };
+        let dir = ProcDir::Any(seen);
+        let start = proc.stat(dir).map(|stat| stat.started.as_millis());
+        let status = fs::read_to_string(proc.path(dir, "status")).unwrap_or_default();
+        start.is_ok_and(|start| start == u128::from(started)) && innermost(&status) == Some(pid)
+    }
+}
+
+/// The PID of a process in the innermost PID namespace, from /proc/PID/status.
+fn innermost(status: &str) -> Option<u32> {
+    let pids = status
+        .lines()
+        .find_map(|line| line.strip_prefix("NSpid:"))?;
+    pids.split_ascii_whitespace().last()?.parse().ok()
 }
 
 /// Whether a peer with this number may be another user: the kernel gives one number to all users that our user namespace
@@ -56,6 +78,23 @@ mod tests {
         let peer = Peer::of(&one).unwrap();
         assert_eq!(peer.pid.unsigned_abs(), std::process::id());
         assert_eq!(peer.uid, crate::sys::links::effective_user());
+    }
+
+    #[test]
+    fn a_process_is_known_by_its_own_pid_and_its_start() {
+        let proc = Proc::new("/proc");
+        let (one, _other) = UnixStream::pair().unwrap();
+        let peer = Peer::of(&one).unwrap();
+        let started = proc.stat(ProcDir::Own).unwrap().started.as_millis();
+        let started = u64::try_from(started).unwrap();
+        let pid = innermost("Name:\tx\nNSpid:\t4711\t17\t1\n").unwrap();
+        assert_eq!(pid, 1);
+        let own = innermost(&fs::read_to_string("/proc/self/status").unwrap()).unwrap();
+        assert!(peer.is_process(&proc, own, started));
+        assert!(!peer.is_process(&proc, own, started + 10));
+        assert!(!peer.is_process(&proc, own + 1, started));
+        assert!(!Peer { pid: 0, uid: 0 }.is_process(&proc, own, started));
+        assert!(!peer.is_process(&Proc::new("/nonexistent"), own, started));
     }
 
     #[test]

@@ -25,6 +25,8 @@ pub enum ProcDir {
     Own,
     /// The process with this PID.
     Of(Pid),
+    /// The process with this number, which may be PID 1.
+    Any(u32),
 }
 
 /// The content of /proc/PID/stat, in common units.
@@ -145,7 +147,7 @@ impl Proc {
         // One descriptor is the directory that was just listed.
         Ok(match dir {
             ProcDir::Own => u64::saturating_sub(count, 1),
-            ProcDir::Of(_) => count,
+            ProcDir::Of(_) | ProcDir::Any(_) => count,
         })
     }
 
@@ -186,6 +188,7 @@ impl Proc {
         match dir {
             ProcDir::Own => path.push("self"),
             ProcDir::Of(pid) => path.push(pid.to_string()),
+            ProcDir::Any(pid) => path.push(pid.to_string()),
         }
         path.push(file);
         path

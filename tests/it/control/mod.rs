@@ -5,6 +5,7 @@ mod peers;
 mod places;
 mod shown;
 mod steering;
+mod trust;
 
 use std::fs;
 use std::path::{Path, PathBuf};

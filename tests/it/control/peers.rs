@@ -26,7 +26,7 @@ fn connect(home: &Home) -> UnixStream {
     stream
 }
 
-const FOREIGN: [&str; 4] = ["--reuid=61234", "--regid=61234", "--clear-groups", "--"];
+pub const FOREIGN: [&str; 4] = ["--reuid=61234", "--regid=61234", "--clear-groups", "--"];
 
 #[test]
 fn a_foreign_user_is_refused_told_and_logged_once() {
