@@ -158,12 +158,14 @@ fn settle_and_run(resolved: Resolved, host: Host) -> Result<Ending, BootError> {
         let (supervisor, log) = boot(parts).await?;
         let wakes = UnixStream::from_std(wakes)
             .map_err(|error| BootError::refused("watch for signals", &error))?;
+        let streams = supervisor.closing();
         let mut ending = supervisor.run(signals, wakes).await;
         if let Flushed::Unfinished { bytes } = log.flush(FLUSH) {
             ending.add(&format!(
                 "the output was stuck, up to {bytes} bytes were not written"
             ));
         }
+        streams.close().await;
         let left = log.left_for_file(Duration::ZERO);
         if left > 0 {
             ending.add(&format!(

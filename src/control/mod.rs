@@ -5,6 +5,7 @@
 
 use std::path::PathBuf;
 
+mod closing;
 mod find;
 mod guests;
 mod limits;
@@ -15,6 +16,7 @@ mod server;
 mod stream;
 mod trust;
 
+pub use closing::Closing;
 pub use find::{Address, Closed, Found, Open, Place, Search, connect, of_runtime};
 pub use limits::Limits;
 pub use place::{Held, Opened, open, socket_name};

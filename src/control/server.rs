@@ -15,6 +15,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::task::{AbortHandle, yield_now};
 use tokio::time::{Instant, sleep, timeout};
 
+use super::closing::Closing;
 use super::guests::{Guests, Pace, Room};
 use super::limits::Limits;
 use super::protocol::{Command, Kind, Refusal, Reply, Request, VERSION};
@@ -64,6 +65,7 @@ struct Hall {
     guests: RefCell<Guests<AbortHandle>>,
     requests: RefCell<Pace>,
     pages: RefCell<Pace>,
+    closing: Closing,
     begun: Instant,
 }
 
@@ -109,14 +111,20 @@ async fn rest(time: Duration) {
     }
 }
 
-/// Serves `listener` while the future is polled, inside a `LocalSet`. It ends only by being dropped.
-pub async fn serve(listener: UnixListener, service: Service, limits: Limits) -> Infallible {
+/// Serves `listener` while the future is polled, inside a `LocalSet`. It ends only by being dropped; `closing` ends the streams.
+pub async fn serve(
+    listener: UnixListener,
+    service: Service,
+    limits: Limits,
+    closing: Closing,
+) -> Infallible {
     let hall = Rc::new(Hall {
         service,
         limits,
         guests: RefCell::default(),
         requests: RefCell::new(Pace::new(limits.burst_of_all, limits.pause_of_all)),
         pages: RefCell::new(Pace::new(limits.burst_of_pages, limits.pause_of_pages)),
+        closing,
         begun: Instant::now(),
     });
     let service = &hall.service;

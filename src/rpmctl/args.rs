@@ -125,6 +125,12 @@ pub enum Command {
                             rpmctl reopen"
     )]
     Reopen,
+    /// Show what happened last: starts, ends, reloads, checks, commands.
+    #[command(
+        after_help = "Times are in UTC. With --json each event is an object on a line; docs/control.md has the fields. It ends with the \
+                      runtime.\n\nExamples:\n  rpmctl events --lines 20\n  rpmctl events -f --json"
+    )]
+    Events(Events),
 }
 
 /// A number of workers.
@@ -149,6 +155,17 @@ impl Target {
             Self::Slot(slot) => Some(slot),
         }
     }
+}
+
+/// Which events.
+#[derive(Debug, Arguments)]
+pub struct Events {
+    /// Show what happens from now on, until Ctrl-C
+    #[arg(short, long)]
+    pub follow: bool,
+    /// So many of the last events first; all that are kept without -f, none with it
+    #[arg(short = 'n', long, value_name = "N")]
+    pub lines: Option<usize>,
 }
 
 /// Whether to wait for the end.

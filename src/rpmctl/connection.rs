@@ -5,7 +5,7 @@ use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 use rpm_runtime::control::Address;
-use rpm_runtime::control::protocol::{Command, Reply, Request, VERSION};
+use rpm_runtime::control::protocol::{Command, Reply, Request, Streamed, VERSION};
 use rpm_runtime::sys::clock::instant;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
@@ -80,6 +80,33 @@ impl Connection {
             .and_then(read)
     }
 
+    /// Asks for a stream, and gives each item to `each` as JSON, and whether the next one is here already. With `follow` it may
+    /// be silent for any time. Returns what became of the items when the runtime has ended it.
+    pub fn stream(
+        &mut self,
+        command: Command,
+        follow: bool,
+        mut each: impl FnMut(&RawValue, bool) -> Result<(), Failure>,
+    ) -> Result<Streamed, Failure> {
+        let sent = self.send(command, PATIENCE);
+        let limit = (!follow).then_some(PATIENCE);
+        let mut any = false;
+        loop {
+            let reply = match self.reply(&sent, limit) {
+                Err(error) if any && error.kind() == io::ErrorKind::UnexpectedEof => {
+                    let why = "the runtime has ended, or another client needed the place";
+                    return Err(Failure::none(format!("the connection was closed: {why}")));
+                }
+                other => other.map_err(|error| self.failure(&error, PATIENCE))?,
+            };
+            match reply.item {
+                Some(item) => each(&item, self.lines.has_next())?,
+                None => return read(reply).map(|answer| answer.value),
+            }
+            any = true;
+        }
+    }
+
     /// Sends a question; [`Self::reply`] reads what comes. With both, several runtimes can be asked at once.
     pub fn send(&mut self, command: Command, limit: Duration) -> io::Result<()> {
         let request = Request {
@@ -92,9 +119,13 @@ impl Connection {
     }
 
     /// Reads the reply to a question; `sent` is the outcome of sending it. Can be called again after `WouldBlock`.
-    pub fn reply(&mut self, sent: &io::Result<()>, limit: Duration) -> io::Result<Reply> {
+    pub fn reply(
+        &mut self,
+        sent: &io::Result<()>,
+        limit: impl Into<Option<Duration>>,
+    ) -> io::Result<Reply> {
         // A runtime that refuses us says why, and may have closed before it reads the question.
-        let line = match self.lines.next(Some(limit)) {
+        let line = match self.lines.next(limit.into()) {
             Ok(Some(line)) => line,
             other => {
                 if let Err(error) = sent {

@@ -69,6 +69,14 @@ impl Failure {
         }
     }
 
+    /// Whoever reads the output wants no more: `rpmctl logs | head`.
+    pub fn unread() -> Self {
+        Self {
+            code: 0,
+            text: String::new(),
+        }
+    }
+
     /// What the runtime answered.
     pub fn refused(refusal: &Refusal) -> Self {
         let code = match refusal.kind {

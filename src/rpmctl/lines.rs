@@ -44,6 +44,11 @@ impl Lines {
         Ok(())
     }
 
+    /// Whether the next line is here already.
+    pub fn has_next(&self) -> bool {
+        self.held.contains(&b'\n')
+    }
+
     /// The next line, without its end; `None` at the end of the connection. A line that is cut there is none. Fails with
     /// `WouldBlock` if it is not whole after `limit` (`None`: it may take for ever), and with `InvalidData` if it is longer
     /// than [`MOST`].

@@ -9,11 +9,13 @@ mod args;
 mod choice;
 mod connection;
 mod env;
+mod events;
 mod exit;
 mod from_pm2;
 mod health;
 mod lines;
 mod list;
+mod output;
 mod progress;
 mod reload;
 mod steer;
@@ -61,6 +63,7 @@ fn run(args: &Args) -> Result<(), Failure> {
         Command::Scale { number, waiting } => steer::scale(globals, *number, waiting),
         Command::Signal { name, target } => steer::signal(globals, name, *target),
         Command::Reopen => steer::reopen(globals),
+        Command::Events(which) => events::run(globals, which),
     }
 }
 

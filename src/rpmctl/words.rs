@@ -26,6 +26,43 @@ pub fn human(seconds: f64) -> String {
     }
 }
 
+/// A point in time in UTC, to the millisecond: `2026-03-01T09:05:07.250Z`. `seconds` since 1970.
+pub fn utc(seconds: f64) -> String {
+    let time = Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or_default();
+    let (mut days, day) = (time.as_secs() / 86_400, time.as_secs() % 86_400);
+    let leap = |year: u64| year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let mut year = 1970;
+    while days >= 365 + u64::from(leap(year)) && year < 9999 {
+        days -= 365 + u64::from(leap(year));
+        year += 1;
+    }
+    let mut month = 1;
+    for length in [
+        31,
+        28 + u64::from(leap(year)),
+        31,
+        30,
+        31,
+        30,
+        31,
+        31,
+        30,
+        31,
+        30,
+    ] {
+        if days < length {
+            break;
+        }
+        days -= length;
+        month += 1;
+    }
+    let (hour, minute, second) = (day / 3600, day / 60 % 60, day % 60);
+    let (of_month, milliseconds) = (days + 1, time.subsec_millis());
+    format!(
+        "{year:04}-{month:02}-{of_month:02}T{hour:02}:{minute:02}:{second:02}.{milliseconds:03}Z"
+    )
+}
+
 /// A size in the unit that fits: `512K`, `34.1M`, `1.2G`.
 #[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
 pub fn size(bytes: u64) -> String {
@@ -95,6 +132,21 @@ mod tests {
         ];
         for (seconds, expected) in table {
             assert_eq!(human(seconds), expected, "{seconds}");
+        }
+    }
+
+    #[test]
+    fn a_time_is_shown_in_utc() {
+        let table = [
+            (0.0, "1970-01-01T00:00:00.000Z"),
+            (951_782_400.0, "2000-02-29T00:00:00.000Z"),
+            (951_868_799.5, "2000-02-29T23:59:59.500Z"),
+            (1_772_355_907.25, "2026-03-01T09:05:07.250Z"),
+            (1_798_761_599.0, "2026-12-31T23:59:59.000Z"),
+            (-5.0, "1970-01-01T00:00:00.000Z"),
+        ];
+        for (seconds, expected) in table {
+            assert_eq!(utc(seconds), expected, "{seconds}");
         }
     }
 

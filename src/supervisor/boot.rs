@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use tracing::{info, warn};
 
 use crate::config::{Config, EXIT_CONFIG, Line};
+use crate::control::Closing;
 use crate::log::Log;
 use crate::metrics::{CgroupCounters, Facts, Metrics};
 use crate::model::{HandoverInfo, PortSet, Snapshot};
@@ -34,7 +35,7 @@ use super::leftovers::Leftovers;
 use super::node::Node;
 use super::observation::Observation;
 use super::ports::share;
-use super::report::{Reloads, Reporter};
+use super::report::{Events, Reloads, Reporter};
 use super::triggers::OomKills;
 use super::worker::Workers;
 use super::{Host, Supervisor};
@@ -154,7 +155,8 @@ pub async fn boot(boot: Boot) -> Result<(Supervisor, Log), BootError> {
         );
     }
     let reloads = Reloads::default();
-    let reporter = Reporter::new(&config, &metrics, &reloads);
+    let events = Events::default();
+    let reporter = Reporter::new(&config, &metrics, &reloads, &events);
     let host = Host {
         role: boot.role,
         files: boot.files,
@@ -189,7 +191,9 @@ pub async fn boot(boot: Boot) -> Result<(Supervisor, Log), BootError> {
         leftovers: Leftovers::default(),
         reporter,
         reloads,
+        events,
         control: None,
+        closing: Closing::default(),
         answers: Answers::default(),
         inbox,
         outbox,

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tracing::{debug, info, warn};
 
 use crate::checks::{Check, Failure, PeriodicCheck, Target, until_accepts, until_http};
+use crate::control::protocol::{What, cut};
 use crate::model::{ListenerId, Pid, SlotId};
 use crate::policy::Event;
 use crate::ports::SharedPorts;
@@ -206,6 +207,11 @@ impl Supervisor {
             Check::Passed => true,
             Check::Failed(failure) => {
                 warn!(slot = slot.0, pid = pid.get(), port, %failure, "worker failed a check (RPM_HEALTH)");
+                self.events.push(What::CheckFailed {
+                    slot: slot.0,
+                    pid: pid.get(),
+                    why: cut(failure.to_string()),
+                });
                 false
             }
             Check::NotMade(reason) => {

@@ -25,13 +25,15 @@ use crate::sys::proc::{Proc, ProcDir};
 
 use super::Supervisor;
 use super::incoming::Incoming;
-use super::report::Reloads;
+use super::report::{Events, Reloads};
 
 mod gathering;
+mod happened;
 mod orders;
 mod views;
 
 use gathering::Gathering;
+use happened::Happened;
 pub(super) use orders::{Answers, Order};
 
 /// Opens the control socket and serves it, if RPM_CONTROL says so. That it cannot be opened ends nothing: the service is
@@ -92,7 +94,7 @@ pub(super) fn serve(supervisor: &Supervisor, lines: Vec<Line>) -> Option<Held> {
     let faults = Arc::clone(&supervisor.metrics);
     let service = Service {
         rule: Rule::here(held.address()),
-        obey: Box::new(move |command, peer| Obeyed::Once(desk.obey(&command, peer))),
+        obey: Box::new(move |command, peer| desk.obey(&command, peer)),
         fault: Box::new(move |kind| {
             faults.control_fault(match kind {
                 Kind::Busy => ControlFault::Busy,
@@ -124,7 +126,8 @@ pub(super) fn serve(supervisor: &Supervisor, lines: Vec<Line>) -> Option<Held> {
     };
     let files = supervisor.host.files;
     let limits = Limits::within(files.map_or(u64::MAX, |files| files.current));
-    tokio::task::spawn_local(control::serve(listener, service, limits));
+    let closing = supervisor.closing.clone();
+    tokio::task::spawn_local(control::serve(listener, service, limits, closing));
     Some(held)
 }
 
@@ -141,6 +144,7 @@ struct Desk {
     metrics: Arc<Metrics>,
     snapshot: Arc<Mutex<Snapshot>>,
     reloads: Reloads,
+    events: Events,
     clock: Clock,
     /// To the loop.
     outbox: UnboundedSender<Incoming>,
@@ -155,15 +159,16 @@ impl Desk {
             metrics: Arc::clone(&supervisor.metrics),
             snapshot: Arc::clone(&supervisor.snapshot),
             reloads: supervisor.reloads.clone(),
+            events: supervisor.events.clone(),
             clock: supervisor.clock.clone(),
             outbox: supervisor.outbox.clone(),
             gathering: Gathering::new(shared.map(|sharing| sharing.ports.clone())),
         }
     }
 
-    fn obey(self: &Rc<Self>, command: &Command, peer: Peer) -> Answer {
+    fn obey(self: &Rc<Self>, command: &Command, peer: Peer) -> Obeyed {
         let outcome = match command {
-            Command::List => return self.list(peer),
+            Command::List => return Obeyed::Once(self.list(peer)),
             Command::Health => written(&self.health()),
             Command::Env => written(&self.env()),
             Command::Version => written(&self.version()),
@@ -171,10 +176,15 @@ impl Desk {
             | Command::Restart { .. }
             | Command::Scale { .. }
             | Command::Signal { .. }
-            | Command::Reopen => return self.order(command.clone(), peer),
+            | Command::Reopen => return Obeyed::Once(self.order(command.clone(), peer)),
+            Command::Events { follow, lines } => {
+                self.told(command, peer, true);
+                let events = self.events.clone();
+                return Obeyed::Many(Box::new(Happened::new(events, *lines, *follow)));
+            }
         };
         self.told(command, peer, outcome.is_ok());
-        Box::pin(async move { outcome })
+        Obeyed::Once(Box::pin(async move { outcome }))
     }
 
     /// Counts and logs a command that reads.

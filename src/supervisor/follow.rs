@@ -4,6 +4,7 @@ use std::sync::{Arc, PoisonError};
 
 use tracing::{info, warn};
 
+use crate::control::protocol::{What, cut};
 use crate::model::Followed;
 use crate::policy::Event;
 use crate::policy::follow::Step;
@@ -41,6 +42,7 @@ impl Supervisor {
                     to, how, "the limits have changed, and RPM_INSTANCES follows"
                 );
                 self.metrics.followed(Followed::Workers);
+                self.followed(Followed::Workers, from.get().into(), to.get().into(), how);
                 Some(Event::Granted { workers: to.get() })
             }
             Step::Memory { from, to, how } => {
@@ -51,6 +53,7 @@ impl Supervisor {
                     info!(%from, %to, how, "RPM_MAX_MEMORY follows the memory limit and the number of workers");
                 }
                 self.metrics.followed(Followed::MaxMemory);
+                self.followed(Followed::MaxMemory, from.0, to.0, how);
                 self.metrics.set_worker_memory(to.0);
                 self.worker_memory.send_replace(Some(to));
                 None
@@ -63,5 +66,14 @@ impl Supervisor {
                 None
             }
         }
+    }
+
+    fn followed(&self, what: Followed, from: u64, to: u64, how: String) {
+        self.events.push(What::Followed {
+            what: what.label().into(),
+            from,
+            to,
+            why: cut(how),
+        });
     }
 }

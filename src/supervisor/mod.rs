@@ -40,7 +40,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::sync::watch;
 
 use crate::config::Config;
-use crate::control::Held;
+use crate::control::{Closing, Held};
 use crate::log::Log;
 use crate::metrics::Metrics;
 use crate::model::{Snapshot, Tick};
@@ -60,7 +60,7 @@ use leftovers::Leftovers;
 use node::Node;
 use observation::Observation;
 use ports::Sharing;
-use report::{Reloads, Reporter};
+use report::{Events, Reloads, Reporter};
 use triggers::OomKills;
 use worker::Workers;
 
@@ -129,8 +129,12 @@ pub struct Supervisor {
     reporter: Reporter,
     /// The last reloads.
     reloads: Reloads,
+    /// What happened last.
+    events: Events,
     /// The name of the control socket, which goes with the service.
     control: Option<Held>,
+    /// Ends the streams of the control socket.
+    closing: Closing,
     /// What clients of it are told after this turn.
     answers: Answers,
 
@@ -140,6 +144,11 @@ pub struct Supervisor {
 }
 
 impl Supervisor {
+    /// What ends the streams of the control socket, after the last lines of the log.
+    pub fn closing(&self) -> Closing {
+        self.closing.clone()
+    }
+
     /// Runs until the service has ended. Returns the exit code and the reason.
     pub async fn run(mut self, signals: Signals, wakes: UnixStream) -> Ending {
         self.watch_signals(signals, wakes);

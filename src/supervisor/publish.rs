@@ -2,6 +2,7 @@
 
 use std::sync::PoisonError;
 
+use crate::control::protocol::What;
 use crate::model::{Pid, RunState, Snapshot, WorkerState, WorkerView};
 
 use super::Supervisor;
@@ -12,6 +13,7 @@ impl Supervisor {
         let mut seen = self.fleet.snapshot();
         self.workers.add_status(&mut seen);
         self.drop_tails(&seen);
+        self.tell_step(&seen);
         self.gather(&seen);
         self.mind_channels(&seen);
         *self.snapshot.lock().unwrap_or_else(PoisonError::into_inner) = seen;
@@ -34,6 +36,20 @@ impl Supervisor {
         self.mind_listeners();
         self.follow_drains();
         self.check_health();
+    }
+
+    /// Tells how far the reload is that runs.
+    fn tell_step(&self, seen: &Snapshot) {
+        if seen.state != RunState::Reloading {
+            return;
+        }
+        let new = |view: &&WorkerView| {
+            view.state == WorkerState::Ready && view.generation == seen.generation
+        };
+        let replaced = seen.slots.iter().filter(new).count();
+        if let Some(workers) = self.reloads.step(replaced) {
+            self.events.push(What::ReloadStep { replaced, workers });
+        }
     }
 
     /// The last lines of stderr are kept only for workers that may still fail to come up.

@@ -9,6 +9,7 @@ use tokio::net::UnixDatagram;
 use tracing::{error, info, warn};
 
 use crate::config::LogFormat;
+use crate::control::protocol::What;
 use crate::log::{self, Stream, Tail};
 use crate::model::{Generation, ListenerId, Pid, PortId, SlotId, worker_vars};
 use crate::policy::Event;
@@ -143,6 +144,11 @@ impl Supervisor {
             generation = generation.0,
             "worker started"
         );
+        self.events.push(What::Started {
+            slot: slot.0,
+            pid: pid.get(),
+            generation: generation.0,
+        });
         if let Some(pipes) = pipes {
             self.read_output(&mut worker, generation, pipes);
         }

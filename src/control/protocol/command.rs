@@ -41,12 +41,22 @@ pub enum Command {
     },
     /// Open the log files anew: [`super::Done`].
     Reopen,
+    /// What happened last, and what happens: [`super::Event`].
+    Events {
+        /// What happens from now on.
+        #[serde(default)]
+        follow: bool,
+        /// Only so many of the last ones; with `follow`, none by default.
+        #[serde(default)]
+        lines: Option<usize>,
+    },
 }
 
 impl Command {
     /// The names of all commands, in the order of the documentation.
-    pub const NAMES: [&'static str; 9] = [
+    pub const NAMES: [&'static str; 10] = [
         "list", "health", "env", "version", "reload", "restart", "scale", "signal", "reopen",
+        "events",
     ];
 
     /// The name in a request, in the log and in the metric.
@@ -61,6 +71,7 @@ impl Command {
             Self::Scale { .. } => "scale",
             Self::Signal { .. } => "signal",
             Self::Reopen => "reopen",
+            Self::Events { .. } => "events",
         }
     }
 
@@ -78,9 +89,13 @@ impl Command {
                 let signal: String = plain.take(20).collect();
                 format!("{name} {signal} {}", target(slot))
             }
-            Self::List | Self::Health | Self::Env | Self::Version | Self::Reload | Self::Reopen => {
-                name.to_owned()
-            }
+            Self::List
+            | Self::Health
+            | Self::Env
+            | Self::Version
+            | Self::Reload
+            | Self::Reopen
+            | Self::Events { .. } => name.to_owned(),
         }
     }
 }
@@ -97,6 +112,7 @@ mod tests {
             slot,
         };
         let (to, by) = (Some(4), None);
+        let (follow, lines) = (true, None);
         let all = [
             (Command::List, "list"),
             (Command::Health, "health"),
@@ -107,6 +123,7 @@ mod tests {
             (Command::Scale { to, by }, "scale 4"),
             (signal("HUP", Some(3)), "signal HUP 3"),
             (Command::Reopen, "reopen"),
+            (Command::Events { follow, lines }, "events"),
         ];
         for ((command, words), name) in all.into_iter().zip(Command::NAMES) {
             assert_eq!(command.name(), name);

@@ -6,12 +6,14 @@ use serde_json::value::RawValue;
 
 mod answers;
 mod command;
+mod event;
 
 pub use answers::{
     Begun, Counts, Done, Env, Health, List, Lost, Place, Reload, Scaled, Signalled, Streamed,
     Variable, Version, Worker,
 };
 pub use command::Command;
+pub use event::{Event, Text, What, cut};
 
 /// The version of the protocol that this program speaks.
 pub const VERSION: u32 = 1;

@@ -1,20 +1,22 @@
 //! Sends the items of a stream.
 
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::io;
+use std::pin::pin;
 use std::task::Poll;
 
 use serde_json::value::{RawValue, to_raw_value};
 use tokio::net::UnixStream;
+use tokio::sync::watch::Receiver;
 use tokio::time::sleep;
 
 use super::{Hall, write};
 use crate::control::protocol::{Kind, Refusal};
 use crate::control::stream::{Items, Next, Page};
 
-/// Sends all items; then the answer is how many there were. A stream that follows ends when the client says anything more, which
-/// is put into `buffer`, or is gone. No time is too long for the client: it may be stopped, or show the items page by page. It
-/// keeps nobody out, because it leaves for a new client.
+/// Sends all items; then the answer is how many there were. A stream that follows ends with the runtime, or when the client says
+/// anything more, which is put into `buffer`, or is gone. No time is too long for the client: it may be stopped, or show the
+/// items page by page. It keeps nobody out, because it leaves for a new client.
 pub(super) async fn pour(
     stream: &UnixStream,
     buffer: &mut Vec<u8>,
@@ -22,11 +24,13 @@ pub(super) async fn pour(
     hall: &Hall,
 ) -> io::Result<Result<Box<RawValue>, Refusal>> {
     let mut page = Page::new(hall.limits.page);
+    let mut over = hall.closing.enter();
     loop {
-        hall.page().await;
+        unless(&mut over, hall.page()).await;
         if items.follows() && said(stream, buffer)? {
             break;
         }
+        let ends = *over.borrow();
         let next = items.fill(&mut page);
         if !page.lines().is_empty() {
             write(stream, page.lines()).await?;
@@ -34,14 +38,33 @@ pub(super) async fn pour(
         }
         match next {
             Next::More => {}
-            Next::Wait if more(stream, buffer, items.as_mut()).await? => {
-                sleep(hall.limits.gather).await;
+            Next::End => break,
+            Next::Wait if ends => break,
+            Next::Wait => {
+                let mut goes_on = Ok(true);
+                unless(&mut over, async {
+                    goes_on = more(stream, buffer, items.as_mut()).await;
+                })
+                .await;
+                if !goes_on? {
+                    break;
+                }
+                unless(&mut over, sleep(hall.limits.gather)).await;
             }
-            Next::Wait | Next::End => break,
         }
     }
     let sent = to_raw_value(&page.sent());
     Ok(sent.map_err(|error| Refusal::new(Kind::Refused, error.to_string())))
+}
+
+/// Waits for `what`, or until the streams are to end.
+async fn unless(over: &mut Receiver<bool>, what: impl Future<Output = ()>) {
+    let (mut over, mut what) = (pin!(over.wait_for(|over| *over)), pin!(what));
+    poll_fn(|context| match over.as_mut().poll(context) {
+        Poll::Ready(_) => Poll::Ready(()),
+        Poll::Pending => what.as_mut().poll(context),
+    })
+    .await;
 }
 
 /// Waits for more items; false: the client has said something, or has closed.

@@ -61,7 +61,7 @@ fn served<T: Send + 'static>(
             fault: Box::new(move |kind| tell_fault.borrow_mut().push(kind)),
             trouble: Box::new(|error| panic!("{error}")),
         };
-        let server = tokio::task::spawn_local(serve(listener, service, limits));
+        let server = tokio::task::spawn_local(serve(listener, service, limits, Closing::default()));
         let (tell, told) = tokio::sync::oneshot::channel();
         let path = place.clone();
         std::thread::spawn(move || tell.send(clients(&path)));

@@ -5,7 +5,7 @@ use serde_json::value::RawValue;
 use tokio::sync::oneshot::Sender;
 use tracing::info;
 
-use crate::control::protocol::{Begun, Command, Done, Kind, Refusal, Scaled, Signalled};
+use crate::control::protocol::{Begun, Command, Done, Kind, Refusal, Scaled, Signalled, What, cut};
 use crate::model::{self, Pid, RunState, Sig, SlotId, Snapshot, Trigger, WorkerState, WorkerView};
 use crate::policy::{Event, MAX_INSTANCES};
 use crate::supervisor::Supervisor;
@@ -49,7 +49,20 @@ impl Supervisor {
         let outcome = self.begin(&command, events);
         let refused = outcome.as_ref().err().map(|refusal| refusal.text.as_str());
         let Peer { pid, uid } = peer;
-        info!(command = %command.words(), peer_uid = uid, peer_pid = pid, refused, "control command");
+        let words = command.words();
+        info!(
+            command = words,
+            peer_uid = uid,
+            peer_pid = pid,
+            refused,
+            "control command"
+        );
+        self.events.push(What::Command {
+            command: cut(words),
+            uid,
+            pid,
+            refused: refused.map(|why| cut(why.to_owned())),
+        });
         self.metrics
             .control_command(command.name(), outcome.is_ok());
         self.answers.0.push((answer, outcome));
@@ -111,7 +124,11 @@ impl Supervisor {
                 self.log.reopen();
                 written(&Done {})
             }
-            Command::List | Command::Health | Command::Env | Command::Version => {
+            Command::List
+            | Command::Health
+            | Command::Env
+            | Command::Version
+            | Command::Events { .. } => {
                 Err(Refusal::new(Kind::Unknown, "this command changes nothing"))
             }
         }

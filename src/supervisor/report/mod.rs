@@ -1,8 +1,9 @@
 //! Reports decisions. Each [`Note`] of the policy goes to every [`Listener`], in order: counters, the history for the
-//! termination log, the log, what is shown of the application and of the last reloads. Reports have no other effect: the consequences of a decision are actions.
+//! termination log, the log, what is shown of the application, of the last reloads and events. Reports have no other effect: the consequences of a decision are actions.
 
 mod application;
 mod counters;
+mod events;
 mod history;
 mod log_lines;
 mod missing;
@@ -22,10 +23,12 @@ use crate::policy::{Note, PortTable};
 
 use application::Application;
 use counters::Counters;
+use events::Recording;
 use history::History;
 use log_lines::LogLines;
 use reloads::Listening;
 
+pub(super) use events::Events;
 pub(super) use reloads::{ReloadRecord, Reloads};
 pub use termination::{Ending, write_termination_log};
 
@@ -62,12 +65,18 @@ pub(super) struct Reporter {
 }
 
 impl Reporter {
-    /// `reloads` gets the last reloads.
-    pub(super) fn new(config: &Arc<Config>, metrics: &Arc<Metrics>, reloads: &Reloads) -> Self {
+    /// `reloads` gets the last reloads, `events` what happened last.
+    pub(super) fn new(
+        config: &Arc<Config>,
+        metrics: &Arc<Metrics>,
+        reloads: &Reloads,
+        events: &Events,
+    ) -> Self {
         Self {
             history: History::new(config),
             listeners: vec![
                 Box::new(Listening::new(config, reloads)),
+                Box::new(Recording::new(config, events)),
                 Box::new(Counters::new(metrics)),
                 Box::new(LogLines::new(config)),
                 Box::new(Application::new(config, metrics)),

@@ -26,6 +26,8 @@ pub(in crate::supervisor) struct ReloadRecord {
     pub(in crate::supervisor) workers: usize,
     /// When it began, seconds since 1970.
     pub(in crate::supervisor) began: u64,
+    /// Workers that are replaced already, as was told last.
+    told: usize,
     /// How it ended; `None` while it runs.
     pub(in crate::supervisor) ended: Option<Ended>,
     /// Why a new worker did not come up.
@@ -74,6 +76,18 @@ impl Reloads {
         self.locked(|kept| (kept.failures, kept.last_failure.clone()))
     }
 
+    /// The reload that runs has replaced so many workers. Returns how many there are to replace, if it is more than was told.
+    pub(in crate::supervisor) fn step(&self, replaced: usize) -> Option<usize> {
+        let mut workers = None;
+        self.change(|last| {
+            if replaced > last.told {
+                last.told = replaced;
+                workers = Some(last.workers);
+            }
+        });
+        workers
+    }
+
     fn failed(&self, why: String) {
         self.change(|last| last.why = Some(why.clone()));
         self.locked(|kept| {
@@ -98,6 +112,7 @@ impl Reloads {
                 generation,
                 workers,
                 began,
+                told: 0,
                 ended: None,
                 why: None,
             });

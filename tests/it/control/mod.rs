@@ -1,6 +1,8 @@
 //! The control socket and `rpmctl`, as an operator uses them.
 
+mod events;
 mod finding;
+mod follower;
 mod peers;
 mod places;
 mod shown;

@@ -1,0 +1,320 @@
+//! What happened last, for `rpmctl events` and the admin page: so many events are kept in memory, and whoever follows reads them
+//! from there at its own pace.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, SystemTime};
+
+use crate::control::protocol::{Event, Text, What, cut};
+use crate::model::{Pid, Trigger};
+use crate::policy::{Next, Note};
+use crate::sys::clock;
+
+use super::{Listener, Told, missing};
+use crate::config::Config;
+
+/// How many events are kept.
+const KEPT: usize = 192;
+
+/// How many messages of workers are kept beside them: many must not push out the rest.
+const MESSAGES: usize = 64;
+
+/// The last events. Clones share them.
+#[derive(Clone, Debug, Default)]
+pub(in crate::supervisor) struct Events(Arc<Mutex<Kept>>);
+
+#[derive(Debug, Default)]
+struct Kept {
+    /// Each with its number, in order; below: messages.
+    events: VecDeque<(u64, Event)>,
+    messages: VecDeque<(u64, Event)>,
+    /// The number of the next event.
+    next: u64,
+    /// Who waits for it.
+    waiting: Vec<Waker>,
+}
+
+impl Events {
+    /// Something happened now.
+    pub(in crate::supervisor) fn push(&self, what: What) {
+        let since = clock::wall().duration_since(SystemTime::UNIX_EPOCH);
+        let time = seconds(since.unwrap_or_default());
+        let waiting = self.locked(|kept| {
+            let (list, most) = if matches!(what, What::Message { .. }) {
+                (&mut kept.messages, MESSAGES)
+            } else {
+                (&mut kept.events, KEPT)
+            };
+            if list.len() >= most {
+                list.pop_front();
+            }
+            list.push_back((kept.next, Event { time, what }));
+            kept.next += 1;
+            std::mem::take(&mut kept.waiting)
+        });
+        waiting.into_iter().for_each(Waker::wake);
+    }
+
+    /// The number of the next event.
+    pub(in crate::supervisor) fn end(&self) -> u64 {
+        self.locked(|kept| kept.next)
+    }
+
+    /// The number of the first of the last `count` events that are kept.
+    pub(in crate::supervisor) fn last(&self, count: usize) -> u64 {
+        self.locked(|kept| {
+            let all = kept.events.iter().chain(&kept.messages);
+            let mut numbers: Vec<u64> = all.map(|(number, _)| *number).collect();
+            numbers.sort_unstable();
+            let from = numbers.len().saturating_sub(count);
+            numbers.get(from).copied().unwrap_or(kept.next)
+        })
+    }
+
+    /// The first event that is kept from this number on, and its number.
+    pub(in crate::supervisor) fn from(&self, number: u64) -> Option<(u64, Event)> {
+        self.locked(|kept| {
+            let first = |list: &VecDeque<(u64, Event)>| {
+                let at = list.partition_point(|(of, _)| *of < number);
+                list.get(at).cloned()
+            };
+            let found = [first(&kept.events), first(&kept.messages)];
+            found.into_iter().flatten().min_by_key(|(of, _)| *of)
+        })
+    }
+
+    /// Ready if there is an event of this number or a later one; else `context` is woken then.
+    pub(in crate::supervisor) fn poll(&self, number: u64, context: &mut Context<'_>) -> Poll<()> {
+        self.locked(|kept| {
+            if kept.next > number {
+                return Poll::Ready(());
+            }
+            let waker = context.waker();
+            if !kept.waiting.iter().any(|known| known.will_wake(waker)) {
+                kept.waiting.push(waker.clone());
+            }
+            Poll::Pending
+        })
+    }
+
+    /// A panic elsewhere leaves the lists valid.
+    fn locked<T>(&self, then: impl FnOnce(&mut Kept) -> T) -> T {
+        then(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Whole milliseconds, for readability.
+fn seconds(time: Duration) -> f64 {
+    let milliseconds = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+    Duration::from_millis(milliseconds).as_secs_f64()
+}
+
+/// Writes down what the notes tell.
+#[derive(Debug)]
+pub(super) struct Recording {
+    config: Arc<Config>,
+    events: Events,
+}
+
+impl Recording {
+    pub(super) fn new(config: &Arc<Config>, events: &Events) -> Self {
+        Self {
+            config: Arc::clone(config),
+            events: events.clone(),
+        }
+    }
+}
+
+impl Listener for Recording {
+    fn hear(&mut self, told: &Told<'_>) {
+        let what = workers(told, &self.config).or_else(|| fleet(told.note));
+        if let Some(what) = what {
+            self.events.push(what);
+        }
+    }
+}
+
+/// What is about one worker.
+fn workers(told: &Told<'_>, config: &Config) -> Option<What> {
+    Some(match told.note {
+        Note::Ready {
+            slot,
+            pid,
+            after,
+            by,
+        } => What::Ready {
+            slot: slot.0,
+            pid: pid.get(),
+            seconds: seconds(after),
+            by: by.label().into(),
+        },
+        Note::NotReady {
+            slot, pid, after, ..
+        } => What::NotReady {
+            slot: slot.0,
+            pid: pid.get(),
+            seconds: seconds(after),
+        },
+        Note::Ended {
+            slot,
+            pid,
+            exit,
+            cause,
+            uptime,
+            next,
+        } => What::Exited {
+            slot: slot.0,
+            pid: pid.get(),
+            exit: exit.to_string().into(),
+            cause: cause.label().into(),
+            seconds: seconds(uptime),
+            next: word(next).into(),
+        },
+        Note::TookOver { slot, pid, old } => What::Replaced {
+            slot: slot.0,
+            pid: pid.get(),
+            old: old.get(),
+        },
+        Note::GaveBack { slot, pid, old } => What::GaveBack {
+            slot: slot.0,
+            pid: pid.get(),
+            old: old.get(),
+        },
+        Note::NotUp { slot, pid, why } => What::NotUp {
+            slot: slot.0,
+            pid: pid.map(Pid::get),
+            why: cut(missing::not_up(why, config, told)),
+        },
+        Note::Renews { slot, pid, cause } => What::Replacing {
+            slot: slot.0,
+            pid: pid.get(),
+            cause: cause.label().into(),
+        },
+        Note::DrainEnded {
+            slot,
+            pid,
+            end,
+            took,
+        } => What::Drained {
+            slot: slot.0,
+            pid: pid.get(),
+            end: end.label().into(),
+            seconds: seconds(took),
+        },
+        _ => return None,
+    })
+}
+
+/// What is about all of them.
+fn fleet(note: Note) -> Option<What> {
+    Some(match note {
+        Note::ReloadBegins {
+            trigger,
+            generation,
+            workers,
+        } => What::ReloadBegan {
+            generation: generation.0,
+            workers,
+            trigger: said(trigger),
+        },
+        Note::ReloadRemembered { trigger } => What::ReloadRemembered {
+            trigger: said(trigger),
+        },
+        Note::ReloadEnded {
+            result,
+            replaced,
+            took,
+        } => What::ReloadEnded {
+            result: result.label().into(),
+            replaced,
+            seconds: seconds(took),
+        },
+        Note::RestartRequested => What::Restarting,
+        Note::Scaled { from, to } => What::Scaled { from, to },
+        Note::StopRequested { .. } => What::Stopping,
+        Note::GivesUp { slot, streak, code } => What::GivesUp {
+            slot: slot.0,
+            streak,
+            code,
+        },
+        _ => return None,
+    })
+}
+
+/// What caused a reload, as a word.
+fn said(trigger: Trigger) -> Text {
+    let word = match trigger {
+        Trigger::Operator => "asked-for",
+        Trigger::Schedule => "schedule",
+        Trigger::Files => "files",
+    };
+    word.into()
+}
+
+/// What happens next in the slot.
+fn word(next: Next) -> &'static str {
+    match next {
+        Next::Restart { .. } => "restart",
+        Next::StaysDown => "stays-down",
+        Next::Replaced => "replaced",
+        Next::GivenUp => "removed",
+        Next::Stopping => "stopping",
+        Next::GivesUp => "gives-up",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Cause, Exit, SlotId};
+    use crate::policy::PortTable;
+
+    #[test]
+    fn a_decision_becomes_an_event_and_a_detail_does_not() {
+        let events = Events::default();
+        let config = Arc::new(crate::config::testing::with(&[]));
+        let mut recording = Recording::new(&config, &events);
+        let mut hear = |note| {
+            recording.hear(&Told {
+                note,
+                unix_seconds: 7,
+                ports: &PortTable::default(),
+                last_lines: &[],
+                not_passed: None,
+                unseen: None,
+                blind: false,
+            });
+        };
+        let (slot, pid) = (SlotId(2), Pid::new(77).unwrap());
+        hear(Note::Leftovers { slot, pid });
+        assert_eq!(events.end(), 0);
+        hear(Note::Ended {
+            slot,
+            pid,
+            exit: Exit::Code(3),
+            cause: Cause::Exit,
+            uptime: Duration::from_micros(1_234_567),
+            next: Next::StaysDown,
+        });
+        hear(Note::ReloadRemembered {
+            trigger: Trigger::Files,
+        });
+        let (number, event) = events.from(0).unwrap();
+        assert_eq!(number, 0);
+        let exited = What::Exited {
+            slot: 2,
+            pid: 77,
+            exit: "exit code 3".into(),
+            cause: "exit".into(),
+            seconds: 1.234,
+            next: "stays-down".into(),
+        };
+        assert_eq!(event.what, exited);
+        assert!(event.time > 1e9);
+        let (_, event) = events.from(1).unwrap();
+        let trigger = "files".into();
+        assert_eq!(event.what, What::ReloadRemembered { trigger });
+        assert!(events.from(2).is_none());
+    }
+}
