@@ -74,6 +74,7 @@ impl Failure {
         Self {
             code: 0,
             text: String::new(),
+            passes: false,
         }
     }
 
