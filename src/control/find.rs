@@ -94,6 +94,13 @@ pub struct Open {
     standing: Standing,
 }
 
+impl Open {
+    /// Whether it is the process that its name says.
+    pub fn is_proven(&self) -> bool {
+        self.standing == Standing::Proven
+    }
+}
+
 /// Why a socket cannot be used.
 #[derive(Debug)]
 pub enum Closed {
@@ -344,12 +351,12 @@ mod tests {
             (listener, path.to_str().unwrap().to_owned())
         };
         let (_taken, taken) = listen("1-5.sock");
-        assert_eq!(names(search(None).run()), [taken.clone()]);
+        assert_eq!(names(search(None).run()), [taken.as_str()]);
         let proc = Proc::new("/proc");
         let started = proc.stat(ProcDir::Own).unwrap().started;
         let own = std::process::id();
         let (_own, real) = listen(&format!("{}{SUFFIX}", socket_name(own, started)));
-        assert_eq!(names(search(None).run()), [real.clone()]);
+        assert_eq!(names(search(None).run()), [real.as_str()]);
         assert_eq!(names(search(Some(1)).run()), [taken]);
         assert_eq!(names(search(Some(own)).run()), [real]);
         fs::remove_dir_all(&home).unwrap();

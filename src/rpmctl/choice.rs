@@ -1,7 +1,9 @@
 //! Finds the runtime that is meant.
 
+use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -9,6 +11,7 @@ use rpm_runtime::control::protocol::{Command, Version};
 use rpm_runtime::control::{Address, Closed, Found, Place, Search, of_runtime};
 use rpm_runtime::sys::clock::instant;
 use rpm_runtime::sys::links::effective_user;
+use rpm_runtime::sys::place::{SETTINGS, read_path};
 
 use super::args::Globals;
 use super::connection::{Answer, Connection, read};
@@ -33,7 +36,7 @@ type Refused = Vec<(Address, Closed)>;
 
 /// Connects to the only runtime, or to the one that the options name, and takes at most `limit` for it.
 pub fn choose(globals: &Globals, limit: Duration) -> Result<Connection, Failure> {
-    let search = search(globals);
+    let search = search(globals)?;
     let end = instant() + limit.min(PATIENCE);
     loop {
         let (mut open, closed) = look(&search);
@@ -45,6 +48,7 @@ pub fn choose(globals: &Globals, limit: Duration) -> Result<Connection, Failure>
             Some((only, _)) if open.is_empty() => {
                 let full = closed.iter().filter(|(_, why)| matches!(why, Closed::Full));
                 for (address, why) in full {
+                    let address = shown(address);
                     eprint(&format!("rpmctl: another runtime, at {address}: {why}\n"));
                 }
                 return Ok(only);
@@ -57,22 +61,41 @@ pub fn choose(globals: &Globals, limit: Duration) -> Result<Connection, Failure>
     }
 }
 
-fn search(globals: &Globals) -> Search {
+fn search(globals: &Globals) -> Result<Search, Failure> {
+    let place = match (&globals.socket, &globals.home) {
+        (Some(socket), _) => Place::Socket(socket.clone()),
+        (None, Some(home)) => Place::Home(home.clone()),
+        (None, None) => Place::Usual(home()?),
+    };
+    Ok(Search {
+        place,
+        pid: globals.pid,
+        uid: effective_user(),
+    })
+}
+
+/// RPM_HOME, also from the file that RPM_HOME_FILE names, as the runtime reads it.
+fn home() -> Result<Option<PathBuf>, Failure> {
     #[expect(
         clippy::disallowed_methods,
         reason = "the one place that reads the environment"
     )]
-    let variable = std::env::var_os("RPM_HOME").filter(|value| !value.is_empty());
-    let place = match (&globals.socket, &globals.home) {
-        (Some(socket), _) => Place::Socket(socket.clone()),
-        (None, Some(home)) => Place::Home(home.clone()),
-        (None, None) => Place::Usual(variable.map(PathBuf::from)),
-    };
-    Search {
-        place,
-        pid: globals.pid,
-        uid: effective_user(),
+    let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty());
+    if let Some(home) = variable("RPM_HOME") {
+        return Ok(Some(PathBuf::from(home)));
     }
+    let Some(file) = variable("RPM_HOME_FILE").map(PathBuf::from) else {
+        return Ok(None);
+    };
+    let bytes = read_path(&file, SETTINGS).map_err(|error| {
+        let file = plain(&file.to_string_lossy());
+        Failure::unclear(format!(
+            "RPM_HOME_FILE={file} cannot be read: {error}; --home names the directory"
+        ))
+    })?;
+    let home = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
+    let home = home.strip_suffix(b"\r").unwrap_or(home);
+    Ok((!home.is_empty()).then(|| PathBuf::from(OsStr::from_bytes(home))))
 }
 
 /// Connects to all that are meant. Also says why others cannot be used.
@@ -80,7 +103,8 @@ fn look(search: &Search) -> (Vec<Candidate>, Refused) {
     let Found { open, mut closed } = search.run();
     let mut candidates = Vec::new();
     for one in open {
-        match Connection::over(one.address.clone(), one.stream) {
+        let sure = one.is_proven() || search.is_choice();
+        match Connection::over(one.address.clone(), one.stream, sure) {
             Ok(connection) => candidates.push((connection, one.pid)),
             Err(error) => closed.push((one.address, Closed::Failed(error))),
         }
@@ -131,14 +155,14 @@ fn among(
     let mut others = String::new();
     let full = closed.iter().filter(|(_, why)| matches!(why, Closed::Full));
     for (address, why) in silent.iter().chain(full) {
-        let _ = write!(others, "\n  {address}: {why}"); // a String takes everything
+        let _ = write!(others, "\n  {}: {why}", shown(address)); // a String takes everything
     }
     match alive.pop() {
         None => Err(Failure::none(format!("no runtime answers:{others}"))),
         Some((only, ..)) if alive.is_empty() => {
             eprint(&format!(
                 "rpmctl: of several runtimes, only the one at {} answers:{others}\n",
-                only.address()
+                shown(only.address())
             ));
             Ok(only)
         }
@@ -147,6 +171,11 @@ fn among(
             Err(several(&alive, &others))
         }
     }
+}
+
+/// An address on one line: anybody can make a directory of any name below /tmp.
+fn shown(address: &Address) -> String {
+    plain(&address.to_string())
 }
 
 fn nothing(closed: &Refused, search: &Search) -> Failure {
@@ -159,7 +188,7 @@ fn nothing(closed: &Refused, search: &Search) -> Failure {
         (Place::Usual(None), None) => "no runtime can be reached".to_owned(),
     };
     for (address, why) in closed {
-        let _ = write!(text, "\n  {address}: {why}"); // a String takes everything
+        let _ = write!(text, "\n  {}: {why}", shown(address)); // a String takes everything
     }
     if closed.is_empty() {
         text.push_str(
@@ -200,6 +229,7 @@ fn several(alive: &[Alive], others: &str) -> Failure {
             Ok(answer) => plain(&answer.value.app),
             Err(failure) => format!("({})", failure.why()),
         };
+        let address = shown(address);
         let _ = write!(text, "\n  --pid {pid:<8} {app:<20} --socket {address}"); // a String takes everything
     }
     text.push_str(others);

@@ -14,7 +14,7 @@ pub fn run(globals: &Globals, which: &Events) -> Result<(), Failure> {
     let mut out = Output::new();
     Connection::open(globals)?.stream(command, follow, |raw, more| {
         if globals.json {
-            return out.line(raw.get(), more);
+            return out.line(&raw.to_string(), more);
         }
         match item::<Event>(raw)? {
             Ok(event) => {

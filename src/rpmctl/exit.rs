@@ -5,6 +5,8 @@ use std::process::ExitCode;
 
 use rpm_runtime::control::protocol::{Kind, Refusal};
 
+use super::plain::{lines, plain};
+
 /// It failed, or the runtime refused it.
 const FAILED: u8 = 1;
 /// The time of `--timeout` is over.
@@ -84,7 +86,13 @@ impl Failure {
             Kind::NotAllowed => NOT_ALLOWED,
             Kind::Busy | Kind::Malformed | Kind::Unknown | Kind::Refused | Kind::Other => FAILED,
         };
-        Self::new(code, &refusal.text)
+        let failure = Self::new(code, plain(&refusal.text));
+        // There may be room for one more client soon.
+        if refusal.kind == Kind::Busy {
+            failure.passing()
+        } else {
+            failure
+        }
     }
 
     /// What clap found. `--help` and `--version` are such an outcome too, with exit code 0.
@@ -122,7 +130,8 @@ impl Failure {
 
     /// Prints it and gives the exit code. Errors of printing are ignored: there is no other place to report to.
     pub fn tell(&self) -> ExitCode {
-        let text = self.text.as_bytes();
+        let text = lines(&self.text);
+        let text = text.as_bytes();
         let _ = match self.code {
             0 => std::io::stdout().write_all(text),
             _ => std::io::stderr().write_all(text),

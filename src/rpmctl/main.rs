@@ -16,6 +16,7 @@ mod health;
 mod lines;
 mod list;
 mod output;
+mod plain;
 mod progress;
 mod reload;
 mod steer;
@@ -56,7 +57,8 @@ fn run(args: &Args) -> Result<(), Failure> {
             let home = home();
             let printed = from_pm2::run(words, globals.json, home.as_deref())?;
             eprint(&printed.err);
-            print(&printed.out)
+            // Of a file of this person: values must stay as they are.
+            print_exactly(&printed.out)
         }
         Command::Reload(waiting) => reload::run(globals, waiting),
         Command::Restart { target, waiting } => steer::restart(globals, *target, waiting),
@@ -67,8 +69,14 @@ fn run(args: &Args) -> Result<(), Failure> {
     }
 }
 
-/// Writes to standard output. A reader that is gone is a failure: a script must not take half a table for a whole one.
+/// Writes lines to standard output, in which nothing steers a terminal. A reader that is gone is a failure: a script must not
+/// take half a table for a whole one.
 fn print(text: &str) -> Result<(), Failure> {
+    print_exactly(&plain::lines(text))
+}
+
+/// The same for a text that is not for a terminal, and in which each byte counts.
+fn print_exactly(text: &str) -> Result<(), Failure> {
     let mut out = std::io::stdout().lock();
     out.write_all(text.as_bytes())
         .and_then(|()| out.flush())
@@ -84,9 +92,10 @@ fn pause(time: Duration) {
     std::thread::sleep(time);
 }
 
-/// Writes to standard error. A reader that is gone is no failure: what is said there is beside the outcome.
+/// Writes lines to standard error, in which nothing steers a terminal. A reader that is gone is no failure: what is said there
+/// is beside the outcome.
 fn eprint(text: &str) {
-    let _ = std::io::stderr().write_all(text.as_bytes());
+    let _ = std::io::stderr().write_all(plain::lines(text).as_bytes());
 }
 
 /// The home directory.

@@ -4,10 +4,10 @@ use std::io::{self, BufWriter, Stdout, Write};
 
 use rpm_runtime::control::protocol::Lost;
 use serde::de::DeserializeOwned;
-use serde_json::value::RawValue;
 
 use super::eprint;
 use super::exit::Failure;
+use super::plain::Said;
 
 /// Standard output, line by line. What is here already is written at once.
 #[derive(Debug)]
@@ -48,11 +48,11 @@ fn written(outcome: io::Result<()>) -> Result<(), Failure> {
 }
 
 /// What an item is; `Err`: so many are lost at its place.
-pub fn item<T: DeserializeOwned>(raw: &RawValue) -> Result<Result<T, u64>, Failure> {
-    if let Ok(Lost { lost }) = serde_json::from_str(raw.get()) {
+pub fn item<T: DeserializeOwned>(said: &Said) -> Result<Result<T, u64>, Failure> {
+    if let Ok(Lost { lost }) = said.read() {
         return Ok(Err(lost));
     }
-    let item = serde_json::from_str(raw.get()).map_err(|error| {
+    let item = said.read().map_err(|error| {
         let text = "cannot read an item of the runtime; use the rpmctl of the same release";
         Failure::failed(format!("{text}: {error}"))
     })?;

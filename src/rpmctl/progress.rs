@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use super::connection::Connection;
 use super::exit::Failure;
 use super::pause;
-use super::words::human;
+use super::words::{human, plain};
 
 /// Between two questions.
 pub const STEP: Duration = Duration::from_millis(200);
@@ -72,11 +72,12 @@ impl Progress {
 
     /// Shows `what`, and lets time pass until the next question. Fails when the time is over.
     pub fn step(&mut self, what: &str) -> Result<(), Failure> {
+        let what = &plain(what);
         if self.moves {
             // To the begin of the line, which is cleared.
             write(&format!("\r\x1b[K{what}, {}", self.elapsed()));
             self.shown = Some(what.to_owned());
-        } else if self.shown.as_deref() != Some(what) {
+        } else if self.shown.as_ref() != Some(what) {
             write(&format!("{what}\n"));
             self.shown = Some(what.to_owned());
         }

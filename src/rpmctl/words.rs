@@ -4,12 +4,7 @@ use std::time::Duration;
 
 use rpm_runtime::control::protocol::{Counts, Health};
 
-/// Text that others chose, on one line and without control characters: it must not steer the terminal.
-pub fn plain(text: &str) -> String {
-    text.chars()
-        .map(|letter| if letter.is_control() { '?' } else { letter })
-        .collect()
-}
+pub use super::plain::plain;
 
 /// A duration with two units at most: `850ms`, `12s`, `3m5s`, `2h10m`, `4d3h`.
 pub fn human(seconds: f64) -> String {
@@ -162,11 +157,6 @@ mod tests {
         for (bytes, expected) in table {
             assert_eq!(size(bytes), expected, "{bytes}");
         }
-    }
-
-    #[test]
-    fn what_steers_a_terminal_is_taken_out() {
-        assert_eq!(plain("a\x1b[31mb\nc\u{9b}d é"), "a?[31mb?c?d é");
     }
 
     #[test]

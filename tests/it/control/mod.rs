@@ -3,6 +3,7 @@
 mod events;
 mod finding;
 mod follower;
+mod liars;
 mod peers;
 mod places;
 mod shown;
