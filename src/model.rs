@@ -153,6 +153,11 @@ pub enum Command {
     /// Replaces the worker of this slot as a reload would, or starts one in an empty slot now. Ignored during a reload, which
     /// replaces every worker.
     Replace(SlotId),
+    /// Empties this slot: its worker drains and ends, and the slot stays empty until a start, also through reloads and restarts
+    /// of all workers.
+    Halt(SlotId),
+    /// Starts a worker in this slot now if it is empty.
+    Start(SlotId),
 }
 
 /// One slot, or one retiring worker, as shown to users.

@@ -110,6 +110,9 @@ fn whatever_happens_the_fleet_keeps_its_promises() {
             ("undead", 45),
             ("stale word", 70),
             ("started by hand", 10),
+            ("halted", 60),
+            ("halted in a reload", 12),
+            ("halted, then started", 12),
             ("rest", 65),
         ],
     );
@@ -147,6 +150,10 @@ fn a_program_that_mostly_works_is_replaced_while_it_serves() {
             ("granted less in a reload", 26),
             ("too large", 30),
             ("replaced by hand", 30),
+            ("halted", 55),
+            ("halted in a reload", 40),
+            ("halted through a restart", 40),
+            ("halted, then started", 25),
             ("rest", 65),
         ],
     );

@@ -47,11 +47,25 @@ impl Readiness {
             reason: (!snapshot.ready).then(|| match snapshot.state {
                 RunState::Draining | RunState::Stopping => "the runtime is stopping".to_owned(),
                 RunState::Starting | RunState::Running | RunState::Reloading => {
-                    format!("{workers_ready} of {} workers are ready", snapshot.desired)
+                    let halted = match halted(snapshot) {
+                        0 => String::new(),
+                        halted => format!("; {halted} stopped by an operator (rpmctl start)"),
+                    };
+                    format!(
+                        "{workers_ready} of {} workers are ready{halted}",
+                        snapshot.desired
+                    )
                 }
             }),
         }
     }
+}
+
+fn halted(snapshot: &Snapshot) -> usize {
+    let slots = snapshot.slots.iter();
+    slots
+        .filter(|slot| slot.state == WorkerState::Halted)
+        .count()
 }
 
 /// Body of `/status`.

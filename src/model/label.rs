@@ -158,6 +158,8 @@ pub enum Cause {
     Reload,
     /// Its slot was removed (scale-down).
     Scale,
+    /// An operator stopped its slot.
+    Halt,
     /// It was not ready within RPM_READY_TIMEOUT, so the runtime ended it.
     StartTimeout,
     /// It was told to stop (shutdown) and did.
@@ -172,7 +174,7 @@ pub enum Cause {
 
 impl Cause {
     /// All causes, in the order of the metric's series.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Exit,
         Self::Signal,
         Self::Oom,
@@ -180,6 +182,7 @@ impl Cause {
         Self::Unhealthy,
         Self::Reload,
         Self::Scale,
+        Self::Halt,
         Self::StartTimeout,
         Self::Stop,
         Self::StopTimeout,
@@ -197,6 +200,7 @@ impl Cause {
             Self::Unhealthy => "unhealthy",
             Self::Reload => "reload",
             Self::Scale => "scale",
+            Self::Halt => "halt",
             Self::StartTimeout => "start_timeout",
             Self::Stop => "stop",
             Self::StopTimeout => "stop_timeout",
@@ -260,17 +264,20 @@ pub enum WorkerState {
     Backoff,
     /// The slot stays empty (RPM_RESTART, RPM_STOP_EXIT_CODES).
     Stopped,
+    /// An operator stopped the slot; it stays empty until an operator starts it.
+    Halted,
 }
 
 impl WorkerState {
     /// All states, in the order of the metric's series.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Starting,
         Self::Ready,
         Self::Draining,
         Self::Retiring,
         Self::Backoff,
         Self::Stopped,
+        Self::Halted,
     ];
 
     /// The label value.
@@ -282,6 +289,7 @@ impl WorkerState {
             Self::Retiring => "retiring",
             Self::Backoff => "backoff",
             Self::Stopped => "stopped",
+            Self::Halted => "halted",
         }
     }
 }

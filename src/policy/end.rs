@@ -226,7 +226,11 @@ impl Fleet {
         let counts = match next {
             Next::StaysDown => true,
             Next::Stopping => self.ends_like_its_worker(),
-            Next::Restart { .. } | Next::Replaced | Next::GivenUp | Next::GivesUp => false,
+            Next::Restart { .. }
+            | Next::Halted
+            | Next::Replaced
+            | Next::GivenUp
+            | Next::GivesUp => false,
         };
         if counts && self.code == 0 {
             self.code = self.reported(worker, exit);
@@ -240,6 +244,7 @@ impl Fleet {
                     until: now.after(wait),
                 },
                 Next::StaysDown
+                | Next::Halted
                 | Next::Stopping
                 | Next::GivesUp
                 | Next::Replaced

@@ -89,6 +89,13 @@ impl Fleet {
     /// Where clients wait while no worker is ready, so that none accepts before it is.
     pub(super) fn apart(&self) -> Option<Apart> {
         let anteroom = self.anteroom;
+        if self.is_empty() {
+            // In the workers' own queues, those that still drain would find them.
+            return Some(Apart {
+                anteroom,
+                except: None,
+            });
+        }
         let except = match self.params.ready {
             ReadyRule::Alive(_) | ReadyRule::Told | ReadyRule::Asked => {
                 return self.params.waits_apart.then_some(Apart {

@@ -277,6 +277,8 @@ impl Fleet {
             Event::Operator(Command::ScaleUp) => self.scale_up(turn),
             Event::Operator(Command::ScaleDown) => self.scale_down(turn),
             Event::Operator(Command::Replace(slot)) => self.replace(turn, slot),
+            Event::Operator(Command::Halt(slot)) => self.halt(turn, slot),
+            Event::Operator(Command::Start(slot)) => self.start(turn.now, slot),
         }
     }
 

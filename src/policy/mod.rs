@@ -14,6 +14,8 @@
 //! | Ready | its successor has been ready and fit for long enough | Ready (the successor) | -, the worker drains |
 //! | Ready | reload with no surge left | Held, the worker drains | - |
 //! | Ready, with a successor | Exited, restart | as without a successor; the successor retires | Stop |
+//! | any | halt | Stopped, the worker drains | - |
+//! | Stopped, Waiting | start | Waiting (now), or Held | - |
 //! | any | scale-down, or the limits grant fewer | removed, the worker drains | - |
 //! | any but Launching | stop, and the delay is over | Stopped, the worker retires | Stop |
 //! | Launching, in the stop | Spawned, SpawnFailed | Stopped, the worker retires | Stop |
@@ -38,6 +40,7 @@ mod expected;
 mod fleet;
 pub mod follow;
 mod give_back;
+mod halt;
 pub mod handover;
 pub mod health;
 pub mod heartbeat;

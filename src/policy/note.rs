@@ -344,6 +344,8 @@ pub enum Next {
     },
     /// The slot stays empty.
     StaysDown,
+    /// The slot stays empty, because an operator stopped it.
+    Halted,
     /// Nothing: the slot already has another worker.
     Replaced,
     /// Nothing: the slot was removed.

@@ -11,7 +11,9 @@ impl Fleet {
     /// The listeners that get new connections.
     pub fn rotation(&self) -> Rotation {
         let live = self.slots.iter().filter(|slot| slot.serves());
-        let expected = self.slots.iter().filter(|slot| slot.seat != Seat::Stopped);
+        let all = self.is_empty();
+        let expected = self.slots.iter();
+        let expected = expected.filter(|slot| all || slot.seat != Seat::Stopped);
         Rotation {
             live: live.map(|slot| slot.listener).collect(),
             expected: expected.map(Slot::queue).collect(),
@@ -22,6 +24,11 @@ impl Fleet {
                 .map(|slot| (slot.listener, slot.id))
                 .collect(),
         }
+    }
+
+    /// Whether no slot has a worker or will have one, unless an operator starts it.
+    pub(super) fn is_empty(&self) -> bool {
+        self.slots.iter().all(|slot| slot.seat == Seat::Stopped)
     }
 
     /// The ports whose numbers mean something.

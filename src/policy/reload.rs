@@ -145,7 +145,9 @@ impl Fleet {
             // A generation without workers has no meaning.
             self.generation = reload.generation;
         }
-        if result == ReloadResult::Success {
+        // Without any worker, nobody has a port, and the clients wait for the next start.
+        let staffed = self.slots.iter().any(|slot| slot.seat.worker().is_some());
+        if result == ReloadResult::Success && staffed {
             self.released = false;
             turn.act(Action::CloseAbandonedPorts);
         }

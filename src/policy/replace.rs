@@ -26,17 +26,13 @@ impl Fleet {
         if self.mode != Mode::Serving || self.reload.is_some() {
             return;
         }
-        let Some(slot) = self.slots.get_mut(usize::from(id.0)) else {
+        let Some(slot) = self.slots.get(usize::from(id.0)) else {
             return;
         };
-        match slot.seat {
-            Seat::Ready { worker, .. } => self.unfit(turn, worker.pid, Cause::Restart),
-            Seat::Waiting { .. } | Seat::Stopped => {
-                slot.seat = Seat::Waiting { until: turn.now };
-                slot.calm();
-            }
-            // One starts already.
-            Seat::Held | Seat::Launching | Seat::Starting { .. } => {}
+        if let Seat::Ready { worker, .. } = slot.seat {
+            self.unfit(turn, worker.pid, Cause::Restart);
+        } else {
+            self.start(turn.now, id);
         }
     }
 }

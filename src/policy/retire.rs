@@ -136,10 +136,10 @@ impl Fleet {
         let next = if self.stop_has_come(turn.now) {
             Next::Stopping
         } else if !held {
-            if at < self.slots.len() {
-                Next::Replaced
-            } else {
-                Next::GivenUp
+            match self.slots.get(at) {
+                Some(slot) if slot.is_empty_of(gone.worker.listener) => Next::Halted,
+                Some(_) => Next::Replaced,
+                None => Next::GivenUp,
             }
         } else if gone.cause == Cause::StartTimeout {
             if let Some(slot) = self.slots.get_mut(at) {

@@ -7,8 +7,8 @@ use crate::model::{ListenerId, PortId, SlotId};
 pub struct Rotation {
     /// Listeners of ready workers.
     pub live: Vec<ListenerId>,
-    /// Listeners of slots that have a worker or will have one. If no listener is live, clients wait in these queues,
-    /// unless they wait apart.
+    /// Listeners of slots that have a worker or will have one; if there are none, of all slots. If no listener is live,
+    /// clients wait in these queues, unless they wait apart.
     pub expected: Vec<ListenerId>,
     /// Where clients wait if no listener is live, and a worker accepts before it is ready.
     pub apart: Option<Apart>,

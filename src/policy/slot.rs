@@ -159,11 +159,14 @@ pub struct Renewal {
 
 /// A slot with its history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts")]
 pub struct Slot {
     pub id: SlotId,
     /// The listener of its worker or of its next worker.
     pub listener: ListenerId,
     pub seat: Seat,
+    /// An operator stopped it: it is `Stopped`, or will be when its requested worker is there.
+    pub halted: bool,
     /// Only present while `seat` is `Ready`.
     pub successor: Option<Successor>,
     pub renewal: Option<Renewal>,
@@ -194,6 +197,7 @@ impl Slot {
             id,
             listener,
             seat: Seat::Waiting { until: now },
+            halted: false,
             successor: None,
             renewal: None,
             ails: false,
@@ -272,6 +276,11 @@ impl Slot {
     /// Whether the slot does not serve because its worker was unhealthy, and will serve again.
     pub fn lacks_healthy(&self) -> bool {
         self.is_out() || self.ails && !self.serves() && self.seat != Seat::Stopped
+    }
+
+    /// Whether it is halted, and this listener is its own: its last worker had it.
+    pub fn is_empty_of(&self, listener: ListenerId) -> bool {
+        self.halted && self.listener == listener
     }
 
     /// Whether its worker gets new connections.

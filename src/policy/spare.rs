@@ -47,9 +47,12 @@ impl Fleet {
         held.any(|other| other == listener) || asked.any(|other| other == listener)
     }
 
-    /// Listeners that no worker uses now or soon: spares, those of slots that stay down, and the anteroom.
+    /// Listeners that no worker uses now or soon: spares, the anteroom, and those of slots that stay down, if another slot serves.
+    /// Otherwise their clients wait for the next start.
     pub fn idle(&self) -> Vec<ListenerId> {
-        let down = self.slots.iter().filter(|slot| slot.seat == Seat::Stopped);
+        let serves = self.slots.iter().any(Slot::serves);
+        let down = self.slots.iter();
+        let down = down.filter(|slot| serves && slot.seat == Seat::Stopped);
         let idle = self
             .spares
             .iter()

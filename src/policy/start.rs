@@ -70,20 +70,26 @@ impl Fleet {
             .retain(|gone| !(gone.sweeping && gone.worker.pid == pid));
         let stopping = self.stopping();
         let slot = self.slots.get(usize::from(id.0));
+        let halted = slot.is_some_and(|slot| slot.halted);
         let starting = slot.map(|slot| self.starting(turn.now, slot, worker));
         let slot = self.slots.get_mut(usize::from(id.0));
         if let (Some(slot), Some(starting)) = (slot, starting)
             && let Some(seat) = slot.launching(listener)
         {
-            *seat = if stopping { Seat::Stopped } else { starting };
+            let empty = stopping || halted;
+            *seat = if empty { Seat::Stopped } else { starting };
             slot.restarts += u64::from(slot.used);
             slot.used = true;
-            if !stopping {
+            if !empty {
                 return;
             }
         }
         // The reason for the request ended before its answer.
-        let cause = if stopping { Cause::Stop } else { Cause::Reload };
+        let cause = match (stopping, halted) {
+            (true, _) => Cause::Stop,
+            (false, true) => Cause::Halt,
+            (false, false) => Cause::Reload,
+        };
         self.retire(turn, id, worker, cause, false);
     }
 
@@ -102,7 +108,7 @@ impl Fleet {
         if slot.seat != Seat::Launching || slot.listener != listener {
             return;
         }
-        if stopping {
+        if stopping || slot.halted {
             slot.seat = Seat::Stopped;
         } else if forked {
             slot.shortages = slot.shortages.saturating_add(1);

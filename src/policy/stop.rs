@@ -143,7 +143,7 @@ impl Fleet {
             if let Some(worker) = slot.seat.worker() {
                 seated.push((slot.id, *worker));
                 slot.seat = Seat::Held;
-            } else if !matches!(slot.seat, Seat::Held | Seat::Launching) {
+            } else if !(slot.halted || matches!(slot.seat, Seat::Held | Seat::Launching)) {
                 slot.seat = Seat::Waiting { until: turn.now };
             }
         }
@@ -166,6 +166,8 @@ impl Fleet {
         let code = match self.mode {
             Mode::Finished => return,
             _ if !empty => return,
+            // An operator may start one again.
+            Mode::Serving if self.slots.iter().any(|slot| slot.halted) => return,
             // All workers stay down by themselves.
             Mode::Serving => self.code,
             Mode::Delaying { ending, .. }

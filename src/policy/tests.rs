@@ -6,6 +6,7 @@ mod excludes;
 mod expected;
 mod failures;
 mod give_back;
+mod halt;
 mod in_use;
 mod listeners;
 mod message;

@@ -76,6 +76,7 @@ impl Fleet {
 
 fn seat_view(slot: &Slot, seat: &Seat, current: Generation) -> WorkerView {
     let (state, due): (WorkerState, Option<Tick>) = match *seat {
+        Seat::Stopped if slot.halted => (WorkerState::Halted, None),
         Seat::Stopped => (WorkerState::Stopped, None),
         Seat::Waiting { until } => (WorkerState::Backoff, Some(until)),
         Seat::Held | Seat::Launching => (WorkerState::Backoff, None),

@@ -99,6 +99,32 @@ pub enum Command {
         #[command(flatten)]
         waiting: Waiting,
     },
+    /// Stop the worker of a slot, or all; the slots stay empty until `rpmctl start`.
+    #[command(
+        after_help = "The worker gets no new connections, finishes its requests, gets the stop signal, and after the grace SIGKILL. A slot \
+                      that is halted stays empty through reloads and restarts of all. The runtime lives on, also if all slots are \
+                      halted: it is not ready then, and clients wait.\n\nExample:\n  rpmctl stop 2 --wait\n  rpmctl stop all"
+    )]
+    Stop {
+        /// The slot, or all
+        #[arg(value_name = "SLOT|all", value_parser = target)]
+        target: Target,
+        #[command(flatten)]
+        waiting: Waiting,
+    },
+    /// Start a worker in a slot that is empty, or in all that are.
+    #[command(
+        after_help = "If the last worker of the slot still finishes its requests, the new one starts when it has ended. With --wait the \
+                      exit code is 1 if the worker does not come up; it is tried again all the same.\n\n\
+                      Example:\n  rpmctl start 2 --wait\n  rpmctl start all"
+    )]
+    Start {
+        /// The slot, or all
+        #[arg(value_name = "SLOT|all", value_parser = target)]
+        target: Target,
+        #[command(flatten)]
+        waiting: Waiting,
+    },
     /// Change the number of workers.
     #[command(
         after_help = "Example:\n  rpmctl scale 4\n  rpmctl scale +1 --wait\n  rpmctl scale -1"

@@ -19,7 +19,9 @@ mod output;
 mod plain;
 mod progress;
 mod reload;
+mod settle;
 mod steer;
+mod stop;
 mod table;
 mod version;
 mod wait;
@@ -62,6 +64,8 @@ fn run(args: &Args) -> Result<(), Failure> {
         }
         Command::Reload(waiting) => reload::run(globals, waiting),
         Command::Restart { target, waiting } => steer::restart(globals, *target, waiting),
+        Command::Stop { target, waiting } => stop::stop(globals, *target, waiting),
+        Command::Start { target, waiting } => stop::start(globals, *target, waiting),
         Command::Scale { number, waiting } => steer::scale(globals, *number, waiting),
         Command::Signal { name, target } => steer::signal(globals, name, *target),
         Command::Reopen => steer::reopen(globals),

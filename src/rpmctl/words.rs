@@ -99,6 +99,7 @@ pub fn others(workers: &Counts) -> Option<String> {
         (workers.starting, "starting"),
         (workers.backoff, "waiting for a restart"),
         (workers.stopped, "stopped"),
+        (workers.halted, "halted"),
         (workers.draining, "draining"),
         (workers.retiring, "stopping"),
     ];

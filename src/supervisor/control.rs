@@ -174,6 +174,8 @@ impl Desk {
             Command::Version => written(&self.version()),
             Command::Reload
             | Command::Restart { .. }
+            | Command::Stop { .. }
+            | Command::Start { .. }
             | Command::Scale { .. }
             | Command::Signal { .. }
             | Command::Reopen => return Obeyed::Once(self.order(command.clone(), peer)),

@@ -4,7 +4,7 @@
 use rpm_runtime::model::{Cause, ReloadResult, Tick, Trigger};
 use rpm_runtime::policy::{MAX_INSTANCES, Note};
 
-use super::{Books, Chair, SlotBook, StopBook, id};
+use super::{Books, Chair, Life, SlotBook, StopBook, id};
 
 impl Books {
     pub(super) fn asked_to_stop(&mut self, now: Tick) {
@@ -81,6 +81,7 @@ impl Books {
             slot.ails = false;
             slot.served = None;
             match slot.chair {
+                Chair::Down if slot.halted => self.tally.hit("halted through a restart"),
                 Chair::Down | Chair::Due(_) => slot.chair = Chair::Due(now),
                 Chair::Seated(pid) => {
                     slot.chair = Chair::Held(pid);
@@ -100,18 +101,68 @@ impl Books {
         if self.stop.is_some() || self.reload.is_some() {
             return;
         }
-        let Some(slot) = self.slots.get_mut(at) else {
+        match self.slots.get(at).map(|slot| slot.chair) {
+            Some(Chair::Seated(pid)) => self.unfit(now, pid, Cause::Restart),
+            _ => self.asked_to_start(now, at),
+        }
+    }
+
+    /// The slot stays empty until it is started.
+    pub(super) fn asked_to_halt(&mut self, now: Tick, at: usize) {
+        let slot = self.slots.get(at).filter(|slot| !slot.halted);
+        if self.stop.is_some() || slot.is_none() {
+            return;
+        }
+        self.tally.hit(if self.reload.is_some() {
+            "halted in a reload"
+        } else {
+            "halted"
+        });
+        self.cull(now, at, Cause::Halt);
+        for life in self.lives.values_mut().filter(|life| life.slot == at) {
+            life.returns = false;
+            if life.leaves == Some(Cause::StartTimeout) && !life.undead {
+                life.leaves = Some(Cause::Halt);
+            }
+        }
+        let slot = &mut self.slots[at];
+        slot.halted = true;
+        slot.renewal = None;
+        slot.ails = false;
+        slot.calm();
+        let chair = slot.chair;
+        if chair != Chair::Asked {
+            slot.chair = Chair::Down;
+        }
+        if let Chair::Seated(pid) = chair {
+            let life = self.lives[&pid];
+            self.keep_ports(now, &life);
+            let drain = life.ready.is_some();
+            self.leaves(now, pid, Cause::Halt, drain);
+            if let Some(limit) = self.drain_limit().filter(|_| drain) {
+                let slot = id(at);
+                self.owed.push(Note::Drains { slot, pid, limit });
+            }
+        }
+    }
+
+    pub(super) fn asked_to_start(&mut self, now: Tick, at: usize) {
+        let Some(slot) = self.slots.get_mut(at).filter(|_| self.stop.is_none()) else {
             return;
         };
-        match slot.chair {
-            Chair::Down | Chair::Due(_) => {
-                slot.chair = Chair::Due(now);
-                slot.calm();
-                self.tally.hit("started by hand");
-            }
-            Chair::Seated(pid) => self.unfit(now, pid, Cause::Restart),
-            Chair::Held(_) | Chair::Asked => {}
-        }
+        let halted = std::mem::replace(&mut slot.halted, false);
+        let (Chair::Down | Chair::Due(_)) = slot.chair else {
+            return;
+        };
+        let has = |life: &Life| Some(life.listener) == slot.listener && !life.undead;
+        let holder = self.lives.iter().find(|(_, life)| has(life));
+        slot.chair = holder.map_or(Chair::Due(now), |(pid, _)| Chair::Held(*pid));
+        slot.calm();
+        self.tally.hit(match (halted, slot.chair) {
+            (true, Chair::Held(_)) => "started while the last one leaves",
+            (true, _) => "halted, then started",
+            (false, _) => "started by hand",
+        });
     }
 
     pub(super) fn asked_to_reload(&mut self, now: Tick, trigger: Trigger) {

@@ -55,6 +55,7 @@ impl Books {
         self.groups.remove(&pid);
         let (asked, answer) = self.answered(at, listener);
         let coming = self.began.is_some();
+        let halted = self.slots.get(at).is_some_and(|slot| slot.halted);
         let life = Life {
             slot: at,
             listener,
@@ -85,9 +86,10 @@ impl Books {
         };
         assert!(self.lives.insert(pid, life).is_none(), "{pid} twice");
         match answer {
-            For::Chair if coming => {
+            For::Chair if coming || halted => {
                 self.slots[at].chair = Chair::Down;
-                self.leaves(now, pid, Cause::Stop, false);
+                let cause = if coming { Cause::Stop } else { Cause::Halt };
+                self.leaves(now, pid, cause, false);
             }
             For::Chair => self.slots[at].chair = Chair::Seated(pid),
             For::Next => {
@@ -96,7 +98,11 @@ impl Books {
             }
             For::Nobody => {
                 self.tally.hit("answered too late");
-                let cause = if coming { Cause::Stop } else { Cause::Reload };
+                let cause = match (coming, halted) {
+                    (true, _) => Cause::Stop,
+                    (false, true) => Cause::Halt,
+                    (false, false) => Cause::Reload,
+                };
                 self.leaves(now, pid, cause, false);
             }
         }
@@ -111,7 +117,9 @@ impl Books {
                 self.tally.hit("successor cannot be forked");
                 self.not_up(now, at, None, NotUp::NotStarted, true);
             }
-            For::Chair if self.began.is_some() => self.slots[at].chair = Chair::Down,
+            For::Chair if self.began.is_some() || self.slots[at].halted => {
+                self.slots[at].chair = Chair::Down;
+            }
             For::Chair if self.forked => {
                 let book = &mut self.slots[at];
                 book.shortages += 1;

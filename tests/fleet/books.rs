@@ -133,6 +133,8 @@ struct Renewal {
 #[derive(Clone, Copy, Debug)]
 struct SlotBook {
     chair: Chair,
+    /// An operator stopped it.
+    halted: bool,
     /// None until the first worker of a new slot is requested.
     listener: Option<ListenerId>,
     next: Option<Rise>,
@@ -389,6 +391,8 @@ impl Books {
             Event::Operator(Command::Replace(slot)) => {
                 self.asked_to_replace(now, usize::from(slot.0));
             }
+            Event::Operator(Command::Halt(slot)) => self.asked_to_halt(now, usize::from(slot.0)),
+            Event::Operator(Command::Start(slot)) => self.asked_to_start(now, usize::from(slot.0)),
         }
     }
 }
@@ -408,6 +412,7 @@ impl SlotBook {
     fn new(listener: Option<ListenerId>, now: Tick) -> Self {
         Self {
             chair: Chair::Due(now),
+            halted: false,
             listener,
             next: None,
             renewal: None,

@@ -54,7 +54,11 @@ impl World {
         // It may still wait until ports are closed that nobody has.
         assert_eq!(self.fleet.next_deadline(), self.books.ports_settle());
         let snapshot = self.fleet.snapshot();
-        let staffed = [WorkerState::Ready, WorkerState::Stopped];
+        let staffed = [
+            WorkerState::Ready,
+            WorkerState::Stopped,
+            WorkerState::Halted,
+        ];
         assert!(snapshot.slots.iter().all(|s| staffed.contains(&s.state)));
         assert!(snapshot.rising.is_empty());
         let ready = snapshot.slots.iter();

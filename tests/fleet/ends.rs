@@ -7,7 +7,7 @@ use rpm_runtime::model::{Cause, DrainEnd, Exit, Pid, Sig, SlotId, Tick};
 use rpm_runtime::policy::{KILL_PATIENCE, Next, NotUp, Note, Restart};
 
 use super::scrapes::Scrape;
-use super::{Books, Chair, Drain, Group, Life, PAUSE, Renewal, StopBook, id};
+use super::{Books, Chair, Drain, Group, Life, PAUSE, Renewal, SlotBook, StopBook, id};
 
 impl Books {
     /// A worker must end: it is told at once, or after its drain. It has no slot any more.
@@ -384,6 +384,7 @@ impl Books {
     ) -> Next {
         let at = life.slot;
         let chair = self.slots.get(at).map(|slot| slot.chair);
+        let empty = |slot: &SlotBook| slot.halted && slot.listener == Some(life.listener);
         let held = chair == Some(Chair::Held(pid));
         let next = if coming {
             if self.one_shot() && self.code == 0 {
@@ -392,6 +393,8 @@ impl Books {
             Next::Stopping
         } else if chair.is_none() {
             Next::GivenUp
+        } else if self.slots.get(at).is_some_and(empty) {
+            Next::Halted
         } else if !held {
             Next::Replaced
         } else if cause == Cause::StartTimeout {

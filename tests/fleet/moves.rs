@@ -152,9 +152,17 @@ impl Dice {
         Command::Replace(SlotId(u16::try_from(self.below(5)).unwrap()))
     }
 
+    /// One of the few slots, so that they are halted and started in turn.
+    fn halt_or_start(&mut self) -> Command {
+        let slot = SlotId(u16::try_from(self.below(4)).unwrap());
+        self.one_of(&[Command::Halt(slot), Command::Start(slot)])
+    }
+
     fn command(&mut self) -> Command {
         let reload = self.reload();
+        let halt = self.halt_or_start();
         self.one_of(&[
+            halt,
             reload,
             Command::ScaleUp,
             Command::ScaleDown,
@@ -235,6 +243,7 @@ fn table(weights: Weights) -> Vec<(u32, Draw)> {
         (2 * roll, |_, _| Move::Asks(Command::ScaleUp)),
         (2 * roll, |_, _| Move::Asks(Command::ScaleDown)),
         (roll, |dice, _| Move::Asks(dice.replace())),
+        (2 * roll, |dice, _| Move::Asks(dice.halt_or_start())),
         (roll, |dice, _| {
             Move::Granted(u16::try_from(1 + dice.below(7)).unwrap())
         }),

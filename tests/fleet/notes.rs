@@ -132,7 +132,8 @@ impl Books {
             Note::Ready { pid, .. } => assert_eq!(self.checks.take(), Some(pid), "{note:?}"),
             Note::ReloadEnded { result, .. } => {
                 let closed = std::mem::take(&mut self.closed);
-                assert_eq!(closed, result == ReloadResult::Success);
+                let staffed = self.seated().next().is_some();
+                assert_eq!(closed, result == ReloadResult::Success && staffed);
             }
             _ => {}
         }

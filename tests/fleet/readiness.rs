@@ -218,11 +218,19 @@ impl Books {
         })
     }
 
+    /// Whether no slot has a worker or will have one by itself.
+    pub(super) fn is_empty(&self) -> bool {
+        self.slots.iter().all(|slot| slot.chair == Chair::Down)
+    }
+
     /// Where clients wait if nobody is ready.
     pub(super) fn apart(&self) -> Option<Apart> {
         let n = self.params.instances;
         let anteroom = ListenerId(n + self.params.surge.of(n, true));
         let apart = |except| Some(Apart { anteroom, except });
+        if self.is_empty() {
+            return apart(None);
+        }
         let ReadyRule::Listens { .. } = self.params.ready else {
             return apart(None).filter(|_| self.params.waits_apart);
         };

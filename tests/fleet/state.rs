@@ -36,6 +36,8 @@ impl Books {
         let over = self.slots.iter().all(|s| s.chair == Chair::Down)
             && self.lives.values().all(|l| l.undead)
             && self.groups.is_empty();
+        // An operator may start a slot again.
+        let over = over && (self.stop.is_some() || !self.slots.iter().any(|slot| slot.halted));
         assert_eq!(self.finished, over, "{self:?}");
         let (snapshot, rotation) = (fleet.snapshot(), fleet.rotation());
         self.shown(fleet, &snapshot);
@@ -186,7 +188,7 @@ impl Books {
             if self.serves(slot) {
                 expected.live.push(own);
             }
-            if slot.chair != Chair::Down {
+            if self.is_empty() || slot.chair != Chair::Down {
                 let next = slot.next.filter(|_| slot.is_out());
                 expected
                     .expected
@@ -212,6 +214,7 @@ impl Books {
         assert_eq!(snapshot.slots.len(), self.slots.len());
         for (at, (view, slot)) in snapshot.slots.iter().zip(&self.slots).enumerate() {
             let (state, pid) = match slot.chair {
+                Chair::Down if slot.halted => (WorkerState::Halted, None),
                 Chair::Down => (WorkerState::Stopped, None),
                 Chair::Due(_) | Chair::Held(_) | Chair::Asked => (WorkerState::Backoff, None),
                 Chair::Seated(pid) if self.lives[&pid].ready.is_some() => {

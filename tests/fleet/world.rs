@@ -193,6 +193,8 @@ impl World {
             Command::ScaleUp,
             Command::ScaleDown,
             Command::Replace(rpm_runtime::model::SlotId(0)),
+            Command::Halt(rpm_runtime::model::SlotId(0)),
+            Command::Start(rpm_runtime::model::SlotId(0)),
         ];
         let mut events = vec![Event::Quiet, Event::Granted { workers: 9 }];
         events.extend(commands.map(Event::Operator));

@@ -24,6 +24,13 @@ pub struct Scaled {
     pub to: u16,
 }
 
+/// `stop` and `start`: where something changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Slots {
+    /// Number of slots. 0: all were so already.
+    pub slots: usize,
+}
+
 /// `signal`: who got it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Signalled {
@@ -103,7 +110,8 @@ pub struct Health {
     pub last_failure: Option<String>,
 }
 
-/// How many workers are in which state. A slot without a worker counts as `backoff` or `stopped`.
+/// How many workers are in which state. A slot without a worker counts as `backoff`, `stopped` or
+/// `halted`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
     /// They serve.
@@ -116,6 +124,9 @@ pub struct Counts {
     pub backoff: usize,
     /// Slots that stay empty.
     pub stopped: usize,
+    /// Slots that an operator stopped.
+    #[serde(default)]
+    pub halted: usize,
     /// They finish their requests.
     pub draining: usize,
     /// They were told to stop.
@@ -177,7 +188,7 @@ pub struct Worker {
     pub pid: Option<i32>,
     /// Its generation.
     pub generation: u32,
-    /// `starting`, `ready`, `backoff`, `stopped`, `draining` or `retiring`.
+    /// `starting`, `ready`, `backoff`, `stopped`, `halted`, `draining` or `retiring`.
     pub state: String,
     /// Whether it serves.
     pub ready: bool,

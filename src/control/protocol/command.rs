@@ -22,6 +22,18 @@ pub enum Command {
         #[serde(default)]
         slot: Option<u16>,
     },
+    /// Stop the worker of a slot, or all; the slots stay empty until `start`: [`super::Slots`].
+    Stop {
+        /// Only this slot.
+        #[serde(default)]
+        slot: Option<u16>,
+    },
+    /// Start a worker in a slot that is empty, or in all that are: [`super::Slots`].
+    Start {
+        /// Only this slot.
+        #[serde(default)]
+        slot: Option<u16>,
+    },
     /// Change the number of workers: [`super::Scaled`].
     Scale {
         /// To so many.
@@ -54,9 +66,9 @@ pub enum Command {
 
 impl Command {
     /// The names of all commands, in the order of the documentation.
-    pub const NAMES: [&'static str; 10] = [
-        "list", "health", "env", "version", "reload", "restart", "scale", "signal", "reopen",
-        "events",
+    pub const NAMES: [&'static str; 12] = [
+        "list", "health", "env", "version", "reload", "restart", "stop", "start", "scale",
+        "signal", "reopen", "events",
     ];
 
     /// The name in a request, in the log and in the metric.
@@ -68,6 +80,8 @@ impl Command {
             Self::Version => "version",
             Self::Reload => "reload",
             Self::Restart { .. } => "restart",
+            Self::Stop { .. } => "stop",
+            Self::Start { .. } => "start",
             Self::Scale { .. } => "scale",
             Self::Signal { .. } => "signal",
             Self::Reopen => "reopen",
@@ -81,7 +95,9 @@ impl Command {
         let target =
             |slot: &Option<u16>| slot.map_or_else(|| "all".to_owned(), |slot| slot.to_string());
         match self {
-            Self::Restart { slot } => format!("{name} {}", target(slot)),
+            Self::Restart { slot } | Self::Stop { slot } | Self::Start { slot } => {
+                format!("{name} {}", target(slot))
+            }
             Self::Scale { to: Some(to), .. } => format!("{name} {to}"),
             Self::Scale { by, .. } => format!("{name} {:+}", by.unwrap_or_default()),
             Self::Signal { signal, slot } => {
@@ -120,6 +136,8 @@ mod tests {
             (Command::Version, "version"),
             (Command::Reload, "reload"),
             (Command::Restart { slot: None }, "restart all"),
+            (Command::Stop { slot: Some(2) }, "stop 2"),
+            (Command::Start { slot: None }, "start all"),
             (Command::Scale { to, by }, "scale 4"),
             (signal("HUP", Some(3)), "signal HUP 3"),
             (Command::Reopen, "reopen"),

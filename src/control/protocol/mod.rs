@@ -9,8 +9,8 @@ mod command;
 mod event;
 
 pub use answers::{
-    Begun, Counts, Done, Env, Health, List, Lost, Place, Reload, Scaled, Signalled, Streamed,
-    Variable, Version, Worker,
+    Begun, Counts, Done, Env, Health, List, Lost, Place, Reload, Scaled, Signalled, Slots,
+    Streamed, Variable, Version, Worker,
 };
 pub use command::Command;
 pub use event::{Event, Text, What, cut};

@@ -5,7 +5,9 @@ use serde_json::value::RawValue;
 use tokio::sync::oneshot::Sender;
 use tracing::info;
 
-use crate::control::protocol::{Begun, Command, Done, Kind, Refusal, Scaled, Signalled, What, cut};
+use crate::control::protocol::{
+    Begun, Command, Done, Kind, Refusal, Scaled, Signalled, Slots, What, cut,
+};
 use crate::model::{self, Pid, RunState, Sig, SlotId, Snapshot, Trigger, WorkerState, WorkerView};
 use crate::policy::{Event, MAX_INSTANCES};
 use crate::supervisor::Supervisor;
@@ -74,6 +76,7 @@ impl Supervisor {
         match command {
             Command::Reload => {
                 serves(&seen)?;
+                staffed(&seen)?;
                 let number = self.reloads.next();
                 let remembered = self.reloads.runs();
                 tell(model::Command::Reload(Trigger::Operator));
@@ -85,12 +88,34 @@ impl Supervisor {
             Command::Restart { slot } => {
                 serves(&seen)?;
                 tell(match slot {
-                    None => model::Command::Restart,
+                    None => {
+                        staffed(&seen)?;
+                        model::Command::Restart
+                    }
                     Some(slot) => {
                         model::Command::Replace(replaceable(&seen, *slot, self.reloads.runs())?)
                     }
                 });
                 written(&Done {})
+            }
+            Command::Stop { slot } => {
+                let stops = |view: &WorkerView| view.state != WorkerState::Halted;
+                let slots = changed(&seen, *slot, stops)?;
+                slots
+                    .iter()
+                    .copied()
+                    .map(model::Command::Halt)
+                    .for_each(tell);
+                written(&Slots { slots: slots.len() })
+            }
+            Command::Start { slot } => {
+                let slots = changed(&seen, *slot, is_empty)?;
+                slots
+                    .iter()
+                    .copied()
+                    .map(model::Command::Start)
+                    .for_each(tell);
+                written(&Slots { slots: slots.len() })
             }
             Command::Scale { to, by } => {
                 serves(&seen)?;
@@ -188,6 +213,45 @@ fn existing(seen: &Snapshot, slot: u16) -> Result<SlotId, Refusal> {
     };
     let text = format!("there is no slot {slot}; {slots}");
     Err(Refusal::new(Kind::Refused, text))
+}
+
+/// Where no slot may have a worker, a reload or a restart would do nothing.
+fn staffed(seen: &Snapshot) -> Result<(), Refusal> {
+    if seen
+        .slots
+        .iter()
+        .any(|view| view.state != WorkerState::Halted)
+    {
+        return Ok(());
+    }
+    let text = "every slot is halted; `rpmctl start all` starts them";
+    Err(Refusal::new(Kind::Refused, text))
+}
+
+/// The slots among those that are meant where `stop` or `start` changes something.
+fn changed(
+    seen: &Snapshot,
+    slot: Option<u16>,
+    changes: impl Fn(&WorkerView) -> bool,
+) -> Result<Vec<SlotId>, Refusal> {
+    serves(seen)?;
+    let only = slot.map(|slot| existing(seen, slot)).transpose()?;
+    let meant = |view: &&WorkerView| only.is_none_or(|slot| slot == view.slot);
+    let views = seen.slots.iter().filter(meant);
+    let views = views.filter(|view| changes(view));
+    Ok(views.map(|view| view.slot).collect())
+}
+
+/// Nobody starts in it now.
+fn is_empty(view: &WorkerView) -> bool {
+    match view.state {
+        WorkerState::Halted | WorkerState::Stopped => true,
+        WorkerState::Backoff => view.due.is_some(),
+        WorkerState::Starting
+        | WorkerState::Ready
+        | WorkerState::Draining
+        | WorkerState::Retiring => false,
+    }
 }
 
 /// A slot that can get another worker now.

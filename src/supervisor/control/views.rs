@@ -48,6 +48,7 @@ fn counts(snapshot: &Snapshot) -> Counts {
             WorkerState::Starting => &mut counts.starting,
             WorkerState::Backoff => &mut counts.backoff,
             WorkerState::Stopped => &mut counts.stopped,
+            WorkerState::Halted => &mut counts.halted,
             WorkerState::Draining => &mut counts.draining,
             WorkerState::Retiring => &mut counts.retiring,
         };

@@ -257,6 +257,7 @@ fn word(next: Next) -> &'static str {
     match next {
         Next::Restart { .. } => "restart",
         Next::StaysDown => "stays-down",
+        Next::Halted => "halted",
         Next::Replaced => "replaced",
         Next::GivenUp => "removed",
         Next::Stopping => "stopping",

@@ -118,7 +118,12 @@ impl LogLines {
     ) {
         let told = matches!(
             cause,
-            Cause::Stop | Cause::Restart | Cause::Reload | Cause::Scale | Cause::MemoryLimit
+            Cause::Stop
+                | Cause::Restart
+                | Cause::Reload
+                | Cause::Scale
+                | Cause::Halt
+                | Cause::MemoryLimit
         );
         // In the role of tini, the caller decides what the worker's exit status means.
         let asked = told || self.config.one_shot();
@@ -371,6 +376,7 @@ fn follows(next: Next) -> String {
             format!("restart in {} (short life {streak} in a row)", human(wait))
         }
         Next::StaysDown => "stays down".to_owned(),
+        Next::Halted => "its slot stays empty until it is started (rpmctl start)".to_owned(),
         Next::Replaced => "its slot has another worker".to_owned(),
         Next::GivenUp => "its slot was given up".to_owned(),
         Next::Stopping => "stopping".to_owned(),

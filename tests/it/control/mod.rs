@@ -3,6 +3,7 @@
 mod events;
 mod finding;
 mod follower;
+pub mod halt;
 mod liars;
 mod peers;
 mod places;
@@ -19,14 +20,14 @@ use serde_json::Value;
 use crate::harness::{Builder, Runtime, example, free_port, scratch};
 
 /// A directory for sockets, RPM_HOME. Its path is short enough for one. Removed at the end.
-struct Home(PathBuf);
+pub struct Home(PathBuf);
 
 impl Home {
-    fn new(test: &str) -> Self {
+    pub fn new(test: &str) -> Self {
         Self(scratch(&format!("c-{test}")))
     }
 
-    fn path(&self) -> &Path {
+    pub fn path(&self) -> &Path {
         &self.0
     }
 
@@ -50,7 +51,7 @@ impl Home {
     }
 
     /// `rpmctl --home HERE WORDS`.
-    fn ctl(&self, words: &[&str]) -> Said {
+    pub fn ctl(&self, words: &[&str]) -> Said {
         said(self.command(words))
     }
 
@@ -62,7 +63,7 @@ impl Home {
 
     /// The answer as JSON of a command that succeeds.
     #[track_caller]
-    fn json(&self, words: &[&str]) -> Value {
+    pub fn json(&self, words: &[&str]) -> Value {
         let said = self.ctl(&[words, &["--json"]].concat());
         assert_eq!(said.code, 0, "{words:?}: {said:?}");
         serde_json::from_str(&said.out).unwrap()
@@ -89,10 +90,10 @@ impl Drop for Home {
 
 /// How rpmctl ended.
 #[derive(Debug)]
-struct Said {
-    code: i32,
-    out: String,
-    err: String,
+pub struct Said {
+    pub code: i32,
+    pub out: String,
+    pub err: String,
 }
 
 fn rpmctl(words: &[&str]) -> Command {

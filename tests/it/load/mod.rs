@@ -7,6 +7,7 @@ mod admin;
 mod bad_version;
 mod endless_line;
 mod examples;
+mod halt;
 mod kill;
 mod log_lines;
 mod metrics;
