@@ -2,6 +2,7 @@
 
 mod aggregation;
 mod application;
+mod figures;
 mod kinship;
 mod label;
 mod log;
@@ -20,6 +21,7 @@ use std::time::Duration;
 
 pub use aggregation::Aggregation;
 pub use application::{AppInfo, Checkout, Found, Package};
+pub use figures::{Look, ReloadView, WorkerFigures};
 pub use kinship::Kinship;
 pub use label::{Cause, DrainEnd, Followed, ReadyBy, ReloadResult, RunState, Trigger, WorkerState};
 pub use log::{

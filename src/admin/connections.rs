@@ -28,7 +28,7 @@ pub(super) struct Connection {
     /// An answer is being written and the client does not read it. Otherwise the server waits for the client to send a
     /// request head, or the rest of one.
     pub(super) writing: Cell<bool>,
-    /// The metrics that are being gathered for it.
+    /// The metrics that are being gathered for it. A look at the workers counts as those of the runtime.
     pub(super) scraping: Cell<Option<MetricsScope>>,
     /// Bytes of the last page of metrics that it was given.
     pub(super) page_bytes: Cell<usize>,

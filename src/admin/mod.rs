@@ -23,6 +23,6 @@ mod tests;
 
 pub use healthcheck::healthcheck;
 pub use negotiation::{MetricsPage, PendingPage, ScrapeRequest};
-pub use routes::View;
+pub use routes::{LONGEST_LOOK, PendingLook, View};
 pub use server::{ConnectionLimits, serve};
 pub use status::About;

@@ -1,6 +1,8 @@
 //! Answers requests by path.
 
 use std::fmt;
+use std::pin::Pin;
+use std::time::Duration;
 
 use http_body_util::Full;
 use hyper::body::Bytes;
@@ -8,9 +10,7 @@ use hyper::header::{ALLOW, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, VARY};
 use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 use serde::Serialize;
 
-use crate::model::{
-    AppInfo, HandoverInfo, MetricsScope, ObservationInfo, QueueSample, Snapshot, Tick,
-};
+use crate::model::{AppInfo, HandoverInfo, Look, MetricsScope, ObservationInfo, Snapshot};
 
 use super::negotiation::{MetricsPage, PendingPage, ScrapeRequest};
 use super::status::{About, Readiness, Status};
@@ -29,7 +29,11 @@ const LINKS: &str = "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"ut
     <li><a href=\"/startupz\">/startupz</a></li>\n\
     </ul></body></html>\n";
 
-/// The data for all endpoints. Each closure is called once for a request that needs it. Only `metrics` may take long.
+/// A look at the workers that will be ready later.
+pub type PendingLook = Pin<Box<dyn Future<Output = Look>>>;
+
+/// The data for all endpoints. Each closure is called once for a request that needs it. Only `look` and `metrics` may take
+/// long.
 pub struct View {
     /// Facts that do not change.
     pub about: About,
@@ -37,16 +41,14 @@ pub struct View {
     pub app: Box<dyn Fn() -> AppInfo>,
     /// Why the runtime cannot do its work any more, if so.
     pub fault: Box<dyn Fn() -> Option<String>>,
-    /// The present time, on the clock of the snapshot.
-    pub now: Box<dyn Fn() -> Tick>,
     /// The fleet.
     pub snapshot: Box<dyn Fn() -> Snapshot>,
     /// How workers get their listener of the shared port.
     pub handover: Box<dyn Fn() -> HandoverInfo>,
     /// What is observed of single workers.
     pub observation: ObservationInfo,
-    /// The queue of every listener.
-    pub queues: Box<dyn Fn() -> Vec<QueueSample>>,
+    /// Everything that is shown of the workers. It takes milliseconds, and [`LONGEST_LOOK`] at most.
+    pub look: Box<dyn Fn() -> PendingLook>,
     /// A metrics page, in the format that the client accepts. It may take as long as the request says and a moment more.
     pub metrics: Box<dyn Fn(ScrapeRequest) -> PendingPage>,
 }
@@ -59,23 +61,28 @@ impl fmt::Debug for View {
     }
 }
 
+/// The longest time that a look may take.
+pub const LONGEST_LOOK: Duration = Duration::from_secs(5);
+
 /// The answer to a request.
-pub(super) enum Reply {
+pub(super) enum Reply<'a> {
     /// A finished response.
     Ready(Response<Full<Bytes>>),
+    /// A response for which the workers must be looked at first.
+    Look(Pin<Box<dyn Future<Output = Response<Full<Bytes>>> + 'a>>),
     /// A metrics page, which must be gathered first.
     Metrics(ScrapeRequest),
 }
 
 /// Answers a request. For HEAD, the HTTP library omits the body but keeps its length.
-pub(super) fn answer<B>(view: &View, request: &Request<B>) -> Reply {
+pub(super) fn answer<'a, B>(view: &'a View, request: &Request<B>) -> Reply<'a> {
     let method = request.method();
-    let page: fn(&View, &HeaderMap) -> Reply = match request.uri().path() {
+    let page: fn(&'a View, &HeaderMap) -> Reply<'a> = match request.uri().path() {
         "/" => |_, _| Reply::Ready(body(StatusCode::OK, HTML, LINKS)),
         "/livez" => |view, _| Reply::Ready(alive(view)),
         "/readyz" => |view, _| probe(&(view.snapshot)(), |snapshot| snapshot.ready),
         "/startupz" => |view, _| probe(&(view.snapshot)(), |snapshot| snapshot.started),
-        "/status" => |view, _| Reply::Ready(status(view)),
+        "/status" => |view, _| Reply::Look(Box::pin(status(view))),
         "/metrics" => |_, headers| Reply::Metrics(ScrapeRequest::of(MetricsScope::All, headers)),
         "/metrics/runtime" => {
             |_, headers| Reply::Metrics(ScrapeRequest::of(MetricsScope::Runtime, headers))
@@ -123,7 +130,7 @@ fn alive(view: &View) -> Response<Full<Bytes>> {
     }
 }
 
-fn probe(snapshot: &Snapshot, passes: fn(&Snapshot) -> bool) -> Reply {
+fn probe(snapshot: &Snapshot, passes: fn(&Snapshot) -> bool) -> Reply<'static> {
     let code = if passes(snapshot) {
         StatusCode::OK
     } else {
@@ -132,19 +139,11 @@ fn probe(snapshot: &Snapshot, passes: fn(&Snapshot) -> bool) -> Reply {
     Reply::Ready(json(code, &Readiness::of(snapshot)))
 }
 
-fn status(view: &View) -> Response<Full<Bytes>> {
-    let (snapshot, now) = ((view.snapshot)(), (view.now)());
-    let (handover, queues) = ((view.handover)(), (view.queues)());
-    json(
-        StatusCode::OK,
-        &Status::of(
-            (&view.about, &(view.app)()),
-            &snapshot,
-            (&handover, &view.observation),
-            &queues,
-            now,
-        ),
-    )
+async fn status(view: &View) -> Response<Full<Bytes>> {
+    let look = (view.look)().await;
+    let (app, handover) = ((view.app)(), (view.handover)());
+    let status = Status::of((&view.about, &app), (&handover, &view.observation), &look);
+    json(StatusCode::OK, &status)
 }
 
 fn json(code: StatusCode, value: &impl Serialize) -> Response<Full<Bytes>> {

@@ -24,7 +24,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 use super::connections::{Connection, Connections, TrackedStream};
 use super::negotiation::ScrapeRequest;
 use super::places::{Class, class_of, class_of_path};
-use super::routes::{Reply, View, answer, metrics, too_many};
+use super::routes::{LONGEST_LOOK, Reply, View, answer, metrics, too_many};
 use super::throttle::{Pace, Trouble};
 use crate::model::MetricsScope;
 
@@ -283,6 +283,7 @@ async fn serve_connection(
                 // The body of a request is not read. If it is still arriving, the connection is closed after the answer.
                 match answer(view, &request) {
                     Reply::Ready(response) => response,
+                    Reply::Look(looking) => looked(looking, connection, deadline, &limits).await,
                     Reply::Metrics(scrape) => {
                         let all = (connection.as_ref(), connections);
                         page(scrape, view, all, deadline, &limits).await
@@ -332,6 +333,22 @@ async fn serve_connection(
             return;
         }
     }
+}
+
+/// Waits until the workers were looked at for a response.
+async fn looked(
+    looking: impl Future<Output = Response<Full<Bytes>>>,
+    connection: &Connection,
+    deadline: &Cell<Instant>,
+    limits: &ConnectionLimits,
+) -> Response<Full<Bytes>> {
+    // Now the client waits for us, so extend the deadline.
+    connection.scraping.set(Some(MetricsScope::Runtime));
+    deadline.set(Instant::now() + LONGEST_LOOK + limits.idle);
+    let response = looking.await;
+    connection.scraping.set(None);
+    deadline.set(Instant::now() + limits.idle);
+    response
 }
 
 /// Gathers a page of metrics. Metrics may take long and a page may be large, so there are few at a time.

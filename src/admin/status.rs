@@ -5,8 +5,8 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::model::{
-    AppInfo, Cause, Exit, HandoverInfo, ObservationInfo, Pid, QueueKind, QueueSample, RunState,
-    Snapshot, Tick, WorkerState, WorkerView,
+    AppInfo, Cause, Exit, HandoverInfo, Look, ObservationInfo, Pid, QueueKind, QueueSample,
+    ReloadResult, ReloadView, RunState, Snapshot, Tick, WorkerFigures, WorkerState, WorkerView,
 };
 
 /// Facts that do not change while the runtime runs.
@@ -81,6 +81,8 @@ pub(super) struct Status<'a> {
     rising: Vec<WorkerStatus>,
     /// Workers without a slot: they drain or were told to stop.
     retiring: Vec<WorkerStatus>,
+    /// The last reloads, the latest at the end.
+    reloads: Vec<ReloadStatus<'a>>,
 }
 
 #[derive(Debug, Serialize)]
@@ -150,6 +152,33 @@ struct WorkerStatus {
     status: Option<String>,
     /// Seconds until the next start (backoff), the end of the drain (draining), or SIGKILL (retiring).
     due_seconds: Option<f64>,
+    /// CPU time of its main process.
+    cpu_seconds: Option<f64>,
+    /// The same in percent of one CPU, over the life of the process.
+    cpu_percent: Option<f64>,
+    /// Resident memory of its main process.
+    memory_bytes: Option<u64>,
+    /// Open connections of the slot's workers on shared ports.
+    connections: Option<u64>,
+    /// Connections that wait to be accepted.
+    queue: Option<u64>,
+    /// Whether it gets new connections.
+    in_rotation: Option<bool>,
+}
+
+#[derive(Debug, Serialize)]
+struct ReloadStatus<'a> {
+    number: u64,
+    generation: u32,
+    /// Workers to replace.
+    workers: usize,
+    /// Workers that are replaced already.
+    replaced: usize,
+    /// `success`, `failure`, `superseded`; null while it runs.
+    result: Option<&'static str>,
+    /// Why it failed.
+    why: Option<&'a str>,
+    seconds: f64,
 }
 
 #[derive(Debug, Serialize)]
@@ -162,16 +191,17 @@ enum Ended {
 impl<'a> Status<'a> {
     pub(super) fn of(
         (about, app): (&'a About, &'a AppInfo),
-        snapshot: &Snapshot,
         (handover, observation): (&'a HandoverInfo, &'a ObservationInfo),
-        queues: &'a [QueueSample],
-        now: Tick,
+        look: &'a Look,
     ) -> Self {
-        let workers = |views: &[WorkerView]| {
-            views
-                .iter()
-                .map(|view| WorkerStatus::of(view, now))
-                .collect()
+        let (snapshot, now) = (&look.snapshot, look.now);
+        let mut figures = look.figures.iter();
+        let mut workers = |views: &[WorkerView]| {
+            let shown = |view| {
+                let figures = figures.next().copied().unwrap_or_default();
+                WorkerStatus::of(view, &figures, now)
+            };
+            views.iter().map(shown).collect()
         };
         Self {
             app: App {
@@ -202,10 +232,12 @@ impl<'a> Status<'a> {
                 app_metrics: observation.app_metrics,
                 reason: observation.reason.as_deref(),
             },
-            queues: queues.iter().map(QueueStatus::of).collect(),
+            queues: look.queues.iter().map(QueueStatus::of).collect(),
+            // In the order of the figures.
             slots: workers(&snapshot.slots),
             rising: workers(&snapshot.rising),
             retiring: workers(&snapshot.retiring),
+            reloads: look.reloads.iter().map(ReloadStatus::of).collect(),
         }
     }
 }
@@ -227,7 +259,7 @@ impl<'a> QueueStatus<'a> {
 }
 
 impl WorkerStatus {
-    fn of(view: &WorkerView, now: Tick) -> Self {
+    fn of(view: &WorkerView, figures: &WorkerFigures, now: Tick) -> Self {
         let started = view.pid.and(view.started);
         Self {
             slot: view.slot.0,
@@ -244,6 +276,26 @@ impl WorkerStatus {
             last_cause: view.last_cause.map(Cause::label),
             status: view.status.clone(),
             due_seconds: view.due.map(|due| seconds(due.since(now))),
+            cpu_seconds: figures.cpu.map(seconds),
+            cpu_percent: figures.cpu_percent,
+            memory_bytes: figures.memory,
+            connections: figures.connections,
+            queue: figures.queue,
+            in_rotation: figures.in_rotation,
+        }
+    }
+}
+
+impl<'a> ReloadStatus<'a> {
+    fn of(view: &'a ReloadView) -> Self {
+        Self {
+            number: view.number,
+            generation: view.generation.0,
+            workers: view.workers,
+            replaced: view.replaced,
+            result: view.result.map(ReloadResult::label),
+            why: view.why.as_deref(),
+            seconds: seconds(view.took),
         }
     }
 }

@@ -16,12 +16,13 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::model::{
-    AppInfo, Cause, Exit, Generation, HandoverInfo, ObservationInfo, Pid, QueueKind, QueueSample,
-    RunState, Sig, SlotId, Snapshot, Tick, WorkerState, WorkerView,
+    AppInfo, Cause, Exit, Generation, HandoverInfo, Look, ObservationInfo, Pid, QueueKind,
+    QueueSample, ReloadResult, ReloadView, RunState, Sig, SlotId, Snapshot, Tick, WorkerFigures,
+    WorkerState, WorkerView,
 };
 
 use super::server::serve_from;
-use super::{About, ConnectionLimits, MetricsPage, View};
+use super::{About, ConnectionLimits, MetricsPage, PendingLook, View};
 use crate::model::MetricsScope;
 
 /// Longer than any test may take; ends a read that should have ended by itself.
@@ -200,7 +201,7 @@ fn view(snapshot: Arc<Mutex<Snapshot>>, page: usize) -> View {
             pid: 1,
         },
         fault: Box::new(|| None),
-        now: Box::new(|| Tick(Duration::from_micros(10_500_700))),
+        look: looking(Arc::clone(&snapshot)),
         snapshot: Box::new(move || snapshot.lock().unwrap().clone()),
         observation: ObservationInfo {
             ready: "listen",
@@ -219,17 +220,6 @@ fn view(snapshot: Arc<Mutex<Snapshot>>, page: usize) -> View {
             steering: "random",
             reason: "as wished".to_owned(),
         }),
-        queues: Box::new(|| {
-            vec![QueueSample {
-                listener: "[::]:3000".to_owned(),
-                worker: None,
-                kind: QueueKind::Connections,
-                length: 1,
-                limit: 4096,
-                in_rotation: false,
-                held: true,
-            }]
-        }),
         metrics: Box::new(move |request| {
             Box::pin(async move {
                 if request.scope == MetricsScope::All && request.accept.as_deref() == Some(SLOW) {
@@ -247,6 +237,47 @@ fn view(snapshot: Arc<Mutex<Snapshot>>, page: usize) -> View {
             })
         }),
     }
+}
+
+fn looking(snapshot: Arc<Mutex<Snapshot>>) -> Box<dyn Fn() -> PendingLook> {
+    let look = move || Look {
+        snapshot: snapshot.lock().unwrap().clone(),
+        now: Tick(Duration::from_micros(10_500_700)),
+        queues: vec![QueueSample {
+            listener: "[::]:3000".to_owned(),
+            worker: None,
+            kind: QueueKind::Connections,
+            length: 1,
+            limit: 4096,
+            in_rotation: false,
+            held: true,
+        }],
+        figures: vec![
+            WorkerFigures {
+                cpu: Some(Duration::from_millis(1500)),
+                cpu_percent: Some(23.1),
+                memory: Some(4096),
+                connections: Some(5),
+                queue: Some(2),
+                in_rotation: Some(true),
+            },
+            WorkerFigures::default(),
+        ],
+        reloads: vec![ReloadView {
+            number: 1,
+            generation: Generation(1),
+            workers: 2,
+            replaced: 1,
+            result: Some(ReloadResult::Failure),
+            why: Some("it ended".to_owned()),
+            why_and_lines: Some("it ended: password=123".to_owned()),
+            took: Duration::from_secs(3),
+        }],
+    };
+    Box::new(move || {
+        let look = look();
+        Box::pin(async move { look })
+    })
 }
 
 fn snapshot() -> Snapshot {

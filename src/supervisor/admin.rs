@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::rc::Rc;
 use std::sync::{Arc, PoisonError};
 
 use nix::errno::Errno;
@@ -87,7 +88,7 @@ pub(super) fn serve(supervisor: &Supervisor, handover: HandoverInfo) -> Result<(
     let page = {
         let gatherer = supervisor.app_metrics.gatherer.clone();
         let (metrics, log) = (Arc::clone(&supervisor.metrics), supervisor.log.clone());
-        let (queues, snapshot) = (queues.clone(), snapshot.clone());
+        let snapshot = snapshot.clone();
         let channels = supervisor.node.as_ref().map(|node| node.channels().clone());
         let shared = supervisor.sharing.as_ref();
         let shared = shared.map(|sharing| Arc::new(Connections::on(&sharing.ports)));
@@ -120,7 +121,6 @@ pub(super) fn serve(supervisor: &Supervisor, handover: HandoverInfo) -> Result<(
                 standing.map(told)
             })
         },
-        now: Box::new(supervisor.clock.reader()),
         snapshot: Box::new(snapshot),
         app: {
             let metrics = Arc::clone(&supervisor.metrics);
@@ -128,7 +128,14 @@ pub(super) fn serve(supervisor: &Supervisor, handover: HandoverInfo) -> Result<(
         },
         handover: Box::new(move || handover.clone()),
         observation: supervisor.observation.info.clone(),
-        queues: Box::new(queues),
+        look: {
+            let gathering = Rc::clone(&supervisor.gathering);
+            Box::new(move || {
+                let gathering = Rc::clone(&gathering);
+                // Without figures, the rest is still right.
+                Box::pin(async move { gathering.look().await.0 })
+            })
+        },
         metrics: Box::new(page),
     };
     let files = supervisor

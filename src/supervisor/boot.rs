@@ -3,6 +3,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
+use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::mpsc::unbounded_channel;
@@ -29,6 +30,7 @@ use super::control::Answers;
 use super::descriptors::descriptors;
 use super::drains::DrainWatch;
 use super::environment::Environment;
+use super::gathering::Gathering;
 use super::handover::{Chosen, Means, choose};
 use super::incoming::Lateness;
 use super::leftovers::Leftovers;
@@ -140,7 +142,7 @@ pub async fn boot(boot: Boot) -> Result<(Supervisor, Log), BootError> {
         super::node::tell_of_scheduling(&boot.env);
     }
     let ports = sharing.as_ref().map(|sharing| sharing.ports.clone());
-    let app_metrics = AppMetrics::start(&config, ports, observation.app_metrics)?;
+    let app_metrics = AppMetrics::start(&config, ports.clone(), observation.app_metrics)?;
     let snapshot = Arc::new(Mutex::new(Snapshot::default()));
     let facts = facts(&clock, &boot.places, &config, chosen.info.clone());
     let metrics = Metrics::new(config.program.instances.get(), facts)
@@ -157,6 +159,7 @@ pub async fn boot(boot: Boot) -> Result<(Supervisor, Log), BootError> {
     let reloads = Reloads::default();
     let events = Events::default();
     let reporter = Reporter::new(&config, &metrics, &reloads, &events);
+    let gathering = Rc::new(Gathering::new(&snapshot, &reloads, &clock, ports));
     let host = Host {
         role: boot.role,
         files: boot.files,
@@ -186,6 +189,7 @@ pub async fn boot(boot: Boot) -> Result<(Supervisor, Log), BootError> {
         sharing,
         node,
         snapshot,
+        gathering,
         workers: Workers::default(),
         drains: DrainWatch::default(),
         leftovers: Leftovers::default(),

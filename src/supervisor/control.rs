@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::io;
 use std::rc::Rc;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -18,21 +18,19 @@ use crate::control::{self, Answer, Held, Limits, Obeyed, Opened, Rule, Service, 
 use crate::metrics::{ControlFault, Metrics};
 use crate::model::{Snapshot, Tick};
 use crate::policy::Seldom;
-use crate::sys::clock::Clock;
 use crate::sys::links::effective_user;
 use crate::sys::peer::Peer;
 use crate::sys::proc::{Proc, ProcDir};
 
 use super::Supervisor;
+use super::gathering::{Gathering, Late, OneForAll};
 use super::incoming::Incoming;
-use super::report::{Events, Reloads};
+use super::report::Events;
 
-mod gathering;
 mod happened;
 mod orders;
 mod views;
 
-use gathering::Gathering;
 use happened::Happened;
 pub(super) use orders::{Answers, Order};
 
@@ -142,27 +140,23 @@ fn open(config: &Config) -> io::Result<Opened> {
 struct Desk {
     lines: Vec<Line>,
     metrics: Arc<Metrics>,
-    snapshot: Arc<Mutex<Snapshot>>,
-    reloads: Reloads,
     events: Events,
-    clock: Clock,
     /// To the loop.
     outbox: UnboundedSender<Incoming>,
-    gathering: Gathering,
+    gathering: Rc<Gathering>,
+    /// The last answer to `list`.
+    listed: OneForAll<Snapshot, Box<RawValue>>,
 }
 
 impl Desk {
     fn new(supervisor: &Supervisor, lines: Vec<Line>) -> Self {
-        let shared = supervisor.sharing.as_ref();
         Self {
             lines,
             metrics: Arc::clone(&supervisor.metrics),
-            snapshot: Arc::clone(&supervisor.snapshot),
-            reloads: supervisor.reloads.clone(),
             events: supervisor.events.clone(),
-            clock: supervisor.clock.clone(),
             outbox: supervisor.outbox.clone(),
-            gathering: Gathering::new(shared.map(|sharing| sharing.ports.clone())),
+            gathering: Rc::clone(&supervisor.gathering),
+            listed: OneForAll::new(),
         }
     }
 
@@ -217,11 +211,6 @@ impl Desk {
         })
     }
 
-    fn snapshot(&self) -> Snapshot {
-        let seen = self.snapshot.lock();
-        seen.unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
     fn version(&self) -> Version {
         Version {
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -244,21 +233,32 @@ impl Desk {
     }
 
     fn health(&self) -> control::protocol::Health {
-        views::health(&self.snapshot(), &self.reloads, self.clock.unix_seconds())
+        self.health_of(&self.gathering.snapshot())
     }
 
-    /// The answer to `list`. What it reads is shared by all who ask.
+    fn health_of(&self, snapshot: &Snapshot) -> control::protocol::Health {
+        let wall = self.gathering.clock().unix_seconds();
+        views::health(snapshot, self.gathering.reloads(), wall)
+    }
+
+    /// The answer to `list`. It is shared by all who ask.
     fn list(self: &Rc<Self>, peer: Peer) -> Answer {
         let desk = Rc::clone(self);
         Box::pin(async move {
-            let now = || desk.clock.now();
-            let frame = || List {
-                runtime: desk.version(),
-                uptime_seconds: views::seconds(now().since(Tick::default())),
-                health: desk.health(),
-                workers: Vec::new(),
+            let now = || desk.gathering.clock().now();
+            let snapshot = || desk.gathering.snapshot();
+            let make = async |_: &Snapshot| {
+                let (look, read) = desk.gathering.look().await;
+                let text = "the system does not answer; try again later";
+                read.map_err(|Late| Refusal::new(Kind::Refused, text))?;
+                written(&List {
+                    runtime: desk.version(),
+                    uptime_seconds: views::seconds(look.now.since(Tick::default())),
+                    health: desk.health_of(&look.snapshot),
+                    workers: views::workers(&look),
+                })
             };
-            let outcome = desk.gathering.list(|| desk.snapshot(), now, frame).await;
+            let outcome = desk.listed.get(snapshot, now, make).await;
             desk.told(&Command::List, peer, outcome.is_ok());
             outcome
         })

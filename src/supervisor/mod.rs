@@ -12,6 +12,7 @@ mod drains;
 mod environment;
 mod follow;
 mod forward;
+mod gathering;
 mod handover;
 mod incoming;
 mod leftovers;
@@ -33,6 +34,7 @@ mod try_out;
 mod turn;
 mod worker;
 
+use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 
 use tokio::net::UnixStream;
@@ -55,6 +57,7 @@ use app_metrics::AppMetrics;
 use control::Answers;
 use drains::DrainWatch;
 use environment::Environment;
+use gathering::Gathering;
 use incoming::{Incoming, Lateness};
 use leftovers::Leftovers;
 use node::Node;
@@ -119,6 +122,8 @@ pub struct Supervisor {
     /// `None`: the workers get no Node channel.
     node: Option<Node>,
     snapshot: Arc<Mutex<Snapshot>>,
+    /// Reads for people who look.
+    gathering: Rc<Gathering>,
 
     // The workers.
     workers: Workers,

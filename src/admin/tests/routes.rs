@@ -97,17 +97,23 @@ fn the_status_tells_all() {
                     "slot": 0, "state": "ready", "pid": 7, "generation": 2, "uptime_seconds": 6.5, "restarts": 3,
                     "streak": 0,
             "status": "42 jobs", "last_exit": {"signal": "SIGKILL"}, "last_cause": "oom",
-                    "due_seconds": null
+                    "due_seconds": null, "cpu_seconds": 1.5, "cpu_percent": 23.1, "memory_bytes": 4096,
+                    "connections": 5, "queue": 2, "in_rotation": true
                 },
                 {
                     "slot": 1, "state": "backoff", "pid": null, "generation": 2, "uptime_seconds": null,
                     "restarts": 3, "streak": 1,
             "status": "42 jobs", "last_exit": {"code": 1}, "last_cause": "exit",
-                    "due_seconds": 1.499
+                    "due_seconds": 1.499, "cpu_seconds": null, "cpu_percent": null, "memory_bytes": null,
+                    "connections": null, "queue": null, "in_rotation": null
                 }
             ],
             "rising": [],
-            "retiring": []
+            "retiring": [],
+            "reloads": [{
+                "number": 1, "generation": 1, "workers": 2, "replaced": 1, "result": "failure", "why": "it ended",
+                "seconds": 3.0
+            }]
         })
     );
 }

@@ -29,7 +29,7 @@ use log_lines::LogLines;
 use reloads::Listening;
 
 pub(super) use events::Events;
-pub(super) use reloads::{ReloadRecord, Reloads};
+pub(super) use reloads::{Reloads, current};
 pub use termination::{Ending, write_termination_log};
 
 /// A note, with data that the policy does not have.

@@ -3,9 +3,10 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use crate::config::Config;
-use crate::model::{Generation, ReloadResult, SlotId};
+use crate::model::{Generation, ReloadResult, ReloadView, SlotId, Snapshot, WorkerState};
 use crate::policy::Note;
 
 use super::{Listener, Told, missing};
@@ -18,28 +19,28 @@ const LONGEST: usize = 2000;
 
 /// One reload.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::supervisor) struct ReloadRecord {
+struct ReloadRecord {
     /// Counted from 1.
-    pub(in crate::supervisor) number: u64,
-    pub(in crate::supervisor) generation: Generation,
+    number: u64,
+    generation: Generation,
     /// Workers to replace.
-    pub(in crate::supervisor) workers: usize,
+    workers: usize,
     /// When it began, seconds since 1970.
-    pub(in crate::supervisor) began: u64,
+    began: u64,
     /// Workers that are replaced already, as was told last.
     told: usize,
     /// How it ended; `None` while it runs.
-    pub(in crate::supervisor) ended: Option<Ended>,
-    /// Why a new worker did not come up.
-    pub(in crate::supervisor) why: Option<String>,
+    ended: Option<Ended>,
+    /// Why a new worker did not come up, without and with its last lines.
+    why: Option<(String, String)>,
 }
 
 /// The end of a reload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::supervisor) struct Ended {
-    pub(in crate::supervisor) result: ReloadResult,
-    pub(in crate::supervisor) replaced: usize,
-    pub(in crate::supervisor) took: std::time::Duration,
+struct Ended {
+    result: ReloadResult,
+    replaced: usize,
+    took: Duration,
 }
 
 /// The last reloads, the latest at the end. Clones share them.
@@ -56,8 +57,27 @@ struct Kept {
 }
 
 impl Reloads {
-    /// A copy.
-    pub(in crate::supervisor) fn all(&self) -> Vec<ReloadRecord> {
+    /// As they are shown, in the state of this snapshot. `wall` is the present time in seconds since 1970.
+    pub(in crate::supervisor) fn views(&self, snapshot: &Snapshot, wall: u64) -> Vec<ReloadView> {
+        let view = |record: &ReloadRecord| {
+            let ended = record.ended;
+            let running = Duration::from_secs(wall.saturating_sub(record.began));
+            ReloadView {
+                number: record.number,
+                generation: record.generation,
+                workers: record.workers,
+                replaced: ended.map_or_else(|| current(snapshot), |ended| ended.replaced),
+                result: ended.map(|ended| ended.result),
+                why: record.why.as_ref().map(|(why, _)| why.clone()),
+                why_and_lines: record.why.as_ref().map(|(_, lines)| lines.clone()),
+                took: ended.map_or(running, |ended| ended.took),
+            }
+        };
+        self.locked(|kept| kept.records.iter().map(view).collect())
+    }
+
+    #[cfg(test)]
+    fn all(&self) -> Vec<ReloadRecord> {
         self.locked(|kept| kept.records.iter().cloned().collect())
     }
 
@@ -88,11 +108,11 @@ impl Reloads {
         workers
     }
 
-    fn failed(&self, why: String) {
-        self.change(|last| last.why = Some(why.clone()));
+    fn failed(&self, why: String, with_lines: String) {
+        self.change(|last| last.why = Some((why, with_lines.clone())));
         self.locked(|kept| {
             kept.failures = kept.failures.saturating_add(1);
-            kept.last_failure = Some(why);
+            kept.last_failure = Some(with_lines);
         });
     }
 
@@ -129,6 +149,15 @@ impl Reloads {
     }
 }
 
+/// How many slots are served by a worker of the present generation.
+pub(in crate::supervisor) fn current(snapshot: &Snapshot) -> usize {
+    let slots = snapshot.slots.iter();
+    let ready = slots.filter(|view| view.state == WorkerState::Ready);
+    ready
+        .filter(|view| view.generation == snapshot.generation)
+        .count()
+}
+
 /// Writes what the notes tell of reloads.
 #[derive(Debug)]
 pub(super) struct Listening {
@@ -155,8 +184,8 @@ impl Listener for Listening {
             } => self.reloads.begin(generation, workers, told.unix_seconds),
             Note::NotUp { slot, why, .. } => {
                 let why = missing::not_up(why, &self.config, told);
-                let text = sentence(slot, &why, told.last_lines);
-                self.reloads.failed(text);
+                let with_lines = sentence(slot, &why, told.last_lines);
+                self.reloads.failed(sentence(slot, &why, &[]), with_lines);
             }
             Note::ReloadEnded {
                 result,
@@ -189,8 +218,6 @@ fn sentence(slot: SlotId, why: &str, last_lines: &[String]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::model::{Exit, Pid, Trigger};
     use crate::policy::{NotUp, PortTable};
@@ -240,9 +267,14 @@ mod tests {
         hear(&mut listening, ended(ReloadResult::Failure), &[]);
         let last = reloads.all().pop().unwrap();
         assert_eq!(last.ended.unwrap().result, ReloadResult::Failure);
+        let (why, with_lines) = last.why.unwrap();
         assert_eq!(
-            last.why.unwrap(),
-            "the new worker of slot 1 did not come up: it exited with code 3; its last lines: Error: no such file"
+            why,
+            "the new worker of slot 1 did not come up: it exited with code 3"
+        );
+        assert_eq!(
+            with_lines,
+            format!("{why}; its last lines: Error: no such file")
         );
         // A replacement that fails without a reload changes no record.
         hear(&mut listening, note, &[]);

@@ -3,3 +3,4 @@
 mod addresses;
 mod endpoints;
 mod formats;
+mod looks;
