@@ -75,10 +75,13 @@ advisories: ## known faults of the packages; reads the RustSec database from Git
 other-target: ## compiles, and does not link, for the other architecture (aarch64 or x86-64)
 	scripts/other-target
 
+screenshots: deps ## docs/pictures/status-*.png, of the status page in a browser
+	$(CARGO) nextest run --locked --run-ignored only -E 'test(/::screenshots_/)'
+
 bench: deps ## the measurements of benches/, side by side with other tools (ONLY="memory log" for some)
 	scripts/bench $(ONLY)
 
 clean: ## remove what was built
 	scripts/clean
 
-.PHONY: help build run static image packages check test reference soak kernels fuzz deps lint deny advisories other-target bench clean
+.PHONY: help build run static image packages check test reference soak kernels fuzz deps lint deny advisories other-target screenshots bench clean

@@ -2,7 +2,7 @@
 //!
 //! | path | answer |
 //! |---|---|
-//! | `/` | links to the others |
+//! | `/` | the status page: `/status` for people |
 //! | `/livez` | 200: this answer was given by the loop that does everything else |
 //! | `/readyz` | 200 or 503, and why |
 //! | `/startupz` | 200 once all workers were ready the first time |
@@ -12,6 +12,7 @@
 mod connections;
 mod healthcheck;
 mod negotiation;
+mod page;
 mod places;
 mod routes;
 mod server;

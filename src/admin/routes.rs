@@ -6,28 +6,22 @@ use std::time::Duration;
 
 use http_body_util::Full;
 use hyper::body::Bytes;
-use hyper::header::{ALLOW, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, VARY};
+use hyper::header::{
+    ALLOW, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue,
+    REFERRER_POLICY, VARY, X_CONTENT_TYPE_OPTIONS,
+};
 use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 use serde::Serialize;
 
 use crate::model::{AppInfo, HandoverInfo, Look, MetricsScope, ObservationInfo, Snapshot};
 
 use super::negotiation::{MetricsPage, PendingPage, ScrapeRequest};
+use super::page;
 use super::status::{About, Readiness, Status};
 
 const TEXT: &str = "text/plain; charset=utf-8";
 const HTML: &str = "text/html; charset=utf-8";
 const JSON: &str = "application/json";
-
-const LINKS: &str = "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
-    <title>rpm-runtime</title></head><body><h1>rpm-runtime</h1><ul>\n\
-    <li><a href=\"/status\">/status</a></li>\n\
-    <li><a href=\"/metrics\">/metrics</a></li>\n\
-    <li><a href=\"/metrics/runtime\">/metrics/runtime</a></li>\n\
-    <li><a href=\"/livez\">/livez</a></li>\n\
-    <li><a href=\"/readyz\">/readyz</a></li>\n\
-    <li><a href=\"/startupz\">/startupz</a></li>\n\
-    </ul></body></html>\n";
 
 /// A look at the workers that will be ready later.
 pub type PendingLook = Pin<Box<dyn Future<Output = Look>>>;
@@ -77,8 +71,8 @@ pub(super) enum Reply<'a> {
 /// Answers a request. For HEAD, the HTTP library omits the body but keeps its length.
 pub(super) fn answer<'a, B>(view: &'a View, request: &Request<B>) -> Reply<'a> {
     let method = request.method();
-    let page: fn(&'a View, &HeaderMap) -> Reply<'a> = match request.uri().path() {
-        "/" => |_, _| Reply::Ready(body(StatusCode::OK, HTML, LINKS)),
+    let answer: fn(&'a View, &HeaderMap) -> Reply<'a> = match request.uri().path() {
+        "/" => |view, _| Reply::Look(Box::pin(page(view))),
         "/livez" => |view, _| Reply::Ready(alive(view)),
         "/readyz" => |view, _| probe(&(view.snapshot)(), |snapshot| snapshot.ready),
         "/startupz" => |view, _| probe(&(view.snapshot)(), |snapshot| snapshot.started),
@@ -93,7 +87,7 @@ pub(super) fn answer<'a, B>(view: &'a View, request: &Request<B>) -> Reply<'a> {
         }
     };
     if *method == Method::GET || *method == Method::HEAD {
-        return page(view, request.headers());
+        return answer(view, request.headers());
     }
     let mut refusal = body(
         StatusCode::METHOD_NOT_ALLOWED,
@@ -143,7 +137,29 @@ async fn status(view: &View) -> Response<Full<Bytes>> {
     let look = (view.look)().await;
     let (app, handover) = ((view.app)(), (view.handover)());
     let status = Status::of((&view.about, &app), (&handover, &view.observation), &look);
-    json(StatusCode::OK, &status)
+    let mut response = json(StatusCode::OK, &status);
+    guard(response.headers_mut());
+    response
+}
+
+async fn page(view: &View) -> Response<Full<Bytes>> {
+    let look = (view.look)().await;
+    let page = page::page(&view.about, &(view.app)(), &look);
+    let mut response = body(StatusCode::OK, HTML, page);
+    let headers = response.headers_mut();
+    guard(headers);
+    headers.insert(
+        CONTENT_SECURITY_POLICY,
+        HeaderValue::from_static(page::POLICY),
+    );
+    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    response
+}
+
+/// What a browser must not do with an answer that holds words of others: take it for something else, or keep it.
+fn guard(headers: &mut HeaderMap) {
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
 }
 
 fn json(code: StatusCode, value: &impl Serialize) -> Response<Full<Bytes>> {

@@ -61,7 +61,7 @@ fn every_path_answers() {
     let json = "application/json";
     let page = "text/plain; version=0.0.4; charset=utf-8";
     let table = [
-        ("/", 200, "text/html; charset=utf-8", "href=\"/metrics\""),
+        ("/", 200, "text/html; charset=utf-8", "href=\"metrics\""),
         ("/livez", 200, text, "ok\n"),
         ("/readyz", 200, json, "\"ready\":true"),
         ("/startupz", 200, json, "\"started\":true"),

@@ -54,7 +54,9 @@ fn nothing_is_read_of_the_workers_while_nobody_looks() {
     runtime.signal(Signal::SIGUSR1);
     runtime.wait_for_line(|line| line.contains("SIGUSR1"));
     assert_eq!(readings(&runtime), 0, "{}", runtime.shown());
-    assert_eq!(runtime.get("/status").status, 200);
+    for path in ["/status", "/"] {
+        assert_eq!(runtime.get(path).status, 200, "{path}");
+    }
     until("the reading is logged", || readings(&runtime) > 0);
     stop(runtime);
 }

@@ -4,3 +4,5 @@ mod addresses;
 mod endpoints;
 mod formats;
 mod looks;
+mod page;
+mod pictures;

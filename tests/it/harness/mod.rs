@@ -13,6 +13,7 @@
 //! Each wait is limited to `RPM_TEST_PATIENCE` seconds (default 30); a timeout prints all output so far.
 
 mod asio;
+pub mod browser;
 mod builder;
 mod certificate;
 pub mod cgroup;
