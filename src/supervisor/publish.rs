@@ -6,6 +6,7 @@ use crate::control::protocol::What;
 use crate::model::{Pid, RunState, Snapshot, WorkerState, WorkerView};
 
 use super::Supervisor;
+use super::report::current;
 
 impl Supervisor {
     /// Publishes the snapshot and updates the steering.
@@ -43,10 +44,7 @@ impl Supervisor {
         if seen.state != RunState::Reloading {
             return;
         }
-        let new = |view: &&WorkerView| {
-            view.state == WorkerState::Ready && view.generation == seen.generation
-        };
-        let replaced = seen.slots.iter().filter(new).count();
+        let replaced = current(seen);
         if let Some(workers) = self.reloads.step(replaced) {
             self.events.push(What::ReloadStep { replaced, workers });
         }
