@@ -1,5 +1,6 @@
 //! Throughput of the log and the cost for its thread: `cargo bench --bench log_merge [million lines] [raw|prefix|json]
-//! [null|pipe]`.
+//! [null|pipe] [ring]`. With `ring` each case runs with the last lines kept in memory (RPM_LOG_RING) and without, in turns, and the
+//! last column is the ratio of the best rates of the log thread, with to without.
 //!
 //! Writers are threads that write 8 KiB at a time, as a C library does into a pipe, or one line at a time. They share
 //! the machine with the log, so the important column is the number of lines per second of the log thread's CPU time
@@ -22,6 +23,9 @@ use rpm_runtime::log::{Flushed, Format, LogSettings, Stream, WorkerLabel, start}
 use rpm_runtime::model::{Generation, Pid, SlotId, Timestamp};
 use rpm_runtime::sys::io::OutputPipe;
 
+/// How often each case runs when two are compared.
+const TURNS: usize = 7;
+
 /// One case of the table.
 #[derive(Clone, Copy)]
 struct Case {
@@ -32,6 +36,8 @@ struct Case {
     lines: usize,
     /// Bytes in one write of a worker.
     chunk: usize,
+    /// RPM_LOG_RING.
+    ring: usize,
 }
 
 /// CPU time of the thread named `log`; there must be only one.
@@ -71,7 +77,8 @@ fn output(name: &str) -> (OwnedFd, Option<thread::JoinHandle<u64>>) {
     (writer.into(), Some(counter))
 }
 
-fn run(case: Case) {
+/// Runs a case. Returns the million lines, the time, and the CPU time of the log thread, both in seconds.
+fn run(case: Case) -> [f64; 3] {
     let Case {
         format,
         out,
@@ -79,6 +86,7 @@ fn run(case: Case) {
         line_len,
         lines,
         chunk,
+        ring,
     } = case;
     let (fd, counter) = output(out);
     let settings = LogSettings {
@@ -91,6 +99,7 @@ fn run(case: Case) {
             Format::Prefix | Format::Json => Timestamp::Rfc3339,
         },
         out: Some(fd),
+        ring,
         ..LogSettings::default()
     };
     let log = start(settings).unwrap();
@@ -136,8 +145,37 @@ fn run(case: Case) {
     }
     #[allow(clippy::cast_precision_loss, reason = "three digits are shown")]
     let million = count as f64 / 1e6;
+    [million, wall, cpu]
+}
+
+/// Runs a case and prints it.
+fn show(case: Case, compares: bool) {
+    let mut best = run(case);
+    let ratio = if compares {
+        let mut with = f64::MAX;
+        for _ in 0..TURNS {
+            let ring = LogSettings::RING;
+            with = with.min(run(Case { ring, ..case })[2]);
+            let without = run(case);
+            if without[2] < best[2] {
+                best = without;
+            }
+        }
+        format!(" {:>8.3}", best[2] / with)
+    } else {
+        String::new()
+    };
+    let [million, wall, cpu] = best;
+    let Case {
+        format,
+        out,
+        writers,
+        line_len,
+        chunk,
+        ..
+    } = case;
     println!(
-        "{:>7} {out:>5} {writers:>8} {line_len:>6} {chunk:>6} {:>10.2} {:>10.3} {:>14.2}",
+        "{:>7} {out:>5} {writers:>8} {line_len:>6} {chunk:>6} {:>10.2} {:>10.3} {:>14.2}{ratio}",
         format!("{format:?}").to_lowercase(),
         million / wall,
         cpu,
@@ -159,6 +197,7 @@ fn main() {
         let named = |word: &String| all.contains(&word.as_str());
         !words.iter().any(named) || words.iter().any(|word| word == name)
     };
+    let compares = words.iter().any(|word| word == "ring");
     let formats = ["raw", "prefix", "json"];
     let outs = ["null", "pipe"];
     for (format, name) in [Format::Raw, Format::Prefix, Format::Json]
@@ -173,14 +212,16 @@ fn main() {
                 for line_len in [20_usize, 100, 1000] {
                     let lines = total / line_len.div_ceil(100);
                     for (chunk, lines) in [(8 * 1024, lines), (line_len, lines / 4)] {
-                        run(Case {
+                        let case = Case {
                             format,
                             out,
                             writers,
                             line_len,
                             lines,
                             chunk,
-                        });
+                            ring: 0,
+                        };
+                        show(case, compares);
                     }
                 }
             }

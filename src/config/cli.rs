@@ -4,7 +4,6 @@ use std::ffi::OsString;
 use std::fmt::{self, Write as _};
 
 use super::config::GROUPS;
-use super::environment::LATER;
 use super::faults::quote;
 use super::setting::Preset;
 
@@ -182,10 +181,6 @@ pub fn help() -> String {
             }
         }
     }
-    text.push_str("\nNot supported by this version:\n");
-    for names in LATER.chunks(5) {
-        push(&mut text, format_args!("  {}\n", names.join(" ")));
-    }
     text.push_str(TAIL);
     text
 }
@@ -286,9 +281,6 @@ mod tests {
                 .filter(|word| **word == setting.name())
                 .count();
             assert_eq!(count, 1, "{}", setting.name());
-        }
-        for name in LATER {
-            assert!(help.split_whitespace().any(|word| word == *name), "{name}");
         }
     }
 }

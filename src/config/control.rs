@@ -7,11 +7,12 @@ use super::grammar::{absolute_path, show_word, word};
 use super::node::OnOff;
 use super::reader::{Reader, Value};
 use super::setting::{Group, Preset, Setting};
-use super::show;
+use super::{show, sizes};
+use crate::policy::Bytes;
 
 pub(super) const GROUP: Group = Group {
     title: "Control",
-    settings: &[&CONTROL, &HOME],
+    settings: &[&CONTROL, &HOME, &LOG_RING],
 };
 
 const CONTROL: Setting<OnOff> = Setting {
@@ -36,6 +37,30 @@ const HOME: Setting<PathBuf> = Setting {
     show: show::path,
 };
 
+const LOG_RING: Setting<usize> = Setting {
+    name: "RPM_LOG_RING",
+    default: Preset::Computed("256Ki; 0 without the control socket"),
+    help: "memory for the last lines (rpmctl logs), 64Ki to 1Gi; 0: none",
+    doc: "The memory for the last lines of all workers and of the runtime, which `rpmctl logs` shows; `0`: they are not kept. It is allocated as \
+          it fills. Without the control socket (`RPM_CONTROL=off`, the role of tini) nothing is kept.",
+    parse: ring,
+    show: show::size,
+};
+
+/// Default of RPM_LOG_RING.
+const RING: usize = 256 << 10;
+
+const SMALLEST_RING: Bytes = Bytes(64 << 10);
+const LARGEST_RING: Bytes = Bytes(1 << 30);
+
+fn ring(text: &str) -> Result<usize, Wrong> {
+    if text == "0" {
+        return Ok(0);
+    }
+    let bytes = sizes::between(text, SMALLEST_RING, Some(LARGEST_RING))?;
+    usize::try_from(bytes.0).map_err(|_| Wrong::new("is more than this machine has", "less"))
+}
+
 /// The longest path: the name of the socket must fit behind it into `sun_path` (unix(7), 108 bytes).
 const LONGEST: usize = 64;
 
@@ -55,6 +80,8 @@ pub struct Control {
     pub on: bool,
     /// RPM_HOME; `None`: the first usable directory.
     pub home: Option<PathBuf>,
+    /// RPM_LOG_RING, bytes; 0: no line is kept.
+    pub ring: usize,
 }
 
 impl Control {
@@ -67,11 +94,22 @@ impl Control {
         }
         if on == OnOff::Off {
             reader.warn_if_set(&HOME, "without the control socket (RPM_CONTROL)");
+            reader.warn_if_set(&LOG_RING, "without the control socket (RPM_CONTROL)");
+        }
+        let kept = reader.given(&LOG_RING)?;
+        let ring = match on {
+            OnOff::On => kept.unwrap_or(RING),
+            OnOff::Off => 0,
+        };
+        if kept.is_none() {
+            let why = (on == OnOff::Off).then(|| "no control socket".to_owned());
+            reader.settle(&LOG_RING, &ring, why);
         }
         let home = reader.given(&HOME)?;
         Ok(Self {
             on: on == OnOff::On,
             home,
+            ring,
         })
     }
 }
@@ -89,6 +127,26 @@ mod tests {
         assert!(!on(&[NEVER]));
         assert!(on(&[NEVER, ("RPM_INSTANCES", "2")]));
         assert!(on(&[NEVER, ("RPM_CONTROL", "on")]));
+    }
+
+    #[test]
+    fn lines_are_kept_only_if_somebody_can_ask_for_them() {
+        let ring = |vars: &[(&str, &str)]| good(vars).config.control.ring;
+        assert_eq!(ring(&[]), 256 << 10);
+        assert_eq!(ring(&[("RPM_LOG_RING", "0")]), 0);
+        assert_eq!(ring(&[("RPM_LOG_RING", "1Mi")]), 1 << 20);
+        assert_eq!(ring(&[NEVER]), 0);
+        assert_eq!(ring(&[NEVER, ("RPM_CONTROL", "on")]), 256 << 10);
+        let off = [("RPM_CONTROL", "off"), ("RPM_LOG_RING", "1Mi")];
+        assert_eq!(ring(&off), 0);
+        let warnings = good(&off).warnings;
+        assert!(
+            warnings
+                .iter()
+                .any(|line| line.contains("RPM_LOG_RING has no effect")),
+            "{warnings:?}"
+        );
+        assert!(super::ring("63Ki").is_err() && super::ring("2Gi").is_err());
     }
 
     #[test]

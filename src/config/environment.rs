@@ -9,16 +9,11 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::faults::{Fault, path, plain, quote};
-use super::grammar::NOT_YET;
 use super::nearest::nearest;
 use crate::model::{Found, worker_vars};
 use crate::policy::CpuBudget;
 
 const PREFIX: &str = "RPM_";
-
-/// Known names that this version does not support. Setting one is an error, because the service would run without a
-/// requested feature. A name is removed from this list when a group defines it.
-pub const LATER: &[&str] = &["RPM_LOG_RING"];
 
 /// The names with our prefix that tell a worker who it is, each with the setting that one who sets it probably means.
 const NUMBERS: [(&str, Option<&str>); 3] = [
@@ -162,24 +157,13 @@ impl Texts {
         };
         let base = text.strip_suffix("_FILE");
         let known = |name: &str| names.contains(&name);
-        let later = |name: &str| LATER.contains(&name);
         if known(text) || is_service_link(text, value) {
-            return;
-        }
-        if later(text) || (base.is_some_and(later) && !base.is_some_and(known)) {
-            self.faults.push(Fault {
-                name: text.to_owned(),
-                value: Some(quote(value)),
-                file: None,
-                what: NOT_YET.to_owned(),
-                accepted: "leaving it unset".to_owned(),
-            });
             return;
         }
         if base.is_some_and(known) {
             return;
         }
-        let candidates = || names.iter().chain(LATER).copied();
+        let candidates = || names.iter().copied();
         let hint = nearest(text, candidates())
             .map(str::to_owned)
             .or_else(|| nearest(base?, candidates()).map(|candidate| format!("{candidate}_FILE")));

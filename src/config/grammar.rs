@@ -8,9 +8,6 @@ use std::time::Duration;
 use super::faults::{Wrong, quote};
 use crate::model::{Page, Scheme, Sig, Word};
 
-/// Error text for a documented value that this version does not support.
-pub(super) const NOT_YET: &str = "is not supported by this version";
-
 /// Error text for an unknown word.
 pub(super) const UNKNOWN_WORD: &str = "is not one of the known words";
 

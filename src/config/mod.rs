@@ -50,7 +50,7 @@ pub use cli::{Cli, Usage, help};
 pub use config::{Config, GROUPS, settings};
 pub use control::Control;
 pub use env_file::{BadLine, BadLines, env_file};
-pub use environment::{Input, LATER, Source};
+pub use environment::{Input, Source};
 pub use faults::{Fault, Faults, Wrong};
 pub use grammar::duration as parse_duration;
 pub use health::Health;

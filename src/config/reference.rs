@@ -3,7 +3,6 @@
 use std::fmt::Write as _;
 
 use super::config::GROUPS;
-use super::environment::LATER;
 use super::setting::{Definition, Preset};
 use crate::model::worker_vars::{self, NEVER_SET, WorkerVar};
 
@@ -112,13 +111,6 @@ pub fn reference() -> String {
             entry(&mut text, *setting);
         }
     }
-    text.push_str("\n## Not supported by this version\n\n");
-    let later: Vec<String> = LATER.iter().map(|name| format!("`{name}`")).collect();
-    let later = later.join(", ");
-    push(
-        &mut text,
-        format_args!("{later}. To set one of them is a mistake, since it would not be obeyed.\n"),
-    );
     text.push_str(WORKERS);
     let set = |var: &WorkerVar| !NEVER_SET.contains(var);
     for var in worker_vars::ALL.iter().filter(|var| set(var)) {

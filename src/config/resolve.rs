@@ -6,7 +6,7 @@ use std::num::NonZeroU16;
 use super::admin::{ADMIN_ADDR, Admin};
 use super::config::{Config, settings};
 use super::control::Control;
-use super::environment::{Input, LATER, Texts};
+use super::environment::{Input, Texts};
 use super::faults::{Fault, Faults};
 use super::health::Health;
 use super::life::{Life, RESTART};
@@ -77,11 +77,7 @@ pub fn admin_addr(input: &Input<'_>) -> Result<Option<SocketAddr>, Faults> {
 
 /// The position of a name, or of its `_FILE`, in the help text. Other names come first.
 fn rank(name: &str) -> usize {
-    let all = || {
-        settings()
-            .map(Definition::name)
-            .chain(LATER.iter().copied())
-    };
+    let all = || settings().map(Definition::name);
     let file = name.strip_suffix("_FILE").unwrap_or(name);
     let at = |name: &str| all().position(|known| known == name);
     at(name).or_else(|| at(file)).map_or(0, |at| at + 1)

@@ -2,7 +2,7 @@
 
 use std::mem;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant, SystemTime};
 
 use super::LogSettings;
 use super::format::Formatter;
@@ -47,7 +47,7 @@ pub fn start(mut settings: LogSettings) -> Result<Log, StartError> {
         ..form.clone()
     };
     let late = settings.late && settings.own_file.is_none();
-    let shared = Arc::new(Shared::new(form, settings.buffer)?);
+    let shared = Arc::new(Shared::new(form, settings.buffer, settings.ring)?);
     if let Some(own) = settings.own_file.take() {
         let file = OwnFile::start(own, in_file, Arc::downgrade(&shared))?;
         // Nobody else sets it.
@@ -62,6 +62,7 @@ pub fn start(mut settings: LogSettings) -> Result<Log, StartError> {
         shared: Arc::clone(&shared),
         now,
         time: Vec::new(),
+        wall: Duration::ZERO,
         formatted: Vec::new(),
     };
     let capture = Capture {
@@ -145,9 +146,13 @@ impl Capture {
 
     fn tick(&mut self) {
         self.pipeline.now = clock::instant();
-        let Pipeline { time, .. } = &mut self.pipeline;
+        let Pipeline { time, wall, .. } = &mut self.pipeline;
+        let now = clock::wall();
+        *wall = now
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap_or_default();
         time.clear();
-        time.extend_from_slice(self.stamper.stamp(clock::wall()));
+        time.extend_from_slice(self.stamper.stamp(now));
     }
 
     /// When something must be done even if nothing arrives.
@@ -284,7 +289,7 @@ impl Capture {
             .map(|rule| Joiner::new(rule.clone(), *max_line));
         let formatter = Formatter::new(*format, app_name, *colour, worker, stream);
         let splitter = Splitter::new(*max_line);
-        let source = Source::new(pipe, tail, splitter, joiner, (slot, stream), formatter);
+        let source = Source::new(pipe, tail, splitter, joiner, (worker, stream), formatter);
         match self.sources.get_mut(at) {
             Some(place) => *place = Some(source),
             None => self.sources.push(Some(source)),

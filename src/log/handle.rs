@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::inserted::{self, Inserted};
 use super::log4js::Event;
 use super::own::OwnEvent;
+use super::ring::Ring;
 use super::shared::{Shared, locked};
 use super::{Stream, Tail};
 use crate::model::{Generation, LogTotals, Pid, SlotId};
@@ -196,6 +197,11 @@ impl Log {
         }
         self.shared().inbox().reopen = true;
         self.wake();
+    }
+
+    /// The last lines, if they are kept.
+    pub fn ring(&self) -> Option<Arc<Ring>> {
+        self.shared().ring.clone()
     }
 
     /// The totals since the start.

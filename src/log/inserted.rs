@@ -60,7 +60,7 @@ impl InsertedStreams {
             let formatter = Formatter::new(*format, app_name, *colour, *worker, Stream::Events);
             (
                 *worker,
-                Downstream::new((worker.slot, Stream::Events), formatter),
+                Downstream::new((*worker, Stream::Events), formatter),
             )
         };
         let known = self.0.entry(worker.slot).or_insert_with(fresh);

@@ -33,6 +33,7 @@ mod queue;
 mod rate_limit;
 mod record;
 mod recorder;
+mod ring;
 mod shared;
 mod source;
 mod stall;
@@ -48,6 +49,7 @@ pub use handle::{Flushed, Log, WorkerLabel};
 pub use own::subscriber;
 pub use own_file::{OwnFileSettings, StartError};
 pub use recorder::RecordRule;
+pub use ring::{About, Cursor, Found, Grep, Ring};
 pub use tail::Tail;
 
 use std::os::fd::OwnedFd;
@@ -107,6 +109,8 @@ pub struct LogSettings {
     pub overflow: Overflow,
     /// Which lines belong to one record.
     pub multiline: Option<RecordRule>,
+    /// Most memory for the last lines, which can be read ([`Log::ring`]), bytes; 0: they are not kept.
+    pub ring: usize,
     /// Limit of lines for each worker.
     pub rate: Option<Rate>,
     /// Output of all lines: a copy of descriptor 1. Its flags are not changed; it may be blocking or not.
@@ -124,6 +128,8 @@ pub struct LogSettings {
 impl LogSettings {
     /// Default of RPM_LOG_MAX_LINE.
     pub const MAX_LINE: usize = 256 * 1024;
+    /// Default of RPM_LOG_RING.
+    pub const RING: usize = 256 * 1024;
     /// Default of RPM_LOG_BUFFER.
     pub const BUFFER: usize = 8 * 1024 * 1024;
 }

@@ -145,18 +145,31 @@ impl OwnFormat {
         } else {
             line.push_str(&label);
         }
-        // Writing to a String does not fail.
-        let _ = write!(line, " {}", Escaped(message));
-        for (key, value) in fields {
-            let _ = match value {
-                OwnValue::Text(text) => write!(line, " {key}={}", Value(text)),
-                OwnValue::Integer(number) => write!(line, " {key}={number}"),
-                OwnValue::Float(number) => write!(line, " {key}={number}"),
-                OwnValue::Bool(yes) => write!(line, " {key}={yes}"),
-            };
-        }
+        line.push(' ');
+        words(&mut line, said);
         line.push('\n');
         line.into_bytes()
+    }
+}
+
+/// The event as one line without the time.
+pub fn text(said: &OwnEvent) -> String {
+    let mut line = format!("{}: ", word(said.level));
+    words(&mut line, said);
+    line
+}
+
+/// Appends what is said, and the fields.
+fn words(line: &mut String, said: &OwnEvent) {
+    // Writing to a String does not fail.
+    let _ = write!(line, "{}", Escaped(&said.message));
+    for (key, value) in &said.fields {
+        let _ = match value {
+            OwnValue::Text(text) => write!(line, " {key}={}", Value(text)),
+            OwnValue::Integer(number) => write!(line, " {key}={number}"),
+            OwnValue::Float(number) => write!(line, " {key}={number}"),
+            OwnValue::Bool(yes) => write!(line, " {key}={yes}"),
+        };
     }
 }
 

@@ -226,7 +226,7 @@ mod tests {
             colour: false,
         };
         let (reader, out) = full_pipe();
-        let shared = Arc::new(Shared::new(form, limit).unwrap());
+        let shared = Arc::new(Shared::new(form, limit, 0).unwrap());
         let queue = Arc::new(Queue::start("log-test", limit, Arc::clone(&shared)).unwrap());
         let sink = Sink::Stream(StreamWriter::new(out, Arc::clone(&shared)));
         let output = Output::queued(&queue, sink, LossReason::BufferFull, Arc::clone(&shared));

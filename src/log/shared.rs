@@ -4,17 +4,20 @@ use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use super::batch::{LineOwner, Run};
 use super::handle::Inbox;
 use super::inserted;
-use super::own::{OwnEvent, OwnFormat};
+use super::own::{self, OwnEvent, OwnFormat};
 use super::own_file::OwnFile;
+use super::ring::{About, Ring};
 use super::stall::Stall;
 use crate::model::{
-    FileLossReason, FileLosses, LogTotals, LossReason, Losses, PerOrigin, Rotations, SlotId,
+    FileLossReason, FileLosses, LogOrigin, LogTotals, LossReason, Losses, PerOrigin, Rotations,
+    SlotId,
 };
+use crate::sys::clock;
 use crate::sys::epoll::Waker;
 
 /// Most own lines that may wait for the thread, in lines and in bytes.
@@ -81,10 +84,12 @@ pub struct Shared {
     /// RPM_LOG_OWN_FILE, set at the start.
     pub own_file: OnceLock<OwnFile>,
     pub waker: Waker,
+    /// The last lines, if they are kept.
+    pub ring: Option<Arc<Ring>>,
 }
 
 impl Shared {
-    pub fn new(own_format: OwnFormat, limit: usize) -> nix::Result<Self> {
+    pub fn new(own_format: OwnFormat, limit: usize, ring: usize) -> nix::Result<Self> {
         Ok(Self {
             inbox: Mutex::default(),
             pipes: Mutex::default(),
@@ -96,6 +101,7 @@ impl Shared {
             own_format,
             own_file: OnceLock::new(),
             waker: Waker::new()?,
+            ring: (ring > 0).then(|| Arc::new(Ring::new(ring))),
         })
     }
 
@@ -115,8 +121,18 @@ impl Shared {
 
     /// Queues one line of the runtime for its file and for the stream.
     pub fn log_own(&self, event: &OwnEvent) {
+        self.keep_own(event);
         if !self.only_in_file(event) {
             self.tell_stream(event);
+        }
+    }
+
+    /// Puts one line among the last ones.
+    fn keep_own(&self, event: &OwnEvent) {
+        if let Some(ring) = &self.ring {
+            let time = clock::wall().duration_since(SystemTime::UNIX_EPOCH);
+            let about = About::new(LogOrigin::Runtime, None, None, time.unwrap_or_default());
+            ring.push_line(about, own::text(event).as_bytes());
         }
     }
 
@@ -149,6 +165,7 @@ impl Shared {
 
     /// One own line of the log thread itself, which it writes; empty if only the file gets it. The file has it already.
     pub fn own_line(&self, event: &OwnEvent) -> Vec<u8> {
+        self.keep_own(event);
         if self.only_in_file(event) {
             Vec::new()
         } else {

@@ -2,7 +2,7 @@
 
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use memchr::memchr_iter;
 
@@ -12,9 +12,10 @@ use super::line::{Block, Splitter};
 use super::outputs::{Outputs, Rest};
 use super::rate_limit::RateLimits;
 use super::record::Joiner;
+use super::ring::About;
 use super::shared::Shared;
-use super::{RECORD_MOST, RECORD_WAIT, Stream, Tail};
-use crate::model::{LossReason, SlotId};
+use super::{RECORD_MOST, RECORD_WAIT, Stream, Tail, WorkerLabel};
+use crate::model::{LossReason, Pid, SlotId};
 
 /// Capacity for formatted lines that is kept between two reads, bytes.
 const KEEP: usize = 256 * 1024;
@@ -25,9 +26,10 @@ pub struct Pipeline {
     pub outputs: Outputs,
     pub limits: Option<RateLimits>,
     pub shared: Arc<Shared>,
-    /// The time of this turn; below: the same as text.
+    /// The time of this turn; below: the same as text, and since 1970.
     pub now: Instant,
     pub time: Vec<u8>,
+    pub wall: Duration,
     /// Formatted lines.
     pub formatted: Vec<u8>,
 }
@@ -51,6 +53,7 @@ pub struct Source {
 #[derive(Debug)]
 pub struct Downstream {
     slot: SlotId,
+    pid: Pid,
     stream: Stream,
     formatter: Formatter,
     /// Whether the pieces of the present line pass RPM_LOG_RATE.
@@ -65,7 +68,7 @@ impl Source {
         tail: Option<Tail>,
         splitter: Splitter,
         joiner: Option<Joiner>,
-        place: (SlotId, Stream),
+        place: (WorkerLabel, Stream),
         formatter: Formatter,
     ) -> Self {
         Self {
@@ -170,9 +173,10 @@ impl Pipeline {
 }
 
 impl Downstream {
-    pub fn new((slot, stream): (SlotId, Stream), formatter: Formatter) -> Self {
+    pub fn new((worker, stream): (WorkerLabel, Stream), formatter: Formatter) -> Self {
         Self {
-            slot,
+            slot: worker.slot,
+            pid: worker.pid,
             stream,
             formatter,
             passing: true,
@@ -197,12 +201,22 @@ impl Downstream {
         if let Some(block) = self.limited(block, pipeline) {
             let Pipeline {
                 outputs,
+                shared,
                 time,
+                wall,
                 formatted,
                 ..
             } = pipeline;
             formatted.clear();
             let lines = self.formatter.format(block, time, formatted);
+            if let Some(ring) = &shared.ring {
+                let LineOwner { origin, slot } = self.owner();
+                ring.push(
+                    About::new(origin, slot, Some(self.pid), *wall),
+                    block,
+                    lines,
+                );
+            }
             let parts = match &self.formatter {
                 Formatter::Raw => [block.head, block.body],
                 _ => [&formatted[..], b""],

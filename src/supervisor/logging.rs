@@ -50,6 +50,7 @@ pub(super) fn start(config: &Config, env: &[(OsString, OsString)]) -> Result<Log
             Multiline::Languages(languages) => RecordRule::Languages(languages.as_slice().into()),
         }),
         rate: logging.rate,
+        ring: config.control.ring,
         out: Some(if inherits {
             copy(stderr())?
         } else {

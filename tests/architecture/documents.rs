@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use rpm_runtime::config::{Definition, LATER, settings};
+use rpm_runtime::config::{Definition, settings};
 use rpm_runtime::model::worker_vars;
 
 use super::layers::LAYERS;
@@ -191,11 +191,7 @@ fn variables(text: &str) -> impl Iterator<Item = &str> {
 #[test]
 fn every_variable_in_a_document_is_known() {
     let workers = worker_vars::ALL.iter().map(|var| var.name);
-    let known: HashSet<&str> = settings()
-        .map(Definition::name)
-        .chain(workers)
-        .chain(LATER.iter().copied())
-        .collect();
+    let known: HashSet<&str> = settings().map(Definition::name).chain(workers).collect();
     let mut faults = Vec::new();
     let mut seen = HashSet::new();
     for document in documents() {

@@ -73,17 +73,6 @@ fn every_setting_has_a_text() {
 }
 
 #[test]
-fn what_comes_later_is_refused() {
-    for name in LATER {
-        for name in [(*name).to_owned(), format!("{name}_FILE")] {
-            let given = gathered(&[(name.as_str(), "x")]);
-            assert_eq!(given.faults.len(), 1, "{name}");
-            assert_eq!(given.faults[0].what, NOT_YET);
-        }
-    }
-}
-
-#[test]
 fn service_links_are_ignored() {
     let given = gathered(&[
         ("RPM_SERVICE_HOST", "10.0.0.1"),
