@@ -26,10 +26,17 @@ impl Fleet {
         if self.mode != Mode::Serving || self.reload.is_some() {
             return;
         }
-        let Some(slot) = self.slots.get(usize::from(id.0)) else {
+        let Some(slot) = self.slots.get_mut(usize::from(id.0)) else {
             return;
         };
         if let Seat::Ready { worker, .. } = slot.seat {
+            if let Some(renewal) = &mut slot.renewal {
+                // It was to be replaced later, or when there is room for it.
+                renewal.due = renewal.due.min(turn.now);
+                if renewal.cause == Cause::Unhealthy && !renewal.out {
+                    renewal.cause = Cause::Restart;
+                }
+            }
             self.unfit(turn, worker.pid, Cause::Restart);
         } else {
             self.start(turn.now, id);

@@ -137,6 +137,7 @@ mod tests {
                 reloads: Vec::new(),
                 failures: 0,
                 last_failure: None,
+                failed: Vec::new(),
             },
             workers: vec![
                 worker(0, Place::Slot, "ready"),

@@ -150,6 +150,7 @@ mod tests {
             reloads,
             failures: 0,
             last_failure: None,
+            failed: Vec::new(),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use rpm_runtime::control::protocol::{Command, Health, List, Place, Worker};
+use rpm_runtime::control::protocol::{Command, Failed, Health, List, Place, Worker};
 
 use super::connection::Connection;
 use super::exit::Failure;
@@ -114,12 +114,18 @@ impl Goal {
 
     /// The successor of a worker did not come up.
     fn failed(&self, health: &Health) -> Result<(), Failure> {
-        if self.failures.is_some_and(|before| before < health.failures) {
-            let why = health.last_failure.as_deref();
-            let why = why.map_or_else(String::new, plain);
-            return Err(Failure::failed(format!("{why}; the old worker stays")));
+        let Some(before) = self.failures else {
+            return Ok(());
+        };
+        // Others may fail meanwhile.
+        let mine = |failed: &&Failed| failed.number > before && Some(failed.slot) == self.slot;
+        match health.failed.iter().find(mine) {
+            Some(failed) => {
+                let why = plain(&failed.why);
+                Err(Failure::failed(format!("{why}; the old worker stays")))
+            }
+            None => Ok(()),
         }
-        Ok(())
     }
 
     /// The first worker of a slot that was empty has ended already.
@@ -227,6 +233,7 @@ mod tests {
                 reloads: Vec::new(),
                 failures: 0,
                 last_failure: None,
+                failed: Vec::new(),
             },
             workers,
         }
@@ -278,6 +285,27 @@ mod tests {
             "slot 0: ready, draining (process 11)"
         );
         assert_eq!(judge(&[slot(0, "ready", 21), other]), None);
+    }
+
+    #[test]
+    fn a_restart_fails_only_with_the_fault_of_its_own_slot() {
+        let mut list = running(&[slot(0, "ready", 11), slot(1, "ready", 12)]);
+        let failed = |number, slot, why: &str| Failed {
+            number,
+            slot,
+            why: why.to_owned(),
+        };
+        list.health.failures = 1;
+        list.health.failed = vec![failed(1, 0, "before")];
+        let goal = Goal::others(&list, Some(0));
+        list.health.failures = 2;
+        list.health.failed.push(failed(2, 1, "another one"));
+        assert!(goal.missing(&list).unwrap().is_some());
+        list.health.failures = 4;
+        list.health.failed.push(failed(3, 0, "mine"));
+        list.health.failed.push(failed(4, 1, "another one"));
+        let failure = goal.missing(&list).unwrap_err();
+        assert_eq!(failure, Failure::failed("mine; the old worker stays"));
     }
 
     #[test]

@@ -68,6 +68,7 @@ mod tests {
             reloads: Vec::new(),
             failures: 0,
             last_failure: None,
+            failed: Vec::new(),
         }
     }
 

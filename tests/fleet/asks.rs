@@ -101,10 +101,23 @@ impl Books {
         if self.stop.is_some() || self.reload.is_some() {
             return;
         }
-        match self.slots.get(at).map(|slot| slot.chair) {
-            Some(Chair::Seated(pid)) => self.unfit(now, pid, Cause::Restart),
-            _ => self.asked_to_start(now, at),
+        let Some(slot) = self.slots.get_mut(at) else {
+            return;
+        };
+        let Chair::Seated(pid) = slot.chair else {
+            self.asked_to_start(now, at);
+            return;
+        };
+        if let Some(renewal) = &mut slot.renewal {
+            if renewal.due > now {
+                self.tally.hit("replacement hastened");
+            }
+            renewal.due = renewal.due.min(now);
+            if renewal.cause == Cause::Unhealthy && !renewal.out {
+                renewal.cause = Cause::Restart;
+            }
         }
+        self.unfit(now, pid, Cause::Restart);
     }
 
     /// The slot stays empty until it is started.

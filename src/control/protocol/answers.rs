@@ -108,6 +108,20 @@ pub struct Health {
     pub failures: u64,
     /// Why the last of them did not.
     pub last_failure: Option<String>,
+    /// The last of them, the latest at the end.
+    #[serde(default)]
+    pub failed: Vec<Failed>,
+}
+
+/// A new worker that did not come up.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failed {
+    /// They are counted from 1, over all slots: the `failures` of [`Health`] then.
+    pub number: u64,
+    /// Its slot.
+    pub slot: u16,
+    /// Why it did not come up.
+    pub why: String,
 }
 
 /// How many workers are in which state. A slot without a worker counts as `backoff`, `stopped` or

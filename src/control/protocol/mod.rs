@@ -9,7 +9,7 @@ mod command;
 mod event;
 
 pub use answers::{
-    Begun, Counts, Done, Env, Health, List, Lost, Place, Reload, Scaled, Signalled, Slots,
+    Begun, Counts, Done, Env, Failed, Health, List, Lost, Place, Reload, Scaled, Signalled, Slots,
     Streamed, Variable, Version, Worker,
 };
 pub use command::Command;

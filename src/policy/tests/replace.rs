@@ -52,6 +52,51 @@ fn one_that_is_too_large_as_well_is_tried_again() {
 }
 
 #[test]
+fn one_whose_replacement_waits_after_a_failure_is_replaced_now() {
+    let (mut table, old) = Table::serving(two());
+    let cause = Cause::MemoryLimit;
+    let _ = table.tell(Event::Unfit { pid: old[0], cause });
+    let next = rises(&mut table, SLOT, 2);
+    assert_eq!(
+        deeds(&table.ends(next, Exit::Code(1))),
+        [],
+        "it is tried again later"
+    );
+    assert_eq!(
+        deeds(&table.tell(REPLACE)).len(),
+        1,
+        "a next one is requested"
+    );
+    let next = rises(&mut table, SLOT, 2);
+    let _ = table.tell(is_ready(next));
+    assert_eq!(live(&table), [2, 1]);
+}
+
+#[test]
+fn one_that_is_unhealthy_and_still_in_steering_is_replaced() {
+    let (mut table, old) = Table::serving(Params {
+        health_failures: Some(1),
+        ..two()
+    });
+    for pid in &old {
+        let _ = table.tell(Event::Unfit {
+            pid: *pid,
+            cause: Cause::Unhealthy,
+        });
+    }
+    assert_eq!(live(&table), [1], "only one is out at a time");
+    assert_eq!(table.seen().rising.len(), 1);
+    let _ = table.tell(Event::Operator(Command::Replace(OTHER)));
+    let first = rises(&mut table, SLOT, 2);
+    let _ = table.tell(is_ready(first));
+    let (pid, passed) = (first, true);
+    let _ = table.tell(Event::Checked { pid, passed });
+    let _ = table.tell(Event::Drained { pid: old[0] });
+    let _ = table.ends(old[0], TERMINATED);
+    assert_eq!(table.seen().rising[0].slot, OTHER);
+}
+
+#[test]
 fn an_empty_slot_gets_its_worker_now() {
     let (mut table, old) = Table::serving(two());
     let _ = table.ends(old[0], Exit::Code(1));

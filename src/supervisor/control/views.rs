@@ -2,14 +2,22 @@
 
 use std::time::Duration;
 
-use crate::control::protocol::{Counts, Health, Place, Reload, Worker};
+use crate::control::protocol::{Counts, Failed, Health, Place, Reload, Worker};
 use crate::model::{Look, Pid, ReloadView, Snapshot, Tick, WorkerFigures, WorkerState, WorkerView};
 
 use crate::supervisor::report::{Reloads, current};
 
 /// The state in short. `wall` is the present time in seconds since 1970.
 pub(super) fn health(snapshot: &Snapshot, reloads: &Reloads, wall: u64) -> Health {
-    let (failures, last_failure) = reloads.failures();
+    let (failures, failed) = reloads.failures();
+    let failed: Vec<Failed> = failed
+        .into_iter()
+        .map(|(number, slot, why)| Failed {
+            number,
+            slot: slot.0,
+            why,
+        })
+        .collect();
     let reload = |view: ReloadView| Reload {
         number: view.number,
         generation: view.generation.0,
@@ -29,7 +37,8 @@ pub(super) fn health(snapshot: &Snapshot, reloads: &Reloads, wall: u64) -> Healt
         workers: counts(snapshot),
         reloads: reloads.map(reload).collect(),
         failures,
-        last_failure,
+        last_failure: failed.last().map(|failed| failed.why.clone()),
+        failed,
     }
 }
 

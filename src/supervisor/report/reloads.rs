@@ -14,6 +14,9 @@ use super::{Listener, Told, missing};
 /// How many reloads are kept: who waits for one asks many times while it runs.
 const KEPT: usize = 8;
 
+/// How many new workers that did not come up are kept.
+const KEPT_FAILURES: usize = 8;
+
 /// Longest text of why a reload failed, bytes.
 const LONGEST: usize = 2000;
 
@@ -52,8 +55,8 @@ struct Kept {
     records: VecDeque<ReloadRecord>,
     /// New workers that did not come up, in reloads or as replacements.
     failures: u64,
-    /// Why the last of them did not.
-    last_failure: Option<String>,
+    /// The last of them, with their numbers from 1, their slots, and why they did not.
+    failed: VecDeque<(u64, SlotId, String)>,
 }
 
 impl Reloads {
@@ -91,9 +94,10 @@ impl Reloads {
         self.locked(|kept| kept.records.back().map_or(1, |last| last.number + 1))
     }
 
-    /// How many new workers did not come up since the start, and why the last one did not.
-    pub(in crate::supervisor) fn failures(&self) -> (u64, Option<String>) {
-        self.locked(|kept| (kept.failures, kept.last_failure.clone()))
+    /// How many new workers did not come up since the start; and the last of them with their numbers, their slots, and why they
+    /// did not.
+    pub(in crate::supervisor) fn failures(&self) -> (u64, Vec<(u64, SlotId, String)>) {
+        self.locked(|kept| (kept.failures, kept.failed.iter().cloned().collect()))
     }
 
     /// The reload that runs has replaced so many workers. Returns how many there are to replace, if it is more than was told.
@@ -108,11 +112,14 @@ impl Reloads {
         workers
     }
 
-    fn failed(&self, why: String, with_lines: String) {
+    fn failed(&self, slot: SlotId, why: String, with_lines: String) {
         self.change(|last| last.why = Some((why, with_lines.clone())));
         self.locked(|kept| {
             kept.failures = kept.failures.saturating_add(1);
-            kept.last_failure = Some(with_lines);
+            if kept.failed.len() >= KEPT_FAILURES {
+                kept.failed.pop_front();
+            }
+            kept.failed.push_back((kept.failures, slot, with_lines));
         });
     }
 
@@ -185,7 +192,8 @@ impl Listener for Listening {
             Note::NotUp { slot, why, .. } => {
                 let why = missing::not_up(why, &self.config, told);
                 let with_lines = sentence(slot, &why, told.last_lines);
-                self.reloads.failed(sentence(slot, &why, &[]), with_lines);
+                let why = sentence(slot, &why, &[]);
+                self.reloads.failed(slot, why, with_lines);
             }
             Note::ReloadEnded {
                 result,
@@ -279,7 +287,15 @@ mod tests {
         // A replacement that fails without a reload changes no record.
         hear(&mut listening, note, &[]);
         assert_eq!(reloads.all().len(), 1);
-        assert_eq!(reloads.failures().0, 2);
+        let (count, failed) = reloads.failures();
+        assert_eq!((count, failed.len()), (2, 2));
+        assert_eq!((failed[1].0, failed[1].1), (2, SlotId(1)));
+        for _ in 0..20 {
+            hear(&mut listening, note, &[]);
+        }
+        let (count, failed) = reloads.failures();
+        assert_eq!((count, failed.len()), (22, KEPT_FAILURES));
+        assert_eq!(failed[0].0, 15, "the latest are kept");
         assert_eq!(reloads.next(), 2);
     }
 

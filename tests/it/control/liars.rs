@@ -48,7 +48,7 @@ fn health() -> Value {
             "number": 1, "generation": 1, "workers": 1, "replaced": 0, "result": "failure", "why": HOSTILE,
             "seconds": 1.0,
         }],
-        "failures": 1, "last_failure": HOSTILE,
+        "failures": 1, "last_failure": HOSTILE, "failed": [{ "number": 1, "slot": 0, "why": HOSTILE }],
     })
 }
 

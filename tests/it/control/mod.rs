@@ -7,6 +7,7 @@ pub mod halt;
 mod liars;
 mod peers;
 mod places;
+mod restart;
 mod shown;
 mod steering;
 mod trust;
