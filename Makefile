@@ -75,7 +75,8 @@ advisories: ## known faults of the packages; reads the RustSec database from Git
 other-target: ## compiles, and does not link, for the other architecture (aarch64 or x86-64)
 	scripts/other-target
 
-screenshots: deps ## docs/pictures/status-*.png, of the status page in a browser
+screenshots: deps ## docs/pictures: status-*.png, of the status page in a browser, and monit.svg, the live screen
+	UPDATE_SNAPSHOTS=1 $(CARGO) nextest run --locked --bin rpmctl monit::view
 	$(CARGO) nextest run --locked --run-ignored only -E 'test(/::screenshots_/)'
 
 bench: deps ## the measurements of benches/, side by side with other tools (ONLY="memory log" for some)

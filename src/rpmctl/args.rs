@@ -28,7 +28,7 @@ pub struct Args {
 }
 
 /// Options of every command.
-#[derive(Debug, Arguments)]
+#[derive(Clone, Debug, Arguments)]
 pub struct Globals {
     /// The RPM_HOME of the runtime; without it, the variable RPM_HOME and then the usual directories
     #[arg(long, global = true, value_name = "DIR")]
@@ -61,6 +61,12 @@ pub enum Command {
                       an old one leaves it.\n\nExample:\n  rpmctl list\n  rpmctl list --json"
     )]
     List,
+    /// Show the workers on a live screen, and steer them by keys.
+    #[command(
+        after_help = "It needs a terminal: kubectl exec -it, docker exec -it. The key ? shows the keys. With NO_COLOR it has no colours.\n\n\
+                      Example:\n  rpmctl monit"
+    )]
+    Monit,
     /// Show the state in short; exit code 0 if the service is ready.
     #[command(after_help = "Example:\n  rpmctl health")]
     Health,

@@ -80,6 +80,15 @@ impl Failure {
         }
     }
 
+    /// A signal ended it: the exit code is that of a shell.
+    pub fn signalled(signal: i32) -> Self {
+        Self {
+            code: u8::try_from(128 + signal).unwrap_or(FAILED),
+            text: String::new(),
+            passes: false,
+        }
+    }
+
     /// What the runtime answered.
     pub fn refused(refusal: &Refusal) -> Self {
         let code = match refusal.kind {

@@ -15,6 +15,7 @@ mod from_pm2;
 mod health;
 mod lines;
 mod list;
+mod monit;
 mod output;
 mod plain;
 mod progress;
@@ -51,6 +52,7 @@ fn run(args: &Args) -> Result<(), Failure> {
     let globals = &args.globals;
     match &args.command {
         Command::List => list::run(globals),
+        Command::Monit => monit::run(globals),
         Command::Health => health::run(globals),
         Command::Env => env::run(globals),
         Command::Wait(what) => wait::run(globals, what),

@@ -2,7 +2,7 @@
 #![expect(unsafe_code, reason = "FIONREAD has no safe wrapper")]
 
 use std::io::IoSlice;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
@@ -117,6 +117,22 @@ pub fn wait_readable(fd: impl AsFd, limit: std::time::Duration) -> nix::Result<b
     retry(|| poll(&mut fds, timeout)).map(|count| count > 0)
 }
 
+/// Waits until one of `fds` is readable, or hung up, or `limit` has passed, or a signal handler ran. Says of each whether
+/// it is.
+pub fn wait_any<const N: usize>(
+    fds: [BorrowedFd<'_>; N],
+    limit: std::time::Duration,
+) -> nix::Result<[bool; N]> {
+    // Rounded up: a wait that is too short would be repeated without a pause.
+    let limit = limit.saturating_add(std::time::Duration::from_micros(999));
+    let timeout = PollTimeout::try_from(limit).unwrap_or(PollTimeout::MAX);
+    let mut polled = fds.map(|fd| PollFd::new(fd, PollFlags::POLLIN));
+    match poll(&mut polled, timeout) {
+        Ok(_) | Err(Errno::EINTR) => Ok(polled.map(|fd| fd.any().unwrap_or(true))),
+        Err(errno) => Err(errno),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -131,6 +147,18 @@ mod tests {
         assert_eq!(read(&pipe.read, &mut [0; 8]), Ok(Read::Empty));
         drop(pipe.write);
         assert_eq!(read(&pipe.read, &mut [0; 8]), Ok(Read::End));
+    }
+
+    #[test]
+    fn of_several_descriptors_those_that_can_be_read_are_told() {
+        let [one, other] = [OutputPipe::new().unwrap(), OutputPipe::new().unwrap()];
+        let fds = || [one.read.as_fd(), other.read.as_fd()];
+        assert_eq!(wait_any(fds(), std::time::Duration::ZERO), Ok([false; 2]));
+        write_all(&other.write, b"1").unwrap();
+        let long = std::time::Duration::from_hours(1);
+        assert_eq!(wait_any(fds(), long), Ok([false, true]));
+        drop(one.write);
+        assert_eq!(wait_any(fds(), long), Ok([true; 2]));
     }
 
     #[test]

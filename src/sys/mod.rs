@@ -53,6 +53,7 @@ pub mod spawn;
 pub mod status;
 pub mod steering;
 pub mod tcp;
+pub mod terminal;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod thread;

@@ -9,7 +9,7 @@ use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 
 use nix::errno::Errno;
-use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
+use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
 use crate::model::{Pid, Received, Sig};
@@ -131,6 +131,17 @@ pub fn send_group(leader: Pid, sig: Sig) -> nix::Result<()> {
     // SAFETY: as above. The negative number names one group, never all processes, because a `Pid` is above 1.
     let result = unsafe { libc::kill(-leader.get(), sig.get()) };
     Errno::result(result).map(drop)
+}
+
+/// Stops the own process until somebody continues it, as SIGTSTP does. The kernel does not if nobody could: in a process
+/// group without a shell (`kubectl exec`). For a thread that has SIGTSTP blocked and leaves its disposition.
+pub fn stop_self() {
+    let own = SigSet::from(Signal::SIGTSTP);
+    // They fail only for an invalid `how`.
+    let _ = own.thread_unblock();
+    // SAFETY: raise has no memory preconditions. It does not fail for a signal that exists.
+    unsafe { libc::raise(libc::SIGTSTP) };
+    let _ = own.thread_block();
 }
 
 /// Blocks every signal in the calling thread. Only the main thread receives signals.

@@ -168,6 +168,7 @@ pub const LAYERS: [Layer; 20] = [
         &[
             "clap",
             "json5",
+            "ratatui_core",
             "saphyr_parser",
             "serde",
             "serde_json",

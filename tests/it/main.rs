@@ -35,6 +35,7 @@ mod kernels;
 mod load;
 mod logs;
 mod metrics;
+mod monit;
 mod node;
 mod packages;
 mod pm2;

@@ -207,6 +207,22 @@ impl<'a> Container<'a> {
         )
     }
 
+    /// A line for sh that runs `podman exec` with these options, on the terminal of that shell.
+    pub fn exec_line(&self, options: &str, words: &str) -> String {
+        let mut command = Command::new("podman");
+        self.engine.configure(&mut command);
+        let variables = command
+            .get_envs()
+            .filter_map(|(name, value)| Some(format!("{}='{}'", name.to_str()?, value?.to_str()?)));
+        let variables: Vec<String> = variables.collect();
+        format!(
+            "env {} podman --tmpdir {} exec {options} {} {words}",
+            variables.join(" "),
+            self.engine.run.join("tmp").display(),
+            self.name
+        )
+    }
+
     /// Sends SIGTERM, then SIGKILL after `seconds`; returns the exit code.
     #[track_caller]
     pub fn stop(&self, seconds: u32) -> i32 {

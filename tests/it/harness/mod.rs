@@ -43,6 +43,7 @@ mod static_runtime;
 pub mod status;
 mod terminal;
 mod tests;
+mod tmux;
 pub mod unix_paths;
 mod written;
 
@@ -69,6 +70,7 @@ pub use reader::{Reader, Speed, lines_of};
 pub use runtime::Runtime;
 pub use static_runtime::static_runtime;
 pub use terminal::terminal;
+pub use tmux::Tmux;
 pub use written::{Tally, account, tally};
 
 /// The limit of each wait in a test.
