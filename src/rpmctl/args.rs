@@ -163,6 +163,14 @@ pub enum Command {
                       runtime.\n\nExamples:\n  rpmctl events --lines 20\n  rpmctl events -f --json"
     )]
     Events(Events),
+    /// Show the last lines of the workers and of the runtime, from memory.
+    #[command(
+        after_help = "Each line has its slot: `3 |` for standard output, `3 !` for standard error; `rpm |` is the runtime. With -f it shows the \
+                      last 15 lines first, without -f all that are kept (RPM_LOG_RING); --lines and --since choose others. It ends with the \
+                      runtime. With --json each line is an object.\n\nExamples:\n  rpmctl logs -f\n  rpmctl logs --slot 2 --stderr --since \
+                      5m\n  rpmctl logs -f --grep timeout"
+    )]
+    Logs(Logs),
 }
 
 /// A number of workers.
@@ -198,6 +206,29 @@ pub struct Events {
     /// So many of the last events first; all that are kept without -f, none with it
     #[arg(short = 'n', long, value_name = "N")]
     pub lines: Option<usize>,
+}
+
+/// Which lines.
+#[derive(Debug, Arguments)]
+pub struct Logs {
+    /// Go on with the lines that come, until Ctrl-C
+    #[arg(short, long)]
+    pub follow: bool,
+    /// Only so many of the last lines
+    #[arg(short = 'n', long, value_name = "N")]
+    pub lines: Option<u64>,
+    /// Only lines of the workers of this slot
+    #[arg(long, value_name = "SLOT")]
+    pub slot: Option<u16>,
+    /// Only what workers wrote to standard error
+    #[arg(long)]
+    pub stderr: bool,
+    /// Only lines of this time: 10s, 5m
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub since: Option<Duration>,
+    /// Only lines that contain this text; it is no pattern
+    #[arg(long, value_name = "TEXT")]
+    pub grep: Option<String>,
 }
 
 /// Whether to wait for the end.

@@ -16,7 +16,7 @@ pub fn run(globals: &Globals, which: &Events) -> Result<(), Failure> {
         if globals.json {
             return out.line(&raw.to_string(), more);
         }
-        match item::<Event>(raw)? {
+        match item::<Event>(raw, false)? {
             Ok(event) => {
                 let what = plain(&event.what.to_string());
                 out.line(&format!("{}  {what}", utc(event.time)), more)

@@ -15,6 +15,7 @@ mod from_pm2;
 mod health;
 mod lines;
 mod list;
+mod logs;
 mod monit;
 mod output;
 mod plain;
@@ -72,6 +73,7 @@ fn run(args: &Args) -> Result<(), Failure> {
         Command::Signal { name, target } => steer::signal(globals, name, *target),
         Command::Reopen => steer::reopen(globals),
         Command::Events(which) => events::run(globals, which),
+        Command::Logs(which) => logs::run(globals, which),
     }
 }
 
@@ -102,6 +104,16 @@ fn pause(time: Duration) {
 /// is beside the outcome.
 fn eprint(text: &str) {
     let _ = std::io::stderr().write_all(plain::lines(text).as_bytes());
+}
+
+/// Whether colours are wanted: not if NO_COLOR (no-color.org) or TERM=dumb is set.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is the main of rpmctl, which reads the environment here"
+)]
+fn wants_colour() -> bool {
+    std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+        && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
 }
 
 /// The home directory.

@@ -47,12 +47,17 @@ fn written(outcome: io::Result<()>) -> Result<(), Failure> {
     })
 }
 
-/// What an item is; `Err`: so many are lost at its place.
-pub fn item<T: DeserializeOwned>(said: &Said) -> Result<Result<T, u64>, Failure> {
-    if let Ok(Lost { lost }) = said.read() {
+/// What an item is; `Err`: so many are lost at its place. Its texts are plain, unless they are wanted `exactly`.
+pub fn item<T: DeserializeOwned>(said: &Said, exactly: bool) -> Result<Result<T, u64>, Failure> {
+    if let Ok(Lost { lost }) = said.read_exactly() {
         return Ok(Err(lost));
     }
-    let item = said.read().map_err(|error| {
+    let item = if exactly {
+        said.read_exactly()
+    } else {
+        said.read()
+    };
+    let item = item.map_err(|error| {
         let text = "cannot read an item of the runtime; use the rpmctl of the same release";
         Failure::failed(format!("{text}: {error}"))
     })?;

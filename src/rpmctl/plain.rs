@@ -66,6 +66,11 @@ impl Said {
     pub fn read<T: DeserializeOwned>(&self) -> serde_json::Result<T> {
         serde_json::from_str(&plain_json(self.0.get()))
     }
+
+    /// The value as it was said. Its texts may have anything, and a terminal must not get them.
+    pub fn read_exactly<T: DeserializeOwned>(&self) -> serde_json::Result<T> {
+        serde_json::from_str(self.0.get())
+    }
 }
 
 /// The same JSON, on one line of ASCII as far as letters are harmful: they are escaped.

@@ -25,7 +25,9 @@ pub fn human(seconds: f64) -> String {
 pub fn utc(seconds: f64) -> String {
     let time = Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or_default();
     let (mut days, day) = (time.as_secs() / 86_400, time.as_secs() % 86_400);
-    let leap = |year: u64| year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let leap = |year: u64| {
+        year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400))
+    };
     let mut year = 1970;
     while days >= 365 + u64::from(leap(year)) && year < 9999 {
         days -= 365 + u64::from(leap(year));

@@ -15,6 +15,7 @@ use tracing::{debug, info, warn};
 use crate::config::{Config, Line};
 use crate::control::protocol::{Command, Env, Kind, List, Refusal, Variable, Version};
 use crate::control::{self, Answer, Held, Limits, Obeyed, Opened, Rule, Service, socket_name};
+use crate::log::Log;
 use crate::metrics::{ControlFault, Metrics};
 use crate::model::{Snapshot, Tick};
 use crate::policy::Seldom;
@@ -28,10 +29,12 @@ use super::incoming::Incoming;
 use super::report::Events;
 
 mod happened;
+mod lines;
 mod orders;
 mod views;
 
 use happened::Happened;
+use lines::Lines;
 pub(super) use orders::{Answers, Order};
 
 /// Opens the control socket and serves it, if RPM_CONTROL says so. That it cannot be opened ends nothing: the service is
@@ -141,6 +144,7 @@ struct Desk {
     lines: Vec<Line>,
     metrics: Arc<Metrics>,
     events: Events,
+    log: Log,
     /// To the loop.
     outbox: UnboundedSender<Incoming>,
     gathering: Rc<Gathering>,
@@ -154,6 +158,7 @@ impl Desk {
             lines,
             metrics: Arc::clone(&supervisor.metrics),
             events: supervisor.events.clone(),
+            log: supervisor.log.clone(),
             outbox: supervisor.outbox.clone(),
             gathering: Rc::clone(&supervisor.gathering),
             listed: OneForAll::new(),
@@ -173,6 +178,16 @@ impl Desk {
             | Command::Scale { .. }
             | Command::Signal { .. }
             | Command::Reopen => return Obeyed::Once(self.order(command.clone(), peer)),
+            Command::Logs(wanted) => match self.log.ring() {
+                Some(ring) => {
+                    self.told(command, peer, true);
+                    return Obeyed::Many(Box::new(Lines::new(ring, wanted)));
+                }
+                None => {
+                    let text = "no lines are kept in memory (RPM_LOG_RING=0)";
+                    Err(Refusal::new(Kind::Refused, text))
+                }
+            },
             Command::Events { follow, lines } => {
                 self.told(command, peer, true);
                 let events = self.events.clone();

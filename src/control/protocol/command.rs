@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Wanted;
+
 /// What is asked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "command", rename_all = "kebab-case")]
@@ -62,13 +64,15 @@ pub enum Command {
         #[serde(default)]
         lines: Option<usize>,
     },
+    /// The last lines of the workers and of the runtime, and those that come: [`super::LogLine`].
+    Logs(Wanted),
 }
 
 impl Command {
     /// The names of all commands, in the order of the documentation.
-    pub const NAMES: [&'static str; 12] = [
+    pub const NAMES: [&'static str; 13] = [
         "list", "health", "env", "version", "reload", "restart", "stop", "start", "scale",
-        "signal", "reopen", "events",
+        "signal", "reopen", "events", "logs",
     ];
 
     /// The name in a request, in the log and in the metric.
@@ -86,6 +90,7 @@ impl Command {
             Self::Signal { .. } => "signal",
             Self::Reopen => "reopen",
             Self::Events { .. } => "events",
+            Self::Logs(_) => "logs",
         }
     }
 
@@ -111,7 +116,8 @@ impl Command {
             | Self::Version
             | Self::Reload
             | Self::Reopen
-            | Self::Events { .. } => name.to_owned(),
+            | Self::Events { .. }
+            | Self::Logs(_) => name.to_owned(),
         }
     }
 }
@@ -142,6 +148,7 @@ mod tests {
             (signal("HUP", Some(3)), "signal HUP 3"),
             (Command::Reopen, "reopen"),
             (Command::Events { follow, lines }, "events"),
+            (Command::Logs(Wanted::default()), "logs"),
         ];
         for ((command, words), name) in all.into_iter().zip(Command::NAMES) {
             assert_eq!(command.name(), name);

@@ -7,6 +7,7 @@ use serde_json::value::RawValue;
 mod answers;
 mod command;
 mod event;
+mod logs;
 
 pub use answers::{
     Begun, Counts, Done, Env, Failed, Health, List, Lost, Place, Reload, Scaled, Signalled, Slots,
@@ -14,6 +15,7 @@ pub use answers::{
 };
 pub use command::Command;
 pub use event::{Event, Text, What, cut};
+pub use logs::{LogLine, LogSource, Wanted};
 
 /// The version of the protocol that this program speaks.
 pub const VERSION: u32 = 1;

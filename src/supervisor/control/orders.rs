@@ -153,9 +153,8 @@ impl Supervisor {
             | Command::Health
             | Command::Env
             | Command::Version
-            | Command::Events { .. } => {
-                Err(Refusal::new(Kind::Unknown, "this command changes nothing"))
-            }
+            | Command::Events { .. }
+            | Command::Logs(_) => Err(Refusal::new(Kind::Unknown, "this command changes nothing")),
         }
     }
 

@@ -5,6 +5,7 @@ mod finding;
 mod follower;
 pub mod halt;
 mod liars;
+mod logs;
 mod peers;
 mod places;
 mod restart;
