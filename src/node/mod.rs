@@ -73,6 +73,8 @@ pub enum NodeEvent {
     Port(PortEvent),
     /// About one worker.
     Worker(Member, Said),
+    /// A worker has sent a message to its primary (`process.send`). This is how it begins.
+    Message(SlotId, Pid, String),
 }
 
 /// What a worker has said or done.

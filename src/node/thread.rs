@@ -42,6 +42,9 @@ const WAKER: u64 = 0;
 /// The log has room again. No worker has this number.
 const ROOM: u64 = u64::MAX;
 
+/// How much of a message is shown, bytes. An event has place for less.
+const SHOWN: usize = 1 << 10;
+
 /// Stack size, bytes. The values of an event of log4js are shown by recursion.
 const STACK: usize = 512 << 10;
 
@@ -240,6 +243,11 @@ impl<F: Fn(NodeEvent)> Thread<F> {
             && let Some(full) = self.log_event(peer, line, pauses)
         {
             return full;
+        }
+        if matches!(message, Message::Topic | Message::SocketIo | Message::Other) {
+            let begin = line.get(..SHOWN).unwrap_or(line);
+            let text = String::from_utf8_lossy(begin.trim_ascii_end()).into_owned();
+            (self.events)(NodeEvent::Message(peer.label.slot, peer.label.pid, text));
         }
         match message {
             Message::Cluster(cluster) => self.cluster(peer, &cluster),

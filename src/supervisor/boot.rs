@@ -136,7 +136,8 @@ pub async fn boot(boot: Boot) -> Result<(Supervisor, Log), BootError> {
         means => Some(share(&config, means, settings, &outbox)?),
     };
     let handles = (boot.inherited, &log, &outbox);
-    let starts = |kind| Node::start(kind, &config, sharing.as_ref(), handles);
+    let events = Events::default();
+    let starts = |kind| Node::start(kind, &config, sharing.as_ref(), handles, &events);
     let node = kind.ok().map(starts).transpose()?;
     if node.is_some() {
         super::node::tell_of_scheduling(&boot.env);
@@ -157,7 +158,6 @@ pub async fn boot(boot: Boot) -> Result<(Supervisor, Log), BootError> {
         );
     }
     let reloads = Reloads::default();
-    let events = Events::default();
     let reporter = Reporter::new(&config, &metrics, &reloads, &events);
     let gathering = Rc::new(Gathering::new(&snapshot, &reloads, &clock, ports));
     let host = Host {

@@ -10,6 +10,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use tracing::{debug, info, warn};
 
 use crate::config::{Config, ForDrain, ForNode, Ready};
+use crate::control::protocol::{What, cut};
 use crate::log::Log;
 use crate::model::{
     Cause, Generation, Pid, ReadyBy, SlotId, Snapshot, WorkerState, WorkerView, worker_vars,
@@ -24,6 +25,7 @@ use crate::sys::search;
 use super::boot::{BootError, refused};
 use super::incoming::Incoming;
 use super::ports::Sharing;
+use super::report::Events;
 use super::worker::Worker;
 use super::{Supervisor, environment};
 
@@ -105,6 +107,7 @@ impl Node {
         config: &Config,
         sharing: Option<&Sharing>,
         (inherited, log, outbox): (Inherited, &Log, &UnboundedSender<Incoming>),
+        happened: &Events,
     ) -> Result<Self, BootError> {
         let cluster = kind == Program::Script && sharing.is_some();
         let slots = config.program.instances.get();
@@ -116,13 +119,23 @@ impl Node {
             sees_listen: sharing.is_some_and(|sharing| sharing.filter.is_some()),
             inherited,
         };
-        let outbox = outbox.clone();
+        let (outbox, happened) = (outbox.clone(), happened.clone());
         let events = move |event| {
-            // The loop may have ended.
-            drop(outbox.send(match event {
+            let incoming = match event {
                 NodeEvent::Port(event) => Incoming::Port(event),
                 NodeEvent::Worker(member, said) => Incoming::Channel(member, said),
-            }));
+                // Not by the loop: there may be many.
+                NodeEvent::Message(slot, pid, text) => {
+                    happened.push(What::Message {
+                        slot: slot.0,
+                        pid: pid.get(),
+                        text: cut(text),
+                    });
+                    return;
+                }
+            };
+            // The loop may have ended.
+            drop(outbox.send(incoming));
         };
         let channels = Channels::start(settings, events).map_err(|error| {
             refused(format!(

@@ -10,7 +10,8 @@ use crate::harness::shared_port::stop;
 use nix::sys::signal::kill;
 use nix::unistd::Pid;
 
-use crate::harness::{Signal, until};
+use crate::harness::nodes::Service;
+use crate::harness::{Builder, Signal, until, until_some};
 
 fn events(text: &str) -> Vec<Value> {
     let lines = text.lines();
@@ -117,6 +118,35 @@ fn events_are_followed_until_the_runtime_ends() {
     assert!(names(&last).contains(&"stopping"), "{rest}");
     assert_eq!(last.last().unwrap()["cause"], "stop", "{rest}");
     assert_eq!(follower.code(), 0);
+}
+
+#[test]
+fn messages_of_node_workers_to_their_primary_are_events() {
+    let home = Home::new("bus");
+    let of = |builder: Builder| {
+        builder
+            .env("RPM_CONTROL", "on")
+            .env("RPM_HOME", home.path())
+    };
+    let mut service = Service::with(22, 2, "serve(PORT)", of).ready();
+    let code = "Promise.all([send({ type: 'tick', data: 7 }), send({ topic: 'x', data: 'é'.repeat(5000) })])";
+    service.workers[1].run(code);
+    let messages = until_some("both are told", || {
+        let all = events(&home.ctl(&["events", "--json"]).out);
+        let messages = all.into_iter().filter(|event| event["event"] == "message");
+        let messages: Vec<Value> = messages.collect();
+        (messages.len() == 2).then_some(messages)
+    });
+    let pid = service.workers[1].pid;
+    assert!(
+        messages.iter().all(|event| event["pid"] == pid),
+        "{messages:?}"
+    );
+    assert_eq!(messages[0]["text"], r#"{"type":"tick","data":7}"#);
+    let long = messages[1]["text"].as_str().unwrap();
+    assert_eq!(long.chars().count(), 201, "{long}");
+    assert!(long.starts_with(r#"{"topic":"x","data":"éé"#) && long.ends_with('…'));
+    service.stop();
 }
 
 #[test]
