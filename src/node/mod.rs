@@ -112,6 +112,33 @@ impl Fault {
     }
 }
 
+/// A message of an operator for some workers.
+struct Post {
+    to: Vec<Member>,
+    line: Arc<[u8]>,
+    /// Is told what became of it.
+    told: Box<dyn FnOnce(Posted) + Send>,
+}
+
+impl std::fmt::Debug for Post {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Post")
+            .field("to", &self.to)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What became of a message of an operator.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Posted {
+    /// How many workers get it.
+    pub workers: usize,
+    /// So many have closed their channel, or have ended.
+    pub closed: usize,
+    /// For so many much waits already, because they do not read.
+    pub full: usize,
+}
+
 /// The event loop's handle of the thread.
 #[derive(Clone, Debug)]
 pub struct Channels {
@@ -127,6 +154,7 @@ enum Order {
     Drains(Member),
     Stops(Member),
     Shutdown(Member),
+    Post(Post),
     Ended(Member),
     Resize(u16),
 }
@@ -171,6 +199,17 @@ impl Channels {
     /// Sends the message `shutdown`.
     pub fn shutdown(&self, member: Member) {
         self.order(Order::Shutdown(member));
+    }
+
+    /// Sends a line to workers, behind what waits for them. `told` is called on the thread and must not block.
+    pub fn post(
+        &self,
+        to: Vec<Member>,
+        line: Arc<[u8]>,
+        told: impl FnOnce(Posted) + Send + 'static,
+    ) {
+        let told = Box::new(told);
+        self.order(Order::Post(Post { to, line, told }));
     }
 
     /// The worker has ended.

@@ -20,7 +20,7 @@ use super::outbox::Line;
 use super::peer::{Peer, Read};
 use super::preload::DRAINS;
 use super::servers::Servers;
-use super::{Fault, NodeEvent, Order, Said, Settings};
+use super::{Fault, NodeEvent, Order, Post, Posted, Said, Settings};
 
 /// Messages that are held for a slot without a ready worker, bytes.
 const HELD: usize = 8 << 20;
@@ -167,9 +167,30 @@ impl<F: Fn(NodeEvent)> Thread<F> {
                 let line: Line = Arc::from(&b"\"shutdown\"\n"[..]);
                 self.post(member, |peer| peer.outbox.push(line, None));
             }
+            Order::Post(post) => self.post_to_some(post),
             Order::Ended(member) => self.ended(member),
             Order::Resize(slots) => self.relay.resize(slots),
         }
+    }
+
+    /// Sends a message of an operator to those that read their channel.
+    fn post_to_some(&mut self, post: Post) {
+        let mut posted = Posted::default();
+        for member in post.to {
+            let peer = self.peers.get(&member);
+            let Some(peer) = peer.filter(|peer| !peer.closed && !peer.over) else {
+                posted.closed += 1;
+                continue;
+            };
+            if peer.outbox.queued() + post.line.len() > HIGH {
+                posted.full += 1;
+                continue;
+            }
+            posted.workers += 1;
+            let line = Arc::clone(&post.line);
+            self.post(member, |peer| peer.outbox.push(line, None));
+        }
+        (post.told)(posted);
     }
 
     /// A worker has ended. What it sent before is handled first.

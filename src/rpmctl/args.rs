@@ -151,6 +151,20 @@ pub enum Command {
         #[arg(value_name = "SLOT|all", value_parser = target)]
         target: Target,
     },
+    /// Send a message to the program: `process.on('message')` of Node gets it.
+    #[command(
+        after_help = "The message is JSON: a string, an object, any value. It goes on the Node channel, so only workers that are started as \
+                      `node FILE` get it (RPM_NODE). With `all` the answer tells how many got it.\n\n\
+                      Example:\n  rpmctl send all '{\"topic\":\"cache:clear\",\"data\":{}}'\n  rpmctl send 2 '\"dump\"'"
+    )]
+    Send {
+        /// The slot, or all workers
+        #[arg(value_name = "SLOT|all", value_parser = target)]
+        target: Target,
+        /// The message
+        #[arg(value_name = "JSON", value_parser = message, allow_hyphen_values = true)]
+        message: serde_json::Value,
+    },
     /// Open the log files of the runtime anew, after another program has renamed them.
     #[command(
         after_help = "Programs that write their own log files get a signal instead: rpmctl signal USR1 all.\n\nExample:\n  \
@@ -271,6 +285,20 @@ fn number(text: &str) -> Result<Number, String> {
     number.ok_or_else(|| "it is not a number of workers; accepted: 4, +1, -1".to_owned())
 }
 
+/// Most bytes of a message: a request has at most 16 KiB.
+const LONGEST: usize = 15 << 10;
+
+fn message(text: &str) -> Result<serde_json::Value, String> {
+    let value: serde_json::Value = serde_json::from_str(text).map_err(|error| {
+        format!("it is not JSON ({error}); a word needs its quotes: '\"refresh\"'")
+    })?;
+    let length = value.to_string().len();
+    if length > LONGEST {
+        return Err(format!("it has {length} bytes; at most {LONGEST}"));
+    }
+    Ok(value)
+}
+
 fn target(text: &str) -> Result<Target, String> {
     if text.eq_ignore_ascii_case("all") {
         return Ok(Target::All);
@@ -351,6 +379,16 @@ mod tests {
         assert!(target("some").is_err());
         let error = Args::try_parse_from(["rpmctl", "restart"]).unwrap_err();
         assert!(error.use_stderr());
+    }
+
+    #[test]
+    fn a_message_is_json_of_bounded_length() {
+        assert_eq!(message("null"), Ok(serde_json::Value::Null));
+        assert_eq!(message("-1"), Ok(serde_json::json!(-1)));
+        assert!(message("refresh").unwrap_err().contains("needs its quotes"));
+        assert!(message("1 2").is_err());
+        let long = format!("\"{}\"", "x".repeat(LONGEST));
+        assert!(message(&long).unwrap_err().contains("at most"));
     }
 
     #[test]

@@ -71,6 +71,7 @@ fn run(args: &Args) -> Result<(), Failure> {
         Command::Start { target, waiting } => stop::start(globals, *target, waiting),
         Command::Scale { number, waiting } => steer::scale(globals, *number, waiting),
         Command::Signal { name, target } => steer::signal(globals, name, *target),
+        Command::Send { target, message } => steer::send(globals, *target, message),
         Command::Reopen => steer::reopen(globals),
         Command::Events(which) => events::run(globals, which),
         Command::Logs(which) => logs::run(globals, which),

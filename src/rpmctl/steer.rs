@@ -56,6 +56,10 @@ pub fn signal(globals: &Globals, name: &str, target: Target) -> Result<(), Failu
         signal: name.to_owned(),
         slot: target.slot(),
     };
+    tell(globals, command)
+}
+
+fn tell(globals: &Globals, command: Command) -> Result<(), Failure> {
     let answer = Connection::open(globals)?.ask::<Signalled>(command)?;
     if globals.json {
         return print(&format!("{}\n", answer.raw));
@@ -63,6 +67,14 @@ pub fn signal(globals: &Globals, name: &str, target: Target) -> Result<(), Failu
     let workers = answer.value.workers;
     let plural = if workers == 1 { "" } else { "s" };
     print(&format!("sent to {workers} worker{plural}\n"))
+}
+
+pub fn send(globals: &Globals, target: Target, message: &serde_json::Value) -> Result<(), Failure> {
+    let command = Command::Send {
+        message: message.clone(),
+        slot: target.slot(),
+    };
+    tell(globals, command)
 }
 
 pub fn reopen(globals: &Globals) -> Result<(), Failure> {

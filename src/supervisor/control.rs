@@ -30,6 +30,7 @@ use super::report::Events;
 
 mod happened;
 mod lines;
+mod messages;
 mod orders;
 mod views;
 
@@ -177,6 +178,7 @@ impl Desk {
             | Command::Start { .. }
             | Command::Scale { .. }
             | Command::Signal { .. }
+            | Command::Send { .. }
             | Command::Reopen => return Obeyed::Once(self.order(command.clone(), peer)),
             Command::Logs(wanted) => match self.log.ring() {
                 Some(ring) => {

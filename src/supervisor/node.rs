@@ -15,7 +15,7 @@ use crate::log::Log;
 use crate::model::{
     Cause, Generation, Pid, ReadyBy, SlotId, Snapshot, WorkerState, WorkerView, worker_vars,
 };
-use crate::node::{self, Channels, Fault, Member, NodeEvent, Said};
+use crate::node::{self, Channels, Fault, Member, NodeEvent, Posted, Said};
 use crate::policy::Event;
 use crate::policy::node::{Program, program};
 use crate::sys::channel::Channel;
@@ -247,6 +247,25 @@ impl Supervisor {
     pub(super) fn send_shutdown(&self, pid: Pid) {
         if let Some((channels, member)) = self.channel_of(pid) {
             channels.shutdown(member);
+        }
+    }
+
+    /// Whether this worker has a channel.
+    pub(super) fn has_channel(&self, pid: Pid) -> bool {
+        self.channel_of(pid).is_some()
+    }
+
+    /// Sends a line to these workers. `told` is called by the thread of the channels, with what became of it.
+    pub(super) fn post(
+        &self,
+        to: &[Pid],
+        line: Vec<u8>,
+        told: impl FnOnce(Posted) + Send + 'static,
+    ) {
+        if let Some(node) = &self.node {
+            let members = to.iter().filter_map(|pid| self.channel_of(*pid));
+            let members = members.map(|(_, member)| member).collect();
+            node.channels.post(members, line.into(), told);
         }
     }
 

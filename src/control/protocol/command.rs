@@ -53,6 +53,14 @@ pub enum Command {
         #[serde(default)]
         slot: Option<u16>,
     },
+    /// Send a message on the Node channel of workers: [`super::Signalled`].
+    Send {
+        /// What the program gets.
+        message: serde_json::Value,
+        /// Only to the worker of this slot.
+        #[serde(default)]
+        slot: Option<u16>,
+    },
     /// Open the log files anew: [`super::Done`].
     Reopen,
     /// What happened last, and what happens: [`super::Event`].
@@ -70,9 +78,9 @@ pub enum Command {
 
 impl Command {
     /// The names of all commands, in the order of the documentation.
-    pub const NAMES: [&'static str; 13] = [
+    pub const NAMES: [&'static str; 14] = [
         "list", "health", "env", "version", "reload", "restart", "stop", "start", "scale",
-        "signal", "reopen", "events", "logs",
+        "signal", "send", "reopen", "events", "logs",
     ];
 
     /// The name in a request, in the log and in the metric.
@@ -88,6 +96,7 @@ impl Command {
             Self::Start { .. } => "start",
             Self::Scale { .. } => "scale",
             Self::Signal { .. } => "signal",
+            Self::Send { .. } => "send",
             Self::Reopen => "reopen",
             Self::Events { .. } => "events",
             Self::Logs(_) => "logs",
@@ -100,7 +109,10 @@ impl Command {
         let target =
             |slot: &Option<u16>| slot.map_or_else(|| "all".to_owned(), |slot| slot.to_string());
         match self {
-            Self::Restart { slot } | Self::Stop { slot } | Self::Start { slot } => {
+            Self::Restart { slot }
+            | Self::Stop { slot }
+            | Self::Start { slot }
+            | Self::Send { slot, .. } => {
                 format!("{name} {}", target(slot))
             }
             Self::Scale { to: Some(to), .. } => format!("{name} {to}"),
@@ -133,6 +145,10 @@ mod tests {
             signal: signal.to_owned(),
             slot,
         };
+        let send = Command::Send {
+            message: serde_json::json!({ "topic": "refresh", "data": [1, null] }),
+            slot: Some(1),
+        };
         let (to, by) = (Some(4), None);
         let (follow, lines) = (true, None);
         let all = [
@@ -146,6 +162,7 @@ mod tests {
             (Command::Start { slot: None }, "start all"),
             (Command::Scale { to, by }, "scale 4"),
             (signal("HUP", Some(3)), "signal HUP 3"),
+            (send, "send 1"),
             (Command::Reopen, "reopen"),
             (Command::Events { follow, lines }, "events"),
             (Command::Logs(Wanted::default()), "logs"),

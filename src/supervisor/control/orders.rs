@@ -1,16 +1,21 @@
 //! Commands that change something. They come to the loop as messages; the decision and its effects are those of one turn,
 //! and the answer follows the turn.
 
+use std::sync::Arc;
+
 use serde_json::value::RawValue;
 use tokio::sync::oneshot::Sender;
+use tokio::task::spawn_local;
 use tracing::info;
 
 use crate::control::protocol::{
     Begun, Command, Done, Kind, Refusal, Scaled, Signalled, Slots, What, cut,
 };
+use crate::metrics::Metrics;
 use crate::model::{self, Pid, RunState, Sig, SlotId, Snapshot, Trigger, WorkerState, WorkerView};
 use crate::policy::{Event, MAX_INSTANCES};
 use crate::supervisor::Supervisor;
+use crate::supervisor::report::Events;
 use crate::sys::peer::Peer;
 
 use super::written;
@@ -40,15 +45,14 @@ impl Answers {
     }
 }
 
-impl Supervisor {
-    /// Begins what an order says, as events of this turn, or refuses it. One line of the log tells who said it.
-    pub(in crate::supervisor) fn ordered(&mut self, order: Order, events: &mut Vec<Event>) {
-        let Order {
-            command,
-            peer,
-            answer,
-        } = order;
-        let outcome = self.begin(&command, events);
+/// Where commands are written down.
+struct Books {
+    metrics: Arc<Metrics>,
+    events: Events,
+}
+
+impl Books {
+    fn note(&self, command: &Command, peer: Peer, outcome: &Outcome) {
         let refused = outcome.as_ref().err().map(|refusal| refusal.text.as_str());
         let Peer { pid, uid } = peer;
         let words = command.words();
@@ -67,6 +71,38 @@ impl Supervisor {
         });
         self.metrics
             .control_command(command.name(), outcome.is_ok());
+    }
+}
+
+impl Supervisor {
+    /// Begins what an order says, as events of this turn, or refuses it. One line of the log tells who said it.
+    pub(in crate::supervisor) fn ordered(&mut self, order: Order, events: &mut Vec<Event>) {
+        let Order {
+            command,
+            peer,
+            answer,
+        } = order;
+        let books = Books {
+            metrics: Arc::clone(&self.metrics),
+            events: self.events.clone(),
+        };
+        let outcome = match &command {
+            // The thread of the channels answers.
+            Command::Send { message, slot } => match self.send_message(message, *slot) {
+                Ok(sent) => {
+                    spawn_local(async move {
+                        let outcome = sent.await;
+                        books.note(&command, peer, &outcome);
+                        // The client may be gone.
+                        let _ = answer.send(outcome);
+                    });
+                    return;
+                }
+                Err(refusal) => Err(refusal),
+            },
+            _ => self.begin(&command, events),
+        };
+        books.note(&command, peer, &outcome);
         self.answers.0.push((answer, outcome));
     }
 
@@ -149,7 +185,8 @@ impl Supervisor {
                 self.log.reopen();
                 written(&Done {})
             }
-            Command::List
+            Command::Send { .. }
+            | Command::List
             | Command::Health
             | Command::Env
             | Command::Version
@@ -202,7 +239,7 @@ fn serves(seen: &Snapshot) -> Result<(), Refusal> {
     }
 }
 
-fn existing(seen: &Snapshot, slot: u16) -> Result<SlotId, Refusal> {
+pub(super) fn existing(seen: &Snapshot, slot: u16) -> Result<SlotId, Refusal> {
     if slot < seen.desired {
         return Ok(SlotId(slot));
     }

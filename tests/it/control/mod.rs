@@ -9,6 +9,7 @@ mod logs;
 mod peers;
 mod places;
 mod restart;
+mod send;
 mod shown;
 mod steering;
 mod trust;
