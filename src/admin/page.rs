@@ -4,6 +4,8 @@
 use std::fmt::Write;
 use std::time::Duration;
 
+use serde_json::{Map, Value};
+
 use crate::model::{
     AppInfo, Cause, Look, ReloadView, SlotId, WorkerFigures, WorkerState, WorkerView,
 };
@@ -15,7 +17,7 @@ const PAGE: &str = include_str!("page.html");
 
 /// What the page may do: its one style, its one script, and asking this address. A test compares the hashes with the file.
 pub(super) const POLICY: &str = "default-src 'none'; connect-src 'self'; img-src data:; \
-    style-src 'sha256-dB1yGwK1+AjRQVFWiyqpz+XnJit2m5UKHMm1AyFLn18='; script-src 'sha256-HcJ/Czktqo6p89DIEkrr+JO0nwsAI3dVki5RtmzimBk='; \
+    style-src 'sha256-dB1yGwK1+AjRQVFWiyqpz+XnJit2m5UKHMm1AyFLn18='; script-src 'sha256-BL8CZ8oG+4E3792DK3IDAJo3aXN+5XB5f5ML7oI7VkI='; \
     base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 const COLUMNS: [&str; 13] = [
@@ -43,12 +45,12 @@ enum Place {
 }
 
 /// The page as it is at this moment.
-pub(super) fn page(about: &About, app: &AppInfo, look: &Look) -> String {
+pub(super) fn page(about: (&About, &AppInfo), look: &Look, events: &[Value]) -> String {
     let mut page = String::with_capacity(PAGE.len() + 400 * look.figures.len());
     for (place, part) in PAGE.split("<!--").enumerate() {
         let rest = match part.split_once("-->") {
             Some((name, rest)) if place > 0 => {
-                fill(&mut page, name, (about, app, look));
+                fill(&mut page, name, about, look, events);
                 rest
             }
             _ => part,
@@ -58,7 +60,13 @@ pub(super) fn page(about: &About, app: &AppInfo, look: &Look) -> String {
     page
 }
 
-fn fill(page: &mut String, name: &str, (about, app, look): (&About, &AppInfo, &Look)) {
+fn fill(
+    page: &mut String,
+    name: &str,
+    (about, app): (&About, &AppInfo),
+    look: &Look,
+    events: &[Value],
+) {
     match name {
         "app" => text(page, &app.name),
         "state" => text(page, &state_line(look)),
@@ -67,6 +75,7 @@ fn fill(page: &mut String, name: &str, (about, app, look): (&About, &AppInfo, &L
         "head" => COLUMNS.iter().for_each(|name| element(page, "th", name)),
         "workers" => workers(page, look),
         "reloads" => reloads(page, look),
+        "events" => happened(page, events),
         _ => {}
     }
 }
@@ -232,6 +241,43 @@ fn exit(view: &WorkerView) -> String {
         (None, _) => "-".to_owned(),
         (Some(exit), None | Some(Cause::Exit | Cause::Signal)) => exit.to_string(),
         (Some(exit), Some(cause)) => format!("{exit} ({})", cause.label()),
+    }
+}
+
+fn happened(page: &mut String, events: &[Value]) {
+    for event in events.iter().rev().filter_map(Value::as_object) {
+        element(page, "p", &line(event));
+    }
+}
+
+/// One event in words: when, what, where, and its other fields.
+fn line(event: &Map<String, Value>) -> String {
+    let of = |name: &str| event.get(name).map(plain).unwrap_or_default();
+    let time = event.get("time").and_then(Value::as_f64);
+    let time = Duration::try_from_secs_f64(time.unwrap_or_default()).unwrap_or_default();
+    let day = time.as_secs() % 86_400;
+    let mut line = format!(
+        "{:02}:{:02}:{:02} UTC {}",
+        day / 3600,
+        day / 60 % 60,
+        day % 60,
+        of("event")
+    );
+    if event.contains_key("slot") {
+        let _ = write!(line, ", slot {}", of("slot"));
+    }
+    for (name, value) in event {
+        if !matches!(name.as_str(), "time" | "event" | "slot") {
+            let _ = write!(line, ", {name} {}", plain(value));
+        }
+    }
+    line
+}
+
+fn plain(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
     }
 }
 

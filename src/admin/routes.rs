@@ -12,6 +12,7 @@ use hyper::header::{
 };
 use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::model::{AppInfo, HandoverInfo, Look, MetricsScope, ObservationInfo, Snapshot};
 
@@ -43,6 +44,8 @@ pub struct View {
     pub observation: ObservationInfo,
     /// Everything that is shown of the workers. It takes milliseconds, and [`LONGEST_LOOK`] at most.
     pub look: Box<dyn Fn() -> PendingLook>,
+    /// What happened last, the latest at the end: objects with `time` (seconds since 1970), `event`, and fields of that event.
+    pub events: Box<dyn Fn() -> Vec<Value>>,
     /// A metrics page, in the format that the client accepts. It may take as long as the request says and a moment more.
     pub metrics: Box<dyn Fn(ScrapeRequest) -> PendingPage>,
 }
@@ -136,7 +139,13 @@ fn probe(snapshot: &Snapshot, passes: fn(&Snapshot) -> bool) -> Reply<'static> {
 async fn status(view: &View) -> Response<Full<Bytes>> {
     let look = (view.look)().await;
     let (app, handover) = ((view.app)(), (view.handover)());
-    let status = Status::of((&view.about, &app), (&handover, &view.observation), &look);
+    let about = (&view.about, &app);
+    let status = Status::of(
+        about,
+        (&handover, &view.observation),
+        &look,
+        (view.events)(),
+    );
     let mut response = json(StatusCode::OK, &status);
     guard(response.headers_mut());
     response
@@ -144,7 +153,7 @@ async fn status(view: &View) -> Response<Full<Bytes>> {
 
 async fn page(view: &View) -> Response<Full<Bytes>> {
     let look = (view.look)().await;
-    let page = page::page(&view.about, &(view.app)(), &look);
+    let page = page::page((&view.about, &(view.app)()), &look, &(view.events)());
     let mut response = body(StatusCode::OK, HTML, page);
     let headers = response.headers_mut();
     guard(headers);

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::model::{
     AppInfo, Cause, Exit, HandoverInfo, Look, ObservationInfo, Pid, QueueKind, QueueSample,
@@ -83,6 +84,8 @@ pub(super) struct Status<'a> {
     retiring: Vec<WorkerStatus>,
     /// The last reloads, the latest at the end.
     reloads: Vec<ReloadStatus<'a>>,
+    /// What happened last, the latest at the end.
+    events: Vec<Value>,
 }
 
 #[derive(Debug, Serialize)]
@@ -193,6 +196,7 @@ impl<'a> Status<'a> {
         (about, app): (&'a About, &'a AppInfo),
         (handover, observation): (&'a HandoverInfo, &'a ObservationInfo),
         look: &'a Look,
+        events: Vec<Value>,
     ) -> Self {
         let (snapshot, now) = (&look.snapshot, look.now);
         let mut figures = look.figures.iter();
@@ -238,6 +242,7 @@ impl<'a> Status<'a> {
             rising: workers(&snapshot.rising),
             retiring: workers(&snapshot.retiring),
             reloads: look.reloads.iter().map(ReloadStatus::of).collect(),
+            events,
         }
     }
 }

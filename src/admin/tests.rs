@@ -220,6 +220,9 @@ fn view(snapshot: Arc<Mutex<Snapshot>>, page: usize) -> View {
             steering: "random",
             reason: "as wished".to_owned(),
         }),
+        events: Box::new(|| {
+            vec![serde_json::json!({"time": 86461.5, "event": "exited", "slot": 3, "exit": "<b>"})]
+        }),
         metrics: Box::new(move |request| {
             Box::pin(async move {
                 if request.scope == MetricsScope::All && request.accept.as_deref() == Some(SLOW) {

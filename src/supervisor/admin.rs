@@ -7,11 +7,14 @@ use std::rc::Rc;
 use std::sync::{Arc, PoisonError};
 
 use nix::errno::Errno;
+use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::time::timeout;
 use tracing::{info, warn};
 
-use crate::admin::{self, About, ConnectionLimits, MetricsPage, PendingPage, ScrapeRequest, View};
+use crate::admin::{
+    self, About, ConnectionLimits, MetricsPage, PendingLook, PendingPage, ScrapeRequest, View,
+};
 use crate::app_metrics::{AppTotals, Gatherer};
 use crate::exposition::Page;
 use crate::exposition::render;
@@ -25,10 +28,15 @@ use crate::sys::listener;
 use super::Supervisor;
 use super::boot::{BootError, refused};
 use super::connections::Connections;
+use super::gathering::Gathering;
+use super::report::Events;
 
 /// Clients that may wait for the loop. The kernel bounds it by net.core.somaxconn. For one that finds no room, the kernel
 /// tries again after a second, and by then a probe has failed.
 const BACKLOG: u32 = 4096;
+
+/// How many events /status has.
+const EVENTS: usize = 20;
 
 /// Opens the admin address. `[::]` takes clients of IPv4 too, whatever the system's default is
 /// (net.ipv6.bindv6only), and is `0.0.0.0` where there is no IPv6.
@@ -128,14 +136,8 @@ pub(super) fn serve(supervisor: &Supervisor, handover: HandoverInfo) -> Result<(
         },
         handover: Box::new(move || handover.clone()),
         observation: supervisor.observation.info.clone(),
-        look: {
-            let gathering = Rc::clone(&supervisor.gathering);
-            Box::new(move || {
-                let gathering = Rc::clone(&gathering);
-                // Without figures, the rest is still right.
-                Box::pin(async move { gathering.look().await.0 })
-            })
-        },
+        look: looking(&supervisor.gathering),
+        events: happening(supervisor.events.clone()),
         metrics: Box::new(page),
     };
     let files = supervisor
@@ -145,6 +147,25 @@ pub(super) fn serve(supervisor: &Supervisor, handover: HandoverInfo) -> Result<(
     let limits = ConnectionLimits::within(files);
     tokio::task::spawn_local(admin::serve(listener, view, limits));
     Ok(())
+}
+
+/// What is shown of the workers. Without figures of them, the rest is still right.
+fn looking(gathering: &Rc<Gathering>) -> Box<dyn Fn() -> PendingLook> {
+    let gathering = Rc::clone(gathering);
+    Box::new(move || {
+        let gathering = Rc::clone(&gathering);
+        Box::pin(async move { gathering.look().await.0 })
+    })
+}
+
+/// What happened last.
+fn happening(events: Events) -> Box<dyn Fn() -> Vec<Value>> {
+    Box::new(move || {
+        let recent = events.recent(EVENTS).into_iter();
+        recent
+            .filter_map(|event| serde_json::to_value(event).ok())
+            .collect()
+    })
 }
 
 /// What /livez says of the thread that answers the workers' calls.

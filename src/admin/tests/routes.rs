@@ -28,6 +28,23 @@ fn every_link_of_the_first_page_leads_somewhere() {
 }
 
 #[test]
+fn the_page_has_the_words_of_the_state_the_workers_the_reloads_and_the_events() {
+    let page = Server::start(roomy()).ask("GET", "/").body;
+    for part in [
+        "<title>shop</title>",
+        "<p id=\"state\">running, 1 of 2 ready, generation 2, up 10s</p>",
+        "<p>1.2.3, abcdef0, rpm-runtime 0.1.0, pid 1</p>",
+        "<td data-of=\"Last exit\">SIGKILL (oom)</td><td data-of=\"CPU %\">23.1</td><td data-of=\"Memory\">4K</td>",
+        "<tr class=\"bad\"><td data-of=\"Slot\">1</td><td data-of=\"State\">backoff 1s</td><td data-of=\"PID\">-</td>",
+        "<p>reload 1 failure, 1 of 2 workers replaced, 3s: it ended</p>",
+        "<p>00:01:01 UTC exited, slot 3, exit &lt;b&gt;</p>",
+    ] {
+        assert!(page.contains(part), "{part}: {page}");
+    }
+    assert!(!page.contains("password"), "{page}");
+}
+
+#[test]
 fn liveness_is_the_answer_itself() {
     let server = Server::start(roomy());
     server.change(|snapshot| *snapshot = Snapshot::default());
@@ -115,7 +132,8 @@ fn the_status_tells_all() {
             "reloads": [{
                 "number": 1, "generation": 1, "workers": 2, "replaced": 1, "result": "failure", "why": "it ended",
                 "seconds": 3.0
-            }]
+            }],
+            "events": [{"time": 86461.5, "event": "exited", "slot": 3, "exit": "<b>"}]
         })
     );
 }

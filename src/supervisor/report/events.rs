@@ -72,6 +72,15 @@ impl Events {
         })
     }
 
+    /// The last events for everybody to read, the latest at the end: without messages, which may tell more.
+    pub(in crate::supervisor) fn recent(&self, count: usize) -> Vec<Event> {
+        self.locked(|kept| {
+            let from = kept.events.len().saturating_sub(count);
+            let events = kept.events.iter().skip(from);
+            events.map(|(_, event)| event.clone()).collect()
+        })
+    }
+
     /// The first event that is kept from this number on, and its number.
     pub(in crate::supervisor) fn from(&self, number: u64) -> Option<(u64, Event)> {
         self.locked(|kept| {
@@ -316,6 +325,13 @@ mod tests {
         let (_, event) = events.from(1).unwrap();
         let trigger = "files".into();
         assert_eq!(event.what, What::ReloadRemembered { trigger });
-        assert!(events.from(2).is_none());
+        events.push(What::Message {
+            slot: 2,
+            pid: 77,
+            text: "secret".into(),
+        });
+        assert_eq!(events.recent(1), [event]);
+        assert_eq!(events.recent(9).len(), 2);
+        assert!(events.from(3).is_none());
     }
 }

@@ -159,6 +159,13 @@ fn the_page_follows_a_crash_and_a_reload_without_being_loaded_again() {
         text(&browser, "#reloads").starts_with("reload 1 success, 2 of 2 workers replaced, ")
             && table(&browser).iter().all(|row| row[3] == "1")
     });
+    let events = text(&browser, "#events");
+    for part in [
+        " exited, slot 1, cause signal, exit SIGKILL, next restart, pid ",
+        " reload-ended, replaced 2, result success, seconds ",
+    ] {
+        assert!(events.contains(part), "{part}: {events}");
+    }
     assert_eq!(browser.run("return window.stays"), 1);
     assert_eq!(browser.console(), Vec::<String>::new());
     // The console would have told.
@@ -231,6 +238,7 @@ pub fn fixture(slots: u32) -> Value {
         "runtime": {"uptime_seconds": 1e6, "state": "reloading", "desired": slots, "generation": 3},
         "slots": (0..slots).map(worker).collect::<Vec<Value>>(), "rising": [], "retiring": [],
         "reloads": [{"number": 1, "generation": 3, "workers": slots, "replaced": 12, "result": null, "why": null, "seconds": 61.0}],
+        "events": [],
     })
 }
 
