@@ -42,6 +42,12 @@ impl Tail {
         seen.bytes.drain(..over);
     }
 
+    /// As the log thread writes it.
+    #[cfg(test)]
+    pub fn write_for_test(&self, chunk: &[u8]) {
+        self.push(chunk);
+    }
+
     pub(super) fn end(&self) {
         let mut seen = self.0.seen.lock().unwrap_or_else(PoisonError::into_inner);
         seen.ended = true;

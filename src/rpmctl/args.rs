@@ -61,6 +61,15 @@ pub enum Command {
                       an old one leaves it.\n\nExample:\n  rpmctl list\n  rpmctl list --json"
     )]
     List,
+    /// Show everything of one slot: its worker, command line, ports, how the last workers ended and what they said.
+    #[command(
+        after_help = "Of the environment it shows the names, and no values. What a worker said is the end of its stderr.\n\n\
+                      Example:\n  rpmctl describe 0\n  rpmctl describe 0 --json"
+    )]
+    Describe {
+        /// The slot
+        slot: u16,
+    },
     /// Show the workers on a live screen, and steer them by keys.
     #[command(
         after_help = "It needs a terminal: kubectl exec -it, docker exec -it. The key ? shows the keys. With NO_COLOR it has no colours.\n\n\

@@ -34,10 +34,6 @@ const COLUMNS: [(&str, Side); 13] = [
 ];
 
 fn shown(list: &List) -> String {
-    let mut workers: Vec<&Worker> = list.workers.iter().collect();
-    // The lines of a slot stand together.
-    workers.sort_by_key(|worker| worker.slot);
-    let rows: Vec<Vec<String>> = workers.into_iter().map(row).collect();
     format!(
         "{}: {}, up {} (rpm-runtime {}, pid {})\n{}",
         plain(&list.runtime.app),
@@ -45,8 +41,17 @@ fn shown(list: &List) -> String {
         human(list.uptime_seconds),
         list.runtime.version,
         list.runtime.pid,
-        draw(&COLUMNS, &rows)
+        table(&list.workers)
     )
+}
+
+/// The workers as a table.
+pub fn table(workers: &[Worker]) -> String {
+    let mut workers: Vec<&Worker> = workers.iter().collect();
+    // The lines of a slot stand together.
+    workers.sort_by_key(|worker| worker.slot);
+    let rows: Vec<Vec<String>> = workers.into_iter().map(row).collect();
+    draw(&COLUMNS, &rows)
 }
 
 fn row(worker: &Worker) -> Vec<String> {

@@ -8,6 +8,7 @@
 mod args;
 mod choice;
 mod connection;
+mod describe;
 mod env;
 mod events;
 mod exit;
@@ -53,6 +54,7 @@ fn run(args: &Args) -> Result<(), Failure> {
     let globals = &args.globals;
     match &args.command {
         Command::List => list::run(globals),
+        Command::Describe { slot } => describe::run(globals, *slot),
         Command::Monit => monit::run(globals),
         Command::Health => health::run(globals),
         Command::Env => env::run(globals),

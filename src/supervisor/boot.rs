@@ -34,6 +34,7 @@ use super::gathering::Gathering;
 use super::handover::{Chosen, Means, choose};
 use super::incoming::Lateness;
 use super::leftovers::Leftovers;
+use super::lives::Lives;
 use super::node::Node;
 use super::observation::Observation;
 use super::ports::share;
@@ -190,6 +191,7 @@ pub async fn boot(boot: Boot) -> Result<(Supervisor, Log), BootError> {
         node,
         snapshot,
         gathering,
+        lives: Lives::default(),
         workers: Workers::default(),
         drains: DrainWatch::default(),
         leftovers: Leftovers::default(),
@@ -202,8 +204,8 @@ pub async fn boot(boot: Boot) -> Result<(Supervisor, Log), BootError> {
         inbox,
         outbox,
     };
-    super::admin::serve(&supervisor, chosen.info)?;
-    supervisor.control = super::control::serve(&supervisor, boot.lines);
+    super::admin::serve(&supervisor, chosen.info.clone())?;
+    supervisor.control = super::control::serve(&supervisor, boot.lines, chosen.info);
     Ok((supervisor, log))
 }
 

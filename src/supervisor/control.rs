@@ -17,7 +17,7 @@ use crate::control::protocol::{Command, Env, Kind, List, Refusal, Variable, Vers
 use crate::control::{self, Answer, Held, Limits, Obeyed, Opened, Rule, Service, socket_name};
 use crate::log::Log;
 use crate::metrics::{ControlFault, Metrics};
-use crate::model::{Snapshot, Tick};
+use crate::model::{HandoverInfo, Snapshot, Tick};
 use crate::policy::Seldom;
 use crate::sys::links::effective_user;
 use crate::sys::peer::Peer;
@@ -28,19 +28,25 @@ use super::gathering::{Gathering, Late, OneForAll};
 use super::incoming::Incoming;
 use super::report::Events;
 
+mod describe;
 mod happened;
 mod lines;
 mod messages;
 mod orders;
 mod views;
 
+use describe::Facts;
 use happened::Happened;
 use lines::Lines;
 pub(super) use orders::{Answers, Order};
 
 /// Opens the control socket and serves it, if RPM_CONTROL says so. That it cannot be opened ends nothing: the service is
 /// more important. `lines` is the configuration for `env`. Returns the name of the socket, which is to be kept.
-pub(super) fn serve(supervisor: &Supervisor, lines: Vec<Line>) -> Option<Held> {
+pub(super) fn serve(
+    supervisor: &Supervisor,
+    lines: Vec<Line>,
+    handover: HandoverInfo,
+) -> Option<Held> {
     let config = &supervisor.config;
     if !config.control.on {
         return None;
@@ -89,7 +95,7 @@ pub(super) fn serve(supervisor: &Supervisor, lines: Vec<Line>) -> Option<Held> {
     }
     info!(socket = %held.address(), "control socket: rpmctl");
     let metrics = Arc::clone(&supervisor.metrics);
-    let desk = Rc::new(Desk::new(supervisor, lines));
+    let desk = Rc::new(Desk::new(supervisor, lines, handover));
     let told = RefCell::new(Seldom::<Option<u32>>::default());
     let troubles = RefCell::new(Seldom::<()>::default());
     let (now, again) = (supervisor.clock.reader(), supervisor.clock.reader());
@@ -151,10 +157,11 @@ struct Desk {
     gathering: Rc<Gathering>,
     /// The last answer to `list`.
     listed: OneForAll<Snapshot, Box<RawValue>>,
+    facts: Facts,
 }
 
 impl Desk {
-    fn new(supervisor: &Supervisor, lines: Vec<Line>) -> Self {
+    fn new(supervisor: &Supervisor, lines: Vec<Line>, handover: HandoverInfo) -> Self {
         Self {
             lines,
             metrics: Arc::clone(&supervisor.metrics),
@@ -163,12 +170,14 @@ impl Desk {
             outbox: supervisor.outbox.clone(),
             gathering: Rc::clone(&supervisor.gathering),
             listed: OneForAll::new(),
+            facts: Facts::new(supervisor, handover),
         }
     }
 
     fn obey(self: &Rc<Self>, command: &Command, peer: Peer) -> Obeyed {
         let outcome = match command {
             Command::List => return Obeyed::Once(self.list(peer)),
+            Command::Describe { slot } => return Obeyed::Once(self.describe(*slot, peer)),
             Command::Health => written(&self.health()),
             Command::Env => written(&self.env()),
             Command::Version => written(&self.version()),

@@ -16,6 +16,7 @@ mod gathering;
 mod handover;
 mod incoming;
 mod leftovers;
+mod lives;
 mod logging;
 mod node;
 mod notify;
@@ -60,6 +61,7 @@ use environment::Environment;
 use gathering::Gathering;
 use incoming::{Incoming, Lateness};
 use leftovers::Leftovers;
+use lives::Lives;
 use node::Node;
 use observation::Observation;
 use ports::Sharing;
@@ -124,6 +126,8 @@ pub struct Supervisor {
     snapshot: Arc<Mutex<Snapshot>>,
     /// Reads for people who look.
     gathering: Rc<Gathering>,
+    /// What is kept of single workers for them.
+    lives: Lives,
 
     // The workers.
     workers: Workers,

@@ -13,6 +13,7 @@ use crate::sys::signals;
 
 use super::Supervisor;
 use super::drains::WorkerDrain;
+use super::lives::End;
 use super::ports::Moment;
 use super::report::Told;
 
@@ -28,6 +29,19 @@ impl Supervisor {
         } = note
         {
             self.tell_of_own_primary(slot, pid);
+        }
+        if let Note::Ended {
+            slot,
+            pid,
+            exit,
+            cause,
+            uptime,
+            ..
+        } = note
+        {
+            let at = self.clock.unix_seconds();
+            let end = End::new(slot, pid, at, exit, cause, uptime);
+            self.lives.ended(end, self.workers.tail(pid).cloned());
         }
         let last_lines = match note {
             Note::NotUp {

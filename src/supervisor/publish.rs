@@ -8,6 +8,9 @@ use crate::model::{Pid, RunState, Snapshot, WorkerState, WorkerView};
 use super::Supervisor;
 use super::report::current;
 
+/// Up to so many slots, the last lines of each worker are kept until its end: 2 KiB each, where it writes any.
+const ALL_TAILS: usize = 64;
+
 impl Supervisor {
     /// Publishes the snapshot and updates the steering.
     pub(super) fn publish(&mut self) {
@@ -50,9 +53,10 @@ impl Supervisor {
         }
     }
 
-    /// The last lines of stderr are kept only for workers that may still fail to come up.
+    /// With many workers, the last lines of stderr are kept only for those that may still fail to come up.
     fn drop_tails(&mut self, seen: &Snapshot) {
-        if self.workers.iter().all(|worker| worker.tail.is_none()) {
+        if seen.slots.len() <= ALL_TAILS || self.workers.iter().all(|worker| worker.tail.is_none())
+        {
             return;
         }
         let reloads = seen.state == RunState::Reloading;

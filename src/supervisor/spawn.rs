@@ -1,5 +1,6 @@
 //! Starts a worker: its pipes, its environment, and its descriptors.
 
+use std::ffi::{OsStr, OsString};
 use std::io::IsTerminal;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
@@ -137,18 +138,7 @@ impl Supervisor {
             node.serve(channel, &mut worker, generation);
         }
         worker.notify = notify.map(|notify| self.listen_to(id, notify));
-        // Logged before its output is read, so that its first line comes later.
-        info!(
-            slot = slot.0,
-            pid = pid.get(),
-            generation = generation.0,
-            "worker started"
-        );
-        self.events.push(What::Started {
-            slot: slot.0,
-            pid: pid.get(),
-            generation: generation.0,
-        });
+        self.tell_started(&worker, generation, &env, !activation.is_empty());
         if let Some(pipes) = pipes {
             self.read_output(&mut worker, generation, pipes);
         }
@@ -161,6 +151,31 @@ impl Supervisor {
         }
         self.workers.insert(worker);
         Ok((pid, port))
+    }
+
+    /// Tells people of a new worker, before its output is read, so that its first line comes later. `handed`: it
+    /// gets descriptors, and variables that announce them.
+    fn tell_started(
+        &self,
+        worker: &Worker,
+        generation: Generation,
+        env: &[(OsString, OsString)],
+        handed: bool,
+    ) {
+        let (slot, pid) = (worker.slot.0, worker.id.pid);
+        let (raw, generation) = (pid.get(), generation.0);
+        info!(slot, pid = raw, generation, "worker started");
+        self.events.push(What::Started {
+            slot,
+            pid: raw,
+            generation,
+        });
+        let announces = |name: &&OsStr| worker_vars::ACTIVATION.iter().any(|var| *name == var.name);
+        let own = env.iter().map(|(name, _)| name.as_os_str());
+        let own = own.filter(|name| !announces(name));
+        let [fds, of, names, _] = worker_vars::ACTIVATION.map(|var| OsStr::new(var.name));
+        let handed = [fds, of, names].into_iter().filter(|_| handed);
+        self.lives.started(pid, own.chain(handed));
     }
 
     /// Reads from now on what a worker writes.

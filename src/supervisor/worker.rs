@@ -61,7 +61,8 @@ pub(super) struct Worker {
     pub(super) notify: Option<Notify>,
     /// Its Node channel.
     pub(super) channel: Option<WorkerChannel>,
-    /// The last lines of its stderr, for the log line that says why it did not come up. `None` once it has come up.
+    /// The last lines of its stderr, for the log line that says why it did not come up, and for `rpmctl describe`. With many
+    /// workers, `None` once it has come up.
     pub(super) tail: Option<Tail>,
     /// Its processes outside of its group, when it got its stop signal.
     pub(super) outsiders: Vec<Process>,

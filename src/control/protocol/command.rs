@@ -10,6 +10,11 @@ use super::Wanted;
 pub enum Command {
     /// The runtime and its workers: [`super::List`].
     List,
+    /// Everything of one slot: [`super::Described`].
+    Describe {
+        /// The slot.
+        slot: u16,
+    },
     /// The state in short, and the last reloads: [`super::Health`].
     Health,
     /// The resolved configuration: [`super::Env`].
@@ -78,15 +83,16 @@ pub enum Command {
 
 impl Command {
     /// The names of all commands, in the order of the documentation.
-    pub const NAMES: [&'static str; 14] = [
-        "list", "health", "env", "version", "reload", "restart", "stop", "start", "scale",
-        "signal", "send", "reopen", "events", "logs",
+    pub const NAMES: [&'static str; 15] = [
+        "list", "describe", "health", "env", "version", "reload", "restart", "stop", "start",
+        "scale", "signal", "send", "reopen", "events", "logs",
     ];
 
     /// The name in a request, in the log and in the metric.
     pub fn name(&self) -> &'static str {
         match self {
             Self::List => "list",
+            Self::Describe { .. } => "describe",
             Self::Health => "health",
             Self::Env => "env",
             Self::Version => "version",
@@ -115,6 +121,7 @@ impl Command {
             | Self::Send { slot, .. } => {
                 format!("{name} {}", target(slot))
             }
+            Self::Describe { slot } => format!("{name} {slot}"),
             Self::Scale { to: Some(to), .. } => format!("{name} {to}"),
             Self::Scale { by, .. } => format!("{name} {:+}", by.unwrap_or_default()),
             Self::Signal { signal, slot } => {
@@ -153,6 +160,7 @@ mod tests {
         let (follow, lines) = (true, None);
         let all = [
             (Command::List, "list"),
+            (Command::Describe { slot: 1 }, "describe 1"),
             (Command::Health, "health"),
             (Command::Env, "env"),
             (Command::Version, "version"),

@@ -6,6 +6,7 @@ use serde_json::value::RawValue;
 
 mod answers;
 mod command;
+mod describe;
 mod event;
 mod logs;
 
@@ -14,6 +15,7 @@ pub use answers::{
     Streamed, Variable, Version, Worker,
 };
 pub use command::Command;
+pub use describe::{Described, Ended, Handed, Listener};
 pub use event::{Event, Text, What, cut};
 pub use logs::{LogLine, LogSource, Wanted};
 

@@ -187,6 +187,7 @@ impl Supervisor {
             }
             Command::Send { .. }
             | Command::List
+            | Command::Describe { .. }
             | Command::Health
             | Command::Env
             | Command::Version

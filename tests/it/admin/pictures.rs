@@ -41,7 +41,6 @@ fn screenshots_of_the_status_page() {
         .env("RPM_APP_VERSION", "2.4.1")
         .env("RPM_APP_REVISION", "5f3c9ab")
         .env("RPM_DRAIN_TIMEOUT", "30s")
-        .env("RPM_BACKOFF", "20s..20s")
         .env("RPM_MIN_READY", "3s")
         .start();
     runtime.wait_for_status("/startupz", 200);

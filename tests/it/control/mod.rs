@@ -1,5 +1,6 @@
 //! The control socket and `rpmctl`, as an operator uses them.
 
+mod describe;
 mod events;
 mod finding;
 mod follower;
