@@ -26,6 +26,12 @@ def write(project, binary, out):
     for place, papers in {"doc/": documents, "": kept}.items():
         files.update({f"usr/share/{place}{project.name}/{name}": (data, 0o644) for name, data in papers.items()})
 
+    for path, data in binary.shared.items():
+        # Debian has its pages compressed.
+        page = path.startswith("man/")
+        data = archives.compressed(data, project.time) if page else data
+        files[f"usr/share/{path}{'.gz' if page else ''}"] = (data, 0o644)
+
     sums = "".join(f"{hashlib.md5(data).hexdigest()}  {path}\n" for path, (data, _) in sorted(files.items()))
     control = {"./control": (fields(project, binary, version, files), 0o644), "./md5sums": (sums.encode(), 0o644)}
     package = archives.ar(

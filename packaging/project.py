@@ -17,6 +17,15 @@ MACHINES = {
     183: ("aarch64", "aarch64-unknown-linux-gnu", "arm64", "arm64"),
 }
 
+# What belongs below the `share` of a system, where shells and man look, and its name in the `share` of the build.
+SHARED = {
+    "man/man1/rpm-runtime.1": "rpm-runtime.1",
+    "man/man1/rpmctl.1": "rpmctl.1",
+    "bash-completion/completions/rpmctl": "rpmctl.bash",
+    "zsh/vendor-completions/_rpmctl": "rpmctl.zsh",
+    "fish/vendor_completions.d/rpmctl.fish": "rpmctl.fish",
+}
+
 
 def fail(message):
     sys.exit(f"packages: {message}")
@@ -92,12 +101,19 @@ class Binary:
             self.programs[name] = data
         if len(machines) != 1 or not machines <= set(MACHINES):
             fail(f"{directory}: programs of machines {sorted(machines)}; expected is one of {sorted(MACHINES)}")
+        self.shared = {path: self._shared(directory / "share" / name) for path, name in SHARED.items()}
         self.machine, self.target, self.debian, self.node = MACHINES[machines.pop()]
         self.native = self.machine == os.uname().machine
         if self.native:
             said = run(str(directory.resolve() / project.name), "--version").split()
             if project.version not in said:
                 fail(f"{directory / project.name} says {' '.join(said)}, Cargo.toml {project.version}; run `make static`")
+
+    @staticmethod
+    def _shared(path):
+        if not path.is_file():
+            fail(f"{path} is missing; run `make static`")
+        return path.read_bytes()
 
     @functools.cached_property
     def notices(self):

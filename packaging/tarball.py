@@ -13,6 +13,7 @@ def write(project, binary, out):
         "THIRD-PARTY": binary.notices,
         "sbom.cdx.json": binary.sbom,
     }
+    papers.update({f"share/{path}": data for path, data in binary.shared.items()})
     files.update({name: (data, 0o644) for name, data in papers.items()})
     path = out / f"{folder}.tar.gz"
     content = {f"{folder}/{name}": file for name, file in files.items()}

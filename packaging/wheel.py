@@ -20,6 +20,10 @@ def write(project, binary, out):
     # musllinux from 21.2 on; one tag that it knows is enough.
     tags = [f"manylinux2014_{binary.machine}", f"musllinux_1_1_{binary.machine}"]
     files = {f"{name}-{version}.data/scripts/{program}": (data, 0o755) for program, data in binary.programs.items()}
+    # pip copies `data` into the root of the environment. It has no place of Debian's for zsh.
+    for path, data in binary.shared.items():
+        path = path.replace("zsh/vendor-completions", "zsh/site-functions")
+        files[f"{name}-{version}.data/data/share/{path}"] = (data, 0o644)
     licenses = {**project.licenses, "THIRD-PARTY": binary.notices}
     for file, data in licenses.items():
         files[f"{about}/licenses/{file}"] = (data, 0o644)

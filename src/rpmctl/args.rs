@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args as Arguments, Parser, Subcommand};
+use clap::{Args as Arguments, Parser, Subcommand, ValueEnum, ValueHint};
 use rpm_runtime::config::parse_duration;
 use rpm_runtime::control::Address;
 
@@ -31,13 +31,13 @@ pub struct Args {
 #[derive(Clone, Debug, Arguments)]
 pub struct Globals {
     /// The RPM_HOME of the runtime; without it, the variable RPM_HOME and then the usual directories
-    #[arg(long, global = true, value_name = "DIR")]
+    #[arg(long, global = true, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub home: Option<PathBuf>,
     /// The process of the runtime, if there are several
     #[arg(long, global = true, value_name = "PID")]
     pub pid: Option<u32>,
     /// The socket of the runtime: a path, or @NAME for one without a file
-    #[arg(long, global = true, value_name = "ADDRESS", conflicts_with_all = ["home", "pid"])]
+    #[arg(long, global = true, value_name = "ADDRESS", value_hint = ValueHint::FilePath, conflicts_with_all = ["home", "pid"])]
     pub socket: Option<Address>,
     /// Print the answer as JSON
     #[arg(long, global = true)]
@@ -194,6 +194,41 @@ pub enum Command {
                       5m\n  rpmctl logs -f --grep timeout"
     )]
     Logs(Logs),
+    /// Print the script by which a shell completes words.
+    #[command(
+        after_help = "The packages for Debian bring it.\n\nExample:\n  rpmctl completion bash > ~/.local/share/bash-completion/completions/rpmctl\n  \
+                      rpmctl completion zsh > /usr/local/share/zsh/site-functions/_rpmctl\n  \
+                      rpmctl completion fish > ~/.config/fish/completions/rpmctl.fish"
+    )]
+    Completion {
+        /// For which shell
+        shell: Shell,
+    },
+    /// Print a page for man.
+    #[command(
+        hide = true,
+        after_help = "Example:\n  rpmctl man > /usr/local/share/man/man1/rpmctl.1"
+    )]
+    Man {
+        /// Of which program
+        #[arg(default_value = "rpmctl")]
+        page: Page,
+    },
+}
+
+/// Shells whose words can be completed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Shell {
+    Bash,
+    Zsh,
+    Fish,
+}
+
+/// The pages for man.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Page {
+    Rpmctl,
+    RpmRuntime,
 }
 
 /// A number of workers.
@@ -317,92 +352,4 @@ fn target(text: &str) -> Result<Target, String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use clap::CommandFactory;
-
-    use super::*;
-
-    #[test]
-    fn the_definitions_are_sound() {
-        Args::command().debug_assert();
-    }
-
-    #[test]
-    fn every_command_has_an_example() {
-        for command in Args::command().get_subcommands() {
-            let shown = command.get_after_help().map(ToString::to_string);
-            let shown = shown.unwrap_or_default();
-            let line = format!("\n  rpmctl {}", command.get_name());
-            assert!(shown.contains(&line), "{}: {shown}", command.get_name());
-        }
-    }
-
-    #[test]
-    fn a_word_that_is_not_known_gets_the_nearest_one() {
-        let table = [
-            (["rpmctl", "versoin"], "'version'"),
-            (["rpmctl", "lst"], "'list'"),
-            (["rpmctl", "--jsn"], "'--json'"),
-        ];
-        for (words, nearest) in table {
-            let error = Args::try_parse_from(words).unwrap_err();
-            assert!(error.to_string().contains(nearest), "{error}");
-        }
-    }
-
-    #[test]
-    fn options_of_all_commands_may_stand_behind_the_command() {
-        let args = Args::try_parse_from(["rpmctl", "list", "--json", "--home", "/x", "--pid", "1"]);
-        let globals = args.unwrap().globals;
-        assert!(globals.json);
-        assert_eq!(globals.home, Some(PathBuf::from("/x")));
-        assert_eq!(globals.pid, Some(1));
-    }
-
-    #[test]
-    fn numbers_of_workers_have_a_sign_if_they_are_relative() {
-        let table = [
-            ("4", Some(Number::To(4))),
-            ("+1", Some(Number::By(1))),
-            ("-2", Some(Number::By(-2))),
-            ("", None),
-            ("four", None),
-            ("-", None),
-        ];
-        for (text, expected) in table {
-            assert_eq!(number(text).ok(), expected, "{text}");
-        }
-        let args = Args::try_parse_from(["rpmctl", "scale", "-1", "--wait"]).unwrap();
-        let Command::Scale { number, waiting } = args.command else {
-            panic!("{args:?}");
-        };
-        assert_eq!(number, Number::By(-1));
-        assert!(waiting.wait);
-    }
-
-    #[test]
-    fn a_target_is_a_slot_or_all() {
-        assert_eq!(target("all"), Ok(Target::All));
-        assert_eq!(target("3"), Ok(Target::Slot(3)));
-        assert!(target("-1").is_err());
-        assert!(target("some").is_err());
-        let error = Args::try_parse_from(["rpmctl", "restart"]).unwrap_err();
-        assert!(error.use_stderr());
-    }
-
-    #[test]
-    fn a_message_is_json_of_bounded_length() {
-        assert_eq!(message("null"), Ok(serde_json::Value::Null));
-        assert_eq!(message("-1"), Ok(serde_json::json!(-1)));
-        assert!(message("refresh").unwrap_err().contains("needs its quotes"));
-        assert!(message("1 2").is_err());
-        let long = format!("\"{}\"", "x".repeat(LONGEST));
-        assert!(message(&long).unwrap_err().contains("at most"));
-    }
-
-    #[test]
-    fn times_are_written_as_in_variables() {
-        assert_eq!(time("2m"), Ok(Duration::from_mins(2)));
-        assert!(time("2").unwrap_err().contains("needs a unit"));
-    }
-}
+mod tests;

@@ -17,6 +17,7 @@ mod health;
 mod lines;
 mod list;
 mod logs;
+mod manual;
 mod monit;
 mod output;
 mod plain;
@@ -75,6 +76,8 @@ fn run(args: &Args) -> Result<(), Failure> {
         Command::Signal { name, target } => steer::signal(globals, name, *target),
         Command::Send { target, message } => steer::send(globals, *target, message),
         Command::Reopen => steer::reopen(globals),
+        Command::Completion { shell } => print_exactly(&manual::completion(*shell)),
+        Command::Man { page } => print_exactly(&manual::page(*page)),
         Command::Events(which) => events::run(globals, which),
         Command::Logs(which) => logs::run(globals, which),
     }

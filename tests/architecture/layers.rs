@@ -167,6 +167,7 @@ pub const LAYERS: [Layer; 20] = [
         ],
         &[
             "clap",
+            "clap_complete",
             "json5",
             "ratatui_core",
             "saphyr_parser",

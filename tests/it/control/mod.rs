@@ -11,6 +11,7 @@ mod peers;
 mod places;
 mod restart;
 mod send;
+mod shells;
 mod shown;
 mod steering;
 mod trust;

@@ -6,7 +6,8 @@ use std::path::Path;
 use std::process::Command;
 
 use super::{
-    Packed, VERSION, files, is_the_binary, names_the_licences, succeed, two_workers_serve,
+    Packed, VERSION, files, has_pages_and_words, is_the_binary, names_the_licences, succeed,
+    two_workers_serve,
 };
 use crate::harness::{Runtime, go_server};
 
@@ -92,6 +93,7 @@ fn installed_into_an_empty_root_it_is_pid_1_there() {
     // It compares every file with md5sums and names those that differ.
     assert_eq!(dpkg(&["--verify", "rpm-runtime"]), "");
     is_the_binary(&root.join("usr/bin/rpm-runtime"));
+    has_pages_and_words(&root.join("usr/share"), &root.join("usr/bin/rpmctl"));
     has_its_papers(&root);
 
     let server = go_server(&root);

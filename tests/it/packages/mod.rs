@@ -129,6 +129,44 @@ fn is_the_binary(path: &Path) {
     assert_eq!(said.trim(), format!("rpm-runtime {VERSION}"));
 }
 
+/// What the packages bring beside the programs: where it is below `share`, and what `rpmctl` prints for it.
+const SHARED: [(&str, [&str; 2]); 5] = [
+    ("man/man1/rpmctl.1", ["man", "rpmctl"]),
+    ("man/man1/rpm-runtime.1", ["man", "rpm-runtime"]),
+    ("bash-completion/completions/rpmctl", ["completion", "bash"]),
+    ("zsh/vendor-completions/_rpmctl", ["completion", "zsh"]),
+    (
+        "fish/vendor_completions.d/rpmctl.fish",
+        ["completion", "fish"],
+    ),
+];
+
+/// Checks that a directory `share` has the pages and the words for shells, as the tool that is installed prints them.
+#[track_caller]
+fn has_pages_and_words(share: &Path, rpmctl: &Path) {
+    for (path, words) in SHARED {
+        let printed = succeed(Command::new(rpmctl).args(words));
+        let file = share.join(path);
+        let compressed = file.with_added_extension("gz");
+        let found = if compressed.exists() {
+            succeed(Command::new("gzip").arg("-dc").arg(compressed))
+        } else {
+            // Of a Python environment.
+            let elsewhere = path.replace("vendor-completions", "site-functions");
+            let file = if file.exists() {
+                file
+            } else {
+                share.join(elsewhere)
+            };
+            fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()))
+        };
+        assert!(
+            found == printed,
+            "{path} is not what rpmctl {words:?} prints"
+        );
+    }
+}
+
 /// Checks a file with the licences of the crates in the binary. The licence of subtle asks for that by name.
 #[track_caller]
 fn names_the_licences(text: &str) {

@@ -5,7 +5,8 @@ use std::fs;
 use std::process::Command;
 
 use super::{
-    Packed, VERSION, files, is_the_binary, names_the_licences, succeed, two_workers_serve,
+    Packed, VERSION, files, has_pages_and_words, is_the_binary, names_the_licences, succeed,
+    two_workers_serve,
 };
 use crate::harness::{Runtime, go_server, source};
 
@@ -30,6 +31,7 @@ fn the_tarball_unpacks_to_one_folder_that_serves() {
         tarball.file_name().unwrap().to_str().unwrap()
     );
     is_the_binary(&folder.join("rpm-runtime"));
+    has_pages_and_words(&folder.join("share"), &folder.join("rpmctl"));
     for paper in [
         "LICENSE",
         "LICENSE-APACHE",

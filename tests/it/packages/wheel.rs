@@ -3,7 +3,10 @@
 use std::fs;
 use std::process::Command;
 
-use super::{Packed, VERSION, is_the_binary, names_the_licences, succeed, two_workers_serve};
+use super::{
+    Packed, VERSION, has_pages_and_words, is_the_binary, names_the_licences, succeed,
+    two_workers_serve,
+};
 use crate::harness::{Runtime, source};
 
 #[test]
@@ -36,6 +39,7 @@ fn pip_installs_it_into_an_environment_and_it_serves_there() {
     assert!(shown.contains("bin/rpm-runtime\n"), "{shown}");
     let binary = root.join("bin/rpm-runtime");
     is_the_binary(&binary);
+    has_pages_and_words(&root.join("share"), &root.join("bin/rpmctl"));
     let found = succeed(
         Command::new("find")
             .arg(&root)
