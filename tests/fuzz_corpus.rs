@@ -12,6 +12,8 @@ use std::path::Path;
 
 #[path = "../fuzz/bodies/channel.rs"]
 mod channel;
+#[path = "../fuzz/bodies/control.rs"]
+mod control;
 #[path = "../fuzz/bodies/exposition.rs"]
 mod exposition;
 #[path = "../fuzz/bodies/json.rs"]
@@ -43,6 +45,11 @@ fn run(target: &str, body: fn(&[u8])) {
 #[test]
 fn the_reader_of_the_node_channel_stands_its_corpus() {
     run("channel", channel::run);
+}
+
+#[test]
+fn the_readers_of_the_control_socket_stand_their_corpus() {
+    run("control", control::run);
 }
 
 #[test]

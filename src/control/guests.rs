@@ -120,10 +120,15 @@ impl Pace {
         }
     }
 
-    /// It happens once more. Returns how long to wait first. Those that wait get different times.
-    pub(super) fn wait(&mut self, now: Duration) -> Duration {
+    /// How long to wait before it happens once more.
+    pub(super) fn due(&self, now: Duration) -> Duration {
+        let next = self.paid.max(now).saturating_add(self.pause);
+        next.saturating_sub(self.at_once).saturating_sub(now)
+    }
+
+    /// It happens.
+    pub(super) fn pay(&mut self, now: Duration) {
         self.paid = self.paid.max(now).saturating_add(self.pause);
-        self.paid.saturating_sub(self.at_once).saturating_sub(now)
     }
 }
 
@@ -190,11 +195,16 @@ mod tests {
     fn after_the_first_ones_each_waits_for_one_pause_more() {
         let second = Duration::from_secs(1);
         let mut pace = Pace::new(2, second);
-        let waits: Vec<u64> = (0..4).map(|_| pace.wait(second * 9).as_secs()).collect();
+        let mut wait = |now: Duration| {
+            let due = pace.due(now);
+            pace.pay(now);
+            due.as_secs()
+        };
+        let waits: Vec<u64> = (0..4).map(|_| wait(second * 9)).collect();
         assert_eq!(waits, [0, 0, 1, 2]);
         // Three of the four pauses are over.
-        assert_eq!(pace.wait(second * 12).as_secs(), 0);
-        assert_eq!(pace.wait(second * 12).as_secs(), 1);
-        assert_eq!(pace.wait(second * 99).as_secs(), 0);
+        assert_eq!(wait(second * 12), 0);
+        assert_eq!(wait(second * 12), 1);
+        assert_eq!(wait(second * 99), 0);
     }
 }

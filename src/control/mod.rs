@@ -15,6 +15,7 @@ mod rule;
 mod server;
 mod stream;
 mod trust;
+mod turns;
 
 pub use closing::Closing;
 pub use find::{Address, Closed, Found, Open, Place, Search, connect, of_runtime};

@@ -8,7 +8,6 @@ use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::time::Duration;
 
 use serde_json::value::RawValue;
 use tokio::net::{UnixListener, UnixStream};
@@ -18,9 +17,10 @@ use tokio::time::{Instant, sleep, timeout};
 use super::closing::Closing;
 use super::guests::{Guests, Pace, Room};
 use super::limits::Limits;
-use super::protocol::{Command, Kind, Refusal, Reply, Request, VERSION};
+use super::protocol::{Command, Kind, Refusal, Reply, VERSION, read_request};
 use super::rule::{Rule, Why};
 use super::stream::Items;
+use super::turns::{Turns, rest};
 use crate::sys::peer::Peer;
 
 mod pour;
@@ -63,8 +63,8 @@ struct Hall {
     service: Service,
     limits: Limits,
     guests: RefCell<Guests<AbortHandle>>,
-    requests: RefCell<Pace>,
-    pages: RefCell<Pace>,
+    requests: Turns,
+    pages: Turns,
     closing: Closing,
     begun: Instant,
 }
@@ -72,14 +72,12 @@ struct Hall {
 impl Hall {
     /// Waits until one more request may be answered.
     async fn turn(&self) {
-        let wait = self.requests.borrow_mut().wait(self.begun.elapsed());
-        rest(wait).await;
+        self.requests.next().await;
     }
 
     /// Waits until one more page of a stream may go out.
     async fn page(&self) {
-        let wait = self.pages.borrow_mut().wait(self.begun.elapsed());
-        rest(wait).await;
+        self.pages.next().await;
     }
 
     /// Finds a place for a new client. One that waits may have to leave for it.
@@ -102,15 +100,6 @@ impl Hall {
     }
 }
 
-/// Leaves the loop to others, at least for this time.
-async fn rest(time: Duration) {
-    if time.is_zero() {
-        yield_now().await;
-    } else {
-        sleep(time).await;
-    }
-}
-
 /// Serves `listener` while the future is polled, inside a `LocalSet`. It ends only by being dropped; `closing` ends the streams.
 pub async fn serve(
     listener: UnixListener,
@@ -122,8 +111,8 @@ pub async fn serve(
         service,
         limits,
         guests: RefCell::default(),
-        requests: RefCell::new(Pace::new(limits.burst_of_all, limits.pause_of_all)),
-        pages: RefCell::new(Pace::new(limits.burst_of_pages, limits.pause_of_pages)),
+        requests: Turns::new(limits.burst_of_all, limits.pause_of_all),
+        pages: Turns::new(limits.burst_of_pages, limits.pause_of_pages),
         closing,
         begun: Instant::now(),
     });
@@ -148,7 +137,10 @@ pub async fn serve(
                 tell(&stream, lines.refused(why));
                 drop(stream);
                 (service.refused)(peer, why);
-                rest(refusals.wait(hall.begun.elapsed())).await;
+                let now = hall.begun.elapsed();
+                let due = refusals.due(now);
+                refusals.pay(now);
+                rest(due).await;
                 continue;
             }
         };
@@ -237,7 +229,7 @@ async fn visit(stream: &UnixStream, peer: Peer, Guard(hall, id): &Guard) {
                 let text = format!("a request has at most {} bytes", limits.line);
                 Err(Refusal::new(Kind::Malformed, text))
             },
-            |text| read(&text),
+            |text| read_request(&text),
         );
         let (outcome, over) = match request {
             Ok(command) => match (service.obey)(command, peer) {
@@ -308,38 +300,6 @@ async fn write(stream: &UnixStream, mut bytes: &[u8]) -> io::Result<()> {
         }
     }
     Ok(())
-}
-
-/// Reads a request. An unknown version is told apart from an unknown command, and both from what is no request.
-fn read(text: &[u8]) -> Result<Command, Refusal> {
-    #[derive(serde::Deserialize)]
-    struct Head {
-        v: u32,
-        command: String,
-    }
-    let malformed = |error: serde_json::Error| {
-        let text = format!("this is no request: {error}");
-        Refusal::new(Kind::Malformed, text)
-    };
-    let head: Head = serde_json::from_slice(text).map_err(malformed)?;
-    if head.v != VERSION {
-        let text = format!(
-            "this runtime speaks version {VERSION} of the protocol, the request is of version {}; use the rpmctl of the same \
-             release",
-            head.v
-        );
-        return Err(Refusal::new(Kind::Unknown, text));
-    }
-    if !Command::NAMES.contains(&head.command.as_str()) {
-        // The name is not repeated: it may be long, or anything.
-        let text = format!(
-            "there is no such command; there are {}",
-            Command::NAMES.join(", ")
-        );
-        return Err(Refusal::new(Kind::Unknown, text));
-    }
-    let request: Request = serde_json::from_slice(text).map_err(malformed)?;
-    Ok(request.command)
 }
 
 /// A reply as a line.

@@ -86,3 +86,35 @@ impl Refusal {
         }
     }
 }
+
+/// Reads a request. An unknown version is told apart from an unknown command, and both from what is no request.
+pub fn read_request(text: &[u8]) -> Result<Command, Refusal> {
+    #[derive(Deserialize)]
+    struct Head {
+        v: u32,
+        command: String,
+    }
+    let malformed = |error: serde_json::Error| {
+        let text = format!("this is no request: {error}");
+        Refusal::new(Kind::Malformed, text)
+    };
+    let head: Head = serde_json::from_slice(text).map_err(malformed)?;
+    if head.v != VERSION {
+        let text = format!(
+            "this runtime speaks version {VERSION} of the protocol, the request is of version {}; use the rpmctl of the same \
+             release",
+            head.v
+        );
+        return Err(Refusal::new(Kind::Unknown, text));
+    }
+    if !Command::NAMES.contains(&head.command.as_str()) {
+        // The name is not repeated: it may be long, or anything.
+        let text = format!(
+            "there is no such command; there are {}",
+            Command::NAMES.join(", ")
+        );
+        return Err(Refusal::new(Kind::Unknown, text));
+    }
+    let request: Request = serde_json::from_slice(text).map_err(malformed)?;
+    Ok(request.command)
+}

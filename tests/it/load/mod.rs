@@ -5,6 +5,7 @@
 
 mod admin;
 mod bad_version;
+mod control;
 mod endless_line;
 mod examples;
 mod halt;
