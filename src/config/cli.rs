@@ -145,7 +145,7 @@ Usage: rpm-runtime [OPTION...] [--] COMMAND [ARG...]
 Options, before the command:
   --check        show the resolved configuration and what is wrong with it; start nothing
   --healthcheck  ask the runtime in this container whether it is ready; exit code 0 if it is
-  --copy-to PATH write a copy of rpm-runtime to PATH, for another container of the pod
+  --copy-to PATH write a copy of rpm-runtime to PATH, and of rpmctl beside it, for another container of the pod
   --help         show this text
   --version      show the version
 

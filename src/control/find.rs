@@ -161,7 +161,8 @@ impl Search {
             chosen: self.is_choice(),
         };
         let mut found = Found::default();
-        for address in self.addresses(&proc) {
+        let addresses = self.addresses(&proc, &mut found.closed);
+        for address in addresses {
             let named = self.pid.is_none_or(|pid| of_runtime(&address) == Some(pid));
             match attempt(&address, &proc, judge) {
                 Ok(open) if named || open.pid == self.pid => found.open.push(open),
@@ -174,7 +175,16 @@ impl Search {
         found
     }
 
-    fn addresses(&self, proc: &Proc) -> Vec<Address> {
+    /// The sockets of the place, and the directories that we may not read.
+    fn addresses(&self, proc: &Proc, closed: &mut Vec<(Address, Closed)>) -> Vec<Address> {
+        let mut sockets = |home: &PathBuf| {
+            sockets(home).unwrap_or_else(|error| {
+                if error.kind() == io::ErrorKind::PermissionDenied {
+                    closed.push((Address::Path(home.clone()), Closed::Failed(error)));
+                }
+                Vec::new()
+            })
+        };
         let mut addresses = match &self.place {
             Place::Socket(address) => vec![address.clone()],
             Place::Home(home) => sockets(home),
@@ -182,7 +192,7 @@ impl Search {
                 let homes = home
                     .clone()
                     .map_or_else(|| usual(self.uid), |home| vec![home]);
-                let files = homes.iter().flat_map(|home| sockets(home));
+                let files = homes.iter().flat_map(&mut sockets);
                 files.chain(abstract_names(proc)).collect()
             }
         };
@@ -246,39 +256,30 @@ fn name_of(address: &Address) -> Option<(u32, u64)> {
     is_name.then(|| Some((pid.parse().ok()?, start.parse().ok()?)))?
 }
 
-/// The usual directories. Root sees those of all users.
+/// The usual directories, then those of other users: root may use what is there, others are told that it is there.
 fn usual(uid: u32) -> Vec<PathBuf> {
     let mut homes = homes(uid);
-    if uid == 0 {
-        let private = Path::new(PRIVATE);
-        let (parent, begin) = (private.parent(), private.file_name());
-        let begin = begin.and_then(|name| name.to_str()).unwrap_or_default();
-        let entries = parent.and_then(|parent| fs::read_dir(parent).ok());
-        let others = entries.into_iter().flatten().filter_map(Result::ok);
-        homes.extend(
-            others
-                .filter(|entry| {
-                    entry
-                        .file_name()
-                        .to_str()
-                        .is_some_and(|name| name.starts_with(begin))
-                })
-                .map(|entry| entry.path())
-                .take(MOST),
-        );
-    }
+    let private = Path::new(PRIVATE);
+    let (parent, begin) = (private.parent(), private.file_name());
+    let begin = begin.and_then(|name| name.to_str()).unwrap_or_default();
+    let entries = parent.and_then(|parent| fs::read_dir(parent).ok());
+    let others = entries.into_iter().flatten().filter_map(Result::ok);
+    let others = others.map(|entry| entry.path()).filter(|path| {
+        let name = path.file_name().and_then(|name| name.to_str());
+        name.is_some_and(|name| name.starts_with(begin)) && !homes.contains(path)
+    });
+    let others: Vec<PathBuf> = others.take(MOST).collect();
+    homes.extend(others);
     homes
 }
 
 /// The sockets in a directory, by their names.
-fn sockets(home: &Path) -> Vec<Address> {
-    let entries = fs::read_dir(home).into_iter().flatten();
+fn sockets(home: &Path) -> io::Result<Vec<Address>> {
+    let entries = fs::read_dir(home)?;
     let paths = entries.filter_map(Result::ok).map(|entry| entry.path());
     let sockets = paths.map(Address::Path);
-    sockets
-        .filter(|address| of_runtime(address).is_some())
-        .take(MOST)
-        .collect()
+    let ours = sockets.filter(|address| of_runtime(address).is_some());
+    Ok(ours.take(MOST).collect())
 }
 
 /// The abstract names of runtimes in the kernel's table. None without /proc.

@@ -25,6 +25,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// For how long each of several is listened to before the next one.
 const TURN: Duration = Duration::from_millis(10);
 
+/// Most sockets that cannot be used and are told.
+const MOST: usize = 10;
+
 /// Between two attempts.
 const STEP: Duration = Duration::from_millis(50);
 
@@ -187,8 +190,11 @@ fn nothing(closed: &Refused, search: &Search) -> Failure {
         }
         (Place::Usual(None), None) => "no runtime can be reached".to_owned(),
     };
-    for (address, why) in closed {
+    for (address, why) in closed.iter().take(MOST) {
         let _ = write!(text, "\n  {}: {why}", shown(address)); // a String takes everything
+    }
+    if let Some(more) = closed.len().checked_sub(MOST).filter(|more| *more > 0) {
+        let _ = write!(text, "\n  and {more} more"); // a String takes everything
     }
     if closed.is_empty() {
         text.push_str(

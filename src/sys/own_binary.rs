@@ -12,13 +12,27 @@ const OWN: &str = "/proc/self/exe";
 /// Everybody may execute the copy: another container of the pod may have another user.
 const MODE: u32 = 0o755;
 
+/// The operator's tool, which is beside the binary in the image and in the packages.
+const TOOL: &str = "rpmctl";
+
 /// Writes a copy to the file `path`, which may exist. Whoever opens `path` meanwhile gets the old file or the whole new one.
+/// If `rpmctl` is beside the binary, it gets a copy beside `path`.
 pub fn copy_to(path: &Path) -> io::Result<()> {
+    let own = fs::read_link(OWN);
+    let tool = own.map(|own| own.with_file_name(TOOL));
+    if let Some(tool) = tool.ok().filter(|tool| tool.is_file()) {
+        copy(&tool, &path.with_file_name(TOOL))?;
+    }
+    // The runtime comes last, so that whoever waits for it finds both.
+    copy(Path::new(OWN), path)
+}
+
+fn copy(from: &Path, path: &Path) -> io::Result<()> {
     if path.is_dir() {
         return Err(io::ErrorKind::IsADirectory.into());
     }
     let unfinished = unfinished(path);
-    let copied = write(&unfinished).and_then(|()| fs::rename(&unfinished, path));
+    let copied = write(from, &unfinished).and_then(|()| fs::rename(&unfinished, path));
     if copied.is_err() {
         // The error that matters is the first one.
         let _ = fs::remove_file(&unfinished);
@@ -33,9 +47,9 @@ fn unfinished(path: &Path) -> PathBuf {
     name.into()
 }
 
-fn write(path: &Path) -> io::Result<()> {
+fn write(from: &Path, path: &Path) -> io::Result<()> {
     let mut copy = File::create(path)?;
-    io::copy(&mut File::open(OWN)?, &mut copy)?;
+    io::copy(&mut File::open(from)?, &mut copy)?;
     copy.set_permissions(Permissions::from_mode(MODE))?;
     copy.sync_all()
 }
