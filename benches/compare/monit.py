@@ -26,7 +26,10 @@ def taken(terminal, seconds):
     count, parts, limit = 0, 0, time.monotonic() + seconds
     while (left := limit - time.monotonic()) > 0:
         if select.select([terminal], [], [], left)[0]:
-            count += len(os.read(terminal, 1 << 16))
+            try:
+                count += len(os.read(terminal, 1 << 16))
+            except OSError:  # It has ended.
+                break
             parts += 1
     return count, parts
 

@@ -71,6 +71,11 @@ impl Connection {
         &self.address
     }
 
+    /// Whether the next line of an answer is here already.
+    pub fn has_next(&self) -> bool {
+        self.lines.has_next()
+    }
+
     /// Asks, and reads the answer.
     pub fn ask<T: DeserializeOwned>(&mut self, command: Command) -> Result<Answer<T>, Failure> {
         let left = self

@@ -2,6 +2,7 @@
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 
+use rpm_runtime::control::Address;
 use rpm_runtime::control::protocol::{Begun, Command, Done, List, Scaled};
 use rpm_runtime::sys::thread::start;
 
@@ -24,7 +25,8 @@ pub enum Question {
 /// What came of it.
 #[derive(Debug)]
 pub enum Told {
-    Listed(Box<List>),
+    /// The workers, and where the answer came from.
+    Listed(Box<List>, Address),
     /// No runtime answers.
     Lost(String),
     /// A command ended, well or not.
@@ -70,7 +72,7 @@ impl Line {
     fn ask(&mut self, question: Question) -> Told {
         match question {
             Question::List => match self.with(list) {
-                Ok(list) => Told::Listed(list),
+                Ok((list, address)) => Told::Listed(list, address),
                 Err(failure) => {
                     self.connection = None;
                     Told::Lost(failure.why().to_owned())
@@ -99,9 +101,9 @@ impl Line {
     }
 }
 
-fn list(connection: &mut Connection) -> Result<Box<List>, Failure> {
-    let answer = connection.ask::<List>(Command::List)?;
-    Ok(Box::new(answer.value))
+fn list(connection: &mut Connection) -> Result<(Box<List>, Address), Failure> {
+    let list = connection.ask::<List>(Command::List)?.value;
+    Ok((Box::new(list), connection.address().clone()))
 }
 
 fn perform(connection: &mut Connection, order: Order) -> Result<String, Failure> {

@@ -5,6 +5,7 @@ use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
+use rpm_runtime::control::Address;
 use rpm_runtime::control::protocol::List;
 use rpm_runtime::model::Sig;
 use rpm_runtime::sys::clock::instant;
@@ -13,8 +14,9 @@ use rpm_runtime::sys::signals::{Signals, stop_self};
 
 use super::asker::{Asker, Question, Told};
 use super::keys::{Key, Keys};
-use super::model::{State, Wish};
+use super::model::{Log, State, Wish};
 use super::screen::Screen;
+use super::tail::Tail;
 use super::terminal::Terminal;
 use super::view::{Look, draw};
 use super::wake::{Waker, heard};
@@ -33,6 +35,9 @@ const REST_OF_KEY: Duration = Duration::from_millis(100);
 /// Time for the last frame, before the terminal is given back.
 const LAST_FRAME: Duration = Duration::from_secs(1);
 
+/// A worker that is selected for so long has its log followed: who goes through many of them asks for none.
+const SETTLED: Duration = Duration::from_millis(200);
+
 /// SIGTSTP, which a shell sends for Ctrl-Z if we do not read the key.
 const TSTP: i32 = 20;
 
@@ -48,6 +53,12 @@ pub struct Driver {
     woken: UnixStream,
     writer: Writer,
     asker: Asker,
+    waker: Waker,
+    /// Where the runtime was that answered last.
+    address: Address,
+    tail: Option<Tail>,
+    /// The slot that is selected, and since when.
+    selected: (Option<u16>, Instant),
     /// When the question was asked that has no answer yet.
     asked: Option<Instant>,
     /// When the next one is due.
@@ -87,7 +98,8 @@ impl Driver {
             .map_err(|error| failed("cannot take signals", error))?;
         let (waker, woken) = Waker::new().map_err(|error| failed("cannot open a socket", error))?;
         let writer = Writer::start(waker.clone())?;
-        let asker = Asker::start(connection, globals, waker)?;
+        let address = connection.address().clone();
+        let asker = Asker::start(connection, globals, waker.clone())?;
         let mut state = State::new();
         state.listed(first);
         Ok(Self {
@@ -101,6 +113,10 @@ impl Driver {
             woken,
             writer,
             asker,
+            waker,
+            address,
+            tail: None,
+            selected: (None, instant()),
             asked: None,
             next: instant() + EACH,
             changed: true,
@@ -122,6 +138,7 @@ impl Driver {
         loop {
             self.ask();
             let mut limit = self.next.saturating_duration_since(instant());
+            limit = limit.min(self.follow().unwrap_or(limit));
             self.draw();
             if self.keys.waits() {
                 limit = limit.min(REST_OF_KEY);
@@ -135,6 +152,7 @@ impl Driver {
             }
             if woken {
                 heard(&self.woken);
+                self.take_lines();
                 self.hear()?;
                 self.changed = true;
             }
@@ -173,6 +191,45 @@ impl Driver {
                 self.changed = true;
             }
             Some(_) => {}
+        }
+    }
+
+    /// Follows the log of the selected worker. Gives the time until it does, if that is not yet.
+    fn follow(&mut self) -> Option<Duration> {
+        let now = instant();
+        let slot = self.state.selected();
+        if self.selected.0 != slot {
+            self.selected = (slot, now);
+            self.state.log = Log::Waits;
+            self.tail = None;
+        }
+        let other = |tail: &Tail| tail.address != self.address || tail.has_ended_before(now);
+        if self.state.lost.is_some() || !self.tail.as_ref().is_none_or(other) {
+            return None;
+        }
+        let left = SETTLED.saturating_sub(now.duration_since(self.selected.1));
+        if let Some(slot) = slot
+            && left.is_zero()
+        {
+            if matches!(self.state.log, Log::Lines { .. }) {
+                // It begins with lines that are there already.
+                self.state.log = Log::Waits;
+            }
+            self.tail = Some(Tail::start(slot, self.address.clone(), self.waker.clone()));
+            return None;
+        }
+        slot.map(|_| left)
+    }
+
+    /// Takes what the log has brought.
+    fn take_lines(&mut self) {
+        let Some(tail) = &mut self.tail else { return };
+        let news = tail.take(instant());
+        if !news.lines.is_empty() || news.lost > 0 {
+            self.state.log.add(news.lines, news.lost);
+        }
+        if let Some(why) = news.end {
+            self.state.log.end(&why);
         }
     }
 
@@ -260,8 +317,9 @@ impl Driver {
         use std::sync::mpsc::TryRecvError;
         loop {
             match self.asker.told.try_recv() {
-                Ok(Told::Listed(list)) => {
+                Ok(Told::Listed(list, address)) => {
                     self.asked = None;
+                    self.address = address;
                     if self.state.lost.is_some() {
                         // Who connects anew may have been told something beside the screen.
                         self.screen.forget();

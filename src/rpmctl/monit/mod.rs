@@ -1,7 +1,7 @@
 //! `rpmctl monit`: a live screen.
 //!
 //! `model` is the state, and what keys and answers change in it; `view` draws it on cells; `screen` turns cells into bytes.
-//! These three are pure. `driver` connects them with the terminal (`terminal`, `writer`, `keys`) and the runtime (`asker`).
+//! These three are pure. `driver` connects them with the terminal (`terminal`, `writer`, `keys`) and the runtime (`asker`, `tail`).
 
 mod asker;
 mod driver;
@@ -10,6 +10,7 @@ mod fixtures;
 mod keys;
 mod model;
 mod screen;
+mod tail;
 mod terminal;
 mod view;
 mod wake;

@@ -12,7 +12,7 @@ use rpm_runtime::control::protocol::{List, Place};
 use super::keys::Key;
 use crate::plain::plain;
 use attention::Grade;
-pub use log::{Log, LogLine};
+pub use log::{LINES, Log, LogLine};
 use past::Past;
 use rows::{Row, rows};
 
@@ -100,7 +100,7 @@ impl State {
             mode: Mode::Watch,
             big_log: false,
             said: None,
-            log: Log::None("this rpmctl shows no log".to_owned()),
+            log: Log::Waits,
             chosen: None,
             found: None,
             queued: BTreeMap::new(),

@@ -67,7 +67,9 @@ fn of_512_workers_those_that_are_asked_for_are_shown() {
         trimmed(shown) == trimmed(&stored)
     });
     screen.keys(&["Enter", "G"]);
-    screen.wait("the last one is selected", |shown| shown.contains("> 511 "));
+    screen.wait("the last one is selected", |shown| {
+        shown.contains("> 511 ") && shown.contains("log of slot 511")
+    });
     screen.keys(&["Escape"]);
     screen.wait_for(">   3 ");
     screen.keys(&["C-c"]);

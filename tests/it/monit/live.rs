@@ -1,5 +1,7 @@
 //! Keys, against a live runtime.
 
+use std::process::Command;
+
 use super::Home;
 use crate::harness::shared_port::stop;
 use crate::harness::{Runtime, example, free_port};
@@ -117,6 +119,7 @@ fn a_worker_that_crashes_is_shown_first_with_its_reason() {
     let rows = shown.lines().skip_while(|line| !line.starts_with(" SLOT"));
     let first = rows.clone().nth(1).unwrap();
     assert!(first.starts_with(">   1 backoff"), "{shown}");
+    assert!(shown.contains("log of slot 1"), "{shown}");
     screen.keys(&["q"]);
     screen.wait_for("ended with 0");
     stop(runtime);
@@ -139,6 +142,67 @@ fn another_size_of_the_terminal_is_followed() {
     screen.wait_for("CONN QUEUE\n");
     screen.resize((200, 50));
     screen.wait_for("RESTARTS LAST EXIT");
+    screen.keys(&["q"]);
+    screen.wait_for("ended with 0");
+    stop(runtime);
+}
+
+#[test]
+fn the_log_of_the_selected_worker_is_followed_and_cannot_steer_the_terminal() {
+    let home = Home::new("log");
+    let runtime = Runtime::builder()
+        .env("RPM_CONTROL", "on")
+        .env("RPM_HOME", home.path())
+        .env("RPM_INSTANCES", "2")
+        .env("RPM_PORTS", "off")
+        .program([
+            "sh",
+            "-c",
+            "printf 'before \\033[2J\\033[31m %s\\n' $RPM_INSTANCE; \
+             trap 'echo signal in $RPM_INSTANCE >&2' USR2; \
+             while :; do sleep 0.05; done",
+        ])
+        .start();
+    runtime.wait_for_lines(2, |line| line.contains("before"));
+    let screen = home.screen("log", (80, 24));
+    let shown = screen.wait_for("before ?[2J?[31m 0");
+    assert!(shown.contains("log of slot 0"), "{shown}");
+    let send = |slot: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_rpmctl"));
+        command.arg("--home").arg(home.path());
+        let output = command.args(["signal", "USR2", slot]).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+    };
+    send("all");
+    screen.wait_for("signal in 0");
+    screen.keys(&["j"]);
+    let shown = screen.wait("that of the other one", |shown| {
+        shown.contains("log of slot 1") && shown.contains("signal in 1")
+    });
+    assert!(!shown.contains("signal in 0"), "{shown}");
+    screen.keys(&["l"]);
+    screen.wait("the log has the screen", |shown| {
+        shown.contains("signal in 1") && !shown.contains("QUEUE")
+    });
+    screen.keys(&["l"]);
+    screen.wait_for("QUEUE");
+    screen.keys(&["q"]);
+    screen.wait_for("ended with 0");
+    stop(runtime);
+}
+
+#[test]
+fn without_a_log_in_memory_the_screen_has_no_place_for_it() {
+    let home = Home::new("ring");
+    let runtime = home.serving(1).env("RPM_LOG_RING", "0").start();
+    runtime.wait_for_status("/startupz", 200);
+    let screen = home.screen("ring", (80, 24));
+    screen.wait("there is none", |shown| {
+        shown.contains("1 of 1 ready") && !shown.contains("log of slot")
+    });
+    screen.keys(&["l"]);
+    let shown = screen.wait_for("there is no log: ");
+    assert!(shown.contains("RPM_LOG_RING"), "{shown}");
     screen.keys(&["q"]);
     screen.wait_for("ended with 0");
     stop(runtime);

@@ -1,8 +1,4 @@
 //! The log of the selected worker.
-#![cfg_attr(
-    not(test),
-    expect(dead_code, reason = "the runtime does not serve it yet")
-)]
 
 use crate::plain::plain;
 
