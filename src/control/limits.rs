@@ -25,6 +25,8 @@ pub struct Limits {
     pub pause_of_all: Duration,
     /// Bytes of a stream that are sent together.
     pub page: usize,
+    /// Memory of the kernel for what the client of a stream has not taken yet, bytes.
+    pub held: usize,
     /// So many pages of all streams go out as fast as they are taken. Before each further one there is a pause.
     pub burst_of_pages: u32,
     /// That pause.
@@ -52,6 +54,7 @@ impl Default for Limits {
             burst_of_all: 256,
             pause_of_all: Duration::from_millis(5),
             page: 8 << 10,
+            held: 64 << 10,
             burst_of_pages: 64,
             pause_of_pages: Duration::from_millis(1),
             gather: Duration::from_millis(20),

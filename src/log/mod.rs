@@ -49,7 +49,7 @@ pub use handle::{Flushed, Log, WorkerLabel};
 pub use own::subscriber;
 pub use own_file::{OwnFileSettings, StartError};
 pub use recorder::RecordRule;
-pub use ring::{About, Cursor, Found, Grep, Ring};
+pub use ring::{About, Cursor, Found, Grep, Ring, Waiting};
 pub use tail::Tail;
 
 use std::os::fd::OwnedFd;

@@ -189,16 +189,14 @@ impl Desk {
             | Command::Signal { .. }
             | Command::Send { .. }
             | Command::Reopen => return Obeyed::Once(self.order(command.clone(), peer)),
-            Command::Logs(wanted) => match self.log.ring() {
-                Some(ring) => {
+            Command::Logs(wanted) => {
+                if let Some(ring) = self.log.ring() {
                     self.told(command, peer, true);
                     return Obeyed::Many(Box::new(Lines::new(ring, wanted)));
                 }
-                None => {
-                    let text = "no lines are kept in memory (RPM_LOG_RING=0)";
-                    Err(Refusal::new(Kind::Refused, text))
-                }
-            },
+                let text = "no lines are kept in memory (RPM_LOG_RING=0)";
+                Err(Refusal::new(Kind::Refused, text))
+            }
             Command::Events { follow, lines } => {
                 self.told(command, peer, true);
                 let events = self.events.clone();

@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::fd::AsFd;
 
-use nix::sys::socket::{getsockopt, sockopt};
+use nix::sys::socket::{getsockopt, setsockopt, sockopt};
 
 use super::proc::{Proc, ProcDir};
 
@@ -14,6 +14,12 @@ pub struct Peer {
     pub pid: i32,
     /// Its user when it connected or listened.
     pub uid: u32,
+}
+
+/// Lets the kernel hold only about so many bytes that the peer of `socket` has not read yet (socket(7), SO_SNDBUF).
+pub fn hold_at_most(socket: impl AsFd, bytes: usize) -> nix::Result<()> {
+    // The kernel doubles it, for what it needs beside the bytes.
+    setsockopt(&socket, sockopt::SndBuf, &(bytes / 2))
 }
 
 impl Peer {

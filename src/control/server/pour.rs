@@ -13,6 +13,7 @@ use tokio::time::sleep;
 use super::{Hall, write};
 use crate::control::protocol::{Kind, Refusal};
 use crate::control::stream::{Items, Next, Page};
+use crate::sys::peer::hold_at_most;
 
 /// Sends all items; then the answer is how many there were. A stream that follows ends with the runtime, or when the client says
 /// anything more, which is put into `buffer`, or is gone. No time is too long for the client: it may be stopped, or show the
@@ -23,6 +24,8 @@ pub(super) async fn pour(
     mut items: Box<dyn Items>,
     hall: &Hall,
 ) -> io::Result<Result<Box<RawValue>, Refusal>> {
+    // A larger buffer would only take more memory.
+    let _ = hold_at_most(stream, hall.limits.held);
     let mut page = Page::new(hall.limits.page);
     let mut over = hall.closing.enter();
     loop {

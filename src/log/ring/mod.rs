@@ -12,6 +12,7 @@ mod reading;
 mod record;
 #[cfg(test)]
 mod tests;
+mod waiting;
 
 use std::collections::VecDeque;
 use std::sync::Mutex;
@@ -25,6 +26,7 @@ use super::shared::locked;
 pub use grep::Grep;
 pub use reading::{Cursor, Found};
 pub use record::About;
+pub use waiting::Waiting;
 
 /// Number of segments, if none is too small or too large then.
 const SEGMENTS: usize = 16;
@@ -58,7 +60,7 @@ struct Kept {
     /// The number of the next line: lines are counted from 0.
     next: u64,
     /// Who waits for it.
-    waiting: Vec<Waker>,
+    waiting: Waiting,
 }
 
 impl Ring {
@@ -71,7 +73,7 @@ impl Ring {
             size,
             most: (bytes / size).max(2),
             next: 0,
-            waiting: Vec::new(),
+            waiting: Waiting::default(),
         }))
     }
 
@@ -95,7 +97,7 @@ impl Ring {
     fn changed(&self, then: impl FnOnce(&mut Kept)) {
         let mut kept = locked(&self.0);
         then(&mut kept);
-        let waiting = std::mem::take(&mut kept.waiting);
+        let waiting = kept.waiting.take();
         drop(kept);
         waiting.into_iter().for_each(Waker::wake);
     }

@@ -1,6 +1,6 @@
 //! Reading the ring.
 
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use memchr::{memchr, memchr_iter, memrchr};
 
@@ -99,11 +99,13 @@ impl Ring {
         if kept.next > cursor.line {
             return Poll::Ready(());
         }
-        let waker = context.waker();
-        if !kept.waiting.iter().any(|known| known.will_wake(waker)) {
-            kept.waiting.push(waker.clone());
-        }
+        kept.waiting.add(context.waker());
         Poll::Pending
+    }
+
+    /// Who waits with this waker is gone.
+    pub fn forget(&self, waker: &Waker) {
+        locked(&self.0).waiting.forget(waker);
     }
 }
 

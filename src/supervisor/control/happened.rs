@@ -1,6 +1,6 @@
 //! The stream of `events`.
 
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use crate::control::{Items, Next, Page};
 use crate::supervisor::report::Events;
@@ -14,6 +14,8 @@ pub(super) struct Happened {
     /// The number of the next one when the client asked: none before it is missing because the client was slow.
     asked: u64,
     follow: bool,
+    /// Whom new events wake.
+    waits: Option<Waker>,
 }
 
 impl Happened {
@@ -26,6 +28,7 @@ impl Happened {
             next,
             asked,
             follow,
+            waits: None,
         }
     }
 }
@@ -50,7 +53,16 @@ impl Items for Happened {
     }
 
     fn poll_more(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        self.waits = Some(context.waker().clone());
         self.events.poll(self.next, context)
+    }
+}
+
+impl Drop for Happened {
+    fn drop(&mut self) {
+        if let Some(waker) = &self.waits {
+            self.events.forget(waker);
+        }
     }
 }
 

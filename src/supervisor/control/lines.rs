@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, SystemTime};
 
 use crate::control::protocol::{LogLine, LogSource, Wanted};
@@ -29,6 +29,8 @@ pub(super) struct Lines {
     skip: u64,
     /// The piece that was copied.
     text: Vec<u8>,
+    /// Whom new lines wake.
+    waits: Option<Waker>,
 }
 
 /// Which lines are wanted.
@@ -50,18 +52,22 @@ impl Filter {
 
     /// The texts that are wanted, of a piece of the ring.
     fn texts<'a>(&'a self, about: &About, piece: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
-        let one = about.one;
-        let body = if one {
-            piece
-        } else {
-            piece.strip_suffix(b"\n").unwrap_or(piece)
-        };
-        let texts = body.split(move |byte| !one && *byte == b'\n');
-        texts.filter(|text| {
+        texts(about, piece).filter(|text| {
             let grep = self.grep.as_ref();
             grep.is_none_or(|grep| grep.is_in(text))
         })
     }
+}
+
+/// The texts of a piece of the ring.
+fn texts<'a>(about: &About, piece: &'a [u8]) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+    let one = about.one;
+    let body = if one {
+        piece
+    } else {
+        piece.strip_suffix(b"\n").unwrap_or(piece)
+    };
+    body.split(move |byte| !one && *byte == b'\n')
 }
 
 impl Lines {
@@ -98,6 +104,7 @@ impl Lines {
             counting: lines.filter(|lines| *lines > 0).map(|most| (from, 0, most)),
             skip: 0,
             text: Vec::new(),
+            waits: None,
             ring,
         }
     }
@@ -113,10 +120,7 @@ impl Lines {
             .ring
             .read(&mut cursor, |about| filter.wants(about), &mut self.text);
         if let Found::Lines(about) = found {
-            let lines = match about.one {
-                true => 1,
-                false => self.text.iter().filter(|byte| **byte == b'\n').count() as u64,
-            };
+            let lines = texts(&about, &self.text).count() as u64;
             // It may have come after the question.
             if cursor.line() - lines < self.asked {
                 count += filter.texts(&about, &self.text).count() as u64;
@@ -186,7 +190,16 @@ impl Items for Lines {
     }
 
     fn poll_more(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        self.waits = Some(context.waker().clone());
         self.ring.poll(&self.cursor, context)
+    }
+}
+
+impl Drop for Lines {
+    fn drop(&mut self) {
+        if let Some(waker) = &self.waits {
+            self.ring.forget(waker);
+        }
     }
 }
 
@@ -219,6 +232,8 @@ fn line<'a>(about: &About, text: &'a [u8]) -> LogLine<Cow<'a, str>> {
 
 #[cfg(test)]
 mod tests {
+    use std::task::Wake;
+
     use serde_json::Value;
 
     use super::*;
@@ -244,7 +259,7 @@ mod tests {
     }
 
     /// All that comes, up to the next wait or the end: texts, and how many are lost.
-    fn texts(lines: &mut Lines) -> (Vec<String>, u64) {
+    fn come(lines: &mut Lines) -> (Vec<String>, u64) {
         let (mut all, mut lost) = (Vec::new(), 0);
         loop {
             let mut page = Page::new(8 << 10);
@@ -264,7 +279,7 @@ mod tests {
     }
 
     fn asked(ring: &Arc<Ring>, wanted: &Wanted) -> Vec<String> {
-        let (texts, lost) = texts(&mut Lines::new(Arc::clone(ring), wanted));
+        let (texts, lost) = come(&mut Lines::new(Arc::clone(ring), wanted));
         assert_eq!(lost, 0);
         texts
     }
@@ -320,16 +335,37 @@ mod tests {
             ..Wanted::default()
         };
         let mut lines = Lines::new(Arc::clone(&ring), &wanted);
-        assert_eq!(texts(&mut lines), (Vec::new(), 0));
+        assert_eq!(come(&mut lines), (Vec::new(), 0));
         push(&ring, 0, 1, "after");
-        assert_eq!(texts(&mut lines), (vec!["after".to_owned()], 0));
+        assert_eq!(come(&mut lines), (vec!["after".to_owned()], 0));
         for number in 0..50_000 {
             push(&ring, 0, 1, &number.to_string());
         }
-        let (seen, lost) = texts(&mut lines);
+        let (seen, lost) = come(&mut lines);
         assert!(lost > 0);
         assert_eq!(seen.len() as u64 + lost, 50_000);
         assert_eq!(seen.last().unwrap(), "49999");
+    }
+
+    #[derive(Debug)]
+    struct Idle;
+
+    impl Wake for Idle {
+        fn wake(self: Arc<Self>) {}
+    }
+
+    #[test]
+    fn who_is_gone_is_not_remembered() {
+        let (ring, idle) = (ring(), Arc::new(Idle));
+        let waker = Waker::from(Arc::clone(&idle));
+        let mut lines = Lines::new(ring, &Wanted::default());
+        let mut context = Context::from_waker(&waker);
+        assert_eq!(lines.poll_more(&mut context), Poll::Pending);
+        assert_eq!(lines.poll_more(&mut context), Poll::Pending);
+        let waits = Arc::strong_count(&idle);
+        drop(lines);
+        assert!(waits > 2);
+        assert_eq!(Arc::strong_count(&idle), 2);
     }
 
     #[test]

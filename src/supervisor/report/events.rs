@@ -7,6 +7,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, SystemTime};
 
 use crate::control::protocol::{Event, Text, What, cut};
+use crate::log::Waiting;
 use crate::model::{Pid, Trigger};
 use crate::policy::{Next, Note};
 use crate::sys::clock;
@@ -32,7 +33,7 @@ struct Kept {
     /// The number of the next event.
     next: u64,
     /// Who waits for it.
-    waiting: Vec<Waker>,
+    waiting: Waiting,
 }
 
 impl Events {
@@ -51,7 +52,7 @@ impl Events {
             }
             list.push_back((kept.next, Event { time, what }));
             kept.next += 1;
-            std::mem::take(&mut kept.waiting)
+            kept.waiting.take()
         });
         waiting.into_iter().for_each(Waker::wake);
     }
@@ -99,12 +100,14 @@ impl Events {
             if kept.next > number {
                 return Poll::Ready(());
             }
-            let waker = context.waker();
-            if !kept.waiting.iter().any(|known| known.will_wake(waker)) {
-                kept.waiting.push(waker.clone());
-            }
+            kept.waiting.add(context.waker());
             Poll::Pending
         })
+    }
+
+    /// Who waits with this waker is gone.
+    pub(in crate::supervisor) fn forget(&self, waker: &Waker) {
+        self.locked(|kept| kept.waiting.forget(waker));
     }
 
     /// A panic elsewhere leaves the lists valid.
