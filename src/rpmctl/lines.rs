@@ -16,16 +16,20 @@ const PIECE: usize = 64 << 10;
 #[derive(Debug)]
 pub struct Lines {
     stream: UnixStream,
-    /// What was read and not given yet.
+    /// What was read, and how much of it was given already.
     held: Vec<u8>,
+    given: usize,
 }
 
 impl Lines {
     /// Takes a connection that does not wait.
     pub fn new(stream: UnixStream) -> io::Result<Self> {
         stream.set_nonblocking(false)?;
-        let held = Vec::new();
-        Ok(Self { stream, held })
+        Ok(Self {
+            stream,
+            held: Vec::new(),
+            given: 0,
+        })
     }
 
     /// Writes a line. Fails with `WouldBlock` after `limit`.
@@ -46,7 +50,8 @@ impl Lines {
 
     /// Whether the next line is here already.
     pub fn has_next(&self) -> bool {
-        self.held.contains(&b'\n')
+        let rest = self.held.get(self.given..).unwrap_or_default();
+        rest.contains(&b'\n')
     }
 
     /// The next line, without its end; `None` at the end of the connection. A line that is cut there is none. Fails with
@@ -54,15 +59,19 @@ impl Lines {
     /// than [`MOST`].
     pub fn next(&mut self, limit: Option<Duration>) -> io::Result<Option<Vec<u8>>> {
         let end = limit.map(|limit| instant() + limit);
-        let mut searched = 0;
+        let mut searched = self.given;
         loop {
             let fresh = self.held.get(searched..).unwrap_or_default();
             if let Some(at) = fresh.iter().position(|byte| *byte == b'\n') {
-                let rest = self.held.split_off(searched + at + 1);
-                let mut line = std::mem::replace(&mut self.held, rest);
-                line.pop();
+                let end = searched + at;
+                let line = self.held.get(self.given..end).unwrap_or_default();
+                let line = line.to_vec();
+                self.given = end + 1;
                 return Ok(Some(line));
             }
+            // Moved only here, once for all lines that were read together.
+            self.held.drain(..self.given);
+            self.given = 0;
             searched = self.held.len();
             if searched > MOST {
                 let text = format!("its answer is longer than {} MiB", MOST >> 20);

@@ -110,16 +110,12 @@ fn uncoloured(text: &str) -> Cow<'_, str> {
             Some(after) => rest = after,
             None => kept.push_str(BEGIN),
         }
-        match rest.split_once(BEGIN) {
-            Some((before, after)) => {
-                kept.push_str(before);
-                rest = after;
-            }
-            None => {
-                kept.push_str(rest);
-                return Cow::Owned(kept);
-            }
-        }
+        let Some((before, after)) = rest.split_once(BEGIN) else {
+            kept.push_str(rest);
+            return Cow::Owned(kept);
+        };
+        kept.push_str(before);
+        rest = after;
     }
 }
 

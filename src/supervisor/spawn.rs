@@ -30,13 +30,20 @@ impl Supervisor {
         generation: Generation,
     ) -> Event {
         match self.spawn(slot, listener, generation) {
-            Ok((pid, port)) => Event::Spawned {
-                slot,
-                listener,
-                pid,
-                port,
-                channel: self.node.is_some(),
-            },
+            Ok((pid, port)) => {
+                self.events.push(What::Started {
+                    slot: slot.0,
+                    pid: pid.get(),
+                    generation: generation.0,
+                });
+                Event::Spawned {
+                    slot,
+                    listener,
+                    pid,
+                    port,
+                    channel: self.node.is_some(),
+                }
+            }
             Err(errno) => {
                 self.metrics.spawn_failed();
                 let cause = Self::shortage(errno);
@@ -165,11 +172,6 @@ impl Supervisor {
         let (slot, pid) = (worker.slot.0, worker.id.pid);
         let (raw, generation) = (pid.get(), generation.0);
         info!(slot, pid = raw, generation, "worker started");
-        self.events.push(What::Started {
-            slot,
-            pid: raw,
-            generation,
-        });
         let announces = |name: &&OsStr| worker_vars::ACTIVATION.iter().any(|var| *name == var.name);
         let own = env.iter().map(|(name, _)| name.as_os_str());
         let own = own.filter(|name| !announces(name));

@@ -1,6 +1,7 @@
 //! `rpmctl logs`.
 
 use std::fs::{self, File};
+use std::io::Read;
 use std::path::PathBuf;
 use std::process::Stdio;
 
@@ -11,7 +12,7 @@ use serde_json::Value;
 use super::follower::Follower;
 use super::{Home, ended};
 use crate::harness::shared_port::stop;
-use crate::harness::{Builder, Runtime, Signal, until};
+use crate::harness::{Builder, Runtime, Signal, terminal, until};
 
 /// A shell script as the program, without ports.
 fn script(home: &Home, text: &str) -> Builder {
@@ -111,6 +112,30 @@ fn lines_are_kept_before_they_get_their_format_and_what_is_not_utf8_is_replaced(
 }
 
 #[test]
+fn on_a_terminal_no_line_steers_it() {
+    let home = Home::new("terminal");
+    let text = "printf '\\033[31mred\\033[0m \\033[2J\\033]0;title\\007end\\n'; exec sleep 1000";
+    let runtime = script(&home, text).start();
+    runtime.wait_for_line(|line| line.contains("end"));
+    let shown = |vars: &[(&str, &str)]| {
+        let (mut person, program) = terminal();
+        let mut command = home.command(&["logs", "--slot", "0"]);
+        command.envs(vars.iter().copied()).stdout(program);
+        let said = ended(command.stderr(Stdio::piped()).spawn().unwrap());
+        assert_eq!((said.code, said.err.as_str()), (0, ""));
+        drop(command);
+        let mut text = Vec::new();
+        // It ends with an error when nobody has the other side any more (EIO).
+        let _ = person.read_to_end(&mut text);
+        String::from_utf8(text).unwrap()
+    };
+    let line = "red ?[2J?]0;title?end\r\n";
+    assert_eq!(shown(&[("NO_COLOR", "1")]), format!("  0 | {line}"));
+    assert_eq!(shown(&[]), format!("\x1b[32m  0 |\x1b[0m {line}"));
+    stop(runtime);
+}
+
+#[test]
 fn lines_are_followed_to_the_last_one_of_the_runtime() {
     let home = Home::new("follows");
     let (go, wait) = gate(&home, "go");
@@ -186,13 +211,13 @@ fn a_reader_that_is_stopped_loses_lines_that_are_counted_and_nobody_waits_for_it
     reader.kill().unwrap();
     reader.wait().unwrap();
     let items = items(&read());
-    let lost: u64 = items.iter().filter_map(|item| item["lost"].as_u64()).sum();
+    let missing: u64 = items.iter().filter_map(|item| item["lost"].as_u64()).sum();
     let numbers: Vec<u64> = items
         .iter()
         .filter_map(|item| item["text"].as_str()?.parse().ok())
         .collect();
-    assert!(lost > 0 && !numbers.is_empty());
-    assert_eq!(lost + numbers.len() as u64, LINES);
+    assert!(missing > 0 && !numbers.is_empty());
+    assert_eq!(missing + numbers.len() as u64, LINES);
     assert!(numbers.is_sorted());
     stop(runtime);
 }
