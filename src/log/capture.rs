@@ -209,6 +209,7 @@ impl Capture {
             missing,
             flush,
             reopen,
+            empty,
             ..
         } = inbox;
         // Own lines that were logged before a worker was attached come before the worker's lines.
@@ -238,6 +239,12 @@ impl Capture {
         }
         if reopen {
             self.pipeline.outputs.reopen();
+        }
+        for emptying in empty {
+            self.pipeline.outputs.empty(&emptying);
+            if let Some(ring) = &self.shared.ring {
+                ring.clear();
+            }
         }
         self.pipeline.outputs.flush();
         if flush.is_empty() {

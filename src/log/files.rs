@@ -9,6 +9,7 @@ use std::sync::mpsc::Sender;
 use tracing::Level;
 
 use super::batch::{Batch, LineOwner, outcome};
+use super::emptying::Emptying;
 use super::file::{self, FileEvent, LogFile, Rotation, Sweeper, expand};
 use super::output::{LostLines, Output, Sink};
 use super::own::OwnEvent;
@@ -132,6 +133,16 @@ impl Files {
         }
     }
 
+    /// Empties each file after the lines that were taken before.
+    pub fn empty(&mut self, emptying: &Arc<Emptying>) {
+        for output in &mut self.outputs {
+            output.empty(emptying);
+        }
+        if let Some(queue) = &self.queue {
+            queue.empty(Arc::clone(emptying));
+        }
+    }
+
     /// Drops the copies of `done` once everything that was taken is written.
     pub fn done(&mut self, done: &Sender<()>) {
         for output in &mut self.outputs {
@@ -161,6 +172,13 @@ impl FileWriter {
             }
         }
         self.shared.sub_pending(total);
+        self.tell();
+    }
+
+    /// Empties the file.
+    pub fn empty(&mut self, emptying: &Emptying) {
+        let outcome = self.file.empty(clock::wall());
+        emptying.done(self.file.path(), outcome);
         self.tell();
     }
 

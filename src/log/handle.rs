@@ -6,6 +6,7 @@ use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use super::emptying::{Emptied, Emptying};
 use super::inserted::{self, Inserted};
 use super::log4js::Event;
 use super::own::OwnEvent;
@@ -55,6 +56,7 @@ pub struct Inbox {
     pub room: Vec<Waker>,
     pub flush: Vec<Sender<()>>,
     pub reopen: bool,
+    pub empty: Vec<Arc<Emptying>>,
     /// The last [`Log`] was dropped.
     pub over: bool,
 }
@@ -202,6 +204,17 @@ impl Log {
     /// The last lines, if they are kept.
     pub fn ring(&self) -> Option<Arc<Ring>> {
         self.shared().ring.clone()
+    }
+
+    /// Makes the threads empty the log files and the lines in memory, after everything that was read before. `tell` is called by one
+    /// of them when all is done, and must not block.
+    pub fn empty(&self, tell: impl FnOnce(Emptied) + Send + 'static) {
+        let emptying = Emptying::new(tell);
+        if let Some(file) = self.shared().own_file.get() {
+            file.empty(Arc::clone(&emptying));
+        }
+        self.shared().inbox().empty.push(emptying);
+        self.wake();
     }
 
     /// The totals since the start.

@@ -15,6 +15,7 @@
 
 mod batch;
 mod capture;
+mod emptying;
 pub mod file;
 mod files;
 mod format;
@@ -44,6 +45,7 @@ mod tail;
 mod tests;
 
 pub use capture::start;
+pub use emptying::Emptied;
 pub use files::FileSettings;
 pub use handle::{Flushed, Log, WorkerLabel};
 pub use own::subscriber;

@@ -7,6 +7,7 @@ use std::sync::mpsc::Sender;
 use memchr::{memchr_iter, memrchr};
 
 use super::batch::{Batch, LineOwner, Run};
+use super::emptying::Emptying;
 use super::files::FileWriter;
 use super::queue::Queue;
 use super::shared::{Reason, Shared};
@@ -48,6 +49,13 @@ impl Sink {
     pub fn reopen(&mut self) {
         if let Self::File(file) = self {
             file.reopen();
+        }
+    }
+
+    /// Empties the file, if the target is one.
+    pub fn empty(&mut self, emptying: &Emptying) {
+        if let Self::File(file) = self {
+            file.empty(emptying);
         }
     }
 }
@@ -219,6 +227,14 @@ impl Output {
         self.flush();
         if let Writer::Direct(sink) = &mut self.writer {
             sink.reopen();
+        }
+    }
+
+    /// Empties its file after the lines that were taken before. With a queue, the owner of the queue empties all files.
+    pub fn empty(&mut self, emptying: &Emptying) {
+        self.flush();
+        if let Writer::Direct(sink) = &mut self.writer {
+            sink.empty(emptying);
         }
     }
 

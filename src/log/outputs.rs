@@ -6,6 +6,7 @@ use std::sync::mpsc::Sender;
 use memchr::memchr_iter;
 
 use super::batch::{LineOwner, Run};
+use super::emptying::Emptying;
 use super::files::Files;
 use super::output::{Output, Sink};
 use super::queue::Queue;
@@ -147,6 +148,11 @@ impl Outputs {
     /// Reopens the files after the lines that were taken before.
     pub fn reopen(&mut self) {
         self.files.reopen();
+    }
+
+    /// Empties the files after the lines that were taken before.
+    pub fn empty(&mut self, emptying: &Arc<Emptying>) {
+        self.files.empty(emptying);
     }
 
     /// Drops the copies of `done` once everything that was taken is written.

@@ -4,7 +4,7 @@
 //! - A full queue drops lines and counts them (the package calls this lossy): a disk that hangs must not stop the
 //!   runtime.
 //! - Problems of this file are told in the stream, never in the file itself.
-//! - An empty message in the queue means: open the file anew.
+//! - An empty message in the queue means: open the file anew, or empty it if that was asked for.
 
 use std::fmt;
 use std::io::{self, Write};
@@ -18,6 +18,7 @@ use std::time::Duration;
 use nix::errno::Errno;
 use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
 
+use super::emptying::Emptying;
 use super::file::{Counters, FileError, LogFile, Rotation, Sweeper};
 use super::files::report;
 use super::own::{self, OwnEvent, OwnFormat};
@@ -103,6 +104,8 @@ struct Progress {
     waiting: AtomicUsize,
     /// A request to open the file anew found the queue full.
     reopen: AtomicBool,
+    /// Requests to empty the file.
+    empty: Mutex<Vec<Arc<Emptying>>>,
     lost: FileLosses<AtomicU64>,
 }
 
@@ -181,6 +184,13 @@ impl OwnFile {
         if !entry.put(b"") {
             self.progress.reopen.store(true, Relaxed);
         }
+    }
+
+    /// Makes the thread empty the file after the lines before, or before the next one if the queue is full.
+    pub fn empty(&self, emptying: Arc<Emptying>) {
+        let mut entry = locked(&self.entry);
+        locked(&self.progress.empty).push(emptying);
+        entry.put(b"");
     }
 
     /// Waits until all lines that were queued are written or lost, at most `limit`. Returns how many are not.
@@ -269,8 +279,14 @@ struct Writer {
 impl Writer {
     fn take(&mut self, line: &[u8]) {
         let now = clock::wall();
-        if line.is_empty() || self.progress.reopen.swap(false, Relaxed) {
+        let empty = mem::take(&mut *locked(&self.progress.empty));
+        let asked = line.is_empty() && empty.is_empty();
+        if asked || self.progress.reopen.swap(false, Relaxed) {
             self.file.reopen(now);
+        }
+        for emptying in empty {
+            let outcome = self.file.empty(now);
+            emptying.done(self.file.path(), outcome);
         }
         let written = self.file.write(&[line], now);
         if let Err(failed) = written {

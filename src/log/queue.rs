@@ -7,6 +7,7 @@ use std::sync::mpsc::Sender;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use super::batch::Batch;
+use super::emptying::Emptying;
 use super::output::{FULL, Sink};
 use super::shared::Shared;
 use crate::sys::thread;
@@ -18,6 +19,7 @@ enum Message {
     /// A batch for the target with this number.
     Write(usize, Batch),
     Reopen,
+    Empty(Arc<Emptying>),
     /// Dropped once everything before it is written.
     Done(#[expect(dead_code, reason = "its end is the word")] Sender<()>),
 }
@@ -165,6 +167,10 @@ impl Queue {
         self.send(Message::Reopen);
     }
 
+    pub fn empty(&self, emptying: Arc<Emptying>) {
+        self.send(Message::Empty(emptying));
+    }
+
     pub fn done(&self, done: Sender<()>) {
         self.send(Message::Done(done));
     }
@@ -202,6 +208,11 @@ fn run(inner: &Inner) {
                 }
             }
             Message::Reopen => sinks.iter_mut().for_each(Sink::reopen),
+            Message::Empty(emptying) => {
+                for sink in &mut sinks {
+                    sink.empty(&emptying);
+                }
+            }
             Message::Done(_) => {}
         }
     }

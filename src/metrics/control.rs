@@ -5,9 +5,9 @@ use prometheus::{IntCounterVec, Opts, Registry};
 use super::page::register;
 
 /// The commands, as the label names them. `connect` is a peer that was refused before it could say a command.
-pub const CONTROL_COMMANDS: [&str; 16] = [
+pub const CONTROL_COMMANDS: [&str; 17] = [
     "list", "describe", "health", "env", "version", "reload", "restart", "stop", "start", "scale",
-    "signal", "send", "reopen", "events", "logs", "connect",
+    "signal", "send", "reopen", "flush", "events", "logs", "connect",
 ];
 
 /// What could not be obeyed, by the labels `command` and `result`: a client for whom there is no place, and requests that are

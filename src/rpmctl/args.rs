@@ -180,6 +180,12 @@ pub enum Command {
                             rpmctl reopen"
     )]
     Reopen,
+    /// Empty the log files of the runtime, and the lines that it keeps in memory.
+    #[command(
+        after_help = "Files that were rotated stay (RPM_LOG_RETAIN), and so does what docker and Kubernetes have of stdout. Only files are \
+                      emptied that have been written to since the start.\n\nExample:\n  rpmctl flush"
+    )]
+    Flush,
     /// Show what happened last: starts, ends, reloads, checks, commands.
     #[command(
         after_help = "Times are in UTC. With --json each event is an object on a line; docs/control.md has the fields. It ends with the \

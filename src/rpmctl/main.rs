@@ -78,6 +78,7 @@ fn run(args: &Args) -> Result<(), Failure> {
         Command::Reopen => steer::reopen(globals),
         Command::Completion { shell } => print_exactly(&manual::completion(*shell)),
         Command::Man { page } => print_exactly(&manual::page(*page)),
+        Command::Flush => steer::flush(globals),
         Command::Events(which) => events::run(globals, which),
         Command::Logs(which) => logs::run(globals, which),
     }

@@ -1,13 +1,14 @@
 //! Commands that change the number of workers, restart them, signal them, or open log files anew.
 
-use rpm_runtime::control::protocol::{Command, Done, List, Scaled, Signalled};
+use rpm_runtime::control::protocol::{Command, Done, Emptied, List, Scaled, Signalled};
 
 use super::args::{Globals, Number, Target, Waiting};
 use super::connection::Connection;
 use super::exit::Failure;
-use super::print;
 use super::progress::Progress;
 use super::settle::Goal;
+use super::words::plain;
+use super::{eprint, print};
 
 pub fn scale(globals: &Globals, number: Number, waiting: &Waiting) -> Result<(), Failure> {
     let mut connection = Connection::open(globals)?;
@@ -83,4 +84,27 @@ pub fn reopen(globals: &Globals) -> Result<(), Failure> {
         return print(&format!("{}\n", answer.raw));
     }
     print("log files are opened anew\n")
+}
+
+pub fn flush(globals: &Globals) -> Result<(), Failure> {
+    let answer = Connection::open(globals)?.ask::<Emptied>(Command::Flush)?;
+    if globals.json {
+        return print(&format!("{}\n", answer.raw));
+    }
+    let Emptied {
+        files,
+        left,
+        memory,
+    } = answer.value;
+    for one in left {
+        eprint(&format!("rpmctl: left as it is: {}\n", plain(&one)));
+    }
+    print(
+        match (files, memory) {
+            (0, _) => "the lines in memory are gone; there are no log files\n".to_owned(),
+            (_, true) => format!("log files: {files} emptied; the lines in memory are gone\n"),
+            (_, false) => format!("log files: {files} emptied\n"),
+        }
+        .as_str(),
+    )
 }

@@ -29,6 +29,7 @@ use super::incoming::Incoming;
 use super::report::Events;
 
 mod describe;
+mod flush;
 mod happened;
 mod lines;
 mod messages;
@@ -188,7 +189,8 @@ impl Desk {
             | Command::Scale { .. }
             | Command::Signal { .. }
             | Command::Send { .. }
-            | Command::Reopen => return Obeyed::Once(self.order(command.clone(), peer)),
+            | Command::Reopen
+            | Command::Flush => return Obeyed::Once(self.order(command.clone(), peer)),
             Command::Logs(wanted) => {
                 if let Some(ring) = self.log.ring() {
                     self.told(command, peer, true);

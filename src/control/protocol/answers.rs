@@ -31,6 +31,17 @@ pub struct Slots {
     pub slots: usize,
 }
 
+/// `flush`: what is empty now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Emptied {
+    /// How many log files.
+    pub files: usize,
+    /// Log files that were left as they are, and why.
+    pub left: Vec<String>,
+    /// The lines in memory too (RPM_LOG_RING).
+    pub memory: bool,
+}
+
 /// `signal`: who got it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Signalled {

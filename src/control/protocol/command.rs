@@ -68,6 +68,8 @@ pub enum Command {
     },
     /// Open the log files anew: [`super::Done`].
     Reopen,
+    /// Empty the log files, and the lines in memory: [`super::Emptied`].
+    Flush,
     /// What happened last, and what happens: [`super::Event`].
     Events {
         /// What happens from now on.
@@ -83,9 +85,9 @@ pub enum Command {
 
 impl Command {
     /// The names of all commands, in the order of the documentation.
-    pub const NAMES: [&'static str; 15] = [
+    pub const NAMES: [&'static str; 16] = [
         "list", "describe", "health", "env", "version", "reload", "restart", "stop", "start",
-        "scale", "signal", "send", "reopen", "events", "logs",
+        "scale", "signal", "send", "reopen", "flush", "events", "logs",
     ];
 
     /// The name in a request, in the log and in the metric.
@@ -104,6 +106,7 @@ impl Command {
             Self::Signal { .. } => "signal",
             Self::Send { .. } => "send",
             Self::Reopen => "reopen",
+            Self::Flush => "flush",
             Self::Events { .. } => "events",
             Self::Logs(_) => "logs",
         }
@@ -135,6 +138,7 @@ impl Command {
             | Self::Version
             | Self::Reload
             | Self::Reopen
+            | Self::Flush
             | Self::Events { .. }
             | Self::Logs(_) => name.to_owned(),
         }
@@ -172,6 +176,7 @@ mod tests {
             (signal("HUP", Some(3)), "signal HUP 3"),
             (send, "send 1"),
             (Command::Reopen, "reopen"),
+            (Command::Flush, "flush"),
             (Command::Events { follow, lines }, "events"),
             (Command::Logs(Wanted::default()), "logs"),
         ];

@@ -11,8 +11,8 @@ mod event;
 mod logs;
 
 pub use answers::{
-    Begun, Counts, Done, Env, Failed, Health, List, Lost, Place, Reload, Scaled, Signalled, Slots,
-    Streamed, Variable, Version, Worker,
+    Begun, Counts, Done, Emptied, Env, Failed, Health, List, Lost, Place, Reload, Scaled,
+    Signalled, Slots, Streamed, Variable, Version, Worker,
 };
 pub use command::Command;
 pub use describe::{Described, Ended, Handed, Listener};

@@ -182,6 +182,16 @@ impl LogFile {
         }
     }
 
+    /// Removes the content of the file that the path names now. Returns false if it is a device.
+    pub fn empty(&mut self, now: SystemTime) -> Result<bool, FileError> {
+        // Another process may just have renamed it.
+        self.look = Pause::default();
+        let mut opened = self.opened(now)?;
+        let emptied = opened.empty();
+        self.file = Some(opened);
+        Ok(emptied?)
+    }
+
     fn append(
         &mut self,
         parts: &[&[u8]],

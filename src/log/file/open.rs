@@ -187,6 +187,16 @@ impl Opened {
         cut
     }
 
+    /// Removes the content. Returns false if it has none, because it is a device.
+    pub fn empty(&mut self) -> io::Result<bool> {
+        if self.regular {
+            self.file.set_len(0)?;
+            self.size = 0;
+            self.torn = false;
+        }
+        Ok(self.regular)
+    }
+
     /// Ends a cut line with a newline, because no other line follows in this file.
     pub fn finish(&mut self) {
         if self.torn {

@@ -94,6 +94,18 @@ impl Ring {
         self.changed(|kept| kept.one(about, [text, b""]));
     }
 
+    /// Forgets all lines. Their numbers go on.
+    pub fn clear(&self) {
+        self.changed(|kept| {
+            kept.oldest += kept.segments.len() as u64;
+            kept.segments.clear();
+            if kept.next > 0 {
+                // A reader at the end goes on here.
+                kept.turn();
+            }
+        });
+    }
+
     fn changed(&self, then: impl FnOnce(&mut Kept)) {
         let mut kept = locked(&self.0);
         then(&mut kept);

@@ -215,3 +215,23 @@ proptest! {
         prop_assert_eq!(seen.last(), wrote.last());
     }
 }
+
+#[test]
+fn after_a_flush_nothing_is_there_and_followers_go_on() {
+    let ring = Ring::new(64 << 10);
+    ring.clear();
+    lines(&ring, 0, "one\ntwo\n");
+    let (mut first, mut last) = (ring.oldest(), ring.end());
+    ring.clear();
+    assert_eq!(all(&ring), [""; 0]);
+    assert_eq!(ring.oldest().line(), 2, "the numbers go on");
+    lines(&ring, 0, "three\n");
+    assert_eq!(all(&ring), ["three"]);
+    let three = vec!["three".to_owned()];
+    assert_eq!(read(&ring, &mut last, |_| true), (three.clone(), 0));
+    assert_eq!(
+        read(&ring, &mut first, |_| true),
+        (three, 2),
+        "two are gone"
+    );
+}

@@ -1,7 +1,5 @@
 //! `send`: a message of an operator on the Node channel of workers.
 
-use std::future::Future;
-
 use serde_json::Value;
 use tokio::sync::oneshot;
 
@@ -11,7 +9,7 @@ use crate::model::{Pid, Snapshot};
 use crate::node::Posted;
 use crate::supervisor::Supervisor;
 
-use super::orders::{Outcome, existing};
+use super::orders::{Later, Outcome, existing};
 use super::written;
 
 impl Supervisor {
@@ -21,7 +19,7 @@ impl Supervisor {
         &self,
         message: &Value,
         slot: Option<u16>,
-    ) -> Result<impl Future<Output = Outcome> + use<>, Refusal> {
+    ) -> Result<Later, Refusal> {
         if is_of_node(message) {
             return Err(refused(
                 "a message whose `cmd` begins with NODE_ is one of Node itself, and does not reach the program",
@@ -35,10 +33,10 @@ impl Supervisor {
             // The task that waits ends only with the runtime.
             let _ = told.send(posted);
         });
-        Ok(async move {
+        Ok(Box::pin(async move {
             let posted = posted.await;
             answer(posted.map_err(|_| refused("the runtime is ending"))?, slot)
-        })
+        }))
     }
 
     fn addressees(&self, seen: &Snapshot, slot: Option<u16>) -> Result<Vec<Pid>, Refusal> {

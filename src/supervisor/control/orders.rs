@@ -1,6 +1,7 @@
 //! Commands that change something. They come to the loop as messages; the decision and its effects are those of one turn,
 //! and the answer follows the turn.
 
+use std::pin::Pin;
 use std::sync::Arc;
 
 use serde_json::value::RawValue;
@@ -22,6 +23,9 @@ use super::written;
 
 /// What is said to the client.
 pub(in crate::supervisor) type Outcome = Result<Box<RawValue>, Refusal>;
+
+/// An outcome that comes later.
+pub(super) type Later = Pin<Box<dyn Future<Output = Outcome>>>;
 
 /// A command that changes something, and who waits for the answer.
 #[derive(Debug)]
@@ -86,21 +90,24 @@ impl Supervisor {
             metrics: Arc::clone(&self.metrics),
             events: self.events.clone(),
         };
-        let outcome = match &command {
-            // The thread of the channels answers.
-            Command::Send { message, slot } => match self.send_message(message, *slot) {
-                Ok(sent) => {
-                    spawn_local(async move {
-                        let outcome = sent.await;
-                        books.note(&command, peer, &outcome);
-                        // The client may be gone.
-                        let _ = answer.send(outcome);
-                    });
-                    return;
-                }
-                Err(refusal) => Err(refusal),
-            },
-            _ => self.begin(&command, events),
+        // These are answered by other threads.
+        let later = match &command {
+            Command::Send { message, slot } => Some(self.send_message(message, *slot)),
+            Command::Flush => Some(self.empty_logs()),
+            _ => None,
+        };
+        let outcome = match later {
+            Some(Ok(later)) => {
+                spawn_local(async move {
+                    let outcome = later.await;
+                    books.note(&command, peer, &outcome);
+                    // The client may be gone.
+                    let _ = answer.send(outcome);
+                });
+                return;
+            }
+            Some(Err(refusal)) => Err(refusal),
+            None => self.begin(&command, events),
         };
         books.note(&command, peer, &outcome);
         self.answers.0.push((answer, outcome));
@@ -186,6 +193,7 @@ impl Supervisor {
                 written(&Done {})
             }
             Command::Send { .. }
+            | Command::Flush
             | Command::List
             | Command::Describe { .. }
             | Command::Health

@@ -3,6 +3,7 @@
 mod describe;
 mod events;
 mod finding;
+mod flush;
 mod follower;
 pub mod halt;
 mod liars;
