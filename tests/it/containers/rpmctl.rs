@@ -33,7 +33,7 @@ const COMMANDS: [&[&str]; 20] = [
 ];
 
 /// The service has no log files and is no program of Node: the runtime says so.
-const REFUSED: [&str; 3] = ["reopen", "flush", "send"];
+const REFUSED: [&str; 2] = ["reopen", "send"];
 
 /// Commands that need no runtime, or a person at a terminal.
 const OTHERS: [&str; 3] = ["from-pm2", "completion", "monit"];
