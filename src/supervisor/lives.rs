@@ -83,7 +83,6 @@ impl Lives {
     /// A worker has ended. `tail` has the end of its stderr.
     pub(super) fn ended(&self, mut end: End, tail: Option<Tail>) {
         let mut kept = self.0.borrow_mut();
-        kept.names.remove(&end.pid);
         if let Some(tail) = tail {
             end.said = Said::Comes(tail);
         }
@@ -107,6 +106,11 @@ impl Lives {
         for earlier in ends.iter_mut().take(silent) {
             earlier.said = Said::Lines(Vec::new());
         }
+    }
+
+    /// The process of a worker is gone.
+    pub(super) fn forget(&self, pid: Pid) {
+        self.0.borrow_mut().names.remove(&pid);
     }
 
     /// The names of the variables that a living worker got.
@@ -227,7 +231,7 @@ mod tests {
         assert_eq!(lives.names(pid(12)), ["A"]);
         let same = |kept: &Kept| Rc::ptr_eq(&kept.names[&pid(10)], &kept.names[&pid(11)]);
         assert!(same(&lives.0.borrow()));
-        lives.ended(end(0, 10), None);
+        lives.forget(pid(10));
         assert_eq!(lives.names(pid(10)), Vec::<String>::new());
     }
 }

@@ -131,6 +131,7 @@ impl Supervisor {
         self.channel_ends(pid);
         if let Some(id) = self.workers.reap(pid) {
             self.app_metrics.worker_ended(id.process);
+            self.lives.forget(pid);
         }
     }
 }
