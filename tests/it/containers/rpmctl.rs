@@ -141,7 +141,10 @@ fn monit_is_shown_in_an_empty_image_as_any_user() {
     );
     let screen = Tmux::start("container", (80, 24), &script);
     let shown = screen.wait_for("2 of 2 ready");
-    assert!(shown.contains("pid 1\n") && shown.contains('─'), "{shown}");
+    assert!(
+        shown.contains(" echo_server  running") && shown.contains("── log of slot"),
+        "{shown}"
+    );
     screen.keys(&["+"]);
     screen.wait_for("3 of 3 ready");
     screen.resize((120, 30));
