@@ -69,10 +69,10 @@ mod tests {
     use std::fs;
     use std::path::PathBuf;
     use std::sync::mpsc::channel;
-    use std::time::SystemTime;
 
     use super::*;
     use crate::log::file::{LogFile, Rotation, Sweeper};
+    use crate::sys::clock;
 
     fn file(path: &Path, size: Option<u64>) -> LogFile {
         let rotation = Rotation {
@@ -91,7 +91,7 @@ mod tests {
     #[test]
     fn an_emptied_file_is_as_new_for_the_rotation() {
         let path = place("size");
-        let now = SystemTime::now();
+        let now = clock::wall();
         let mut log = file(&path, Some(100));
         let line = [&b"x".repeat(79)[..], b"\n"].concat();
         log.write(&[&line], now).unwrap();
@@ -108,7 +108,7 @@ mod tests {
     #[test]
     fn the_file_that_has_the_name_now_is_emptied_and_not_one_that_was_renamed() {
         let path = place("name");
-        let now = SystemTime::now();
+        let now = clock::wall();
         let mut log = file(&path, None);
         log.write(&[b"old\n"], now).unwrap();
         let away = path.with_file_name("away");
@@ -142,6 +142,6 @@ mod tests {
     #[test]
     fn a_device_stays_as_it_is() {
         let mut log = file(Path::new("/dev/null"), None);
-        assert_eq!(log.empty(SystemTime::now()), Ok(false));
+        assert_eq!(log.empty(clock::wall()), Ok(false));
     }
 }
