@@ -73,7 +73,7 @@ def measured(accepted):
     units = "ms|s|m|h" if duration else "K|M|G|T|Ki|Mi|Gi|Ti"
     forms = [rf"[0-9]+({units})"]
     choices = []
-    zero = "from 1ms" not in accepted and duration
+    zero = accepted.endswith("or 0") or ("from 1ms" not in accepted and duration)
     if zero:
         choices.append({"const": 0})
         forms.append("0")

@@ -57,7 +57,8 @@ fn ring(text: &str) -> Result<usize, Wrong> {
     if text == "0" {
         return Ok(0);
     }
-    let bytes = sizes::between(text, SMALLEST_RING, Some(LARGEST_RING))?;
+    let bytes = sizes::between(text, SMALLEST_RING, Some(LARGEST_RING))
+        .map_err(|wrong| Wrong::new(wrong.what, format!("{}, or 0", wrong.accepted)))?;
     usize::try_from(bytes.0).map_err(|_| Wrong::new("is more than this machine has", "less"))
 }
 

@@ -80,7 +80,7 @@ fn a_value_becomes_the_text_that_the_runtime_reads() {
     let rendered = Render::with(
         "runtime: {RPM_NODE: off, RPM_NODE_INTERCOM: on, RPM_STOP_MESSAGE: true, RPM_LOG_COMPRESS: false, RPM_MAX_RESTARTS: \
          1000000, RPM_EXIT_OK: [143, 130], RPM_DRAIN_TIMEOUT: 0, RPM_SIGNALS: [USR2=forward, '*=ignore'], RPM_APP_VERSION: '1.10', \
-         RPM_HEALTH: null, RPM_READY_FILE: /run/ready, RPM_SHUTDOWN_DELAY: null}",
+         RPM_HEALTH: null, RPM_READY_FILE: /run/ready, RPM_SHUTDOWN_DELAY: null, RPM_LOG_RING: '0'}",
     );
     let rendered = rendered.objects();
     let expected = [
@@ -97,6 +97,7 @@ fn a_value_becomes_the_text_that_the_runtime_reads() {
         ("RPM_READY_FILE", Some("/run/ready")),
         ("RPM_SHUTDOWN_DELAY", None),
         ("RPM_PORTS", Some("off")),
+        ("RPM_LOG_RING", Some("0")),
     ];
     for (name, value) in expected {
         assert_eq!(rendered.variable(name), value, "{name}");
