@@ -30,8 +30,9 @@ pub(super) struct Connection {
     pub(super) writing: Cell<bool>,
     /// The metrics that are being gathered for it. A look at the workers counts as those of the runtime.
     pub(super) scraping: Cell<Option<MetricsScope>>,
-    /// Bytes of the last page of metrics that it was given.
-    pub(super) page_bytes: Cell<usize>,
+    /// Bytes of the last page that it was given: of metrics, or of the workers.
+    pub(super) metrics_bytes: Cell<usize>,
+    pub(super) look_bytes: Cell<usize>,
 }
 
 impl Connection {
@@ -56,13 +57,14 @@ impl Connection {
 
     /// Whether it may hold a page of many megabytes: one that is being made, or one that its client does not read.
     fn has_page(&self) -> bool {
-        self.scraping.get() == Some(MetricsScope::All) || self.unread() > 0
+        let unread = self.writing.get() && self.metrics_bytes.get() > 0;
+        unread || self.scraping.get() == Some(MetricsScope::All)
     }
 
-    /// Bytes of metrics that its client has not read yet.
+    /// Bytes of a page that its client has not read yet.
     fn unread(&self) -> usize {
         if self.writing.get() {
-            self.page_bytes.get()
+            self.metrics_bytes.get() + self.look_bytes.get()
         } else {
             0
         }
@@ -83,7 +85,8 @@ impl Connections {
             closing: Cell::default(),
             writing: Cell::default(),
             scraping: Cell::default(),
-            page_bytes: Cell::default(),
+            metrics_bytes: Cell::default(),
+            look_bytes: Cell::default(),
         });
         self.0.borrow_mut().push_back(Rc::clone(&connection));
         connection
@@ -147,14 +150,22 @@ impl Connections {
         leaver.is_some()
     }
 
-    /// How many connections may hold a page of many megabytes: of all, and of the client of this one.
+    /// How many connections may hold a page of metrics of many megabytes: of all, and of the client of this one.
     pub(super) fn pages(&self, of: &Connection) -> (usize, usize) {
         self.sum(of, |one| usize::from(one.has_page()))
     }
 
-    /// Bytes of metrics that were not read yet: of all clients, and of the client of this one.
-    pub(super) fn unread(&self, of: &Connection) -> (usize, usize) {
-        self.sum(of, Connection::unread)
+    /// Whether this one may be given a page of so many bytes beside those that were not read yet: those of all clients, and
+    /// those of its own client.
+    pub(super) fn fits(
+        &self,
+        of: &Connection,
+        more: usize,
+        (most, most_of_one): (usize, usize),
+    ) -> bool {
+        let (all, own) = self.sum(of, Connection::unread);
+        let fits = |unread: usize, most: usize| unread == 0 || unread + more <= most;
+        fits(all, most) && fits(own, most_of_one)
     }
 
     fn sum(&self, of: &Connection, count: impl Fn(&Connection) -> usize) -> (usize, usize) {

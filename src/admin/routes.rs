@@ -114,9 +114,9 @@ pub(super) fn metrics(page: MetricsPage) -> Response<Full<Bytes>> {
     response
 }
 
-/// The response if too many metrics pages are being made or are not read by their clients.
+/// The response if too many pages are being made or are not read by their clients.
 pub(super) fn too_many() -> Response<Full<Bytes>> {
-    let text = "too many metrics pages are being made; ask again later\n";
+    let text = "too many pages are being made, or are not read; ask again later\n";
     body(StatusCode::SERVICE_UNAVAILABLE, TEXT, text)
 }
 

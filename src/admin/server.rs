@@ -11,7 +11,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use http_body_util::Full;
-use hyper::body::{Bytes, Incoming};
+use hyper::body::{Body, Bytes, Incoming};
 use hyper::header::{CONNECTION, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -44,7 +44,7 @@ pub struct ConnectionLimits {
     /// Metrics pages that may be in work or unread at the same time for one client. For all of them it is a quarter of
     /// `pages`.
     pub pages_of_one: usize,
-    /// Bytes of requested metrics that clients have not read, in all. A single page may always exceed this.
+    /// Bytes of pages (metrics, `/`, `/status`) that clients have not read, in all. A single page may always exceed this.
     pub unread: usize,
     /// The same for one client.
     pub unread_of_one: usize,
@@ -110,6 +110,11 @@ impl ConnectionLimits {
             Class::Probe => self.probes,
             Class::Page => self.pages,
         }
+    }
+
+    /// Bytes that may be unread: of all clients, and of one.
+    fn unread(&self) -> (usize, usize) {
+        (self.unread, self.unread_of_one)
     }
 
     /// Most connections in all, with some that are about to close.
@@ -268,7 +273,8 @@ async fn serve_connection(
     let pace = Pace::new(limits.burst, limits.pace);
     let service = service_fn(|request: Request<Incoming>| {
         let now = Instant::now();
-        connection.page_bytes.set(0);
+        connection.metrics_bytes.set(0);
+        connection.look_bytes.set(0);
         deadline.set(now + limits.idle);
         let class = class_of_path(request.uri().path());
         let due = pace.due(now);
@@ -283,7 +289,10 @@ async fn serve_connection(
                 // The body of a request is not read. If it is still arriving, the connection is closed after the answer.
                 match answer(view, &request) {
                     Reply::Ready(response) => response,
-                    Reply::Look(looking) => looked(looking, connection, deadline, &limits).await,
+                    Reply::Look(looking) => {
+                        let all = (connection.as_ref(), connections);
+                        looked(looking, all, deadline, &limits).await
+                    }
                     Reply::Metrics(scrape) => {
                         let all = (connection.as_ref(), connections);
                         page(scrape, view, all, deadline, &limits).await
@@ -338,7 +347,7 @@ async fn serve_connection(
 /// Waits until the workers were looked at for a response.
 async fn looked(
     looking: impl Future<Output = Response<Full<Bytes>>>,
-    connection: &Connection,
+    (connection, connections): (&Connection, &Connections),
     deadline: &Cell<Instant>,
     limits: &ConnectionLimits,
 ) -> Response<Full<Bytes>> {
@@ -348,6 +357,12 @@ async fn looked(
     let response = looking.await;
     connection.scraping.set(None);
     deadline.set(Instant::now() + limits.idle);
+    let more = response.body().size_hint().lower();
+    let more = usize::try_from(more).unwrap_or(usize::MAX);
+    if !connections.fits(connection, more, limits.unread()) {
+        return too_many();
+    }
+    connection.look_bytes.set(more);
     response
 }
 
@@ -371,12 +386,10 @@ async fn page(
     let page = (view.metrics)(scrape).await;
     connection.scraping.set(None);
     deadline.set(Instant::now() + limits.idle);
-    let (all, own) = connections.unread(connection);
     let more = page.body.len();
-    let too_much = |unread: usize, most: usize| unread > 0 && unread + more > most;
-    if too_much(all, limits.unread) || too_much(own, limits.unread_of_one) {
+    if !connections.fits(connection, more, limits.unread()) {
         return too_many();
     }
-    connection.page_bytes.set(more);
+    connection.metrics_bytes.set(more);
     metrics(page)
 }

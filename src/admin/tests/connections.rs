@@ -135,6 +135,31 @@ fn an_idle_kept_connection_is_closed() {
 }
 
 #[test]
+fn a_status_that_is_not_read_counts_as_unread() {
+    let limits = ConnectionLimits {
+        unread: 1,
+        ..roomy()
+    };
+    let server = Server::start(limits);
+    // Larger than the buffers of both sockets.
+    server.change(|snapshot| {
+        let one = snapshot.slots[0].clone();
+        snapshot.slots = vec![one; 50_000];
+    });
+    let mut deaf = server.connect();
+    deaf.write_all(b"GET /status HTTP/1.1\r\nHost: x\r\n\r\n")
+        .unwrap();
+    deaf.read_exact(&mut [0]).unwrap();
+    for page in ["/status", "/", "/metrics"] {
+        assert_eq!(server.ask("GET", page).status, 503, "{page}");
+    }
+    assert_eq!(server.ask("GET", "/livez").status, 200);
+    drop(deaf);
+    let answered = (0..1000).any(|_| server.ask("GET", "/status").status == 200);
+    assert!(answered, "its place was never free");
+}
+
+#[test]
 fn a_client_that_does_not_read_loses_its_place() {
     let limits = ConnectionLimits {
         unread: 1,
@@ -222,7 +247,7 @@ fn slow_metrics_leave_places_for_probes() {
     assert_eq!(refused.status, 503);
     assert_eq!(
         refused.body,
-        "too many metrics pages are being made; ask again later\n"
+        "too many pages are being made, or are not read; ask again later\n"
     );
     assert_eq!(server.ask("GET", "/livez").status, 200);
     assert_eq!(server.ask("GET", "/metrics/runtime").status, 200);
