@@ -95,6 +95,15 @@ impl fmt::Display for Failure {
 impl Error for Failure {}
 
 impl Failure {
+    /// Its text without bytes of the worker; and the first bytes that the worker answered, escaped, if they are why.
+    pub fn parts(&self) -> (String, Option<&str>) {
+        match self {
+            Self::NotHttp(bytes) => ("the answer is not HTTP".to_owned(), Some(bytes)),
+            Self::Tls(TlsFault::NotTls(bytes)) => ("the answer is not TLS".to_owned(), Some(bytes)),
+            other => (other.to_string(), None),
+        }
+    }
+
     /// The failure that this error of a connection means.
     pub(crate) fn of(error: io::Error) -> Self {
         let inner = error.into_inner().and_then(|inner| inner.downcast().ok());

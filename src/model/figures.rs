@@ -49,9 +49,9 @@ pub struct ReloadView {
     pub replaced: usize,
     /// How it ended; `None` while it runs.
     pub result: Option<ReloadResult>,
-    /// Why it failed.
+    /// Why it failed, for everybody to read.
     pub why: Option<String>,
-    /// The same with the last lines of the program, which may tell more than everybody should read.
+    /// The same with the last lines of the program and how its check failed, which may tell more than everybody should read.
     pub why_and_lines: Option<String>,
     /// How long it took, or has taken so far.
     pub took: Duration,

@@ -207,10 +207,12 @@ impl Supervisor {
             Check::Passed => true,
             Check::Failed(failure) => {
                 warn!(slot = slot.0, pid = pid.get(), port, %failure, "worker failed a check (RPM_HEALTH)");
+                let (why, answer) = failure.parts();
                 self.events.push(What::CheckFailed {
                     slot: slot.0,
                     pid: pid.get(),
-                    why: cut(failure.to_string()),
+                    why: cut(why),
+                    answer: answer.map(|bytes| cut(bytes.to_owned())),
                 });
                 false
             }

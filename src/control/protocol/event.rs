@@ -68,9 +68,19 @@ pub enum What {
         slot: u16,
         pid: Option<i32>,
         why: Text,
+        /// How its check failed last (RPM_READY).
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        check: Option<Text>,
     },
     /// A worker failed a check (RPM_HEALTH).
-    CheckFailed { slot: u16, pid: i32, why: Text },
+    CheckFailed {
+        slot: u16,
+        pid: i32,
+        why: Text,
+        /// The first bytes of what it answered, if they are why.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        answer: Option<Text>,
+    },
     /// A worker is replaced: it is unhealthy, too large, or somebody asked for it.
     Replacing { slot: u16, pid: i32, cause: Text },
     /// A worker finishes its requests, or has.
@@ -125,6 +135,22 @@ pub enum What {
     Other,
 }
 
+impl What {
+    /// What everybody may read of it, at the admin port, which has no password: no value of the environment (the path of a
+    /// check), no byte of the program, and nothing of what operators do.
+    pub fn open(&self) -> Option<Self> {
+        let mut open = self.clone();
+        match &mut open {
+            Self::NotUp { check: hidden, .. } | Self::CheckFailed { answer: hidden, .. } => {
+                *hidden = None;
+            }
+            Self::Command { .. } | Self::Message { .. } => return None,
+            _ => {}
+        }
+        Some(open)
+    }
+}
+
 impl fmt::Display for What {
     /// One line for people. It may have control characters of texts that others chose.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -158,11 +184,24 @@ impl fmt::Display for What {
             Self::GaveBack { slot, pid, old } => {
                 write!(f, "slot {slot}: pid {pid} ended, and {old} serves again")
             }
-            Self::NotUp { slot, why, .. } => {
-                write!(f, "slot {slot}: the new worker did not come up: {why}")
+            Self::NotUp {
+                slot, why, check, ..
+            } => {
+                write!(f, "slot {slot}: the new worker did not come up: {why}")?;
+                check
+                    .as_ref()
+                    .map_or(Ok(()), |check| write!(f, " ({check})"))
             }
-            Self::CheckFailed { slot, pid, why } => {
-                write!(f, "slot {slot}: pid {pid} failed a check: {why}")
+            Self::CheckFailed {
+                slot,
+                pid,
+                why,
+                answer,
+            } => {
+                write!(f, "slot {slot}: pid {pid} failed a check: {why}")?;
+                answer
+                    .as_ref()
+                    .map_or(Ok(()), |bytes| write!(f, ": \"{bytes}\""))
             }
             Self::Replacing { slot, pid, cause } => {
                 write!(f, "slot {slot}: pid {pid} is replaced, cause {cause}")

@@ -68,6 +68,9 @@ impl Drop for Happened {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::task::Wake;
+
     use serde_json::Value;
 
     use super::*;
@@ -125,6 +128,26 @@ mod tests {
         // Who asks now has lost nothing.
         let mut new = Happened::new(events, None, false);
         assert_eq!(items(&mut new), got[1..]);
+    }
+
+    #[derive(Debug)]
+    struct Idle;
+
+    impl Wake for Idle {
+        fn wake(self: Arc<Self>) {}
+    }
+
+    #[test]
+    fn followers_that_leave_are_forgotten() {
+        let (events, idle) = (Events::default(), Arc::new(Idle));
+        let waker = Waker::from(Arc::clone(&idle));
+        let mut context = Context::from_waker(&waker);
+        for _ in 0..1000 {
+            let mut stream = Happened::new(events.clone(), None, true);
+            assert_eq!(stream.poll_more(&mut context), Poll::Pending);
+        }
+        // A waker that is kept keeps its task in memory.
+        assert_eq!(Arc::strong_count(&idle), 2);
     }
 
     #[test]

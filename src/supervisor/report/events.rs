@@ -73,13 +73,19 @@ impl Events {
         })
     }
 
-    /// The last events for everybody to read, the latest at the end: without messages, which may tell more.
+    /// The last events for everybody to read, the latest at the end: without messages and commands, and without what may hold
+    /// a value of the environment or bytes of the program.
     pub(in crate::supervisor) fn recent(&self, count: usize) -> Vec<Event> {
-        self.locked(|kept| {
-            let from = kept.events.len().saturating_sub(count);
-            let events = kept.events.iter().skip(from);
-            events.map(|(_, event)| event.clone()).collect()
-        })
+        let open = |(_, event): &(u64, Event)| {
+            let what = event.what.open()?;
+            Some(Event { what, ..*event })
+        };
+        let mut recent: Vec<Event> = self.locked(|kept| {
+            let last = kept.events.iter().rev();
+            last.filter_map(open).take(count).collect()
+        });
+        recent.reverse();
+        recent
     }
 
     /// The first event that is kept from this number on, and its number.
@@ -196,7 +202,8 @@ fn workers(told: &Told<'_>, config: &Config) -> Option<What> {
         Note::NotUp { slot, pid, why } => What::NotUp {
             slot: slot.0,
             pid: pid.map(Pid::get),
-            why: cut(missing::not_up(why, config, told)),
+            why: cut(missing::not_up_openly(why, config, told)),
+            check: missing::check(why, told).map(|check| cut(check.to_owned())),
         },
         Note::Renews { slot, pid, cause } => What::Replacing {
             slot: slot.0,
@@ -281,7 +288,7 @@ fn word(next: Next) -> &'static str {
 mod tests {
     use super::*;
     use crate::model::{Cause, Exit, SlotId};
-    use crate::policy::PortTable;
+    use crate::policy::{Missing, NotUp, PortTable};
 
     #[test]
     fn a_decision_becomes_an_event_and_a_detail_does_not() {
@@ -336,5 +343,54 @@ mod tests {
         assert_eq!(events.recent(1), [event]);
         assert_eq!(events.recent(9).len(), 2);
         assert!(events.from(3).is_none());
+    }
+
+    #[test]
+    fn what_everybody_may_read_has_no_path_of_a_check_no_bytes_of_a_worker_and_no_command() {
+        let events = Events::default();
+        let config = Arc::new(crate::config::testing::with(&[(
+            "RPM_READY",
+            "http:/up?token=sesame",
+        )]));
+        events.push(What::Stopping);
+        let (slot, pid) = (SlotId(2), Pid::new(77));
+        let why = NotUp::NotReady {
+            after: Duration::from_secs(9),
+            missing: Missing::Word,
+        };
+        Recording::new(&config, &events).hear(&Told {
+            note: Note::NotUp { slot, pid, why },
+            unix_seconds: 7,
+            ports: &PortTable::default(),
+            last_lines: &[],
+            not_passed: Some("GET /up?token=sesame on port 3000: status 404"),
+            unseen: None,
+            blind: false,
+        });
+        events.push(What::CheckFailed {
+            slot: 2,
+            pid: 77,
+            why: "the answer is not HTTP".into(),
+            answer: Some("sesame".into()),
+        });
+        events.push(What::Command {
+            command: "sesame".into(),
+            uid: 0,
+            pid: 7,
+            refused: None,
+        });
+        let kept: String = (0..3).map(|of| json(&events.from(of).unwrap().1)).collect();
+        assert_eq!(kept.matches("sesame").count(), 2, "{kept}");
+        let open: Vec<String> = events.recent(2).iter().map(json).collect();
+        let [not_up, failed] = &open[..] else {
+            panic!("{open:?}")
+        };
+        assert!(not_up.contains("it was not ready after 9000ms, it does not answer"));
+        assert!(failed.contains("the answer is not HTTP"));
+        assert!(!open.concat().contains("sesame"), "{open:?}");
+    }
+
+    fn json(event: &Event) -> String {
+        serde_json::to_string(event).unwrap()
     }
 }

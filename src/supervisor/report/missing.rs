@@ -23,6 +23,28 @@ pub(super) fn not_up(why: NotUp, config: &Config, told: &Told<'_>) -> String {
     }
 }
 
+/// The same for everybody to read, without what [`check`] tells.
+pub(super) fn not_up_openly(why: NotUp, config: &Config, told: &Told<'_>) -> String {
+    let told = Told {
+        not_passed: None,
+        ..*told
+    };
+    not_up(why, config, &told)
+}
+
+/// How the check of RPM_READY failed last, if a new worker did not come up because of it. It may hold a value of the
+/// environment, the path of the check, and bytes that the worker answered.
+pub(super) fn check<'a>(why: NotUp, told: &Told<'a>) -> Option<&'a str> {
+    let waited = matches!(
+        why,
+        NotUp::NotReady {
+            missing: Missing::Word,
+            ..
+        }
+    );
+    told.not_passed.filter(|_| waited)
+}
+
 /// What it has not done yet: a sentence without a full stop.
 pub(super) fn words(missing: Missing, config: &Config, told: &Told<'_>) -> String {
     let ports = told.ports;

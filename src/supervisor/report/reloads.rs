@@ -34,7 +34,7 @@ struct ReloadRecord {
     told: usize,
     /// How it ended; `None` while it runs.
     ended: Option<Ended>,
-    /// Why a new worker did not come up, without and with its last lines.
+    /// Why a new worker did not come up: for everybody to read; and with its last lines and how its check failed.
     why: Option<(String, String)>,
 }
 
@@ -190,10 +190,11 @@ impl Listener for Listening {
                 ..
             } => self.reloads.begin(generation, workers, told.unix_seconds),
             Note::NotUp { slot, why, .. } => {
-                let why = missing::not_up(why, &self.config, told);
-                let with_lines = sentence(slot, &why, told.last_lines);
-                let why = sentence(slot, &why, &[]);
-                self.reloads.failed(slot, why, with_lines);
+                let whole = missing::not_up(why, &self.config, told);
+                let open = missing::not_up_openly(why, &self.config, told);
+                let with_lines = sentence(slot, &whole, told.last_lines);
+                self.reloads
+                    .failed(slot, sentence(slot, &open, &[]), with_lines);
             }
             Note::ReloadEnded {
                 result,
@@ -228,7 +229,7 @@ fn sentence(slot: SlotId, why: &str, last_lines: &[String]) -> String {
 mod tests {
     use super::*;
     use crate::model::{Exit, Pid, Trigger};
-    use crate::policy::{NotUp, PortTable};
+    use crate::policy::{Missing, NotUp, PortTable};
 
     fn hear(listening: &mut Listening, note: Note, last_lines: &[String]) {
         listening.hear(&Told {
@@ -256,6 +257,38 @@ mod tests {
             replaced: 1,
             took: Duration::from_secs(3),
         }
+    }
+
+    #[test]
+    fn what_everybody_may_read_of_a_failure_has_nothing_of_its_check() {
+        let reloads = Reloads::default();
+        let config = crate::config::testing::with(&[("RPM_READY", "http:/up?token=sesame")]);
+        let mut listening = Listening::new(&Arc::new(config), &reloads);
+        hear(&mut listening, begins(1), &[]);
+        let note = Note::NotUp {
+            slot: SlotId(1),
+            pid: Pid::new(77),
+            why: NotUp::NotReady {
+                after: Duration::from_secs(9),
+                missing: Missing::Word,
+            },
+        };
+        listening.hear(&Told {
+            note,
+            unix_seconds: 7,
+            ports: &PortTable::default(),
+            last_lines: &[],
+            not_passed: Some("GET /up?token=sesame on port 3000: status 404"),
+            unseen: None,
+            blind: false,
+        });
+        let view = reloads.views(&Snapshot::default(), 8).pop().unwrap();
+        let (open, whole) = (view.why.unwrap(), view.why_and_lines.unwrap());
+        assert!(open.ends_with("the path of RPM_READY with a success"));
+        assert_eq!(
+            whole,
+            format!("{open} (GET /up?token=sesame on port 3000: status 404)")
+        );
     }
 
     #[test]
