@@ -17,7 +17,7 @@ const PAGE: &str = include_str!("page.html");
 
 /// What the page may do: its one style, its one script, and asking this address. A test compares the hashes with the file.
 pub(super) const POLICY: &str = "default-src 'none'; connect-src 'self'; img-src data:; \
-    style-src 'sha256-dB1yGwK1+AjRQVFWiyqpz+XnJit2m5UKHMm1AyFLn18='; script-src 'sha256-BL8CZ8oG+4E3792DK3IDAJo3aXN+5XB5f5ML7oI7VkI='; \
+    style-src 'sha256-dB1yGwK1+AjRQVFWiyqpz+XnJit2m5UKHMm1AyFLn18='; script-src 'sha256-PhG5b/Mpz0+awoNWTe5l7Hxhn3fMpLOv0HJc/JKOyXo='; \
     base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 const COLUMNS: [&str; 13] = [
@@ -195,7 +195,7 @@ fn workers(page: &mut String, look: &Look) {
 /// What needs attention comes first: what does not run, then what changes or did not live long, then the rest.
 fn rank(view: &WorkerView) -> (usize, SlotId) {
     let rank = match view.state {
-        WorkerState::Backoff | WorkerState::Stopped => 0,
+        WorkerState::Backoff | WorkerState::Stopped | WorkerState::Halted => 0,
         WorkerState::Ready if view.streak == 0 => 2,
         _ => 1,
     };
@@ -267,7 +267,7 @@ fn line(event: &Map<String, Value>) -> String {
         let _ = write!(line, ", slot {}", of("slot"));
     }
     for (name, value) in event {
-        if !matches!(name.as_str(), "time" | "event" | "slot") {
+        if !value.is_null() && !matches!(name.as_str(), "time" | "event" | "slot") {
             let _ = write!(line, ", {name} {}", plain(value));
         }
     }

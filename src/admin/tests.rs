@@ -221,7 +221,9 @@ fn view(snapshot: Arc<Mutex<Snapshot>>, page: usize) -> View {
             reason: "as wished".to_owned(),
         }),
         events: Box::new(|| {
-            vec![serde_json::json!({"time": 86461.5, "event": "exited", "slot": 3, "exit": "<b>"})]
+            vec![
+                serde_json::json!({"time": 86461.5, "event": "exited", "slot": 3, "exit": "<b>", "pid": null}),
+            ]
         }),
         metrics: Box::new(move |request| {
             Box::pin(async move {

@@ -96,6 +96,9 @@ fn every_promise_has_its_tests() {
             }
             promises += 1;
             tests = 0;
+            if !line.starts_with(&format!("{promises}. ")) {
+                faults.push(format!("it has another number than {promises}: {line}"));
+            }
         }
         let Some(name) = line.trim_start().strip_prefix("- `") else {
             continue;

@@ -4,7 +4,7 @@ use hyper::{Request, StatusCode};
 use serde_json::json;
 
 use crate::admin::routes::{Reply, answer};
-use crate::model::{RunState, Snapshot};
+use crate::model::{RunState, Snapshot, WorkerState};
 
 use super::{Answer, Server, roomy, view};
 
@@ -33,7 +33,7 @@ fn the_page_has_the_words_of_the_state_the_workers_the_reloads_and_the_events() 
     for part in [
         "<title>shop</title>",
         "<p id=\"state\">running, 1 of 2 ready, generation 2, up 10s</p>",
-        "<p>1.2.3, abcdef0, rpm-runtime 0.1.0, pid 1</p>",
+        "<p id=\"about\">1.2.3, abcdef0, rpm-runtime 0.1.0, pid 1</p>",
         "<td data-of=\"Last exit\">SIGKILL (oom)</td><td data-of=\"CPU %\">23.1</td><td data-of=\"Memory\">4K</td>",
         "<tr class=\"bad\"><td data-of=\"Slot\">1</td><td data-of=\"State\">backoff 1s</td><td data-of=\"PID\">-</td>",
         "<p>reload 1 failure, 1 of 2 workers replaced, 3s: it ended</p>",
@@ -42,6 +42,16 @@ fn the_page_has_the_words_of_the_state_the_workers_the_reloads_and_the_events() 
         assert!(page.contains(part), "{part}: {page}");
     }
     assert!(!page.contains("password"), "{page}");
+}
+
+#[test]
+fn a_slot_that_an_operator_stopped_is_shown_as_one_that_does_not_run_and_null_is_not_shown() {
+    let server = Server::start(roomy());
+    server.change(|snapshot| snapshot.slots[0].state = WorkerState::Halted);
+    let page = server.ask("GET", "/").body;
+    let row = r#"<tr class="bad"><td data-of="Slot">0</td><td data-of="State">halted</td>"#;
+    assert!(page.contains(row), "{page}");
+    assert!(!page.contains("null</p>"), "{page}");
 }
 
 #[test]
@@ -133,7 +143,7 @@ fn the_status_tells_all() {
                 "number": 1, "generation": 1, "workers": 2, "replaced": 1, "result": "failure", "why": "it ended",
                 "seconds": 3.0
             }],
-            "events": [{"time": 86461.5, "event": "exited", "slot": 3, "exit": "<b>"}]
+            "events": [{"time": 86461.5, "event": "exited", "slot": 3, "exit": "<b>", "pid": null}]
         })
     );
 }

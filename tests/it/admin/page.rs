@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use crate::harness::browser::Browser;
 use crate::harness::shared_port::stop;
 use crate::harness::status::{echo, status};
-use crate::harness::{Builder, Runtime, Signal, free_port, source, until};
+use crate::harness::{Builder, Runtime, Signal, free_port, scratch, source, until};
 
 /// A name and a status that would be a script, a picture and an element, if somebody took them for HTML.
 const HOSTILE: &str = "<script>taken=1</script><img src=x onerror=taken=1>&lt;b&gt;\"'";
@@ -124,7 +124,13 @@ fn without_a_script_the_page_is_a_table_of_this_moment() {
 
 #[test]
 fn the_page_follows_a_crash_and_a_reload_without_being_loaded_again() {
-    let runtime = serving(2).start();
+    let directory = scratch("page-version");
+    let version = |version: &str| {
+        let package = json!({"name": "shop", "version": version}).to_string();
+        std::fs::write(directory.join("package.json"), package).unwrap();
+    };
+    version("1.0.0");
+    let runtime = serving(2).directory(&directory).start();
     runtime.wait_for_status("/startupz", 200);
     let browser = Browser::start("live");
     browser.open(&page_of(&runtime));
@@ -133,7 +139,11 @@ fn the_page_follows_a_crash_and_a_reload_without_being_loaded_again() {
         browser.run("return document.querySelectorAll('td svg path').length") == 6
     });
     // The script says what the server has written; only times, CPU and memory may have moved.
-    let first = written(&runtime.get("/").text());
+    let page = runtime.get("/").text();
+    let about = text(&browser, "#about");
+    assert!(about.starts_with("1.0.0, "), "{about}");
+    assert!(page.contains(&format!("<p id=\"about\">{about}</p>")));
+    let first = written(&page);
     let drawn = table(&browser);
     assert_eq!(drawn.len(), 2);
     for (row, own) in first.iter().zip(&drawn) {
@@ -154,7 +164,11 @@ fn the_page_follows_a_crash_and_a_reload_without_being_loaded_again() {
                 && row[6] == "SIGKILL"
         })
     });
+    version("2.0.0");
     runtime.signal(Signal::SIGHUP);
+    until("the page shows the new version", || {
+        text(&browser, "#about").starts_with("2.0.0, ")
+    });
     until("the page shows the reload", || {
         text(&browser, "#reloads").starts_with("reload 1 success, 2 of 2 workers replaced, ")
             && table(&browser).iter().all(|row| row[3] == "1")
@@ -182,6 +196,67 @@ fn the_page_follows_a_crash_and_a_reload_without_being_loaded_again() {
     until("the page says that nobody answers", || {
         text(&browser, "#lost").starts_with("no answer since ")
     });
+}
+
+#[test]
+fn the_path_of_a_check_is_shown_to_nobody_without_the_control_socket() {
+    let worker = "import os\n\
+        from http.server import BaseHTTPRequestHandler, HTTPServer\n\
+        class Handler(BaseHTTPRequestHandler):\n\
+        \x20   def do_GET(self):\n\
+        \x20       self.send_response(404 if os.path.exists('bad') else 200)\n\
+        \x20       self.send_header('Content-Length', '0')\n\
+        \x20       self.end_headers()\n\
+        HTTPServer(('127.0.0.1', int(os.environ['PORT'])), Handler).serve_forever()";
+    let directory = scratch("page-check");
+    let runtime = Runtime::builder()
+        .env("RPM_READY", "http:/up?token=sesame")
+        .env("RPM_READY_TIMEOUT", "2s")
+        .env("RPM_MIN_READY", "0s")
+        .env("PORT", free_port().to_string())
+        .directory(&directory)
+        .program(["python3", "-c", worker])
+        .start();
+    runtime.wait_for_status("/startupz", 200);
+    std::fs::write(directory.join("bad"), "").unwrap();
+    runtime.signal(Signal::SIGHUP);
+    until("the reload has failed", || {
+        runtime.get("/status").json()["reloads"][0]["result"] == "failure"
+    });
+    let status = runtime.get("/status");
+    let why = status.json()["reloads"][0]["why"].to_string();
+    assert!(
+        why.contains("does not answer the path of RPM_READY"),
+        "{why}"
+    );
+    for page in [status.text(), runtime.get("/").text()] {
+        assert!(page.contains("not-up"), "{page}");
+        assert!(!page.contains("sesame"), "{page}");
+    }
+    // The log has it.
+    let failed = "a new worker did not come up";
+    runtime.wait_for_line(|line| line.contains(failed) && line.contains("token=sesame"));
+    stop(runtime);
+}
+
+#[test]
+fn the_page_shows_the_workers_of_a_runtime_that_was_started_again() {
+    let runtime = serving(1).start();
+    runtime.wait_for_status("/startupz", 200);
+    let browser = Browser::start("again");
+    browser.open(&page_of(&runtime));
+    let before = fixture(2);
+    let mut after = fixture(2);
+    after["runtime"]["uptime_seconds"] = json!(3.5);
+    after["slots"][0]["pid"] = json!(71);
+    after["slots"][1]["pid"] = json!(72);
+    // In one go, so that the next answer of the runtime does not come between.
+    let drawn = browser.run(&format!("show({before}); show({after}); {TABLE}"));
+    let rows: Vec<Vec<String>> = serde_json::from_value(drawn).unwrap();
+    let pids: Vec<&str> = rows.iter().map(|row| row[2].as_str()).collect();
+    assert_eq!(pids, ["71", "72"]);
+    assert_eq!(browser.console(), Vec::<String>::new());
+    stop(runtime);
 }
 
 #[test]
