@@ -6,9 +6,11 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
+use nix::sys::signal::kill;
+use nix::unistd::Pid;
 use serde_json::{Value, json};
 
-use super::{Connection, free_port, scratch, until};
+use super::{Connection, Signal, descendants, free_port, process, scratch, until};
 
 /// Switches of Chromium: no sandbox (it needs rights that containers do not have), no names of other machines.
 const SWITCHES: [&str; 9] = [
@@ -163,11 +165,30 @@ impl Drop for Browser {
                 let _ = sent.and_then(|()| connection.reply());
             }
         }
+        // If the driver did not end the browser, it still is its child.
+        let left = descendants(self.driver.id().try_into().unwrap_or(i32::MAX));
+        for process in left {
+            // It fails only if it has ended.
+            let _ = kill(Pid::from_raw(process.pid), Signal::SIGKILL);
+        }
         // Both fail only if it has ended.
         let _ = self.driver.kill();
         let _ = self.driver.wait();
         let _ = fs::remove_dir_all(&self.directory);
     }
+}
+
+#[test]
+fn a_browser_ends_though_its_driver_does_not_end_it() {
+    let mut browser = Browser::start("left");
+    let all = descendants(browser.driver.id().try_into().unwrap());
+    assert!(!all.is_empty());
+    browser.session = "/session/none".to_owned();
+    drop(browser);
+    let lives = |pid| process(pid).is_some_and(|one| !one.is_zombie());
+    until("all of the browser has ended", || {
+        !all.iter().any(|one| lives(one.pid))
+    });
 }
 
 /// The bytes of base64.

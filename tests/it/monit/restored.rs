@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use super::Home;
 use crate::harness::shared_port::stop;
-use crate::harness::{Signal, Tmux, process, terminal, until, until_some};
+use crate::harness::{Signal, Tmux, process, scratch, terminal, until, until_some};
 
 /// The process of monit in the window.
 fn monit(screen: &Tmux) -> i32 {
@@ -27,9 +27,11 @@ fn kill(pid: i32, signal: Signal) {
 #[track_caller]
 fn restores(home: &Home, name: &str, end: impl FnOnce(&Tmux), code: &str) {
     // The shell tells the modes before and after; what it wrote before stands on the first screen.
+    let modes = scratch(&format!("m-modes-{name}"));
     let script = format!(
-        "cd $(mktemp -d); stty -a >before; echo it was here before; {}; echo ended with $?; \
+        "cd {}; stty -a >before; echo it was here before; {}; echo ended with $?; \
          stty -a >after; cmp before after && echo modes are the same; cat",
+        modes.display(),
         home.monit("")
     );
     let screen = Tmux::start(&format!("r-{name}"), (80, 24), &script);
@@ -52,6 +54,7 @@ fn restores(home: &Home, name: &str, end: impl FnOnce(&Tmux), code: &str) {
         "0 1",
         "{name}"
     );
+    let _ = fs::remove_dir_all(&modes);
 }
 
 #[test]
