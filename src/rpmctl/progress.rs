@@ -7,7 +7,8 @@ use rpm_runtime::control::protocol::Command;
 use rpm_runtime::sys::clock::instant;
 use serde::de::DeserializeOwned;
 
-use super::connection::Connection;
+use super::args::Globals;
+use super::connection::{Answer, Connection};
 use super::exit::Failure;
 use super::pause;
 use super::words::{human, plain};
@@ -18,7 +19,7 @@ pub const STEP: Duration = Duration::from_millis(200);
 /// Time for the answer to a question, however little is left.
 pub const GRACE: Duration = Duration::from_secs(1);
 
-/// A wait, from its begin.
+/// A wait, from the begin of the command: also the search for the runtime is a part of it.
 #[derive(Debug)]
 pub struct Progress {
     began: Instant,
@@ -44,21 +45,30 @@ impl Progress {
         human(self.began.elapsed().as_secs_f64())
     }
 
+    /// Connects, and asks the first question. Both get what is left of the time, and at least [`GRACE`].
+    pub fn open(&self, globals: &Globals) -> Result<Connection, Failure> {
+        let limit = self.left().max(GRACE);
+        Connection::within(globals, limit).map_err(|failure| self.over(failure))
+    }
+
     /// Asks. Fails when the time is over without an answer; the last question gets [`GRACE`].
     pub fn ask<T: DeserializeOwned>(
         &self,
         connection: &mut Connection,
         command: Command,
-    ) -> Result<T, Failure> {
+    ) -> Result<Answer<T>, Failure> {
         connection.end_at((self.began + self.limit).max(instant() + GRACE));
         let answer = connection.ask::<T>(command);
-        answer.map(|answer| answer.value).map_err(|failure| {
-            if self.left().is_zero() && failure.may_pass() {
-                self.late(failure.why())
-            } else {
-                failure
-            }
-        })
+        answer.map_err(|failure| self.over(failure))
+    }
+
+    /// The failure, or that the time is over, if it might have passed with more of it.
+    fn over(&self, failure: Failure) -> Failure {
+        if self.left().is_zero() && failure.may_pass() {
+            self.late(failure.why())
+        } else {
+            failure
+        }
     }
 
     fn left(&self) -> Duration {

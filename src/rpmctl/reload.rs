@@ -10,11 +10,11 @@ use super::progress::Progress;
 use super::words::{human, others, plain};
 
 pub fn run(globals: &Globals, waiting: &Waiting) -> Result<(), Failure> {
-    let mut connection = Connection::open(globals)?;
-    let answer = connection.ask::<Begun>(Command::Reload)?;
+    let mut progress = Progress::new(waiting.timeout);
+    let mut connection = progress.open(globals)?;
+    let answer = progress.ask::<Begun>(&mut connection, Command::Reload)?;
     let begun = answer.value;
     if waiting.wait {
-        let mut progress = Progress::new(waiting.timeout);
         let outcome = follow(&mut connection, begun.reload, &mut progress);
         progress.end();
         return report(globals, &outcome?);
@@ -37,7 +37,7 @@ fn follow(
     progress: &mut Progress,
 ) -> Result<Reload, Failure> {
     loop {
-        let health = progress.ask::<Health>(connection, Command::Health)?;
+        let health = progress.ask::<Health>(connection, Command::Health)?.value;
         match judge(&health, number)? {
             Stand::Over(reload) => return Ok(reload),
             Stand::Goes(what) => progress.step(&what)?,

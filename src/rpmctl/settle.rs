@@ -79,7 +79,7 @@ impl Goal {
 
     fn settle(&self, connection: &mut Connection, progress: &mut Progress) -> Result<(), Failure> {
         loop {
-            let list = progress.ask::<List>(connection, Command::List)?;
+            let list = progress.ask::<List>(connection, Command::List)?.value;
             match self.missing(&list)? {
                 None => return Ok(()),
                 Some(what) => progress.step(&what)?,

@@ -11,15 +11,16 @@ use super::words::plain;
 use super::{eprint, print};
 
 pub fn scale(globals: &Globals, number: Number, waiting: &Waiting) -> Result<(), Failure> {
-    let mut connection = Connection::open(globals)?;
+    let progress = Progress::new(waiting.timeout);
+    let mut connection = progress.open(globals)?;
     let (to, by) = match number {
         Number::To(to) => (Some(to), None),
         Number::By(by) => (None, Some(by)),
     };
-    let answer = connection.ask::<Scaled>(Command::Scale { to, by })?;
+    let answer = progress.ask::<Scaled>(&mut connection, Command::Scale { to, by })?;
     let Scaled { from, to } = answer.value;
     if waiting.wait {
-        Goal::all().wait(&mut connection, Progress::new(waiting.timeout))?;
+        Goal::all().wait(&mut connection, progress)?;
     }
     if globals.json {
         return print(&format!("{}\n", answer.raw));
@@ -32,13 +33,15 @@ pub fn scale(globals: &Globals, number: Number, waiting: &Waiting) -> Result<(),
 }
 
 pub fn restart(globals: &Globals, target: Target, waiting: &Waiting) -> Result<(), Failure> {
-    let mut connection = Connection::open(globals)?;
-    let seen = connection.ask::<List>(Command::List)?.value;
+    let progress = Progress::new(waiting.timeout);
+    let mut connection = progress.open(globals)?;
+    let seen = progress.ask::<List>(&mut connection, Command::List)?;
+    let seen = seen.value;
     let slot = target.slot();
     let goal = Goal::others(&seen, slot);
-    let answer = connection.ask::<Done>(Command::Restart { slot })?;
+    let answer = progress.ask::<Done>(&mut connection, Command::Restart { slot })?;
     if waiting.wait {
-        goal.wait(&mut connection, Progress::new(waiting.timeout))?;
+        goal.wait(&mut connection, progress)?;
     }
     if globals.json {
         return print(&format!("{}\n", answer.raw));

@@ -3,7 +3,6 @@
 use rpm_runtime::control::protocol::{Command, Slots};
 
 use super::args::{Globals, Target, Waiting};
-use super::connection::Connection;
 use super::exit::Failure;
 use super::print;
 use super::progress::Progress;
@@ -30,10 +29,11 @@ fn run(
     waiting: &Waiting,
     (slot, [begins, done, before]): (Option<u16>, [&str; 3]),
 ) -> Result<(), Failure> {
-    let mut connection = Connection::open(globals)?;
-    let answer = connection.ask::<Slots>(command)?;
+    let progress = Progress::new(waiting.timeout);
+    let mut connection = progress.open(globals)?;
+    let answer = progress.ask::<Slots>(&mut connection, command)?;
     if waiting.wait {
-        goal.wait(&mut connection, Progress::new(waiting.timeout))?;
+        goal.wait(&mut connection, progress)?;
     }
     if globals.json {
         return print(&format!("{}\n", answer.raw));

@@ -108,3 +108,25 @@ fn an_answer_without_an_end_is_cut_with_its_reason() {
     );
     assert_eq!(liar.join().unwrap(), "{\"v\":1,\"command\":\"list\"}\n");
 }
+
+#[test]
+fn the_time_of_wait_includes_the_first_answer() {
+    let home = Home::new("late");
+    let suspended = home.start(1);
+    suspended.signal(Signal::SIGSTOP);
+    for words in [
+        &["reload"][..],
+        &["restart", "0"],
+        &["stop", "0"],
+        &["scale", "2"],
+    ] {
+        let late = home.ctl(&[words, &["--wait", "--timeout", "300ms"]].concat());
+        assert_eq!(late.code, 2, "{words:?}: {late:?}");
+        assert!(
+            late.err.starts_with("rpmctl: after 300ms: "),
+            "{words:?}: {late:?}"
+        );
+    }
+    suspended.signal(Signal::SIGCONT);
+    stop(suspended);
+}
