@@ -96,8 +96,9 @@ impl Goal {
         self.failed(health)?;
         let mine = |worker: &&Worker| self.slot.is_none_or(|slot| slot == worker.slot);
         let mine: Vec<&Worker> = list.workers.iter().filter(mine).collect();
+        self.gone(&mine)?;
         for worker in &mine {
-            self.ended_again(worker)?;
+            self.ended_again(worker, &mine)?;
         }
         if mine.iter().all(|worker| self.is_done(worker)) {
             return Ok(None);
@@ -128,19 +129,38 @@ impl Goal {
         }
     }
 
-    /// The first worker of a slot that was empty has ended already.
-    fn ended_again(&self, worker: &Worker) -> Result<(), Failure> {
-        let waits = worker.place == Place::Slot && worker.state == "backoff";
-        let Some(due) = worker.due_seconds.filter(|_| self.first && waits) else {
+    /// The slot is not there any more: the number of workers was changed meanwhile.
+    fn gone(&self, mine: &[&Worker]) -> Result<(), Failure> {
+        let has = mine.iter().any(|worker| worker.place == Place::Slot);
+        match self.slot {
+            Some(slot) if !self.empty && !has => {
+                let text = format!("slot {slot} is gone: the number of workers was changed");
+                Err(Failure::failed(text))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The first worker of a slot has ended already, and no other one starts now.
+    fn ended_again(&self, worker: &Worker, mine: &[&Worker]) -> Result<(), Failure> {
+        let slot = worker.slot;
+        let rises = |other: &&Worker| other.place == Place::Rising && other.slot == slot;
+        if !self.first || worker.place != Place::Slot || mine.iter().any(rises) {
             return Ok(());
+        }
+        let next = match (worker.state.as_str(), worker.due_seconds) {
+            ("backoff", Some(due)) => format!("the next one starts in {}", human(due)),
+            ("stopped", _) => "the slot stays empty".to_owned(),
+            ("halted", _) => {
+                let text = format!("slot {slot} was stopped by an operator meanwhile");
+                return Err(Failure::failed(text));
+            }
+            _ => return Ok(()),
         };
         let how = worker.last_exit.as_deref();
         let how = how.map_or_else(String::new, |how| format!(" ({})", plain(how)));
-        Err(Failure::failed(format!(
-            "the new worker of slot {} did not stay{how}; the next one starts in {}",
-            worker.slot,
-            human(due)
-        )))
+        let text = format!("the new worker of slot {slot} did not stay{how}; {next}");
+        Err(Failure::failed(text))
     }
 
     fn is_done(&self, worker: &Worker) -> bool {
@@ -338,5 +358,34 @@ mod tests {
             )
         );
         assert_eq!(goal.missing(&running(&[slot(0, "ready", 11)])), Ok(None));
+    }
+    #[test]
+    fn a_start_or_restart_fails_when_the_slot_stays_empty_or_is_gone() {
+        let other = slot(0, "ready", 11);
+        let before = running(&[other.clone(), slot(1, "ready", 12)]);
+        for goal in [Goal::started(Some(1)), Goal::others(&before, Some(1))] {
+            let judge = |workers: &[Worker]| goal.missing(&running(workers));
+            let failed = |workers: &[Worker]| judge(workers).unwrap_err().why().to_owned();
+            let down = Worker {
+                last_exit: Some("exit code 3".to_owned()),
+                ..empty(1, "stopped")
+            };
+            assert_eq!(
+                failed(&[other.clone(), down.clone()]),
+                "the new worker of slot 1 did not stay (exit code 3); the slot stays empty"
+            );
+            let halted = failed(&[other.clone(), empty(1, "halted")]);
+            assert_eq!(halted, "slot 1 was stopped by an operator meanwhile");
+            let leaving = worker(1, Place::Leaving, "draining", Some(12));
+            for gone in [vec![other.clone()], vec![other.clone(), leaving]] {
+                let why = failed(&gone);
+                assert_eq!(why, "slot 1 is gone: the number of workers was changed");
+            }
+            // The old one has ended by itself, and the new one starts already.
+            let rising = worker(1, Place::Rising, "starting", Some(22));
+            assert!(judge(&[other.clone(), down, rising]).unwrap().is_some());
+        }
+        // Who stops a slot has what he wants.
+        assert_eq!(Goal::halted(Some(1)).missing(&running(&[other])), Ok(None));
     }
 }

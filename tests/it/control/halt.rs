@@ -95,3 +95,35 @@ fn a_start_whose_worker_ends_fails_with_the_reason() {
     done(&home, &["start", "1", "--wait"], "slot 1 is started\n");
     stop(runtime);
 }
+
+#[test]
+fn a_start_or_restart_whose_worker_stays_down_fails_with_its_exit() {
+    let home = Home::new("halt-down");
+    let mark = home.path().join("broken");
+    let script = format!("if [ -e {} ]; then exit 3; fi; exec \"$0\"", mark.display());
+    let runtime = Runtime::builder()
+        .env("RPM_CONTROL", "on")
+        .env("RPM_HOME", home.path())
+        .env("RPM_INSTANCES", "2")
+        .env("RPM_RESTART", "never")
+        .env("PORT", free_port().to_string())
+        .program(["sh", "-c", &script])
+        .arg(example("echo_server"))
+        .start();
+    runtime.wait_for_status("/startupz", 200);
+    done(&home, &["stop", "1", "--wait"], "slot 1 is stopped\n");
+    fs::write(&mark, "").unwrap();
+    for command in ["start", "restart"] {
+        let failed = home.ctl(&[command, "1", "--wait"]);
+        assert_eq!(
+            (failed.code, failed.out.as_str()),
+            (1, ""),
+            "{command}: {failed:?}"
+        );
+        let why = "the new worker of slot 1 did not stay (exit code 3); the slot stays empty";
+        assert!(failed.err.contains(why), "{command}: {failed:?}");
+    }
+    fs::remove_file(&mark).unwrap();
+    done(&home, &["start", "1", "--wait"], "slot 1 is started\n");
+    stop(runtime);
+}
