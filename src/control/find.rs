@@ -5,10 +5,11 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::trust::{Doubt, Judge, Standing};
 use super::{ABSTRACT, PRIVATE, SUFFIX, homes};
+use crate::sys::clock::instant;
 use crate::sys::peer::{Peer, may_stand_for_others};
 use crate::sys::proc::Proc;
 use crate::sys::procunix;
@@ -17,6 +18,12 @@ use crate::sys::unix_client::connect_at_once;
 
 /// Most sockets of one directory that are looked at, should somebody fill it.
 const MOST: usize = 1024;
+
+/// Most sockets in directories of other users that are looked at, in all of them together.
+const ELSEWHERE: usize = 256;
+
+/// Longest time for all of these.
+const TIME: Duration = Duration::from_secs(1);
 
 /// Where a runtime can be reached.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -116,6 +123,8 @@ pub enum Closed {
     Silent(Duration),
     /// It does not serve us, for this reason.
     Refused(String),
+    /// It is in a directory of another user, so it says nothing about a runtime of ours.
+    Elsewhere(Box<Closed>),
 }
 
 impl Closed {
@@ -124,7 +133,16 @@ impl Closed {
         match self {
             Self::Failed(error) => error.kind() == io::ErrorKind::PermissionDenied,
             Self::Foreign(_) | Self::Unproven(_) | Self::Refused(_) => true,
-            Self::Full | Self::Silent(_) => false,
+            Self::Full | Self::Silent(_) | Self::Elsewhere(_) => false,
+        }
+    }
+
+    /// Whether the person may choose it all the same.
+    pub fn can_be_chosen(&self) -> bool {
+        match self {
+            Self::Unproven(_) => true,
+            Self::Elsewhere(why) => why.can_be_chosen(),
+            _ => false,
         }
     }
 }
@@ -141,6 +159,7 @@ impl std::fmt::Display for Closed {
             ),
             Self::Silent(time) => write!(f, "it does not answer within {} s", time.as_secs()),
             Self::Refused(why) => f.write_str(why),
+            Self::Elsewhere(why) => why.fmt(f),
         }
     }
 }
@@ -151,24 +170,19 @@ impl Search {
         self.pid.is_some() || !matches!(self.place, Place::Usual(_))
     }
 
-    /// Connects to every runtime that is looked for, and waits for nobody. If some are proven to be what their names say,
-    /// the others are left out: another container may share the directory or the abstract names, and has its own PIDs.
+    /// Connects to every runtime that is looked for, and waits for nobody. Those of the best standing are left: another
+    /// container may share the directory or the abstract names, and has its own PIDs, and other users can run what they like.
+    /// Directories of other users are looked at only if nothing of ours is there.
     pub fn run(&self) -> Found {
-        let proc = Proc::new("/proc");
-        let judge = Judge {
-            uid: self.uid,
-            ambiguous: may_stand_for_others(self.uid),
-            chosen: self.is_choice(),
-        };
         let mut found = Found::default();
-        let addresses = self.addresses(&proc, &mut found.closed);
-        for address in addresses {
-            let named = self.pid.is_none_or(|pid| of_runtime(&address) == Some(pid));
-            match attempt(&address, &proc, judge) {
-                Ok(open) if named || open.pid == self.pid => found.open.push(open),
-                Err(Some(why)) if named => found.closed.push((address, why)),
-                Ok(_) | Err(_) => {}
-            }
+        let seek = Seek::new(self);
+        for address in self.addresses(&seek.proc, &mut found.closed) {
+            seek.attempt(address, &mut found, |why| why);
+        }
+        let full = |(_, why): &(_, Closed)| matches!(why, Closed::Full);
+        let ours = !found.open.is_empty() || found.closed.iter().any(full);
+        if self.place == Place::Usual(None) && !ours {
+            seek.elsewhere(&mut found);
         }
         let best = found.open.iter().map(|open| open.standing).max();
         found.open.retain(|open| Some(open.standing) == best);
@@ -191,7 +205,7 @@ impl Search {
             Place::Usual(home) => {
                 let homes = home
                     .clone()
-                    .map_or_else(|| usual(self.uid), |home| vec![home]);
+                    .map_or_else(|| homes(self.uid), |home| vec![home]);
                 let files = homes.iter().flat_map(&mut sockets);
                 files.chain(abstract_names(proc)).collect()
             }
@@ -199,6 +213,55 @@ impl Search {
         addresses.sort();
         addresses.dedup();
         addresses
+    }
+}
+
+/// A search at work.
+struct Seek<'a> {
+    search: &'a Search,
+    proc: Proc,
+    judge: Judge,
+}
+
+impl<'a> Seek<'a> {
+    fn new(search: &'a Search) -> Self {
+        Self {
+            search,
+            proc: Proc::new("/proc"),
+            judge: Judge {
+                uid: search.uid,
+                ambiguous: may_stand_for_others(search.uid),
+                chosen: search.is_choice(),
+            },
+        }
+    }
+
+    /// Connects to one, if it is looked for.
+    fn attempt(&self, address: Address, found: &mut Found, tell: fn(Closed) -> Closed) {
+        let pid = self.search.pid;
+        let named = pid.is_none_or(|pid| of_runtime(&address) == Some(pid));
+        match attempt(&address, &self.proc, self.judge) {
+            Ok(open) if named || open.pid == pid => found.open.push(open),
+            Err(Some(why)) if named => found.closed.push((address, tell(why))),
+            Ok(_) | Err(_) => {}
+        }
+    }
+
+    /// Connects to what is in directories of other users: root may use it, others are told that it is there. They can make as
+    /// many as they like, so number and time are limited for all of them together.
+    fn elsewhere(&self, found: &mut Found) {
+        let tell = |why| Closed::Elsewhere(Box::new(why));
+        let end = instant() + TIME;
+        let (addresses, unread) = elsewhere(Path::new(PRIVATE), &homes(self.search.uid), end);
+        for address in addresses {
+            if instant() >= end {
+                break;
+            }
+            self.attempt(address, found, tell);
+        }
+        let unread = unread.into_iter().filter(|_| self.search.pid.is_none());
+        let unread = unread.map(|(home, error)| (Address::Path(home), tell(Closed::Failed(error))));
+        found.closed.extend(unread);
     }
 }
 
@@ -256,30 +319,51 @@ fn name_of(address: &Address) -> Option<(u32, u64)> {
     is_name.then(|| Some((pid.parse().ok()?, start.parse().ok()?)))?
 }
 
-/// The usual directories, then those of other users: root may use what is there, others are told that it is there.
-fn usual(uid: u32) -> Vec<PathBuf> {
-    let mut homes = homes(uid);
-    let private = Path::new(PRIVATE);
-    let (parent, begin) = (private.parent(), private.file_name());
-    let begin = begin.and_then(|name| name.to_str()).unwrap_or_default();
-    let entries = parent.and_then(|parent| fs::read_dir(parent).ok());
-    let others = entries.into_iter().flatten().filter_map(Result::ok);
-    let others = others.map(|entry| entry.path()).filter(|path| {
-        let name = path.file_name().and_then(|name| name.to_str());
-        name.is_some_and(|name| name.starts_with(begin)) && !homes.contains(path)
+/// The sockets in the directories whose paths begin so, without our own ones, and the directories that cannot be read: of each at
+/// most [`ELSEWHERE`], and what is found until `end`.
+fn elsewhere(
+    begin: &Path,
+    own: &[PathBuf],
+    end: Instant,
+) -> (Vec<Address>, Vec<(PathBuf, io::Error)>) {
+    let (mut addresses, mut unread) = (Vec::new(), Vec::new());
+    let name = begin.file_name().and_then(|name| name.to_str());
+    let name = name.unwrap_or_default();
+    let entries = begin.parent().and_then(|parent| fs::read_dir(parent).ok());
+    let entries = entries.into_iter().flatten().filter_map(Result::ok);
+    let entries = entries.take_while(|_| instant() < end);
+    let others = entries.map(|entry| entry.path()).filter(|path| {
+        let is = path.file_name().and_then(|name| name.to_str());
+        is.is_some_and(|is| is.starts_with(name)) && !own.contains(path)
     });
-    let others: Vec<PathBuf> = others.take(MOST).collect();
-    homes.extend(others);
-    homes
+    for home in others.take(ELSEWHERE) {
+        match fs::read_dir(&home) {
+            Ok(entries) => {
+                let entries = entries.take_while(|_| instant() < end);
+                let left = ELSEWHERE - addresses.len();
+                addresses.extend(of_runtimes(entries).take(left));
+            }
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                unread.push((home, error));
+            }
+            Err(_) => {}
+        }
+    }
+    (addresses, unread)
 }
 
 /// The sockets in a directory, by their names.
 fn sockets(home: &Path) -> io::Result<Vec<Address>> {
-    let entries = fs::read_dir(home)?;
+    Ok(of_runtimes(fs::read_dir(home)?).take(MOST).collect())
+}
+
+/// Those that have the name of a runtime's socket.
+fn of_runtimes(
+    entries: impl Iterator<Item = io::Result<fs::DirEntry>>,
+) -> impl Iterator<Item = Address> {
     let paths = entries.filter_map(Result::ok).map(|entry| entry.path());
     let sockets = paths.map(Address::Path);
-    let ours = sockets.filter(|address| of_runtime(address).is_some());
-    Ok(ours.take(MOST).collect())
+    sockets.filter(|address| of_runtime(address).is_some())
 }
 
 /// The abstract names of runtimes in the kernel's table. None without /proc.
@@ -296,87 +380,4 @@ fn abstract_names(proc: &Proc) -> Vec<Address> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::os::unix::net::UnixListener;
-
-    use super::super::socket_name;
-    use super::*;
-    use crate::sys::proc::ProcDir;
-
-    #[test]
-    fn only_the_names_of_runtimes_are_taken() {
-        let path = |name: &str| of_runtime(&Address::Path(PathBuf::from(name)));
-        assert_eq!(path("/run/rpm-runtime/17-2300.sock"), Some(17));
-        for other in [
-            "/run/17-2300",
-            "/run/x-2300.sock",
-            "/run/17.sock",
-            "/run/-5.sock",
-            "/run/1-+5.sock",
-            "/run/99999999999999-5.sock",
-        ] {
-            assert_eq!(path(other), None, "{other}");
-        }
-        let name = |name: &str| of_runtime(&Address::Abstract(name.to_owned()));
-        assert_eq!(name("rpm-runtime/1-50"), Some(1));
-        assert_eq!(name("other/1-50"), None);
-    }
-
-    #[test]
-    fn an_address_is_read_as_it_is_shown() {
-        for text in ["/run/rpm-runtime/17-2300.sock", "@rpm-runtime/1-50", "x"] {
-            assert_eq!(text.parse::<Address>().unwrap().to_string(), text);
-        }
-        assert!("".parse::<Address>().is_err());
-        assert!("@".parse::<Address>().is_err());
-    }
-
-    #[test]
-    fn the_process_of_the_name_is_preferred_to_one_that_has_taken_a_name() {
-        let home = std::env::temp_dir().join(format!("rpm-proven-{}", std::process::id()));
-        // Left by an earlier process with our PID.
-        let _ = fs::remove_dir_all(&home);
-        fs::create_dir(&home).unwrap();
-        let search = |pid| Search {
-            place: Place::Home(home.clone()),
-            pid,
-            uid: crate::sys::links::effective_user(),
-        };
-        let names = |found: Found| -> Vec<String> {
-            let open = found.open.into_iter().map(|open| open.address);
-            open.map(|address| address.to_string()).collect()
-        };
-        let listen = |name: &str| {
-            let path = home.join(name);
-            let listener = UnixListener::bind(&path).unwrap();
-            (listener, path.to_str().unwrap().to_owned())
-        };
-        let (_taken, taken) = listen("1-5.sock");
-        assert_eq!(names(search(None).run()), [taken.as_str()]);
-        let proc = Proc::new("/proc");
-        let started = proc.stat(ProcDir::Own).unwrap().started;
-        let own = std::process::id();
-        let (_own, real) = listen(&format!("{}{SUFFIX}", socket_name(own, started)));
-        assert_eq!(names(search(None).run()), [real.as_str()]);
-        assert_eq!(names(search(Some(1)).run()), [taken]);
-        assert_eq!(names(search(Some(own)).run()), [real]);
-        fs::remove_dir_all(&home).unwrap();
-    }
-
-    #[test]
-    fn abstract_names_are_read_from_the_table_of_the_kernel() {
-        let table = b"Num       RefCount Protocol Flags    Type St Inode Path\n\
-                      0000000000000000: 00000002 00000000 00010000 0001 01 1 @rpm-runtime/1-50\n\
-                      0000000000000000: 00000002 00000000 00010000 0001 01 2 /run/x.sock\n\
-                      0000000000000000: 00000002 00000000 00010000 0001 01 3\n\
-                      0000000000000000: 00000002 00000000 00010000 0001 01 4 @other\n\
-                      0000000000000000: 00000002 00000000 00010000 0001 01 5 @\xff\n";
-        let root = std::env::temp_dir().join(format!("rpm-find-{}", std::process::id()));
-        fs::create_dir_all(root.join("net")).unwrap();
-        fs::write(root.join("net/unix"), table).unwrap();
-        let found = abstract_names(&Proc::new(&root));
-        fs::remove_dir_all(&root).unwrap();
-        let found: Vec<String> = found.iter().map(ToString::to_string).collect();
-        assert_eq!(found, ["@rpm-runtime/1-50"]);
-    }
-}
+mod tests;

@@ -6,9 +6,14 @@ use crate::sys::peer::Peer;
 /// How sure it is that a runtime listens there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Standing {
+    /// Another user's, and only its name says that it is a runtime. The person has chosen it.
+    Claimed,
+    /// Another user's, and it is the process that the name says. Each user can run what he likes under its true name, so it goes
+    /// after ours.
+    Foreign,
     /// The user may be believed; the process is not visible from here, or is another one than the name says.
     Believed,
-    /// The process is visible, and is the one that the name says.
+    /// The user may be believed, and the process is visible and is the one that the name says.
     Proven,
 }
 
@@ -40,8 +45,8 @@ impl Judge {
         match (ours || peer.uid == 0, proven) {
             (true, true) => Ok(Standing::Proven),
             (true, false) => Ok(Standing::Believed),
-            (false, true) if root => Ok(Standing::Proven),
-            (false, false) if root && self.chosen => Ok(Standing::Believed),
+            (false, true) if root => Ok(Standing::Foreign),
+            (false, false) if root && self.chosen => Ok(Standing::Claimed),
             (false, _) if root => Err(Doubt::Unproven),
             (false, _) => Err(Doubt::Foreign),
         }
@@ -50,8 +55,8 @@ impl Judge {
 
 #[cfg(test)]
 mod tests {
-    use super::Doubt::{Foreign, Unproven};
-    use super::Standing::{Believed, Proven};
+    use super::Doubt::Unproven;
+    use super::Standing::{Believed, Claimed, Foreign, Proven};
     use super::*;
 
     #[test]
@@ -71,22 +76,25 @@ mod tests {
         let table = [
             (root, (7, 0), true, Ok(Proven)),
             (root, (7, 0), false, Ok(Believed)),
-            (root, (7, 1000), true, Ok(Proven)),
+            (root, (7, 1000), true, Ok(Foreign)),
             (root, (7, 1000), false, Err(Unproven)),
             (root, (0, 1000), false, Err(Unproven)),
-            (chosen(root), (7, 1000), false, Ok(Believed)),
+            (chosen(root), (7, 1000), true, Ok(Foreign)),
+            (chosen(root), (7, 1000), false, Ok(Claimed)),
             (user, (7, 1000), true, Ok(Proven)),
             (user, (0, 1000), false, Ok(Believed)),
             (user, (0, 0), false, Ok(Believed)),
             (user, (7, 0), true, Ok(Proven)),
-            (user, (7, 1001), true, Err(Foreign)),
-            (chosen(user), (7, 1001), false, Err(Foreign)),
+            (user, (7, 1001), true, Err(Doubt::Foreign)),
+            (chosen(user), (7, 1001), false, Err(Doubt::Foreign)),
             (nobody, (7, 65534), true, Ok(Proven)),
-            (nobody, (0, 65534), false, Err(Foreign)),
+            (nobody, (0, 65534), false, Err(Doubt::Foreign)),
         ];
         for (who, (pid, uid), proven, expected) in table {
             let peer = Peer { pid, uid };
             assert_eq!(who.hears(peer, proven), expected, "{who:?} {peer:?}");
         }
+        // Whatever another user runs goes after ours.
+        assert!(Claimed < Foreign && Foreign < Believed && Believed < Proven);
     }
 }

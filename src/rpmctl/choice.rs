@@ -202,19 +202,20 @@ fn nothing(closed: &Refused, search: &Search) -> Failure {
         );
         return Failure::none(text);
     }
-    if !closed.iter().all(|(_, why)| why.is_denied()) {
-        return Failure::none(text);
+    let denied = ours.peek().is_some() && ours.all(|(_, why)| why.is_denied());
+    if closed.iter().any(|(_, why)| why.can_be_chosen()) {
+        text.push_str("\nIt is used if --socket, --pid or --home chooses it.");
+    } else if denied {
+        text.push_str("\nOnly root and the user that runs it may use it.");
     }
-    let unproven = |why: &Closed| matches!(why, Closed::Unproven(_));
-    text.push_str(if closed.iter().any(|(_, why)| unproven(why)) {
-        "\nIt is used if --socket, --pid or --home chooses it."
-    } else {
-        "\nOnly root and the user that runs it may use it."
-    });
+    if !denied {
+    }
     let failure = Failure::not_allowed(text);
     // What others run says nothing about the one that is to come, unless it was chosen.
     if search.is_choice() {
         failure
+    let others = |why: &Closed| matches!(why, Closed::Elsewhere(_));
+    let mut ours = closed.iter().filter(|(_, why)| !others(why)).peekable();
     } else {
         failure.passing()
     }

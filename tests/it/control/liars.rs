@@ -7,7 +7,7 @@ use std::thread;
 
 use serde_json::{Value, json};
 
-use super::{Home, rpmctl, said};
+use super::{Home, apart, said};
 
 /// Answers every question in this directory with one line, until the test ends.
 fn liar(home: &Home, reply: &Value) {
@@ -130,7 +130,7 @@ fn a_refusal_steers_no_terminal_and_wait_goes_on_only_if_it_may_pass() {
         assert_eq!(waited.code, of_wait, "{kind}: {waited:?}");
         assert!(is_harmless(&waited.err), "{kind}: {waited:?}");
         // Without a choice, it may be the runtime of another container, and ours may come.
-        let mut elsewhere = rpmctl(&["wait", "--timeout", "300ms"]);
+        let mut elsewhere = apart(&["wait", "--timeout", "300ms"]);
         elsewhere.env("RPM_HOME", home.path());
         let passes = matches!(kind, "busy" | "not-allowed");
         assert_eq!(said(elsewhere).code, if passes { 2 } else { 1 }, "{kind}");
@@ -144,7 +144,7 @@ fn the_directory_may_stand_in_a_file() {
     let file = home.path().join("home");
     fs::write(&file, format!("{}\n", home.path().display())).unwrap();
     let ask = |file: &std::path::Path| {
-        let mut command = rpmctl(&["health", "--json"]);
+        let mut command = apart(&["health", "--json"]);
         command.env("RPM_HOME_FILE", file);
         said(command)
     };
@@ -159,12 +159,8 @@ fn the_directory_may_stand_in_a_file() {
 fn rpmctl_has_a_version_without_a_runtime() {
     let home = Home::new("alone");
     let own = format!("rpmctl {}\n", env!("CARGO_PKG_VERSION"));
-    // In a network of its own there are no abstract names of others.
     let alone = |words: &[&str]| {
-        let mut command = std::process::Command::new("unshare");
-        command
-            .args(["--net", "--", env!("CARGO_BIN_EXE_rpmctl")])
-            .args(words);
+        let mut command = apart(words);
         command.env("RPM_HOME", home.path());
         said(command)
     };

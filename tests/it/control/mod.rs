@@ -124,6 +124,17 @@ fn read(output: &Output) -> Said {
     }
 }
 
+/// `rpmctl` in a network of its own: it sees no abstract names, so no runtimes of other tests, which it might steer.
+fn apart(words: &[&str]) -> Command {
+    let mut command = Command::new("unshare");
+    command
+        .args(["--net", "--", env!("CARGO_BIN_EXE_rpmctl")])
+        .args(words);
+    command.env_clear().env("PATH", "/usr/bin:/bin");
+    command.stdin(Stdio::null());
+    command
+}
+
 /// Starts it, and does not wait for its end.
 fn begun(mut command: Command) -> Child {
     command.stdout(Stdio::piped()).stderr(Stdio::piped());

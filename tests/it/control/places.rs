@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
 
 use super::finding::Frozen;
-use super::{Home, rpmctl, said};
+use super::{Home, apart, rpmctl, said};
 use crate::harness::shared_port::stop;
 use crate::harness::{Runtime, Signal, until};
 
@@ -41,7 +41,7 @@ fn the_only_runtime_is_found_and_several_are_listed() {
 
     let first = home.start(1);
     // By the variable, as in the container of the runtime.
-    let mut by_variable = rpmctl(&["health"]);
+    let mut by_variable = apart(&["health"]);
     by_variable.env("RPM_HOME", home.path());
     assert_eq!(said(by_variable).code, 0);
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::peers::FOREIGN;
-use super::{Home, Said, rpmctl, said};
+use super::{Home, Said, apart, rpmctl, said};
 use crate::harness::shared_port::stop;
 use crate::harness::{Builder, Runtime};
 
@@ -105,7 +105,7 @@ fn root_uses_the_socket_of_another_user_only_if_it_is_proven_or_chosen() {
         .start();
     decoy.wait_for_line(|line| line.contains("control socket: rpmctl"));
     let ctl = |words: &[&str]| {
-        let mut command = rpmctl(words);
+        let mut command = apart(words);
         command.env("RPM_HOME", &home);
         said(command)
     };
@@ -117,7 +117,8 @@ fn root_uses_the_socket_of_another_user_only_if_it_is_proven_or_chosen() {
     assert_eq!(proven.code, 0, "{proven:?}");
 
     let taken = home.join("1-1.sock");
-    fs::rename(only(), &taken).unwrap();
+    let own = only();
+    fs::rename(&own, &taken).unwrap();
     let refused = ctl(&["reload"]);
     assert_eq!(refused.code, 77, "{refused:?}");
     assert!(refused.err.contains("user 61234 runs it"), "{refused:?}");
@@ -138,15 +139,20 @@ fn root_uses_the_socket_of_another_user_only_if_it_is_proven_or_chosen() {
         assert_eq!(chosen.code, 0, "{choice:?}: {chosen:?}");
     }
 
-    // Beside the real one it makes no choice necessary.
+    // Beside the real one it makes no choice necessary, not even under its true name.
     let real = with_home(&home).start();
     real.wait_for_line(|line| line.contains("control socket: rpmctl"));
-    let seen = ctl(&["version", "--json"]);
-    assert_eq!(seen.code, 0, "{seen:?}");
-    assert!(
-        seen.out.contains(&format!("\"pid\":{}", real.pid())),
-        "{seen:?}"
-    );
+    for name in [&taken, &own] {
+        fs::rename(&taken, name).unwrap();
+        for choice in [&[][..], &["--home", directory]] {
+            let seen = ctl(&[&["version", "--json"], choice].concat());
+            assert_eq!((seen.code, seen.err.as_str()), (0, ""), "{seen:?}");
+            assert!(
+                seen.out.contains(&format!("\"pid\":{}", real.pid())),
+                "{seen:?}"
+            );
+        }
+    }
     stop(real);
     stop(decoy);
     fs::remove_dir_all(&place).unwrap();
