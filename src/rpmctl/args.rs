@@ -293,6 +293,9 @@ pub struct Logs {
     /// Only lines that contain this text; it is no pattern
     #[arg(long, value_name = "TEXT")]
     pub grep: Option<String>,
+    /// Lines as they were written: with colours, and with all else that steers a terminal
+    #[arg(long)]
+    pub raw: bool,
 }
 
 /// Whether to wait for the end.

@@ -23,6 +23,7 @@ pub fn run(globals: &Globals, which: &Logs) -> Result<(), Failure> {
         stderr,
         since,
         grep,
+        raw,
     } = which;
     let first = (*follow && since.is_none()).then_some(FIRST);
     let seconds = |since: std::time::Duration| {
@@ -39,7 +40,7 @@ pub fn run(globals: &Globals, which: &Logs) -> Result<(), Failure> {
     });
     let terminal = stdout().is_terminal();
     let show = Show {
-        terminal,
+        plain: !raw,
         colour: terminal && wants_colour(),
     };
     let mut out = Output::new();
@@ -58,8 +59,8 @@ pub fn run(globals: &Globals, which: &Logs) -> Result<(), Failure> {
 /// How lines are shown.
 #[derive(Clone, Copy, Debug)]
 struct Show {
-    /// They must not steer it.
-    terminal: bool,
+    /// They steer no terminal. Also for a pipe: `kubectl exec` without `-t` leads to the terminal of a person through one.
+    plain: bool,
     colour: bool,
 }
 
@@ -82,7 +83,7 @@ impl Show {
             LogSource::Runtime => format!("\x1b[36m{label}\x1b[0m"),
         };
         let texts = line.text.split('\n').map(|text| {
-            let text = if self.terminal {
+            let text = if self.plain {
                 Cow::Owned(plain(&uncoloured(text)))
             } else {
                 Cow::Borrowed(text)
@@ -138,11 +139,11 @@ mod tests {
     #[test]
     fn a_line_has_its_slot_and_a_record_has_it_on_each_line() {
         let show = Show {
-            terminal: false,
+            plain: false,
             colour: false,
         };
         let shown = show.line(&line(Some(3), LogSource::Stdout, "GET \x1b[31m/"));
-        assert_eq!(shown, "  3 | GET \x1b[31m/");
+        assert_eq!(shown, "  3 | GET \x1b[31m/", "raw");
         let shown = show.line(&line(Some(110), LogSource::Stderr, "Trace\n  at x"));
         assert_eq!(shown, "110 ! Trace\n110 !   at x");
         let cut = LogLine {
@@ -153,9 +154,9 @@ mod tests {
     }
 
     #[test]
-    fn on_a_terminal_colours_are_taken_out_and_nothing_steers_it() {
+    fn colours_are_taken_out_and_nothing_steers_a_terminal() {
         let show = Show {
-            terminal: true,
+            plain: true,
             colour: true,
         };
         let text = "a\x1b[1;31mred\x1b[0m\x1b[2J\rb\x1b";

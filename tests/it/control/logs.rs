@@ -103,8 +103,10 @@ fn lines_are_kept_before_they_get_their_format_and_what_is_not_utf8_is_replaced(
     let text = "printf 'a\\377b\\n'; printf '\\033[31mred\\n'; exec sleep 1000";
     let runtime = script(&home, text).env("RPM_LOG_FORMAT", "json").start();
     runtime.wait_for_line(|line| line.contains("red"));
+    // A pipe may lead to a terminal: `kubectl exec` without -t.
     let said = home.ctl(&["logs", "--slot", "0"]);
-    // Not for a terminal: as it was written.
+    assert_eq!(said.out, "  0 | a\u{fffd}b\n  0 | red\n");
+    let said = home.ctl(&["logs", "--slot", "0", "--raw"]);
     assert_eq!(said.out, "  0 | a\u{fffd}b\n  0 | \u{1b}[31mred\n");
     let said = home.ctl(&["logs", "--slot", "0", "--json"]);
     assert!(said.out.contains("\\u001b[31mred"), "{said:?}");
