@@ -114,8 +114,9 @@ fn a_worker_that_crashes_is_shown_first_with_its_reason() {
         .start();
     runtime.wait_for_line(|line| line.contains("control socket"));
     let screen = home.screen("crash", (80, 24));
-    let shown = screen.wait_for("! slot 1: exit code 3");
-    assert!(shown.contains("2 of 3 ready"), "{shown}");
+    let shown = screen.wait("the crash, beside those that serve", |shown| {
+        shown.contains("! slot 1: exit code 3") && shown.contains("2 of 3 ready")
+    });
     let rows = shown.lines().skip_while(|line| !line.starts_with(" SLOT"));
     let first = rows.clone().nth(1).unwrap();
     assert!(first.starts_with(">   1 backoff"), "{shown}");

@@ -125,7 +125,7 @@ fn restarts(worker: &Worker) -> String {
 /// Whether the last worker of the slot ended and nobody had asked for it.
 fn failed(worker: &Worker) -> bool {
     let cause = worker.last_cause.as_deref();
-    cause.is_some_and(|cause| !matches!(cause, "reload" | "scale" | "stop" | "restart"))
+    cause.is_some_and(|cause| !matches!(cause, "reload" | "scale" | "stop" | "restart" | "halt"))
 }
 
 /// How the last worker ended, and why, if that says more.
@@ -205,13 +205,26 @@ mod tests {
     #[test]
     fn a_slot_that_somebody_stopped_is_told() {
         let (grade, text) = told(|worker| {
-            crashed(worker, "stop");
+            crashed(worker, "halt");
             worker.state = "halted".to_owned();
         });
         assert_eq!(
             (grade, text.as_str()),
             (Grade::Look, "an operator stopped it")
         );
+        // And started it again.
+        for (state, expected) in [
+            ("backoff", Grade::Moves),
+            ("starting", Grade::Moves),
+            ("ready", Grade::Well),
+        ] {
+            let (grade, text) = told(|worker| {
+                crashed(worker, "halt");
+                worker.state = state.to_owned();
+                worker.uptime_seconds = Some(1.0);
+            });
+            assert_eq!(grade, expected, "{state}: {text}");
+        }
     }
 
     #[test]
