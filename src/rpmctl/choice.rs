@@ -39,10 +39,28 @@ type Refused = Vec<(Address, Closed)>;
 
 /// Connects to the only runtime, or to the one that the options name, and takes at most `limit` for it.
 pub fn choose(globals: &Globals, limit: Duration) -> Result<Connection, Failure> {
+    find(globals, limit, None, eprint)
+}
+
+/// The same, without a word; the one at this address needs no other choice.
+pub fn again(globals: &Globals, limit: Duration, address: &Address) -> Result<Connection, Failure> {
+    find(globals, limit, Some(address), |_| ())
+}
+
+fn find(
+    globals: &Globals,
+    limit: Duration,
+    before: Option<&Address>,
+    tell: fn(&str),
+) -> Result<Connection, Failure> {
     let search = search(globals)?;
     let end = instant() + limit.min(PATIENCE);
     loop {
         let (mut open, closed) = look(&search);
+        let same = |(connection, _): &Candidate| Some(connection.address()) == before;
+        if let Some(at) = open.iter().position(same) {
+            return Ok(open.swap_remove(at).0);
+        }
         let left = end.saturating_duration_since(instant());
         let full = closed.iter().any(|(_, why)| matches!(why, Closed::Full));
         match open.pop() {
@@ -52,13 +70,13 @@ pub fn choose(globals: &Globals, limit: Duration) -> Result<Connection, Failure>
                 let full = closed.iter().filter(|(_, why)| matches!(why, Closed::Full));
                 for (address, why) in full {
                     let address = shown(address);
-                    eprint(&format!("rpmctl: another runtime, at {address}: {why}\n"));
+                    tell(&format!("rpmctl: another runtime, at {address}: {why}\n"));
                 }
                 return Ok(only);
             }
             Some(last) => {
                 open.push(last);
-                return among(open, &closed, left);
+                return among(open, &closed, left, tell);
             }
         }
     }
@@ -120,6 +138,7 @@ fn among(
     mut open: Vec<Candidate>,
     closed: &Refused,
     limit: Duration,
+    tell: fn(&str),
 ) -> Result<Connection, Failure> {
     let end = instant() + limit;
     let sent: Vec<_> = open
@@ -163,7 +182,7 @@ fn among(
     match alive.pop() {
         None => Err(Failure::none(format!("no runtime answers:{others}"))),
         Some((only, ..)) if alive.is_empty() => {
-            eprint(&format!(
+            tell(&format!(
                 "rpmctl: of several runtimes, only the one at {} answers:{others}\n",
                 shown(only.address())
             ));
@@ -196,11 +215,12 @@ fn nothing(closed: &Refused, search: &Search) -> Failure {
     if let Some(more) = closed.len().checked_sub(MOST).filter(|more| *more > 0) {
         let _ = write!(text, "\n  and {more} more"); // a String takes everything
     }
+    let others = |why: &Closed| matches!(why, Closed::Elsewhere(_));
+    let mut ours = closed.iter().filter(|(_, why)| !others(why)).peekable();
     if closed.is_empty() {
         text.push_str(
             "; is it running, with RPM_CONTROL=on (in the role of tini it is off)? --home names its RPM_HOME",
         );
-        return Failure::none(text);
     }
     let denied = ours.peek().is_some() && ours.all(|(_, why)| why.is_denied());
     if closed.iter().any(|(_, why)| why.can_be_chosen()) {
@@ -209,13 +229,12 @@ fn nothing(closed: &Refused, search: &Search) -> Failure {
         text.push_str("\nOnly root and the user that runs it may use it.");
     }
     if !denied {
+        return Failure::none(text);
     }
     let failure = Failure::not_allowed(text);
     // What others run says nothing about the one that is to come, unless it was chosen.
     if search.is_choice() {
         failure
-    let others = |why: &Closed| matches!(why, Closed::Elsewhere(_));
-    let mut ours = closed.iter().filter(|(_, why)| !others(why)).peekable();
     } else {
         failure.passing()
     }

@@ -43,6 +43,11 @@ impl Connection {
         choice::choose(globals, PATIENCE)
     }
 
+    /// The same after a connection was lost: to the runtime at this address if it is still there. Says nothing beside.
+    pub fn again(globals: &Globals, address: &Address) -> Result<Self, Failure> {
+        choice::again(globals, PATIENCE, address)
+    }
+
     /// The same; neither this nor any answer is waited for after `limit`.
     pub fn within(globals: &Globals, limit: Duration) -> Result<Self, Failure> {
         let deadline = instant() + limit;

@@ -126,6 +126,11 @@ impl Failure {
         }
     }
 
+    /// Whether nobody answered. Otherwise a runtime did, and the connection is as before.
+    pub fn is_none(&self) -> bool {
+        self.code == NONE
+    }
+
     /// Whether this user may not.
     pub fn is_denied(&self) -> bool {
         self.code == NOT_ALLOWED

@@ -331,7 +331,7 @@ impl Driver {
                     self.state.lost(why.lines().next().unwrap_or_default());
                 }
                 Ok(Told::Said(good, text)) => {
-                    self.state.say(good, &text);
+                    self.state.answered(good, &text);
                     // What it did is to be seen soon.
                     self.next = instant();
                 }

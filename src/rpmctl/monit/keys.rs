@@ -22,7 +22,13 @@ pub enum Key {
 #[derive(Debug, Default)]
 pub struct Keys {
     pending: Vec<u8>,
+    /// Something is being pasted: it was not meant as keys.
+    pasting: bool,
 }
+
+/// What a terminal sends before and after what is pasted (bracketed paste, as xterm began it).
+const PASTE: &[u8] = b"\x1b[200~";
+const PASTED: &[u8] = b"\x1b[201~";
 
 /// Longest sequence that is waited for. A longer one is none.
 const LONGEST: usize = 16;
@@ -34,6 +40,22 @@ impl Keys {
         let mut keys = Vec::new();
         let mut rest = self.pending.as_slice();
         while !rest.is_empty() {
+            if self.pasting {
+                let end = pasted(rest);
+                self.pasting = end.is_err();
+                let (key, length) = end.unwrap_or_else(|length| (None, length));
+                keys.extend(key);
+                rest = rest.get(length..).unwrap_or_default();
+                if self.pasting {
+                    break;
+                }
+                continue;
+            }
+            if let Some(after) = rest.strip_prefix(PASTE) {
+                self.pasting = true;
+                rest = after;
+                continue;
+            }
             let Some((key, length)) = first(rest) else {
                 break;
             };
@@ -50,7 +72,7 @@ impl Keys {
 
     /// Whether a key waits for more. A lone escape is the key of that name, if nothing follows soon.
     pub fn waits(&self) -> bool {
-        !self.pending.is_empty()
+        !self.pasting && !self.pending.is_empty()
     }
 
     /// Nothing followed.
@@ -59,6 +81,24 @@ impl Keys {
         self.pending.clear();
         alone.then_some(Key::Escape)
     }
+}
+
+/// How much of the bytes is pasted, if that ends among them; Ctrl-C ends it too, should the mark be lost. `Err`: it goes on, and
+/// so much of them is not a part of the mark.
+fn pasted(bytes: &[u8]) -> Result<(Option<Key>, usize), usize> {
+    for at in 0..bytes.len() {
+        let rest = bytes.get(at..).unwrap_or_default();
+        if rest.starts_with(PASTED) {
+            return Ok((None, at + PASTED.len()));
+        }
+        if rest.starts_with(b"\x03") {
+            return Ok((Some(Key::Ctrl('c')), at + 1));
+        }
+        if PASTED.starts_with(rest) {
+            return Err(at);
+        }
+    }
+    Err(bytes.len())
 }
 
 /// The first key and its length; no key for a sequence that means nothing here. `None`: it is not whole.
@@ -171,15 +211,28 @@ mod tests {
     }
 
     #[test]
+    fn what_is_pasted_is_no_key_however_it_comes() {
+        let sent = b"j\x1b[200~retry\x1b[A\r\x1b[201~k";
+        for size in 1..=sent.len() {
+            let mut parts = Keys::default();
+            let keys: Vec<Key> = sent
+                .chunks(size)
+                .flat_map(|part| parts.feed(part))
+                .collect();
+            assert_eq!(keys, [Key::Char('j'), Key::Char('k')], "{size}");
+            assert!(!parts.waits());
+        }
+        let mut slow = Keys::default();
+        assert_eq!(slow.feed(b"\x1b[200~r\x1b[20"), []);
+        assert!(!slow.waits(), "however late the rest is");
+        assert_eq!(slow.feed(b"1~q"), [Key::Char('q')]);
+        // The mark of the end may be lost.
+        assert_eq!(keys(b"\x1b[200~ry\x03q"), [Key::Ctrl('c'), Key::Char('q')]);
+    }
+
+    #[test]
     fn what_means_nothing_here_does_nothing() {
-        for bytes in [
-            &b"\x1b[200~"[..],
-            b"\x1b[<0;3;4M",
-            b"\x1bx",
-            b"\xff",
-            b"\0",
-            b"\x1b[3~",
-        ] {
+        for bytes in [&b"\x1b[<0;3;4M"[..], b"\x1bx", b"\xff", b"\0", b"\x1b[3~"] {
             assert_eq!(keys(bytes), [], "{bytes:?}");
         }
         let mut endless = Keys::default();

@@ -88,6 +88,8 @@ pub struct State {
     queued: BTreeMap<u16, u32>,
     /// How many new workers had not come up when the screen began.
     failures: Option<u64>,
+    /// A command has no answer yet. No other one is given: a key that is held down would queue many.
+    ordered: bool,
 }
 
 impl State {
@@ -105,6 +107,7 @@ impl State {
             found: None,
             queued: BTreeMap::new(),
             failures: None,
+            ordered: false,
         }
     }
 
@@ -138,6 +141,8 @@ impl State {
                     true,
                     &format!("another runtime answers now, pid {}", list.runtime.pid),
                 );
+                // It was asked about the one before.
+                self.take_back();
             }
             self.past = Past::default();
             self.failures = Some(list.health.failures);
@@ -174,13 +179,23 @@ impl State {
     /// No answer came.
     pub fn lost(&mut self, why: &str) {
         self.lost = Some(plain(why));
-        self.mode = match self.mode.clone() {
-            Mode::Confirm(_) => Mode::Watch,
-            other => other,
-        };
+        self.take_back();
     }
 
-    /// A command has ended.
+    /// The question goes.
+    fn take_back(&mut self) {
+        if matches!(self.mode, Mode::Confirm(_)) {
+            self.mode = Mode::Watch;
+        }
+    }
+
+    /// A command has its answer.
+    pub fn answered(&mut self, good: bool, text: &str) {
+        self.ordered = false;
+        self.say(good, text);
+    }
+
+    /// Says how something ended.
     pub fn say(&mut self, good: bool, text: &str) {
         self.said = Some(Said {
             text: plain(text),
@@ -231,7 +246,7 @@ impl State {
             Mode::Confirm(order) => {
                 self.mode = Mode::Watch;
                 if key == Key::Char('y') {
-                    return Some(Wish::Order(order));
+                    return Some(self.order(order));
                 }
                 self.say(true, "nothing was done");
                 None
@@ -275,7 +290,7 @@ impl State {
             }
             Key::Char('-') => self.ask(Order::Scale(-1)),
             // One more worker does no harm, and `-` takes it away.
-            Key::Char('+' | '=') if self.reachable() => return Some(Wish::Order(Order::Scale(1))),
+            Key::Char('+') if self.reachable() => return Some(self.order(Order::Scale(1))),
             _ => {}
         }
         None
@@ -292,8 +307,16 @@ impl State {
         let is = self.list.is_some() && self.lost.is_none();
         if !is {
             self.say(false, "no runtime can be reached now");
+        } else if self.ordered {
+            self.say(false, "the last command has no answer yet");
         }
-        is
+        is && !self.ordered
+    }
+
+    /// Gives a command.
+    fn order(&mut self, order: Order) -> Wish {
+        self.ordered = true;
+        Wish::Order(order)
     }
 
     fn edit(&mut self, key: Key) {

@@ -9,10 +9,11 @@ use rpm_runtime::sys::terminal::{Modes, size};
 use super::view::Look;
 use crate::exit::Failure;
 
-/// The other screen, without the cursor. Every terminal in use knows these; terminfo is not asked, because images have none.
-const ENTER: &[u8] = b"\x1b[?1049h\x1b[?25l";
-/// The usual letters, the cursor, the first screen.
-const LEAVE: &[u8] = b"\x1b[0m\x1b[?25h\x1b[?1049l";
+/// The other screen, without the cursor, and marks around what is pasted. Every terminal in use knows these; terminfo is not
+/// asked, because images have none.
+const ENTER: &[u8] = b"\x1b[?1049h\x1b[?25l\x1b[?2004h";
+/// The usual letters, no marks, the cursor, the first screen.
+const LEAVE: &[u8] = b"\x1b[0m\x1b[?2004l\x1b[?25h\x1b[?1049l";
 
 /// The size of a terminal that does not know its own.
 const USUAL: (u16, u16) = (80, 24);

@@ -47,6 +47,13 @@ impl Tmux {
         self.expect(&[&["send-keys"], keys].concat());
     }
 
+    /// Pastes a text, as a mouse does.
+    #[track_caller]
+    pub fn paste(&self, text: &str) {
+        self.expect(&["set-buffer", text]);
+        self.expect(&["paste-buffer", "-p"]);
+    }
+
     /// Changes the size of the window.
     #[track_caller]
     pub fn resize(&self, (width, height): (u16, u16)) {

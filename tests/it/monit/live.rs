@@ -81,6 +81,26 @@ fn keys_scale_reload_restart_filter_and_explain() {
 }
 
 #[test]
+fn what_is_pasted_gives_no_command() {
+    let home = Home::new("paste");
+    let runtime = home.serving(2).start();
+    runtime.wait_for_status("/startupz", 200);
+    let screen = home.screen("paste", (80, 24));
+    screen.wait_for("2 of 2 ready");
+    screen.paste("retry+y-y");
+    // What comes later is a key again.
+    screen.keys(&["+"]);
+    screen.wait_for("3 workers instead of 2");
+    screen.keys(&["q"]);
+    screen.wait_for("ended with 0");
+    runtime.wait_for_line(|line| line.contains("command=\"scale +1\""));
+    let commands = runtime.texts();
+    let commands = commands.iter().filter(|line| line.contains("command="));
+    assert_eq!(commands.count(), 1);
+    stop(runtime);
+}
+
+#[test]
 fn what_the_runtime_refuses_is_told() {
     let home = Home::new("refused");
     let runtime = home.serving(1).start();

@@ -30,8 +30,31 @@ fn what_ends_workers_is_done_only_after_yes() {
         four.key(Key::Char(key));
         assert_eq!(four.key(Key::Char('y')), Some(Wish::Order(order)));
         assert_eq!(four.mode, Mode::Watch);
+        four.answered(true, "done");
     }
-    assert_eq!(press(&mut four, "+"), [Wish::Order(Order::Scale(1))]);
+    assert_eq!(press(&mut four, "=+"), [Wish::Order(Order::Scale(1))]);
+}
+
+#[test]
+fn no_command_is_given_while_another_one_has_no_answer() {
+    let mut four = state(4);
+    assert_eq!(press(&mut four, "+++++"), [Wish::Order(Order::Scale(1))]);
+    let said = |state: &State| state.said.clone().unwrap().text;
+    assert_eq!(said(&four), "the last command has no answer yet");
+    assert_eq!(press(&mut four, "ryRy-y"), []);
+    four.answered(false, "refused");
+    assert_eq!(said(&four), "refused");
+    assert_eq!(press(&mut four, "ry+"), [Wish::Order(Order::Reload)]);
+}
+
+#[test]
+fn a_question_about_a_runtime_goes_with_it() {
+    let mut four = state(4);
+    press(&mut four, "r");
+    let mut other = list(4);
+    other.runtime.pid += 1;
+    four.listed(other);
+    assert_eq!(press(&mut four, "y"), []);
 }
 
 #[test]
