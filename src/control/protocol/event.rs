@@ -149,6 +149,16 @@ impl What {
         }
         Some(open)
     }
+
+    /// What some of them tell in addition, and what stands around it in the line for people.
+    fn detail(&self) -> Option<(&str, &Text, &str)> {
+        match self {
+            Self::NotUp { check, .. } => Some((" (", check.as_ref()?, ")")),
+            Self::CheckFailed { answer, .. } => Some((": \"", answer.as_ref()?, "\"")),
+            Self::Command { refused, .. } => Some((", refused: ", refused.as_ref()?, "")),
+            _ => None,
+        }
+    }
 }
 
 impl fmt::Display for What {
@@ -184,24 +194,11 @@ impl fmt::Display for What {
             Self::GaveBack { slot, pid, old } => {
                 write!(f, "slot {slot}: pid {pid} ended, and {old} serves again")
             }
-            Self::NotUp {
-                slot, why, check, ..
-            } => {
-                write!(f, "slot {slot}: the new worker did not come up: {why}")?;
-                check
-                    .as_ref()
-                    .map_or(Ok(()), |check| write!(f, " ({check})"))
+            Self::NotUp { slot, why, .. } => {
+                write!(f, "slot {slot}: the new worker did not come up: {why}")
             }
-            Self::CheckFailed {
-                slot,
-                pid,
-                why,
-                answer,
-            } => {
-                write!(f, "slot {slot}: pid {pid} failed a check: {why}")?;
-                answer
-                    .as_ref()
-                    .map_or(Ok(()), |bytes| write!(f, ": \"{bytes}\""))
+            Self::CheckFailed { slot, pid, why, .. } => {
+                write!(f, "slot {slot}: pid {pid} failed a check: {why}")
             }
             Self::Replacing { slot, pid, cause } => {
                 write!(f, "slot {slot}: pid {pid} is replaced, cause {cause}")
@@ -246,16 +243,8 @@ impl fmt::Display for What {
                 why,
             } => write!(f, "{what} follows a limit: {to} instead of {from} ({why})"),
             Self::Command {
-                command,
-                uid,
-                pid,
-                refused,
-            } => {
-                write!(f, "command `{command}` of user {uid}, pid {pid}")?;
-                refused
-                    .as_ref()
-                    .map_or(Ok(()), |why| write!(f, ", refused: {why}"))
-            }
+                command, uid, pid, ..
+            } => write!(f, "command `{command}` of user {uid}, pid {pid}"),
             Self::Message { slot, pid, text } => {
                 write!(f, "slot {slot}: message of pid {pid}: {text}")
             }
@@ -265,6 +254,10 @@ impl fmt::Display for What {
                 "giving up because of slot {slot} (short lives in a row: {streak}), exit code {code}"
             ),
             Self::Other => f.write_str("something that this version does not know"),
+        }?;
+        match self.detail() {
+            Some((before, detail, after)) => write!(f, "{before}{detail}{after}"),
+            None => Ok(()),
         }
     }
 }
@@ -290,6 +283,34 @@ mod tests {
         let later = r#"{"time":2,"event":"danced","with":"wolves"}"#;
         let read: Event = serde_json::from_str(later).unwrap();
         assert_eq!(read.what, What::Other);
+    }
+
+    #[test]
+    fn the_line_for_people_has_what_is_told_in_addition_and_the_open_one_has_not() {
+        let (slot, pid) = (3, 77);
+        let failed = |answer| What::CheckFailed {
+            slot,
+            pid,
+            why: "the answer is not HTTP".into(),
+            answer,
+        };
+        let told = failed(Some("SSH-2.0".into()));
+        assert_eq!(
+            told.to_string(),
+            "slot 3: pid 77 failed a check: the answer is not HTTP: \"SSH-2.0\""
+        );
+        assert_eq!(told.open(), Some(failed(None)));
+        let refused = What::Command {
+            command: "reload".into(),
+            uid: 7,
+            pid,
+            refused: Some("it stops".into()),
+        };
+        assert_eq!(
+            refused.to_string(),
+            "command `reload` of user 7, pid 77, refused: it stops"
+        );
+        assert_eq!(refused.open(), None);
     }
 
     #[test]
