@@ -13,6 +13,8 @@ pub(super) struct Reload {
     pub began: Tick,
     /// The generation before the reload.
     pub generation: Generation,
+    /// How many workers there were to replace.
+    pub workers: usize,
     /// A reload that was requested in the meantime.
     pub again: Option<Trigger>,
 }
@@ -34,11 +36,13 @@ impl Fleet {
 
     fn begin_reload(&mut self, turn: &mut Turn<'_>, trigger: Trigger) {
         let before = self.generation;
+        let workers = self.wanted();
         self.issued = Generation(self.issued.0.saturating_add(1));
         self.generation = self.issued;
         self.reload = Some(Reload {
             began: turn.now,
             generation: before,
+            workers,
             again: None,
         });
         // Slots that are being replaced for another reason get a worker of the new generation.
@@ -52,11 +56,10 @@ impl Fleet {
                 slot.calm();
             }
         }
-        let stays_down = |slot: &&Slot| slot.seat != Seat::Stopped;
         turn.say(Note::ReloadBegins {
             trigger,
             generation: self.generation,
-            workers: self.slots.iter().filter(stays_down).count(),
+            workers,
         });
     }
 
@@ -141,6 +144,13 @@ impl Fleet {
             worker.is_some_and(|worker| worker.generation == current)
         };
         let replaced = self.slots.iter().filter(is_new).count();
+        // Its last slots were emptied meanwhile: nobody has tried the new version.
+        let result = match result {
+            ReloadResult::Success if replaced == 0 && reload.workers > 0 => {
+                ReloadResult::Superseded
+            }
+            result => result,
+        };
         if replaced == 0 {
             // A generation without workers has no meaning.
             self.generation = reload.generation;

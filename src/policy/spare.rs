@@ -63,7 +63,7 @@ impl Fleet {
     }
 
     /// Slots that should have a worker: all but those that stay down.
-    fn wanted(&self) -> usize {
+    pub(super) fn wanted(&self) -> usize {
         let stays_down = |slot: &&Slot| slot.seat == Seat::Stopped;
         self.slots.len() - self.slots.iter().filter(stays_down).count()
     }

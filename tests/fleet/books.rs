@@ -162,6 +162,8 @@ struct Asked {
 struct ReloadBook {
     began: Tick,
     before: Generation,
+    /// How many there were to replace.
+    workers: usize,
     again: Option<Trigger>,
     /// The workers that served at its begin, and those that took over since: none of them may end except by a rule.
     keeps: BTreeSet<Pid>,

@@ -28,6 +28,7 @@ impl Books {
         self.reload = Some(ReloadBook {
             began: now,
             before,
+            workers: self.wanted(),
             again: None,
             keeps: self.seated().filter(serves).collect(),
         });

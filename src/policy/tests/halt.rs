@@ -119,6 +119,18 @@ fn a_reload_in_progress_goes_on_without_it() {
 }
 
 #[test]
+fn a_reload_whose_last_slots_are_halted_has_replaced_nobody() {
+    let (mut table, _) = Table::serving(two());
+    let _ = table.tell(RELOAD);
+    let _ = rises(&mut table, SLOT, 2);
+    assert_eq!(roll::result(&table.tell(HALT)), None);
+    let told = table.tell(Event::Operator(Command::Halt(OTHER)));
+    assert_eq!(roll::result(&told), Some((ReloadResult::Superseded, 0)));
+    assert_eq!(upkeep(&told), [], "no port is closed");
+    assert_eq!(table.seen().generation.0, 0, "nobody has the new one");
+}
+
+#[test]
 fn a_runtime_whose_slots_are_all_halted_lives_on_and_is_not_ready() {
     let (mut table, old) = halted(two());
     let _ = table.tell(Event::Operator(Command::Halt(OTHER)));
