@@ -6,8 +6,6 @@ use crate::control::protocol::What;
 use crate::model::{Pid, RunState, Snapshot, WorkerState, WorkerView};
 
 use super::Supervisor;
-use super::report::current;
-
 /// Up to so many slots, the last lines of each worker are kept until its end: 2 KiB each, where it writes any.
 const ALL_TAILS: usize = 64;
 
@@ -47,8 +45,7 @@ impl Supervisor {
         if seen.state != RunState::Reloading {
             return;
         }
-        let replaced = current(seen);
-        if let Some(workers) = self.reloads.step(replaced) {
+        if let Some((replaced, workers)) = self.reloads.step(seen) {
             self.events.push(What::ReloadStep { replaced, workers });
         }
     }

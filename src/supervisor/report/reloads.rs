@@ -26,7 +26,7 @@ struct ReloadRecord {
     /// Counted from 1.
     number: u64,
     generation: Generation,
-    /// Workers to replace.
+    /// Workers to replace, and those that were started meanwhile: slots that should have a worker, as was told last.
     workers: usize,
     /// When it began, seconds since 1970.
     began: u64,
@@ -65,11 +65,13 @@ impl Reloads {
         let view = |record: &ReloadRecord| {
             let ended = record.ended;
             let running = Duration::from_secs(wall.saturating_sub(record.began));
+            let replaced = ended.map_or_else(|| current(snapshot), |ended| ended.replaced);
             ReloadView {
                 number: record.number,
                 generation: record.generation,
-                workers: record.workers,
-                replaced: ended.map_or_else(|| current(snapshot), |ended| ended.replaced),
+                // The snapshot may be a little older than the record.
+                workers: record.workers.max(replaced),
+                replaced,
                 result: ended.map(|ended| ended.result),
                 why: record.why.as_ref().map(|(why, _)| why.clone()),
                 why_and_lines: record.why.as_ref().map(|(_, lines)| lines.clone()),
@@ -100,13 +102,17 @@ impl Reloads {
         self.locked(|kept| (kept.failures, kept.failed.iter().cloned().collect()))
     }
 
-    /// The reload that runs has replaced so many workers. Returns how many there are to replace, if it is more than was told.
-    pub(in crate::supervisor) fn step(&self, replaced: usize) -> Option<usize> {
+    /// The reload that runs is as this snapshot shows. Returns how many workers it has replaced, if that is more than was told,
+    /// and how many it has to replace.
+    pub(in crate::supervisor) fn step(&self, seen: &Snapshot) -> Option<(usize, usize)> {
+        let replaced = current(seen);
         let mut workers = None;
         self.change(|last| {
+            // Slots may be added, removed, emptied and started meanwhile.
+            last.workers = wanted(seen);
             if replaced > last.told {
                 last.told = replaced;
-                workers = Some(last.workers);
+                workers = Some((replaced, last.workers));
             }
         });
         workers
@@ -154,6 +160,13 @@ impl Reloads {
             }
         });
     }
+}
+
+/// How many slots should have a worker.
+fn wanted(snapshot: &Snapshot) -> usize {
+    let down = [WorkerState::Stopped, WorkerState::Halted];
+    let slots = snapshot.slots.iter();
+    slots.filter(|view| !down.contains(&view.state)).count()
 }
 
 /// How many slots are served by a worker of the present generation.
@@ -226,128 +239,4 @@ fn sentence(slot: SlotId, why: &str, last_lines: &[String]) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::model::{Exit, Pid, Trigger};
-    use crate::policy::{Missing, NotUp, PortTable};
-
-    fn hear(listening: &mut Listening, note: Note, last_lines: &[String]) {
-        listening.hear(&Told {
-            note,
-            unix_seconds: 7,
-            ports: &PortTable::default(),
-            last_lines,
-            not_passed: None,
-            unseen: None,
-            blind: false,
-        });
-    }
-
-    fn begins(generation: u32) -> Note {
-        Note::ReloadBegins {
-            trigger: Trigger::Operator,
-            generation: Generation(generation),
-            workers: 2,
-        }
-    }
-
-    fn ended(result: ReloadResult) -> Note {
-        Note::ReloadEnded {
-            result,
-            replaced: 1,
-            took: Duration::from_secs(3),
-        }
-    }
-
-    #[test]
-    fn what_everybody_may_read_of_a_failure_has_nothing_of_its_check() {
-        let reloads = Reloads::default();
-        let config = crate::config::testing::with(&[("RPM_READY", "http:/up?token=sesame")]);
-        let mut listening = Listening::new(&Arc::new(config), &reloads);
-        hear(&mut listening, begins(1), &[]);
-        let note = Note::NotUp {
-            slot: SlotId(1),
-            pid: Pid::new(77),
-            why: NotUp::NotReady {
-                after: Duration::from_secs(9),
-                missing: Missing::Word,
-            },
-        };
-        listening.hear(&Told {
-            note,
-            unix_seconds: 7,
-            ports: &PortTable::default(),
-            last_lines: &[],
-            not_passed: Some("GET /up?token=sesame on port 3000: status 404"),
-            unseen: None,
-            blind: false,
-        });
-        let view = reloads.views(&Snapshot::default(), 8).pop().unwrap();
-        let (open, whole) = (view.why.unwrap(), view.why_and_lines.unwrap());
-        assert!(open.ends_with("the path of RPM_READY with a success"));
-        assert_eq!(
-            whole,
-            format!("{open} (GET /up?token=sesame on port 3000: status 404)")
-        );
-    }
-
-    #[test]
-    fn the_end_of_a_reload_is_kept_with_its_reason() {
-        let reloads = Reloads::default();
-        let mut listening = Listening::new(&Arc::new(crate::config::testing::with(&[])), &reloads);
-        assert_eq!(reloads.next(), 1);
-        hear(&mut listening, begins(1), &[]);
-        assert_eq!(reloads.next(), 2);
-        let why = NotUp::Ended(Exit::Code(3));
-        let note = Note::NotUp {
-            slot: SlotId(1),
-            pid: Pid::new(77),
-            why,
-        };
-        hear(&mut listening, note, &["Error: no such file".to_owned()]);
-        hear(&mut listening, ended(ReloadResult::Failure), &[]);
-        let last = reloads.all().pop().unwrap();
-        assert_eq!(last.ended.unwrap().result, ReloadResult::Failure);
-        let (why, with_lines) = last.why.unwrap();
-        assert_eq!(
-            why,
-            "the new worker of slot 1 did not come up: it exited with code 3"
-        );
-        assert_eq!(
-            with_lines,
-            format!("{why}; its last lines: Error: no such file")
-        );
-        // A replacement that fails without a reload changes no record.
-        hear(&mut listening, note, &[]);
-        assert_eq!(reloads.all().len(), 1);
-        let (count, failed) = reloads.failures();
-        assert_eq!((count, failed.len()), (2, 2));
-        assert_eq!((failed[1].0, failed[1].1), (2, SlotId(1)));
-        for _ in 0..20 {
-            hear(&mut listening, note, &[]);
-        }
-        let (count, failed) = reloads.failures();
-        assert_eq!((count, failed.len()), (22, KEPT_FAILURES));
-        assert_eq!(failed[0].0, 15, "the latest are kept");
-        assert_eq!(reloads.next(), 2);
-    }
-
-    #[test]
-    fn only_the_last_reloads_are_kept_and_their_numbers_go_on() {
-        let reloads = Reloads::default();
-        let mut listening = Listening::new(&Arc::new(crate::config::testing::with(&[])), &reloads);
-        for generation in 1..=20 {
-            hear(&mut listening, begins(generation), &[]);
-            hear(&mut listening, ended(ReloadResult::Success), &[]);
-        }
-        let numbers: Vec<u64> = reloads.all().iter().map(|record| record.number).collect();
-        assert_eq!(numbers, (13..=20).collect::<Vec<u64>>());
-    }
-
-    #[test]
-    fn a_long_reason_is_cut_between_two_letters() {
-        let text = sentence(SlotId(0), "it ended", &["é".repeat(4000)]);
-        assert!(text.len() <= LONGEST + '…'.len_utf8(), "{}", text.len());
-        assert!(text.ends_with('…'));
-    }
-}
+mod tests;
