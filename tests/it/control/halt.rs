@@ -3,8 +3,8 @@
 use std::fs;
 
 use super::Home;
-use crate::harness::shared_port::{field, stop};
-use crate::harness::{Runtime, example, free_port};
+use crate::harness::shared_port::{field, send, stop};
+use crate::harness::{Runtime, Signal, example, free_port, until_some};
 
 #[track_caller]
 pub fn done(home: &Home, words: &[&str], expected: &str) {
@@ -60,6 +60,51 @@ fn a_halted_slot_stays_empty_through_reload_restart_and_scale() {
     assert_eq!(states(&home), ["ready", "ready", "ready"]);
     let refused = home.ctl(&["stop", "7"]);
     assert!(refused.err.contains("there is no slot 7"), "{refused:?}");
+    stop(runtime);
+}
+
+/// The process that leaves, as soon as there is one.
+pub fn leaving(home: &Home) -> i32 {
+    until_some("a worker leaves", || {
+        let listed = home.json(&["list"]);
+        let mut workers = listed["workers"].as_array().unwrap().iter();
+        let leaving = workers.find(|worker| worker["place"] == "leaving")?;
+        i32::try_from(leaving["pid"].as_i64()?).ok()
+    })
+}
+
+#[test]
+fn a_second_start_names_the_old_worker_that_is_waited_for() {
+    let home = Home::new("halt-twice");
+    let go = home.path().join("go");
+    let script = format!(
+        "trap 'test -e {} && exit 0' TERM; echo armed; while :; do sleep 0.05; done",
+        go.display()
+    );
+    let runtime = Runtime::builder()
+        .env("RPM_CONTROL", "on")
+        .env("RPM_HOME", home.path())
+        .env("RPM_PORTS", "off")
+        .env("RPM_STOP_TIMEOUT", "1h")
+        .env("RPM_LOG_FORMAT", "prefix")
+        .program(["sh", "-c", &script])
+        .start();
+    runtime.wait_for_lines(1, |line| line.ends_with("armed"));
+    done(&home, &["stop", "0"], "slot 0 stops\n");
+    let old = leaving(&home);
+    done(&home, &["start", "0"], "slot 0 starts\n");
+    let waits = format!("slot 0 gets its worker when process {old} has left\n");
+    done(&home, &["start", "0"], &waits);
+    done(&home, &["start", "all"], &waits);
+    assert_eq!(states(&home), ["backoff"]);
+    fs::write(&go, "").unwrap();
+    send(old, Signal::SIGTERM);
+    runtime.wait_for_lines(2, |line| line.ends_with("armed"));
+    done(
+        &home,
+        &["start", "0", "--wait"],
+        "slot 0 has a worker already\n",
+    );
     stop(runtime);
 }
 
