@@ -35,6 +35,7 @@ mod lines;
 mod messages;
 mod orders;
 mod views;
+mod who;
 
 use describe::Facts;
 use happened::Happened;

@@ -11,7 +11,7 @@ use crate::supervisor::Supervisor;
 use crate::supervisor::lives::{End, Lives};
 use crate::sys::peer::Peer;
 
-use super::{Desk, orders::existing, views, written};
+use super::{Desk, views, who::existing, written};
 
 /// What `describe` needs beside what `list` reads.
 #[derive(Debug)]

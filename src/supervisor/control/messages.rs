@@ -9,7 +9,8 @@ use crate::model::{Pid, Snapshot};
 use crate::node::Posted;
 use crate::supervisor::Supervisor;
 
-use super::orders::{Later, Outcome, existing};
+use super::orders::{Later, Outcome};
+use super::who::processes;
 use super::written;
 
 impl Supervisor {
@@ -48,10 +49,7 @@ impl Supervisor {
             };
             return Err(refused(&format!("the workers have no Node channel: {why}")));
         }
-        let only = slot.map(|slot| existing(seen, slot)).transpose()?;
-        let views = seen.slots.iter();
-        let views = views.filter(|view| only.is_none_or(|slot| slot == view.slot));
-        let pids: Vec<Pid> = views.filter_map(|view| view.pid).collect();
+        let pids = processes(seen, slot)?;
         if pids.is_empty() {
             return Err(refused(&match slot {
                 Some(slot) => format!("slot {slot} has no worker now"),

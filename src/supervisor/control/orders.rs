@@ -13,12 +13,13 @@ use crate::control::protocol::{
     Begun, Command, Done, Kind, Refusal, Scaled, Signalled, Slots, What, cut,
 };
 use crate::metrics::Metrics;
-use crate::model::{self, Pid, RunState, Sig, SlotId, Snapshot, Trigger, WorkerState, WorkerView};
+use crate::model::{self, RunState, Sig, SlotId, Snapshot, Trigger, WorkerState, WorkerView};
 use crate::policy::{Event, MAX_INSTANCES};
 use crate::supervisor::Supervisor;
 use crate::supervisor::report::Events;
 use crate::sys::peer::Peer;
 
+use super::who::{existing, processes, to_reload, to_restart};
 use super::written;
 
 /// What is said to the client.
@@ -119,7 +120,7 @@ impl Supervisor {
         match command {
             Command::Reload => {
                 serves(&seen)?;
-                staffed(&seen)?;
+                to_reload(&seen)?;
                 let number = self.reloads.next();
                 let remembered = self.reloads.runs();
                 tell(model::Command::Reload(Trigger::Operator));
@@ -132,7 +133,7 @@ impl Supervisor {
                 serves(&seen)?;
                 tell(match slot {
                     None => {
-                        staffed(&seen)?;
+                        to_restart(&seen)?;
                         model::Command::Restart
                     }
                     Some(slot) => {
@@ -206,14 +207,7 @@ impl Supervisor {
 
     /// Sends a signal to the worker of a slot, or to all workers. Returns how many got it.
     fn signal(&self, sig: Sig, seen: &Snapshot, slot: Option<u16>) -> Result<usize, Refusal> {
-        let to: Vec<Pid> = match slot {
-            None => self.fleet.workers().map(|(_, pid)| pid).collect(),
-            Some(slot) => {
-                let slot = existing(seen, slot)?;
-                let views = seen.slots.iter().filter(|view| view.slot == slot);
-                views.filter_map(|view| view.pid).collect()
-            }
-        };
+        let to = processes(seen, slot)?;
         if to.is_empty() {
             return Err(Refusal::new(
                 Kind::Refused,
@@ -246,31 +240,6 @@ fn serves(seen: &Snapshot) -> Result<(), Refusal> {
             Err(Refusal::new(Kind::Refused, "the runtime is stopping"))
         }
     }
-}
-
-pub(super) fn existing(seen: &Snapshot, slot: u16) -> Result<SlotId, Refusal> {
-    if slot < seen.desired {
-        return Ok(SlotId(slot));
-    }
-    let slots = match seen.desired {
-        1 => "the only slot is 0".to_owned(),
-        count => format!("slots are 0 to {}", count - 1),
-    };
-    let text = format!("there is no slot {slot}; {slots}");
-    Err(Refusal::new(Kind::Refused, text))
-}
-
-/// Where no slot may have a worker, a reload or a restart would do nothing.
-fn staffed(seen: &Snapshot) -> Result<(), Refusal> {
-    if seen
-        .slots
-        .iter()
-        .any(|view| view.state != WorkerState::Halted)
-    {
-        return Ok(());
-    }
-    let text = "every slot is halted; `rpmctl start all` starts them";
-    Err(Refusal::new(Kind::Refused, text))
 }
 
 /// The slots among those that are meant where `stop` or `start` changes something.
@@ -361,17 +330,5 @@ mod tests {
         for ((now, to, by), expected) in table {
             assert_eq!(target(now, to, by).ok(), expected, "{now} {to:?} {by:?}");
         }
-    }
-
-    #[test]
-    fn a_slot_that_is_not_there_is_refused_with_those_that_are() {
-        let seen = |desired| Snapshot {
-            desired,
-            ..Snapshot::default()
-        };
-        assert_eq!(existing(&seen(2), 1), Ok(SlotId(1)));
-        let text = |desired| existing(&seen(desired), 2).unwrap_err().text;
-        assert_eq!(text(2), "there is no slot 2; slots are 0 to 1");
-        assert_eq!(text(1), "there is no slot 2; the only slot is 0");
     }
 }

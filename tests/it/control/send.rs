@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::Home;
+use super::halt::{done, leaving};
 use crate::harness::nodes::{Service, with_each_node};
 use crate::harness::shared_port::{freeze, send, stop};
 use crate::harness::{Builder, Runtime, Signal, free_port, until};
@@ -98,6 +99,32 @@ fn a_worker_that_does_not_read_is_not_waited_for() {
     send(service.workers[0].pid, Signal::SIGCONT);
     let code = format!("{}.then((all) => all.length)", heard(sent));
     assert_eq!(service.workers[0].run(&code), json!(sent));
+    service.stop();
+}
+
+#[test]
+fn a_message_for_all_reaches_also_a_worker_that_leaves() {
+    let home = Home::new("send-leaves");
+    let controlled = |builder| controlled(&home)(builder).env("RPM_STOP_TIMEOUT", "1h");
+    let mut service = Service::with(22, 2, "serve(PORT)", controlled).ready();
+    let _ = service.each(LISTEN);
+    let _ = service.workers[0].run("process.on('SIGTERM', () => {}); 1");
+    done(&home, &["stop", "0"], "slot 0 stops\n");
+    let old = leaving(&home);
+    assert_eq!(old, service.workers[0].pid);
+    assert_eq!(home.json(&["send", "all", "\"refresh\""])["workers"], 2);
+    assert_eq!(service.workers[0].run(&heard(1)), json!(["refresh"]));
+    let refused = home.ctl(&["send", "0", "1"]);
+    assert!(
+        refused.err.contains("slot 0 has no worker now"),
+        "{refused:?}"
+    );
+    send(old, Signal::SIGKILL);
+    done(
+        &home,
+        &["stop", "0", "--wait"],
+        "slot 0 is stopped already\n",
+    );
     service.stop();
 }
 
