@@ -1,15 +1,18 @@
 //! `rpmctl restart SLOT` where something goes wrong.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 
 use super::{Home, begun, ended};
-use crate::harness::shared_port::stop;
+use crate::harness::shared_port::{Gate, stop};
 use crate::harness::{Builder, Runtime, example, free_port};
 
-/// Two workers. The next one of a slot ends with code 3 while a file `broken-SLOT` is in `home`.
+/// Two workers. The next one of a slot ends with code 3 while a file `broken-SLOT` is in `home`, and waits for a line from the
+/// file `gate-SLOT` if that is there.
 fn breakable(home: &Home) -> Builder {
     let script = format!(
-        "if [ -e {}/broken-$RPM_INSTANCE ]; then exit 3; fi; exec \"$0\"",
+        "cd {}; if [ -e broken-$RPM_INSTANCE ]; then exit 3; fi; \
+         if [ -e gate-$RPM_INSTANCE ]; then read line < gate-$RPM_INSTANCE; fi; exec \"$0\"",
         home.path().display()
     );
     Runtime::builder()
@@ -25,11 +28,14 @@ fn breakable(home: &Home) -> Builder {
 fn a_restart_is_not_failed_by_the_fault_of_another_slot() {
     let home = Home::new("own-fault");
     let runtime = breakable(&home)
-        .env("RPM_MIN_READY", "3s")
+        .env("RPM_MIN_READY", "0s")
         .env("RPM_RELOAD_SURGE", "2")
         .start();
     runtime.wait_for_status("/startupz", 200);
     fs::write(home.path().join("broken-1"), "").unwrap();
+    // The worker of slot 0 comes up only after the other one has failed.
+    let mut gate = Gate::new("own-fault");
+    symlink(&gate.path, home.path().join("gate-0")).unwrap();
     let first = begun(home.command(&["restart", "0", "--wait"]));
     runtime.wait_for_lines(3, |line| line.contains("worker started"));
     let failed = home.ctl(&["restart", "1", "--wait"]);
@@ -40,6 +46,7 @@ fn a_restart_is_not_failed_by_the_fault_of_another_slot() {
         ),
         "{failed:?}"
     );
+    gate.open(1);
     let first = ended(first);
     assert_eq!(
         (first.code, first.out.as_str()),
