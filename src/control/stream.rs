@@ -7,6 +7,10 @@ use serde::Serialize;
 
 use super::protocol::{Lost, Streamed, VERSION};
 
+/// How each line begins.
+const HEAD: &[u8] = b"{\"v\":1,\"item\":";
+const _: () = assert!(VERSION == 1);
+
 /// What follows after a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
@@ -70,8 +74,7 @@ impl Page {
     }
 
     fn line(&mut self, item: &impl Serialize) {
-        let head = format!("{{\"v\":{VERSION},\"item\":");
-        self.lines.extend_from_slice(head.as_bytes());
+        self.lines.extend_from_slice(HEAD);
         // Nothing in an item can fail to be written into memory.
         let _ = serde_json::to_writer(&mut self.lines, item);
         self.lines.extend_from_slice(b"}\n");
@@ -89,7 +92,7 @@ impl Page {
     }
 
     /// What was put on it since its begin.
-    pub(super) fn sent(&self) -> Streamed {
+    pub fn sent(&self) -> Streamed {
         self.sent
     }
 }

@@ -48,6 +48,8 @@ pub use capture::start;
 pub use emptying::Emptied;
 pub use files::FileSettings;
 pub use handle::{Flushed, Log, WorkerLabel};
+#[cfg(test)]
+pub use line::Block;
 pub use own::subscriber;
 pub use own_file::{OwnFileSettings, StartError};
 pub use recorder::RecordRule;

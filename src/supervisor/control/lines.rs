@@ -5,14 +5,17 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, SystemTime};
 
+use memchr::memchr;
+
 use crate::control::protocol::{LogLine, LogSource, Wanted};
 use crate::control::{Items, Next, Page};
 use crate::log::{About, Cursor, Found, Grep, Ring};
 use crate::model::{LogOrigin, Pid, SlotId};
 use crate::sys::clock::wall;
 
-/// How many pieces of the ring are looked at in one turn.
-const LOOKS: usize = 16;
+/// Bytes of lines that are looked at in one turn, and what a look costs at least, however little it finds.
+const WORK: usize = 64 << 10;
+const LOOK: usize = 512;
 
 /// Lines from a place in the ring on.
 #[derive(Debug)]
@@ -23,14 +26,27 @@ pub(super) struct Lines {
     /// Behind the last line when the client asked.
     asked: u64,
     follow: bool,
-    /// Only so many of the last lines: where they are counted, how many there are so far, and how many are asked for.
-    counting: Option<(Cursor, u64, u64)>,
+    /// Only so many of the last lines.
+    most: u64,
+    counting: Option<Counting>,
     /// How many of the first lines are left out.
     skip: u64,
-    /// The piece that was copied.
+    /// The piece that was copied, what is known of it, and where the first line begins that was not sent.
     text: Vec<u8>,
+    piece: Option<About>,
+    at: usize,
     /// Whom new lines wake.
     waits: Option<Waker>,
+}
+
+/// Counts the lines that are wanted, to find the last ones.
+#[derive(Debug)]
+struct Counting {
+    cursor: Cursor,
+    /// How many there are so far.
+    count: u64,
+    /// So many were found once, before some of them were overwritten.
+    found: u64,
 }
 
 /// Which lines are wanted.
@@ -52,22 +68,26 @@ impl Filter {
 
     /// The texts that are wanted, of a piece of the ring.
     fn texts<'a>(&'a self, about: &About, piece: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
-        texts(about, piece).filter(|text| {
-            let grep = self.grep.as_ref();
-            grep.is_none_or(|grep| grep.is_in(text))
-        })
+        texts(about, piece).filter(|text| self.has(text))
+    }
+
+    fn has(&self, text: &[u8]) -> bool {
+        self.grep.as_ref().is_none_or(|grep| grep.is_in(text))
+    }
+}
+
+/// A piece of the ring without the newline at its end.
+fn body<'a>(about: &About, piece: &'a [u8]) -> &'a [u8] {
+    match piece.strip_suffix(b"\n") {
+        Some(body) if !about.one => body,
+        _ => piece,
     }
 }
 
 /// The texts of a piece of the ring.
 fn texts<'a>(about: &About, piece: &'a [u8]) -> impl Iterator<Item = &'a [u8]> + use<'a> {
     let one = about.one;
-    let body = if one {
-        piece
-    } else {
-        piece.strip_suffix(b"\n").unwrap_or(piece)
-    };
-    body.split(move |byte| !one && *byte == b'\n')
+    body(about, piece).split(move |byte| !one && *byte == b'\n')
 }
 
 impl Lines {
@@ -101,42 +121,66 @@ impl Lines {
             cursor: from,
             asked: end.line(),
             follow: *follow,
-            counting: lines.filter(|lines| *lines > 0).map(|most| (from, 0, most)),
+            most: lines.unwrap_or_default(),
+            counting: lines.filter(|lines| *lines > 0).map(|_| Counting {
+                cursor: from,
+                count: 0,
+                found: 0,
+            }),
             skip: 0,
             text: Vec::new(),
+            piece: None,
+            at: 0,
             waits: None,
             ring,
         }
     }
 
-    /// Counts the lines that are wanted; true when all are counted.
-    fn count(&mut self) -> bool {
-        let Some((mut cursor, mut count, most)) = self.counting else {
-            return true;
-        };
+    /// Counts the wanted lines of the next piece.
+    fn count(&mut self, mut counting: Counting, page: &mut Page) {
         self.text.clear();
         let filter = &self.filter;
-        let (_, found) = self
-            .ring
-            .read(&mut cursor, |about| filter.wants(about), &mut self.text);
+        let (lost, found) = self.ring.read(
+            &mut counting.cursor,
+            |about| filter.wants(about),
+            &mut self.text,
+        );
+        if lost > 0 {
+            // All that was counted is overwritten.
+            self.count_again(counting.found);
+            return;
+        }
         if let Found::Lines(about) = found {
             let lines = texts(&about, &self.text).count() as u64;
             // It may have come after the question.
-            if cursor.line() - lines < self.asked {
-                count += filter.texts(&about, &self.text).count() as u64;
+            if counting.cursor.line() - lines < self.asked {
+                counting.count += filter.texts(&about, &self.text).count() as u64;
             }
         }
-        if found == Found::Nothing || cursor.line() >= self.asked {
-            self.skip = count.saturating_sub(most);
-            self.counting = None;
-            return true;
+        if found != Found::Nothing && counting.cursor.line() < self.asked {
+            self.counting = Some(counting);
+            return;
         }
-        self.counting = Some((cursor, count, most));
-        false
+        self.skip = counting.count.saturating_sub(self.most);
+        page.lost(counting.found.saturating_sub(counting.count));
+        if self.follow {
+            page.lost(self.cursor.line().saturating_sub(self.asked));
+        }
     }
 
-    /// Sends the next piece.
-    fn send(&mut self, page: &mut Page) -> Next {
+    /// Counts from the oldest line on, because others were overwritten. So many were `found` before.
+    fn count_again(&mut self, found: u64) {
+        self.cursor = self.ring.oldest();
+        self.skip = 0;
+        self.counting = Some(Counting {
+            cursor: self.cursor,
+            count: 0,
+            found,
+        });
+    }
+
+    /// Takes the next piece.
+    fn look(&mut self, page: &mut Page) -> Next {
         if !self.follow && self.cursor.line() >= self.asked {
             return Next::End;
         }
@@ -147,22 +191,42 @@ impl Lines {
             |about| filter.wants(about),
             &mut self.text,
         );
-        // What would have been left out is not missing.
-        let skipped = lost.min(self.skip);
-        self.skip -= skipped;
-        page.lost(lost - skipped);
+        if lost > 0 && self.skip > 0 {
+            // Nobody knows how many of those were to be left out.
+            self.count_again(self.most);
+            return Next::More;
+        }
+        page.lost(lost);
         match found {
             Found::Others => Next::More,
             Found::Nothing if self.follow => Next::Wait,
             Found::Nothing => Next::End,
             Found::Lines(about) => {
-                for text in filter.texts(&about, &self.text) {
-                    match self.skip.checked_sub(1) {
-                        Some(left) => self.skip = left,
-                        None => page.put(&line(&about, text)),
-                    }
-                }
+                (self.piece, self.at) = (Some(about), 0);
                 Next::More
+            }
+        }
+    }
+
+    /// Sends the lines of the piece, as many as the page has room for.
+    fn send(&mut self, page: &mut Page) {
+        let Some(about) = self.piece else {
+            return;
+        };
+        let body = body(&about, &self.text);
+        while page.has_room() {
+            let Some(rest) = body.get(self.at..) else {
+                self.piece = None;
+                return;
+            };
+            let end = memchr(b'\n', rest).filter(|_| !about.one);
+            let text = end.and_then(|end| rest.get(..end)).unwrap_or(rest);
+            self.at += text.len() + 1;
+            if self.filter.has(text) {
+                match self.skip.checked_sub(1) {
+                    Some(left) => self.skip = left,
+                    None => page.put(&line(&about, text)),
+                }
             }
         }
     }
@@ -170,17 +234,20 @@ impl Lines {
 
 impl Items for Lines {
     fn fill(&mut self, page: &mut Page) -> Next {
-        for _ in 0..LOOKS {
-            if !page.has_room() {
-                break;
+        let mut work = 0;
+        while work < WORK && page.has_room() {
+            if let Some(counting) = self.counting.take() {
+                self.count(counting, page);
+            } else {
+                if self.piece.is_none() {
+                    match self.look(page) {
+                        Next::More => {}
+                        other => return other,
+                    }
+                }
+                self.send(page);
             }
-            if !self.count() {
-                continue;
-            }
-            match self.send(page) {
-                Next::More => {}
-                other => return other,
-            }
+            work += LOOK.max(self.text.len());
         }
         Next::More
     }
@@ -231,151 +298,4 @@ fn line<'a>(about: &About, text: &'a [u8]) -> LogLine<Cow<'a, str>> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::task::Wake;
-
-    use serde_json::Value;
-
-    use super::*;
-    use crate::log::LogSettings;
-
-    fn ring() -> Arc<Ring> {
-        Arc::new(Ring::new(LogSettings::RING))
-    }
-
-    /// A line of standard error of each third slot, else of standard output, read at this second.
-    fn push(ring: &Ring, slot: u16, second: u64, text: &str) {
-        let origin = if slot % 3 == 2 {
-            LogOrigin::Stderr
-        } else {
-            LogOrigin::Stdout
-        };
-        let pid = Pid::new(100 + i32::from(slot));
-        let time = Duration::from_millis(second * 1000 + 250);
-        ring.push_line(
-            About::new(origin, Some(SlotId(slot)), pid, time),
-            text.as_bytes(),
-        );
-    }
-
-    /// All that comes, up to the next wait or the end: texts, and how many are lost.
-    fn come(lines: &mut Lines) -> (Vec<String>, u64) {
-        let (mut all, mut lost) = (Vec::new(), 0);
-        loop {
-            let mut page = Page::new(8 << 10);
-            let next = lines.fill(&mut page);
-            let text = String::from_utf8(page.lines().to_vec()).unwrap();
-            for line in text.lines() {
-                let item = serde_json::from_str::<Value>(line).unwrap()["item"].take();
-                match item["text"].as_str() {
-                    Some(text) => all.push(text.to_owned()),
-                    None => lost += item["lost"].as_u64().unwrap(),
-                }
-            }
-            if next != Next::More {
-                return (all, lost);
-            }
-        }
-    }
-
-    fn asked(ring: &Arc<Ring>, wanted: &Wanted) -> Vec<String> {
-        let (texts, lost) = come(&mut Lines::new(Arc::clone(ring), wanted));
-        assert_eq!(lost, 0);
-        texts
-    }
-
-    #[test]
-    fn the_last_lines_are_those_that_fit_all_that_was_asked() {
-        let ring = ring();
-        for number in 0..3000_u16 {
-            push(&ring, number % 6, 1, &format!("line {number}"));
-        }
-        let wanted = Wanted::default();
-        assert_eq!(asked(&ring, &wanted).len(), 3000);
-        let last = Wanted {
-            lines: Some(2),
-            ..Wanted::default()
-        };
-        assert_eq!(asked(&ring, &last), ["line 2998", "line 2999"]);
-        let slot = Wanted {
-            slot: Some(5),
-            ..last.clone()
-        };
-        assert_eq!(asked(&ring, &slot), ["line 2993", "line 2999"]);
-        let stderr = Wanted {
-            stderr: true,
-            ..last.clone()
-        };
-        assert_eq!(asked(&ring, &stderr), ["line 2996", "line 2999"]);
-        let grep = Wanted {
-            grep: Some("e 10".to_owned()),
-            slot: Some(0),
-            ..last
-        };
-        assert_eq!(asked(&ring, &grep), ["line 1092", "line 1098"]);
-        let since = Wanted {
-            since: Some(60),
-            ..Wanted::default()
-        };
-        assert_eq!(asked(&ring, &since), Vec::<String>::new());
-        let none = Wanted {
-            lines: Some(0),
-            ..Wanted::default()
-        };
-        assert_eq!(asked(&ring, &none), Vec::<String>::new());
-    }
-
-    #[test]
-    fn lines_that_come_follow_and_lost_ones_are_counted() {
-        let ring = ring();
-        push(&ring, 0, 1, "before");
-        let wanted = Wanted {
-            follow: true,
-            lines: Some(0),
-            ..Wanted::default()
-        };
-        let mut lines = Lines::new(Arc::clone(&ring), &wanted);
-        assert_eq!(come(&mut lines), (Vec::new(), 0));
-        push(&ring, 0, 1, "after");
-        assert_eq!(come(&mut lines), (vec!["after".to_owned()], 0));
-        for number in 0..50_000 {
-            push(&ring, 0, 1, &number.to_string());
-        }
-        let (seen, lost) = come(&mut lines);
-        assert!(lost > 0);
-        assert_eq!(seen.len() as u64 + lost, 50_000);
-        assert_eq!(seen.last().unwrap(), "49999");
-    }
-
-    #[derive(Debug)]
-    struct Idle;
-
-    impl Wake for Idle {
-        fn wake(self: Arc<Self>) {}
-    }
-
-    #[test]
-    fn who_is_gone_is_not_remembered() {
-        let (ring, idle) = (ring(), Arc::new(Idle));
-        let waker = Waker::from(Arc::clone(&idle));
-        let mut lines = Lines::new(ring, &Wanted::default());
-        let mut context = Context::from_waker(&waker);
-        assert_eq!(lines.poll_more(&mut context), Poll::Pending);
-        assert_eq!(lines.poll_more(&mut context), Poll::Pending);
-        let waits = Arc::strong_count(&idle);
-        drop(lines);
-        assert!(waits > 2);
-        assert_eq!(Arc::strong_count(&idle), 2);
-    }
-
-    #[test]
-    fn an_item_has_what_is_known_of_its_line() {
-        let ring = ring();
-        push(&ring, 2, 7, "a\tb\r");
-        let mut page = Page::new(1000);
-        Lines::new(Arc::clone(&ring), &Wanted::default()).fill(&mut page);
-        let item = r#"{"time":7.25,"slot":2,"pid":102,"stream":"stderr","text":"a\tb"}"#;
-        let expected = format!("{{\"v\":1,\"item\":{item}}}\n");
-        assert_eq!(String::from_utf8_lossy(page.lines()), expected);
-    }
-}
+mod tests;
