@@ -231,6 +231,8 @@ async fn visit(stream: &UnixStream, peer: Peer, Guard(hall, id): &Guard) {
             },
             |text| read_request(&text),
         );
+        // The runtime does not end before a stream has its result, if the client takes it.
+        let mut place = None;
         let (outcome, over) = match request {
             Ok(command) => match (service.obey)(command, peer) {
                 Obeyed::Once(answer) => {
@@ -240,10 +242,13 @@ async fn visit(stream: &UnixStream, peer: Peer, Guard(hall, id): &Guard) {
                     (outcome, false)
                 }
                 // Whoever takes a stream leaves for a new client, as one that waits does.
-                Obeyed::Many(items) => match pour::pour(stream, &mut buffer, items, hall).await {
-                    Ok(outcome) => (outcome, false),
-                    Err(_) => return,
-                },
+                Obeyed::Many(items) => {
+                    let over = place.insert(hall.closing.enter());
+                    match pour::pour(stream, &mut buffer, items, hall, over).await {
+                        Ok(outcome) => (outcome, false),
+                        Err(_) => return,
+                    }
+                }
             },
             Err(refusal) => {
                 (service.fault)(refusal.kind);
@@ -252,6 +257,7 @@ async fn visit(stream: &UnixStream, peer: Peer, Guard(hall, id): &Guard) {
             }
         };
         let written = timeout(limits.answer, write(stream, &line(outcome))).await;
+        drop(place);
         if over || !matches!(written, Ok(Ok(()))) {
             return;
         }

@@ -6,8 +6,10 @@ use std::pin::pin;
 use std::task::Poll;
 
 use serde_json::value::{RawValue, to_raw_value};
+use tokio::io::Interest;
 use tokio::net::UnixStream;
 use tokio::sync::watch::Receiver;
+use tokio::task::yield_now;
 use tokio::time::sleep;
 
 use super::{Hall, write};
@@ -23,21 +25,34 @@ pub(super) async fn pour(
     buffer: &mut Vec<u8>,
     mut items: Box<dyn Items>,
     hall: &Hall,
+    over: &mut Receiver<bool>,
 ) -> io::Result<Result<Box<RawValue>, Refusal>> {
     // A larger buffer would only take more memory.
     let _ = hold_at_most(stream, hall.limits.held);
     let mut page = Page::new(hall.limits.page);
-    let mut over = hall.closing.enter();
+    // Only what is sent costs a turn. Whoever looks for a line in a large ring would wait for long otherwise.
+    let mut pays = true;
     loop {
-        unless(&mut over, hall.page()).await;
-        if items.follows() && said(stream, buffer)? {
-            break;
+        if pays {
+            unless(over, hall.page()).await;
+        }
+        // The loop has more to do, also when no turn is waited for.
+        yield_now().await;
+        if items.follows() {
+            if !buffer.is_empty() || said(stream, buffer)? {
+                break;
+            }
+        } else if stream.ready(Interest::WRITABLE).await?.is_write_closed() {
+            // One that only sends nothing more still reads.
+            return Err(io::ErrorKind::BrokenPipe.into());
         }
         let ends = *over.borrow();
         let next = items.fill(&mut page);
-        if !page.lines().is_empty() {
+        pays = !page.lines().is_empty();
+        if pays {
             write(stream, page.lines()).await?;
             page.turn();
+            hall.closing.went_on();
         }
         match next {
             Next::More => {}
@@ -45,14 +60,14 @@ pub(super) async fn pour(
             Next::Wait if ends => break,
             Next::Wait => {
                 let mut goes_on = Ok(true);
-                unless(&mut over, async {
+                unless(over, async {
                     goes_on = more(stream, buffer, items.as_mut()).await;
                 })
                 .await;
                 if !goes_on? {
                     break;
                 }
-                unless(&mut over, sleep(hall.limits.gather)).await;
+                unless(over, sleep(hall.limits.gather)).await;
             }
         }
     }

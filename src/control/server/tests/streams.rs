@@ -182,3 +182,172 @@ fn a_stream_leaves_for_a_new_client() {
     .0;
     assert_eq!(answer, ["{\"v\":1,\"result\":\"list\"}"]);
 }
+
+/// What all clients share, of a runtime that refuses every command.
+fn hall(limits: Limits) -> Hall {
+    Hall {
+        service: Service {
+            rule: Rule {
+                uid: ours(),
+                visible: false,
+                ambiguous: false,
+            },
+            obey: Box::new(|_, _| panic!("no command is sent")),
+            refused: Box::new(|_, _| {}),
+            fault: Box::new(|_| {}),
+            trouble: Box::new(|_| {}),
+        },
+        limits,
+        guests: RefCell::default(),
+        requests: Turns::new(limits.burst_of_all, limits.pause_of_all),
+        pages: Turns::new(limits.burst_of_pages, limits.pause_of_pages),
+        closing: Closing::default(),
+        begun: Instant::now(),
+    }
+}
+
+/// Runs `what` on a loop as that of the runtime.
+fn on_a_loop<T>(what: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    tokio::task::LocalSet::new().block_on(&runtime, what)
+}
+
+/// Looks that find nothing, so many of them or without end.
+#[derive(Debug)]
+struct Nothing(Option<u32>);
+
+impl Items for Nothing {
+    fn fill(&mut self, page: &mut Page) -> Next {
+        match &mut self.0 {
+            Some(0) => {
+                page.put(&"found");
+                return Next::End;
+            }
+            Some(left) => *left -= 1,
+            None => {}
+        }
+        Next::More
+    }
+
+    fn follows(&self) -> bool {
+        false
+    }
+
+    fn poll_more(&mut self, _: &mut Context<'_>) -> Poll<()> {
+        Poll::Ready(())
+    }
+}
+
+const LONG: Duration = Duration::from_secs(30);
+
+#[test]
+fn looking_for_items_costs_no_turn_of_the_pages() {
+    let hall = hall(Limits {
+        burst_of_pages: 1,
+        pause_of_pages: Duration::from_hours(1),
+        ..Limits::default()
+    });
+    on_a_loop(async {
+        let (ours, _theirs) = UnixStream::pair().unwrap();
+        let (mut buffer, mut over) = (Vec::new(), hall.closing.enter());
+        let items = Box::new(Nothing(Some(5000)));
+        let poured = pour::pour(&ours, &mut buffer, items, &hall, &mut over);
+        let sent = timeout(LONG, poured).await.unwrap().unwrap().unwrap();
+        assert_eq!(sent.get(), "{\"items\":1,\"lost\":0}");
+    });
+}
+
+#[test]
+fn looking_for_items_ends_when_the_client_is_gone() {
+    let hall = hall(Limits::default());
+    on_a_loop(async {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let (mut buffer, mut over) = (Vec::new(), hall.closing.enter());
+        let items = Box::new(Nothing(None));
+        let poured = pour::pour(&ours, &mut buffer, items, &hall, &mut over);
+        tokio::task::spawn_local(async move {
+            for _ in 0..100 {
+                yield_now().await;
+            }
+            drop(theirs);
+        });
+        let error = timeout(LONG, poured).await.unwrap().unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
+    });
+}
+
+#[test]
+fn a_stream_that_follows_ends_also_with_a_request_that_came_with_its_own() {
+    let next = served(Limits::default(), ours(), |path| {
+        let mut client = asks(path, &format!("{ENV}{LIST}"));
+        to_the_end(&mut client);
+        line(&mut client).result.unwrap().get().to_owned()
+    })
+    .0;
+    assert_eq!(next, "\"list\"");
+}
+
+#[test]
+fn a_reader_that_is_behind_gets_all_and_its_result_before_the_runtime_ends() {
+    // Far more than the kernel holds, and than 200 pages.
+    const MADE: u64 = 200_000;
+    let mut hall = hall(Limits::default());
+    hall.service.obey = Box::new(move |_, _| Obeyed::Many(Box::new(Behind(0, MADE))));
+    let closing = hall.closing.clone();
+    let hall = Rc::new(hall);
+    let text = on_a_loop(async move {
+        let (ours, mut theirs) = Client::pair().unwrap();
+        ours.set_nonblocking(true).unwrap();
+        theirs.write_all(ENV.as_bytes()).unwrap();
+        let ours = UnixStream::from_std(ours).unwrap();
+        let peer = Peer::of(&ours).unwrap();
+        let id = hall.guests.borrow_mut().enter(peer);
+        let guard = Guard(hall, id);
+        let visit = tokio::task::spawn_local(async move { visit(&ours, peer, &guard).await });
+        while closing.streams() == 0 {
+            yield_now().await;
+        }
+        let (tell, told) = tokio::sync::oneshot::channel();
+        std::thread::spawn(move || {
+            let mut text = String::new();
+            theirs.read_to_string(&mut text).unwrap();
+            tell.send(text)
+        });
+        closing.close_within(2 * LONG, LONG).await;
+        // The runtime ends here.
+        visit.abort();
+        told.await.unwrap()
+    });
+    let last = text.lines().last().unwrap();
+    let result = format!("{{\"v\":1,\"result\":{{\"items\":{MADE},\"lost\":0}}}}");
+    assert_eq!(last, result);
+}
+
+/// A stream that follows: the next number, and where those that are there end.
+#[derive(Debug)]
+struct Behind(u64, u64);
+
+impl Items for Behind {
+    fn fill(&mut self, page: &mut Page) -> Next {
+        while page.has_room() && self.0 < self.1 {
+            page.put(&self.0);
+            self.0 += 1;
+        }
+        if self.0 < self.1 {
+            Next::More
+        } else {
+            Next::Wait
+        }
+    }
+
+    fn follows(&self) -> bool {
+        true
+    }
+
+    fn poll_more(&mut self, _: &mut Context<'_>) -> Poll<()> {
+        Poll::Pending
+    }
+}
