@@ -48,6 +48,18 @@ impl Tail {
         self.push(chunk);
     }
 
+    /// As the log thread ends it.
+    #[cfg(test)]
+    pub fn end_for_test(&self) {
+        self.end();
+    }
+
+    /// Whether all was read.
+    pub fn has_ended(&self) -> bool {
+        let seen = self.0.seen.lock();
+        seen.unwrap_or_else(PoisonError::into_inner).ended
+    }
+
     pub(super) fn end(&self) {
         let mut seen = self.0.seen.lock().unwrap_or_else(PoisonError::into_inner);
         seen.ended = true;

@@ -95,9 +95,9 @@ impl Lives {
         } else if ends.len() >= IN_ALL {
             ends.pop_front();
         }
-        // What it said has come by now.
+        // Of some that ended just before, the thread may still read: workers often end together.
         for earlier in ends.iter_mut() {
-            if let Said::Comes(_) = earlier.said {
+            if matches!(&earlier.said, Said::Comes(tail) if tail.has_ended()) {
                 earlier.said = Said::Lines(earlier.said.lines());
             }
         }
@@ -209,7 +209,8 @@ mod tests {
         tail.write_for_test("é".repeat(300).as_bytes());
         let said = lives.ends(SlotId(0)).remove(0).1;
         assert_eq!(said, ["first".to_owned(), "é".repeat(LONGEST) + "…"]);
-        // The next end turns them into text, and then the thread need not keep them any more.
+        // Once all is read, the next end turns them into text.
+        tail.end_for_test();
         lives.ended(end(0, 11), None);
         tail.write_for_test(b"\nlater\n");
         assert_eq!(lives.ends(SlotId(0)).remove(0).1, said);
@@ -218,6 +219,20 @@ mod tests {
             lives.ended(end(slot, 12), None);
         }
         assert_eq!(lives.ends(SlotId(0)).remove(0).1, Vec::<String>::new());
+    }
+
+    #[test]
+    fn workers_that_end_together_keep_what_each_of_them_said() {
+        let lives = Lives::default();
+        let tails = [10, 11].map(|raw| {
+            let tail = Tail::default();
+            lives.ended(end(0, raw), Some(tail.clone()));
+            tail
+        });
+        tails[0].write_for_test(b"first\n");
+        tails[1].write_for_test(b"second\n");
+        let said = lives.ends(SlotId(0)).into_iter().map(|(_, said)| said);
+        assert_eq!(said.collect::<Vec<_>>(), [["first"], ["second"]]);
     }
 
     #[test]
