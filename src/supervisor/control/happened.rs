@@ -169,4 +169,35 @@ mod tests {
         let mut last = Happened::new(events, Some(3), false);
         assert_eq!(items(&mut last), [0, 0, 9]);
     }
+
+    #[test]
+    fn many_commands_and_failed_checks_push_out_no_other_event() {
+        let events = Events::default();
+        events.push(scaled(8));
+        for _ in 0..500 {
+            events.push(What::Command {
+                command: "reload".into(),
+                uid: 0,
+                pid: 7,
+                refused: None,
+            });
+            events.push(What::CheckFailed {
+                slot: 0,
+                pid: 7,
+                why: "no answer".into(),
+                answer: None,
+            });
+        }
+        events.push(scaled(9));
+        let mut all = Happened::new(events.clone(), None, false);
+        let got = items(&mut all);
+        assert_eq!((got[0], got.last()), (8, Some(&9)));
+        // The page of the runtime shows them in their order.
+        let recent = events.recent(3);
+        let names: Vec<bool> = recent
+            .iter()
+            .map(|event| matches!(event.what, What::Scaled { .. }))
+            .collect();
+        assert_eq!(names, [false, false, true]);
+    }
 }

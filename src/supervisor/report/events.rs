@@ -18,18 +18,21 @@ use crate::config::Config;
 /// How many events are kept.
 const KEPT: usize = 192;
 
-/// How many messages of workers are kept beside them: many must not push out the rest.
-const MESSAGES: usize = 64;
+/// How many messages of workers, and how many commands and failed checks, are kept beside them: they push out nothing else.
+const OFTEN: usize = 64;
 
 /// The last events. Clones share them.
 #[derive(Clone, Debug, Default)]
 pub(in crate::supervisor) struct Events(Arc<Mutex<Kept>>);
 
+/// Events, each with its number, in order.
+type Numbered = VecDeque<(u64, Event)>;
+
 #[derive(Debug, Default)]
 struct Kept {
-    /// Each with its number, in order; below: messages.
-    events: VecDeque<(u64, Event)>,
-    messages: VecDeque<(u64, Event)>,
+    events: Numbered,
+    messages: Numbered,
+    often: Numbered,
     /// The number of the next event.
     next: u64,
     /// Who waits for it.
@@ -42,10 +45,10 @@ impl Events {
         let since = clock::wall().duration_since(SystemTime::UNIX_EPOCH);
         let time = seconds(since.unwrap_or_default());
         let waiting = self.locked(|kept| {
-            let (list, most) = if matches!(what, What::Message { .. }) {
-                (&mut kept.messages, MESSAGES)
-            } else {
-                (&mut kept.events, KEPT)
+            let (list, most) = match what {
+                What::Message { .. } => (&mut kept.messages, OFTEN),
+                What::Command { .. } | What::CheckFailed { .. } => (&mut kept.often, OFTEN),
+                _ => (&mut kept.events, KEPT),
             };
             if list.len() >= most {
                 list.pop_front();
@@ -65,7 +68,7 @@ impl Events {
     /// The number of the first of the last `count` events that are kept.
     pub(in crate::supervisor) fn last(&self, count: usize) -> u64 {
         self.locked(|kept| {
-            let all = kept.events.iter().chain(&kept.messages);
+            let all = kept.events.iter().chain(&kept.messages).chain(&kept.often);
             let mut numbers: Vec<u64> = all.map(|(number, _)| *number).collect();
             numbers.sort_unstable();
             let from = numbers.len().saturating_sub(count);
@@ -81,8 +84,9 @@ impl Events {
             Some(Event { what, ..*event })
         };
         let mut recent: Vec<Event> = self.locked(|kept| {
-            let last = kept.events.iter().rev();
-            last.filter_map(open).take(count).collect()
+            let mut all: Vec<_> = kept.events.iter().chain(&kept.often).collect();
+            all.sort_unstable_by_key(|(number, _)| *number);
+            all.into_iter().rev().filter_map(open).take(count).collect()
         });
         recent.reverse();
         recent
@@ -91,11 +95,11 @@ impl Events {
     /// The first event that is kept from this number on, and its number.
     pub(in crate::supervisor) fn from(&self, number: u64) -> Option<(u64, Event)> {
         self.locked(|kept| {
-            let first = |list: &VecDeque<(u64, Event)>| {
+            let first = |list: &Numbered| {
                 let at = list.partition_point(|(of, _)| *of < number);
                 list.get(at).cloned()
             };
-            let found = [first(&kept.events), first(&kept.messages)];
+            let found = [&kept.events, &kept.messages, &kept.often].map(first);
             found.into_iter().flatten().min_by_key(|(of, _)| *of)
         })
     }
