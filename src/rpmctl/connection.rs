@@ -113,7 +113,7 @@ impl Connection {
         let mut any = false;
         loop {
             let reply = match self.reply(&sent, limit) {
-                Err(error) if any && error.kind() == io::ErrorKind::UnexpectedEof => {
+                Err(error) if (any || follow) && error.kind() == io::ErrorKind::UnexpectedEof => {
                     let why = "the runtime has ended, or another client needed the place";
                     return Err(Failure::none(format!("the connection was closed: {why}")));
                 }
@@ -188,4 +188,33 @@ pub fn read<T: DeserializeOwned>(reply: Reply) -> Result<Answer<T>, Failure> {
         Failure::failed(format!("{text}: {error}"))
     })?;
     Ok(Answer { raw, value })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufRead, BufReader};
+
+    use super::*;
+
+    #[test]
+    fn a_stream_that_is_closed_before_its_first_item_says_why() {
+        let closed = |follow| {
+            let (ours, theirs) = UnixStream::pair().unwrap();
+            let address = Address::Path("/run/x.sock".into());
+            let mut connection = Connection::over(address, ours, true).unwrap();
+            let runtime = std::thread::spawn(move || {
+                let mut request = String::new();
+                BufReader::new(theirs).read_line(&mut request).unwrap();
+            });
+            let lines = None;
+            let command = Command::Events { follow, lines };
+            let failure = connection.stream(command, follow, |_, _| Ok(()));
+            runtime.join().unwrap();
+            failure.unwrap_err().why().to_owned()
+        };
+        let text = closed(true);
+        assert!(text.contains("another client needed the place"), "{text}");
+        let text = closed(false);
+        assert!(text.contains("without an answer"), "{text}");
+    }
 }
