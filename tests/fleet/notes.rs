@@ -58,15 +58,7 @@ impl Books {
                 self.owed.clear();
             }
             Note::ReloadEnded { result, .. } => {
-                // Every slot may have been emptied meanwhile.
-                let tried = self.seated().next().is_some();
-                let workers = self.reload.as_ref().map_or(0, |reload| reload.workers);
-                let done = if tried || workers == 0 {
-                    ReloadResult::Success
-                } else {
-                    ReloadResult::Superseded
-                };
-                assert_eq!(result, done);
+                assert_eq!(result, self.result_of_done());
                 assert!(self.reload_is_done(now) && self.owed.is_empty(), "{self:?}");
                 self.take_out();
                 self.end_reload(now, result);

@@ -77,6 +77,16 @@ impl Books {
             && !self.lives.values().any(old)
     }
 
+    /// How a reload ends that is done: every slot may have been emptied meanwhile.
+    pub(super) fn result_of_done(&self) -> ReloadResult {
+        let workers = self.reload.as_ref().map_or(0, |reload| reload.workers);
+        if workers > 0 && self.seated().next().is_none() {
+            ReloadResult::Superseded
+        } else {
+            ReloadResult::Success
+        }
+    }
+
     /// The end of a reload must be reported; checks what it means.
     pub(super) fn end_reload(&mut self, now: Tick, result: ReloadResult) {
         let reload = self.reload.take().unwrap();

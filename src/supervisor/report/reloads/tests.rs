@@ -2,6 +2,13 @@ use super::*;
 use crate::model::{Exit, Pid, RunState, Trigger, WorkerView};
 use crate::policy::{Missing, NotUp, PortTable};
 
+/// The slots with the generations of their workers; what is told as the next step; what is shown.
+type Row<'a> = (
+    &'a [(WorkerState, u32)],
+    Option<(usize, usize)>,
+    (usize, usize),
+);
+
 fn hear(listening: &mut Listening, note: Note, last_lines: &[String]) {
     listening.hear(&Told {
         note,
@@ -145,11 +152,7 @@ fn a_reload_counts_the_slots_that_come_and_go_while_it_runs() {
     };
     let (old, new) = ((WorkerState::Ready, 0), (WorkerState::Ready, 1));
     let (due, halted) = ((WorkerState::Backoff, 1), (WorkerState::Halted, 1));
-    let table: [(
-        &[(WorkerState, u32)],
-        Option<(usize, usize)>,
-        (usize, usize),
-    ); 5] = [
+    let table: [Row<'_>; 5] = [
         (&[old, old], None, (0, 2)),
         (&[new, old], Some((1, 2)), (1, 2)),
         (&[new, old, due], None, (1, 3)),
