@@ -5,8 +5,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, SystemTime};
 
-use memchr::memchr;
-
 use crate::control::protocol::{LogLine, LogSource, Wanted};
 use crate::control::{Items, Next, Page};
 use crate::log::{About, Cursor, Found, Grep, Ring};
@@ -219,7 +217,7 @@ impl Lines {
                 self.piece = None;
                 return;
             };
-            let end = memchr(b'\n', rest).filter(|_| !about.one);
+            let end = rest.iter().position(|byte| !about.one && *byte == b'\n');
             let text = end.and_then(|end| rest.get(..end)).unwrap_or(rest);
             self.at += text.len() + 1;
             if self.filter.has(text) {
