@@ -112,6 +112,8 @@ pub fn write_all(fd: impl AsFd, mut bytes: &[u8]) -> nix::Result<()> {
 
 /// Waits until `fd` is readable or `limit` has passed; true if it is readable.
 pub fn wait_readable(fd: impl AsFd, limit: std::time::Duration) -> nix::Result<bool> {
+    // Rounded up: a wait that is too short would be repeated without a pause.
+    let limit = limit.saturating_add(std::time::Duration::from_micros(999));
     let timeout = PollTimeout::try_from(limit).unwrap_or(PollTimeout::MAX);
     let mut fds = [PollFd::new(fd.as_fd(), PollFlags::POLLIN)];
     retry(|| poll(&mut fds, timeout)).map(|count| count > 0)
