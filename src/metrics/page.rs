@@ -269,7 +269,7 @@ impl Metrics {
         families.extend(fleet(snapshot));
         families.extend(workers::states(snapshot, facts.wall_start));
         families.extend(workers::queues(&scrape.queues));
-        families.extend(workers::connections(&scrape.connections));
+        families.extend(workers::connections(&scrape.connections, scrape.snapshot));
         families.extend(workers::balance(scrape.balance.as_ref()));
         let history = &mut lock(&self.history);
         families.extend(workers::resources(snapshot, &facts.proc, history));

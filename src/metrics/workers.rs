@@ -114,7 +114,7 @@ pub(super) fn queues(samples: &[QueueSample]) -> [Family; 6] {
 }
 
 /// From the kernel's table of connections.
-pub(super) fn connections(counts: &BTreeMap<SlotId, u64>) -> [Family; 1] {
+pub(super) fn connections(counts: &BTreeMap<SlotId, u64>, snapshot: &Snapshot) -> [Family; 2] {
     let mut open = Family::gauge(
         "rpm_worker_connections",
         "Connections on shared ports that the slot's workers, those that drain too, have accepted and not closed.",
@@ -122,7 +122,23 @@ pub(super) fn connections(counts: &BTreeMap<SlotId, u64>) -> [Family; 1] {
     for (slot, count) in counts {
         open.add([("worker", slot.to_string())], number(*count));
     }
-    [open]
+    let spread = Family::gauge(
+        "rpm_connection_spread",
+        "Connections of the ready worker that has the most, over their mean: 1 is even.",
+    );
+    let ready = snapshot.slots.iter();
+    let ready = ready.filter(|slot| slot.state == WorkerState::Ready);
+    let ready: Vec<u64> = ready
+        .filter_map(|slot| counts.get(&slot.slot).copied())
+        .collect();
+    [open, spread.only(spread_of(&ready))]
+}
+
+/// The largest over the mean; 1 without connections. `None` if none is known.
+fn spread_of(counts: &[u64]) -> Option<f64> {
+    let most = counts.iter().max().copied().map(number)?;
+    let mean = number(counts.iter().sum()) / number(u64::try_from(counts.len()).ok()?);
+    Some(if mean > 0.0 { most / mean } else { 1.0 })
 }
 
 /// From the balancing thread.

@@ -53,12 +53,32 @@ fn connections_and_the_balance_are_told_as_they_are() {
     for line in [
         "rpm_worker_connections{worker=\"0\"} 5",
         "rpm_worker_connections{worker=\"1\"} 0",
+        // Only one of them is ready.
+        "rpm_connection_spread 1",
         "rpm_balance_changes_total 12",
         "rpm_worker_passed_over{worker=\"0\"} 0",
         "rpm_worker_passed_over{worker=\"1\"} 1",
     ] {
         assert!(has(&page, line), "{line}\n{page}");
     }
+}
+
+#[test]
+fn the_spread_is_the_largest_over_the_mean() {
+    let spread = |connections: &[(SlotId, u64)]| {
+        let connections = connections.iter().copied().collect();
+        let page = text(&page_of(3, connections, None, facts("/nonexistent")));
+        let mut values = page
+            .lines()
+            .filter_map(|line| line.strip_prefix("rpm_connection_spread "));
+        values.next().map(str::to_owned)
+    };
+    let of =
+        |counts: [u64; 3]| spread(&[0, 1, 2].map(|slot| (SlotId(slot), counts[usize::from(slot)])));
+    assert_eq!(of([6, 0, 3]).as_deref(), Some("2"));
+    assert_eq!(of([2, 2, 2]).as_deref(), Some("1"));
+    assert_eq!(of([0, 0, 0]).as_deref(), Some("1"));
+    assert_eq!(spread(&[]), None);
 }
 
 #[test]

@@ -133,6 +133,7 @@ fn without_shared_ports_nothing_is_told_of_connections_or_balance() {
     let page = runtime.get("/metrics/runtime").text();
     for name in [
         "rpm_worker_connections",
+        "rpm_connection_spread",
         "rpm_worker_passed_over",
         "rpm_balance_changes_total",
         "rpm_worker_memory_limit_bytes",
