@@ -35,6 +35,8 @@ mod lines;
 mod messages;
 mod orders;
 mod views;
+
+pub(in crate::supervisor) use views::seconds;
 mod who;
 
 use describe::Facts;

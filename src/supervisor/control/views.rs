@@ -98,9 +98,10 @@ fn worker(view: &WorkerView, place: Place, now: Tick, figures: &WorkerFigures) -
 }
 
 /// Whole milliseconds, for readability.
-pub(super) fn seconds(time: Duration) -> f64 {
+pub(in crate::supervisor) fn seconds(time: Duration) -> f64 {
     let milliseconds = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-    Duration::from_millis(milliseconds).as_secs_f64()
+    // A duration adds its parts, and 3.47 would be 3.4699999999999998.
+    (Duration::from_millis(milliseconds).as_secs_f64() * 1000.0).round() / 1000.0
 }
 
 #[cfg(test)]

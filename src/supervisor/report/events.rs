@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use crate::control::protocol::{Event, Text, What, cut};
 use crate::log::Waiting;
@@ -14,6 +14,7 @@ use crate::sys::clock;
 
 use super::{Listener, Told, missing};
 use crate::config::Config;
+use crate::supervisor::control::seconds;
 
 /// How many events are kept.
 const KEPT: usize = 192;
@@ -124,12 +125,6 @@ impl Events {
     fn locked<T>(&self, then: impl FnOnce(&mut Kept) -> T) -> T {
         then(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
-}
-
-/// Whole milliseconds, for readability.
-fn seconds(time: Duration) -> f64 {
-    let milliseconds = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-    Duration::from_millis(milliseconds).as_secs_f64()
 }
 
 /// Writes down what the notes tell.
@@ -290,6 +285,8 @@ fn word(next: Next) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::model::{Cause, Exit, SlotId};
     use crate::policy::{Missing, NotUp, PortTable};
