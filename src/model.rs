@@ -10,6 +10,7 @@ mod node;
 mod port_set;
 mod question;
 mod rights;
+pub mod shown;
 mod signal;
 mod word;
 pub mod worker_vars;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
+use crate::model::shown::{duration, size};
 use crate::model::{
     AppInfo, Cause, Look, ReloadView, SlotId, WorkerFigures, WorkerState, WorkerView,
 };
@@ -110,7 +111,7 @@ fn state_line(look: &Look) -> String {
         ready.count(),
         seen.desired,
         seen.generation,
-        human(look.now.0)
+        duration(look.now.0)
     )
 }
 
@@ -159,7 +160,7 @@ fn told(reload: &ReloadView) -> String {
         reload.result.map_or("runs", |result| result.label()),
         reload.replaced,
         counted(reload.workers),
-        human(reload.took),
+        duration(reload.took),
         why.map_or_else(String::new, |why| format!(": {why}"))
     )
 }
@@ -211,7 +212,7 @@ fn cells(place: Place, view: &WorkerView, figures: &WorkerFigures, look: &Look) 
         state(place, view, look),
         or(view.pid),
         view.generation.to_string(),
-        or(started.map(|started| human(now.since(started)))),
+        or(started.map(|started| duration(now.since(started)))),
         view.restarts.to_string(),
         exit(view),
         or(figures.cpu_percent.map(|percent| format!("{percent:.1}"))),
@@ -231,7 +232,7 @@ fn state(place: Place, view: &WorkerView, look: &Look) -> String {
     let state = view.state.label();
     match view.due {
         _ if place == Place::Rising => format!("{state} (next)"),
-        Some(due) => format!("{state} {}", human(due.since(look.now))),
+        Some(due) => format!("{state} {}", duration(due.since(look.now))),
         None => state.to_owned(),
     }
 }
@@ -278,36 +279,5 @@ fn plain(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
         other => other.to_string(),
-    }
-}
-
-/// A duration with two units at most.
-fn human(time: Duration) -> String {
-    let whole = time.as_secs();
-    let (minutes, hours, days) = (whole / 60, whole / 3600, whole / 86_400);
-    match whole {
-        0 => format!("{}ms", time.as_millis()),
-        1..60 => format!("{whole}s"),
-        60..3600 => format!("{minutes}m{}s", whole % 60),
-        3600..86_400 => format!("{hours}h{}m", minutes % 60),
-        _ => format!("{days}d{}h", hours % 24),
-    }
-}
-
-/// A size in the unit that fits.
-#[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
-fn size(bytes: u64) -> String {
-    let kilo = bytes as f64 / 1024.0;
-    let (value, unit) = if kilo < 1024.0 {
-        (kilo, "K")
-    } else if kilo < 1024.0 * 1024.0 {
-        (kilo / 1024.0, "M")
-    } else {
-        (kilo / 1024.0 / 1024.0, "G")
-    };
-    if value < 100.0 && unit != "K" {
-        format!("{value:.1}{unit}")
-    } else {
-        format!("{value:.0}{unit}")
     }
 }

@@ -166,6 +166,7 @@ pub const LAYERS: [Layer; 20] = [
             "sys",
         ],
         &[
+            "chrono",
             "clap",
             "clap_complete",
             "json5",
