@@ -190,6 +190,26 @@ pub struct WorkerView {
     pub due: Option<Tick>,
 }
 
+#[cfg(test)]
+impl WorkerView {
+    /// A slot in this state, of which nothing else is known.
+    pub fn blank(slot: u16, state: WorkerState) -> Self {
+        Self {
+            slot: SlotId(slot),
+            state,
+            pid: None,
+            generation: Generation(0),
+            started: None,
+            restarts: 0,
+            streak: 0,
+            last_exit: None,
+            last_cause: None,
+            status: None,
+            due: None,
+        }
+    }
+}
+
 /// State of the fleet after one turn of the event loop. Metrics and the admin server get their data only from here.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Snapshot {

@@ -107,22 +107,10 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::model::{Generation, SlotId, WorkerState, WorkerView};
+    use crate::model::{SlotId, WorkerState, WorkerView};
 
     fn snapshot(slots: u16) -> Snapshot {
-        let view = |slot| WorkerView {
-            slot: SlotId(slot),
-            state: WorkerState::Ready,
-            pid: None,
-            generation: Generation(0),
-            started: None,
-            restarts: 0,
-            streak: 0,
-            last_exit: None,
-            last_cause: None,
-            status: None,
-            due: None,
-        };
+        let view = |slot| WorkerView::blank(slot, WorkerState::Ready);
         Snapshot {
             slots: (0..slots).map(view).collect(),
             ..Snapshot::default()

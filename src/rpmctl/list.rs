@@ -90,12 +90,7 @@ mod tests {
 
     fn worker(slot: u16, place: Place, state: &str) -> Worker {
         Worker {
-            slot,
-            place,
-            pid: Some(20 + i32::from(slot)),
             generation: 2,
-            state: state.to_owned(),
-            ready: state == "ready",
             uptime_seconds: Some(61.0),
             restarts: 1,
             last_exit: Some("exit code 1".to_owned()),
@@ -106,8 +101,7 @@ mod tests {
             connections: Some(7),
             queue: Some(0),
             in_rotation: Some(true),
-            due_seconds: None,
-            status: None,
+            ..crate::testing::worker(slot, place, state, Some(20 + i32::from(slot)))
         }
     }
 

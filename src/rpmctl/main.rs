@@ -27,6 +27,8 @@ mod settle;
 mod steer;
 mod stop;
 mod table;
+#[cfg(test)]
+mod testing;
 mod version;
 mod wait;
 mod words;

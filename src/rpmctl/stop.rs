@@ -94,29 +94,7 @@ fn waits_for_old(workers: &[Worker], only: Option<u16>) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn worker(slot: u16, place: Place, state: &str, pid: Option<i32>) -> Worker {
-        Worker {
-            slot,
-            place,
-            pid,
-            generation: 0,
-            state: state.to_owned(),
-            ready: state == "ready",
-            uptime_seconds: None,
-            restarts: 0,
-            last_exit: None,
-            last_cause: None,
-            cpu_seconds: None,
-            cpu_percent: None,
-            memory_bytes: None,
-            connections: None,
-            queue: None,
-            in_rotation: None,
-            due_seconds: None,
-            status: None,
-        }
-    }
+    use crate::testing::worker;
 
     #[test]
     fn a_slot_that_waits_for_its_old_worker_is_not_said_to_have_one() {

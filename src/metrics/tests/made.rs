@@ -41,17 +41,9 @@ pub(super) fn facts(proc: impl AsRef<Path>) -> Facts {
 
 pub(super) fn worker(slot: u16, state: WorkerState, pid: Option<i32>) -> WorkerView {
     WorkerView {
-        slot: SlotId(slot),
-        state,
         pid: pid.and_then(Pid::new),
-        generation: Generation(0),
         started: pid.map(|_| Tick(Duration::from_millis(2500))),
-        restarts: 0,
-        streak: 0,
-        last_exit: None,
-        last_cause: None,
-        status: None,
-        due: None,
+        ..WorkerView::blank(slot, state)
     }
 }
 

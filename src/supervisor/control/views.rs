@@ -107,21 +107,16 @@ pub(in crate::supervisor) fn seconds(time: Duration) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Cause, Exit, Generation, SlotId};
+    use crate::model::{Cause, Exit, Generation};
 
     fn view(slot: u16, state: WorkerState, generation: u32) -> WorkerView {
         WorkerView {
-            slot: SlotId(slot),
-            state,
-            pid: None,
             generation: Generation(generation),
             started: Some(Tick(Duration::from_secs(1))),
             restarts: 3,
-            streak: 0,
             last_exit: Some(Exit::Code(1)),
             last_cause: Some(Cause::Exit),
-            status: None,
-            due: None,
+            ..WorkerView::blank(slot, state)
         }
     }
 

@@ -53,21 +53,12 @@ fn refuse<T>(text: &str) -> Result<T, Refusal> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Generation, WorkerView};
+    use crate::model::WorkerView;
 
     fn view(slot: u16, state: WorkerState, pid: i32) -> WorkerView {
         WorkerView {
-            slot: SlotId(slot),
-            state,
             pid: Pid::new(pid),
-            generation: Generation(0),
-            started: None,
-            restarts: 0,
-            streak: 0,
-            last_exit: None,
-            last_cause: None,
-            status: None,
-            due: None,
+            ..WorkerView::blank(slot, state)
         }
     }
 

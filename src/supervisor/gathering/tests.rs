@@ -3,7 +3,7 @@ use std::future::poll_fn;
 use std::task::Poll;
 
 use super::*;
-use crate::model::{Generation, WorkerState};
+use crate::model::WorkerState;
 
 #[test]
 fn one_answer_is_for_all_who_ask_at_the_same_time_until_it_is_old_or_something_has_changed() {
@@ -128,17 +128,9 @@ fn the_queues_of_a_slot_are_added_up_and_datagrams_are_no_connections() {
 
 fn view(slot: u16, pid: i32) -> WorkerView {
     WorkerView {
-        slot: SlotId(slot),
-        state: WorkerState::Ready,
         pid: Pid::new(pid),
-        generation: Generation(0),
         started: Some(Tick(Duration::from_secs(1))),
-        restarts: 0,
-        streak: 0,
-        last_exit: None,
-        last_cause: None,
-        status: None,
-        due: None,
+        ..WorkerView::blank(slot, WorkerState::Ready)
     }
 }
 

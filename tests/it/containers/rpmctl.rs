@@ -47,17 +47,12 @@ fn named(help: &str) -> BTreeSet<&str> {
 }
 
 /// The user has no name, no HOME and no shell. With a tmpfs the socket is a file, without one nothing can be written.
-#[test]
-fn rpmctl_works_in_an_empty_read_only_image_as_any_user() {
-    let engine = Engine::new();
-    let image = payloads(&engine);
+/// A container of the image at the end of `options`, with two workers, rpmctl, and a user that nobody knows.
+fn serving<'a>(engine: &'a Engine, name: &str, options: &[&str]) -> Container<'a> {
     let tool = static_runtime().with_file_name("rpmctl");
     let volume = format!("{}:/rpmctl:ro", tool.display());
-    for (tmpfs, abstract_name) in [
-        ("--read-only-tmpfs=true", false),
-        ("--read-only-tmpfs=false", true),
-    ] {
-        let words = [
+    let words = [
+        &[
             "--env",
             "RPM_INSTANCES=2",
             "--env",
@@ -66,11 +61,24 @@ fn rpmctl_works_in_an_empty_read_only_image_as_any_user() {
             "12345:54321",
             "--volume",
             &volume,
-            tmpfs,
-            image,
-            "/app/echo_server",
-        ];
-        let container = Container::start(&engine, "rpmctl", &words.map(str::to_owned));
+        ],
+        options,
+        &["/app/echo_server"],
+    ]
+    .concat();
+    let words: Vec<String> = words.into_iter().map(str::to_owned).collect();
+    Container::start(engine, name, &words)
+}
+
+#[test]
+fn rpmctl_works_in_an_empty_read_only_image_as_any_user() {
+    let engine = Engine::new();
+    let image = payloads(&engine);
+    for (tmpfs, abstract_name) in [
+        ("--read-only-tmpfs=true", false),
+        ("--read-only-tmpfs=false", true),
+    ] {
+        let container = serving(&engine, "rpmctl", &[tmpfs, image]);
         let exec = |words: &[&str]| container.exec(&[&["/rpmctl"], words].concat());
         let said = |words: &[&str]| {
             let output = exec(words);
@@ -118,21 +126,7 @@ fn rpmctl_works_in_an_empty_read_only_image_as_any_user() {
 fn monit_is_shown_in_an_empty_image_as_any_user() {
     let engine = Engine::new();
     let image = payloads(&engine);
-    let tool = static_runtime().with_file_name("rpmctl");
-    let volume = format!("{}:/rpmctl:ro", tool.display());
-    let words = [
-        "--env",
-        "RPM_INSTANCES=2",
-        "--env",
-        "RPM_MIN_READY=0s",
-        "--user",
-        "12345:54321",
-        "--volume",
-        &volume,
-        image,
-        "/app/echo_server",
-    ];
-    let container = Container::start(&engine, "monit", &words.map(str::to_owned));
+    let container = serving(&engine, "monit", &[image]);
     let ready = container.exec(&["/rpmctl", "wait", "--started"]);
     assert!(ready.status.success(), "{ready:?}");
     let script = format!(

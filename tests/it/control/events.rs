@@ -5,20 +5,13 @@ use std::process::Stdio;
 use serde_json::Value;
 
 use super::follower::Follower;
-use super::{Home, begun, ended};
+use super::{Home, begun, ended, json_lines};
 use crate::harness::shared_port::stop;
 use nix::sys::signal::kill;
 use nix::unistd::Pid;
 
 use crate::harness::nodes::Service;
 use crate::harness::{Builder, Signal, until, until_some};
-
-fn events(text: &str) -> Vec<Value> {
-    let lines = text.lines();
-    lines
-        .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")))
-        .collect()
-}
 
 fn names(events: &[Value]) -> Vec<&str> {
     let names = events.iter().map(|event| event["event"].as_str().unwrap());
@@ -32,10 +25,10 @@ fn events_tell_starts_ends_commands_and_the_steps_of_a_reload_in_their_order() {
     assert_eq!(home.ctl(&["reload", "--wait"]).code, 0);
     until("both old workers have ended", || {
         let said = home.ctl(&["events", "--json"]);
-        let all = events(&said.out);
+        let all = json_lines(&said.out);
         names(&all).iter().filter(|name| **name == "exited").count() == 2
     });
-    let all = events(&home.ctl(&["events", "--json"]).out);
+    let all = json_lines(&home.ctl(&["events", "--json"]).out);
     let mut rest = names(&all).into_iter();
     for next in [
         "started",
@@ -114,7 +107,7 @@ fn events_are_followed_until_the_runtime_ends() {
     follower.until("\"event\":\"ready\"");
     stop(runtime);
     let rest = follower.rest();
-    let last = events(&rest);
+    let last = json_lines(&rest);
     assert!(names(&last).contains(&"stopping"), "{rest}");
     assert_eq!(last.last().unwrap()["cause"], "stop", "{rest}");
     assert_eq!(follower.code(), 0);
@@ -132,7 +125,7 @@ fn messages_of_node_workers_to_their_primary_are_events() {
     let code = "Promise.all([send({ type: 'tick', data: 7 }), send({ topic: 'x', data: 'é'.repeat(5000) })])";
     service.workers[1].run(code);
     let messages = until_some("both are told", || {
-        let all = events(&home.ctl(&["events", "--json"]).out);
+        let all = json_lines(&home.ctl(&["events", "--json"]).out);
         let messages = all.into_iter().filter(|event| event["event"] == "message");
         let messages: Vec<Value> = messages.collect();
         (messages.len() == 2).then_some(messages)

@@ -1,10 +1,11 @@
 //! Slots that an operator stops and starts.
 
 use std::fs;
+use std::path::PathBuf;
 
 use super::Home;
 use crate::harness::shared_port::{field, send, stop};
-use crate::harness::{Runtime, Signal, example, free_port, until_some};
+use crate::harness::{Builder, Runtime, Signal, example, free_port, until_some};
 
 #[track_caller]
 pub fn done(home: &Home, words: &[&str], expected: &str) {
@@ -108,21 +109,28 @@ fn a_second_start_names_the_old_worker_that_is_waited_for() {
     stop(runtime);
 }
 
-#[test]
-fn a_start_whose_worker_ends_fails_with_the_reason() {
-    let home = Home::new("halt-fails");
+/// Two workers that exit with 3 at once while the file is there.
+fn breakable(home: &Home) -> (Builder, PathBuf) {
     let mark = home.path().join("broken");
     let script = format!("if [ -e {} ]; then exit 3; fi; exec \"$0\"", mark.display());
-    let runtime = Runtime::builder()
+    let program = Runtime::builder()
         .env("RPM_CONTROL", "on")
         .env("RPM_HOME", home.path())
         .env("RPM_INSTANCES", "2")
+        .env("PORT", free_port().to_string())
+        .program(["sh", "-c", &script])
+        .arg(example("echo_server"));
+    (program, mark)
+}
+
+#[test]
+fn a_start_whose_worker_ends_fails_with_the_reason() {
+    let home = Home::new("halt-fails");
+    let (program, mark) = breakable(&home);
+    let runtime = program
         // It is not started again before the client has looked.
         .env("RPM_BACKOFF_MIN", "1h")
         .env("RPM_BACKOFF_MAX", "1h")
-        .env("PORT", free_port().to_string())
-        .program(["sh", "-c", &script])
-        .arg(example("echo_server"))
         .start();
     runtime.wait_for_status("/startupz", 200);
     done(&home, &["stop", "1", "--wait"], "slot 1 is stopped\n");
@@ -144,17 +152,8 @@ fn a_start_whose_worker_ends_fails_with_the_reason() {
 #[test]
 fn a_start_or_restart_whose_worker_stays_down_fails_with_its_exit() {
     let home = Home::new("halt-down");
-    let mark = home.path().join("broken");
-    let script = format!("if [ -e {} ]; then exit 3; fi; exec \"$0\"", mark.display());
-    let runtime = Runtime::builder()
-        .env("RPM_CONTROL", "on")
-        .env("RPM_HOME", home.path())
-        .env("RPM_INSTANCES", "2")
-        .env("RPM_RESTART", "never")
-        .env("PORT", free_port().to_string())
-        .program(["sh", "-c", &script])
-        .arg(example("echo_server"))
-        .start();
+    let (program, mark) = breakable(&home);
+    let runtime = program.env("RPM_RESTART", "never").start();
     runtime.wait_for_status("/startupz", 200);
     done(&home, &["stop", "1", "--wait"], "slot 1 is stopped\n");
     fs::write(&mark, "").unwrap();

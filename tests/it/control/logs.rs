@@ -10,7 +10,7 @@ use nix::unistd::Pid;
 use serde_json::Value;
 
 use super::follower::Follower;
-use super::{Home, ended};
+use super::{Home, ended, json_lines};
 use crate::harness::shared_port::stop;
 use crate::harness::{Builder, Runtime, Signal, terminal, until};
 
@@ -29,13 +29,6 @@ fn gate(home: &Home, name: &str) -> (PathBuf, String) {
     let file = home.path().join(name);
     let wait = format!("while [ ! -e {} ]; do sleep 0.05; done", file.display());
     (file, wait)
-}
-
-fn items(text: &str) -> Vec<Value> {
-    let lines = text.lines();
-    lines
-        .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")))
-        .collect()
 }
 
 fn texts(items: &[Value]) -> Vec<&str> {
@@ -81,7 +74,7 @@ fn the_last_lines_are_shown_with_their_slot_and_can_be_chosen() {
         shown(&["--since", "1h", "--grep", "two-0"]),
         "  0 ! two-0\n"
     );
-    let items = items(&shown(&["--json", "--slot", "0"]));
+    let items = json_lines(&shown(&["--json", "--slot", "0"]));
     assert_eq!(texts(&items).len(), 4);
     let first = items.iter().find(|item| item["text"] == "two-0").unwrap();
     assert_eq!(
@@ -214,7 +207,7 @@ fn a_reader_that_is_stopped_loses_lines_that_are_counted_and_nobody_waits_for_it
     until("it has caught up", || read().contains("\"end\""));
     reader.kill().unwrap();
     reader.wait().unwrap();
-    let items = items(&read());
+    let items = json_lines(&read());
     let missing: u64 = items.iter().filter_map(|item| item["lost"].as_u64()).sum();
     let numbers: Vec<u64> = items
         .iter()

@@ -25,6 +25,15 @@ use serde_json::Value;
 
 use crate::harness::{Builder, Runtime, example, free_port, scratch};
 
+/// Each line as JSON.
+#[track_caller]
+fn json_lines(text: &str) -> Vec<Value> {
+    let lines = text.lines();
+    lines
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")))
+        .collect()
+}
+
 /// A directory for sockets, RPM_HOME. Its path is short enough for one. Removed at the end.
 pub struct Home(PathBuf);
 

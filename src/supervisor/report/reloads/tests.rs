@@ -131,17 +131,8 @@ fn a_reload_counts_the_slots_that_come_and_go_while_it_runs() {
         let slots = (0..)
             .zip(states)
             .map(|(slot, (state, generation))| WorkerView {
-                slot: SlotId(slot),
-                state: *state,
-                pid: None,
                 generation: Generation(*generation),
-                started: None,
-                restarts: 0,
-                streak: 0,
-                last_exit: None,
-                last_cause: None,
-                status: None,
-                due: None,
+                ..WorkerView::blank(slot, *state)
             });
         Snapshot {
             state: RunState::Reloading,
