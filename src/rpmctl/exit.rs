@@ -37,6 +37,14 @@ impl Failure {
         }
     }
 
+    fn silent(code: u8) -> Self {
+        Self {
+            code,
+            text: String::new(),
+            passes: false,
+        }
+    }
+
     /// The command was understood and did not succeed.
     pub fn failed(why: impl AsRef<str>) -> Self {
         Self::new(FAILED, why)
@@ -64,29 +72,17 @@ impl Failure {
 
     /// The exit code says it all: `health --json` of a service that is not ready.
     pub fn quiet() -> Self {
-        Self {
-            code: FAILED,
-            text: String::new(),
-            passes: false,
-        }
+        Self::silent(FAILED)
     }
 
     /// Whoever reads the output wants no more: `rpmctl logs | head`.
     pub fn unread() -> Self {
-        Self {
-            code: 0,
-            text: String::new(),
-            passes: false,
-        }
+        Self::silent(0)
     }
 
     /// A signal ended it: the exit code is that of a shell.
     pub fn signalled(signal: i32) -> Self {
-        Self {
-            code: u8::try_from(128 + signal).unwrap_or(FAILED),
-            text: String::new(),
-            passes: false,
-        }
+        Self::silent(u8::try_from(128 + signal).unwrap_or(FAILED))
     }
 
     /// What the runtime answered.

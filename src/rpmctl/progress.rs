@@ -17,7 +17,7 @@ use super::words::{human, plain};
 pub const STEP: Duration = Duration::from_millis(200);
 
 /// Time for the answer to a question, however little is left.
-pub const GRACE: Duration = Duration::from_secs(1);
+const GRACE: Duration = Duration::from_secs(1);
 
 /// A wait, from the begin of the command: also the search for the runtime is a part of it.
 #[derive(Debug)]
@@ -71,11 +71,13 @@ impl Progress {
         }
     }
 
-    fn left(&self) -> Duration {
+    /// What is left of the time.
+    pub fn left(&self) -> Duration {
         self.limit.saturating_sub(self.began.elapsed())
     }
 
-    fn late(&self, why: &str) -> Failure {
+    /// The time is over.
+    pub fn late(&self, why: &str) -> Failure {
         let time = human(self.limit.as_secs_f64());
         Failure::late(format!("after {time}: {why}"))
     }

@@ -7,7 +7,7 @@ use super::connection::Connection;
 use super::exit::Failure;
 use super::print;
 use super::progress::Progress;
-use super::words::{human, others, plain};
+use super::words::{and_others, human, plain};
 
 pub fn run(globals: &Globals, waiting: &Waiting) -> Result<(), Failure> {
     let mut progress = Progress::new(waiting.timeout);
@@ -22,12 +22,17 @@ pub fn run(globals: &Globals, waiting: &Waiting) -> Result<(), Failure> {
     if globals.json {
         return print(&format!("{}\n", answer.raw));
     }
+    print(&format!("{}\n", what_began(&begun)))
+}
+
+/// What the answer to `reload` says.
+pub fn what_began(begun: &Begun) -> String {
     let what = if begun.remembered {
         "follows the one in progress"
     } else {
         "has begun"
     };
-    print(&format!("reload {} {what}\n", begun.reload))
+    format!("reload {} {what}", begun.reload)
 }
 
 /// Asks until the reload has ended.
@@ -57,8 +62,7 @@ fn judge(health: &Health, number: u64) -> Result<Stand, Failure> {
         if reload.result.is_some() {
             return Ok(Stand::Over(reload.clone()));
         }
-        let waits = others(&health.workers);
-        let waits = waits.map_or_else(String::new, |waits| format!(", {waits}"));
+        let waits = and_others(&health.workers);
         return Ok(Stand::Goes(format!(
             "reload {number}: {} of {} workers replaced{waits}",
             reload.replaced, reload.workers

@@ -7,7 +7,7 @@ use rpm_runtime::control::protocol::{Command, Failed, Health, List, Place, Worke
 use super::connection::Connection;
 use super::exit::Failure;
 use super::progress::Progress;
-use super::words::{human, others, plain};
+use super::words::{and_others, human, plain};
 
 /// What is waited for.
 #[derive(Debug)]
@@ -196,8 +196,7 @@ fn of_one(slot: u16, workers: &[&Worker]) -> String {
 }
 
 fn of_all(what: &str, count: usize, health: &Health) -> String {
-    let waits = others(&health.workers);
-    let waits = waits.map_or_else(String::new, |waits| format!(", {waits}"));
+    let waits = and_others(&health.workers);
     let desired = health.desired;
     format!("{count} of {desired} workers {what}{waits}")
 }

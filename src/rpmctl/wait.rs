@@ -1,20 +1,18 @@
 //! `rpmctl wait`.
 
 use rpm_runtime::control::protocol::{Command, Health};
-use rpm_runtime::sys::clock::instant;
 
 use super::args::{Globals, Wait};
-use super::connection::Connection;
 use super::exit::Failure;
-use super::progress::{GRACE, STEP};
-use super::words::{human, state};
+use super::progress::{Progress, STEP};
+use super::words::state;
 use super::{pause, print};
 
 pub fn run(globals: &Globals, what: &Wait) -> Result<(), Failure> {
-    let begin = instant();
+    let progress = Progress::new(what.timeout);
     loop {
-        let left = what.timeout.saturating_sub(begin.elapsed());
-        let seen = Connection::within(globals, left.max(GRACE))
+        let seen = progress
+            .open(globals)
             .and_then(|mut connection| connection.ask::<Health>(Command::Health));
         let missing = match seen {
             Ok(answer) => match judge(&answer.value, what.started)? {
@@ -25,10 +23,9 @@ pub fn run(globals: &Globals, what: &Wait) -> Result<(), Failure> {
             Err(failure) if failure.may_pass() => failure.why().to_owned(),
             Err(failure) => return Err(failure),
         };
-        let left = what.timeout.saturating_sub(begin.elapsed());
+        let left = progress.left();
         if left.is_zero() {
-            let time = human(what.timeout.as_secs_f64());
-            return Err(Failure::late(format!("after {time}: {missing}")));
+            return Err(progress.late(&missing));
         }
         pause(STEP.min(left));
     }

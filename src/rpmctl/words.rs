@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, SecondsFormat};
+use chrono::{DateTime, SecondsFormat, Utc};
 use rpm_runtime::control::protocol::{Counts, Health};
 use rpm_runtime::model::shown;
 
@@ -18,7 +18,8 @@ pub fn human(seconds: f64) -> String {
 pub fn utc(seconds: f64) -> String {
     let time = Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or_default();
     let whole = i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
-    let time = DateTime::from_timestamp(whole, time.subsec_nanos()).unwrap_or_default();
+    let time =
+        DateTime::from_timestamp(whole, time.subsec_nanos()).unwrap_or(DateTime::<Utc>::MAX_UTC);
     time.to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
@@ -39,8 +40,13 @@ pub fn state(health: &Health) -> String {
     )
 }
 
+/// The workers that are not ready, as the end of a sentence: `, 1 starting`; nothing if all are ready.
+pub fn and_others(workers: &Counts) -> String {
+    others(workers).map_or_else(String::new, |others| format!(", {others}"))
+}
+
 /// The workers that are not ready; `None` if all are.
-pub fn others(workers: &Counts) -> Option<String> {
+fn others(workers: &Counts) -> Option<String> {
     let all = [
         (workers.starting, "starting"),
         (workers.backoff, "waiting for a restart"),

@@ -11,6 +11,7 @@ use super::wake::Waker;
 use crate::args::Globals;
 use crate::connection::Connection;
 use crate::exit::Failure;
+use crate::reload::what_began;
 
 /// The list of 512 workers is read here.
 const STACK: usize = 1 << 20;
@@ -113,13 +114,8 @@ impl Line {
 fn perform(connection: &mut Connection, order: Order) -> Result<String, Failure> {
     match order {
         Order::Reload => {
-            let Begun { reload, remembered } = connection.ask::<Begun>(Command::Reload)?.value;
-            let what = if remembered {
-                "follows the one in progress"
-            } else {
-                "has begun"
-            };
-            Ok(format!("reload {reload} {what}"))
+            let begun = connection.ask::<Begun>(Command::Reload)?.value;
+            Ok(what_began(&begun))
         }
         Order::Restart(slot) => {
             connection.ask::<Done>(Command::Restart { slot: Some(slot) })?;

@@ -87,7 +87,7 @@ pub struct State {
     /// Of each slot, in how many answers in a row something waited.
     queued: BTreeMap<u16, u32>,
     /// How many new workers had not come up when the screen began.
-    failures: Option<u64>,
+    failures: u64,
     /// A command has no answer yet. No other one is given: a key that is held down would queue many.
     ordered: bool,
 }
@@ -106,7 +106,7 @@ impl State {
             chosen: None,
             found: None,
             queued: BTreeMap::new(),
-            failures: None,
+            failures: 0,
             ordered: false,
         }
     }
@@ -125,7 +125,7 @@ impl State {
     /// New workers that did not come up since the screen began.
     pub fn new_failures(&self) -> u64 {
         let now = self.list.as_ref().map(|list| list.health.failures);
-        now.unwrap_or(0).saturating_sub(self.failures.unwrap_or(0))
+        now.unwrap_or(0).saturating_sub(self.failures)
     }
 
     /// An answer has come.
@@ -145,7 +145,7 @@ impl State {
                 self.take_back();
             }
             self.past = Past::default();
-            self.failures = Some(list.health.failures);
+            self.failures = list.health.failures;
             self.queued.clear();
         }
         // Who asks soon after another one gets the same answer.

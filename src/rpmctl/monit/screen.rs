@@ -158,12 +158,7 @@ mod tests {
     fn only_what_changed_is_written() {
         let mut screen = Screen::default();
         let first = screen.frame(buffer(["up 9s", "slot 1"]));
-        assert_eq!(
-            text(first),
-            "^[0m^[2J^[1;1Hup 9s^[2;1Hslot 1"
-                .replace(' ', "^[gap]")
-                .replace("^[gap]", " ")
-        );
+        assert_eq!(text(first), "^[0m^[2J^[1;1Hup 9s^[2;1Hslot 1");
         assert_eq!(text(screen.frame(buffer(["up 9s", "slot 1"]))), "");
         assert_eq!(
             text(screen.frame(buffer(["up 8s", "slot 12"]))),

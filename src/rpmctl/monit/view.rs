@@ -30,7 +30,8 @@ pub fn draw(state: &State, look: Look, (width, height): (u16, u16)) -> Buffer {
     }
     let roomy = height >= ROOMY;
     head::title(&mut canvas, 0, state);
-    let bottom = foot::draw(&mut canvas, state, roomy);
+    let rows = state.rows();
+    let bottom = foot::draw(&mut canvas, (state, rows.len()), roomy);
     if state.mode == Mode::Help {
         help::draw(&mut canvas, 1, bottom);
         return buffer;
@@ -47,15 +48,15 @@ pub fn draw(state: &State, look: Look, (width, height): (u16, u16)) -> Buffer {
             ROOMY..30 => 3,
             _ => 6,
         };
-        y += head::attention(&mut canvas, y, state, most);
+        y += head::attention(&mut canvas, y, (state, &rows), most);
     }
     let room = bottom.saturating_sub(y);
     let (table, log) = match state.log {
         Log::None(_) => (room, 0),
-        Log::Waits | Log::Lines { .. } => shares(room, table::height(state), state.big_log),
+        Log::Waits | Log::Lines { .. } => shares(room, table::height(&rows), state.big_log),
     };
     if table > 0 {
-        table::draw(&mut canvas, y, table, state);
+        table::draw(&mut canvas, y, table, (state, &rows));
     }
     if log > 0 {
         log::draw(&mut canvas, y + table, log, state);

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 
 use super::{rpmctl, said};
-use crate::harness::{scratch, terminal, until};
+use crate::harness::{eventually, scratch, terminal};
 
 /// A directory with `rpmctl` on the PATH and what it prints for a shell.
 struct Place(PathBuf);
@@ -80,10 +80,7 @@ impl Shell {
     fn shows(&self, text: &str) {
         let has = || self.screen.lock().unwrap().contains(text);
         let all = || self.screen.lock().unwrap().clone();
-        let shown = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            until("the shell has completed", has);
-        }));
-        assert!(shown.is_ok(), "no {text:?} in {:?}", all());
+        assert!(eventually(has), "no {text:?} in {:?}", all());
     }
 }
 

@@ -98,7 +98,8 @@ pub fn until_some<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T 
     found.unwrap()
 }
 
-fn eventually(mut condition: impl FnMut() -> bool) -> bool {
+/// As [`until`], but returns whether it came true.
+pub fn eventually(mut condition: impl FnMut() -> bool) -> bool {
     let end = Instant::now() + patience();
     while !condition() {
         if Instant::now() > end {

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
-use super::{scratch, until};
+use super::{eventually, scratch};
 
 /// A tmux of its own with one window, in which a shell runs. Ended when it is dropped.
 pub struct Tmux {
@@ -90,16 +90,11 @@ impl Tmux {
     #[track_caller]
     pub fn wait(&self, what: &str, fits: impl Fn(&str) -> bool) -> String {
         let mut last = String::new();
-        let found = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            until(what, || {
-                last = self.screen();
-                fits(&last)
-            });
-        }));
-        assert!(
-            found.is_ok(),
-            "never came true: {what}; the screen was:\n{last}"
-        );
+        let found = eventually(|| {
+            last = self.screen();
+            fits(&last)
+        });
+        assert!(found, "never came true: {what}; the screen was:\n{last}");
         last
     }
 

@@ -48,14 +48,14 @@ pub fn judge(worker: &Worker, queued: u32) -> (Grade, Option<String>) {
 }
 
 fn waits(worker: &Worker) -> (Grade, Option<String>) {
-    let due = worker.due_seconds.map(human);
     if failed(worker) {
+        let due = worker.due_seconds.map(human);
         let due = due.map_or_else(|| "soon".to_owned(), |due| format!("in {due}"));
         let text = format!("{}{}; starts again {due}", end(worker), restarts(worker));
         (Grade::Ill, Some(text))
     } else {
-        let due = due.map_or_else(String::new, |due| format!(", due in {due}"));
-        (Grade::Moves, Some(format!("waits for its start{due}")))
+        let text = format!("waits for its start{}", ready_by(worker));
+        (Grade::Moves, Some(text))
     }
 }
 

@@ -15,14 +15,14 @@ const KEYS: [(&str, &str); 8] = [
 ];
 
 /// Says at which line it begins. Without room, keys are shown only while there is nothing else to say.
-pub fn draw(canvas: &mut Canvas, state: &State, roomy: bool) -> u16 {
+pub fn draw(canvas: &mut Canvas, (state, rows): (&State, usize), roomy: bool) -> u16 {
     let last = canvas.height() - 1;
     if roomy {
-        message(canvas, last - 1, state);
+        message(canvas, last - 1, (state, rows));
         keys(canvas, last);
         return last - 1;
     }
-    if !message(canvas, last, state) {
+    if !message(canvas, last, (state, rows)) {
         keys(canvas, last);
     }
     last
@@ -44,7 +44,7 @@ fn keys(canvas: &mut Canvas, y: u16) {
 }
 
 /// True if something was to be said.
-fn message(canvas: &mut Canvas, y: u16, state: &State) -> bool {
+fn message(canvas: &mut Canvas, y: u16, (state, rows): (&State, usize)) -> bool {
     match &state.mode {
         Mode::Confirm(order) => {
             canvas.put(
@@ -57,7 +57,7 @@ fn message(canvas: &mut Canvas, y: u16, state: &State) -> bool {
         Mode::Filter => {
             let x = canvas.put(1, y, &format!("filter: {}", state.filter), Tone::Strong);
             let x = canvas.put(x, y, "_", Tone::Moves);
-            let hint = format!("  {}; Enter keeps it, Esc shows all", found(state));
+            let hint = format!("  {}; Enter keeps it, Esc shows all", found(state, rows));
             canvas.put(x, y, &hint, Tone::Dim);
         }
         Mode::Watch | Mode::Help => {
@@ -75,7 +75,7 @@ fn message(canvas: &mut Canvas, y: u16, state: &State) -> bool {
                 canvas.put(
                     x,
                     y,
-                    &format!("  {}; Esc shows all", found(state)),
+                    &format!("  {}; Esc shows all", found(state, rows)),
                     Tone::Dim,
                 );
             }
@@ -97,7 +97,7 @@ fn question(order: Order, state: &State) -> String {
     }
 }
 
-fn found(state: &State) -> String {
+fn found(state: &State, rows: usize) -> String {
     let all = state.list.as_ref().map_or(0, |list| list.workers.len());
-    format!("{} of {all} shown", state.rows().len())
+    format!("{rows} of {all} shown")
 }

@@ -7,8 +7,9 @@ use rpm_runtime::control::protocol::{Health, Reload};
 use super::paint::{Canvas, Tone, broken, width};
 use crate::monit::model::State;
 use crate::monit::model::attention::Grade;
+use crate::monit::model::rows::Row;
 use crate::plain::plain;
-use crate::words::{human, others, size};
+use crate::words::{and_others, human, size};
 
 /// The tone of a worker.
 pub fn tone(grade: Grade) -> Tone {
@@ -74,10 +75,6 @@ fn run_tone(health: &Health) -> Tone {
 pub fn lost(canvas: &mut Canvas, y: u16, state: &State) -> u16 {
     let Some(why) = &state.lost else { return 0 };
     let text = format!(" NO ANSWER, trying again each second. {why}");
-    let text: String = text
-        .chars()
-        .map(|letter| if letter == '\n' { ' ' } else { letter })
-        .collect();
     let end = canvas.put(0, y, &text, Tone::Alarm);
     canvas.put(
         end,
@@ -147,7 +144,7 @@ pub fn reload(canvas: &mut Canvas, y: u16, state: &State) -> u16 {
     } = reload;
     let x = canvas.put(1, y, &format!("reload {number}  "), Tone::Strong);
     let x = canvas.bar(x, y, canvas.width() / 5, share(replaced, all), Tone::Moves);
-    let waits = others(&workers).map_or_else(String::new, |waits| format!(", {waits}"));
+    let waits = and_others(&workers);
     let text = format!("  {replaced} of {all} replaced, {}{waits}", human(seconds));
     canvas.put(x, y, &text, Tone::Normal);
     1
@@ -159,8 +156,13 @@ fn share(part: usize, whole: usize) -> f64 {
 }
 
 /// What needs somebody, in at most so many lines. A long reason takes two, if all others have their line.
-pub fn attention(canvas: &mut Canvas, y: u16, state: &State, most: u16) -> u16 {
-    let all = matters(state);
+pub fn attention(
+    canvas: &mut Canvas,
+    y: u16,
+    (state, rows): (&State, &[Row<'_>]),
+    most: u16,
+) -> u16 {
+    let all = matters(state, rows);
     let most = usize::from(most);
     let shown = if all.len() > most {
         most.saturating_sub(1).max(1)
@@ -197,7 +199,7 @@ pub fn attention(canvas: &mut Canvas, y: u16, state: &State, most: u16) -> u16 {
 }
 
 /// Each with its reason, the gravest first.
-fn matters(state: &State) -> Vec<(Grade, String)> {
+fn matters(state: &State, rows: &[Row<'_>]) -> Vec<(Grade, String)> {
     let mut all = Vec::new();
     let Some(list) = &state.list else { return all };
     let latest = list.health.reloads.last();
@@ -220,7 +222,6 @@ fn matters(state: &State) -> Vec<(Grade, String)> {
         let text = format!("a new worker did not come up: {}", plain(why));
         all.push((Grade::Look, text));
     }
-    let rows = state.rows();
     let ill = rows.iter().filter(|row| row.grade <= Grade::Look);
     all.extend(ill.filter_map(|row| {
         let why = row.why.as_ref()?;

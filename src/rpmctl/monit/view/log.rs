@@ -2,6 +2,7 @@
 
 use super::paint::{Canvas, Tone, broken};
 use crate::monit::model::{Log, LogLine, State};
+use crate::words::utc;
 
 /// Cells of the time before a line.
 const TIME: u16 = 10;
@@ -53,19 +54,8 @@ pub fn draw(canvas: &mut Canvas, y: u16, height: u16, state: &State) {
 }
 
 /// The time of the day, UTC.
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "seconds since 1970"
-)]
 fn clock(time: f64) -> String {
-    let second = time.max(0.0) as u64 % 86_400;
-    format!(
-        " {:02}:{:02}:{:02} ",
-        second / 3600,
-        second / 60 % 60,
-        second % 60
-    )
+    format!(" {} ", utc(time).get(11..19).unwrap_or_default())
 }
 
 #[cfg(test)]

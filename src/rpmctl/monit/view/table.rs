@@ -63,21 +63,18 @@ const WIDE: [(Shown, u16); 12] = [
 ];
 
 /// Rows of the whole table, with its head.
-pub fn height(state: &State) -> u16 {
-    u16::try_from(state.rows().len() + 1)
-        .unwrap_or(u16::MAX)
-        .max(2)
+pub fn height(rows: &[Row<'_>]) -> u16 {
+    u16::try_from(rows.len() + 1).unwrap_or(u16::MAX).max(2)
 }
 
 /// Draws as many rows as there is room for; the page with the selected one.
-pub fn draw(canvas: &mut Canvas, y: u16, height: u16, state: &State) {
+pub fn draw(canvas: &mut Canvas, y: u16, height: u16, (state, rows): (&State, &[Row<'_>])) {
     let columns: &[(Shown, u16)] = match canvas.width() {
         ..70 => &NARROW,
         70..130 => &USUAL,
         _ => &WIDE,
     };
     head(canvas, y, columns);
-    let rows = state.rows();
     let room = usize::from(height.saturating_sub(1)).max(1);
     let selected = state.selected();
     let at = rows
