@@ -98,6 +98,17 @@ impl Tmux {
         last
     }
 
+    /// Waits until the program has ended with this exit code. tmux may miss the signal of a child that ends at once and keep it
+    /// as a zombie; another child makes it look again.
+    #[track_caller]
+    pub fn wait_for_end(&self, code: i32) {
+        let text = format!("Pane is dead (status {code}");
+        self.wait(&text, |screen| {
+            self.expect(&["run-shell", "true"]);
+            screen.contains(&text)
+        });
+    }
+
     /// Waits until a text is on the screen.
     #[track_caller]
     pub fn wait_for(&self, text: &str) -> String {

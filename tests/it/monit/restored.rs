@@ -129,7 +129,7 @@ fn without_a_shell_to_go_to_ctrl_z_does_nothing() {
     screen.keys(&["C-z", "?"]);
     screen.wait_for("replace all workers");
     screen.keys(&["q", "q"]);
-    screen.wait_for("Pane is dead (status 0");
+    screen.wait_for_end(0);
     stop(runtime);
 }
 
