@@ -231,6 +231,14 @@ pub struct Snapshot {
     pub retiring: Vec<WorkerView>,
 }
 
+impl Snapshot {
+    /// Every slot; then new workers that do not serve yet; then workers that leave.
+    pub fn workers(&self) -> impl Iterator<Item = &WorkerView> {
+        let all = self.slots.iter().chain(&self.rising);
+        all.chain(&self.retiring)
+    }
+}
+
 /// What a queue holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum QueueKind {

@@ -1,10 +1,9 @@
 //! The JSON bodies. Users parse the field names: fields may be added, but never renamed.
 
-use std::time::Duration;
-
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::model::shown::seconds;
 use crate::model::{
     AppInfo, Cause, Exit, HandoverInfo, Look, ObservationInfo, Pid, QueueKind, QueueSample,
     ReloadResult, ReloadView, RunState, Snapshot, Tick, WorkerFigures, WorkerState, WorkerView,
@@ -303,13 +302,4 @@ impl<'a> ReloadStatus<'a> {
             seconds: seconds(view.took),
         }
     }
-}
-
-/// Rounded down to whole milliseconds, for readability.
-fn seconds(duration: Duration) -> f64 {
-    Duration::new(
-        duration.as_secs(),
-        duration.subsec_millis().saturating_mul(1_000_000),
-    )
-    .as_secs_f64()
 }

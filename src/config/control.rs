@@ -4,10 +4,11 @@ use std::path::PathBuf;
 
 use super::faults::Wrong;
 use super::grammar::{absolute_path, show_word, word};
+use super::log::memory;
 use super::node::OnOff;
 use super::reader::{Reader, Value};
 use super::setting::{Group, Preset, Setting};
-use super::{show, sizes};
+use super::show;
 use crate::policy::Bytes;
 
 pub(super) const GROUP: Group = Group {
@@ -51,15 +52,13 @@ const LOG_RING: Setting<usize> = Setting {
 const RING: usize = 256 << 10;
 
 const SMALLEST_RING: Bytes = Bytes(64 << 10);
-const LARGEST_RING: Bytes = Bytes(1 << 30);
 
 fn ring(text: &str) -> Result<usize, Wrong> {
     if text == "0" {
         return Ok(0);
     }
-    let bytes = sizes::between(text, SMALLEST_RING, Some(LARGEST_RING))
-        .map_err(|wrong| Wrong::new(wrong.what, format!("{}, or 0", wrong.accepted)))?;
-    usize::try_from(bytes.0).map_err(|_| Wrong::new("is more than this machine has", "less"))
+    memory(text, SMALLEST_RING)
+        .map_err(|wrong| Wrong::new(wrong.what, format!("{}, or 0", wrong.accepted)))
 }
 
 /// The longest path: the name of the socket must fit behind it into `sun_path` (unix(7), 108 bytes).

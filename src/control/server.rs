@@ -12,15 +12,15 @@ use std::rc::Rc;
 use serde_json::value::RawValue;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::task::{AbortHandle, yield_now};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{sleep, timeout};
 
 use super::closing::Closing;
-use super::guests::{Guests, Pace, Room};
+use super::guests::{Guests, Room};
 use super::limits::Limits;
 use super::protocol::{Command, Kind, Refusal, Reply, VERSION, read_request};
 use super::rule::{Rule, Why};
 use super::stream::Items;
-use super::turns::{Turns, rest};
+use super::turns::Turns;
 use crate::sys::peer::Peer;
 
 mod pour;
@@ -66,7 +66,6 @@ struct Hall {
     requests: Turns,
     pages: Turns,
     closing: Closing,
-    begun: Instant,
 }
 
 impl Hall {
@@ -114,11 +113,10 @@ pub async fn serve(
         requests: Turns::new(limits.burst_of_all, limits.pause_of_all),
         pages: Turns::new(limits.burst_of_pages, limits.pause_of_pages),
         closing,
-        begun: Instant::now(),
     });
     let service = &hall.service;
     let lines = Lines::new(service.rule, limits);
-    let mut refusals = Pace::new(limits.refusals, limits.refusal_pause);
+    let refusals = Turns::new(limits.refusals, limits.refusal_pause);
     loop {
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
@@ -137,10 +135,7 @@ pub async fn serve(
                 tell(&stream, lines.refused(why));
                 drop(stream);
                 (service.refused)(peer, why);
-                let now = hall.begun.elapsed();
-                let due = refusals.due(now);
-                refusals.pay(now);
-                rest(due).await;
+                refusals.next().await;
                 continue;
             }
         };

@@ -33,7 +33,7 @@ impl Turns {
 }
 
 /// Lets this time pass, and others do something in any case.
-pub(super) async fn rest(time: Duration) {
+async fn rest(time: Duration) {
     if time.is_zero() {
         yield_now().await;
     } else {

@@ -132,8 +132,6 @@ pub struct LogSettings {
 impl LogSettings {
     /// Default of RPM_LOG_MAX_LINE.
     pub const MAX_LINE: usize = 256 * 1024;
-    /// Default of RPM_LOG_RING.
-    pub const RING: usize = 256 * 1024;
     /// Default of RPM_LOG_BUFFER.
     pub const BUFFER: usize = 8 * 1024 * 1024;
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use super::batch::{LineOwner, Run};
 use super::handle::Inbox;
@@ -130,8 +130,7 @@ impl Shared {
     /// Puts one line among the last ones.
     fn keep_own(&self, event: &OwnEvent) {
         if let Some(ring) = &self.ring {
-            let time = clock::wall().duration_since(SystemTime::UNIX_EPOCH);
-            let about = About::new(LogOrigin::Runtime, None, None, time.unwrap_or_default());
+            let about = About::new(LogOrigin::Runtime, None, None, clock::since_1970());
             ring.push_line(about, own::text(event).as_bytes());
         }
     }

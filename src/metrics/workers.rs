@@ -12,8 +12,7 @@ use super::family::{Family, flag, number};
 /// From the snapshot alone. `zero` is the wall time of tick zero.
 pub(super) fn states(snapshot: &Snapshot, zero: SystemTime) -> [Family; 3] {
     let count = |state: WorkerState| {
-        let workers = snapshot.slots.iter().chain(&snapshot.rising);
-        let workers = workers.chain(&snapshot.retiring);
+        let workers = snapshot.workers();
         let count = workers.filter(|worker| worker.state == state).count();
         number(u64::try_from(count).unwrap_or(u64::MAX))
     };

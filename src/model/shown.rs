@@ -2,6 +2,13 @@
 
 use std::time::Duration;
 
+/// Seconds, rounded down to whole milliseconds, so that few digits are shown.
+pub fn seconds(time: Duration) -> f64 {
+    let milliseconds = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+    // A duration adds its parts, and 3.47 would be 3.4699999999999998.
+    (Duration::from_millis(milliseconds).as_secs_f64() * 1000.0).round() / 1000.0
+}
+
 /// A duration with two units at most: `850ms`, `12s`, `3m5s`, `2h10m`, `4d3h`.
 pub fn duration(time: Duration) -> String {
     let whole = time.as_secs();
@@ -36,6 +43,19 @@ pub fn size(bytes: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn times_are_shown_with_few_digits() {
+        let shown = |milliseconds| seconds(Duration::from_millis(milliseconds)).to_string();
+        assert_eq!(
+            [shown(3_470), shown(1), shown(9_000)],
+            ["3.47", "0.001", "9"]
+        );
+        assert_eq!(
+            seconds(Duration::from_micros(1_234_567)).to_string(),
+            "1.234"
+        );
+    }
 
     #[test]
     fn durations_have_two_units_at_most() {

@@ -161,7 +161,7 @@ impl Fleet {
 
     pub(super) fn finish(&mut self, turn: &mut Turn<'_>) {
         let empty = self.asked.is_empty()
-            && self.slots.iter().all(|slot| slot.seat == Seat::Stopped)
+            && self.is_empty()
             && self.retiring.iter().all(|gone| gone.undead);
         let code = match self.mode {
             Mode::Finished => return,

@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::rc::Rc;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use nix::errno::Errno;
 use serde_json::Value;
@@ -85,13 +85,8 @@ pub(super) fn serve(supervisor: &Supervisor, handover: HandoverInfo) -> Result<(
         move || ports.as_ref().map(SharedPorts::queues).unwrap_or_default()
     };
     let snapshot = {
-        let snapshot = Arc::clone(&supervisor.snapshot);
-        move || {
-            snapshot
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .clone()
-        }
+        let gathering = Rc::clone(&supervisor.gathering);
+        move || gathering.snapshot()
     };
     let page = {
         let gatherer = supervisor.app_metrics.gatherer.clone();

@@ -149,7 +149,7 @@ impl Supervisor {
         // The stop waits for requests in progress, including the runtime's own.
         let over = self.fleet.stop_drain().is_some() || self.fleet.stopping();
         let files = self.app_metrics.way == Way::Files;
-        let views = seen.slots.iter().chain(&seen.rising).chain(&seen.retiring);
+        let views = seen.workers();
         let mut told = Vec::new();
         for view in views {
             let Some(worker) = view.pid.and_then(|pid| self.workers.get(pid)) else {

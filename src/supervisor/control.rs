@@ -17,6 +17,7 @@ use crate::control::protocol::{Command, Env, Kind, List, Refusal, Variable, Vers
 use crate::control::{self, Answer, Held, Limits, Obeyed, Opened, Rule, Service, socket_name};
 use crate::log::Log;
 use crate::metrics::{ControlFault, Metrics};
+use crate::model::shown::seconds;
 use crate::model::{HandoverInfo, Snapshot, Tick};
 use crate::policy::Seldom;
 use crate::sys::links::effective_user;
@@ -35,8 +36,6 @@ mod lines;
 mod messages;
 mod orders;
 mod views;
-
-pub(in crate::supervisor) use views::seconds;
 mod who;
 
 use describe::Facts;
@@ -200,7 +199,7 @@ impl Desk {
                     return Obeyed::Many(Box::new(Lines::new(ring, wanted)));
                 }
                 let text = "no lines are kept in memory (RPM_LOG_RING=0)";
-                Err(Refusal::new(Kind::Refused, text))
+                Err(Refusal::refused(text))
             }
             Command::Events { follow, lines } => {
                 self.told(command, peer, true);
@@ -235,7 +234,7 @@ impl Desk {
         // If the loop has ended, nobody answers.
         let _ = self.outbox.send(Incoming::Control(order));
         Box::pin(async move {
-            let ending = |_| Err(Refusal::new(Kind::Refused, "the runtime is ending"));
+            let ending = |_| Err(Refusal::refused("the runtime is ending"));
             told.await.unwrap_or_else(ending)
         })
     }
@@ -262,12 +261,9 @@ impl Desk {
     }
 
     fn health(&self) -> control::protocol::Health {
-        self.health_of(&self.gathering.snapshot())
-    }
-
-    fn health_of(&self, snapshot: &Snapshot) -> control::protocol::Health {
-        let wall = self.gathering.clock().unix_seconds();
-        views::health(snapshot, self.gathering.reloads(), wall)
+        let (snapshot, reloads) = (self.gathering.snapshot(), self.gathering.reloads());
+        let shown = reloads.views(&snapshot, self.gathering.clock().unix_seconds());
+        views::health(&snapshot, shown, reloads.failures())
     }
 
     /// The answer to `list`. It is shared by all who ask.
@@ -279,12 +275,14 @@ impl Desk {
             let make = async |_: &Snapshot| {
                 let (look, read) = desk.gathering.look().await;
                 let text = "the system does not answer; try again later";
-                read.map_err(|Late| Refusal::new(Kind::Refused, text))?;
+                read.map_err(|Late| Refusal::refused(text))?;
+                let workers = views::workers(&look);
+                let failures = desk.gathering.reloads().failures();
                 written(&List {
                     runtime: desk.version(),
-                    uptime_seconds: views::seconds(look.now.since(Tick::default())),
-                    health: desk.health_of(&look.snapshot),
-                    workers: views::workers(&look),
+                    uptime_seconds: seconds(look.now.since(Tick::default())),
+                    health: views::health(&look.snapshot, look.reloads, failures),
+                    workers,
                 })
             };
             let outcome = desk.listed.get(snapshot, now, make).await;
@@ -296,7 +294,7 @@ impl Desk {
 
 fn written(value: &impl Serialize) -> Result<Box<RawValue>, Refusal> {
     serde_json::value::to_raw_value(value)
-        .map_err(|error| Refusal::new(Kind::Refused, format!("cannot write the answer: {error}")))
+        .map_err(|error| Refusal::refused(format!("cannot write the answer: {error}")))
 }
 
 #[cfg(test)]

@@ -210,16 +210,10 @@ impl Means {
         debug!("read the workers' processes and connections for somebody who looks");
         Figures {
             at,
-            processes: all(seen).filter_map(process).collect(),
+            processes: seen.workers().filter_map(process).collect(),
             connections: connections.unwrap_or_default(),
         }
     }
-}
-
-/// The workers of the slots, then the rising ones, then the retiring ones.
-fn all(snapshot: &Snapshot) -> impl Iterator<Item = &WorkerView> {
-    let slots = snapshot.slots.iter().chain(&snapshot.rising);
-    slots.chain(&snapshot.retiring)
 }
 
 fn of_workers(

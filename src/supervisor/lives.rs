@@ -6,6 +6,7 @@ use std::ffi::OsStr;
 use std::rc::Rc;
 use std::time::Duration;
 
+use crate::control::protocol::cut;
 use crate::log::Tail;
 use crate::model::{Cause, Exit, Pid, SlotId};
 
@@ -17,9 +18,6 @@ const IN_ALL: usize = 256;
 
 /// Of so many of them the last lines are kept, about 1 KiB each.
 const WITH_LINES: usize = 64;
-
-/// Longest line, characters.
-const LONGEST: usize = 200;
 
 /// The names of variables; workers that have the same ones share them.
 type Names = Rc<[String]>;
@@ -48,7 +46,11 @@ enum Said {
 impl Said {
     fn lines(&self) -> Vec<String> {
         match self {
-            Self::Comes(tail) => tail.lines(false).iter().map(|line| short(line)).collect(),
+            Self::Comes(tail) => tail
+                .lines(false)
+                .into_iter()
+                .map(|line| cut(line).into_owned())
+                .collect(),
             Self::Lines(lines) => lines.clone(),
         }
     }
@@ -152,13 +154,6 @@ impl End {
     }
 }
 
-fn short(line: &str) -> String {
-    match line.char_indices().nth(LONGEST) {
-        Some((end, _)) => format!("{}…", line.get(..end).unwrap_or_default()),
-        None => line.to_owned(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -208,7 +203,7 @@ mod tests {
         lives.ended(end(0, 10), Some(tail.clone()));
         tail.write_for_test("é".repeat(300).as_bytes());
         let said = lives.ends(SlotId(0)).remove(0).1;
-        assert_eq!(said, ["first".to_owned(), "é".repeat(LONGEST) + "…"]);
+        assert_eq!(said, ["first".to_owned(), "é".repeat(200) + "…"]);
         // Once all is read, the next end turns them into text.
         tail.end_for_test();
         lives.ended(end(0, 11), None);

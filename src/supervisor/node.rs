@@ -214,7 +214,7 @@ impl Node {
 
 impl Supervisor {
     /// The channel of a worker, and the handle of all channels.
-    fn channel_of(&self, pid: Pid) -> Option<(&Channels, Member)> {
+    pub(super) fn channel_of(&self, pid: Pid) -> Option<(&Channels, Member)> {
         let channel = self.workers.get(pid)?.channel?;
         Some((self.node.as_ref()?.channels(), channel.member))
     }
@@ -250,22 +250,15 @@ impl Supervisor {
         }
     }
 
-    /// Whether this worker has a channel.
-    pub(super) fn has_channel(&self, pid: Pid) -> bool {
-        self.channel_of(pid).is_some()
-    }
-
     /// Sends a line to these workers. `told` is called by the thread of the channels, with what became of it.
     pub(super) fn post(
         &self,
-        to: &[Pid],
+        to: Vec<Member>,
         line: Vec<u8>,
         told: impl FnOnce(Posted) + Send + 'static,
     ) {
         if let Some(node) = &self.node {
-            let members = to.iter().filter_map(|pid| self.channel_of(*pid));
-            let members = members.map(|(_, member)| member).collect();
-            node.channels.post(members, line.into(), told);
+            node.channels.post(to, line.into(), told);
         }
     }
 

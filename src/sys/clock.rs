@@ -13,6 +13,12 @@ pub fn wall() -> SystemTime {
     SystemTime::now()
 }
 
+/// Wall time since 1970; zero before.
+pub fn since_1970() -> Duration {
+    let since = wall().duration_since(SystemTime::UNIX_EPOCH);
+    since.unwrap_or_default()
+}
+
 /// Monotonic time, for measuring durations.
 #[expect(clippy::disallowed_methods, reason = "this is the one clock")]
 pub fn instant() -> Instant {
@@ -67,10 +73,8 @@ impl Clock {
     }
 
     /// Wall time, whole seconds since 1970.
-    #[expect(clippy::disallowed_methods, reason = "this is the one clock")]
     pub fn unix_seconds(&self) -> u64 {
-        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-        since.map_or(0, |since| since.as_secs())
+        since_1970().as_secs()
     }
 
     /// A function that reads this clock, for other owners.

@@ -110,13 +110,16 @@ pub fn write_all(fd: impl AsFd, mut bytes: &[u8]) -> nix::Result<()> {
     Ok(())
 }
 
+/// Whole milliseconds: a wait that is too short would be repeated without a pause.
+fn rounded_up(limit: std::time::Duration) -> PollTimeout {
+    let limit = limit.saturating_add(std::time::Duration::from_micros(999));
+    PollTimeout::try_from(limit).unwrap_or(PollTimeout::MAX)
+}
+
 /// Waits until `fd` is readable or `limit` has passed; true if it is readable.
 pub fn wait_readable(fd: impl AsFd, limit: std::time::Duration) -> nix::Result<bool> {
-    // Rounded up: a wait that is too short would be repeated without a pause.
-    let limit = limit.saturating_add(std::time::Duration::from_micros(999));
-    let timeout = PollTimeout::try_from(limit).unwrap_or(PollTimeout::MAX);
     let mut fds = [PollFd::new(fd.as_fd(), PollFlags::POLLIN)];
-    retry(|| poll(&mut fds, timeout)).map(|count| count > 0)
+    retry(|| poll(&mut fds, rounded_up(limit))).map(|count| count > 0)
 }
 
 /// Waits until one of `fds` is readable, or hung up, or `limit` has passed, or a signal handler ran. Says of each whether
@@ -125,11 +128,8 @@ pub fn wait_any<const N: usize>(
     fds: [BorrowedFd<'_>; N],
     limit: std::time::Duration,
 ) -> nix::Result<[bool; N]> {
-    // Rounded up: a wait that is too short would be repeated without a pause.
-    let limit = limit.saturating_add(std::time::Duration::from_micros(999));
-    let timeout = PollTimeout::try_from(limit).unwrap_or(PollTimeout::MAX);
     let mut polled = fds.map(|fd| PollFd::new(fd, PollFlags::POLLIN));
-    match poll(&mut polled, timeout) {
+    match poll(&mut polled, rounded_up(limit)) {
         Ok(_) | Err(Errno::EINTR) => Ok(polled.map(|fd| fd.any().unwrap_or(true))),
         Err(errno) => Err(errno),
     }

@@ -344,7 +344,7 @@ const SMALLEST_BUFFER: Bytes = Bytes(128 << 10);
 const LARGEST_BUFFER: Bytes = Bytes(1 << 30);
 
 /// Parses a memory size, from `low` to the size of the largest buffer.
-fn memory(text: &str, low: Bytes) -> Result<usize, Wrong> {
+pub(super) fn memory(text: &str, low: Bytes) -> Result<usize, Wrong> {
     let bytes = sizes::between(text, low, Some(LARGEST_BUFFER))?;
     usize::try_from(bytes.0).map_err(|_| Wrong::new("is more than this machine has", "less"))
 }

@@ -78,6 +78,11 @@ pub enum Kind {
 }
 
 impl Refusal {
+    /// It cannot be done now, or not so.
+    pub fn refused(text: impl Into<String>) -> Self {
+        Self::new(Kind::Refused, text)
+    }
+
     /// A refusal of this kind.
     pub fn new(kind: Kind, text: impl Into<String>) -> Self {
         Self {

@@ -8,6 +8,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream as Client;
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::*;
 use crate::sys::links::effective_user;
 use crate::sys::testing::as_nobody;

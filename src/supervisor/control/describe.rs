@@ -6,6 +6,7 @@ use crate::control::Answer;
 use crate::control::protocol::{
     Command, Described, Ended, Handed, Listener, Place, Refusal, Worker,
 };
+use crate::model::shown::seconds;
 use crate::model::{HandoverInfo, Look, Pid, QueueKind, QueueSample, SlotId};
 use crate::supervisor::Supervisor;
 use crate::supervisor::lives::{End, Lives};
@@ -105,7 +106,7 @@ fn ended((end, lines): (End, Vec<String>)) -> Ended {
         pid: end.pid.get(),
         exit: end.exit.to_string(),
         cause: end.cause.label().to_owned(),
-        uptime_seconds: views::seconds(end.uptime),
+        uptime_seconds: seconds(end.uptime),
         lines,
     }
 }

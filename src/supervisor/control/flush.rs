@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use crate::control::protocol::{Emptied, Kind, Refusal};
+use crate::control::protocol::{Emptied, Refusal};
 use crate::log;
 use crate::supervisor::Supervisor;
 
@@ -21,7 +21,7 @@ impl Supervisor {
         let memory = self.log.ring().is_some();
         let logging = &self.config.log;
         if !logging.files.any() && logging.own.file.is_none() && !memory {
-            return Err(refused(
+            return Err(Refusal::refused(
                 "there are no log files (RPM_LOG_FILE, RPM_LOG_ERROR_FILE, RPM_LOG_OWN_FILE)",
             ));
         }
@@ -32,12 +32,12 @@ impl Supervisor {
         });
         Ok(Box::pin(async move {
             let Ok(Ok(log::Emptied { files, left })) = timeout(PATIENCE, emptied).await else {
-                return Err(refused(
+                return Err(Refusal::refused(
                     "the log has not come to it yet, because an output is stuck; the files are emptied as soon as it goes on",
                 ));
             };
             if files == 0 && !left.is_empty() {
-                return Err(refused(&format!(
+                return Err(Refusal::refused(format!(
                     "no log file was emptied: {}",
                     left.join("; ")
                 )));
@@ -49,8 +49,4 @@ impl Supervisor {
             })
         }))
     }
-}
-
-fn refused(text: &str) -> Refusal {
-    Refusal::new(Kind::Refused, text)
 }

@@ -3,13 +3,14 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use crate::control::protocol::{LogLine, LogSource, Wanted};
 use crate::control::{Items, Next, Page};
 use crate::log::{About, Cursor, Found, Grep, Ring};
+use crate::model::shown::seconds;
 use crate::model::{LogOrigin, Pid, SlotId};
-use crate::sys::clock::wall;
+use crate::sys::clock::since_1970;
 
 /// Bytes of lines that are looked at in one turn, and what a look costs at least, however little it finds.
 const WORK: usize = 64 << 10;
@@ -99,8 +100,7 @@ impl Lines {
             since,
             grep,
         } = wanted;
-        let now = wall().duration_since(SystemTime::UNIX_EPOCH);
-        let now = now.unwrap_or_default();
+        let now = since_1970();
         let end = ring.end();
         let from = if *lines == Some(0) {
             end
@@ -270,7 +270,6 @@ impl Drop for Lines {
 
 /// A line in the words of the protocol. What is no UTF-8 is replaced.
 fn line<'a>(about: &About, text: &'a [u8]) -> LogLine<Cow<'a, str>> {
-    let micros = u64::try_from(about.time.as_micros()).unwrap_or(u64::MAX);
     let own = about.pid.is_none();
     let text = if own {
         text
@@ -278,7 +277,7 @@ fn line<'a>(about: &About, text: &'a [u8]) -> LogLine<Cow<'a, str>> {
         text.strip_suffix(b"\r").unwrap_or(text)
     };
     LogLine {
-        time: Duration::from_millis(micros / 1000).as_secs_f64(),
+        time: seconds(about.time),
         slot: about.slot.map(|slot| slot.0),
         pid: about.pid.map_or_else(
             || i32::try_from(std::process::id()).unwrap_or_default(),

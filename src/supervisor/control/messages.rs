@@ -4,9 +4,9 @@ use serde_json::Value;
 use tokio::sync::oneshot;
 
 use crate::config::ForNode;
-use crate::control::protocol::{Kind, Refusal, Signalled};
-use crate::model::{Pid, Snapshot};
-use crate::node::Posted;
+use crate::control::protocol::{Refusal, Signalled};
+use crate::model::Snapshot;
+use crate::node::{Member, Posted};
 use crate::supervisor::Supervisor;
 
 use super::orders::{Later, Outcome};
@@ -22,7 +22,7 @@ impl Supervisor {
         slot: Option<u16>,
     ) -> Result<Later, Refusal> {
         if is_of_node(message) {
-            return Err(refused(
+            return Err(Refusal::refused(
                 "a message whose `cmd` begins with NODE_ is one of Node itself, and does not reach the program",
             ));
         }
@@ -30,38 +30,44 @@ impl Supervisor {
         let mut line = message.to_string().into_bytes();
         line.push(b'\n');
         let (told, posted) = oneshot::channel();
-        self.post(&to, line, move |posted| {
+        self.post(to, line, move |posted| {
             // The task that waits ends only with the runtime.
             let _ = told.send(posted);
         });
         Ok(Box::pin(async move {
             let posted = posted.await;
-            answer(posted.map_err(|_| refused("the runtime is ending"))?, slot)
+            answer(
+                posted.map_err(|_| Refusal::refused("the runtime is ending"))?,
+                slot,
+            )
         }))
     }
 
-    fn addressees(&self, seen: &Snapshot, slot: Option<u16>) -> Result<Vec<Pid>, Refusal> {
+    fn addressees(&self, seen: &Snapshot, slot: Option<u16>) -> Result<Vec<Member>, Refusal> {
         if self.node.is_none() {
             let why = if self.config.node.channel == ForNode::Off {
                 "RPM_NODE=off"
             } else {
                 "their command does not start Node with a file (RPM_NODE)"
             };
-            return Err(refused(&format!("the workers have no Node channel: {why}")));
+            return Err(Refusal::refused(format!(
+                "the workers have no Node channel: {why}"
+            )));
         }
         let pids = processes(seen, slot)?;
         if pids.is_empty() {
-            return Err(refused(&match slot {
+            return Err(Refusal::refused(match slot {
                 Some(slot) => format!("slot {slot} has no worker now"),
                 None => "there is no worker now".to_owned(),
             }));
         }
-        let with: Vec<Pid> = pids
+        let with: Vec<Member> = pids
             .into_iter()
-            .filter(|pid| self.has_channel(*pid))
+            .filter_map(|pid| self.channel_of(pid))
+            .map(|(_, member)| member)
             .collect();
         if with.is_empty() {
-            return Err(refused(&match slot {
+            return Err(Refusal::refused(match slot {
                 Some(slot) => format!("the worker of slot {slot} has no Node channel"),
                 None => "no worker has a Node channel".to_owned(),
             }));
@@ -89,7 +95,7 @@ fn answer(posted: Posted, slot: Option<u16>) -> Outcome {
         Some(slot) => format!("the worker of slot {slot}"),
         None => format!("none of {} workers", closed + full),
     };
-    Err(refused(&match (slot, full) {
+    Err(Refusal::refused(match (slot, full) {
         (Some(_), 0) => {
             format!("{who} has closed its Node channel (process.disconnect), or has ended")
         }
@@ -98,10 +104,6 @@ fn answer(posted: Posted, slot: Option<u16>) -> Outcome {
             "{who} takes it: {closed} closed their Node channel (process.disconnect) or ended, and for {full} 1 MiB waits that they do not read"
         ),
     }))
-}
-
-fn refused(text: &str) -> Refusal {
-    Refusal::new(Kind::Refused, text)
 }
 
 #[cfg(test)]

@@ -179,7 +179,7 @@ impl Supervisor {
                 let sig = Sig::parse(signal).ok_or_else(|| {
                     let text =
                         "there is no such signal; signals go by name or number: HUP, SIGUSR2, 12";
-                    Refusal::new(Kind::Refused, text)
+                    Refusal::refused(text)
                 })?;
                 let workers = self.signal(sig, &seen, *slot)?;
                 written(&Signalled { workers })
@@ -188,7 +188,7 @@ impl Supervisor {
                 let logging = &self.config.log;
                 if !logging.files.any() && logging.own.file.is_none() {
                     let text = "there are no log files (RPM_LOG_FILE, RPM_LOG_ERROR_FILE, RPM_LOG_OWN_FILE)";
-                    return Err(Refusal::new(Kind::Refused, text));
+                    return Err(Refusal::refused(text));
                 }
                 self.log.reopen();
                 written(&Done {})
@@ -209,10 +209,7 @@ impl Supervisor {
     fn signal(&self, sig: Sig, seen: &Snapshot, slot: Option<u16>) -> Result<usize, Refusal> {
         let to = processes(seen, slot)?;
         if to.is_empty() {
-            return Err(Refusal::new(
-                Kind::Refused,
-                "there is no process to signal now",
-            ));
+            return Err(Refusal::refused("there is no process to signal now"));
         }
         let mut fault = None;
         let sent = to.iter().filter(|pid| match self.send(**pid, sig) {
@@ -225,7 +222,7 @@ impl Supervisor {
         match (sent.count(), fault) {
             (0, Some(errno)) => {
                 let text = format!("cannot send {sig}: {}", errno.desc());
-                Err(Refusal::new(Kind::Refused, text))
+                Err(Refusal::refused(text))
             }
             (count, _) => Ok(count),
         }
@@ -236,9 +233,7 @@ impl Supervisor {
 fn serves(seen: &Snapshot) -> Result<(), Refusal> {
     match seen.state {
         RunState::Starting | RunState::Running | RunState::Reloading => Ok(()),
-        RunState::Draining | RunState::Stopping => {
-            Err(Refusal::new(Kind::Refused, "the runtime is stopping"))
-        }
+        RunState::Draining | RunState::Stopping => Err(Refusal::refused("the runtime is stopping")),
     }
 }
 
@@ -271,7 +266,7 @@ fn is_empty(view: &WorkerView) -> bool {
 /// A slot that can get another worker now.
 fn replaceable(seen: &Snapshot, slot: u16, reloads: bool) -> Result<SlotId, Refusal> {
     let slot = existing(seen, slot)?;
-    let refuse = |text: String| Err(Refusal::new(Kind::Refused, text));
+    let refuse = |text: String| Err(Refusal::refused(text));
     if reloads {
         return refuse("a reload is in progress, which replaces every worker".to_owned());
     }
@@ -297,14 +292,14 @@ fn target(now: u16, to: Option<u16>, by: Option<i32>) -> Result<u16, Refusal> {
         (None, Some(by)) => i64::from(now) + i64::from(by),
         _ => {
             let text = "scale has either `to` or `by`";
-            return Err(Refusal::new(Kind::Refused, text));
+            return Err(Refusal::refused(text));
         }
     };
     let fits = u16::try_from(wanted).ok();
     let fits = fits.filter(|to| (1..=MAX_INSTANCES).contains(to));
     fits.ok_or_else(|| {
         let text = format!("{wanted} workers: there can be 1 to {MAX_INSTANCES}");
-        Refusal::new(Kind::Refused, text)
+        Refusal::refused(text)
     })
 }
 

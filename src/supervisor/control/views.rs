@@ -1,15 +1,19 @@
 //! The published state in the words of the protocol.
 
-use std::time::Duration;
-
 use crate::control::protocol::{Counts, Failed, Health, Place, Reload, Worker};
-use crate::model::{Look, Pid, ReloadView, Snapshot, Tick, WorkerFigures, WorkerState, WorkerView};
+use crate::model::shown::seconds;
+use crate::model::{
+    Look, Pid, ReloadView, SlotId, Snapshot, Tick, WorkerFigures, WorkerState, WorkerView,
+};
 
-use crate::supervisor::report::{Reloads, current};
+use crate::supervisor::report::current;
 
-/// The state in short. `wall` is the present time in seconds since 1970.
-pub(super) fn health(snapshot: &Snapshot, reloads: &Reloads, wall: u64) -> Health {
-    let (failures, failed) = reloads.failures();
+/// The state in short, with the last reloads, and with how many new workers did not come up and the last of these.
+pub(super) fn health(
+    snapshot: &Snapshot,
+    reloads: Vec<ReloadView>,
+    (failures, failed): (u64, Vec<(u64, SlotId, String)>),
+) -> Health {
     let failed: Vec<Failed> = failed
         .into_iter()
         .map(|(number, slot, why)| Failed {
@@ -27,7 +31,6 @@ pub(super) fn health(snapshot: &Snapshot, reloads: &Reloads, wall: u64) -> Healt
         why: view.why_and_lines,
         seconds: seconds(view.took),
     };
-    let reloads = reloads.views(snapshot, wall).into_iter();
     Health {
         state: snapshot.state.label().to_owned(),
         ready: snapshot.ready,
@@ -35,7 +38,7 @@ pub(super) fn health(snapshot: &Snapshot, reloads: &Reloads, wall: u64) -> Healt
         desired: snapshot.desired,
         generation: snapshot.generation.0,
         workers: counts(snapshot),
-        reloads: reloads.map(reload).collect(),
+        reloads: reloads.into_iter().map(reload).collect(),
         failures,
         last_failure: failed.last().map(|failed| failed.why.clone()),
         failed,
@@ -44,8 +47,7 @@ pub(super) fn health(snapshot: &Snapshot, reloads: &Reloads, wall: u64) -> Healt
 
 fn counts(snapshot: &Snapshot) -> Counts {
     let mut counts = Counts::default();
-    let all = snapshot.slots.iter().chain(&snapshot.rising);
-    for view in all.chain(&snapshot.retiring) {
+    for view in snapshot.workers() {
         let count = match view.state {
             WorkerState::Ready => &mut counts.ready,
             WorkerState::Starting => &mut counts.starting,
@@ -97,15 +99,10 @@ fn worker(view: &WorkerView, place: Place, now: Tick, figures: &WorkerFigures) -
     }
 }
 
-/// Whole milliseconds, for readability.
-pub(in crate::supervisor) fn seconds(time: Duration) -> f64 {
-    let milliseconds = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-    // A duration adds its parts, and 3.47 would be 3.4699999999999998.
-    (Duration::from_millis(milliseconds).as_secs_f64() * 1000.0).round() / 1000.0
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::model::{Cause, Exit, Generation};
 

@@ -1,6 +1,6 @@
 //! Which slots and processes a command means, and whether there are any.
 
-use crate::control::protocol::{Kind, Refusal};
+use crate::control::protocol::Refusal;
 use crate::model::{Pid, SlotId, Snapshot, WorkerState};
 
 pub(super) fn existing(seen: &Snapshot, slot: u16) -> Result<SlotId, Refusal> {
@@ -17,8 +17,7 @@ pub(super) fn existing(seen: &Snapshot, slot: u16) -> Result<SlotId, Refusal> {
 /// The worker that has the slot. Without a slot every worker: also those that will take over, and those that leave.
 pub(super) fn processes(seen: &Snapshot, slot: Option<u16>) -> Result<Vec<Pid>, Refusal> {
     let Some(slot) = slot else {
-        let all = seen.slots.iter().chain(&seen.rising).chain(&seen.retiring);
-        return Ok(all.filter_map(|view| view.pid).collect());
+        return Ok(seen.workers().filter_map(|view| view.pid).collect());
     };
     let slot = existing(seen, slot)?;
     let views = seen.slots.iter().filter(|view| view.slot == slot);
@@ -47,7 +46,7 @@ fn any_but(seen: &Snapshot, down: &[WorkerState]) -> bool {
 }
 
 fn refuse<T>(text: &str) -> Result<T, Refusal> {
-    Err(Refusal::new(Kind::Refused, text))
+    Err(Refusal::refused(text))
 }
 
 #[cfg(test)]

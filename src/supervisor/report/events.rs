@@ -4,7 +4,6 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
-use std::time::SystemTime;
 
 use crate::control::protocol::{Event, Text, What, cut};
 use crate::log::Waiting;
@@ -14,7 +13,7 @@ use crate::sys::clock;
 
 use super::{Listener, Told, missing};
 use crate::config::Config;
-use crate::supervisor::control::seconds;
+use crate::model::shown::seconds;
 
 /// How many events are kept.
 const KEPT: usize = 192;
@@ -43,8 +42,7 @@ struct Kept {
 impl Events {
     /// Something happened now.
     pub(in crate::supervisor) fn push(&self, what: What) {
-        let since = clock::wall().duration_since(SystemTime::UNIX_EPOCH);
-        let time = seconds(since.unwrap_or_default());
+        let time = seconds(clock::since_1970());
         let waiting = self.locked(|kept| {
             let (list, most) = match what {
                 What::Message { .. } => (&mut kept.messages, OFTEN),

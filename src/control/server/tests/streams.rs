@@ -202,7 +202,6 @@ fn hall(limits: Limits) -> Hall {
         requests: Turns::new(limits.burst_of_all, limits.pause_of_all),
         pages: Turns::new(limits.burst_of_pages, limits.pause_of_pages),
         closing: Closing::default(),
-        begun: Instant::now(),
     }
 }
 

@@ -5,10 +5,10 @@ use std::task::Wake;
 use serde_json::Value;
 
 use super::*;
-use crate::log::{Block, LogSettings};
+use crate::log::Block;
 
 fn ring() -> Arc<Ring> {
-    Arc::new(Ring::new(LogSettings::RING))
+    Arc::new(Ring::new(256 << 10))
 }
 
 /// A line of standard error of each third slot, else of standard output, read at this second.
