@@ -46,9 +46,10 @@ pub(super) const HANDOVER: Setting<Handover> = Setting {
 pub(super) const BALANCE: Setting<Balance> = Setting {
     name: "RPM_BALANCE",
     default: Preset::Text("adaptive"),
-    help: "which worker gets a connection: adaptive, random, hash, source, cpu",
+    help: "which worker gets a connection: adaptive, least, random, hash, source, cpu",
     doc: "Which worker gets a new connection. `adaptive`: a random worker, but none that does not accept, or whose queue \
-          is longer, as long as others do better. `random`: a random worker. `hash`: by client address and port. `source`: \
+          is longer, as long as others do better. `least`: of these, one that has the fewest connections now, for few \
+          connections that live long; see [fewest connections](shared-port.md#fewest-connections). `random`: a random worker. `hash`: by client address and port. `source`: \
           by client address alone, so that a client stays with its worker, for programs that keep sessions in memory; see \
           [nothing is sticky](shared-port.md#nothing-is-sticky). `cpu`: by the CPU that the connection came in on.",
     parse: word,

@@ -11,6 +11,13 @@
 //!
 //! If all queues are alike, none is held back.
 
+mod arrivals;
+mod budget;
+mod loads;
+
+pub use arrivals::Arrivals;
+pub use budget::Attention;
+
 use std::cmp::Reverse;
 use std::time::Duration;
 
@@ -54,6 +61,16 @@ impl Queue {
         };
         self.length = length;
         length == before
+    }
+
+    /// By how many connections a queue of this `length` is longer than at the last poll.
+    pub fn growth(&self, length: u32) -> u32 {
+        length.saturating_sub(self.length)
+    }
+
+    /// Connections in it at the last poll.
+    pub fn length(&self) -> u32 {
+        self.length
     }
 
     /// Whether no connection waits.

@@ -16,6 +16,8 @@ pub use flow::flow_program;
 pub enum Balance {
     /// Randomly, among those whose queues are short and move ([`super::balance`]).
     Adaptive,
+    /// Of these, to those with the fewest connections.
+    Least,
     /// Randomly.
     Random,
     /// By client address and port.
@@ -26,9 +28,21 @@ pub enum Balance {
     Cpu,
 }
 
+impl Balance {
+    /// Whether the accept queues are looked at.
+    pub fn watches_queues(self) -> bool {
+        matches!(self, Self::Adaptive | Self::Least)
+    }
+}
+
+/// With more live listeners than this, [`Balance::Least`] gives all the same chance: the program would become too long for kernels
+/// before 6.8, which limit it to 20 KiB (optmem_max) after it was converted.
+pub const MOST_DRAWN: usize = 256;
+
 impl Word for Balance {
     const ALL: &'static [Self] = &[
         Self::Adaptive,
+        Self::Least,
         Self::Random,
         Self::Hash,
         Self::Source,
@@ -38,6 +52,7 @@ impl Word for Balance {
     fn word(self) -> &'static str {
         match self {
             Self::Adaptive => "adaptive",
+            Self::Least => "least",
             Self::Random => "random",
             Self::Hash => "hash",
             Self::Source => "source",
@@ -79,6 +94,7 @@ const TXA: u16 = 0x87;
 const JA: u16 = 0x05;
 const JEQ_K: u16 = 0x15;
 const JGE_K: u16 = 0x35;
+const RET_K: u16 = 0x06;
 const RET_A: u16 = 0x16;
 
 /// SKF_NET_OFF: offsets from here start at the network header (linux/filter.h).
@@ -119,7 +135,7 @@ pub fn program(
     }
     match balance {
         // The set of live listeners makes the difference.
-        Balance::Adaptive | Balance::Random => code.push(op(LD_W_ABS, RANDOM)),
+        Balance::Adaptive | Balance::Least | Balance::Random => code.push(op(LD_W_ABS, RANDOM)),
         Balance::Hash => hash(&mut code),
         Balance::Source => {
             source(&mut code);
@@ -129,6 +145,40 @@ pub fn program(
     }
     code.push(op(MOD_K, u32::try_from(live.len()).ok()?));
     code.extend(ranks_to_indices(live)?);
+    (code.len() <= MAX_INSTRUCTIONS).then_some(code)
+}
+
+/// As [`program`] with [`Balance::Least`], but not all listeners have the same chance: `live` has the index of each
+/// and its chance, as a share of their sum. `None` too if all chances are 0, or for more than [`MOST_DRAWN`].
+pub fn drawing_program(
+    members: u32,
+    places: &[u32],
+    live: &[(u32, u32)],
+    probe: Option<ProbePorts>,
+) -> Option<Vec<Bpf>> {
+    let indexes = live.iter().map(|(index, _)| index);
+    if live.len() > MOST_DRAWN {
+        return None;
+    }
+    if indexes.chain(places).any(|index| *index >= members) {
+        return None;
+    }
+    let add = |sum: u32, (_, chance): &(u32, u32)| sum.checked_add(*chance);
+    let sum = live.iter().try_fold(0, add).filter(|sum| *sum > 0)?;
+    let mut code = Vec::with_capacity(64);
+    if let Some(ports) = probe {
+        probe_prologue(&mut code, places, ports)?;
+    }
+    code.extend([op(LD_W_ABS, RANDOM), op(MOD_K, sum)]);
+    // Each has the part of the range that belongs to its chance.
+    let mut end = 0;
+    for (index, chance) in live.iter().filter(|(_, chance)| *chance > 0) {
+        end += chance;
+        if end < sum {
+            code.push(jump(JGE_K, end, 1, 0));
+        }
+        code.push(op(RET_K, *index));
+    }
     (code.len() <= MAX_INSTRUCTIONS).then_some(code)
 }
 

@@ -35,8 +35,8 @@ pub(super) struct Listener {
     pub(super) shut: Shuts,
     /// Its worker has shut it down too often. It is in no group until that worker has ended.
     pub(super) barred: bool,
-    /// The balancing thread watches it for arrivals.
-    pub(super) watched: bool,
+    /// Under this token the balancing thread watches it for arrivals.
+    pub(super) watched: Option<u64>,
     /// The hand-over thread watches it for leaving its group.
     pub(super) guarded: bool,
     /// While this is set, the runtime accepts here itself (see [`super::stranded`]). Take it away only under the lock.
@@ -71,7 +71,7 @@ impl Listener {
             apart: false,
             shut: Shuts::default(),
             barred: false,
-            watched: false,
+            watched: None,
             guarded: false,
             claim: None,
             back: Vec::new(),

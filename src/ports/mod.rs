@@ -48,7 +48,7 @@ use crate::sys::unseen::Unseen;
 
 pub use abandoned::Closed;
 pub use asked::{Asker, Given, Wanted};
-pub use balance::Balancer;
+pub use balance::{Balancer, Census};
 pub use bind_server::{BindServer, TrappedWorker};
 pub use holder::Holder;
 pub use probes::probe_ports;

@@ -8,11 +8,13 @@ use nix::errno::Errno;
 
 use crate::model::{ListenerId, Pid, SlotId};
 use crate::policy::Rotation;
+use crate::policy::balance::Arrivals;
 use crate::policy::handover::{PortKey, PortRule, Transport};
 use crate::sys::clock::Clock;
 use crate::sys::epoll::Waker;
 use crate::sys::{io, listener};
 
+use super::balance::follow;
 use super::group::Group;
 use super::probes::Moves;
 use super::repair::Repaired;
@@ -46,6 +48,10 @@ pub(super) struct State {
     pub balancer: Option<Waker>,
     /// Number of steering programs that the balancing thread replaced.
     pub balanced: u64,
+    /// The last token of a listener that it watches.
+    pub watched: u64,
+    /// What it knows of arrivals.
+    pub arrivals: Arrivals,
     pub unix: UnixSockets,
     pub looks: Looks,
     pub mending: Mending,
@@ -107,7 +113,7 @@ impl State {
     pub(super) fn tell_watchers(&self) {
         let listeners = || self.groups.iter().flat_map(|group| &group.listeners);
         if let Some(balancer) = &self.balancer
-            && listeners().any(|listener| !listener.watched)
+            && listeners().any(|listener| listener.watched.is_none())
         {
             balancer.wake();
         }
@@ -155,7 +161,6 @@ impl SharedPorts {
             seats,
         };
         let state = State {
-            settings,
             groups: Vec::new(),
             datagrams: Vec::new(),
             present: HashMap::new(),
@@ -165,6 +170,9 @@ impl SharedPorts {
             gone: Vec::new(),
             balancer: None,
             balanced: 0,
+            watched: 0,
+            arrivals: follow(settings.steering),
+            settings,
             unix: UnixSockets::default(),
             looks: Looks::default(),
             mending: Mending::default(),
@@ -201,7 +209,12 @@ impl SharedPorts {
     pub fn steer(&self, rotation: Rotation, except: Option<String>) -> Vec<PortEvent> {
         let mut state = self.lock();
         let state = &mut *state;
+        let others = state.rotation.live != rotation.live;
         state.rotation = rotation;
+        if others {
+            state.groups.iter_mut().for_each(Group::choose_anew);
+            state.wake_balancer();
+        }
         state.unix.steer(&state.rotation);
         state.except = except;
         let anterooms: Vec<Option<ListenerId>> = state
@@ -222,6 +235,7 @@ impl SharedPorts {
     pub fn occupy(&self, listener: ListenerId, worker: Pid) {
         let mut state = self.lock();
         state.present.insert(listener, worker);
+        state.arrivals.begin(usize::from(listener.0));
         for group in &mut state.groups {
             group.admit(listener);
             group.reclaim(listener, false);
@@ -236,6 +250,7 @@ impl SharedPorts {
             return;
         }
         state.present.remove(&listener);
+        state.arrivals.end(usize::from(listener.0));
         for group in &mut state.groups {
             group.release(listener);
         }
@@ -294,6 +309,7 @@ impl SharedPorts {
         let fd = listener::duplicate(listener)?;
         let inode = listener::inode(&fd)?;
         state.tell_watchers();
+        state.wake_balancer();
         Ok(Some(Handed { fd, inode, opened }))
     }
 
@@ -310,6 +326,7 @@ impl SharedPorts {
         let group = state.groups.iter_mut().find(|group| group.key == key);
         if let Some(group) = group.filter(|_| present) {
             group.take(listener);
+            group.choose_anew();
             if let Err(errno) = group.steer(&state.rotation) {
                 events.push(PortEvent::steering_failed(key, errno));
             }

@@ -2,7 +2,7 @@
 
 use crate::model::{Bpf, ListenerId};
 use crate::policy::Rotation;
-use crate::policy::steering::program;
+use crate::policy::steering::{drawing_program, program};
 
 use super::group::{Group, Listener};
 
@@ -58,6 +58,7 @@ impl Group {
         targets.sort_unstable();
         let places = self.places();
         let place = |number: &usize| places.get(*number).copied().flatten();
+        targets.retain(|number| place(number).is_some());
         let live: Vec<u32> = targets.iter().filter_map(place).collect();
         let nowhere = live.first().copied().unwrap_or(0);
         let members = u32::try_from(self.order.count()).ok()?;
@@ -65,6 +66,10 @@ impl Group {
         let places: Vec<u32> = (0..numbers)
             .map(|number| place(&number).unwrap_or(nowhere))
             .collect();
+        if let Some(chances) = self.uneven_chances(&targets) {
+            let live: Vec<(u32, u32)> = live.iter().copied().zip(chances).collect();
+            return drawing_program(members, &places, &live, how.probe);
+        }
         let homes = rotation.homes(|number| place(&number).filter(|index| live.contains(index)));
         program(members, &places, &live, &homes, how.balance, how.probe)
     }

@@ -100,7 +100,7 @@ impl Worker {
     /// Starts on a listener in non-blocking mode.
     pub(super) fn start(
         listener: impl AsFd + Into<TcpListener> + Send + 'static,
-        serve: fn(TcpStream),
+        serve: impl Fn(TcpStream) + Clone + Send + 'static,
     ) -> Self {
         let end = Arc::new(AtomicBool::new(false));
         let over = Arc::clone(&end);
@@ -110,6 +110,7 @@ impl Worker {
                 if wait_readable(&listener, Duration::from_millis(10)).unwrap() {
                     let (client, _) = listener.accept().unwrap();
                     client.set_nonblocking(false).unwrap();
+                    let serve = serve.clone();
                     thread::spawn(move || serve(client));
                 }
             }

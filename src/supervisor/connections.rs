@@ -1,11 +1,11 @@
 //! Counts the workers' connections on request.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::drain::Inspector;
 use crate::model::{BalanceSample, Pid, SlotId, Snapshot, WorkerView};
-use crate::ports::SharedPorts;
+use crate::ports::{Census, SharedPorts};
 
 /// Can count on any thread, one count at a time. A count takes a few milliseconds, or tens of milliseconds with
 /// thousands of connections.
@@ -48,4 +48,33 @@ impl Connections {
         counts.extend(sight.connections(&workers, &ports)?);
         Some(counts)
     }
+}
+
+/// Counts for the balance: the connections of the worker that has the slot, on TCP ports.
+pub(super) fn census(ports: &SharedPorts, snapshot: &Arc<Mutex<Snapshot>>) -> Census {
+    let (ports, snapshot) = (ports.clone(), Arc::clone(snapshot));
+    let mut sight = None;
+    Box::new(move || {
+        let addresses = ports.shared_addresses()?;
+        let seen = snapshot.lock();
+        let workers = in_slots_and_others(&seen.unwrap_or_else(PoisonError::into_inner));
+        let sight = sight.get_or_insert_with(Inspector::new);
+        let mut open = sight.connections(&workers, &addresses)?;
+        open.remove(&OTHERS);
+        Some(open)
+    })
+}
+
+/// The place of workers that have no slot yet or have left it. No slot has this number.
+const OTHERS: SlotId = SlotId(u16::MAX);
+
+/// The workers that have a slot; and the others, because each connection that nobody is known to hold is searched for.
+fn in_slots_and_others(seen: &Snapshot) -> Vec<(SlotId, Pid)> {
+    let slots = seen
+        .slots
+        .iter()
+        .filter_map(|view| Some((view.slot, view.pid?)));
+    let others = seen.rising.iter().chain(&seen.retiring);
+    let others = others.filter_map(|view| Some((OTHERS, view.pid?)));
+    slots.chain(others).collect()
 }

@@ -10,7 +10,6 @@ use crate::config::Config;
 use crate::drain::Frozen;
 use crate::model::{ListenerId, Pid, PortId, Tick};
 use crate::policy::handover::{PortKey, PortRule, PortSpec};
-use crate::policy::steering::Balance;
 use crate::policy::{Rotation, Standstill};
 use crate::ports::{
     self, Balancer, BindServer, Holder, PortEvent, SharedPorts, Steering, StrandedRelay,
@@ -20,6 +19,7 @@ use crate::sys::pid1::FileLimit;
 
 use super::Supervisor;
 use super::boot::{BootError, refused};
+use super::connections::census;
 use super::handover::{Means, open_paths};
 use super::incoming::Incoming;
 use super::port_events::Lines;
@@ -126,7 +126,7 @@ pub(super) fn share(
         }),
         stranded_relay: None,
         // A single worker needs no balance; it starts with the first worker that is added.
-        balance: steering.is_some_and(|steering| steering.balance == Balance::Adaptive),
+        balance: steering.is_some_and(|steering| steering.balance.watches_queues()),
         rotation: Rotation::default(),
         let_go: false,
         told_stranded: None,
@@ -230,7 +230,8 @@ impl Supervisor {
         let events = move |event| drop(outbox.send(Incoming::Port(event)));
         if sharing.balance && self.fleet.desired() > 1 {
             sharing.balance = false;
-            if let Err(error) = Balancer::start(&sharing.ports, events.clone()) {
+            let census = census(&sharing.ports, &self.snapshot);
+            if let Err(error) = Balancer::start(&sharing.ports, events.clone(), census) {
                 warn!(%error, "cannot start the thread that balances (RPM_BALANCE); connections go to random workers");
             }
         }

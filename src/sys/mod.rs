@@ -2,6 +2,7 @@
 //! does not log and does not decide; it returns errors to its callers.
 
 pub mod architecture;
+pub mod bells;
 pub mod bounded;
 pub mod caller;
 pub mod cgroup;

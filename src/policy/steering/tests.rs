@@ -41,6 +41,7 @@ fn run(code: &[Bpf], packet: &[u8], random: u32) -> u32 {
             JA => pc += usize::try_from(insn.k).unwrap(),
             JEQ_K => pc += usize::from(if a == insn.k { insn.jt } else { insn.jf }),
             JGE_K => pc += usize::from(if a >= insn.k { insn.jt } else { insn.jf }),
+            RET_K => return insn.k,
             RET_A => return a,
             other => panic!("unknown operation {other:#x}"),
         }
@@ -296,4 +297,58 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn each_is_drawn_as_often_as_its_chance_says() {
+    let live = [(3, 2), (0, 0), (1, 5), (2, 1)];
+    let code = drawing_program(4, &in_order(4), &live, PORTS).unwrap();
+    let client = v4([10, 0, 0, 1], 40_000);
+    let mut got = [0; 4];
+    for random in 0..80 {
+        got[usize::try_from(run(&code, &client, random)).unwrap()] += 1;
+    }
+    assert_eq!(got, [0, 50, 10, 20]);
+    assert_eq!(
+        run(&code, &v4([127, 0, 0, 1], 61_000), 7),
+        0,
+        "a probe reaches its slot"
+    );
+    assert_eq!(
+        run(
+            &drawing_program(4, &in_order(4), &[(2, 7)], None).unwrap(),
+            &client,
+            5
+        ),
+        2
+    );
+}
+
+#[test]
+fn without_a_chance_nobody_is_drawn() {
+    assert_eq!(drawing_program(4, &in_order(4), &[], None), None);
+    assert_eq!(
+        drawing_program(4, &in_order(4), &[(0, 0), (1, 0)], None),
+        None
+    );
+    assert_eq!(drawing_program(4, &in_order(4), &[(4, 1)], None), None);
+    assert_eq!(
+        drawing_program(4, &in_order(4), &[(0, u32::MAX), (1, 1)], None),
+        None
+    );
+}
+
+#[test]
+fn what_can_be_drawn_from_fits_into_old_kernels() {
+    let of = |count: u32| -> Vec<(u32, u32)> {
+        (0..count).map(|index| (index, 1 + index % 16)).collect()
+    };
+    let most = u32::try_from(MOST_DRAWN).unwrap();
+    let code = drawing_program(1_025, &in_order(1_025), &of(most), PORTS).unwrap();
+    // The kernel makes two instructions of eight bytes of each return, and at most two of each of the others.
+    assert!(code.len() * 2 * 8 <= 20 * 1024, "{}", code.len());
+    assert_eq!(
+        drawing_program(1_025, &in_order(1_025), &of(most + 1), PORTS),
+        None
+    );
 }

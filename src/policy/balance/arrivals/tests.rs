@@ -1,0 +1,220 @@
+//! The choice in a model of the kernel and of clients.
+
+mod world;
+
+use std::cmp::Reverse;
+
+use world::{CHOICE, COUNT, Client, FOREVER, How, World};
+
+fn every(gap: u64, count: u64) -> Vec<Client> {
+    (1..=count)
+        .map(|number| Client {
+            at: number * gap,
+            life: FOREVER,
+        })
+        .collect()
+}
+
+fn played(how: How, workers: usize, seed: u64, clients: &[Client]) -> World {
+    let mut world = World::new(how, workers, seed);
+    for client in clients {
+        world.arrive(*client);
+    }
+    world
+}
+
+/// Means of the spread over 40 runs.
+fn mean_spread(how: How, workers: usize, clients: &[Client]) -> f64 {
+    let sum: f64 = (0..40)
+        .map(|seed| played(how, workers, seed, clients).spread())
+        .sum();
+    sum / 40.0
+}
+
+#[test]
+fn rare_arrivals_differ_by_one_at_most() {
+    for how in [How::Ours, How::Unseen] {
+        for workers in [2, 4, 8] {
+            for gap in [2_000, 20_000, 900_000] {
+                for count in [8, 16, 32, 64, 67] {
+                    let world = played(how, workers, count, &every(gap, count));
+                    let (most, least) = (
+                        world.open.iter().max().unwrap(),
+                        world.open.iter().min().unwrap(),
+                    );
+                    assert!(most - least <= 1, "{how:?} {gap} {:?}", world.open);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_opened_at_once_is_spread_better_than_by_chance() {
+    for workers in [4, 8] {
+        for count in [8, 16, 32, 64] {
+            let clients = every(40, count);
+            let spread = |how| mean_spread(how, workers, &clients);
+            let (ours, random) = (spread(How::Ours), spread(How::Random));
+            // Of what chance adds to the ideal, a third is gone at least, if so few come that they can be followed.
+            let part = if count <= 16 { 1.5 } else { 1.0 };
+            assert!(
+                ours - 1.0 < (random - 1.0) / part,
+                "{workers} {count}: {ours} {random}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_flood_hits_nobody_alone() {
+    for gap in [1, 10] {
+        for seed in 0..20 {
+            let world = played(How::Ours, 8, seed, &every(gap, 1_000));
+            assert!(world.spread() < 1.4, "{gap} {:?}", world.open);
+        }
+    }
+}
+
+/// Coefficient of variation of the connections that each of 8 workers got, in percent; and the CPU time, in percent.
+fn variation(how: How, gap: u64) -> (f64, f64) {
+    let count = 10_000;
+    let mut world = World::new(how, 8, 3);
+    let mut got = [0.0_f64; 8];
+    for client in every(gap, count) {
+        got[world.arrive(Client {
+            life: 300,
+            ..client
+        })] += 1.0;
+    }
+    let squares: f64 = got.iter().map(|got| (got - 1_250.0).powi(2)).sum();
+    let used = f64::from(u32::try_from(world.used).unwrap());
+    let time = f64::from(u32::try_from(gap * count).unwrap());
+    ((squares / 8.0).sqrt() / 12.5, used / time * 100.0)
+}
+
+#[test]
+fn short_connections_are_spread_evenly() {
+    for gap in [200, 500, 2_000] {
+        let (ours, random) = (variation(How::Ours, gap).0, variation(How::Random, gap).0);
+        assert!(ours < 0.7 && random > 2.0, "{gap}: {ours} % {random} %");
+    }
+    // Where more come than can be followed, it is never worse than chance.
+    for gap in [20, 50, 100] {
+        let (ours, random) = (variation(How::Ours, gap).0, variation(How::Random, gap).0);
+        assert!(ours <= random, "{gap}: {ours} % {random} %");
+    }
+}
+
+#[test]
+fn however_many_arrive_it_costs_two_percent_and_what_was_saved() {
+    for gap in [50, 200, 1_000, 4_000] {
+        let clients = every(gap, 60_000_000 / gap);
+        let world = played(How::Ours, 8, 1, &clients);
+        let time = f64::from(u32::try_from(world.noted).unwrap());
+        let saved = 50_000.0 + f64::from(u32::try_from(CHOICE + COUNT).unwrap());
+        let used = f64::from(u32::try_from(world.used).unwrap());
+        assert!(used <= time * 0.02 + saved, "{gap}: {used} of {time}");
+    }
+}
+
+/// Connections that live from 0.2 s to minutes, few of them long (Pareto, 1.2), some 100 a second at any time.
+fn heavy_tailed(seed: u64) -> Vec<Client> {
+    let mut chance = World::new(How::Random, 1, seed).chance;
+    let mut unit = || f64::from(u32::try_from(chance() & 0xffff).unwrap() + 1) / 65_536.0;
+    let mut at = 0.0;
+    (0..6_000)
+        .map(|_| {
+            at -= unit().ln() * 10_000.0;
+            let life = (200_000.0 * unit().powf(-1.0 / 1.2)).min(300e6);
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "small and positive"
+            )]
+            let (at, life) = (at as u64, life as u64);
+            Client { at, life }
+        })
+        .collect()
+}
+
+/// Mean of the spread, at each arrival after a while.
+fn over_time(how: How, clients: &[Client]) -> f64 {
+    let mut world = World::new(how, 4, 7);
+    let mut sum = 0.0;
+    for (number, client) in clients.iter().enumerate() {
+        world.arrive(*client);
+        sum += if number < 1_000 { 0.0 } else { world.spread() };
+    }
+    sum / f64::from(u32::try_from(clients.len() - 1_000).unwrap())
+}
+
+#[test]
+fn long_and_short_lives_are_spread_better_than_in_turn() {
+    let clients = heavy_tailed(5);
+    let [ideal, ours, unseen, turn, random] = [
+        How::Ideal,
+        How::Ours,
+        How::Unseen,
+        How::RoundRobin,
+        How::Random,
+    ]
+    .map(|how| over_time(how, &clients) - 1.0);
+    assert!(
+        ours < turn / 2.0 && turn < random,
+        "{ideal} {ours} {turn} {random}"
+    );
+    assert!(ours < ideal + 0.1, "{ours} {ideal}");
+    assert!(unseen < random, "{unseen} {random}");
+}
+
+#[test]
+fn after_a_reload_all_have_the_same_again() {
+    for how in [How::Ours, How::Unseen] {
+        let mut world = played(how, 4, 9, &every(3_000, 64));
+        for worker in 0..4 {
+            world.replace(worker, 1_000_000 * (1 + worker as u64));
+        }
+        // The last one has caught up with some new clients.
+        for number in 0..32 {
+            let at = 6_000_000 + number * 20_000;
+            world.arrive(Client { at, life: FOREVER });
+        }
+        let fewest = world.open.iter().min().unwrap();
+        match how {
+            How::Ours => assert!(
+                world.open.iter().all(|open| *open == 24),
+                "{:?}",
+                world.open
+            ),
+            // Nobody saw that the others have more.
+            _ => assert!(*fewest >= 8, "{:?}", world.open),
+        }
+    }
+}
+
+#[test]
+fn a_worker_that_takes_longer_gets_less() {
+    let mut world = World::new(How::Ours, 4, 1);
+    let mut got = [0_u32; 4];
+    for client in every(1_000, 20_000) {
+        world.run_until(client.at);
+        // Nobody knows beforehand whom it will reach.
+        let before = world.ends.len();
+        let to = world.arrive(Client {
+            life: 20_000,
+            ..client
+        });
+        got[to] += 1;
+        if to == 0 {
+            let mut ends: Vec<_> = std::mem::take(&mut world.ends).into_vec();
+            let own = ends
+                .iter_mut()
+                .find(|Reverse((at, worker))| (*at, *worker) == (client.at + 20_000, 0));
+            own.unwrap().0.0 += 80_000;
+            world.ends = ends.into();
+        }
+        assert_eq!(world.ends.len(), before + 1);
+    }
+    assert!(got[0] * 4 < got[1] * 3, "{got:?}");
+}
