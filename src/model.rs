@@ -307,10 +307,21 @@ pub enum MetricsScope {
 pub struct HandoverInfo {
     /// `intercept`, `activation` or `none`.
     pub handover: &'static str,
-    /// `adaptive`, `random`, `hash`, `cpu`, or `none` (one common socket, or no shared port).
+    /// A word of RPM_BALANCE, or `none` (one common socket, or no shared port).
     pub steering: &'static str,
+    /// Connections are counted, and new ones go to the workers with the fewest.
+    pub counts_connections: bool,
     /// Why this and not the preferred choice.
     pub reason: String,
+}
+
+/// The running kernel, as it names itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Kernel {
+    /// `uname -r`, such as `6.1.0-37-amd64`.
+    pub release: String,
+    /// `uname -v`, such as `#1 SMP PREEMPT_DYNAMIC Debian 6.1.176-1 (2026-07-12)`.
+    pub version: String,
 }
 
 /// What can be observed of single workers here.

@@ -74,6 +74,7 @@ pub(super) struct Status<'a> {
     app: App<'a>,
     runtime: Runtime,
     handover: HandoverStatus<'a>,
+    balance: BalanceStatus<'a>,
     observation: ObservationStatus<'a>,
     queues: Vec<QueueStatus<'a>>,
     slots: Vec<WorkerStatus>,
@@ -113,6 +114,14 @@ struct HandoverStatus<'a> {
     handover: &'a str,
     steering: &'a str,
     reason: &'a str,
+}
+
+#[derive(Debug, Serialize)]
+struct BalanceStatus<'a> {
+    /// RPM_BALANCE, or `none` without steering.
+    how: &'a str,
+    /// New connections go to the workers with the fewest.
+    counts_connections: bool,
 }
 
 /// What the runtime observes of single workers.
@@ -228,6 +237,10 @@ impl<'a> Status<'a> {
                 handover: handover.handover,
                 steering: handover.steering,
                 reason: &handover.reason,
+            },
+            balance: BalanceStatus {
+                how: handover.steering,
+                counts_connections: handover.counts_connections,
             },
             observation: ObservationStatus {
                 ready: observation.ready,

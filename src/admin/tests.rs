@@ -218,6 +218,7 @@ fn view(snapshot: Arc<Mutex<Snapshot>>, page: usize) -> View {
         handover: Box::new(|| HandoverInfo {
             handover: "intercept",
             steering: "random",
+            counts_connections: false,
             reason: "as wished".to_owned(),
         }),
         events: Box::new(|| {

@@ -248,6 +248,7 @@ fn the_handover_can_be_settled_later() {
     metrics.set_handover(HandoverInfo {
         handover: "activation",
         steering: "none",
+        counts_connections: false,
         reason: String::new(),
     });
     let page = render(&metrics, &Snapshot::default(), Vec::new());

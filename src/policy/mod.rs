@@ -46,6 +46,7 @@ pub mod health;
 pub mod heartbeat;
 mod in_use;
 mod instances;
+pub mod kernel;
 mod late;
 mod members;
 mod memory;

@@ -15,7 +15,6 @@ use std::time::Duration;
 
 use crate::model::{SlotId, Tick};
 use crate::policy::balance::{Arrivals, Attention, pause};
-use crate::policy::steering::Balance;
 use crate::sys::bells::Bells;
 use crate::sys::clock::{Clock, thread_cpu};
 use crate::sys::epoll::{Interest, Poller, ReadyFd, Waker};
@@ -345,7 +344,7 @@ fn watches(steering: Option<Steering>) -> bool {
 
 /// Arrivals are followed only for the workers with the fewest connections.
 pub(super) fn follow(steering: Option<Steering>) -> Arrivals {
-    if steering.is_some_and(|steering| steering.balance == Balance::Least) {
+    if steering.is_some_and(|steering| steering.follows) {
         Arrivals::follow()
     } else {
         Arrivals::default()

@@ -79,6 +79,8 @@ pub struct PortSettings {
 pub struct Steering {
     /// RPM_BALANCE.
     pub balance: Balance,
+    /// Arrivals are followed, and new connections go to the workers with the fewest.
+    pub follows: bool,
     /// Source ports that reach one particular listener. `None` if the range of client ports leaves no room.
     pub probe: Option<ProbePorts>,
 }

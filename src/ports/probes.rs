@@ -219,6 +219,7 @@ mod tests {
             rule: PortRule::Any,
             steering: Some(Steering {
                 balance: Balance::Random,
+                follows: false,
                 probe: Some(first),
             }),
         });

@@ -38,6 +38,7 @@ pub(super) fn open(
         rule: PortRule::Any,
         steering: Some(Steering {
             balance: choice,
+            follows: choice == Balance::Least,
             probe: None,
         }),
     });

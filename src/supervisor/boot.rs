@@ -120,8 +120,7 @@ pub async fn boot(boot: Boot) -> Result<(Supervisor, Log), BootError> {
     let log = super::logging::start(&config, &boot.env)?;
     introduce(&config, boot.role, &warnings, boot.files.as_ref());
     super::node::warn_of_no_drain(&config, kind.err());
-    let info = &chosen.info;
-    info!(handover = info.handover, steering = info.steering, reason = %info.reason, "ports");
+    chosen.tell();
     let (outbox, inbox) = unbounded_channel();
     let observation = Observation::of(&config, &chosen);
     observation.warn();

@@ -1,11 +1,15 @@
 //! Selects how ports are handed over and what makes a worker ready, with the reasons.
 
+use tracing::{debug, info};
+
 use crate::config::{Config, Handover};
-use crate::model::{HandoverInfo, Word as _};
+use crate::model::{HandoverInfo, Kernel, Word as _};
 use crate::policy::handover::PortRule;
-use crate::policy::steering::longest;
+use crate::policy::kernel::replaces_programs_safely;
+use crate::policy::steering::{Balance, longest};
 use crate::ports::{self, Steering};
 use crate::sys::intercept::{Extra, Filter};
+use crate::sys::kernel;
 
 use super::boot::{BootError, refused};
 
@@ -26,6 +30,8 @@ pub(super) struct Chosen {
     pub(super) info: HandoverInfo,
     pub(super) steering: Option<Steering>,
     pub(super) handover: Means,
+    /// Connections are not counted because of this kernel.
+    unsafe_kernel: Option<Kernel>,
 }
 
 impl Chosen {
@@ -33,6 +39,20 @@ impl Chosen {
     pub(super) fn can_ask(&self) -> bool {
         self.steering
             .is_some_and(|steering| steering.probe.is_some())
+    }
+
+    /// Tells what was chosen and why.
+    pub(super) fn tell(&self) {
+        let info = &self.info;
+        info!(handover = info.handover, steering = info.steering, reason = %info.reason, "ports");
+        if let Some(kernel) = &self.unsafe_kernel {
+            debug!(
+                kernel = kernel.release,
+                "RPM_BALANCE=adaptive does not count connections on this kernel: it would replace the steering program often, \
+                 and the kernel is not known to have the fix of CVE-2026-52910. Update the kernel; RPM_BALANCE=least counts \
+                 them on every kernel"
+            );
+        }
     }
 
     /// Why [`Self::can_ask`] is false.
@@ -54,10 +74,12 @@ pub(super) fn choose(config: &Config, asks: bool) -> Result<Chosen, BootError> {
         info: HandoverInfo {
             handover: "none",
             steering: "none",
+            counts_connections: false,
             reason,
         },
         steering: None,
         handover: Means::Nothing,
+        unsafe_kernel: None,
     };
     if !config.shares_ports() {
         let reason = if config.ports.shared == PortRule::Nothing {
@@ -111,8 +133,13 @@ pub(super) fn choose(config: &Config, asks: bool) -> Result<Chosen, BootError> {
         PortRule::Listed(list) => list.iter().map(|spec| spec.port.get()).collect(),
         PortRule::Any | PortRule::Nothing => Vec::new(),
     };
+    let balance = config.ports.balance;
+    // Who cannot name itself is not known.
+    let kernel = kernel::running().unwrap_or_default();
+    let safely = replaces_programs_safely(&kernel);
     let wanted = Steering {
-        balance: config.ports.balance,
+        balance,
+        follows: balance.follows(safely),
         probe: ports::probe_ports(members, &served),
     };
     let longest = longest(members, wanted.balance, wanted.probe).unwrap_or_default();
@@ -131,12 +158,15 @@ pub(super) fn choose(config: &Config, asks: bool) -> Result<Chosen, BootError> {
     let info = HandoverInfo {
         handover: name,
         steering: word,
+        counts_connections: steering.is_some_and(|steering| steering.follows),
         reason,
     };
+    let matters = steering.is_some() && balance == Balance::Adaptive && !safely;
     Ok(Chosen {
         info,
         steering,
         handover,
+        unsafe_kernel: matters.then_some(kernel),
     })
 }
 

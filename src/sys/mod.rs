@@ -26,6 +26,7 @@ pub mod inspect;
 pub mod intercept;
 pub mod intercept_probe;
 pub mod io;
+pub mod kernel;
 pub mod links;
 pub mod listener;
 pub mod local_time;

@@ -117,6 +117,7 @@ fn the_status_tells_all() {
                 "ready": true, "started": true, "desired": 2, "generation": 2
             },
             "handover": {"handover": "intercept", "steering": "random", "reason": "as wished"},
+            "balance": {"how": "random", "counts_connections": false},
             "observation": {
                 "ready": "listen", "health": "unavailable", "app_metrics": "off", "reason": "no port is shared",
             },

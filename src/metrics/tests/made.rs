@@ -30,6 +30,7 @@ pub(super) fn facts(proc: impl AsRef<Path>) -> Facts {
         handover: HandoverInfo {
             handover: "intercept",
             steering: "random",
+            counts_connections: false,
             reason: "a \"quoted\" reason\nof two lines \\".to_owned(),
         },
         wall_start: SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000),

@@ -75,6 +75,24 @@ const PORTS: Option<ProbePorts> = Some(ProbePorts {
 });
 
 #[test]
+fn connections_are_counted_where_the_kernel_bears_it_or_it_is_wished() {
+    // On any kernel, and on one that bears it.
+    let expected = [
+        (Balance::Adaptive, false, false),
+        (Balance::Least, true, true),
+        (Balance::Random, false, false),
+        (Balance::Hash, false, false),
+        (Balance::Source, false, false),
+        (Balance::Cpu, false, false),
+    ];
+    assert_eq!(expected.map(|(balance, ..)| balance), Balance::ALL);
+    for (balance, anywhere, safely) in expected {
+        assert_eq!(balance.follows(false), anywhere, "{balance:?}");
+        assert_eq!(balance.follows(true), safely, "{balance:?}");
+    }
+}
+
+#[test]
 fn a_probe_reaches_its_slot_even_one_that_is_not_live() {
     let code = program(5, &in_order(5), &[0, 1], &[], Balance::Random, PORTS).unwrap();
     for index in 0..5_u16 {

@@ -13,6 +13,7 @@ use super::*;
 use crate::model::{ListenerId, Pid, SlotId};
 use crate::policy::Rotation;
 use crate::policy::handover::PortKey;
+use crate::policy::steering::Balance;
 use crate::ports::testing::{Worker, open, pause, reset, wait_for};
 use crate::ports::told::Options;
 

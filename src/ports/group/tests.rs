@@ -49,6 +49,7 @@ fn settings() -> PortSettings {
         rule: crate::policy::handover::PortRule::Any,
         steering: Some(Steering {
             balance: Balance::Random,
+            follows: false,
             probe: None,
         }),
     }

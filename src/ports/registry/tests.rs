@@ -18,6 +18,7 @@ fn ports() -> (SharedPorts, PortKey) {
         rule: PortRule::Any,
         steering: Some(Steering {
             balance: Balance::Random,
+            follows: false,
             probe: Some(crate::policy::steering::ProbePorts {
                 base: 61_000,
                 count: 2,

@@ -146,6 +146,7 @@ mod tests {
             handover: HandoverInfo {
                 handover: "",
                 steering: "",
+                counts_connections: false,
                 reason: String::new(),
             },
             wall_start: SystemTime::UNIX_EPOCH,

@@ -3,6 +3,7 @@
 mod abstract_names;
 mod balance;
 mod by_source;
+mod counted;
 mod epoll_sets;
 mod fallbacks;
 mod families;

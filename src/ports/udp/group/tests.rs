@@ -18,6 +18,7 @@ fn settings(slots: u16) -> PortSettings {
         rule: PortRule::Any,
         steering: Some(Steering {
             balance: Balance::Random,
+            follows: false,
             probe: None,
         }),
     }
