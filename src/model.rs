@@ -22,7 +22,7 @@ use std::time::Duration;
 
 pub use aggregation::Aggregation;
 pub use application::{AppInfo, Checkout, Found, Package};
-pub use figures::{Look, ReloadView, WorkerFigures};
+pub use figures::{Look, ReloadView, WorkerFigures, spread};
 pub use kinship::Kinship;
 pub use label::{Cause, DrainEnd, Followed, ReadyBy, ReloadResult, RunState, Trigger, WorkerState};
 pub use log::{
@@ -270,11 +270,17 @@ pub struct QueueSample {
     pub held: bool,
 }
 
-/// State of the balancing thread (RPM_BALANCE=adaptive).
+/// State of the balancing thread (RPM_BALANCE=adaptive and least).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BalanceSample {
-    /// How often it changed the set of listeners that get new connections.
+    /// How often it changed which listeners get new connections, and with what chance.
     pub changes: u64,
+    /// Whether arriving connections are followed and the open ones counted.
+    pub follows: bool,
+    /// Connections that it has seen arriving, if it follows them. The steering programs in force know of all of them.
+    pub arrivals: u64,
+    /// Counts of the open connections that were used, likewise.
+    pub counts: u64,
     /// By slot: whether its worker gets no new connections for now, on any port.
     pub passed_over: BTreeMap<SlotId, bool>,
 }

@@ -7,6 +7,7 @@ use crate::model::shown::seconds;
 use crate::model::{
     AppInfo, Cause, Exit, HandoverInfo, Look, ObservationInfo, Pid, QueueKind, QueueSample,
     ReloadResult, ReloadView, RunState, Snapshot, Tick, WorkerFigures, WorkerState, WorkerView,
+    spread,
 };
 
 /// Facts that do not change while the runtime runs.
@@ -122,6 +123,14 @@ struct BalanceStatus<'a> {
     how: &'a str,
     /// New connections go to the workers with the fewest.
     counts_connections: bool,
+    /// How often it was changed who gets new connections; null without a balance that looks at queues.
+    changes: Option<u64>,
+    /// Connections that were seen arriving; null if they are not followed.
+    arrivals: Option<u64>,
+    /// Counts of the open connections; null if they are not counted.
+    counts: Option<u64>,
+    /// Connections of the ready worker that has the most, over their mean; null if unknown.
+    spread: Option<f64>,
 }
 
 /// What the runtime observes of single workers.
@@ -238,10 +247,7 @@ impl<'a> Status<'a> {
                 steering: handover.steering,
                 reason: &handover.reason,
             },
-            balance: BalanceStatus {
-                how: handover.steering,
-                counts_connections: handover.counts_connections,
-            },
+            balance: BalanceStatus::of(handover, look),
             observation: ObservationStatus {
                 ready: observation.ready,
                 health: observation.health,
@@ -255,6 +261,22 @@ impl<'a> Status<'a> {
             retiring: workers(&snapshot.retiring),
             reloads: look.reloads.iter().map(ReloadStatus::of).collect(),
             events,
+        }
+    }
+}
+
+impl<'a> BalanceStatus<'a> {
+    fn of(handover: &'a HandoverInfo, look: &Look) -> Self {
+        let sample = look.balance.as_ref();
+        let following = sample.filter(|sample| sample.follows);
+        let connections = look.figures.iter().map(|figures| figures.connections);
+        Self {
+            how: handover.steering,
+            counts_connections: handover.counts_connections,
+            changes: sample.map(|sample| sample.changes),
+            arrivals: following.map(|sample| sample.arrivals),
+            counts: following.map(|sample| sample.counts),
+            spread: spread(look.snapshot.slots.iter().zip(connections)),
         }
     }
 }

@@ -16,9 +16,9 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::model::{
-    AppInfo, Cause, Exit, Generation, HandoverInfo, Look, ObservationInfo, Pid, QueueKind,
-    QueueSample, ReloadResult, ReloadView, RunState, Sig, SlotId, Snapshot, Tick, WorkerFigures,
-    WorkerState, WorkerView,
+    AppInfo, BalanceSample, Cause, Exit, Generation, HandoverInfo, Look, ObservationInfo, Pid,
+    QueueKind, QueueSample, ReloadResult, ReloadView, RunState, Sig, SlotId, Snapshot, Tick,
+    WorkerFigures, WorkerState, WorkerView,
 };
 
 use super::server::serve_from;
@@ -217,8 +217,8 @@ fn view(snapshot: Arc<Mutex<Snapshot>>, page: usize) -> View {
         }),
         handover: Box::new(|| HandoverInfo {
             handover: "intercept",
-            steering: "random",
-            counts_connections: false,
+            steering: "least",
+            counts_connections: true,
             reason: "as wished".to_owned(),
         }),
         events: Box::new(|| {
@@ -258,6 +258,13 @@ fn looking(snapshot: Arc<Mutex<Snapshot>>) -> Box<dyn Fn() -> PendingLook> {
             in_rotation: false,
             held: true,
         }],
+        balance: Some(BalanceSample {
+            changes: 12,
+            follows: true,
+            arrivals: 7,
+            counts: 3,
+            ..BalanceSample::default()
+        }),
         figures: vec![
             WorkerFigures {
                 cpu: Some(Duration::from_millis(1500)),

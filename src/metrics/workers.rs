@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
-use crate::model::{BalanceSample, Pid, QueueKind, QueueSample, SlotId, Snapshot, WorkerState};
+use crate::model::{
+    self, BalanceSample, Pid, QueueKind, QueueSample, SlotId, Snapshot, WorkerState,
+};
 use crate::sys::proc::{Proc, ProcDir, ProcessStat};
 
 use super::exact_memory::ExactMemory;
@@ -125,26 +127,24 @@ pub(super) fn connections(counts: &BTreeMap<SlotId, u64>, snapshot: &Snapshot) -
         "rpm_connection_spread",
         "Connections of the ready worker that has the most, over their mean: 1 is even.",
     );
-    let ready = snapshot.slots.iter();
-    let ready = ready.filter(|slot| slot.state == WorkerState::Ready);
-    let ready: Vec<u64> = ready
-        .filter_map(|slot| counts.get(&slot.slot).copied())
-        .collect();
-    [open, spread.only(spread_of(&ready))]
-}
-
-/// The largest over the mean; 1 without connections. `None` if none is known.
-fn spread_of(counts: &[u64]) -> Option<f64> {
-    let most = counts.iter().max().copied().map(number)?;
-    let mean = number(counts.iter().sum()) / number(u64::try_from(counts.len()).ok()?);
-    Some(if mean > 0.0 { most / mean } else { 1.0 })
+    let slots = snapshot.slots.iter();
+    let slots = slots.map(|slot| (slot, counts.get(&slot.slot).copied()));
+    [open, spread.only(model::spread(slots))]
 }
 
 /// From the balancing thread.
-pub(super) fn balance(sample: Option<&BalanceSample>) -> [Family; 2] {
+pub(super) fn balance(sample: Option<&BalanceSample>) -> [Family; 4] {
     let changes = Family::counter(
         "rpm_balance_changes_total",
-        "How often RPM_BALANCE=adaptive has changed which workers get new connections.",
+        "How often RPM_BALANCE=adaptive or least has changed which workers get new connections.",
+    );
+    let arrivals = Family::counter(
+        "rpm_balance_arrivals_total",
+        "Connections that the balance has seen arriving, each before it chose who gets the next ones; absent if it does not follow them.",
+    );
+    let counts = Family::counter(
+        "rpm_balance_counts_total",
+        "How often the balance has counted the open connections; absent if it does not.",
     );
     let mut passed_over = Family::gauge(
         "rpm_worker_passed_over",
@@ -153,8 +153,13 @@ pub(super) fn balance(sample: Option<&BalanceSample>) -> [Family; 2] {
     for (slot, is_out) in sample.into_iter().flat_map(|sample| &sample.passed_over) {
         passed_over.add([("worker", slot.to_string())], flag(*is_out));
     }
-    let changes = changes.only(sample.map(|sample| number(sample.changes)));
-    [changes, passed_over]
+    let following = sample.filter(|sample| sample.follows);
+    [
+        changes.only(sample.map(|sample| number(sample.changes))),
+        arrivals.only(following.map(|sample| number(sample.arrivals))),
+        counts.only(following.map(|sample| number(sample.counts))),
+        passed_over,
+    ]
 }
 
 /// RPM_MAX_MEMORY, for each slot.

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use super::{Generation, QueueSample, ReloadResult, Snapshot, Tick};
+use super::{
+    BalanceSample, Generation, QueueSample, ReloadResult, Snapshot, Tick, WorkerState, WorkerView,
+};
 
 /// The state of the service at one moment, with what was read of the workers' processes and connections for it.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -13,6 +15,8 @@ pub struct Look {
     pub now: Tick,
     /// The queue of every listener.
     pub queues: Vec<QueueSample>,
+    /// State of the balancing thread, if it runs.
+    pub balance: Option<BalanceSample>,
     /// One entry for each worker of the snapshot: those of the slots, then the rising ones, then the retiring ones.
     pub figures: Vec<WorkerFigures>,
     /// The last reloads, the latest at the end.
@@ -55,4 +59,15 @@ pub struct ReloadView {
     pub why_and_lines: Option<String>,
     /// How long it took, or has taken so far.
     pub took: Duration,
+}
+
+/// Connections of the ready worker that has the most, over their mean: 1 is even, also without connections. `None` if none
+/// is known. Takes the worker of each slot with its connections.
+#[expect(clippy::cast_precision_loss, reason = "a process has far less")]
+pub fn spread<'a>(slots: impl Iterator<Item = (&'a WorkerView, Option<u64>)>) -> Option<f64> {
+    let ready = slots.filter(|(slot, _)| slot.state == WorkerState::Ready);
+    let counts: Vec<u64> = ready.filter_map(|(_, count)| count).collect();
+    let most = counts.iter().max().copied()? as f64;
+    let mean = counts.iter().sum::<u64>() as f64 / counts.len() as f64;
+    Some(if mean > 0.0 { most / mean } else { 1.0 })
 }

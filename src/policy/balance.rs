@@ -15,7 +15,7 @@ mod arrivals;
 mod budget;
 mod loads;
 
-pub use arrivals::Arrivals;
+pub use arrivals::{Arrivals, Seen};
 pub use budget::Attention;
 
 use std::cmp::Reverse;

@@ -153,6 +153,7 @@ impl Gathering {
             now: now(),
             snapshot,
             queues,
+            balance: self.ports.as_ref().and_then(SharedPorts::balance),
         };
         (look, outcome)
     }

@@ -116,8 +116,10 @@ fn the_status_tells_all() {
                 "version": "0.1.0", "revision": null, "pid": 1, "uptime_seconds": 10.5, "state": "running",
                 "ready": true, "started": true, "desired": 2, "generation": 2
             },
-            "handover": {"handover": "intercept", "steering": "random", "reason": "as wished"},
-            "balance": {"how": "random", "counts_connections": false},
+            "handover": {"handover": "intercept", "steering": "least", "reason": "as wished"},
+            "balance": {
+                "how": "least", "counts_connections": true, "changes": 12, "arrivals": 7, "counts": 3, "spread": 1.0
+            },
             "observation": {
                 "ready": "listen", "health": "unavailable", "app_metrics": "off", "reason": "no port is shared",
             },

@@ -95,6 +95,9 @@ pub(super) fn page(metrics: &Metrics, snapshot: &Snapshot, queues: Vec<QueueSamp
         connections: [(SlotId(0), 5), (SlotId(1), 0)].into(),
         balance: Some(BalanceSample {
             changes: 12,
+            follows: true,
+            arrivals: 34,
+            counts: 5,
             passed_over: [(SlotId(0), false), (SlotId(1), true)].into(),
         }),
         log: LogTotals {

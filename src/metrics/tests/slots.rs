@@ -56,6 +56,8 @@ fn connections_and_the_balance_are_told_as_they_are() {
         // Only one of them is ready.
         "rpm_connection_spread 1",
         "rpm_balance_changes_total 12",
+        "rpm_balance_arrivals_total 34",
+        "rpm_balance_counts_total 5",
         "rpm_worker_passed_over{worker=\"0\"} 0",
         "rpm_worker_passed_over{worker=\"1\"} 1",
     ] {
@@ -92,10 +94,26 @@ fn what_is_not_known_of_a_slot_is_absent() {
     for name in [
         "rpm_worker_connections{worker=\"0\"}",
         "rpm_balance_changes_total",
+        "rpm_balance_arrivals_total",
+        "rpm_balance_counts_total",
         "rpm_worker_passed_over",
         "rpm_worker_memory_limit_bytes",
         "rpm_worker_proportional_memory_bytes",
     ] {
+        assert!(!page.contains(name), "{name}\n{page}");
+    }
+}
+
+#[test]
+fn arrivals_that_are_not_followed_are_not_told() {
+    let balance = BalanceSample {
+        changes: 2,
+        ..BalanceSample::default()
+    };
+    let facts = facts("/nonexistent");
+    let page = text(&page_of(2, BTreeMap::new(), Some(balance), facts));
+    assert!(has(&page, "rpm_balance_changes_total 2"));
+    for name in ["rpm_balance_arrivals_total", "rpm_balance_counts_total"] {
         assert!(!page.contains(name), "{name}\n{page}");
     }
 }

@@ -26,6 +26,15 @@ const AFTERWARDS: u32 = 3;
 /// A count during which connections arrived is not exact. It is used if so many in a row were like that.
 const INEXACT: u32 = 3;
 
+/// What was seen since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// Connections that arrived.
+    pub arrivals: u64,
+    /// Counts of the open connections that were used.
+    pub counts: u64,
+}
+
 /// What is known of arrivals, and what following them has cost.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Arrivals {
@@ -50,6 +59,9 @@ pub struct Arrivals {
     cost: Duration,
     /// Counts in a row that were not used.
     inexact: u32,
+    seen: Seen,
+    /// What the last choice knew of.
+    told: Seen,
 }
 
 impl Arrivals {
@@ -79,6 +91,7 @@ impl Arrivals {
     /// So many connections have arrived at this listener.
     pub fn arrived(&mut self, number: usize, count: u32, now: Tick) {
         if self.follows && count > 0 {
+            self.seen.arrivals += u64::from(count);
             self.loads.arrived(number, count);
             self.fresh = self.fresh.saturating_add(count);
             self.uncounted.get_or_insert(now);
@@ -128,8 +141,14 @@ impl Arrivals {
         (self.loads.of(numbers), self.fresh == 0)
     }
 
+    /// What was seen before the last choice, so that the choice rests on it.
+    pub fn told(&self) -> Seen {
+        self.told
+    }
+
     /// A choice was made for all ports.
     pub fn chosen(&mut self) {
+        self.told = self.seen;
         self.before = self.fresh.max(self.before / 2);
         self.fresh = 0;
     }
@@ -179,6 +198,7 @@ impl Arrivals {
         let time = self.used_at.map_or(STALE, |at| now.since(at));
         (self.counted_at, self.used_at) = (Some(now), Some(now));
         self.inexact = 0;
+        self.seen.counts += 1;
         self.lost = false;
         self.afterwards = match self.uncounted.take() {
             Some(_) => 0,

@@ -74,6 +74,9 @@ impl SharedPorts {
         }
         Some(BalanceSample {
             changes: state.balanced,
+            follows: state.arrivals.follows(),
+            arrivals: state.arrivals.told().arrivals,
+            counts: state.arrivals.told().counts,
             passed_over,
         })
     }

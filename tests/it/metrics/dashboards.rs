@@ -269,6 +269,8 @@ fn every_query_finds_what_it_asks_for() {
         .env("RPM_BACKOFF_MIN", "10ms")
         .env("RPM_MAX_MEMORY", "1G")
         .env("RPM_APP_METRICS", "/metrics")
+        // Arrivals are counted where they are followed.
+        .env("RPM_BALANCE", "least")
         // Metrics of the channel exist where workers have one.
         .env("RPM_NODE", "on")
         .arg(example("echo_server"))

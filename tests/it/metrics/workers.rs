@@ -136,6 +136,8 @@ fn without_shared_ports_nothing_is_told_of_connections_or_balance() {
         "rpm_connection_spread",
         "rpm_worker_passed_over",
         "rpm_balance_changes_total",
+        "rpm_balance_arrivals_total",
+        "rpm_balance_counts_total",
         "rpm_worker_memory_limit_bytes",
     ] {
         assert!(!page.contains(name), "{name}\n{page}");

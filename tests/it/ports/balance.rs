@@ -77,6 +77,10 @@ fn few_connections_that_live_long_are_spread_exactly_before_and_after_a_reload()
     let clients = open_in_turn(&runtime, port, 16);
     until("each has four", || open_by_slot(&runtime) == [4.0; 4]);
     assert_eq!(runtime.metric("rpm_connection_spread"), Some(1.0));
+    until("a look finds the same", || {
+        let status = runtime.get("/status").json();
+        status["balance"]["spread"] == 1.0 && status["balance"]["arrivals"] == 16
+    });
     drop(clients);
     until("all are closed", || open_by_slot(&runtime) == [0.0; 4]);
     reload(&runtime);

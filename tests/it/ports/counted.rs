@@ -20,9 +20,12 @@ fn on_an_old_kernel(balance: &str) -> Runtime {
     runtime
 }
 
-/// What `/status` says of the balance.
+/// What `/status` says of the choice. Arrivals are told if connections are counted.
 fn told(runtime: &Runtime) -> serde_json::Value {
-    runtime.get("/status").json()["balance"].clone()
+    let balance = &runtime.get("/status").json()["balance"];
+    let counts = &balance["counts_connections"];
+    assert_eq!(balance["arrivals"].is_u64(), counts == true, "{balance}");
+    serde_json::json!({"how": balance["how"], "counts_connections": counts})
 }
 
 fn reasons(runtime: &Runtime) -> Vec<String> {

@@ -1,5 +1,6 @@
 //! The choice in a model of the kernel and of clients.
 
+mod seen;
 mod world;
 
 use std::cmp::Reverse;
