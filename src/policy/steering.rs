@@ -5,10 +5,12 @@
 //! numbers and the packet. For a result outside of the group, the kernel uses its own hash over all members, including
 //! those that must get nothing; so the program never returns one.
 
+mod draw;
 mod flow;
 
 use crate::model::{Bpf, Word};
 
+pub use draw::drawing_program;
 pub use flow::flow_program;
 
 /// RPM_BALANCE: how the live listener of a new connection is selected.
@@ -48,10 +50,6 @@ impl Balance {
         matches!(self, Self::Adaptive | Self::Least)
     }
 }
-
-/// With more live listeners than this, [`Balance::Least`] gives all the same chance: the program would become too long for kernels
-/// before 6.8, which limit it to 20 KiB (optmem_max) after it was converted.
-pub const MOST_DRAWN: usize = 256;
 
 impl Word for Balance {
     const ALL: &'static [Self] = &[
@@ -100,6 +98,7 @@ const LD_B_ABS: u16 = 0x30;
 const ADD_K: u16 = 0x04;
 const SUB_K: u16 = 0x14;
 const MUL_K: u16 = 0x24;
+const DIV_K: u16 = 0x34;
 const MOD_K: u16 = 0x94;
 const RSH_K: u16 = 0x74;
 const XOR_X: u16 = 0xac;
@@ -159,40 +158,6 @@ pub fn program(
     }
     code.push(op(MOD_K, u32::try_from(live.len()).ok()?));
     code.extend(ranks_to_indices(live)?);
-    (code.len() <= MAX_INSTRUCTIONS).then_some(code)
-}
-
-/// As [`program`] with [`Balance::Least`], but not all listeners have the same chance: `live` has the index of each
-/// and its chance, as a share of their sum. `None` too if all chances are 0, or for more than [`MOST_DRAWN`].
-pub fn drawing_program(
-    members: u32,
-    places: &[u32],
-    live: &[(u32, u32)],
-    probe: Option<ProbePorts>,
-) -> Option<Vec<Bpf>> {
-    let indexes = live.iter().map(|(index, _)| index);
-    if live.len() > MOST_DRAWN {
-        return None;
-    }
-    if indexes.chain(places).any(|index| *index >= members) {
-        return None;
-    }
-    let add = |sum: u32, (_, chance): &(u32, u32)| sum.checked_add(*chance);
-    let sum = live.iter().try_fold(0, add).filter(|sum| *sum > 0)?;
-    let mut code = Vec::with_capacity(64);
-    if let Some(ports) = probe {
-        probe_prologue(&mut code, places, ports)?;
-    }
-    code.extend([op(LD_W_ABS, RANDOM), op(MOD_K, sum)]);
-    // Each has the part of the range that belongs to its chance.
-    let mut end = 0;
-    for (index, chance) in live.iter().filter(|(_, chance)| *chance > 0) {
-        end += chance;
-        if end < sum {
-            code.push(jump(JGE_K, end, 1, 0));
-        }
-        code.push(op(RET_K, *index));
-    }
     (code.len() <= MAX_INSTRUCTIONS).then_some(code)
 }
 

@@ -4,7 +4,7 @@ use super::*;
 use proptest::prelude::*;
 
 /// Runs a program like the kernel, on an IP packet. `random` is the random number and the CPU number.
-fn run(code: &[Bpf], packet: &[u8], random: u32) -> u32 {
+pub(super) fn run(code: &[Bpf], packet: &[u8], random: u32) -> u32 {
     let (mut pc, mut a, mut x) = (0_usize, 0_u32, 0_u32);
     loop {
         let insn = code[pc];
@@ -34,6 +34,7 @@ fn run(code: &[Bpf], packet: &[u8], random: u32) -> u32 {
             SUB_K => a = a.wrapping_sub(insn.k),
             MUL_K => a = a.wrapping_mul(insn.k),
             MOD_K => a %= insn.k,
+            DIV_K => a /= insn.k,
             RSH_K => a >>= insn.k,
             XOR_X => a ^= x,
             TAX => x = a,
@@ -48,11 +49,11 @@ fn run(code: &[Bpf], packet: &[u8], random: u32) -> u32 {
     }
 }
 
-fn in_order(members: u32) -> Vec<u32> {
+pub(super) fn in_order(members: u32) -> Vec<u32> {
     (0..members).collect()
 }
 
-fn v4(source: [u8; 4], port: u16) -> Vec<u8> {
+pub(super) fn v4(source: [u8; 4], port: u16) -> Vec<u8> {
     let mut packet = vec![0_u8; 40];
     packet[0] = 0x45;
     packet[12..16].copy_from_slice(&source);
@@ -69,7 +70,7 @@ fn v6(source: u128, port: u16) -> Vec<u8> {
     packet
 }
 
-const PORTS: Option<ProbePorts> = Some(ProbePorts {
+pub(super) const PORTS: Option<ProbePorts> = Some(ProbePorts {
     base: 61_000,
     count: 1000,
 });
@@ -315,58 +316,4 @@ proptest! {
             }
         }
     }
-}
-
-#[test]
-fn each_is_drawn_as_often_as_its_chance_says() {
-    let live = [(3, 2), (0, 0), (1, 5), (2, 1)];
-    let code = drawing_program(4, &in_order(4), &live, PORTS).unwrap();
-    let client = v4([10, 0, 0, 1], 40_000);
-    let mut got = [0; 4];
-    for random in 0..80 {
-        got[usize::try_from(run(&code, &client, random)).unwrap()] += 1;
-    }
-    assert_eq!(got, [0, 50, 10, 20]);
-    assert_eq!(
-        run(&code, &v4([127, 0, 0, 1], 61_000), 7),
-        0,
-        "a probe reaches its slot"
-    );
-    assert_eq!(
-        run(
-            &drawing_program(4, &in_order(4), &[(2, 7)], None).unwrap(),
-            &client,
-            5
-        ),
-        2
-    );
-}
-
-#[test]
-fn without_a_chance_nobody_is_drawn() {
-    assert_eq!(drawing_program(4, &in_order(4), &[], None), None);
-    assert_eq!(
-        drawing_program(4, &in_order(4), &[(0, 0), (1, 0)], None),
-        None
-    );
-    assert_eq!(drawing_program(4, &in_order(4), &[(4, 1)], None), None);
-    assert_eq!(
-        drawing_program(4, &in_order(4), &[(0, u32::MAX), (1, 1)], None),
-        None
-    );
-}
-
-#[test]
-fn what_can_be_drawn_from_fits_into_old_kernels() {
-    let of = |count: u32| -> Vec<(u32, u32)> {
-        (0..count).map(|index| (index, 1 + index % 16)).collect()
-    };
-    let most = u32::try_from(MOST_DRAWN).unwrap();
-    let code = drawing_program(1_025, &in_order(1_025), &of(most), PORTS).unwrap();
-    // The kernel makes two instructions of eight bytes of each return, and at most two of each of the others.
-    assert!(code.len() * 2 * 8 <= 20 * 1024, "{}", code.len());
-    assert_eq!(
-        drawing_program(1_025, &in_order(1_025), &of(most + 1), PORTS),
-        None
-    );
 }

@@ -1,6 +1,7 @@
 //! Tests on real sockets, on addresses that no other test binds.
 
 mod least;
+mod many;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
