@@ -49,7 +49,9 @@ pub(super) const BALANCE: Setting<Balance> = Setting {
     help: "which worker gets a connection: adaptive, least, random, hash, source, cpu",
     doc: "Which worker gets a new connection. `adaptive`: a random worker, but none that does not accept, or whose queue \
           is longer, as long as others do better. `least`: of these, one that has the fewest connections now, for few \
-          connections that live long; see [fewest connections](shared-port.md#fewest-connections). `random`: a random worker. `hash`: by client address and port. `source`: \
+          connections that live long; see [fewest connections](shared-port.md#fewest-connections). It replaces the BPF \
+          program that steers often: use it on a kernel with [the fix of \
+          CVE-2026-52910](shared-port.md#kernels-with-cve-2026-52910). `random`: a random worker. `hash`: by client address and port. `source`: \
           by client address alone, so that a client stays with its worker, for programs that keep sessions in memory; see \
           [nothing is sticky](shared-port.md#nothing-is-sticky). `cpu`: by the CPU that the connection came in on.",
     parse: word,
