@@ -89,7 +89,10 @@ class Clients:
 
     def report(self):
         """Stops the clients, unless they have a limit of their own, and returns their results."""
-        said, _ = self.process.communicate()
+        try:
+            said, _ = self.process.communicate(timeout=300)
+        except subprocess.TimeoutExpired:
+            sys.exit("bench: the clients did not end")
         return json.loads(said)
 
 
@@ -154,12 +157,12 @@ def memory(pid):
     return values["Rss"], values["Pss"]
 
 
-def until(what, condition, patience=PATIENCE):
+def until(what, condition, patience=PATIENCE, pause=0.002):
     limit = time.monotonic() + patience
     while time.monotonic() < limit:
         if value := condition():
             return value
-        time.sleep(0.002)
+        time.sleep(pause)
     sys.exit(f"bench: never came true: {what}")
 
 

@@ -72,7 +72,8 @@ def by_hup_and_metrics(process):
 
     before = ended()
     process.send_signal(signal.SIGHUP)
-    until("the end of the reload", lambda: ended() not in ([], before), 120)
+    # More questions would take CPU from the workers.
+    until("the end of the reload", lambda: ended() not in ([], before), 120, pause=0.02)
 
 
 def by_hup_and_pids(process):
