@@ -14,9 +14,10 @@
 mod arrivals;
 mod budget;
 mod loads;
+mod pace;
 
 pub use arrivals::{Arrivals, Seen};
-pub use budget::Attention;
+pub use pace::{Hearing, Pace, Plan};
 
 use std::cmp::Reverse;
 use std::time::Duration;
@@ -27,19 +28,6 @@ pub const STUCK: Duration = Duration::from_millis(50);
 /// Factor by which a queue must have stood still longer than the queue that moved last.
 const SLOWER: u32 = 4;
 
-/// Shortest time between two polls.
-const PAUSE: Duration = Duration::from_millis(5);
-
-/// A poll costs about a third of a microsecond per listener, and a new BPF program some ten microseconds and more with
-/// each gap. With this pause that is 1 to 2 % of a CPU.
-const PAUSE_EACH: Duration = Duration::from_micros(40);
-
-/// Returns the time until the next poll, for this number of listeners.
-pub fn pause(listeners: usize) -> Duration {
-    let listeners = u32::try_from(listeners).unwrap_or(u32::MAX);
-    PAUSE_EACH.saturating_mul(listeners).max(PAUSE)
-}
-
 /// The state of one accept queue.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Queue {
@@ -47,6 +35,9 @@ pub struct Queue {
     length: u32,
     /// How long the queue has not been empty and has not become shorter, as far as polls show.
     still: Duration,
+    /// Arrivals that were told of before the last poll and that it did not show. If they come into the queue only after
+    /// it, the next poll shows them.
+    told: u32,
 }
 
 impl Queue {
@@ -63,9 +54,20 @@ impl Queue {
         length == before
     }
 
-    /// By how many connections a queue of this `length` is longer than at the last poll.
-    pub fn growth(&self, length: u32) -> u32 {
-        length.saturating_sub(self.length)
+    /// Returns how many connections arrived since the last poll, as far as is known: the kernel told of `told` since then, and
+    /// a poll shows this `length`. Call it before [`Self::seen`]. The length must have been read before the kernel was asked
+    /// what it tells.
+    ///
+    /// Of connections that are accepted at once it is only told, and of several at once in the queue as of one.
+    pub fn arrived(&mut self, length: u32, told: u32) -> u32 {
+        let grown = self.grown(length);
+        self.told = told.saturating_sub(grown);
+        grown.max(told)
+    }
+
+    /// How many connections came into the queue since the last poll, beside those that the kernel told of before.
+    pub fn grown(&self, length: u32) -> u32 {
+        length.saturating_sub(self.length).saturating_sub(self.told)
     }
 
     /// Connections in it at the last poll.
@@ -126,6 +128,7 @@ mod tests {
         let queue = |(length, still): &(u32, u64)| Queue {
             length: *length,
             still: Duration::from_millis(*still),
+            ..Queue::default()
         };
         of.iter().map(queue).collect()
     }
@@ -226,10 +229,23 @@ mod tests {
     }
 
     #[test]
-    fn many_are_looked_at_less_often() {
-        assert_eq!(pause(0), PAUSE);
-        assert_eq!(pause(125), PAUSE);
-        assert_eq!(pause(500), PAUSE * 4);
+    fn an_arrival_counts_once_however_it_is_seen() {
+        // Lengths of a queue, how often the kernel told of an arrival since the poll before, and how many those are.
+        let check = |polls: &[(u32, u32, u32)]| {
+            let mut queue = Queue::default();
+            for (at, (length, told, count)) in polls.iter().copied().enumerate() {
+                assert_eq!(queue.arrived(length, told), count, "{at} of {polls:?}");
+                queue.seen(length, LOOK);
+            }
+        };
+        // Accepted at once; waiting; both at once.
+        check(&[(0, 1, 1), (0, 0, 0), (0, 1, 1)]);
+        check(&[(1, 1, 1), (1, 0, 0), (3, 1, 2), (0, 0, 0)]);
+        check(&[(0, 0, 0), (4, 0, 4), (3, 2, 2)]);
+        // Told of between the poll and the question: the next poll shows it, or it was accepted meanwhile.
+        check(&[(0, 1, 1), (1, 0, 0), (2, 1, 1)]);
+        check(&[(0, 3, 3), (2, 0, 0), (2, 0, 0), (3, 1, 1)]);
+        check(&[(0, 1, 1), (0, 0, 0), (1, 1, 1)]);
     }
 
     /// Simulates steps of 5 ms. In each step the given number of connections arrives, spread randomly over the
@@ -310,6 +326,7 @@ mod tests {
         let queue = (length, still).prop_map(|(length, still)| Queue {
             length,
             still: Duration::from_millis(if length == 0 { 0 } else { still }),
+            ..Queue::default()
         });
         prop::collection::vec(queue, 1..40)
     }

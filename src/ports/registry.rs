@@ -210,11 +210,16 @@ impl SharedPorts {
         let mut state = self.lock();
         let state = &mut *state;
         let others = state.rotation.live != rotation.live;
-        state.rotation = rotation;
         if others {
             state.groups.iter_mut().for_each(Group::choose_anew);
+            for listener in &rotation.live {
+                if !state.rotation.live.contains(listener) {
+                    state.arrivals.admit(usize::from(listener.0));
+                }
+            }
             state.wake_balancer();
         }
+        state.rotation = rotation;
         state.unix.steer(&state.rotation);
         state.except = except;
         let anterooms: Vec<Option<ListenerId>> = state
@@ -333,6 +338,7 @@ impl SharedPorts {
             if group.order.is_fragile() {
                 state.looks.want();
             }
+            state.wake_balancer();
         }
         events
     }

@@ -3,7 +3,8 @@
 //! epoll looks at a descriptor again before it reports it (`ep_send_events`), and says nothing if the connection has been
 //! accepted meanwhile. A poll request of kernel AIO (IOCB_CMD_POLL, io_submit(2), Linux 4.19) is completed by the wake-up
 //! itself (`aio_poll_wake`). A request holds its file open, and a listener must be closed when its owner closes it; so
-//! the request is for an epoll instance that watches the listener (epoll(7): an epoll descriptor can be polled).
+//! the request is for an epoll instance that watches the listener (epoll(7): an epoll descriptor can be polled). The
+//! instance is edge-triggered and emptied before each request, so that connections that wait already do not ring again.
 #![expect(unsafe_code, reason = "no package wraps kernel AIO")]
 
 use std::collections::BTreeMap;
@@ -11,7 +12,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::ptr::{from_mut, null_mut};
 
 use nix::errno::Errno;
-use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
 /// `struct iocb` (linux/aio_abi.h).
@@ -49,7 +50,7 @@ const IOCB_FLAG_RESFD: u32 = 1;
 #[derive(Debug)]
 struct Bell {
     /// It watches the listener, until it is closed.
-    _epoll: Epoll,
+    epoll: Epoll,
     /// The kernel knows it by its address.
     request: Box<Request>,
     state: State,
@@ -118,7 +119,7 @@ impl Bells {
             ..Request::default()
         });
         Ok(Bell {
-            _epoll: epoll,
+            epoll,
             request,
             state: State::Rung,
         })
@@ -159,15 +160,17 @@ impl Bells {
             .is_some_and(|bell| bell.state == State::Armed)
     }
 
-    /// Arms all bells that have rung. A bell at a queue that is not empty stays as it is; epoll tells of arrivals there. Calls
-    /// `each` as [`Self::take`] does.
-    pub fn arm(&mut self, mut each: impl FnMut(u64)) {
-        let rung = self.by_token.iter_mut();
-        let rung = rung.filter(|(_, bell)| bell.state == State::Rung);
+    /// Arms all bells that have rung: each rings at the next arrival.
+    pub fn arm(&mut self) {
+        let mut now = [EpollEvent::empty()];
+        let rung = self.by_token.values_mut();
+        let rung = rung.filter(|bell| bell.state == State::Rung);
         let (tokens, mut requests): (Vec<u64>, Vec<*mut Request>) = rung
-            .map(|(token, bell)| {
+            .map(|bell| {
+                // What arrives from now on makes the instance ready again.
+                let _ = bell.epoll.wait(&mut now, EpollTimeout::ZERO);
                 bell.state = State::Armed;
-                (*token, from_mut(&mut *bell.request))
+                (bell.request.data, from_mut(&mut *bell.request))
             })
             .unzip();
         let mut done = 0;
@@ -177,19 +180,11 @@ impl Bells {
                 Ok(_) | Err(_) => break,
             }
         }
-        // What is refused is tried again by the next call; until then epoll tells.
+        // What is refused is tried again by the next call.
         for token in tokens.iter().skip(done) {
             if let Some(bell) = self.by_token.get_mut(token) {
                 bell.state = State::Rung;
             }
-        }
-        if done > 0 {
-            // Those that ring at once have not seen an arrival, but a queue that is not empty.
-            self.take(|token| {
-                if tokens.binary_search(&token).is_err() {
-                    each(token);
-                }
-            });
         }
     }
 
@@ -289,7 +284,7 @@ mod tests {
         let mut bells = Bells::new(8).unwrap();
         bells.hang(&listener, 7).unwrap();
         bells.hang(&other, 8).unwrap();
-        bells.arm(|_| {});
+        bells.arm();
         assert!(bells.is_armed(7) && bells.is_armed(8));
         assert_eq!(rung(&mut bells), [0; 0]);
         for _ in 0..3 {
@@ -297,7 +292,7 @@ mod tests {
             drop(listener.accept().unwrap());
             assert_eq!(rung(&mut bells), [7], "epoll would say nothing");
             assert!(!bells.is_armed(7));
-            bells.arm(|_| {});
+            bells.arm();
             assert!(bells.is_armed(7));
             assert_eq!(rung(&mut bells), [0; 0]);
             drop(client);
@@ -305,17 +300,23 @@ mod tests {
     }
 
     #[test]
-    fn a_bell_at_a_queue_that_is_not_empty_stays_silent() {
+    fn only_arrivals_ring_and_not_connections_that_wait() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let mut bells = Bells::new(8).unwrap();
         bells.hang(&listener, 7).unwrap();
-        let _client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-        bells.arm(|_| {});
-        assert!(!bells.is_armed(7));
-        assert_eq!(rung(&mut bells), [0; 0]);
-        drop(listener.accept().unwrap());
-        bells.arm(|_| {});
-        assert!(bells.is_armed(7));
+        let connect = || TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let _before = connect();
+        for waiting in 1..4 {
+            bells.arm();
+            assert!(bells.is_armed(7));
+            assert_eq!(rung(&mut bells), [0; 0], "{waiting} wait already");
+            let _next = connect();
+            assert_eq!(rung(&mut bells), [7]);
+        }
+        // Two at once are one.
+        bells.arm();
+        let _both = [connect(), connect()];
+        assert_eq!(rung(&mut bells), [7]);
     }
 
     #[test]
@@ -324,7 +325,7 @@ mod tests {
         let address = listener.local_addr().unwrap();
         let mut bells = Bells::new(8).unwrap();
         bells.hang(&listener, 7).unwrap();
-        bells.arm(|_| {});
+        bells.arm();
         drop(listener);
         assert!(TcpStream::connect(address).is_err());
         bells.retain(|_| false);
@@ -332,7 +333,7 @@ mod tests {
         for token in 100..140 {
             let listener = TcpListener::bind("127.0.0.1:0").unwrap();
             bells.hang(&listener, token).unwrap();
-            bells.arm(|_| {});
+            bells.arm();
             assert!(bells.is_armed(token));
             bells.retain(|_| false);
         }

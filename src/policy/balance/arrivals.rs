@@ -1,4 +1,4 @@
-//! Follows arriving connections: when to choose anew who gets the next ones, and when to count the open ones.
+//! Follows arriving connections: who gets the next ones, and when to count the open ones.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,6 +9,9 @@ use crate::model::Tick;
 
 /// Shortest time between two counts.
 const COUNT_EACH: Duration = Duration::from_millis(100);
+
+/// Counts may use one part in so many of a CPU: 0.5 %.
+const COUNT_SHARE: u32 = 200;
 
 /// Arrivals are counted after this time even if more arrive all the time. A count takes the thread away from them.
 const COUNT_AT_LAST: Duration = Duration::from_millis(200);
@@ -26,6 +29,10 @@ const AFTERWARDS: u32 = 3;
 /// A count during which connections arrived is not exact. It is used if so many in a row were like that.
 const INEXACT: u32 = 3;
 
+/// So many connections are expected for each worker where more arrive than can be followed, beside as many as are open. So who
+/// has none gets at most twice its share, and a count that happens to find one more or less at a worker means little.
+const MANY: u32 = 64;
+
 /// What was seen since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Seen {
@@ -40,7 +47,8 @@ pub struct Seen {
 pub struct Arrivals {
     /// Without this, nothing is followed: all chances are the same.
     follows: bool,
-    /// Arrivals were missed, and nobody was counted since. Who has how many is not known.
+    seen: Seen,
+    /// Arrivals were missed, and nobody was counted since.
     lost: bool,
     loads: Loads,
     budget: Budget,
@@ -48,27 +56,31 @@ pub struct Arrivals {
     fresh: u32,
     /// Between the last choices, the older ones for less.
     before: u32,
+    counts: Counts,
+}
+
+/// The counts of open connections.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Counts {
     /// When the first arrival since the last count was seen.
     uncounted: Option<Tick>,
-    counted_at: Option<Tick>,
-    /// The last count that was used.
+    /// The end of the last one.
+    at: Option<Tick>,
+    /// The last one that was used.
     used_at: Option<Tick>,
-    /// Counts since then without an arrival.
+    /// Since the last arrival.
     afterwards: u32,
-    /// CPU time of the last count.
+    /// CPU time of the last one.
     cost: Duration,
-    /// Counts in a row that were not used.
+    /// In a row that were not used.
     inexact: u32,
-    seen: Seen,
-    /// What the last choice knew of.
-    told: Seen,
 }
 
 impl Arrivals {
-    /// Follows arrivals; without it they are ignored.
-    pub fn follow() -> Self {
+    /// Follows arrivals if `follows`; otherwise they are ignored.
+    pub fn new(follows: bool) -> Self {
         Self {
-            follows: true,
+            follows,
             ..Self::default()
         }
     }
@@ -78,9 +90,19 @@ impl Arrivals {
         self.follows
     }
 
+    /// What was seen since the start, if arrivals are followed.
+    pub fn seen(&self) -> Seen {
+        self.seen
+    }
+
     /// A new worker has this listener.
     pub fn begin(&mut self, number: usize) {
         self.loads.begin(number);
+    }
+
+    /// The worker of this listener gets new connections from now on.
+    pub fn admit(&mut self, number: usize) {
+        self.loads.admit(number);
     }
 
     /// The worker of this listener has ended.
@@ -91,30 +113,25 @@ impl Arrivals {
     /// So many connections have arrived at this listener.
     pub fn arrived(&mut self, number: usize, count: u32, now: Tick) {
         if self.follows && count > 0 {
-            self.seen.arrivals += u64::from(count);
+            self.seen.arrivals = self.seen.arrivals.saturating_add(u64::from(count));
             self.loads.arrived(number, count);
             self.fresh = self.fresh.saturating_add(count);
-            self.uncounted.get_or_insert(now);
+            self.counts.uncounted.get_or_insert(now);
         }
     }
 
-    /// So much time has passed, and the balance has used so much CPU time in it.
+    /// So much time has passed, and looks and choices have used so much CPU time in it.
     pub fn passed(&mut self, time: Duration, used: Duration) {
         self.budget.passed(time, used);
-        if self.follows && self.attention() == Attention::Blind {
+        if self.attention() == Some(Attention::Blind) {
             self.lost = true;
             self.loads.forget_arrivals();
         }
     }
 
-    /// How closely arrivals are to be followed now.
-    pub fn attention(&self) -> Attention {
-        if !self.follows {
-            return Attention::Blind;
-        }
-        // Counts come first: without them, arrivals say little.
-        let kept = self.uncounted.map_or(Duration::ZERO, |_| self.cost);
-        self.budget.attention(kept)
+    /// How closely arrivals may be followed now; `None` if they are not followed at all.
+    pub fn attention(&self) -> Option<Attention> {
+        self.follows.then(|| self.budget.attention())
     }
 
     /// Time until what was used too much is paid.
@@ -128,83 +145,81 @@ impl Arrivals {
 
     /// Returns the chance of each of the listeners with these `numbers`, as [`chances`] does.
     pub fn chances(&self, numbers: &[usize], out: &[bool]) -> Vec<u32> {
-        if self.lost || self.attention() == Attention::Blind {
+        if !self.follows {
             return out.iter().map(|out| u32::from(!out)).collect();
         }
-        chances(&self.loads.of(numbers), out, self.fresh.max(self.before))
-    }
-
-    /// The connections of the workers with these listeners, as [`Loads::of`] tells them; and whether a choice has followed
-    /// the last arrival.
-    #[cfg(test)]
-    pub fn known(&self, numbers: &[usize]) -> (Vec<u32>, bool) {
-        (self.loads.of(numbers), self.fresh == 0)
-    }
-
-    /// What was seen before the last choice, so that the choice rests on it.
-    pub fn told(&self) -> Seen {
-        self.told
+        let mut expected = self.fresh.max(self.before);
+        if self.lost {
+            // Nobody knows how many come until the next count: many.
+            let workers = u32::try_from(numbers.len()).unwrap_or(u32::MAX);
+            let many = workers
+                .saturating_mul(MANY)
+                .saturating_add(self.loads.sum());
+            expected = expected.max(many);
+        }
+        chances(&self.loads.of(numbers), out, expected)
     }
 
     /// A choice was made for all ports.
     pub fn chosen(&mut self) {
-        self.told = self.seen;
         self.before = self.fresh.max(self.before / 2);
         self.fresh = 0;
     }
 
-    /// Whether to count the open connections now. `quiet`: none arrive for the moment.
-    pub fn wants_count(&self, now: Tick, quiet: bool) -> bool {
-        let Some(first) = self.uncounted else {
-            return self.next_count(now).is_some_and(|left| left.is_zero());
-        };
-        let age = self.counted_at.map(|at| now.since(at));
-        let due = quiet || now.since(first) >= COUNT_AT_LAST;
-        // Where they come one by one, the next ones should find better knowledge. In a burst a count would miss too many.
-        let alone = now.since(first) >= ALONE && self.before.max(self.fresh) <= 1;
-        let due = due || (alone && age.is_none_or(|age| age >= STALE));
-        due && age.is_none_or(|age| age >= COUNT_EACH) && self.budget.affords(self.cost)
-    }
-
-    /// Time until the next count, when no connections arrive. `None`: there is none.
-    pub fn next_count(&self, now: Tick) -> Option<Duration> {
+    /// When to count the open connections next, if no more arrive; `None`: not until then. `quiet`: none arrive for the
+    /// moment.
+    pub fn count_at(&self, quiet: bool) -> Option<Tick> {
         if !self.follows {
             return None;
         }
-        let ends = self.afterwards >= AFTERWARDS || self.loads.are_empty();
-        if self.uncounted.is_none() && ends {
-            return None;
+        let counts = &self.counts;
+        let each = COUNT_EACH.max(counts.cost.saturating_mul(COUNT_SHARE));
+        let Some(first) = counts.uncounted else {
+            let ends = counts.afterwards >= AFTERWARDS || self.loads.sum() == 0;
+            let next = each.saturating_mul(1 << counts.afterwards.min(AFTERWARDS));
+            return counts.at.filter(|_| !ends).map(|at| at.after(next));
+        };
+        let mut due = first.after(if quiet { Duration::ZERO } else { COUNT_AT_LAST });
+        if self.before.max(self.fresh) <= 1 {
+            // Where they come one by one, the next ones should find better knowledge. In a burst a count would miss too
+            // many.
+            let stale = counts.at.map_or(first, |at| at.after(STALE));
+            due = due.min(first.after(ALONE).max(stale));
         }
-        let next = COUNT_EACH.saturating_mul(1 << self.afterwards.min(AFTERWARDS));
-        let age = self.counted_at.map_or(next, |at| now.since(at));
-        let left = next.saturating_sub(age);
-        Some(left.max(self.budget.until_affords(self.cost)))
+        Some(counts.at.map_or(due, |at| due.max(at.after(each))))
     }
 
-    /// Takes over a count that was made just now, as [`Loads::counted`] does, or `None` if nothing can be counted. `exact`: no
-    /// connection arrived meanwhile.
+    /// Takes over a count that was made just now and cost so much CPU time, as [`Loads::counted`] does. `exact`: no
+    /// connection arrived or was accepted meanwhile.
     pub fn counted(
         &mut self,
         (now, cost): (Tick, Duration),
         open: &BTreeMap<usize, Option<u32>>,
         exact: bool,
     ) {
-        self.cost = cost;
-        if !exact && self.inexact < INEXACT {
-            self.inexact += 1;
-            self.counted_at = Some(now);
+        let counts = &mut self.counts;
+        counts.cost = cost;
+        counts.at = Some(now);
+        if !exact && counts.inexact < INEXACT {
+            counts.inexact += 1;
             return;
         }
-        let time = self.used_at.map_or(STALE, |at| now.since(at));
-        (self.counted_at, self.used_at) = (Some(now), Some(now));
-        self.inexact = 0;
         self.seen.counts += 1;
-        self.lost = false;
-        self.afterwards = match self.uncounted.take() {
+        let time = counts.used_at.map_or(STALE, |at| now.since(at));
+        counts.used_at = Some(now);
+        counts.inexact = 0;
+        counts.afterwards = match counts.uncounted.take() {
             Some(_) => 0,
-            None => self.afterwards.saturating_add(1),
+            None => counts.afterwards.saturating_add(1),
         };
+        self.lost = false;
         self.loads.counted(open, time);
+    }
+
+    /// The connections of the workers with these listeners, as [`Loads::of`] tells them.
+    #[cfg(test)]
+    pub fn known(&self, numbers: &[usize]) -> Vec<u32> {
+        self.loads.of(numbers)
     }
 }
 

@@ -1,9 +1,9 @@
-//! What the balance may cost: a share of a CPU, however many connections arrive.
+//! What looks and choices may cost: a share of a CPU, however many connections arrive. Counts have their own share.
 
 use std::time::Duration;
 
-/// One part in so many of a CPU: 2 %.
-const SHARE: u32 = 50;
+/// One part in so many of a CPU: 1.5 %.
+const SHARE: u32 = 67;
 
 /// Credit that is saved in quiet times, as CPU time: for some hundred choices in a row.
 const MOST: Duration = Duration::from_millis(50);
@@ -51,31 +51,18 @@ impl Budget {
         self.debt = owed.saturating_sub(have);
     }
 
-    /// What the credit allows, if so much is kept for what comes next.
-    pub fn attention(&self, kept: Duration) -> Attention {
-        match self.credit.saturating_sub(kept.min(MOST / 2)) {
+    /// What the credit allows.
+    pub fn attention(&self) -> Attention {
+        match self.credit {
             credit if credit >= EXACT => Attention::Exact,
             credit if credit >= ATTENTIVE => Attention::Counting,
             _ => Attention::Blind,
         }
     }
 
-    /// Whether something that costs so much is within the credit, and arrivals can be seen after it.
-    pub fn affords(&self, cost: Duration) -> bool {
-        // What costs more than can ever be saved is done from a full credit.
-        self.credit >= cost.saturating_add(ATTENTIVE).min(MOST)
-    }
-
     /// Time until nothing is owed any more.
     pub fn owed(&self) -> Duration {
         self.debt.saturating_mul(SHARE)
-    }
-
-    /// Time until [`Self::affords`] says yes, if nothing is used meanwhile.
-    pub fn until_affords(&self, cost: Duration) -> Duration {
-        let wanted = cost.saturating_add(ATTENTIVE).min(MOST);
-        let missing = wanted.saturating_sub(self.credit).saturating_add(self.debt);
-        missing.saturating_mul(SHARE)
     }
 }
 
@@ -89,36 +76,21 @@ mod tests {
     #[test]
     fn credit_is_used_up_and_comes_back_with_time() {
         let mut budget = Budget::default();
-        let attention = |budget: &Budget| budget.attention(Duration::ZERO);
-        assert_eq!(attention(&budget), Attention::Exact);
-        budget.passed(MS * 50, MS * 26);
-        assert_eq!(attention(&budget), Attention::Exact, "50 + 1 - 26");
-        assert_eq!(budget.attention(MS), Attention::Counting, "a part is kept");
+        assert_eq!(budget.attention(), Attention::Exact);
+        budget.passed(MS * SHARE, MS * 26);
+        assert_eq!(budget.attention(), Attention::Exact, "50 + 1 - 26");
         budget.passed(Duration::ZERO, MS);
-        assert_eq!(attention(&budget), Attention::Counting);
+        assert_eq!(budget.attention(), Attention::Counting);
         budget.passed(Duration::ZERO, MS * 23);
-        assert_eq!(attention(&budget), Attention::Blind);
+        assert_eq!(budget.attention(), Attention::Blind);
+        assert!(budget.owed().is_zero());
         budget.passed(Duration::ZERO, MS * 4);
-        budget.passed(MS * 150, Duration::ZERO);
-        assert_eq!(
-            attention(&budget),
-            Attention::Blind,
-            "what was owed is paid"
-        );
-        budget.passed(MS * 1_250, Duration::ZERO);
-        assert_eq!(attention(&budget), Attention::Exact);
-    }
-
-    #[test]
-    fn what_costs_more_than_can_be_saved_is_done_from_a_full_credit() {
-        let mut budget = Budget::default();
-        assert!(budget.affords(MS * 90) && budget.until_affords(MS * 90).is_zero());
-        budget.passed(Duration::ZERO, MS * 90);
-        assert!(!budget.affords(Duration::ZERO));
-        assert_eq!(budget.until_affords(MS), MS * 50 * 43, "40 are owed");
-        assert_eq!(budget.until_affords(MS * 90), MS * 50 * 90);
-        budget.passed(budget.until_affords(MS), Duration::ZERO);
-        assert!(budget.affords(MS) && !budget.affords(MS * 2));
+        assert_eq!(budget.owed(), MS * 3 * SHARE);
+        budget.passed(MS * 3 * SHARE, Duration::ZERO);
+        assert!(budget.owed().is_zero());
+        assert_eq!(budget.attention(), Attention::Blind, "no more than paid");
+        budget.passed(MS * 25 * SHARE, Duration::ZERO);
+        assert_eq!(budget.attention(), Attention::Exact);
     }
 
     proptest! {

@@ -44,6 +44,12 @@ impl Default for Load {
     }
 }
 
+impl Load {
+    fn forget_arrivals(&mut self) {
+        (self.arrived, self.lately) = (0, 0);
+    }
+}
+
 /// The connections of all workers, by the number of their listeners.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Loads(BTreeMap<usize, Load>);
@@ -66,18 +72,22 @@ impl Loads {
         }
     }
 
-    /// Whether no worker is known to have a connection.
-    pub fn are_empty(&self) -> bool {
-        let none = |load: &Load| load.open.unwrap_or(0) == 0 && load.arrived == 0;
-        self.0.values().all(none)
-    }
-
     /// Arrivals were missed, so those that were seen say nothing.
     pub fn forget_arrivals(&mut self) {
-        for load in self.0.values_mut() {
-            load.arrived = 0;
-            load.lately = 0;
+        self.0.values_mut().for_each(Load::forget_arrivals);
+    }
+
+    /// The worker of this listener gets new connections from now on. What came before were checks.
+    pub fn admit(&mut self, number: usize) {
+        if let Some(load) = self.0.get_mut(&number) {
+            load.forget_arrivals();
         }
+    }
+
+    /// All connections that are known.
+    pub fn sum(&self) -> u32 {
+        let now = |load: &Load| load.open.unwrap_or(0).saturating_add(load.arrived);
+        self.0.values().map(now).fold(0, u32::saturating_add)
     }
 
     /// Takes over a count of the workers with these listeners, `time` after the one before: for each the connections that its

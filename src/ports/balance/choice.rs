@@ -1,13 +1,13 @@
 //! What the balancing thread knows of listeners, and the choice who gets the next connections.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::mem::take;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
 use nix::errno::Errno;
 
-use super::{BELLS, watches};
+use super::ears::{BELLS, Ears};
+use super::{MOST_BELLS, watches};
 use crate::model::{BalanceSample, ListenerId, SlotId, Tick};
 use crate::policy::Rotation;
 use crate::policy::balance::{Arrivals, Queue, held_back};
@@ -17,12 +17,13 @@ use crate::ports::group::Group;
 use crate::ports::registry::State;
 use crate::sys::listener;
 
+/// So often the kernel is asked again for what it is about to tell; some ten microseconds.
+const AT_ONCE: usize = 32;
+
 /// State of a listener's queue under its present worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::ports) struct Standing {
     queue: Queue,
-    /// Arrivals since the last look that were told already.
-    told: u32,
     /// The listener gets no new connections for now, even if its worker is live.
     pub(super) held_back: bool,
     /// Its chance to get the next connection, as a share of the sum of all.
@@ -33,7 +34,6 @@ impl Default for Standing {
     fn default() -> Self {
         Self {
             queue: Queue::default(),
-            told: 0,
             held_back: false,
             chance: 1,
         }
@@ -43,14 +43,23 @@ impl Default for Standing {
 /// Result of one look at the queues.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(in crate::ports) struct Look {
-    /// The length of a queue changed, or a steering program was replaced.
-    pub changed: bool,
+    /// The length of a queue changed.
+    pub moved: bool,
     /// At least one connection waits in a queue.
     pub waiting: bool,
+    /// So many connections have arrived since the look before.
+    pub arrived: u32,
     /// How many steering programs were replaced.
     pub replaced: u64,
     /// A steering program could not be replaced.
     pub failed: Option<(PortKey, Errno)>,
+}
+
+impl Look {
+    /// Whether there is a reason to look again soon.
+    pub fn is_news(&self) -> bool {
+        self.moved || self.arrived > 0 || self.replaced > 0
+    }
 }
 
 impl SharedPorts {
@@ -75,25 +84,30 @@ impl SharedPorts {
         Some(BalanceSample {
             changes: state.balanced,
             follows: state.arrivals.follows(),
-            arrivals: state.arrivals.told().arrivals,
-            counts: state.arrivals.told().counts,
+            arrivals: state.arrivals.seen().arrivals,
+            counts: state.arrivals.seen().counts,
             passed_over,
         })
     }
 
-    /// Calls `show` with all listeners, and whether arrivals are followed. Returns the number of listeners; `None` after
-    /// [`Self::let_go`].
-    pub(super) fn watch(&self, show: impl FnOnce(&[Watched<'_>], bool)) -> Option<usize> {
+    /// How many listeners there are, and for how many of them bells are wanted: none where arrivals are not followed, or where
+    /// they would use up the descriptors. `None` after [`Self::let_go`].
+    pub(super) fn watchable(&self) -> Option<(usize, usize)> {
+        let state = self.lock();
+        let count = state.groups.iter().map(|group| group.listeners.len()).sum();
+        let most = MOST_BELLS.min(state.settings.descriptors / 4);
+        let wanted = state.arrivals.follows() && count <= most;
+        (!state.over).then_some((count, if wanted { count } else { 0 }))
+    }
+
+    /// Calls `show` with all listeners.
+    pub(super) fn watch(&self, show: impl FnOnce(&[Watched<'_>])) {
         let mut state = self.lock();
         let state = &mut *state;
-        if state.over {
-            return None;
-        }
         let mut all = Vec::new();
         for group in &mut state.groups {
             let listening: BTreeSet<usize> = group.order.numbers().collect();
             for (number, listener) in group.listeners.iter_mut().enumerate() {
-                let new = listener.watched.is_none();
                 let token = *listener.watched.get_or_insert_with(|| {
                     state.watched += 1;
                     BELLS + state.watched
@@ -101,87 +115,83 @@ impl SharedPorts {
                 all.push(Watched {
                     fd: listener.fd.as_fd(),
                     token,
-                    new,
                     listens: listening.contains(&number),
                 });
             }
         }
-        show(&all, state.arrivals.follows());
-        Some(all.len())
+        show(&all);
     }
 
-    /// Records an arrival at each of these listeners, by their tokens. False if there is none of them.
-    pub(super) fn arrived(&self, mut tokens: Vec<u64>) -> bool {
-        if tokens.is_empty() {
-            return false;
-        }
-        tokens.sort_unstable();
-        let mut any = false;
+    /// Reads every queue, `pause` after the last look, and chooses who gets the next connections, as the policy says. Who sees
+    /// that the number of arrivals has grown knows that the choice in force includes them, and that the next one will be
+    /// heard.
+    pub(in crate::ports) fn look(&self, pause: Duration, ears: &mut Ears) -> Look {
         let mut state = self.lock();
         let state = &mut *state;
-        let now = state.clock.now();
-        for group in &mut state.groups {
-            for (number, listener) in group.listeners.iter_mut().enumerate() {
-                let told = |token| tokens.binary_search(&token).is_ok();
-                if listener.watched.is_some_and(told) {
-                    any = true;
-                    listener.standing.told += 1;
-                    state.arrivals.arrived(number, 1, now);
-                }
+        let mut look = Look::default();
+        let lengths: Vec<Vec<Option<u32>>> = state
+            .groups
+            .iter()
+            .map(|group| group.queue_lengths(&state.rotation))
+            .collect();
+        // After the queues; see [`Queue::arrived`].
+        ears.take();
+        for _ in 0..AT_ONCE {
+            let mut all = state.groups.iter().zip(&lengths);
+            if !all.any(|(group, lengths)| group.is_ahead(lengths, ears)) {
+                break;
             }
+            ears.take();
         }
-        any
-    }
-
-    /// Reads every queue, `pause` after the last look, and chooses who gets the next connections, as the policy says.
-    pub(in crate::ports) fn look(&self, pause: Duration) -> Look {
-        let mut state = self.lock();
-        let state = &mut *state;
-        let mut all = Look::default();
         let now = state.clock.now();
-        for group in &mut state.groups {
-            group.read_queues(&state.rotation, pause, (&mut state.arrivals, now), &mut all);
+        for (group, lengths) in state.groups.iter_mut().zip(lengths) {
+            group.note(&lengths, pause, (ears, now), &mut state.arrivals, &mut look);
         }
-        for group in &mut state.groups {
-            group.choose(&state.rotation, &state.arrivals, &mut all);
-        }
-        state.balanced += all.replaced;
-        state.arrivals.chosen();
-        all
+        ears.forget();
+        ears.arm();
+        state.choose(&mut look);
+        look
     }
 
-    /// Takes over a count of the open connections, which ended just now and cost so much CPU time. `exact`: nobody came
-    /// meanwhile.
+    /// Takes over a count of the open connections, which ended just now and cost so much CPU time, and chooses anew. `exact`:
+    /// no connection arrived or was accepted meanwhile, as the last look shows.
     pub(super) fn counted(
         &self,
         at: (Tick, Duration),
         open: Option<&BTreeMap<SlotId, u64>>,
         exact: bool,
-    ) {
+    ) -> Look {
         let mut state = self.lock();
         let state = &mut *state;
         let of = |(listener, slot): &(ListenerId, SlotId)| {
             let number = usize::from(listener.0);
-            // The last look has read the queues.
-            let listeners = state
-                .groups
-                .iter()
-                .filter_map(|group| group.listeners.get(number));
+            let groups = state.groups.iter();
+            let listeners = groups.filter_map(|group| group.listeners.get(number));
             let waiting = listeners.map(|one| one.standing.queue.length());
             let open = open.and_then(|open| open.get(slot));
             let open = open.map(|open| u32::try_from(*open).unwrap_or(u32::MAX));
-            (
-                number,
-                open.map(|open| waiting.fold(open, u32::saturating_add)),
-            )
+            let all = open.map(|open| waiting.fold(open, u32::saturating_add));
+            (number, all)
         };
         let open = state.rotation.seats.iter().map(of).collect();
         state.arrivals.counted(at, &open, exact);
+        let mut look = Look::default();
+        state.choose(&mut look);
+        look
     }
 }
 
 impl State {
-    /// Wakes the balancing thread if it follows arrivals: a listener may listen only now.
+    /// Chooses who gets the next connections of each port.
+    fn choose(&mut self, look: &mut Look) {
+        for group in &mut self.groups {
+            group.choose(&self.rotation, &self.arrivals, look);
+        }
+        self.balanced += look.replaced;
+        self.arrivals.chosen();
+    }
+
+    /// Wakes the balancing thread if it follows arrivals: a listener may listen only now, or others get connections.
     pub(in crate::ports) fn wake_balancer(&self) {
         if self.arrivals.follows()
             && let Some(balancer) = &self.balancer
@@ -195,8 +205,6 @@ impl State {
 pub(super) struct Watched<'a> {
     pub fd: BorrowedFd<'a>,
     pub token: u64,
-    /// It was not shown before.
-    pub new: bool,
     /// It is in its group.
     pub listens: bool,
 }
@@ -243,34 +251,54 @@ impl Group {
         listener.is_some_and(|listener| listener.standing.held_back)
     }
 
-    /// Reads the queues of the listeners that get connections.
-    fn read_queues(
+    /// The lengths of the queues of the listeners that get connections; `None` for the others.
+    fn queue_lengths(&self, rotation: &Rotation) -> Vec<Option<u32>> {
+        if !watches(self.steering) {
+            return Vec::new();
+        }
+        let mut lengths = vec![None; self.listeners.len()];
+        for number in self.targets(rotation) {
+            if let (Some(length), Some(one)) = (lengths.get_mut(number), self.listeners.get(number))
+            {
+                // A listener that a worker shut down has no queue; [`Group::repair`] mends it.
+                *length = Some(listener::queue(&one.fd).map_or(0, |queue| queue.length));
+            }
+        }
+        lengths
+    }
+
+    /// Whether a queue shows a connection that the kernel is about to tell of: it does both within microseconds.
+    fn is_ahead(&self, lengths: &[Option<u32>], ears: &Ears) -> bool {
+        let mut all = self.listeners.iter().zip(lengths);
+        all.any(|(one, length)| {
+            let grown = length.map_or(0, |length| one.standing.queue.grown(length));
+            grown > 0
+                && one
+                    .watched
+                    .is_some_and(|token| ears.is_armed(token) && ears.told(token) == 0)
+        })
+    }
+
+    /// Records these lengths of the queues, and the arrivals that they show or that were told of.
+    fn note(
         &mut self,
-        rotation: &Rotation,
+        lengths: &[Option<u32>],
         pause: Duration,
-        (arrivals, now): (&mut Arrivals, Tick),
+        (ears, now): (&Ears, Tick),
+        arrivals: &mut Arrivals,
         look: &mut Look,
     ) {
-        if !watches(self.steering) {
-            return;
-        }
-        let mut targets = self.targets(rotation);
-        targets.sort_unstable();
-        for (number, one) in self.listeners.iter_mut().enumerate() {
-            if targets.binary_search(&number).is_err() {
+        for (number, (one, length)) in self.listeners.iter_mut().zip(lengths).enumerate() {
+            let Some(length) = *length else {
                 one.standing = Standing::default();
                 continue;
-            }
-            // A listener that a worker shut down has no queue; [`Group::repair`] mends it.
-            let length = listener::queue(&one.fd).map_or(0, |queue| queue.length);
-            let standing = &mut one.standing;
-            // The poller tells of several arrivals at once as of one.
-            let more = standing
-                .queue
-                .growth(length)
-                .saturating_sub(take(&mut standing.told));
-            arrivals.arrived(number, more, now);
-            look.changed |= !standing.queue.seen(length, pause);
+            };
+            let told = one.watched.map_or(0, |token| ears.told(token));
+            let queue = &mut one.standing.queue;
+            let count = queue.arrived(length, told);
+            arrivals.arrived(number, count, now);
+            look.arrived = look.arrived.saturating_add(count);
+            look.moved |= !queue.seen(length, pause);
             look.waiting |= length > 0;
         }
     }
@@ -300,10 +328,7 @@ impl Group {
         }
         self.stand(&targets, &now);
         match self.steer(rotation) {
-            Ok(replaced) => {
-                look.replaced += u64::from(replaced);
-                look.changed |= replaced;
-            }
+            Ok(replaced) => look.replaced += u64::from(replaced),
             Err(errno) => {
                 // Restore the old marks, so that the next look tries again.
                 self.stand(&targets, &before);

@@ -34,22 +34,20 @@ fn until_watched(ports: &SharedPorts) {
     });
 }
 
-/// Opens connections one after another, each after the choice that follows the one before.
-fn open_in_turn(ports: &SharedPorts, addr: SocketAddr, count: usize) -> Vec<TcpStream> {
-    let sum = || -> (u32, bool) {
-        let (loads, chosen) = ports.lock().arrivals.known(&[0, 1, 2, 3]);
-        (loads.iter().sum(), chosen)
-    };
-    let open = |_| {
-        let (before, _) = sum();
-        let client = TcpStream::connect(addr).unwrap();
-        wait_for("it was seen", || {
-            let (now, chosen) = sum();
-            now > before && chosen
-        });
-        client
-    };
-    (0..count).map(open).collect()
+/// Opens a connection and waits until the choice follows. It is accepted by then, because a queue of two is a reason of its own
+/// to get no more.
+fn open_one(ports: &SharedPorts, addr: SocketAddr, clients: &[Kept]) -> TcpStream {
+    let seen = || ports.lock().arrivals.seen().arrivals;
+    let (before, kept_before) = (seen(), all(clients));
+    let client = TcpStream::connect(addr).unwrap();
+    wait_for("it is seen and accepted", || {
+        seen() > before && all(clients) > kept_before
+    });
+    client
+}
+
+fn all(of: &[Kept]) -> usize {
+    kept(of).iter().sum()
 }
 
 fn kept(of: &[Kept]) -> Vec<usize> {
@@ -62,11 +60,10 @@ fn few_connections_are_spread_exactly_though_workers_accept_at_once() {
     let (_workers, clients) = keepers(&ports, key, 4);
     balancer(&ports);
     until_watched(&ports);
-    let opened = open_in_turn(&ports, key.addr, 16);
-    wait_for("all are accepted", || {
-        kept(&clients).iter().sum::<usize>() == 16
-    });
+    let open = |_| open_one(&ports, key.addr, &clients);
+    let opened: Vec<TcpStream> = (0..16).map(open).collect();
     assert_eq!(kept(&clients), [4; 4]);
+    assert_eq!(ports.lock().arrivals.seen().arrivals, 16);
     drop(opened);
 }
 
@@ -86,14 +83,13 @@ fn a_count_says_who_has_fewer_now() {
     };
     Balancer::start(&ports, |event| panic!("{event:?}"), Box::new(census)).unwrap();
     until_watched(&ports);
-    let opened = open_in_turn(&ports, key.addr, 12);
-    let all = |count| move |clients: &[_]| kept(clients).iter().sum::<usize>() == count;
-    wait_for("all are accepted", || all(12)(&clients));
+    let open = |_| open_one(&ports, key.addr, &clients);
+    let opened: Vec<TcpStream> = (0..12).map(open).collect();
     // All clients of one leave; nobody tells of that.
     clients[2].lock().unwrap().clear();
-    let one = open_in_turn(&ports, key.addr, 1);
+    let one = open_one(&ports, key.addr, &clients);
     wait_for("it was counted", || {
-        ports.lock().arrivals.known(&[2]).0[0] <= 1
+        ports.lock().arrivals.known(&[2])[0] <= 1
     });
     let chances = || -> Vec<u32> {
         let state = ports.lock();

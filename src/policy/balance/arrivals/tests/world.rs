@@ -1,22 +1,19 @@
 //! The model: the kernel, the thread that chooses, and clients, in microseconds.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeSet, BinaryHeap, VecDeque};
+use std::collections::{BinaryHeap, VecDeque};
 
 use super::super::*;
+use crate::policy::balance::{Hearing, Pace, Plan, Queue};
 
 /// From an arrival to the thread that sees it.
 pub(super) const REACTION: u64 = 60;
-/// CPU time of a choice with its program.
+/// CPU time of a look and a choice with its program.
 pub(super) const CHOICE: u64 = 50;
 /// CPU time of an arrival that is only counted.
-pub(super) const SIGHT: u64 = 4;
+pub(super) const SIGHT: u64 = 10;
 /// CPU time of a count.
-pub(super) const COUNT: u64 = 400;
-/// Between two looks while connections arrive.
-pub(super) const LOOK: u64 = 5_000;
-/// Looks without an arrival until the thread sleeps.
-pub(super) const REST: u32 = 4;
+pub(super) const COUNT: u64 = 700;
 
 /// From an arrival to its `accept`, if the worker is idle; and for each `accept`.
 pub(super) const WAKE: u64 = 50;
@@ -52,18 +49,26 @@ pub(super) struct World {
     pub(super) chance: Box<dyn FnMut() -> u64>,
     pub(super) turn: usize,
     pub(super) arrivals: Arrivals,
-    /// For each worker: when those in its queue are accepted; how many the last look saw.
-    pub(super) queues: Vec<(VecDeque<u64>, u32)>,
-    /// Listeners with an arrival that the thread has not seen.
-    pub(super) unseen: BTreeSet<usize>,
-    /// The next step of the thread; `None`: it sleeps.
-    pub(super) next: Option<u64>,
+    /// For each worker: when those in its queue are accepted; what is known of the queue.
+    pub(super) queues: Vec<(VecDeque<u64>, Queue)>,
+    /// Arrivals that the kernel told of, by worker.
+    pub(super) told: Vec<u32>,
+    pub(super) pace: Pace,
+    pub(super) plan: Plan,
+    /// An arrival ends the wait then.
+    pub(super) woken: Option<u64>,
     /// The thread is at work until then.
     pub(super) busy: u64,
     /// What it has used was written down until then.
     pub(super) noted: u64,
     pub(super) used: u64,
-    pub(super) rest: u32,
+    pub(super) looks: u64,
+    /// CPU time of a count.
+    pub(super) count: u64,
+}
+
+fn tick(at: u64) -> Tick {
+    Tick(Duration::from_micros(at))
 }
 
 impl World {
@@ -75,7 +80,8 @@ impl World {
                 .wrapping_add(1_442_695_040_888_963_407);
             state >> 33
         };
-        let mut arrivals = Arrivals::follow();
+        let mut arrivals = Arrivals::new(true);
+        let pace = Pace::new(tick(0));
         (0..workers).for_each(|number| arrivals.begin(number));
         Self {
             how,
@@ -84,14 +90,17 @@ impl World {
             chances: vec![1; workers],
             chance: Box::new(chance),
             turn: 0,
+            plan: pace.plan(workers, &arrivals),
             arrivals,
             queues: vec![Default::default(); workers],
-            unseen: BTreeSet::new(),
-            next: None,
+            told: vec![0; workers],
+            pace,
+            woken: None,
             busy: 0,
             noted: 0,
             used: 0,
-            rest: 0,
+            looks: 0,
+            count: COUNT,
         }
     }
 
@@ -117,46 +126,57 @@ impl World {
         }
     }
 
+    /// The next step of the thread, if nobody comes.
+    pub(super) fn next(&self) -> Option<u64> {
+        let until = self
+            .plan
+            .until
+            .map(|until| u64::try_from(until.0.as_micros()).unwrap());
+        let next = [until, self.woken].into_iter().flatten().min();
+        next.map(|next| next.max(self.busy))
+    }
+
     /// One turn of the thread.
     pub(super) fn step(&mut self, now: u64) {
-        let tick = Tick(Duration::from_micros(now));
-        let seen = std::mem::take(&mut self.unseen);
-        self.rest = if seen.is_empty() && self.arrivals.fresh == 0 {
-            self.rest + 1
-        } else {
-            0
-        };
-        for number in 0..self.open.len() {
-            let (queue, before) = &mut self.queues[number];
-            while queue.front().is_some_and(|at| *at <= now) {
-                queue.pop_front();
-            }
-            let length = u32::try_from(queue.len()).unwrap();
-            let grown = length.saturating_sub(*before);
-            *before = length;
-            let count = grown.max(u32::from(seen.contains(&number)));
-            self.arrivals.arrived(number, count, tick);
-        }
-        self.choose(now);
-        let quiet = self.rest > 0;
-        if self.arrivals.wants_count(tick, quiet) {
-            self.close_until(now);
+        self.woken = None;
+        let (arrived, moved) = self.look(now);
+        let due = self.arrivals.count_at(self.pace.is_quiet());
+        if due.is_some_and(|due| due <= tick(self.busy)) {
+            self.close_until(self.busy);
             let seen = self.how == How::Ours;
             let open = self.open.iter().map(|open| seen.then_some(*open));
             let open = (0..).zip(open).collect();
-            self.arrivals
-                .counted((tick, Duration::from_micros(COUNT)), &open, true);
-            self.use_cpu(self.busy, COUNT);
+            let cost = Duration::from_micros(self.count);
+            self.busy += self.count;
+            self.used += self.count;
+            let exact = arrived == 0 && !moved;
+            self.arrivals.counted((tick(self.busy), cost), &open, exact);
             self.choose(self.busy);
         }
-        let wait = u64::try_from(
-            self.arrivals
-                .owed()
-                .min(Duration::from_millis(50))
-                .as_micros(),
-        )
-        .unwrap();
-        self.next = (self.rest < REST).then_some(self.busy + LOOK.max(wait));
+        self.plan = self.pace.plan(self.open.len(), &self.arrivals);
+    }
+
+    /// Returns how many arrived, and whether a queue has changed.
+    pub(super) fn look(&mut self, now: u64) -> (u32, bool) {
+        self.looks += 1;
+        let pause = self.pace.since_look(tick(now), self.open.len());
+        let (mut arrived, mut moved, mut waiting) = (0, false, false);
+        for (number, (waits, queue)) in self.queues.iter_mut().enumerate() {
+            while waits.front().is_some_and(|at| *at <= now) {
+                waits.pop_front();
+            }
+            let length = u32::try_from(waits.len()).unwrap();
+            let count = queue.arrived(length, std::mem::take(&mut self.told[number]));
+            self.arrivals.arrived(number, count, tick(now));
+            arrived += count;
+            moved |= !queue.seen(length, pause);
+            waiting |= length > 0;
+        }
+        let before = self.chances.clone();
+        self.choose(now);
+        let news = moved || arrived > 0 || before != self.chances;
+        self.pace.looked(tick(self.busy), news, waiting);
+        (arrived, moved)
     }
 
     pub(super) fn choose(&mut self, now: u64) {
@@ -167,7 +187,7 @@ impl World {
     }
 
     pub(super) fn run_until(&mut self, now: u64) {
-        while let Some(at) = self.next.filter(|at| *at <= now) {
+        while let Some(at) = self.next().filter(|at| *at <= now) {
             self.step(at);
         }
         self.close_until(now);
@@ -202,24 +222,16 @@ impl World {
         self.ends
             .push(Reverse((client.at.saturating_add(client.life), to)));
         if self.ours() {
-            let woken = (client.at + REACTION).max(self.busy);
-            match self.arrivals.attention() {
-                _ if self.next.is_none() => {
-                    self.rest = 0;
-                    self.unseen.insert(to);
-                    self.next = Some(woken);
-                }
-                Attention::Exact => {
-                    self.unseen.insert(to);
-                    self.next = self.next.map(|next| next.min(woken));
-                }
-                Attention::Counting => {
-                    self.arrivals
-                        .arrived(to, 1, Tick(Duration::from_micros(client.at)));
+            match self.plan.hearing {
+                Hearing::Nothing => {}
+                Hearing::Counts => {
+                    self.told[to] += 1;
                     self.use_cpu(client.at.max(self.busy), SIGHT);
+                    self.plan = self.pace.plan(self.open.len(), &self.arrivals);
                 }
-                Attention::Blind => {
-                    self.unseen.insert(to);
+                Hearing::Ends => {
+                    self.told[to] += 1;
+                    self.woken.get_or_insert(client.at + REACTION);
                 }
             }
         }
