@@ -11,6 +11,7 @@
 //! | steering-silent | the same as steering, but returns 0 and does nothing, as gVisor does | 0 |
 //! | affinity | sched_getaffinity(2) | EINVAL |
 //! | close_range | close_range(2) | ENOSYS |
+//! | aio | io_setup(2) | ENOSYS |
 //!
 //! prctl stays allowed. The filter is classic BPF for x86-64 and aarch64; no privilege is needed.
 #![allow(clippy::print_stdout, reason = "a payload speaks through its output")]
@@ -123,6 +124,7 @@ fn filter(wishes: &str) -> Result<Vec<libc::sock_filter>, String> {
             "close_range" => {
                 steps.extend(refuse(libc::SYS_close_range, &[], errno(libc::ENOSYS)));
             }
+            "aio" => steps.extend(refuse(libc::SYS_io_setup, &[], errno(libc::ENOSYS))),
             other => return Err(format!("nothing to refuse is called {other:?}")),
         }
     }

@@ -1,5 +1,13 @@
 //! Which worker gets a new connection: by chance, by the client's address, or by a source port that selects the slot.
 
+mod checking;
+mod closing;
+mod kept;
+mod opening;
+mod programs;
+mod replacing;
+mod without;
+
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -8,7 +16,6 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::thread;
 use std::time::Duration;
 
-use crate::harness::reloads::reload;
 use crate::harness::shared_port::{
     ask, connect_from, connect_to, connect_to_slot, freeze, queue_length, send, sockets, spread,
     steered_port, stop, v4, v6, wait_ready, wait_rotation, worker,
@@ -43,51 +50,6 @@ fn connections_are_spread_evenly() {
         slots.values().all(|count| (474..=726).contains(count)),
         "{slots:?}"
     );
-    stop(runtime);
-}
-
-/// Opens kept connections one after another, each after the choice that follows the one before.
-fn open_in_turn(runtime: &Runtime, port: u16, count: usize) -> Vec<Connection> {
-    let changes = || runtime.metric("rpm_balance_changes_total").unwrap();
-    let open = |_| {
-        let before = changes();
-        let mut client = Connection::open(v4(port)).unwrap();
-        assert_eq!(client.get("/").unwrap().status, 200);
-        until("the balance has seen it", || changes() > before);
-        client
-    };
-    (0..count).map(open).collect()
-}
-
-/// Open connections by slot, in their order.
-fn open_by_slot(runtime: &Runtime) -> Vec<f64> {
-    let of = |slot| runtime.metric(&format!("rpm_worker_connections{{worker=\"{slot}\"}}"));
-    (0..4).map(|slot| of(slot).unwrap()).collect()
-}
-
-#[test]
-fn few_connections_that_live_long_are_spread_exactly_before_and_after_a_reload() {
-    let port = free_port();
-    let runtime = four(port)
-        .env("RPM_BALANCE", "least")
-        .arg(example("echo_server"))
-        .start();
-    wait_ready(&runtime, 4);
-    wait_rotation(&runtime, &[0, 1, 2, 3]);
-    let clients = open_in_turn(&runtime, port, 16);
-    until("each has four", || open_by_slot(&runtime) == [4.0; 4]);
-    assert_eq!(runtime.metric("rpm_connection_spread"), Some(1.0));
-    until("a look finds the same", || {
-        let status = runtime.get("/status").json();
-        status["balance"]["spread"] == 1.0 && status["balance"]["arrivals"] == 16
-    });
-    drop(clients);
-    until("all are closed", || open_by_slot(&runtime) == [0.0; 4]);
-    reload(&runtime);
-    wait_rotation(&runtime, &[0, 1, 2, 3]);
-    let clients = open_in_turn(&runtime, port, 8);
-    until("each has two", || open_by_slot(&runtime) == [2.0; 4]);
-    drop(clients);
     stop(runtime);
 }
 
