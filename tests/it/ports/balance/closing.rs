@@ -9,7 +9,7 @@ fn a_worker_whose_clients_leave_gets_the_next_ones() {
     let port = free_port();
     let mut service = Service::start(echoes(port), 4);
     service.even_after_each(16, |_| v4(port));
-    service.close(2, 4);
+    service.close(2, service.tally()[2]);
     service.gets_even_with_time(v4(port));
     service.stop();
 }
