@@ -14,7 +14,7 @@ use std::mem::replace;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use crate::model::{SlotId, Tick};
+use crate::model::{Pid, Tick};
 use crate::policy::balance::{Arrivals, Hearing, Pace, Plan};
 use crate::sys::clock::{Clock, thread_cpu};
 use crate::sys::epoll::Waker;
@@ -30,9 +30,9 @@ use ears::{Ears, Heard};
 /// Most bells. Each needs a descriptor.
 const MOST_BELLS: usize = 1_024;
 
-/// Counts the open connections of the present worker of each slot. A slot is missing if its worker cannot be read; `None` if
-/// nothing can be counted. It is called on the balancing thread.
-pub type Census = Box<dyn FnMut() -> Option<BTreeMap<SlotId, u64>> + Send>;
+/// Counts the open connections of workers: `None` for a worker that cannot be read, or for all if nothing can be counted. It is
+/// called on the balancing thread.
+pub type Census = Box<dyn FnMut() -> Option<BTreeMap<Pid, Option<u64>>> + Send>;
 
 /// The balancing thread.
 pub struct Balancer<F> {
@@ -138,6 +138,7 @@ impl<F: Fn(PortEvent) + Send + 'static> Balancer<F> {
         self.listeners = listeners;
         self.ears.make_room(bells);
         self.ports.watch(|listeners| self.ears.turn_to(listeners));
+        self.ports.lock().arrivals.hear(self.ears.are_sharp());
         true
     }
 
@@ -185,12 +186,12 @@ impl<F: Fn(PortEvent) + Send + 'static> Balancer<F> {
         let look = self.ports.look(pause, &mut self.ears);
         self.pace
             .looked(self.clock.now(), look.is_news(), look.waiting);
-        self.tell(look);
+        self.tell(&look);
         look
     }
 
     /// Tells of a steering program that could not be replaced, once.
-    fn tell(&mut self, look: Look) {
+    fn tell(&mut self, look: &Look) {
         if let Some((key, errno)) = look.failed.filter(|_| !self.failing) {
             (self.events)(PortEvent::steering_failed(key, errno));
         }
@@ -209,12 +210,11 @@ impl<F: Fn(PortEvent) + Send + 'static> Balancer<F> {
         let cost = thread_cpu().saturating_sub(before);
         // Counts have a share of their own.
         self.noted.1 = self.noted.1.saturating_add(cost);
-        // If somebody came or was accepted meanwhile, nobody knows whether the count includes them.
+        // Of those who come meanwhile nobody knows whether the count includes them.
         let look = self.look();
-        let exact = look.arrived == 0 && !look.moved;
         let at = (self.clock.now(), cost);
-        let chosen = self.ports.counted(at, open.as_ref(), exact);
-        self.tell(chosen);
+        let chosen = self.ports.counted(at, open.as_ref(), &look.busy);
+        self.tell(&chosen);
     }
 }
 

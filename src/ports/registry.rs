@@ -125,10 +125,15 @@ impl State {
     /// Limit of shared ports beyond a list, so that a program that binds many fixed ports cannot use up all descriptors.
     fn most_groups(&self) -> usize {
         let slots = usize::from(self.settings.listeners);
-        // Besides listeners: descriptors of the runtime itself, and two pipes, a notifier and a socket for each
-        // starting worker, counted twice.
-        let left = self.settings.descriptors.saturating_sub(20 + 8 * slots);
-        (left / slots.max(1)).clamp(1, 64)
+        (self.free_descriptors() / slots.max(1)).clamp(1, 64)
+    }
+
+    /// The number of descriptors that listeners and what belongs to them may use.
+    pub(super) fn free_descriptors(&self) -> usize {
+        let slots = usize::from(self.settings.listeners);
+        // The others: of the runtime itself, and two pipes, a notifier and a socket for each starting worker, counted
+        // twice.
+        self.settings.descriptors.saturating_sub(20 + 8 * slots)
     }
 
     /// Whether one more port or unix path may be shared.
@@ -209,15 +214,8 @@ impl SharedPorts {
     pub fn steer(&self, rotation: Rotation, except: Option<String>) -> Vec<PortEvent> {
         let mut state = self.lock();
         let state = &mut *state;
-        let others = state.rotation.live != rotation.live;
-        if others {
-            state.groups.iter_mut().for_each(Group::choose_anew);
-            for listener in &rotation.live {
-                if !state.rotation.live.contains(listener) {
-                    state.arrivals.admit(usize::from(listener.0));
-                }
-            }
-            state.wake_balancer();
+        if state.rotation.live != rotation.live {
+            state.admit(&rotation.live);
         }
         state.rotation = rotation;
         state.unix.steer(&state.rotation);

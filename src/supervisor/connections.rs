@@ -50,7 +50,7 @@ impl Connections {
     }
 }
 
-/// Counts for the balance: the connections of the worker that has the slot, on TCP ports.
+/// Counts for the balance: the connections of each worker that has a slot, on TCP ports.
 pub(super) fn census(ports: &SharedPorts, snapshot: &Arc<Mutex<Snapshot>>) -> Census {
     let (ports, snapshot) = (ports.clone(), Arc::clone(snapshot));
     let mut sight = None;
@@ -59,9 +59,13 @@ pub(super) fn census(ports: &SharedPorts, snapshot: &Arc<Mutex<Snapshot>>) -> Ce
         let seen = snapshot.lock();
         let workers = in_slots_and_others(&seen.unwrap_or_else(PoisonError::into_inner));
         let sight = sight.get_or_insert_with(Inspector::new);
-        let mut open = sight.connections(&workers, &addresses)?;
-        open.remove(&OTHERS);
-        Some(open)
+        let open = sight.connections(&workers, &addresses)?;
+        let in_slots = workers.into_iter().filter(|(slot, _)| *slot != OTHERS);
+        Some(
+            in_slots
+                .map(|(slot, pid)| (pid, open.get(&slot).copied()))
+                .collect(),
+        )
     })
 }
 

@@ -1,14 +1,18 @@
 //! Follows arriving connections: who gets the next ones, and when to count the open ones.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::budget::{Attention, Budget};
+use super::flow::{ALONE, Flow};
 use super::loads::{Loads, chances};
 use crate::model::Tick;
 
 /// Shortest time between two counts.
 const COUNT_EACH: Duration = Duration::from_millis(100);
+
+/// Longest time between two counts while connections arrive.
+const COUNT_AT_LEAST: Duration = Duration::from_secs(10);
 
 /// Counts may use one part in so many of a CPU: 0.5 %.
 const COUNT_SHARE: u32 = 200;
@@ -19,15 +23,14 @@ const COUNT_AT_LAST: Duration = Duration::from_millis(200);
 /// A count that is older says little of the connections that are open now.
 const STALE: Duration = Duration::from_secs(1);
 
-/// A connection that is followed by none for so long is not the first one of a burst.
-const ALONE: Duration = Duration::from_millis(1);
-
 /// So many counts follow when no more connections arrive, because those that are closed are seen only so. Each comes after
 /// twice the time of the one before. Then nothing is done until the next arrival.
-const AFTERWARDS: u32 = 3;
+const AFTERWARDS: u32 = 2;
 
-/// A count during which connections arrived is not exact. It is used if so many in a row were like that.
+/// For a worker whose connections arrive during a count, the count is not exact. It is used if so many in a row were like that,
+/// or if so many arrivals for each worker are to be counted that a few do not matter.
 const INEXACT: u32 = 3;
+const UNCOUNTED: u32 = 16;
 
 /// So many connections are expected for each worker where more arrive than can be followed, beside as many as are open. So who
 /// has none gets at most twice its share, and a count that happens to find one more or less at a worker means little.
@@ -38,7 +41,7 @@ const MANY: u32 = 64;
 pub struct Seen {
     /// Connections that arrived.
     pub arrivals: u64,
-    /// Counts of the open connections that were used.
+    /// Counts of the open connections that were used for all workers.
     pub counts: u64,
 }
 
@@ -52,10 +55,9 @@ pub struct Arrivals {
     lost: bool,
     loads: Loads,
     budget: Budget,
-    /// Since the last choice.
-    fresh: u32,
-    /// Between the last choices, the older ones for less.
-    before: u32,
+    flow: Flow,
+    /// Arrivals that are accepted at once are missed.
+    deaf: bool,
     counts: Counts,
 }
 
@@ -66,8 +68,6 @@ struct Counts {
     uncounted: Option<Tick>,
     /// The end of the last one.
     at: Option<Tick>,
-    /// The last one that was used.
-    used_at: Option<Tick>,
     /// Since the last arrival.
     afterwards: u32,
     /// CPU time of the last one.
@@ -115,7 +115,7 @@ impl Arrivals {
         if self.follows && count > 0 {
             self.seen.arrivals = self.seen.arrivals.saturating_add(u64::from(count));
             self.loads.arrived(number, count);
-            self.fresh = self.fresh.saturating_add(count);
+            self.flow.arrived(count, now);
             self.counts.uncounted.get_or_insert(now);
         }
     }
@@ -148,10 +148,14 @@ impl Arrivals {
         if !self.follows {
             return out.iter().map(|out| u32::from(!out)).collect();
         }
-        let mut expected = self.fresh.max(self.before);
+        let workers = u32::try_from(numbers.len()).unwrap_or(u32::MAX);
+        let mut expected = self.flow.expected(workers);
+        if self.deaf {
+            // Nobody may hear of the next ones, and they must not all go to one worker.
+            expected = expected.max(workers);
+        }
         if self.lost {
             // Nobody knows how many come until the next count: many.
-            let workers = u32::try_from(numbers.len()).unwrap_or(u32::MAX);
             let many = workers
                 .saturating_mul(MANY)
                 .saturating_add(self.loads.sum());
@@ -161,9 +165,8 @@ impl Arrivals {
     }
 
     /// A choice was made for all ports.
-    pub fn chosen(&mut self) {
-        self.before = self.fresh.max(self.before / 2);
-        self.fresh = 0;
+    pub fn chosen(&mut self, now: Tick) {
+        self.flow.chosen(now);
     }
 
     /// When to count the open connections next, if no more arrive; `None`: not until then. `quiet`: none arrive for the
@@ -173,14 +176,15 @@ impl Arrivals {
             return None;
         }
         let counts = &self.counts;
-        let each = COUNT_EACH.max(counts.cost.saturating_mul(COUNT_SHARE));
+        let each = counts.cost.saturating_mul(COUNT_SHARE);
+        let each = each.clamp(COUNT_EACH, COUNT_AT_LEAST);
         let Some(first) = counts.uncounted else {
             let ends = counts.afterwards >= AFTERWARDS || self.loads.sum() == 0;
             let next = each.saturating_mul(1 << counts.afterwards.min(AFTERWARDS));
             return counts.at.filter(|_| !ends).map(|at| at.after(next));
         };
         let mut due = first.after(if quiet { Duration::ZERO } else { COUNT_AT_LAST });
-        if self.before.max(self.fresh) <= 1 {
+        if self.flow.is_slow() {
             // Where they come one by one, the next ones should find better knowledge. In a burst a count would miss too
             // many.
             let stale = counts.at.map_or(first, |at| at.after(STALE));
@@ -189,31 +193,41 @@ impl Arrivals {
         Some(counts.at.map_or(due, |at| due.max(at.after(each))))
     }
 
-    /// Takes over a count that was made just now and cost so much CPU time, as [`Loads::counted`] does. `exact`: no
-    /// connection arrived or was accepted meanwhile.
+    /// Takes over a count that was made just now and cost so much CPU time, as [`Loads::counted`] does. At the listeners with
+    /// the numbers `busy` connections arrived or were accepted meanwhile. Nobody knows whether the count includes these, so
+    /// such workers are left out, if that was not so too often.
     pub fn counted(
         &mut self,
         (now, cost): (Tick, Duration),
-        open: &BTreeMap<usize, Option<u32>>,
-        exact: bool,
+        mut open: BTreeMap<usize, Option<u32>>,
+        busy: &BTreeSet<usize>,
     ) {
         let counts = &mut self.counts;
         counts.cost = cost;
         counts.at = Some(now);
-        if !exact && counts.inexact < INEXACT {
+        let workers = u32::try_from(open.len()).unwrap_or(u32::MAX);
+        let many = self.loads.uncounted() >= workers.saturating_mul(UNCOUNTED);
+        let exact = many || busy.is_empty() || counts.inexact >= INEXACT;
+        let before = counts.uncounted.take();
+        if exact {
+            counts.inexact = 0;
+        } else {
+            open.retain(|number, _| !busy.contains(number));
             counts.inexact += 1;
-            return;
+            counts.uncounted = Some(now);
         }
-        self.seen.counts += 1;
-        let time = counts.used_at.map_or(STALE, |at| now.since(at));
-        counts.used_at = Some(now);
-        counts.inexact = 0;
-        counts.afterwards = match counts.uncounted.take() {
+        counts.afterwards = match before {
             Some(_) => 0,
             None => counts.afterwards.saturating_add(1),
         };
-        self.lost = false;
-        self.loads.counted(open, time);
+        self.seen.counts += u64::from(exact);
+        self.lost &= !exact;
+        self.loads.counted(&open);
+    }
+
+    /// Whether arrivals that are accepted at once are heard of.
+    pub fn hear(&mut self, all: bool) {
+        self.deaf = !all;
     }
 
     /// The connections of the workers with these listeners, as [`Loads::of`] tells them.

@@ -8,6 +8,9 @@ const SHARE: u32 = 67;
 /// Credit that is saved in quiet times, as CPU time: for some hundred choices in a row.
 const MOST: Duration = Duration::from_millis(50);
 
+/// What is owed beyond this is forgotten: one slow look must not silence the balance for long. It is paid in a second.
+const MOST_DEBT: Duration = Duration::from_millis(15);
+
 /// From this credit on, each arrival leads to a choice.
 const EXACT: Duration = Duration::from_millis(25);
 
@@ -48,7 +51,7 @@ impl Budget {
         let have = self.credit.saturating_add(time / SHARE);
         let owed = self.debt.saturating_add(used);
         self.credit = have.saturating_sub(owed).min(MOST);
-        self.debt = owed.saturating_sub(have);
+        self.debt = owed.saturating_sub(have).min(MOST_DEBT);
     }
 
     /// What the credit allows.

@@ -5,7 +5,6 @@
 //! until it is closed, so a wrong choice is mended only by the connections that come later.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 /// If a worker has fewer connections than most others by more than this, it is catching up: it is new, or many of its
 /// clients have left at once.
@@ -14,12 +13,14 @@ const CATCHING_UP: u64 = 2;
 /// Chances are at most so large, so that they change seldom where many connections arrive.
 const FINEST: u64 = 16;
 
-/// What came in this time counts even if it is closed already, less and less, up to the mean of all. So a worker that only
-/// accepts and closes, because it is broken, gets no more than the others.
-const MEMORY: Duration = Duration::from_secs(10);
+/// The unit of [`Load::vanished`].
+const PARTS: u64 = 16;
 
-/// The unit of what came lately.
-const PARTS: u32 = 16;
+/// So many connections that vanish say nothing of a worker: they were checks, or clients that left.
+const TOLERATED: u64 = 8;
+
+/// What vanishes is remembered while at least so many arrive.
+const LEAST: u64 = 64;
 
 /// The connections of one worker, as far as they are known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,8 +30,9 @@ struct Load {
     /// Arrivals since then. Of a worker whose connections cannot be seen: how many more arrived than at the one with the
     /// fewest.
     arrived: u32,
-    /// Arrivals before the last count, the older ones for less, in sixteenths.
-    lately: u32,
+    /// Arrivals that were closed before a count could see them, in sixteenths. The more has arrived since, the less they
+    /// count.
+    vanished: u64,
 }
 
 /// A new worker has no connections.
@@ -39,14 +41,8 @@ impl Default for Load {
         Self {
             open: Some(0),
             arrived: 0,
-            lately: 0,
+            vanished: 0,
         }
-    }
-}
-
-impl Load {
-    fn forget_arrivals(&mut self) {
-        (self.arrived, self.lately) = (0, 0);
     }
 }
 
@@ -55,17 +51,22 @@ impl Load {
 pub struct Loads(BTreeMap<usize, Load>);
 
 impl Loads {
-    /// A new worker has this listener.
+    /// A new worker has this listener. What the one before did with its connections is held against it: the next worker of a
+    /// program that dies of each request is not a better one.
     pub fn begin(&mut self, number: usize) {
-        self.0.insert(number, Load::default());
+        let load = self.0.entry(number).or_default();
+        load.vanished = load
+            .vanished
+            .saturating_add(u64::from(load.arrived) * PARTS);
+        (load.open, load.arrived) = (Some(0), 0);
     }
 
     /// The worker of this listener has ended.
     pub fn end(&mut self, number: usize) {
-        self.0.remove(&number);
+        self.begin(number);
     }
 
-    /// Adds `count` arrivals. Nothing happens if the listener has no worker.
+    /// Adds `count` arrivals. Nothing happens if the listener never had a worker.
     pub fn arrived(&mut self, number: usize, count: u32) {
         if let Some(load) = self.0.get_mut(&number) {
             load.arrived = load.arrived.saturating_add(count);
@@ -74,13 +75,15 @@ impl Loads {
 
     /// Arrivals were missed, so those that were seen say nothing.
     pub fn forget_arrivals(&mut self) {
-        self.0.values_mut().for_each(Load::forget_arrivals);
+        for load in self.0.values_mut() {
+            (load.arrived, load.vanished) = (0, 0);
+        }
     }
 
     /// The worker of this listener gets new connections from now on. What came before were checks.
     pub fn admit(&mut self, number: usize) {
         if let Some(load) = self.0.get_mut(&number) {
-            load.forget_arrivals();
+            load.arrived = 0;
         }
     }
 
@@ -90,54 +93,86 @@ impl Loads {
         self.0.values().map(now).fold(0, u32::saturating_add)
     }
 
-    /// Takes over a count of the workers with these listeners, `time` after the one before: for each the connections that its
-    /// worker has open, with those in its queues; `None` if the worker cannot be read.
-    pub fn counted(&mut self, open: &BTreeMap<usize, Option<u32>>, time: Duration) {
-        for (number, open) in open {
-            if let Some(load) = self.0.get_mut(number) {
-                load.open = *open;
-                if open.is_some() {
-                    let new = load.arrived.saturating_mul(PARTS);
-                    load.lately = less(load.lately, time).saturating_add(new);
-                    load.arrived = 0;
+    /// Arrivals since the last count.
+    pub fn uncounted(&self) -> u32 {
+        let arrived = self.0.values().map(|load| load.arrived);
+        arrived.fold(0, u32::saturating_add)
+    }
+
+    /// Takes over a count of the workers with these listeners: for each the connections that its worker has open, with those
+    /// in its queues; `None` if the worker cannot be read.
+    pub fn counted(&mut self, open: &BTreeMap<usize, Option<u32>>) {
+        let arrivals = u64::from(self.uncounted());
+        let workers = u64::try_from(open.len()).unwrap_or(1).max(1);
+        let seen: u64 = open.values().flatten().copied().map(u64::from).sum();
+        // While so many arrive, a worker with a fair share of them gets as many as each of the others has, beside those that
+        // are tolerated: what vanishes of a fair share is just enough to count as much as they.
+        let others = seen * workers / (workers - 1).max(1);
+        let most = (others + TOLERATED * workers).max(LEAST);
+        let of = |number: &usize| open.contains_key(number);
+        let fewest = if open.values().any(Option::is_some) {
+            // Beside others, an unseen worker has got too much only if it got more than they.
+            arrivals / workers
+        } else {
+            let counted = self.0.iter().filter(|(number, _)| of(number));
+            u64::from(counted.map(|(_, load)| load.arrived).min().unwrap_or(0))
+        };
+        for (number, load) in &mut self.0 {
+            load.vanished -= load.vanished * arrivals.min(most) / most;
+            match open.get(number) {
+                Some(Some(now)) => {
+                    let kept = now.saturating_sub(load.open.unwrap_or(0));
+                    let gone = u64::from(load.arrived.saturating_sub(kept));
+                    load.vanished = load.vanished.saturating_add(gone * PARTS);
+                    (load.open, load.arrived) = (Some(*now), 0);
                 }
+                Some(None) => {
+                    load.open = None;
+                    let fewest = u32::try_from(fewest).unwrap_or(u32::MAX);
+                    load.arrived = load.arrived.saturating_sub(fewest);
+                }
+                None => {}
             }
-        }
-        let counted = |number: &usize| open.contains_key(number);
-        let mut unseen: Vec<&mut Load> = self
-            .0
-            .iter_mut()
-            .filter_map(|(number, load)| (counted(number) && load.open.is_none()).then_some(load))
-            .collect();
-        let fewest = unseen.iter().map(|load| load.arrived).min().unwrap_or(0);
-        for load in &mut unseen {
-            load.arrived -= fewest;
         }
     }
 
     /// The connections of the workers with these listeners, in their order. A worker whose connections cannot be seen
-    /// counts as the mean of the others; so does one that has fewer although that many came lately.
+    /// counts as the mean of the others. So does a worker of whose connections more vanish than of others: it is broken, and
+    /// must not get more because it closes them.
     pub fn of(&self, numbers: &[usize]) -> Vec<u32> {
         let load = |number: &usize| self.0.get(number).copied().unwrap_or_default();
         let loads: Vec<Load> = numbers.iter().map(load).collect();
-        let open: Vec<u32> = loads.iter().filter_map(|load| load.open).collect();
-        let sum: u64 = open.iter().copied().map(u64::from).sum();
-        let mean = sum.checked_div(u64::try_from(open.len()).unwrap_or(1));
-        let mean = u32::try_from(mean.unwrap_or(0)).unwrap_or(u32::MAX);
+        let open: Vec<u64> = loads
+            .iter()
+            .filter_map(|load| load.open)
+            .map(u64::from)
+            .collect();
+        let sum: u64 = open.iter().sum();
+        let seen = u64::try_from(open.len()).unwrap_or(u64::MAX);
+        let vanished: u64 = loads
+            .iter()
+            .map(|load| load.vanished)
+            .fold(0, u64::saturating_add);
+        let others = u64::try_from(loads.len())
+            .unwrap_or(u64::MAX)
+            .saturating_sub(1)
+            .max(1);
         let now = |load: &Load| {
-            load.open
-                .map_or(mean, |open| open.max(mean.min(load.lately / PARTS)))
+            let Some(open) = load.open.map(u64::from) else {
+                return sum.div_ceil(seen.max(1));
+            };
+            // Of the others.
+            let mean = (sum - open).div_ceil(seen.saturating_sub(1).max(1));
+            let usual = (vanished - load.vanished) / others;
+            let more = (load.vanished.saturating_sub(usual) / PARTS).saturating_sub(TOLERATED);
+            open.max(mean.min(open.saturating_add(more)))
         };
-        let load = |load: &Load| now(load).saturating_add(load.arrived);
+        let load = |load: &Load| {
+            let now = u32::try_from(now(load)).unwrap_or(u32::MAX);
+            now.saturating_add(load.arrived)
+        };
         loads.iter().map(load).collect()
     }
-}
-
-/// What is left of `lately` after this time.
-fn less(lately: u32, time: Duration) -> u32 {
-    let left = MEMORY.saturating_sub(time).as_millis();
-    let left = u128::from(lately) * left / MEMORY.as_millis();
-    u32::try_from(left).unwrap_or(lately)
 }
 
 /// Returns the chance of each listener to get the next connection, as whole numbers: its share of their sum. `loads` are the

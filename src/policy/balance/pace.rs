@@ -14,7 +14,7 @@ const PAUSE: Duration = Duration::from_millis(5);
 const PAUSE_EACH: Duration = Duration::from_micros(40);
 
 /// Even if everything has cost too much, the queues are looked at as often as this.
-const SELDOM: Duration = Duration::from_millis(50);
+const SELDOM: Duration = Duration::from_millis(200);
 
 /// The queues are at rest after this number of consecutive looks without a change and without waiting connections.
 const REST: u32 = 4;
@@ -92,7 +92,7 @@ impl Pace {
             _ => REST,
         };
         let counted = arrivals.count_at(self.is_quiet());
-        let owed = arrivals.owed().min(SELDOM);
+        let owed = arrivals.owed();
         if self.rest >= enough {
             return if owed.is_zero() {
                 Plan {
@@ -106,7 +106,7 @@ impl Pace {
                 }
             };
         }
-        let due = self.looked.after(pause(listeners).max(owed));
+        let due = self.looked.after(pause(listeners).max(owed.min(SELDOM)));
         Plan {
             until: Some(counted.map_or(due, |counted| counted.min(due))),
             hearing: match attention {
@@ -186,12 +186,15 @@ mod tests {
         assert_eq!(heard(&after(MS * 30)), plan(due, Hearing::Counts));
         assert_eq!(heard(&after(MS * 49)), plan(due, Hearing::Nothing));
         assert_eq!(heard(&Arrivals::new(false)), plan(due, Hearing::Nothing));
-        // What is owed is paid first, but the queues are still looked at now and then.
-        let late = plan(Some(at(50)), Hearing::Nothing);
+        // What is owed is paid first, but the queues are still looked at now and then while connections arrive.
+        let late = plan(Some(at(200)), Hearing::Nothing);
         assert_eq!(heard(&after(MS * 60)), late);
         let mut rests = pace;
         (0..4).for_each(|_| rests.looked(START, false, false));
-        assert_eq!(rests.plan(4, &after(MS * 60)), late);
+        let paid = plan(Some(at(670)), Hearing::Nothing);
+        assert_eq!(rests.plan(4, &after(MS * 60)), paid);
+        let forgotten = plan(Some(at(1_005)), Hearing::Nothing);
+        assert_eq!(rests.plan(4, &after(MS * 900)), forgotten);
         assert_eq!(rests.plan(4, &after(MS * 49)), plan(None, Hearing::Ends));
     }
 
@@ -204,7 +207,7 @@ mod tests {
         pace.looked(START, true, false);
         assert_eq!(pace.plan(4, &followed).until, Some(at(1)));
         let open = [(0, Some(1))].into();
-        followed.counted((at(2), MS), &open, true);
+        followed.counted((at(2), MS), open, &[].into());
         pace.looked(at(2), false, false);
         // It cost 1 ms, so the next one may be 200 ms later.
         assert_eq!(pace.plan(4, &followed), plan(Some(at(202)), Hearing::Ends));

@@ -8,7 +8,7 @@ use nix::errno::Errno;
 
 use super::ears::{BELLS, Ears};
 use super::{MOST_BELLS, watches};
-use crate::model::{BalanceSample, ListenerId, SlotId, Tick};
+use crate::model::{BalanceSample, ListenerId, Pid, SlotId, Tick};
 use crate::policy::Rotation;
 use crate::policy::balance::{Arrivals, Queue, held_back};
 use crate::policy::handover::PortKey;
@@ -41,14 +41,12 @@ impl Default for Standing {
 }
 
 /// Result of one look at the queues.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(in crate::ports) struct Look {
-    /// The length of a queue changed.
-    pub moved: bool,
+    /// The numbers of the listeners where connections arrived or were accepted since the look before.
+    pub busy: BTreeSet<usize>,
     /// At least one connection waits in a queue.
     pub waiting: bool,
-    /// So many connections have arrived since the look before.
-    pub arrived: u32,
     /// How many steering programs were replaced.
     pub replaced: u64,
     /// A steering program could not be replaced.
@@ -58,7 +56,7 @@ pub(in crate::ports) struct Look {
 impl Look {
     /// Whether there is a reason to look again soon.
     pub fn is_news(&self) -> bool {
-        self.moved || self.arrived > 0 || self.replaced > 0
+        !self.busy.is_empty() || self.replaced > 0
     }
 }
 
@@ -91,12 +89,12 @@ impl SharedPorts {
     }
 
     /// How many listeners there are, and for how many of them bells are wanted: none where arrivals are not followed, or where
-    /// they would use up the descriptors. `None` after [`Self::let_go`].
+    /// descriptors are needed for more important things. `None` after [`Self::let_go`].
     pub(super) fn watchable(&self) -> Option<(usize, usize)> {
         let state = self.lock();
-        let count = state.groups.iter().map(|group| group.listeners.len()).sum();
-        let most = MOST_BELLS.min(state.settings.descriptors / 4);
-        let wanted = state.arrivals.follows() && count <= most;
+        let count: usize = state.groups.iter().map(|group| group.listeners.len()).sum();
+        let left = state.free_descriptors().saturating_sub(count);
+        let wanted = state.arrivals.follows() && count <= MOST_BELLS.min(left / 2);
         (!state.over).then_some((count, if wanted { count } else { 0 }))
     }
 
@@ -137,6 +135,9 @@ impl SharedPorts {
         // After the queues; see [`Queue::arrived`].
         ears.take();
         for _ in 0..AT_ONCE {
+            if !ears.are_open() {
+                break;
+            }
             let mut all = state.groups.iter().zip(&lengths);
             if !all.any(|(group, lengths)| group.is_ahead(lengths, ears)) {
                 break;
@@ -153,28 +154,29 @@ impl SharedPorts {
         look
     }
 
-    /// Takes over a count of the open connections, which ended just now and cost so much CPU time, and chooses anew. `exact`:
-    /// no connection arrived or was accepted meanwhile, as the last look shows.
+    /// Takes over a count of the open connections, which ended just now and cost so much CPU time, and chooses anew. At the
+    /// listeners with the numbers `busy` connections arrived or were accepted meanwhile, as the last look shows.
     pub(super) fn counted(
         &self,
         at: (Tick, Duration),
-        open: Option<&BTreeMap<SlotId, u64>>,
-        exact: bool,
+        open: Option<&BTreeMap<Pid, Option<u64>>>,
+        busy: &BTreeSet<usize>,
     ) -> Look {
         let mut state = self.lock();
         let state = &mut *state;
-        let of = |(listener, slot): &(ListenerId, SlotId)| {
+        let of = |(listener, worker): (&ListenerId, &Pid)| {
             let number = usize::from(listener.0);
             let groups = state.groups.iter();
             let listeners = groups.filter_map(|group| group.listeners.get(number));
             let waiting = listeners.map(|one| one.standing.queue.length());
-            let open = open.and_then(|open| open.get(slot));
-            let open = open.map(|open| u32::try_from(*open).unwrap_or(u32::MAX));
+            // A worker that got the listener meanwhile was not counted.
+            let open = open.map_or(Some(None), |open| open.get(worker).copied())?;
+            let open = open.map(|open| u32::try_from(open).unwrap_or(u32::MAX));
             let all = open.map(|open| waiting.fold(open, u32::saturating_add));
-            (number, all)
+            Some((number, all))
         };
-        let open = state.rotation.seats.iter().map(of).collect();
-        state.arrivals.counted(at, &open, exact);
+        let open = state.present.iter().filter_map(of).collect();
+        state.arrivals.counted(at, open, busy);
         let mut look = Look::default();
         state.choose(&mut look);
         look
@@ -188,7 +190,18 @@ impl State {
             group.choose(&self.rotation, &self.arrivals, look);
         }
         self.balanced += look.replaced;
-        self.arrivals.chosen();
+        self.arrivals.chosen(self.clock.now());
+    }
+
+    /// These listeners get new connections from now on.
+    pub(in crate::ports) fn admit(&mut self, live: &[ListenerId]) {
+        self.groups.iter_mut().for_each(Group::choose_anew);
+        for listener in live {
+            if !self.rotation.live.contains(listener) {
+                self.arrivals.admit(usize::from(listener.0));
+            }
+        }
+        self.wake_balancer();
     }
 
     /// Wakes the balancing thread if it follows arrivals: a listener may listen only now, or others get connections.
@@ -297,8 +310,9 @@ impl Group {
             let queue = &mut one.standing.queue;
             let count = queue.arrived(length, told);
             arrivals.arrived(number, count, now);
-            look.arrived = look.arrived.saturating_add(count);
-            look.moved |= !queue.seen(length, pause);
+            if !queue.seen(length, pause) || count > 0 {
+                look.busy.insert(number);
+            }
             look.waiting |= length > 0;
         }
     }
@@ -330,8 +344,11 @@ impl Group {
         match self.steer(rotation) {
             Ok(replaced) => look.replaced += u64::from(replaced),
             Err(errno) => {
-                // Restore the old marks, so that the next look tries again.
+                // Restore the old marks, so that the next look tries again. Until then all have the same chance: a choice
+                // that was meant for one connection must not stay.
                 self.stand(&targets, &before);
+                self.choose_anew();
+                let _ = self.steer(rotation);
                 look.failed = look.failed.or(Some((self.key, errno)));
             }
         }

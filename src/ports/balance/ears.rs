@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use nix::errno::Errno;
+
 use super::choice::Watched;
 use crate::sys::bells::Bells;
 use crate::sys::epoll::{Interest, Poller, ReadyFd, Waker};
@@ -32,6 +34,8 @@ enum Hung {
     Not,
     /// The system has no such thing, or does not allow it here.
     Refused,
+    /// The system has no room for more. It may have later.
+    Full,
     Are(Bells),
 }
 
@@ -71,7 +75,7 @@ impl Ears {
     pub(super) fn make_room(&mut self, count: usize) {
         let enough = match &self.bells {
             Hung::Refused => true,
-            Hung::Not => count == 0,
+            Hung::Not | Hung::Full => count == 0,
             Hung::Are(bells) => count > 0 && bells.has_room_for(count),
         };
         if enough {
@@ -86,6 +90,7 @@ impl Ears {
             Ok(bells) if self.poller.add(&bells, BELLS, Interest::Readable).is_ok() => {
                 Hung::Are(bells)
             }
+            Err(Errno::EAGAIN | Errno::ENOMEM) => Hung::Full,
             Ok(_) | Err(_) => Hung::Refused,
         };
     }
@@ -100,7 +105,7 @@ impl Ears {
         for one in listeners {
             let has_bell = match &mut self.bells {
                 Hung::Are(bells) => !one.listens || bells.hang(one.fd, one.token).is_ok(),
-                Hung::Not | Hung::Refused => false,
+                Hung::Not | Hung::Full | Hung::Refused => false,
             };
             if !has_bell {
                 // It fails if the poller has the listener already. Otherwise the listener wakes nobody, but its queue is
@@ -142,6 +147,16 @@ impl Ears {
         })
     }
 
+    /// Whether arrivals are listened to.
+    pub(super) fn are_open(&self) -> bool {
+        self.open
+    }
+
+    /// Whether arrivals that are accepted at once are heard.
+    pub(super) fn are_sharp(&self) -> bool {
+        matches!(self.bells, Hung::Are(_))
+    }
+
     /// Asks the kernel what has arrived.
     pub(super) fn take(&mut self) {
         if let Hung::Are(bells) = &mut self.bells
@@ -174,7 +189,7 @@ impl Ears {
     pub(super) fn is_armed(&self, token: u64) -> bool {
         match &self.bells {
             Hung::Are(bells) => bells.is_armed(token),
-            Hung::Not | Hung::Refused => false,
+            Hung::Not | Hung::Full | Hung::Refused => false,
         }
     }
 }

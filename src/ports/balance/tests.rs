@@ -22,7 +22,7 @@ const LOOK: Duration = Duration::from_millis(5);
 
 /// A port with `slots` live workers.
 fn served(slots: u16, choice: Balance) -> (SharedPorts, PortKey) {
-    let (ports, key) = open(4, slots, choice, 1024);
+    let (ports, key) = open(4, slots, choice, 4096);
     for number in 0..slots {
         let worker = Pid::new(100 + i32::from(number)).unwrap();
         ports.occupy(ListenerId(number), worker);

@@ -55,9 +55,8 @@ fn a_worker_that_catches_up_gets_every_second_connection_or_four_times_its_share
     );
 }
 
-/// A count long after the one before.
 fn count(loads: &mut Loads, of: &[(usize, Option<u32>)]) {
-    loads.counted(&of.iter().copied().collect(), MEMORY);
+    loads.counted(&of.iter().copied().collect());
 }
 
 #[test]
@@ -82,21 +81,46 @@ fn arrivals_are_added_until_the_next_count() {
 }
 
 #[test]
-fn what_came_lately_counts_though_it_is_closed() {
+fn a_worker_that_closes_at_once_counts_as_if_it_had_as_many_as_the_others() {
+    let open = [(0, Some(0)), (1, Some(12))];
     let mut loads = Loads::default();
     (0..2).for_each(|number| loads.begin(number));
-    loads.arrived(0, 8);
-    count(&mut loads, &[(0, Some(0)), (1, Some(12))]);
-    assert_eq!(
-        loads.of(&[0, 1]),
-        [6, 12],
-        "a worker that closes at once is no better than the mean"
-    );
-    let half = |loads: &mut Loads| loads.counted(&[(0, Some(0)), (1, Some(12))].into(), MEMORY / 2);
-    half(&mut loads);
-    assert_eq!(loads.of(&[0, 1]), [4, 12]);
-    (0..8).for_each(|_| half(&mut loads));
+    count(&mut loads, &open);
     assert_eq!(loads.of(&[0, 1]), [0, 12]);
+    loads.arrived(0, 8);
+    count(&mut loads, &open);
+    assert_eq!(loads.of(&[0, 1]), [0, 12], "these may be checks");
+    let mut closes = |arrived| {
+        loads.arrived(0, arrived);
+        count(&mut loads, &open);
+        loads.of(&[0, 1])
+    };
+    assert_eq!(closes(8), [7, 12]);
+    assert_eq!(closes(8), [12, 12]);
+    assert_eq!(closes(8), [12, 12], "and no more");
+    // So does the next worker, if the program dies of its clients.
+    loads.end(0);
+    loads.begin(0);
+    assert_eq!(loads.of(&[0, 1]), [12, 12]);
+    // It is forgotten as others come and stay.
+    for more in 1..=8 {
+        loads.arrived(1, 12);
+        count(&mut loads, &[(0, Some(0)), (1, Some(12 + 12 * more))]);
+    }
+    let known = loads.of(&[0, 1]);
+    assert!(known[0] < known[1] / 10, "{known:?}");
+}
+
+#[test]
+fn where_connections_vanish_everywhere_nobody_is_worse_for_it() {
+    let mut loads = Loads::default();
+    (0..3).for_each(|number| loads.begin(number));
+    for _ in 0..5 {
+        (0..3).for_each(|number| loads.arrived(number, 9));
+        count(&mut loads, &[(0, Some(2)), (1, Some(12)), (2, Some(12))]);
+    }
+    let known = loads.of(&[0, 1, 2]);
+    assert!(known[0] <= 3 && known[1..] == [12, 12], "{known:?}");
 }
 
 #[test]
@@ -115,10 +139,16 @@ fn workers_that_cannot_be_seen_take_turns() {
     loads.arrived(2, 1);
     count(&mut loads, &nothing);
     assert_eq!(loads.of(&[0, 1, 2]), [0, 0, 0]);
-    // Beside others it counts as their mean.
-    count(&mut loads, &[(0, Some(10)), (1, Some(20)), (2, None)]);
+    // Beside others it counts as their mean, and it has had more only if it got more than they.
+    let beside = [(0, Some(10)), (1, Some(20)), (2, None)];
+    count(&mut loads, &beside);
     loads.arrived(2, 1);
     assert_eq!(loads.of(&[0, 1, 2]), [10, 20, 16]);
+    count(&mut loads, &beside);
+    assert_eq!(loads.of(&[0, 1, 2]), [10, 20, 16]);
+    loads.arrived(0, 3);
+    count(&mut loads, &[(0, Some(13)), (1, Some(20)), (2, None)]);
+    assert_eq!(loads.of(&[0, 1, 2]), [13, 20, 17]);
     // Once it can be seen, what is seen counts.
     count(&mut loads, &[(0, Some(10)), (1, Some(20)), (2, Some(7))]);
     assert_eq!(loads.of(&[0, 1, 2]), [10, 20, 7]);

@@ -35,7 +35,7 @@ fn until_watched(ports: &SharedPorts) {
 }
 
 /// Opens a connection and waits until the choice follows. It is accepted by then, because a queue of two is a reason of its own
-/// to get no more.
+/// to get no more; and no burst, in which more than one worker may get the next connection.
 fn open_one(ports: &SharedPorts, addr: SocketAddr, clients: &[Kept]) -> TcpStream {
     let seen = || ports.lock().arrivals.seen().arrivals;
     let (before, kept_before) = (seen(), all(clients));
@@ -43,6 +43,7 @@ fn open_one(ports: &SharedPorts, addr: SocketAddr, clients: &[Kept]) -> TcpStrea
     wait_for("it is seen and accepted", || {
         seen() > before && all(clients) > kept_before
     });
+    pause(Duration::from_millis(2));
     client
 }
 
@@ -76,8 +77,8 @@ fn a_count_says_who_has_fewer_now() {
         let open = kept(&counted).into_iter();
         Some(
             (0..4)
-                .map(SlotId)
-                .zip(open.map(|open| open as u64))
+                .map(|number| Pid::new(100 + number).unwrap())
+                .zip(open.map(|open| Some(open as u64)))
                 .collect(),
         )
     };
@@ -85,6 +86,9 @@ fn a_count_says_who_has_fewer_now() {
     until_watched(&ports);
     let open = |_| open_one(&ports, key.addr, &clients);
     let opened: Vec<TcpStream> = (0..12).map(open).collect();
+    let counts = || ports.lock().arrivals.seen().counts;
+    let before = counts();
+    wait_for("they are counted", || counts() > before);
     // All clients of one leave; nobody tells of that.
     clients[2].lock().unwrap().clear();
     let one = open_one(&ports, key.addr, &clients);

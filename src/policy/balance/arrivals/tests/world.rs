@@ -1,7 +1,7 @@
 //! The model: the kernel, the thread that chooses, and clients, in microseconds.
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, VecDeque};
+use std::collections::{BTreeSet, BinaryHeap, VecDeque};
 
 use super::super::*;
 use crate::policy::balance::{Hearing, Pace, Plan, Queue};
@@ -65,6 +65,8 @@ pub(super) struct World {
     pub(super) looks: u64,
     /// CPU time of a count.
     pub(super) count: u64,
+    /// One wake-up in so many gets its CPU only after a millisecond.
+    pub(super) stalls: Option<u64>,
 }
 
 fn tick(at: u64) -> Tick {
@@ -101,6 +103,7 @@ impl World {
             used: 0,
             looks: 0,
             count: COUNT,
+            stalls: None,
         }
     }
 
@@ -139,7 +142,7 @@ impl World {
     /// One turn of the thread.
     pub(super) fn step(&mut self, now: u64) {
         self.woken = None;
-        let (arrived, moved) = self.look(now);
+        self.look(now);
         let due = self.arrivals.count_at(self.pace.is_quiet());
         if due.is_some_and(|due| due <= tick(self.busy)) {
             self.close_until(self.busy);
@@ -149,15 +152,14 @@ impl World {
             let cost = Duration::from_micros(self.count);
             self.busy += self.count;
             self.used += self.count;
-            let exact = arrived == 0 && !moved;
-            self.arrivals.counted((tick(self.busy), cost), &open, exact);
+            self.arrivals
+                .counted((tick(self.busy), cost), open, &BTreeSet::new());
             self.choose(self.busy);
         }
         self.plan = self.pace.plan(self.open.len(), &self.arrivals);
     }
 
-    /// Returns how many arrived, and whether a queue has changed.
-    pub(super) fn look(&mut self, now: u64) -> (u32, bool) {
+    pub(super) fn look(&mut self, now: u64) {
         self.looks += 1;
         let pause = self.pace.since_look(tick(now), self.open.len());
         let (mut arrived, mut moved, mut waiting) = (0, false, false);
@@ -176,13 +178,12 @@ impl World {
         self.choose(now);
         let news = moved || arrived > 0 || before != self.chances;
         self.pace.looked(tick(self.busy), news, waiting);
-        (arrived, moved)
     }
 
     pub(super) fn choose(&mut self, now: u64) {
         let all: Vec<usize> = (0..self.open.len()).collect();
         self.chances = self.arrivals.chances(&all, &vec![false; all.len()]);
-        self.arrivals.chosen();
+        self.arrivals.chosen(tick(now));
         self.use_cpu(now, CHOICE);
     }
 
@@ -231,11 +232,25 @@ impl World {
                 }
                 Hearing::Ends => {
                     self.told[to] += 1;
-                    self.woken.get_or_insert(client.at + REACTION);
+                    if self.woken.is_none() {
+                        let late = self
+                            .stalls
+                            .is_some_and(|stalls| (self.chance)().is_multiple_of(stalls));
+                        self.woken = Some(client.at + REACTION + if late { 1_000 } else { 0 });
+                    }
                 }
             }
         }
         to
+    }
+
+    /// The last connection of this worker is closed at once.
+    pub(super) fn hang_up(&mut self, worker: usize) {
+        let mut ends: Vec<_> = std::mem::take(&mut self.ends).into_vec();
+        let own = ends.iter().rposition(|Reverse((_, at))| *at == worker);
+        ends.swap_remove(own.unwrap());
+        self.ends = ends.into();
+        self.open[worker] -= 1;
     }
 
     pub(super) fn spread(&self) -> f64 {
