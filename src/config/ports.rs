@@ -47,13 +47,14 @@ pub(super) const BALANCE: Setting<Balance> = Setting {
     name: "RPM_BALANCE",
     default: Preset::Text("adaptive"),
     help: "which worker gets a connection: adaptive, least, random, hash, source, cpu",
-    doc: "Which worker gets a new connection. `adaptive`: a random worker, but none that does not accept, or whose queue \
-          is longer, as long as others do better. `least`: of these, one that has the fewest connections now, for few \
-          connections that live long; see [fewest connections](shared-port.md#fewest-connections). It replaces the BPF \
-          program that steers often: use it on a kernel with [the fix of \
-          CVE-2026-52910](shared-port.md#kernels-with-cve-2026-52910). `random`: a random worker. `hash`: by client address and port. `source`: \
-          by client address alone, so that a client stays with its worker, for programs that keep sessions in memory; see \
-          [nothing is sticky](shared-port.md#nothing-is-sticky). `cpu`: by the CPU that the connection came in on.",
+    doc: "Which worker gets a new connection. `adaptive`: one that has the fewest connections now, but none that does not \
+          accept, or whose queue is longer, as long as others do better. Connections are counted only on kernels that are \
+          known to have [the fix of CVE-2026-52910](shared-port.md#kernels-with-cve-2026-52910), because that replaces the \
+          BPF program that steers often; on others it is a random worker of these. `least`: as `adaptive`, and connections \
+          are counted on any kernel; see [fewest connections](shared-port.md#fewest-connections). `random`: a random \
+          worker. `hash`: by client address and port. `source`: by client address alone, so that a client stays with its \
+          worker, for programs that keep sessions in memory; see [nothing is \
+          sticky](shared-port.md#nothing-is-sticky). `cpu`: by the CPU that the connection came in on.",
     parse: word,
     show: show_word,
 };

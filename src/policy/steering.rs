@@ -30,15 +30,12 @@ pub enum Balance {
     Cpu,
 }
 
-/// Whether [`Balance::Adaptive`] counts connections, on kernels that bear it.
-const ADAPTIVE_FOLLOWS: bool = false;
-
 impl Balance {
     /// Whether connections are counted, and new ones go to the workers with the fewest. That replaces the steering program
     /// often. `safely`: the kernel is known to bear that ([`super::kernel`]).
     pub fn follows(self, safely: bool) -> bool {
         match self {
-            Self::Adaptive => ADAPTIVE_FOLLOWS && safely,
+            Self::Adaptive => safely,
             // Somebody has decided it for this kernel.
             Self::Least => true,
             Self::Random | Self::Hash | Self::Source | Self::Cpu => false,

@@ -79,7 +79,7 @@ pub(super) const PORTS: Option<ProbePorts> = Some(ProbePorts {
 fn connections_are_counted_where_the_kernel_bears_it_or_it_is_wished() {
     // On any kernel, and on one that bears it.
     let expected = [
-        (Balance::Adaptive, false, false),
+        (Balance::Adaptive, false, true),
         (Balance::Least, true, true),
         (Balance::Random, false, false),
         (Balance::Hash, false, false),

@@ -115,7 +115,8 @@ fn a_program_that_binds_hundreds_of_ports_does_not_use_up_the_descriptors() {
     let open = std::fs::read_dir(format!("/proc/{}/fd", runtime.pid()))
         .unwrap()
         .count();
-    assert!(open < 6 * 64 + 100, "{open}");
+    // A listener and a bell for each slot and the spare.
+    assert!(open < 2 * 5 * 64 + 100, "{open}");
     for worker in runtime.wait_workers(4) {
         send(worker.pid, nix::sys::signal::Signal::SIGKILL);
     }
