@@ -52,6 +52,10 @@ impl Fleet {
         }
         slot.halted = false;
         if let Seat::Waiting { .. } | Seat::Stopped = slot.seat {
+            if slot.seat == Seat::Stopped {
+                // While it stayed down it did not count as unhealthy, and another worker may be out in its place.
+                slot.ails = false;
+            }
             let listener = slot.listener;
             let holds = |gone: &Retiring| {
                 gone.worker.listener == listener && !gone.sweeping && !gone.undead

@@ -167,6 +167,8 @@ impl Books {
         let (Chair::Down | Chair::Due(_)) = slot.chair else {
             return;
         };
+        // A slot that stayed down is as good as new.
+        slot.ails &= slot.chair != Chair::Down;
         let has = |life: &Life| Some(life.listener) == slot.listener && !life.undead;
         let holder = self.lives.iter().find(|(_, life)| has(life));
         slot.chair = holder.map_or(Chair::Due(now), |(pid, _)| Chair::Held(*pid));
