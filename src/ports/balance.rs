@@ -146,11 +146,11 @@ impl<F: Fn(PortEvent) + Send + 'static> Balancer<F> {
     fn plan(&mut self) -> Plan {
         let (at, used) = replace(&mut self.noted, (self.clock.now(), thread_cpu()));
         let (now, cpu) = self.noted;
-        let mut state = self.ports.lock();
-        state
-            .arrivals
-            .passed(now.since(at), cpu.saturating_sub(used));
-        self.pace.plan(self.listeners, &state.arrivals)
+        let look = self.ports.passed(now.since(at), cpu.saturating_sub(used));
+        if look != Look::default() {
+            self.tell(&look);
+        }
+        self.pace.plan(self.listeners, &self.ports.lock().arrivals)
     }
 
     /// Waits as planned.

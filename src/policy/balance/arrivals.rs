@@ -105,6 +105,11 @@ impl Arrivals {
         self.loads.admit(number);
     }
 
+    /// The worker of this listener gets no more connections.
+    pub fn leave(&mut self, number: usize) {
+        self.loads.leave(number);
+    }
+
     /// The worker of this listener has ended.
     pub fn end(&mut self, number: usize) {
         self.loads.end(number);
@@ -120,13 +125,15 @@ impl Arrivals {
         }
     }
 
-    /// So much time has passed, and looks and choices have used so much CPU time in it.
-    pub fn passed(&mut self, time: Duration, used: Duration) {
+    /// So much time has passed, and looks and choices have used so much CPU time in it. True if arrivals are missed from now
+    /// on: a choice that was meant for one connection must not stay.
+    pub fn passed(&mut self, time: Duration, used: Duration) -> bool {
         self.budget.passed(time, used);
-        if self.attention() == Some(Attention::Blind) {
-            self.lost = true;
-            self.loads.forget_arrivals();
+        if self.attention() != Some(Attention::Blind) {
+            return false;
         }
+        self.loads.forget_arrivals();
+        !std::mem::replace(&mut self.lost, true)
     }
 
     /// How closely arrivals may be followed now; `None` if they are not followed at all.
@@ -144,18 +151,14 @@ impl Arrivals {
     }
 
     /// Returns the chance of each of the listeners with these `numbers`, as [`chances`] does.
-    pub fn chances(&self, numbers: &[usize], out: &[bool]) -> Vec<u32> {
+    pub fn chances(&self, now: Tick, numbers: &[usize], out: &[bool]) -> Vec<u32> {
         if !self.follows {
             return out.iter().map(|out| u32::from(!out)).collect();
         }
         let workers = u32::try_from(numbers.len()).unwrap_or(u32::MAX);
-        let mut expected = self.flow.expected(workers);
-        if self.deaf {
-            // Nobody may hear of the next ones, and they must not all go to one worker.
-            expected = expected.max(workers);
-        }
-        if self.lost {
-            // Nobody knows how many come until the next count: many.
+        let mut expected = self.flow.expected(now, workers);
+        if self.lost || self.deaf {
+            // Nobody knows how many come until the next choice: many.
             let many = workers
                 .saturating_mul(MANY)
                 .saturating_add(self.loads.sum());
@@ -221,8 +224,8 @@ impl Arrivals {
             None => counts.afterwards.saturating_add(1),
         };
         self.seen.counts += u64::from(exact);
-        self.lost &= !exact;
-        self.loads.counted(&open);
+        self.lost &= !exact || self.attention() == Some(Attention::Blind);
+        self.loads.counted(now, &open);
     }
 
     /// Whether arrivals that are accepted at once are heard of.

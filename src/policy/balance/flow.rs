@@ -62,16 +62,13 @@ impl Flow {
     }
 
     /// Connections that are expected before the next choice, by so many workers.
-    pub fn expected(&self, workers: u32) -> u32 {
+    pub fn expected(&self, now: Tick, workers: u32) -> u32 {
         let usual = self.fresh.max(self.before);
         // The next choice may be late, because the machine is busy. Until then a burst must not hit one worker alone.
         let burst = if self.burst { workers } else { 0 };
         // Where the CPU of the container is limited, choices are late again and again.
-        let batch = if self.batch.0 >= workers {
-            self.batch.0
-        } else {
-            0
-        };
+        let (batch, at) = self.batch;
+        let batch = if now.since(at) < AGAIN { batch } else { 0 };
         usual.max(burst).max(batch)
     }
 }
@@ -89,7 +86,7 @@ mod tests {
         let mut flow = Flow::default();
         for number in 0..9 {
             flow.arrived(1, at(2 * number));
-            assert_eq!(flow.expected(4), 1);
+            assert_eq!(flow.expected(at(2 * number), 4), 1);
             flow.chosen(at(2 * number));
             assert!(flow.is_slow());
         }
@@ -102,9 +99,9 @@ mod tests {
         flow.chosen(at(0));
         flow.arrived(1, at(0));
         flow.chosen(at(0));
-        assert_eq!(flow.expected(4), 4);
+        assert_eq!(flow.expected(at(0), 4), 4);
         flow.chosen(at(5));
-        assert_eq!(flow.expected(4), 0);
+        assert_eq!(flow.expected(at(5), 4), 0);
     }
 
     #[test]
@@ -114,15 +111,18 @@ mod tests {
         flow.chosen(at(0));
         for ms in (100..3_000).step_by(100) {
             flow.chosen(at(ms));
-            assert_eq!(flow.expected(4), 24, "{ms}");
+            assert_eq!(flow.expected(at(ms), 4), 24, "{ms}");
         }
-        flow.chosen(at(3_000));
-        assert_eq!(flow.expected(4), 0);
+        assert_eq!(
+            flow.expected(at(3_000), 4),
+            0,
+            "without a choice in between"
+        );
         // Checks of all workers at once are no batch, and are soon forgotten.
         (0..8).for_each(|_| flow.arrived(1, at(4_000)));
         flow.chosen(at(4_000));
-        assert_eq!(flow.expected(4), 8);
+        assert_eq!(flow.expected(at(4_000), 4), 8);
         flow.arrived(1, at(4_020));
-        assert_eq!(flow.expected(4), 1);
+        assert_eq!(flow.expected(at(4_020), 4), 1);
     }
 }

@@ -5,6 +5,9 @@
 //! until it is closed, so a wrong choice is mended only by the connections that come later.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::model::Tick;
 
 /// If a worker has fewer connections than most others by more than this, it is catching up: it is new, or many of its
 /// clients have left at once.
@@ -22,6 +25,9 @@ const TOLERATED: u64 = 8;
 /// What vanishes is remembered while at least so many arrive.
 const LEAST: u64 = 64;
 
+/// A connection that a count has seen is young for this time, and at most for twice as long.
+const YOUTH: Duration = Duration::from_secs(2);
+
 /// The connections of one worker, as far as they are known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Load {
@@ -30,8 +36,9 @@ struct Load {
     /// Arrivals since then. Of a worker whose connections cannot be seen: how many more arrived than at the one with the
     /// fewest.
     arrived: u32,
-    /// Arrivals that were closed before a count could see them, in sixteenths. The more has arrived since, the less they
-    /// count.
+    /// Of the open ones those that arrived lately; and those a little earlier.
+    young: [u32; 2],
+    /// Arrivals that were closed when they were young, in sixteenths. The more has arrived since, the less they count.
     vanished: u64,
 }
 
@@ -41,68 +48,104 @@ impl Default for Load {
         Self {
             open: Some(0),
             arrived: 0,
+            young: [0; 2],
             vanished: 0,
         }
     }
 }
 
-/// The connections of all workers, by the number of their listeners.
+impl Load {
+    /// A count has found so many open.
+    fn counted(&mut self, now: u32) {
+        let all = self.open.unwrap_or(0).saturating_add(self.arrived);
+        let mut gone = all.saturating_sub(now);
+        let mut vanish = |young: &mut u32| {
+            let part = gone.min(*young);
+            (gone, *young) = (gone - part, *young - part);
+            u64::from(part)
+        };
+        let [lately, earlier] = &mut self.young;
+        let vanished = vanish(&mut self.arrived) + vanish(lately) + vanish(earlier);
+        *lately = lately.saturating_add(self.arrived);
+        self.vanished = self.vanished.saturating_add(vanished * PARTS);
+        (self.open, self.arrived) = (Some(now), 0);
+    }
+}
+
+/// The connections of all workers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Loads(BTreeMap<usize, Load>);
+pub struct Loads {
+    /// By the number of their listeners.
+    all: BTreeMap<usize, Load>,
+    /// Arrivals since the last count.
+    uncounted: u32,
+    /// When connections became older last.
+    aged: Tick,
+}
 
 impl Loads {
     /// A new worker has this listener. What the one before did with its connections is held against it: the next worker of a
     /// program that dies of each request is not a better one.
     pub fn begin(&mut self, number: usize) {
-        let load = self.0.entry(number).or_default();
-        load.vanished = load
-            .vanished
-            .saturating_add(u64::from(load.arrived) * PARTS);
-        (load.open, load.arrived) = (Some(0), 0);
+        let vanished = self.all.get(&number).map_or(0, |load| load.vanished);
+        let load = Load {
+            vanished,
+            ..Load::default()
+        };
+        self.all.insert(number, load);
     }
 
-    /// The worker of this listener has ended.
+    /// The worker of this listener has ended. What has arrived since the last count has ended with it.
     pub fn end(&mut self, number: usize) {
+        if let Some(load) = self.all.get_mut(&number) {
+            load.counted(load.open.unwrap_or(0));
+        }
         self.begin(number);
     }
 
     /// Adds `count` arrivals. Nothing happens if the listener never had a worker.
     pub fn arrived(&mut self, number: usize, count: u32) {
-        if let Some(load) = self.0.get_mut(&number) {
+        if let Some(load) = self.all.get_mut(&number) {
             load.arrived = load.arrived.saturating_add(count);
+            self.uncounted = self.uncounted.saturating_add(count);
         }
     }
 
     /// Arrivals were missed, so those that were seen say nothing.
     pub fn forget_arrivals(&mut self) {
-        for load in self.0.values_mut() {
-            (load.arrived, load.vanished) = (0, 0);
-        }
+        self.all.values_mut().for_each(|load| load.arrived = 0);
     }
 
     /// The worker of this listener gets new connections from now on. What came before were checks.
     pub fn admit(&mut self, number: usize) {
-        if let Some(load) = self.0.get_mut(&number) {
+        if let Some(load) = self.all.get_mut(&number) {
             load.arrived = 0;
+        }
+    }
+
+    /// The worker of this listener gets no more connections. It may keep those that it has for hours, and is not counted.
+    pub fn leave(&mut self, number: usize) {
+        if let Some(load) = self.all.get_mut(&number) {
+            (load.arrived, load.young) = (0, [0; 2]);
         }
     }
 
     /// All connections that are known.
     pub fn sum(&self) -> u32 {
         let now = |load: &Load| load.open.unwrap_or(0).saturating_add(load.arrived);
-        self.0.values().map(now).fold(0, u32::saturating_add)
+        self.all.values().map(now).fold(0, u32::saturating_add)
     }
 
     /// Arrivals since the last count.
     pub fn uncounted(&self) -> u32 {
-        let arrived = self.0.values().map(|load| load.arrived);
-        arrived.fold(0, u32::saturating_add)
+        self.uncounted
     }
 
     /// Takes over a count of the workers with these listeners: for each the connections that its worker has open, with those
     /// in its queues; `None` if the worker cannot be read.
-    pub fn counted(&mut self, open: &BTreeMap<usize, Option<u32>>) {
-        let arrivals = u64::from(self.uncounted());
+    pub fn counted(&mut self, now: Tick, open: &BTreeMap<usize, Option<u32>>) {
+        let ages = now.since(self.aged) >= YOUTH;
+        let arrivals = u64::from(std::mem::take(&mut self.uncounted));
         let workers = u64::try_from(open.len()).unwrap_or(1).max(1);
         let seen: u64 = open.values().flatten().copied().map(u64::from).sum();
         // While so many arrive, a worker with a fair share of them gets as many as each of the others has, beside those that
@@ -114,18 +157,13 @@ impl Loads {
             // Beside others, an unseen worker has got too much only if it got more than they.
             arrivals / workers
         } else {
-            let counted = self.0.iter().filter(|(number, _)| of(number));
+            let counted = self.all.iter().filter(|(number, _)| of(number));
             u64::from(counted.map(|(_, load)| load.arrived).min().unwrap_or(0))
         };
-        for (number, load) in &mut self.0 {
+        for (number, load) in &mut self.all {
             load.vanished -= load.vanished * arrivals.min(most) / most;
             match open.get(number) {
-                Some(Some(now)) => {
-                    let kept = now.saturating_sub(load.open.unwrap_or(0));
-                    let gone = u64::from(load.arrived.saturating_sub(kept));
-                    load.vanished = load.vanished.saturating_add(gone * PARTS);
-                    (load.open, load.arrived) = (Some(*now), 0);
-                }
+                Some(Some(now)) => load.counted(*now),
                 Some(None) => {
                     load.open = None;
                     let fewest = u32::try_from(fewest).unwrap_or(u32::MAX);
@@ -133,6 +171,12 @@ impl Loads {
                 }
                 None => {}
             }
+            if ages {
+                load.young = [0, load.young[0]];
+            }
+        }
+        if ages {
+            self.aged = now;
         }
     }
 
@@ -140,7 +184,7 @@ impl Loads {
     /// counts as the mean of the others. So does a worker of whose connections more vanish than of others: it is broken, and
     /// must not get more because it closes them.
     pub fn of(&self, numbers: &[usize]) -> Vec<u32> {
-        let load = |number: &usize| self.0.get(number).copied().unwrap_or_default();
+        let load = |number: &usize| self.all.get(number).copied().unwrap_or_default();
         let loads: Vec<Load> = numbers.iter().map(load).collect();
         let open: Vec<u64> = loads
             .iter()

@@ -154,6 +154,16 @@ impl SharedPorts {
         look
     }
 
+    /// So much time has passed, and the thread has used so much CPU time in it. Chooses anew if arrivals are missed from now on.
+    pub(super) fn passed(&self, time: Duration, used: Duration) -> Look {
+        let mut state = self.lock();
+        let mut look = Look::default();
+        if state.arrivals.passed(time, used) {
+            state.choose(&mut look);
+        }
+        look
+    }
+
     /// Takes over a count of the open connections, which ended just now and cost so much CPU time, and chooses anew. At the
     /// listeners with the numbers `busy` connections arrived or were accepted meanwhile, as the last look shows.
     pub(super) fn counted(
@@ -186,11 +196,12 @@ impl SharedPorts {
 impl State {
     /// Chooses who gets the next connections of each port.
     fn choose(&mut self, look: &mut Look) {
+        let now = self.clock.now();
         for group in &mut self.groups {
-            group.choose(&self.rotation, &self.arrivals, look);
+            group.choose(&self.rotation, (&self.arrivals, now), look);
         }
         self.balanced += look.replaced;
-        self.arrivals.chosen(self.clock.now());
+        self.arrivals.chosen(now);
     }
 
     /// These listeners get new connections from now on.
@@ -199,6 +210,11 @@ impl State {
         for listener in live {
             if !self.rotation.live.contains(listener) {
                 self.arrivals.admit(usize::from(listener.0));
+            }
+        }
+        for listener in &self.rotation.live {
+            if !live.contains(listener) {
+                self.arrivals.leave(usize::from(listener.0));
             }
         }
         self.wake_balancer();
@@ -318,7 +334,7 @@ impl Group {
     }
 
     /// Chooses who gets the next connections.
-    fn choose(&mut self, rotation: &Rotation, arrivals: &Arrivals, look: &mut Look) {
+    fn choose(&mut self, rotation: &Rotation, (arrivals, now): (&Arrivals, Tick), look: &mut Look) {
         if !watches(self.steering) {
             return;
         }
@@ -328,7 +344,7 @@ impl Group {
         let before: Vec<Standing> = targets.iter().filter_map(standing).collect();
         let queues: Vec<Queue> = before.iter().map(|standing| standing.queue).collect();
         let held = held_back(&queues);
-        let chances = arrivals.chances(&targets, &held);
+        let chances = arrivals.chances(now, &targets, &held);
         let now = before.iter().zip(held).zip(chances);
         let now: Vec<Standing> = now
             .map(|((standing, held_back), chance)| Standing {

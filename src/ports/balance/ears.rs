@@ -25,6 +25,8 @@ pub(in crate::ports) struct Ears {
     ready: Vec<ReadyFd>,
     /// Arrivals are listened to. Otherwise they are missed, unless they are in a queue at the next look.
     open: bool,
+    /// All that listen have a bell.
+    sharp: bool,
 }
 
 /// The bells at the listeners: they tell of connections that are accepted at once.
@@ -62,6 +64,7 @@ impl Ears {
             told: BTreeMap::new(),
             ready: Vec::new(),
             open: true,
+            sharp: false,
         })
     }
 
@@ -90,8 +93,10 @@ impl Ears {
             Ok(bells) if self.poller.add(&bells, BELLS, Interest::Readable).is_ok() => {
                 Hung::Are(bells)
             }
-            Err(Errno::EAGAIN | Errno::ENOMEM) => Hung::Full,
-            Ok(_) | Err(_) => Hung::Refused,
+            Err(
+                Errno::ENOSYS | Errno::EPERM | Errno::EACCES | Errno::EINVAL | Errno::EOPNOTSUPP,
+            ) => Hung::Refused,
+            Ok(_) | Err(_) => Hung::Full,
         };
     }
 
@@ -102,12 +107,14 @@ impl Ears {
             let tokens: BTreeSet<u64> = listening.map(|one| one.token).collect();
             bells.retain(|token| tokens.contains(&token));
         }
+        self.sharp = true;
         for one in listeners {
             let has_bell = match &mut self.bells {
                 Hung::Are(bells) => !one.listens || bells.hang(one.fd, one.token).is_ok(),
                 Hung::Not | Hung::Full | Hung::Refused => false,
             };
             if !has_bell {
+                self.sharp = false;
                 // It fails if the poller has the listener already. Otherwise the listener wakes nobody, but its queue is
                 // still read with the others.
                 let _ = self.poller.add(one.fd, one.token, Interest::Arrival);
@@ -152,9 +159,9 @@ impl Ears {
         self.open
     }
 
-    /// Whether arrivals that are accepted at once are heard.
+    /// Whether arrivals that are accepted at once are heard, at all listeners.
     pub(super) fn are_sharp(&self) -> bool {
-        matches!(self.bells, Hung::Are(_))
+        self.sharp
     }
 
     /// Asks the kernel what has arrived.

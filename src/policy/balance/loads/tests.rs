@@ -56,7 +56,7 @@ fn a_worker_that_catches_up_gets_every_second_connection_or_four_times_its_share
 }
 
 fn count(loads: &mut Loads, of: &[(usize, Option<u32>)]) {
-    loads.counted(&of.iter().copied().collect());
+    loads.counted(Tick::default(), &of.iter().copied().collect());
 }
 
 #[test]
@@ -109,6 +109,35 @@ fn a_worker_that_closes_at_once_counts_as_if_it_had_as_many_as_the_others() {
     }
     let known = loads.of(&[0, 1]);
     assert!(known[0] < known[1] / 10, "{known:?}");
+}
+
+#[test]
+fn a_connection_that_a_count_has_seen_vanishes_too_if_it_was_young() {
+    let others = (1, Some(20));
+    for (seconds, known) in [(0, 4), (3, 4), (5, 0)] {
+        let mut loads = Loads::default();
+        (0..2).for_each(|number| loads.begin(number));
+        let at = |seconds: u64| Tick(Duration::from_secs(10 + seconds));
+        loads.counted(at(0), &[(0, Some(0)), others].into());
+        loads.arrived(0, 12);
+        loads.counted(at(1), &[(0, Some(12)), others].into());
+        // Nothing arrives, and time passes.
+        (1..=seconds).for_each(|later| loads.counted(at(later), &[(0, Some(12)), others].into()));
+        loads.counted(at(seconds + 1), &[(0, Some(0)), others].into());
+        assert_eq!(loads.of(&[0, 1]), [known, 20], "{seconds}");
+    }
+}
+
+#[test]
+fn what_a_worker_keeps_while_it_drains_is_not_held_against_the_next_one() {
+    let mut loads = Loads::default();
+    (0..2).for_each(|number| loads.begin(number));
+    loads.arrived(0, 30);
+    loads.leave(0);
+    loads.end(0);
+    loads.begin(0);
+    count(&mut loads, &[(0, Some(0)), (1, Some(25))]);
+    assert_eq!(loads.of(&[0, 1]), [0, 25]);
 }
 
 #[test]

@@ -182,7 +182,9 @@ impl World {
 
     pub(super) fn choose(&mut self, now: u64) {
         let all: Vec<usize> = (0..self.open.len()).collect();
-        self.chances = self.arrivals.chances(&all, &vec![false; all.len()]);
+        self.chances = self
+            .arrivals
+            .chances(tick(now), &all, &vec![false; all.len()]);
         self.arrivals.chosen(tick(now));
         self.use_cpu(now, CHOICE);
     }
@@ -244,13 +246,12 @@ impl World {
         to
     }
 
-    /// The last connection of this worker is closed at once.
-    pub(super) fn hang_up(&mut self, worker: usize) {
+    /// The last connection of this worker is closed then.
+    pub(super) fn hang_up(&mut self, worker: usize, at: u64) {
         let mut ends: Vec<_> = std::mem::take(&mut self.ends).into_vec();
-        let own = ends.iter().rposition(|Reverse((_, at))| *at == worker);
-        ends.swap_remove(own.unwrap());
+        let own = ends.iter_mut().filter(|Reverse((_, of))| *of == worker);
+        own.max_by_key(|Reverse((end, _))| *end).unwrap().0.0 = at;
         self.ends = ends.into();
-        self.open[worker] -= 1;
     }
 
     pub(super) fn spread(&self) -> f64 {
