@@ -219,3 +219,38 @@ fn scale_removes_it_as_any_other_and_nothing_is_halted_in_the_stop() {
     assert_eq!(table.tell(Event::Operator(Command::Halt(OTHER))), []);
     assert_eq!(table.tell(START), []);
 }
+
+/// A random walk found it.
+#[test]
+fn a_slot_that_stayed_down_is_not_counted_as_unhealthy_when_it_is_started() {
+    let (mut table, old) = Table::serving(Params {
+        instances: 4,
+        surge: Share::Number(0),
+        unavailable: Share::Number(1),
+        health_failures: Some(1),
+        restart: Restart::Never,
+        ..two()
+    });
+    let ails = |pid| Event::Checked { pid, passed: false };
+    let _ = table.tell(ails(old[0]));
+    let _ = table.tell(Event::Drained { pid: old[0] });
+    let _ = table.ends(old[0], TERMINATED);
+    let next = rises(&mut table, SLOT, 0);
+    let _ = table.wait(30_000);
+    let _ = table.ends(next, TERMINATED);
+    assert_eq!(table.state(SLOT), WorkerState::Stopped);
+    let _ = table.tell(ails(old[1]));
+    let _ = table.tell(ails(old[2]));
+    assert_eq!(live(&table), [2, 3], "one at a time");
+    let _ = table.tell(START);
+    let _ = table.runs(SLOT);
+    let _ = table.tell(Event::Drained { pid: old[1] });
+    let _ = table.ends(old[1], TERMINATED);
+    let next = rises(&mut table, OTHER, 1);
+    let _ = table.tell(is_ready(next));
+    assert_eq!(
+        live(&table),
+        [1, 3],
+        "the third has its turn, though the started one is not ready"
+    );
+}

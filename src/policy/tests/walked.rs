@@ -159,36 +159,6 @@ fn a_slot_that_stays_down_is_no_longer_counted_as_unhealthy() {
 }
 
 #[test]
-fn a_slot_that_stayed_down_is_not_counted_as_unhealthy_when_it_is_started() {
-    let (mut table, old) = Table::serving(Params {
-        health_failures: Some(1),
-        restart: Restart::Never,
-        ..no_surge(4)
-    });
-    let _ = table.tell(checked(old[0], false));
-    let _ = table.tell(Event::Drained { pid: old[0] });
-    let _ = table.ends(old[0], TERMINATED);
-    let next = rises(&mut table, SLOT, 0);
-    let _ = table.wait(30_000);
-    let _ = table.ends(next, TERMINATED);
-    assert_eq!(table.state(SLOT), WorkerState::Stopped);
-    let _ = table.tell(checked(old[1], false));
-    let _ = table.tell(checked(old[2], false));
-    assert_eq!(live(&table), [2, 3], "one at a time");
-    let _ = table.tell(Event::Operator(Command::Start(SLOT)));
-    let _ = table.runs(SLOT);
-    let _ = table.tell(Event::Drained { pid: old[1] });
-    let _ = table.ends(old[1], TERMINATED);
-    let next = rises(&mut table, OTHER, 1);
-    let _ = table.tell(is_ready(next));
-    assert_eq!(
-        live(&table),
-        [1, 3],
-        "the third has its turn, though the started one is not ready"
-    );
-}
-
-#[test]
 fn a_check_has_its_time_from_the_moment_at_which_it_can_be_made() {
     for ready in [ReadyRule::Alive(secs(60)), ReadyRule::Told] {
         let (mut table, _) = Table::serving(Params {
