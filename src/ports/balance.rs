@@ -150,7 +150,8 @@ impl<F: Fn(PortEvent) + Send + 'static> Balancer<F> {
         if look != Look::default() {
             self.tell(&look);
         }
-        self.pace.plan(self.listeners, &self.ports.lock().arrivals)
+        self.pace
+            .plan(now, self.listeners, &self.ports.lock().arrivals)
     }
 
     /// Waits as planned.
@@ -161,7 +162,8 @@ impl<F: Fn(PortEvent) + Send + 'static> Balancer<F> {
             Hearing::Nothing => self.ears.rest(left.unwrap_or(Duration::MAX)),
             Hearing::Counts | Hearing::Ends => self.ears.listen(left),
         };
-        let over = || plan.until.is_some_and(|until| until <= self.clock.now());
+        let due = plan.until.filter(|_| plan.looks);
+        let over = || due.is_some_and(|until| until <= self.clock.now());
         match heard {
             Err(_) => Woken::Over,
             Ok(Heard::Call) => {

@@ -43,6 +43,9 @@ pub struct Plan {
     pub until: Option<Tick>,
     /// What arrivals do until then.
     pub hearing: Hearing,
+    /// Then the queues are looked at. Otherwise there is only another plan: at rest, a look that costs more than was paid for
+    /// would lead to the next one, without end.
+    pub looks: bool,
 }
 
 /// Follows the looks at the queues.
@@ -84,7 +87,7 @@ impl Pace {
     }
 
     /// What to wait for after a look.
-    pub fn plan(&self, listeners: usize, arrivals: &Arrivals) -> Plan {
+    pub fn plan(&self, now: Tick, listeners: usize, arrivals: &Arrivals) -> Plan {
         let attention = arrivals.attention();
         let enough = match attention {
             _ if self.waiting => REST_WAITING,
@@ -98,11 +101,13 @@ impl Pace {
                 Plan {
                     until: counted,
                     hearing: Hearing::Ends,
+                    looks: true,
                 }
             } else {
                 Plan {
-                    until: Some(self.looked.after(owed)),
+                    until: Some(now.after(owed)),
                     hearing: Hearing::Nothing,
+                    looks: false,
                 }
             };
         }
@@ -114,6 +119,7 @@ impl Pace {
                 Some(Attention::Counting) => Hearing::Counts,
                 Some(Attention::Blind) | None => Hearing::Nothing,
             },
+            looks: true,
         }
     }
 }
@@ -143,7 +149,11 @@ mod tests {
     }
 
     fn plan(until: Option<Tick>, hearing: Hearing) -> Plan {
-        Plan { until, hearing }
+        Plan {
+            until,
+            hearing,
+            looks: true,
+        }
     }
 
     #[test]
@@ -158,21 +168,21 @@ mod tests {
         for (followed, looks) in [(Arrivals::new(false), 4), (after(Duration::ZERO), 1)] {
             let mut pace = Pace::new(START);
             let sleeps = plan(None, Hearing::Ends);
-            assert_eq!(pace.plan(4, &followed), sleeps);
+            assert_eq!(pace.plan(START, 4, &followed), sleeps);
             pace.looked(START, true, false);
             for look in 0..looks {
                 let due = at(5 * look + 5);
-                assert_eq!(pace.plan(4, &followed).until, Some(due), "{look}");
+                assert_eq!(pace.plan(START, 4, &followed).until, Some(due), "{look}");
                 pace.looked(due, false, false);
             }
-            assert_eq!(pace.plan(4, &followed), sleeps);
+            assert_eq!(pace.plan(START, 4, &followed), sleeps);
             // Where somebody waits, it takes longer until it is known that nothing moves.
             pace.looked(START, true, true);
             for look in 0..20 {
-                assert_eq!(pace.plan(4, &followed).until, Some(at(5 * look + 5)));
+                assert_eq!(pace.plan(START, 4, &followed).until, Some(at(5 * look + 5)));
                 pace.looked(at(5 * look + 5), false, true);
             }
-            assert_eq!(pace.plan(4, &followed), sleeps);
+            assert_eq!(pace.plan(START, 4, &followed), sleeps);
         }
     }
 
@@ -181,7 +191,7 @@ mod tests {
         let mut pace = Pace::new(START);
         pace.looked(START, true, false);
         let due = Some(at(5));
-        let heard = |followed: &Arrivals| pace.plan(4, followed);
+        let heard = |followed: &Arrivals| pace.plan(START, 4, followed);
         assert_eq!(heard(&after(MS)), plan(due, Hearing::Ends));
         assert_eq!(heard(&after(MS * 30)), plan(due, Hearing::Counts));
         assert_eq!(heard(&after(MS * 49)), plan(due, Hearing::Nothing));
@@ -191,11 +201,18 @@ mod tests {
         assert_eq!(heard(&after(MS * 60)), late);
         let mut rests = pace;
         (0..4).for_each(|_| rests.looked(START, false, false));
-        let paid = plan(Some(at(670)), Hearing::Nothing);
-        assert_eq!(rests.plan(4, &after(MS * 60)), paid);
-        let forgotten = plan(Some(at(1_005)), Hearing::Nothing);
-        assert_eq!(rests.plan(4, &after(MS * 900)), forgotten);
-        assert_eq!(rests.plan(4, &after(MS * 49)), plan(None, Hearing::Ends));
+        let pays = |ms| Plan {
+            looks: false,
+            ..plan(Some(at(ms)), Hearing::Nothing)
+        };
+        let paid = pays(670);
+        assert_eq!(rests.plan(START, 4, &after(MS * 60)), paid);
+        let forgotten = pays(1_005);
+        assert_eq!(rests.plan(START, 4, &after(MS * 900)), forgotten);
+        assert_eq!(
+            rests.plan(START, 4, &after(MS * 49)),
+            plan(None, Hearing::Ends)
+        );
     }
 
     #[test]
@@ -205,12 +222,15 @@ mod tests {
         followed.arrived(0, 1, START);
         let mut pace = Pace::new(START);
         pace.looked(START, true, false);
-        assert_eq!(pace.plan(4, &followed).until, Some(at(1)));
+        assert_eq!(pace.plan(START, 4, &followed).until, Some(at(1)));
         let open = [(0, Some(1))].into();
         followed.counted((at(2), MS), open, &[].into());
         pace.looked(at(2), false, false);
         // It cost 1 ms, so the next one may be 200 ms later.
-        assert_eq!(pace.plan(4, &followed), plan(Some(at(202)), Hearing::Ends));
+        assert_eq!(
+            pace.plan(START, 4, &followed),
+            plan(Some(at(202)), Hearing::Ends)
+        );
     }
 
     #[test]

@@ -345,3 +345,16 @@ fn what_arrives_while_nothing_runs_is_spread_by_chance() {
     // Six each would be ideal, and all 24 at one worker the worst.
     assert!(most < 100 * 14, "{most}");
 }
+
+#[test]
+fn it_comes_to_rest_whatever_a_look_costs() {
+    for choice in [50, 1_000, 5_000, 40_000] {
+        let mut world = World::new(How::Ours, 8, 1);
+        world.choice = choice;
+        for client in every(1_000, 500) {
+            world.arrive(client);
+        }
+        world.run_until(60_000_000);
+        assert_eq!(world.next(), None, "{choice}: {:?}", world.plan);
+    }
+}

@@ -65,6 +65,8 @@ pub(super) struct World {
     pub(super) looks: u64,
     /// CPU time of a count.
     pub(super) count: u64,
+    /// CPU time of a look and a choice with its program.
+    pub(super) choice: u64,
     /// One wake-up in so many gets its CPU only after a millisecond.
     pub(super) stalls: Option<u64>,
 }
@@ -92,7 +94,7 @@ impl World {
             chances: vec![1; workers],
             chance: Box::new(chance),
             turn: 0,
-            plan: pace.plan(workers, &arrivals),
+            plan: pace.plan(tick(0), workers, &arrivals),
             arrivals,
             queues: vec![Default::default(); workers],
             told: vec![0; workers],
@@ -103,6 +105,7 @@ impl World {
             used: 0,
             looks: 0,
             count: COUNT,
+            choice: CHOICE,
             stalls: None,
         }
     }
@@ -142,6 +145,11 @@ impl World {
     /// One turn of the thread.
     pub(super) fn step(&mut self, now: u64) {
         self.woken = None;
+        if !self.plan.looks {
+            self.use_cpu(now, 0);
+            self.plan = self.pace.plan(tick(now), self.open.len(), &self.arrivals);
+            return;
+        }
         self.look(now);
         let due = self.arrivals.count_at(self.pace.is_quiet());
         if due.is_some_and(|due| due <= tick(self.busy)) {
@@ -156,7 +164,9 @@ impl World {
                 .counted((tick(self.busy), cost), open, &BTreeSet::new());
             self.choose(self.busy);
         }
-        self.plan = self.pace.plan(self.open.len(), &self.arrivals);
+        self.plan = self
+            .pace
+            .plan(tick(self.busy), self.open.len(), &self.arrivals);
     }
 
     pub(super) fn look(&mut self, now: u64) {
@@ -186,7 +196,7 @@ impl World {
             .arrivals
             .chances(tick(now), &all, &vec![false; all.len()]);
         self.arrivals.chosen(tick(now));
-        self.use_cpu(now, CHOICE);
+        self.use_cpu(now, self.choice);
     }
 
     pub(super) fn run_until(&mut self, now: u64) {
@@ -230,7 +240,9 @@ impl World {
                 Hearing::Counts => {
                     self.told[to] += 1;
                     self.use_cpu(client.at.max(self.busy), SIGHT);
-                    self.plan = self.pace.plan(self.open.len(), &self.arrivals);
+                    self.plan = self
+                        .pace
+                        .plan(tick(self.busy), self.open.len(), &self.arrivals);
                 }
                 Hearing::Ends => {
                     self.told[to] += 1;
