@@ -98,7 +98,8 @@ impl Browser {
     #[track_caller]
     pub fn html(&self) -> String {
         let document = self.tool("DOM.getDocument", &json!({}));
-        let node = json!({"nodeId": document["root"]["nodeId"]});
+        // The other number, `nodeId`, ends when the browser reports that the document was updated, as at the end of its load.
+        let node = json!({"backendNodeId": document["root"]["backendNodeId"]});
         let html = self.tool("DOM.getOuterHTML", &node);
         html["outerHTML"].as_str().unwrap().to_owned()
     }
