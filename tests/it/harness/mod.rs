@@ -64,7 +64,7 @@ pub use netty::netty_server;
 pub use nix::sys::signal::Signal;
 pub use output::Stream;
 pub use ports::{free_port, free_ports};
-pub use processes::{children, descendants, process, waited_for_cpu};
+pub use processes::{children, descendants, process, threads, waited_for_cpu};
 pub use prometheus::Prometheus;
 pub use reader::{Reader, Speed, lines_of};
 pub use runtime::Runtime;

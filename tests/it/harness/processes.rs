@@ -1,6 +1,7 @@
 //! Processes from /proc.
 
 use std::fs;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// One row of the process table.
@@ -36,11 +37,23 @@ pub fn process(pid: i32) -> Option<Process> {
     })
 }
 
+/// The threads of a process by name, in order, each with its folder in /proc.
+pub fn threads(pid: i32) -> Vec<(String, PathBuf)> {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task"));
+    let named = tasks.into_iter().flatten().filter_map(|task| {
+        let path = task.ok()?.path();
+        let name = fs::read_to_string(path.join("comm")).ok()?;
+        Some((name.trim_end().to_owned(), path))
+    });
+    let mut threads: Vec<_> = named.collect();
+    threads.sort();
+    threads
+}
+
 /// How long the threads of that process have waited for a CPU so far, in all (sched(7)). Zero if it has ended.
 pub fn waited_for_cpu(pid: i32) -> Duration {
-    let threads = fs::read_dir(format!("/proc/{pid}/task"));
-    let waited = threads.into_iter().flatten().filter_map(|thread| {
-        let text = fs::read_to_string(thread.ok()?.path().join("schedstat")).ok()?;
+    let waited = threads(pid).into_iter().filter_map(|(_, path)| {
+        let text = fs::read_to_string(path.join("schedstat")).ok()?;
         text.split_whitespace().nth(1)?.parse::<u64>().ok()
     });
     Duration::from_nanos(waited.sum())

@@ -5,7 +5,7 @@ use std::fs;
 use std::io::Write;
 use std::process::Stdio;
 
-use crate::harness::{Builder, Runtime, Signal, Stream, example, scratch};
+use crate::harness::{Builder, Runtime, Signal, Stream, example, scratch, threads};
 
 /// The compared programs.
 const PLAYERS: [&str; 2] = ["rpm-runtime", "tini"];
@@ -309,20 +309,16 @@ fn what_starts_late_starts_when_it_is_needed() {
         .program(["sleep", "1000"])
         .start();
     runtime.wait_for_line(|line| line.contains("starting"));
-    assert_eq!(threads(&runtime), ["log", "rpm-runtime"]);
+    assert_eq!(names(&runtime), ["log", "rpm-runtime"]);
     let quiet = player("rpm-runtime").program(["sleep", "1000"]).start();
     quiet.wait_for_status("/livez", 200);
-    assert_eq!(threads(&quiet), ["rpm-runtime"]);
+    assert_eq!(names(&quiet), ["rpm-runtime"]);
     assert_eq!(quiet.get("/metrics").status, 200);
-    assert_eq!(threads(&quiet), ["metrics", "rpm-runtime"]);
+    assert_eq!(names(&quiet), ["metrics", "rpm-runtime"]);
 }
 
-/// Their names, in order.
-fn threads(runtime: &Runtime) -> Vec<String> {
-    let tasks = fs::read_dir(format!("/proc/{}/task", runtime.pid())).unwrap();
-    let name = |task: fs::DirEntry| fs::read_to_string(task.path().join("comm")).unwrap();
-    let names = tasks.map(|task| name(task.unwrap()).trim().to_owned());
-    let mut names: Vec<String> = names.collect();
-    names.sort();
-    names
+/// The names of its threads, in order.
+fn names(runtime: &Runtime) -> Vec<String> {
+    let threads = threads(runtime.pid()).into_iter();
+    threads.map(|(name, _)| name).collect()
 }

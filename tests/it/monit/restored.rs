@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use super::Home;
 use crate::harness::shared_port::stop;
-use crate::harness::{Signal, Tmux, process, scratch, terminal, until, until_some};
+use crate::harness::{Signal, Tmux, process, scratch, terminal, threads, until, until_some};
 
 /// The process of monit in the window.
 fn monit(screen: &Tmux) -> i32 {
@@ -246,9 +246,8 @@ fn a_terminal_that_takes_nothing_does_not_keep_it_from_ending() {
     person.read_exact(&mut bytes).unwrap();
     let writes = format!("{} 0x1 ", nix::libc::SYS_write);
     let blocked = || {
-        let tasks = fs::read_dir(format!("/proc/{pid}/task")).unwrap();
-        let calls = tasks.map(|task| task.unwrap().path().join("syscall"));
-        let mut calls = calls.filter_map(|path| fs::read_to_string(path).ok());
+        let calls = threads(pid).into_iter();
+        let mut calls = calls.filter_map(|(_, path)| fs::read_to_string(path.join("syscall")).ok());
         calls.any(|call| call.starts_with(&writes))
     };
     until("its writer is stuck", || {

@@ -16,12 +16,13 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::thread;
 use std::time::Duration;
 
+use self::without::has_thread;
 use crate::harness::shared_port::{
     ask, connect_from, connect_to, connect_to_slot, freeze, queue_length, send, sockets, spread,
     steered_port, stop, v4, v6, wait_ready, wait_rotation, worker,
 };
 use crate::harness::{
-    Builder, Connection, Runtime, Signal, example, free_port, free_ports, http_get, until,
+    Builder, Connection, Runtime, Signal, example, free_port, free_ports, http_get, threads, until,
 };
 use nix::sched::{CloneFlags, CpuSet, sched_getaffinity, sched_setaffinity, setns};
 use nix::unistd::Pid;
@@ -246,13 +247,9 @@ fn a_stopped_worker_costs_what_it_had_taken_and_gets_nothing_new() {
 
 /// How often the thread of that name has been scheduled.
 fn switches(runtime: &Runtime, name: &str) -> u64 {
-    let tasks = fs::read_dir(format!("/proc/{}/task", runtime.pid())).unwrap();
-    let mut named = tasks.filter_map(|task| {
-        let path = task.unwrap().path();
-        let comm = fs::read_to_string(path.join("comm")).unwrap();
-        (comm.trim() == name).then_some(path)
-    });
-    let path = named.next().unwrap_or_else(|| panic!("no thread {name}"));
+    let mut threads = threads(runtime.pid()).into_iter();
+    let named = threads.find(|(other, _)| other == name);
+    let (_, path) = named.unwrap_or_else(|| panic!("no thread {name}"));
     let status = fs::read_to_string(path.join("status")).unwrap();
     let counts = status.lines().filter(|line| line.contains("ctxt_switches"));
     counts
@@ -325,14 +322,8 @@ fn who_has_nothing_to_balance_has_no_thread_for_it() {
             .arg(example("echo_server"))
             .start();
         wait_ready(&runtime, 1);
-        let tasks = fs::read_dir(format!("/proc/{}/task", runtime.pid())).unwrap();
-        let names =
-            tasks.map(|task| fs::read_to_string(task.unwrap().path().join("comm")).unwrap());
-        let names: BTreeSet<String> = names.collect();
-        assert!(
-            names.contains("handover\n") && !names.contains("balance\n"),
-            "{names:?}"
-        );
+        assert!(has_thread(&runtime, "handover"));
+        assert!(!has_thread(&runtime, "balance"));
         stop(runtime);
     }
 }

@@ -6,7 +6,7 @@ use std::io::{ErrorKind, Write};
 use std::net::{SocketAddr, TcpStream};
 
 use crate::harness::shared_port::{queue_length, stop, wait_ready, wait_rotation};
-use crate::harness::{Builder, Connection, Runtime, example, until};
+use crate::harness::{Builder, Connection, Reply, Runtime, example, threads, until};
 
 /// A connection that the client keeps.
 pub struct Kept {
@@ -262,15 +262,19 @@ impl Kept {
     /// Asks which slot has this connection.
     #[track_caller]
     pub fn ask(mut connection: Connection) -> Self {
-        let request = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
-        connection.stream().write_all(request).unwrap();
-        Self::answered(connection)
+        let reply = connection.get("/").unwrap();
+        Self::with(connection, &reply)
     }
 
     /// The answer says which slot has this connection.
     #[track_caller]
     pub fn answered(mut connection: Connection) -> Self {
         let reply = connection.reply().unwrap();
+        Self::with(connection, &reply)
+    }
+
+    #[track_caller]
+    fn with(connection: Connection, reply: &Reply) -> Self {
         assert_eq!(reply.status, 200);
         let slot = reply.json()["slot"].as_str().unwrap().parse().unwrap();
         Self { connection, slot }
@@ -285,14 +289,12 @@ impl Kept {
 
 /// Whether the balancing thread sleeps.
 fn sleeps(runtime: &Runtime) -> bool {
-    let tasks = fs::read_dir(format!("/proc/{}/task", runtime.pid())).unwrap();
-    let stats = tasks.filter_map(|task| fs::read_to_string(task.unwrap().path().join("stat")).ok());
-    stats
-        .filter_map(|stat| {
-            stat.split_once(" (balance) ")
-                .map(|(_, rest)| rest.starts_with('S'))
-        })
-        .all(|sleeps| sleeps)
+    let threads = threads(runtime.pid()).into_iter();
+    let mut named = threads.filter(|(name, _)| name == "balance");
+    named.all(|(_, path)| {
+        let stat = fs::read_to_string(path.join("stat")).unwrap();
+        stat.contains(" (balance) S")
+    })
 }
 
 /// Whether there is something to read, if only the end.

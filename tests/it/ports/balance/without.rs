@@ -1,12 +1,10 @@
 //! Where something of the balance is refused, the program is served all the same.
 
-use std::collections::BTreeSet;
 use std::ffi::OsString;
-use std::fs;
 
 use super::kept::{Service, echoes};
 use crate::harness::shared_port::{spread, v4};
-use crate::harness::{Runtime, example, free_port};
+use crate::harness::{Runtime, example, free_port, threads};
 
 /// All workers get clients, and nothing is said of it. That one of four gets none of 120 by chance alone has a chance of
 /// 4 * (3/4)^120, below 1e-13.
@@ -21,12 +19,9 @@ fn serves(service: &Service, port: u16) {
     assert_eq!(faults.count(), 0, "{}", service.runtime.shown());
 }
 
-fn has_thread(runtime: &Runtime, name: &str) -> bool {
-    let tasks = fs::read_dir(format!("/proc/{}/task", runtime.pid())).unwrap();
-    let names = tasks.map(|task| fs::read_to_string(task.unwrap().path().join("comm")).unwrap());
-    names
-        .collect::<BTreeSet<String>>()
-        .contains(&format!("{name}\n"))
+pub fn has_thread(runtime: &Runtime, name: &str) -> bool {
+    let threads = threads(runtime.pid());
+    threads.iter().any(|(other, _)| other == name)
 }
 
 #[test]
