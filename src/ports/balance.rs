@@ -1,6 +1,6 @@
 //! The balancing thread (RPM_BALANCE=adaptive and least): it reads the accept queues and gives no new connections to
-//! listeners whose queue is long or does not move; with `least` it also follows arriving connections and gives new ones to
-//! the workers with the fewest. [`crate::policy::balance`] decides.
+//! listeners whose queue is long or does not move. It also follows arriving connections and gives new ones to the workers with
+//! the fewest, with `least` and on kernels that bear it. [`crate::policy::balance`] decides.
 //!
 //! The thread sleeps until a connection arrives on any listener. Then it looks at intervals until the queues are at rest, and
 //! after each arrival if arrivals are followed and that costs little. If a held-back listener recovers while there is no
@@ -146,9 +146,8 @@ impl<F: Fn(PortEvent) + Send + 'static> Balancer<F> {
     fn plan(&mut self) -> Plan {
         let (at, used) = replace(&mut self.noted, (self.clock.now(), thread_cpu()));
         let (now, cpu) = self.noted;
-        let look = self.ports.passed(now.since(at), cpu.saturating_sub(used));
-        if look != Look::default() {
-            self.tell(&look);
+        if let Some(chosen) = self.ports.passed(now.since(at), cpu.saturating_sub(used)) {
+            self.tell(&chosen);
         }
         self.pace
             .plan(now, self.listeners, &self.ports.lock().arrivals)

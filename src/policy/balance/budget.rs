@@ -18,7 +18,7 @@ const EXACT: Duration = Duration::from_millis(25);
 const ATTENTIVE: Duration = Duration::from_millis(2);
 
 /// How closely arrivals are followed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Attention {
     /// Some arrivals are missed, and choices come at intervals.
     Blind,

@@ -135,9 +135,6 @@ impl SharedPorts {
         // After the queues; see [`Queue::arrived`].
         ears.take();
         for _ in 0..AT_ONCE {
-            if !ears.are_open() {
-                break;
-            }
             let mut all = state.groups.iter().zip(&lengths);
             if !all.any(|(group, lengths)| group.is_ahead(lengths, ears)) {
                 break;
@@ -155,13 +152,14 @@ impl SharedPorts {
     }
 
     /// So much time has passed, and the thread has used so much CPU time in it. Chooses anew if arrivals are missed from now on.
-    pub(super) fn passed(&self, time: Duration, used: Duration) -> Look {
+    /// Returns what came of that choice.
+    pub(super) fn passed(&self, time: Duration, used: Duration) -> Option<Look> {
         let mut state = self.lock();
-        let mut look = Look::default();
-        if state.arrivals.passed(time, used) {
+        state.arrivals.passed(time, used).then(|| {
+            let mut look = Look::default();
             state.choose(&mut look);
-        }
-        look
+            look
+        })
     }
 
     /// Takes over a count of the open connections, which ended just now and cost so much CPU time, and chooses anew. At the

@@ -154,11 +154,6 @@ impl Ears {
         })
     }
 
-    /// Whether arrivals are listened to.
-    pub(super) fn are_open(&self) -> bool {
-        self.open
-    }
-
     /// Whether arrivals that are accepted at once are heard, at all listeners.
     pub(super) fn are_sharp(&self) -> bool {
         self.sharp
@@ -192,10 +187,10 @@ impl Ears {
         }
     }
 
-    /// Whether the next arrival at this listener will be told of, also if it is accepted at once.
+    /// Whether the next arrival at this listener will be told of, also if it is accepted at once. Not while nobody listens.
     pub(super) fn is_armed(&self, token: u64) -> bool {
         match &self.bells {
-            Hung::Are(bells) => bells.is_armed(token),
+            Hung::Are(bells) => self.open && bells.is_armed(token),
             Hung::Not | Hung::Full | Hung::Refused => false,
         }
     }

@@ -5,6 +5,7 @@ mod many;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::os::fd::OwnedFd;
 use std::thread;
 
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
@@ -58,8 +59,8 @@ fn knock(addr: SocketAddr) {
     reset(&client);
 }
 
-/// A worker that greets each client of this listener.
-fn worker(ports: &SharedPorts, key: PortKey, number: u16) -> Worker {
+/// The listener with this number, as its worker gets it.
+fn handed(ports: &SharedPorts, key: PortKey, number: u16) -> OwnedFd {
     let mut events = Vec::new();
     let handed = ports.hand(
         key,
@@ -67,7 +68,12 @@ fn worker(ports: &SharedPorts, key: PortKey, number: u16) -> Worker {
         (true, &Options::default()),
         &mut events,
     );
-    Worker::start(handed.unwrap().unwrap().fd, |mut client| {
+    handed.unwrap().unwrap().fd
+}
+
+/// A worker that greets each client of this listener.
+fn worker(ports: &SharedPorts, key: PortKey, number: u16) -> Worker {
+    Worker::start(handed(ports, key, number), |mut client| {
         // The client may have left already.
         let _ = client.write_all(b"!");
     })
@@ -294,14 +300,7 @@ fn what_is_new_is_watched_until_the_ports_are_let_go() {
     let add = |key: PortKey, number: u16| {
         let worker = Pid::new(300 + i32::from(number)).unwrap();
         ports.occupy(ListenerId(number), worker);
-        ports
-            .hand(
-                key,
-                ListenerId(number),
-                (true, &Options::default()),
-                &mut Vec::new(),
-            )
-            .unwrap();
+        drop(handed(&ports, key, number));
         ports.taken(key, ListenerId(number), worker);
     };
     // A spare, a listener that was not prepared, and another port.

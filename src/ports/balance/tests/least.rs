@@ -11,14 +11,7 @@ fn keepers(ports: &SharedPorts, key: PortKey, count: u16) -> (Vec<Worker>, Vec<K
     let keeper = |number| {
         let kept = Arc::new(Mutex::new(Vec::new()));
         let keep = Arc::clone(&kept);
-        let mut events = Vec::new();
-        let handed = ports.hand(
-            key,
-            ListenerId(number),
-            (true, &Options::default()),
-            &mut events,
-        );
-        let fd = handed.unwrap().unwrap().fd;
+        let fd = handed(ports, key, number);
         let worker = Worker::start(fd, move |client| keep.lock().unwrap().push(client));
         (worker, kept)
     };
